@@ -1,1 +1,18 @@
-"""hx."""
+"""Any module call of an exported model as a runnable ONNX model. Imports no torch, ever."""
+
+from hx_extractor._extract import Extraction, Weights
+from hx_extractor._load import HierarchicalModel, load, read_model
+from hx_extractor._run import make_session, run_session
+from hx_extractor._validate import Validation, compare
+
+__all__ = [
+    "Extraction",
+    "HierarchicalModel",
+    "Validation",
+    "Weights",
+    "compare",
+    "load",
+    "make_session",
+    "read_model",
+    "run_session",
+]

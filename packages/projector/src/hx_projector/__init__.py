@@ -1,1 +1,7 @@
-"""hx."""
+"""Which module call made each ONNX node, how that is known, and who consumes it."""
+
+from hx_projector._categories import CATEGORIES, Category
+from hx_projector._compare import first_difference
+from hx_projector._project import project
+
+__all__ = ["CATEGORIES", "Category", "first_difference", "project"]

@@ -1,3 +1,59 @@
-from hx_sidecar_schema._errors import HxError
+"""The versioned records that pass between hx's packages and into files."""
 
-__all__ = ["HxError"]
+from hx_sidecar_schema._context import CONTEXT_VERSION, ModuleContext
+from hx_sidecar_schema._digest import graph_digest
+from hx_sidecar_schema._errors import HxError
+from hx_sidecar_schema._files import replacing
+from hx_sidecar_schema._patterns import find_calls
+from hx_sidecar_schema._records import (
+    CategoryStatistics,
+    Confidence,
+    Evidence,
+    Example,
+    Generator,
+    Initializer,
+    ModelInfo,
+    Module,
+    ModuleCall,
+    Node,
+    Port,
+    Record,
+    RecoveredNode,
+    Status,
+    Summary,
+    TensorInfo,
+)
+from hx_sidecar_schema._sidecar import SIDECAR_VERSION, Sidecar
+from hx_sidecar_schema._tags import CONTAINERS, TorchNN, build_tags, is_tagged, simple_name
+
+__all__ = [
+    "CONTAINERS",
+    "CONTEXT_VERSION",
+    "SIDECAR_VERSION",
+    "CategoryStatistics",
+    "Confidence",
+    "Evidence",
+    "Example",
+    "Generator",
+    "HxError",
+    "Initializer",
+    "ModelInfo",
+    "Module",
+    "ModuleCall",
+    "ModuleContext",
+    "Node",
+    "Port",
+    "Record",
+    "RecoveredNode",
+    "Sidecar",
+    "Status",
+    "Summary",
+    "TensorInfo",
+    "TorchNN",
+    "build_tags",
+    "find_calls",
+    "graph_digest",
+    "is_tagged",
+    "replacing",
+    "simple_name",
+]

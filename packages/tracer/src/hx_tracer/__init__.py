@@ -1,1 +1,24 @@
-"""hx."""
+"""PyTorch models to ONNX, with every module call recorded on the way."""
+
+from hx_tracer._dynamic import dynamic_shapes, free_axes, parse_axis
+from hx_tracer._export import Exported, ExportError, export
+from hx_tracer._inputs import ExampleInputs, example_inputs
+from hx_tracer._modules import module_records
+from hx_tracer._ports import input_ports, output_ports
+from hx_tracer._spec import LoadedModel, load_model
+
+__all__ = [
+    "ExampleInputs",
+    "ExportError",
+    "Exported",
+    "LoadedModel",
+    "dynamic_shapes",
+    "example_inputs",
+    "export",
+    "free_axes",
+    "input_ports",
+    "load_model",
+    "module_records",
+    "output_ports",
+    "parse_axis",
+]

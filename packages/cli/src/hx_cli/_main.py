@@ -1,0 +1,74 @@
+"""From arguments to an exit code: the one place where exceptions become messages."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+DONE, NO, COULD_NOT, BUG, INTERRUPTED = 0, 1, 2, 70, 130
+
+
+def run(argv: list[str]) -> int:
+    """Run one command.
+
+    Args:
+        argv: Arguments without the program's name.
+
+    Returns:
+        0 done, 1 the answer is no, 2 could not, 70 a bug in hx, 130 interrupted.
+    """
+    import typer
+
+    from hx_cli._app import app
+
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal without these characters shows `?`, not a traceback
+            stream.reconfigure(errors="replace")
+    usage_error = typer.BadParameter.__mro__[1]  # typer carries its own click since 0.26
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(argv or ["--help"], prog_name="hx", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 the border of the program: everything becomes a message here
+        if isinstance(error, usage_error):
+            return _usage(error)
+        return _failed(error)
+    return code if isinstance(code, int) else DONE
+
+
+def _usage(error: Exception) -> int:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "hx"
+    message = getattr(error, "format_message", error.__str__)()
+    _say(message, "HX405", f"Run `{path} --help`.")
+    return COULD_NOT
+
+
+def _failed(error: Exception) -> int:
+    from hx_sidecar_schema import HxError
+
+    known = isinstance(error, HxError)
+    if os.environ.get("HX_DEBUG", "0") not in ("", "0"):
+        traceback.print_exception(error)
+    if known:
+        _say(error.message, error.code, error.hint)
+        return COULD_NOT
+    _say(
+        f"A bug in hx: {type(error).__name__}: {error}",
+        "HX700",
+        "Run the command again with HX_DEBUG=1 set, and report the traceback that it shows.",
+    )
+    return BUG
+
+
+def _say(message: str, code: str, hint: str) -> None:
+    """Write the two lines of an error; each stays one line, whatever the message holds."""
+    label, end = ("\x1b[1;31m", "\x1b[0m") if _coloured() else ("", "")
+    print(f"{label}error[{code}]{end}: {' '.join(message.split())}", file=sys.stderr)
+    print(f"hint: {' '.join(hint.split())}", file=sys.stderr)
+
+
+def _coloured() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

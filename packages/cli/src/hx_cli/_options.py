@@ -1,0 +1,64 @@
+"""Options that several commands share: one name, one help text, one meaning."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Weights(StrEnum):
+    """What becomes of the weights of an extracted model."""
+
+    copy = "copy"
+    share = "share"
+    none = "none"
+
+
+LOADING = "How the PyTorch model is loaded"
+
+Verbose = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, help="Say more; twice for debugging.", show_default=False)
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and asked-for data.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON record on stdout instead of tables.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+NoVerify = Annotated[bool, typer.Option("--no-verify", help="Skip running the result and comparing its numbers.")]
+OnnxFile = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[X.onnx]",
+        help="A model that hx exported. May be left out where the current folder holds exactly one.",
+        show_default=False,
+    ),
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="TASK",
+        help="Load the model class of a transformers task or auto class, e.g. text-classification.",
+        rich_help_panel=LOADING,
+        show_default=False,
+    ),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        metavar="DTYPE",
+        help="float32, float16 or bfloat16; default: what the model has.",
+        rich_help_panel=LOADING,
+        show_default=False,
+    ),
+]
+RandomWeights = Annotated[
+    bool,
+    typer.Option(
+        "--random-weights",
+        help="Of a Hub id or folder, take the configuration only.",
+        rich_help_panel=LOADING,
+    ),
+]

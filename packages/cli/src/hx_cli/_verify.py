@@ -1,0 +1,96 @@
+"""The saved model's numbers beside the PyTorch module's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils import _pytree as pytree
+
+from hx_cli._compare import difference, tolerance
+from hx_cli._reports import Verification
+
+
+def verify_export(
+    path: Path, module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Verification:
+    """Run a saved model and its module on the same inputs, and compare every output.
+
+    Args:
+        path: The ONNX file; ONNX Runtime runs it as it is, without optimisation.
+        module: In eval mode.
+        args: Positional inputs.
+        kwargs: Inputs by name.
+
+    Returns:
+        `mismatch` too where ONNX Runtime refuses the model; `not_checked` where it has no kernel for it.
+    """
+    from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+    given = [leaf for leaf in pytree.tree_leaves((args, dict(kwargs))) if isinstance(leaf, torch.Tensor)]
+    try:
+        session = _session(path)
+        names = [value.name for value in session.get_inputs()]
+        if len(names) != len(given):
+            return _unchecked(f"the graph has {len(names)} inputs, the example {len(given)} tensors")
+        outputs = [value.name for value in session.get_outputs()]
+        feeds = {name: to_numpy(tensor) for name, tensor in zip(names, given, strict=True)}
+        actual = session.run(None, feeds)
+    except ort_errors.NotImplemented as error:
+        return _unchecked(f"ONNX Runtime lacks a kernel: {first_line(error)}")
+    except Exception as error:  # noqa: BLE001 ONNX Runtime's exceptions share no base class
+        return Verification(status="mismatch", reason=f"ONNX Runtime cannot run it: {first_line(error)}")
+    with torch.no_grad():
+        result = module(*args, **kwargs)
+    expected = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+    if len(expected) != len(actual):
+        return _unchecked(f"the graph has {len(actual)} outputs, the module {len(expected)} tensors")
+    return _compared(outputs, expected, actual)
+
+
+def _compared(names: list[str], expected: list[torch.Tensor], actual: list[Any]) -> Verification:
+    worst_abs, worst_relative, worst_output = 0.0, 0.0, None
+    allowed = tolerance(tensor.dtype for tensor in expected)
+    for name, tensor, array in zip(names, expected, actual, strict=True):
+        try:
+            found = difference(to_numpy(tensor), array)
+        except ValueError as error:
+            return Verification(status="mismatch", reason=f"output {name!r} has {error}", worst_output=name)
+        worst_abs = max(worst_abs, found.max_abs)
+        if worst_output is None or found.relative > worst_relative:
+            worst_relative, worst_output = found.relative, name
+    return Verification(
+        status="match" if worst_relative <= allowed else "mismatch",
+        reason="" if worst_relative <= allowed else f"output {worst_output!r} differs",
+        max_abs_error=worst_abs,
+        relative_error=worst_relative,
+        tolerance=allowed,
+        worst_output=worst_output,
+    )
+
+
+def to_numpy(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
+    """Return a tensor's numbers; bfloat16, which numpy lacks, as float32."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an exception says, in one line of reasonable length."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _session(path: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _unchecked(reason: str) -> Verification:
+    return Verification(status="not_checked", reason=reason)

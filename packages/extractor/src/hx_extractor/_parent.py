@@ -1,0 +1,139 @@
+"""The exported model, indexed for cutting."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from hx_extractor._rebuild import Rebuild
+from hx_sidecar_schema import HxError, RecoveredNode, Sidecar
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a value comes from: a node of the model, or one from before the exporter's optimisation."""
+
+    node: ir.Node
+    reads: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+class Parent:
+    """Values of the main graph by name, with the nodes behind them and their owners.
+
+    Args:
+        model: The exported model; never changed.
+        sidecar: Of that model.
+        folder: Where its external data lies.
+    """
+
+    def __init__(self, model: ir.Model, sidecar: Sidecar, folder: Path) -> None:
+        self.model = model
+        self.sidecar = sidecar
+        self.folder = folder
+        self.values: dict[str, ir.Value] = {}
+        for value in (*model.graph.inputs, *model.graph.initializers.values()):
+            self.values[str(value.name)] = value
+        for node in model.graph:
+            for out in node.outputs:
+                if out.name:
+                    self.values[out.name] = out
+        self.owner = {node.output: node.owner for node in sidecar.nodes if not node.graph}
+        self._sources: dict[int, Source] = {}
+
+    def source(self, name: str) -> Source | None:
+        """Return the node behind a value; None for inputs and initializers.
+
+        Raises:
+            HxError: HX201 if the model has no such value.
+        """
+        value = self.values.get(name)
+        if value is None:
+            raise HxError(
+                f"Value {name!r} is not in the model.",
+                code="HX201",
+                hint="The .onnx file changed after the export; export it again.",
+            )
+        node = value.producer()
+        if node is None:
+            return None
+        if id(node) not in self._sources:
+            outputs = tuple(out.name or "" for out in node.outputs)
+            self._sources[id(node)] = Source(node, _reads(node), outputs)
+        return self._sources[id(node)]
+
+    def owner_of(self, name: str) -> int | None:
+        """Return the call that owns the node behind a value."""
+        source = self.source(name)
+        if source is None:
+            return None
+        return self.owner.get(next((out for out in source.outputs if out), ""))
+
+    def recovered(self, rows: Sequence[int]) -> dict[str, Source]:
+        """Return recovered nodes by the values they make."""
+        sources: dict[str, Source] = {}
+        for row in rows:
+            record = self.sidecar.recovered[row]
+            source = _source(record)
+            sources.update((name, source) for name in record.outputs if name)
+        return sources
+
+    def up_to(self, names: Sequence[str]) -> ir.Model:
+        """Return the part of the model that computes some values, recovered ones included, as its outputs."""
+        lost = {name for name in names if name not in self.values}
+        rows = [
+            row
+            for row, record in enumerate(self.sidecar.recovered)
+            if any(out not in self.values for out in record.outputs)
+        ]
+        rebuild = Rebuild(self, self.recovered(rows) if lost else {}, taken=())
+        for value in self.model.graph.inputs:
+            rebuild.add_input(str(value.name), str(value.name), value.dtype, value.shape)
+        for index, name in enumerate(names):
+            rebuild.add_output(name, f"hx_output_{index}", None, None)
+        return rebuild.model()
+
+
+def _reads(node: ir.Node) -> tuple[str, ...]:
+    names = [value.name for value in node.inputs if value is not None and value.name]
+    for graph in bodies(node):
+        inside = {id(value) for value in (*graph.inputs, *graph.initializers.values())}
+        below = list(ir.traversal.RecursiveGraphIterator(graph))
+        for inner in below:
+            inside.update(id(out) for out in inner.outputs)
+            for nested in bodies(inner):
+                inside.update(id(value) for value in (*nested.inputs, *nested.initializers.values()))
+        used = [value for inner in below for value in inner.inputs if value is not None]
+        nested_outputs = [value for inner in below for nested in bodies(inner) for value in nested.outputs]
+        names += [
+            value.name
+            for value in (*used, *graph.outputs, *nested_outputs)
+            if id(value) not in inside and value.name
+        ]
+    return tuple(dict.fromkeys(names))
+
+
+def bodies(node: ir.Node) -> list[ir.Graph]:
+    """Return the graphs among a node's attributes."""
+    graphs: list[ir.Graph] = []
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            graphs.append(attribute.as_graph())
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            graphs.extend(attribute.as_graphs())
+    return graphs
+
+
+def _source(record: RecoveredNode) -> Source:
+    proto = onnx.NodeProto.FromString(base64.b64decode(record.proto))
+    node = ir.serde.deserialize_node(proto)
+    for out, dtype, shape in zip(node.outputs, record.dtypes, record.shapes, strict=True):
+        if dtype != "UNDEFINED":
+            out.type = ir.TensorType(ir.DataType[dtype])
+            out.shape = ir.Shape(shape)
+    return Source(node, tuple(name for name in record.inputs if name), tuple(record.outputs))

@@ -1,0 +1,124 @@
+"""Running models in ONNX Runtime, with weights mapped from the files they are in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from hx_sidecar_schema import HxError
+
+
+def make_session(model: ir.Model, folder: Path, **options: Any) -> Any:
+    """Return an `onnxruntime.InferenceSession` without graph optimisation.
+
+    Args:
+        model: Its external weights lie in `folder`, and are not read here.
+        folder: The exported model's.
+        options: Attributes of `SessionOptions` that replace the defaults, and `providers`.
+
+    Raises:
+        HxError: HX209 if onnxruntime is not installed, HX207 if it refuses the model.
+    """
+    try:
+        import onnxruntime as ort
+    except ImportError as error:
+        raise HxError(
+            "onnxruntime is not installed.",
+            code="HX209",
+            hint="Install it: `pip install hx-extractor[ort]`.",
+        ) from error
+    providers = options.pop("providers", ["CPUExecutionProvider"])
+    settings = ort.SessionOptions()
+    settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    settings.log_severity_level = 3
+    settings.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", str(folder.resolve())
+    )
+    for name, value in options.items():
+        setattr(settings, name, value)
+    try:
+        return ort.InferenceSession(
+            ir.serde.serialize_model(model).SerializeToString(), settings, providers=providers
+        )
+    except Exception as error:
+        raise HxError(
+            f"ONNX Runtime refuses the model: {_first_line(error)}",
+            code="HX207",
+            hint="Report this with the model's name and options: an extracted model must load.",
+        ) from error
+
+
+def run_session(session: Any, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Run a session; outputs by name.
+
+    Raises:
+        HxError: HX207 if an input is missing, unknown or does not fit.
+    """
+    names = [info.name for info in session.get_inputs()]
+    if set(names) != set(feeds):
+        raise HxError(
+            f"The inputs are {sorted(feeds)}, the model takes {names}.",
+            code="HX207",
+            hint="Give an array for every input, by name.",
+        )
+    outputs = [info.name for info in session.get_outputs()]
+    types = {info.name: info.type for info in session.get_inputs()}
+    if any("bfloat16" in kind or "float8" in kind for kind in types.values()) or any(
+        "bfloat16" in info.type for info in session.get_outputs()
+    ):
+        return _run_ort_values(session, names, outputs, feeds)
+    try:
+        results = session.run(outputs, {name: np.ascontiguousarray(feeds[name]) for name in names})
+    except Exception as error:
+        raise _refused(error) from error
+    return dict(zip(outputs, results, strict=True))
+
+
+def run_model(model: ir.Model, folder: Path, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Run a model once."""
+    return run_session(make_session(model, folder), feeds)
+
+
+def _run_ort_values(
+    session: Any, names: list[str], outputs: list[str], feeds: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Run with element types that NumPy has no name for; arrays of ml_dtypes carry them."""
+    import ml_dtypes
+    import onnxruntime as ort
+
+    values: dict[str, Any] = {}
+    for name in names:
+        array = np.ascontiguousarray(feeds[name])
+        if array.dtype == ml_dtypes.bfloat16:
+            values[name] = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(
+                array.view(np.uint16), int(ir.DataType.BFLOAT16)
+            )
+        else:
+            values[name] = ort.OrtValue.ortvalue_from_numpy(array)
+    try:
+        results = session.run_with_ort_values(outputs, values)
+    except Exception as error:
+        raise _refused(error) from error
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, result in zip(outputs, results, strict=True):
+        array = result.numpy()
+        bfloat16 = "bfloat16" in result.data_type() and array.dtype == np.uint16
+        arrays[name] = array.view(ml_dtypes.bfloat16) if bfloat16 else array
+    return arrays
+
+
+def _refused(error: Exception) -> HxError:
+    return HxError(
+        f"ONNX Runtime could not run the model: {_first_line(error)}",
+        code="HX207",
+        hint="Check dtypes and shapes of the inputs against the model's.",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,71 @@
+"""Writing an extracted model with its sidecar."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import onnx_ir as ir
+
+from hx_sidecar_schema import Sidecar, graph_digest, replacing
+
+EXTERNAL_BYTES = 100 << 20
+"""Weights beyond this size are written to a data file of their own: protobuf ends at 2 GB and is slow before."""
+
+
+def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, folder: Path) -> list[Path]:
+    """Write a model, its data file where it has one, and its sidecar, all or nothing.
+
+    Args:
+        model: Its external weights lie in `folder`. Not changed.
+        sidecar: Of that model.
+        path: The ONNX file.
+        weights: `copy`, `share` or `none`.
+        folder: The exported model's.
+    """
+    # A second model over the same nodes would steal them; weights are swapped in place and put back.
+    kept = {name: value.const_value for name, value in model.graph.initializers.items()}
+    moved: list[ir.Value] = []
+    try:
+        with replacing(path.parent) as staging:
+            target = staging / path.name
+            info = sidecar.model.model_copy(update={"file": path.name})
+            if weights == "copy":
+                for value in model.graph.initializers.values():
+                    if isinstance(value.const_value, ir.ExternalTensor):
+                        value.const_value = ir.Tensor(value.const_value.numpy(), name=value.name)
+                large = sum(t.nbytes for t in kept.values() if t is not None) > EXTERNAL_BYTES
+                ir.save(model, target, external_data=f"{path.name}.data" if large else None)
+            elif weights == "share":
+                for location in {t.location for t in kept.values() if isinstance(t, ir.ExternalTensor)}:
+                    _link(folder / location, path.parent / location, staging / location)
+                ir.save(model, target)
+            else:
+                moved = list(model.graph.initializers.values())
+                for value in moved:
+                    value.const_value = None
+                    model.graph.initializers.pop(str(value.name))
+                    model.graph.inputs.append(value)
+                ir.save(model, target)
+                info = info.model_copy(update={"graph_digest": graph_digest(model)})
+            written = sidecar.model_copy(update={"model": info})
+            (staging / f"{path.stem}_hierarchy.json").write_bytes(written.to_json())
+            names = [file.name for file in staging.iterdir()]
+    finally:
+        for value in moved:
+            model.graph.inputs.remove(value)
+            model.graph.initializers[str(value.name)] = value
+        for name, tensor in kept.items():
+            model.graph.initializers[name].const_value = tensor
+    return [path.parent / name for name in sorted(names)]
+
+
+def _link(data: Path, final: Path, staged: Path) -> None:
+    """Make the data file appear beside the new model: ONNX Runtime reads no other folder. Nothing is copied."""
+    if final.exists() and final.samefile(data):
+        return
+    try:
+        os.link(data, staged)
+    except OSError:  # another file system
+        shutil.copyfile(data, staged)

@@ -1,0 +1,107 @@
+"""Sizes that the graph reads from tensors outside the call, read from the call's own inputs instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from hx_extractor._parent import Parent, Source
+from hx_extractor._rebuild import Rebuild
+from hx_sidecar_schema import Port
+
+
+class SizeReader:
+    """Replaces `Shape` of an outer tensor by the same sizes of the call's inputs.
+
+    Equal symbols are equal sizes: the exporter proved it when it named them.
+
+    Args:
+        parent: The exported model.
+        rebuild: The cut; its inputs are made.
+        row: The call.
+        inputs: Its used ports.
+        overrides: Recovered nodes of the call.
+    """
+
+    def __init__(
+        self,
+        parent: Parent,
+        rebuild: Rebuild,
+        row: int,
+        inputs: Sequence[Port],
+        overrides: Mapping[str, Source],
+    ) -> None:
+        self._parent = parent
+        self._rebuild = rebuild
+        self._row = row
+        self._end = parent.sidecar.subtree_end[row]
+        self._overrides = overrides
+        self._stops = {port.value or port.initializer for port in inputs}
+        self._places: dict[str, tuple[str, int]] = {}
+        for port in inputs:
+            for axis, dim in enumerate(port.shape):
+                if isinstance(dim, str):
+                    self._places.setdefault(dim, (str(port.value or port.initializer), axis))
+        self._seen: set[str] = set()
+
+    def prepare(self, output: str) -> None:
+        """Find the sizes that an output needs from outside and put in their replacements."""
+        pending = [output]
+        while pending:
+            name = pending.pop()
+            if name in self._seen or name in self._stops:
+                continue
+            self._seen.add(name)
+            source = self._overrides.get(name) or self._parent.source(name)
+            if source is None:
+                continue
+            if name not in self._overrides and self._is_outer_size(source):
+                self._rebuild.substitute(name, self._read(source.node))
+            else:
+                pending.extend(source.reads)
+
+    def _is_outer_size(self, source: Source) -> bool:
+        node = source.node
+        if node.op_type != "Shape" or node.domain or not source.reads:
+            return False
+        tensor = source.reads[0]
+        if tensor in self._stops or tensor in self._overrides:
+            return False
+        owner = self._parent.owner_of(tensor)
+        if owner is not None and self._row <= owner < self._end:
+            return False
+        shape = self._parent.values[tensor].shape
+        return shape is not None and all(
+            isinstance(dim, int) or str(dim.value) in self._places for dim in _read_dims(node, shape)
+        )
+
+    def _read(self, node: ir.Node) -> ir.Value:
+        tensor = node.inputs[0]
+        assert tensor is not None
+        assert tensor.shape is not None
+        parts: list[ir.Value] = []
+        for dim in _read_dims(node, tensor.shape):
+            if isinstance(dim, int):
+                constant = ir.Tensor(np.array([dim], dtype=np.int64))
+                part = ir.node("Constant", [], {"value": constant})
+            else:
+                carrier, axis = self._places[str(dim.value)]
+                self._rebuild.build(carrier)
+                part = ir.node("Shape", [self._rebuild.value(carrier)], {"start": axis, "end": axis + 1})
+            parts.append(self._add(part, node, len(parts)))
+        if len(parts) == 1:
+            return parts[0]
+        return self._add(ir.node("Concat", parts, {"axis": 0}), node, len(parts))
+
+    def _add(self, new: ir.Node, node: ir.Node, index: int) -> ir.Value:
+        value = self._rebuild.append(new)
+        value.name = f"{node.outputs[0].name}.size{index}"
+        value.type = ir.TensorType(ir.DataType.INT64)
+        return value
+
+
+def _read_dims(node: ir.Node, shape: ir.Shape) -> list[int | ir.SymbolicDim]:
+    start, end = node.attributes.get("start"), node.attributes.get("end")
+    return list(shape)[start.as_int() if start else None : end.as_int() if end else None]

@@ -1,0 +1,172 @@
+"""What a call needs from outside: the backward cut from its outputs to its inputs.
+
+The cut keeps whatever lies between, whoever owns it: a mask that the exporter shares between layers is copied in. A value
+that derives only from the inputs, constants and sizes is closed. Where the cut leaves the call's own nodes for a
+value that is not closed, the module reached a tensor that is no argument: an implicit input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from hx_projector._graphs import reads
+from hx_projector._owners import Owned
+from hx_projector._tree import CallTree
+from hx_sidecar_schema import ModuleCall, Port, RecoveredNode
+
+
+@dataclass
+class Cut:
+    """Result of cutting one call out."""
+
+    reached: set[str] = field(default_factory=set)
+    """Input values that the outputs depend on."""
+    implicit: list[str] = field(default_factory=list)
+    """Further values that they depend on."""
+
+
+class Cutter:
+    """Cuts calls out of the main graph, by value names.
+
+    Args:
+        model: The exported model.
+        owned: Its nodes with owners.
+        tree: The calls.
+        recovered: Nodes that calls may need in place of the graph's own.
+    """
+
+    def __init__(
+        self, model: ir.Model, owned: Iterable[Owned], tree: CallTree, recovered: Sequence[RecoveredNode]
+    ) -> None:
+        self._tree = tree
+        self._recovered = recovered
+        self._reads: dict[str, Sequence[str]] = {}
+        self._owner: dict[str, int] = {}
+        self._sizes: dict[str, ir.Node] = {}
+        self._graph_inputs = {value.name for value in model.graph.inputs}
+        for row in owned:
+            if row.graph:
+                continue
+            names = reads(row.node)
+            for out in row.node.outputs:
+                if out.name:
+                    self._reads[out.name] = names
+                    self._owner[out.name] = row.owner
+                    if row.node.op_type == "Shape" and row.node.domain == "":
+                        self._sizes[out.name] = row.node
+
+    def cut(self, row: int, call: ModuleCall) -> Cut:
+        """Cut one call out; its outputs must be in the graph or recovered."""
+        own = {
+            name: [read for read in self._recovered[number].inputs if read]
+            for number in call.recovered
+            for name in self._recovered[number].outputs
+        }
+        stops = {port.value or port.initializer for port in call.inputs} - {None}
+        walk = _Walk(self, row, own, stops, call.inputs)  # pyright: ignore[reportArgumentType]
+        return walk.run(port.value for port in call.outputs if port.value and not port.unused)
+
+    def owned_by(self, row: int, name: str) -> bool:
+        """Say whether a value is made by a node of the call or of a call below it."""
+        owner = self._owner.get(name)
+        return owner is not None and self._tree.contains(row, owner)
+
+    def reads_of(self, name: str) -> Sequence[str] | None:
+        """Return what the node behind a value reads; None for graph inputs and initializers."""
+        return self._reads.get(name)
+
+    def is_graph_input(self, name: str) -> bool:
+        """Say whether a value is an input of the whole model."""
+        return name in self._graph_inputs
+
+    def symbols(self, name: str) -> list[str] | None:
+        """Return the symbolic dimensions that a Shape node's result holds; None if it is no such result."""
+        node = self._sizes.get(name)
+        source = node.inputs[0] if node is not None else None
+        if node is None or source is None or source.shape is None:
+            return None
+        start, end = node.attributes.get("start"), node.attributes.get("end")
+        dims = list(source.shape)[start.as_int() if start else None : end.as_int() if end else None]
+        return [str(dim.value) for dim in dims if not isinstance(dim, int)]
+
+
+class _Walk:
+    def __init__(
+        self, cutter: Cutter, row: int, own: Mapping[str, list[str]], stops: set[str], ports: Sequence[Port]
+    ) -> None:
+        self._cutter = cutter
+        self._row = row
+        self._own = own
+        self._stops = stops
+        self._closed: dict[str, bool] = dict.fromkeys(stops, True)
+        self._symbols: dict[str, str] = {}
+        for port in sorted(ports, key=lambda port: port.unused):
+            carrier = port.value or port.initializer
+            if carrier:
+                for dim in port.shape:
+                    if isinstance(dim, str):
+                        self._symbols.setdefault(dim, carrier)
+
+    def run(self, outputs: Iterable[str]) -> Cut:
+        cut = Cut()
+        seen: set[str] = set()
+        pending = list(outputs)
+        while pending:
+            name = pending.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            if name in self._stops:
+                cut.reached.add(name)
+                continue
+            inside = name in self._own or self._cutter.owned_by(self._row, name)
+            if not inside and not self._is_closed(name):
+                cut.implicit.append(name)
+                continue
+            holders = self._size_holders(name)
+            if holders is not None:
+                cut.reached |= holders
+                continue
+            pending.extend(self._reads(name) or ())
+        cut.implicit.sort()
+        return cut
+
+    def _reads(self, name: str) -> Sequence[str] | None:
+        return self._own.get(name) or self._cutter.reads_of(name)
+
+    def _size_holders(self, name: str) -> set[str] | None:
+        """Inputs to read a size from, where the tensor that the graph reads it from lies outside."""
+        symbols = None if name in self._own else self._cutter.symbols(name)
+        if symbols is None or any(symbol not in self._symbols for symbol in symbols):
+            return None
+        source = (self._cutter.reads_of(name) or [""])[0]
+        if source in self._stops or source in self._own or self._cutter.owned_by(self._row, source):
+            return None
+        return {self._symbols[symbol] for symbol in symbols}
+
+    def _is_closed(self, name: str) -> bool:
+        """Say whether a value derives from the inputs, constants and sizes alone. Explores without recursion."""
+        closed = self._closed
+        pending = [name]
+        while pending:
+            current = pending[-1]
+            if current in closed:
+                pending.pop()
+                continue
+            names = self._reads(current)
+            if names is None:
+                closed[current] = not self._cutter.is_graph_input(current)
+            elif self._size_holders(current) is not None:
+                closed[current] = True
+            else:
+                unknown = next((other for other in names if not closed.get(other, False)), None)
+                if unknown is None:
+                    closed[current] = True
+                elif unknown in closed:
+                    closed[current] = False
+                else:
+                    pending.append(unknown)
+        return closed[name]

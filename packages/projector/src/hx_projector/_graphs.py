@@ -1,0 +1,56 @@
+"""Walking a model with its nested graphs and functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx_ir as ir
+
+
+def output_of(node: ir.Node) -> str:
+    """Return the first non-empty output: with the graph's path, the node's identity."""
+    return next((out.name for out in node.outputs if out.name), "")
+
+
+def nested_graphs(node: ir.Node) -> Iterator[tuple[str, ir.Graph]]:
+    """Yield the bodies of a control-flow node with their attribute names."""
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield attribute.name, attribute.as_graph()
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            for index, graph in enumerate(attribute.as_graphs()):
+                yield f"{attribute.name}.{index}", graph
+
+
+def nodes_below(node: ir.Node, path: str) -> Iterator[tuple[str, ir.Node]]:
+    """Yield all nodes in the bodies of a node, with the paths of their graphs."""
+    for name, graph in nested_graphs(node):
+        inner_path = f"{path}/{output_of(node)}.{name}" if path else f"{output_of(node)}.{name}"
+        for inner in graph:
+            yield inner_path, inner
+            yield from nodes_below(inner, inner_path)
+
+
+def captured_values(node: ir.Node) -> set[str]:
+    """Return the names that the bodies of a node read from the graphs around them."""
+    names: set[str] = set()
+    for _, graph in nested_graphs(node):
+        inside = {value.name for value in (*graph.inputs, *graph.initializers.values())}
+        used: set[str | None] = {value.name for value in graph.outputs}
+        for inner in graph:
+            inside.update(out.name for out in inner.outputs)
+            used.update(value.name for value in inner.inputs if value is not None)
+            used.update(captured_values(inner))
+        names.update(name for name in used - inside if name)
+    return names
+
+
+def reads(node: ir.Node) -> list[str]:
+    """Return the names of all values that a node reads, its bodies included."""
+    names = [value.name for value in node.inputs if value is not None and value.name]
+    if node.attributes and any(a.type in _GRAPHS for a in node.attributes.values()):
+        names += sorted(captured_values(node) - set(names))
+    return names
+
+
+_GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)

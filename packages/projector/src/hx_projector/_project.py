@@ -1,0 +1,72 @@
+"""From an ONNX graph and what the tracer saw to the sidecar."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from hx_projector._categories import summarise
+from hx_projector._cut import Cutter
+from hx_projector._graphs import output_of
+from hx_projector._owners import consumers, own_nodes
+from hx_projector._status import judge_calls, shape_of
+from hx_projector._tree import CallTree
+from hx_sidecar_schema import ModelInfo, ModuleContext, Node, Sidecar, TensorInfo, graph_digest
+
+
+def project(model: ir.Model, context: ModuleContext, *, file: str) -> Sidecar:
+    """Attribute every node of a model.
+
+    Args:
+        model: The exported model; not changed.
+        context: What the tracer saw while it was exported.
+        file: Name of the ONNX file, beside which the sidecar will lie.
+
+    Returns:
+        The sidecar: an owner with its evidence for every node, nested graphs and functions included.
+    """
+    tree = CallTree(context.calls)
+    owned = own_nodes(model, context, tree)
+    cutter = Cutter(model, owned, tree, context.recovered)
+    nodes = [
+        Node.model_construct(
+            graph=row.graph,
+            output=output_of(row.node),
+            name=row.node.name or "",
+            op_type=row.node.op_type,
+            owner=row.owner,
+            evidence=row.evidence,
+            confidence=row.confidence,
+            consumers=calls,
+        )
+        for row, calls in zip(owned, consumers(owned, tree), strict=True)
+    ]
+    return Sidecar(
+        generator=context.generator,
+        model=_model_info(model, context, file),
+        modules=context.modules,
+        calls=judge_calls(model, context, cutter, tree),
+        nodes=nodes,
+        initializers=context.initializers,
+        recovered=context.recovered,
+        summary=summarise(owned),
+    )
+
+
+def _model_info(model: ir.Model, context: ModuleContext, file: str) -> ModelInfo:
+    return ModelInfo(
+        file=file,
+        opset_imports=dict(model.opset_imports),
+        ir_version=model.ir_version,
+        graph_digest=graph_digest(model),
+        inputs=[_tensor(value, context) for value in model.graph.inputs],
+        outputs=[_tensor(value, context) for value in model.graph.outputs],
+    )
+
+
+def _tensor(value: ir.Value, context: ModuleContext) -> TensorInfo:
+    return TensorInfo(
+        name=value.name or "",
+        dtype=value.dtype.name if value.dtype else "UNDEFINED",
+        shape=shape_of(value),
+        example=context.examples.get(value.name or ""),
+    )

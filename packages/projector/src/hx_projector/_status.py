@@ -1,0 +1,99 @@
+"""What became of each call: its status, its ports, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import onnx_ir as ir
+
+from hx_projector._cut import Cutter
+from hx_projector._tree import CallTree
+from hx_sidecar_schema import CONTAINERS, Module, ModuleCall, ModuleContext, Port, Status
+
+
+def judge_calls(model: ir.Model, context: ModuleContext, cutter: Cutter, tree: CallTree) -> list[ModuleCall]:
+    """Return the calls with their statuses and final ports, and a row for every module that was never called."""
+    dead = set(context.dead_calls)
+    values = {value.name: value for value in model.graph.inputs}
+    values.update((out.name, out) for node in model.graph for out in node.outputs)
+    judged: list[ModuleCall] = []
+    for row, call in enumerate(context.calls):
+        status, reason = _lost(row, call, row in dead, context, tree)
+        inputs = call.inputs
+        if status == "extractable":
+            inputs = _used_inputs(row, call, cutter, values)
+        judged.append(call.model_copy(update={"status": status, "reason": reason, "inputs": inputs}))
+    called = {call.module for call in context.calls}
+    judged += [
+        ModuleCall(module=row, index=0, status="not_called", reason="forward() did not run in this export.")
+        for row, module in enumerate(context.modules)
+        if row not in called and module.class_name not in CONTAINERS
+    ]
+    return judged
+
+
+def _lost(
+    row: int, call: ModuleCall, dead: bool, context: ModuleContext, tree: CallTree
+) -> tuple[Status, str]:
+    if not call.outputs:
+        return "unused", "forward() returned no tensor."
+    outputs = [port for port in call.outputs if not port.unused]
+    if dead or not outputs:
+        return "unused", "The result reaches no output of the model."
+    carriers = {port.value or port.initializer for port in call.inputs} - {None}
+    if all((port.value or port.initializer) in carriers for port in outputs):
+        return "identity", "The result is an argument, unchanged: the module adds no node."
+    missing = [port.name for port in (*call.inputs, *outputs) if _is_lost(port)]
+    if all(port.initializer is not None for port in outputs):
+        return "folded", "The result does not depend on the model's inputs: the exporter made it a constant."
+    if missing:
+        return "fused", _neighbour(row, missing, context, tree)
+    return "extractable", ""
+
+
+def _is_lost(port: Port) -> bool:
+    return port.value is None and port.initializer is None and not port.unused
+
+
+def _neighbour(row: int, missing: Sequence[str], context: ModuleContext, tree: CallTree) -> str:
+    """Say with which calls the exporter merged this one: a node of the final graph stands for them all."""
+    others: set[int] = set()
+    for rows in context.origins.values():
+        if len(rows) > 1 and any(tree.contains(row, other) for other in rows):
+            others.update(other for other in rows if not tree.contains(row, other))
+    names = ", ".join(repr(_tag(context.modules, context.calls[other])) for other in sorted(others)[:3])
+    ports = ", ".join(map(repr, missing))
+    merged = f" with {names}" if names else ""
+    return f"The exporter merged it{merged}: {ports} is in the graph no more."
+
+
+def _tag(modules: Sequence[Module], call: ModuleCall) -> str:
+    tag = modules[call.module].tag
+    return f"{tag}@{call.index}" if call.index else tag
+
+
+def _used_inputs(
+    row: int, call: ModuleCall, cutter: Cutter, values: Mapping[str | None, ir.Value]
+) -> list[Port]:
+    cut = cutter.cut(row, call)
+    inputs = [
+        port.model_copy(update={"unused": (port.value or port.initializer) not in cut.reached})
+        for port in call.inputs
+    ]
+    for name in cut.implicit:
+        value = values[name]
+        inputs.append(
+            Port(
+                name=f"implicit.{name}",
+                value=name,
+                dtype=value.dtype.name if value.dtype else "UNDEFINED",
+                shape=shape_of(value),
+                implicit=True,
+            )
+        )
+    return inputs
+
+
+def shape_of(value: ir.Value) -> list[int | str]:
+    """Return a value's dimensions: integers, and symbols or expressions over them."""
+    return [dim if isinstance(dim, int) else str(dim.value) for dim in value.shape or ()]

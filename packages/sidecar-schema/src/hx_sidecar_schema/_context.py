@@ -1,0 +1,41 @@
+"""What the tracer saw: handed to the projector, and kept on request for debugging."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from hx_sidecar_schema._records import (
+    Example,
+    Generator,
+    Initializer,
+    Module,
+    ModuleCall,
+    Record,
+    RecoveredNode,
+)
+
+CONTEXT_VERSION = "1.0"
+
+
+class ModuleContext(Record):
+    """Modules, calls with their ports, and the exporter's own evidence for every node.
+
+    Ports carry values of the final graph. A port with neither value nor initializer, and not `unused`, was
+    removed by the exporter's optimisation and could not be recovered.
+    """
+
+    schema_version: str = CONTEXT_VERSION
+    generator: Generator
+    modules: list[Module]
+    calls: list[ModuleCall]
+    origins: dict[str, list[int]] = Field(
+        default_factory=dict,
+        description="First output of a node of the main graph to the calls that ran its operation: the exporter's "
+        "own record. Several where its optimiser made one node of the operations of several calls.",
+    )
+    dead_calls: list[int] = Field(
+        default_factory=list, description="Calls whose results reached no output before optimisation."
+    )
+    recovered: list[RecoveredNode] = Field(default_factory=list)
+    initializers: list[Initializer] = Field(default_factory=list)
+    examples: dict[str, Example] = Field(default_factory=dict, description="Model input name to its value.")

@@ -1,0 +1,85 @@
+"""Writing files so that a failure leaves what was there before."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hx_sidecar_schema._errors import HxError
+
+_PREFIX = ".hx-writing-"
+
+
+@contextmanager
+def replacing(folder: Path) -> Generator[Path]:
+    """Yield an empty folder; on success move its files into `folder`, over what is there, last of all.
+
+    The staging folder lies inside `folder`, so that moving is renaming. After an exception nothing has
+    changed; after `kill -9` the old files are whole and the next write removes the staging folder.
+
+    Args:
+        folder: Destination, made if missing.
+
+    Raises:
+        HxError: HX306 if the folder cannot be written or the disk is full.
+    """
+    made: list[Path] = []
+    staging: Path | None = None
+    try:
+        made = _make(folder)
+        _remove_abandoned(folder)
+        staging = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=folder))
+        yield staging
+        files = sorted(path for path in staging.rglob("*") if path.is_file())
+        for path in files:
+            _sync(path)
+        for path in files:
+            target = folder / path.relative_to(staging)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, target)
+        made = []
+    except OSError as error:
+        named = error.filename or str(folder)
+        raise HxError(
+            f"Cannot write {str(named)!r}: {error.strerror or error}.",
+            code="HX306",
+            hint="Choose a folder that you may write to and that has room, with -o.",
+        ) from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+        for path in reversed(made):
+            if path.exists() and not any(path.iterdir()):
+                path.rmdir()
+
+
+def _make(folder: Path) -> list[Path]:
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return list(reversed(missing))
+
+
+def _remove_abandoned(folder: Path) -> None:
+    for path in folder.glob(f"{_PREFIX}*"):
+        pid = path.name.removeprefix(_PREFIX).split("-")[0]
+        if pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,43 @@
+"""Bringing files of other versions to this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hx_sidecar_schema._errors import HxError
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""From a major version to the next; the first major needs none."""
+
+
+def migrate(data: Any, path: Path, current: str) -> dict[str, Any]:
+    """Return `data` in the current major version.
+
+    Args:
+        data: Parsed JSON.
+        path: Named in errors.
+        current: The version that this package writes, `MAJOR.MINOR`.
+
+    Raises:
+        HxError: HX303 if the file is of a newer major version, HX304 if it names no version.
+    """
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if not isinstance(version, str) or not version.split(".")[0].isdigit():
+        raise HxError(
+            f"File {str(path)!r} is no hx sidecar: its schema_version is {version!r}.",
+            code="HX304",
+            hint="Name the NAME_hierarchy.json that `hx export` wrote.",
+        )
+    major, newest = int(version.split(".")[0]), int(current.split(".")[0])
+    if major > newest:
+        raise HxError(
+            f"File {str(path)!r} has schema_version {version!r}; this hx reads up to {newest}.x.",
+            code="HX303",
+            hint=f"Install an hx-sidecar-schema that reads version {major}: `pip install -U hx-sidecar-schema`.",
+        )
+    while major < newest:
+        data = MIGRATIONS[major](data)
+        major += 1
+    return data

@@ -1,0 +1,173 @@
+"""The rows of a sidecar. Rows refer to each other by their position in the list they stand in."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Evidence = Literal["exporter", "witness", "parameter", "dataflow"]
+Confidence = Literal["high", "medium", "low"]
+Status = Literal["extractable", "identity", "fused", "folded", "unused", "not_called"]
+
+
+class Record(BaseModel):
+    """A frozen row; fields that a newer minor version added are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Example(Record):
+    """The recorded value of a model input, or how to make one like it."""
+
+    shape: list[int]
+    data: str | None = Field(
+        default=None, description="Base64 of the zlib-compressed little-endian bytes; exact."
+    )
+    low: float | None = Field(default=None, description="Smallest value, when `data` is absent.")
+    high: float | None = Field(default=None, description="Largest value, when `data` is absent.")
+
+
+class TensorInfo(Record):
+    """An input or output of the whole model."""
+
+    name: str
+    dtype: str = Field(description="ONNX element type name, e.g. FLOAT, INT64.")
+    shape: list[int | str] = Field(description="Integers, and symbols of dynamic dimensions.")
+    example: Example | None = None
+
+
+class Generator(Record):
+    """What made the file."""
+
+    name: str = "hx"
+    versions: dict[str, str] = Field(default_factory=dict, description="hx, torch, transformers, onnx, ...")
+    strategy: str = "dynamo"
+    exporter: str = "torch.onnx.export(dynamo=True)"
+    command: str = Field(default="", description="The command line, with home paths removed.")
+    timestamp: str = Field(
+        default="", description="UTC, ISO 8601; the only field that differs between equal runs."
+    )
+
+
+class ModelInfo(Record):
+    """The ONNX file that the sidecar belongs to."""
+
+    file: str = Field(description="File name, relative to the sidecar.")
+    opset_imports: dict[str, int]
+    ir_version: int
+    graph_digest: str = Field(
+        description="SHA-256 over the structure; weights, node names, metadata excluded."
+    )
+    inputs: list[TensorInfo]
+    outputs: list[TensorInfo]
+
+
+class Module(Record):
+    """One `nn.Module` of the tree: metadata only, never a tensor or a module object."""
+
+    fqn: str = Field(description="First name in `named_modules` order; empty for the root.")
+    class_name: str = Field(description="Qualified: package.module.Class.")
+    tag: str = Field(description="Class path shown to people; names exactly one module.")
+    tagged: bool = Field(
+        description="Whether nodes show this module's tag, or their nearest tagged ancestor's."
+    )
+    parent: int | None = Field(default=None, description="Row of the parent module.")
+    aliases: list[str] = Field(default_factory=list, description="Other names of the same module.")
+    forward_args: list[str] = Field(default_factory=list)
+    forward_defaults: dict[str, Any] = Field(
+        default_factory=dict, description="JSON values as they are, anything else as its repr."
+    )
+    parameters: list[str] = Field(default_factory=list, description="All parameter names below, relative.")
+    direct_parameters: list[str] = Field(default_factory=list)
+    children: dict[str, str] = Field(default_factory=dict, description="Attribute name to class.")
+
+
+class Port(Record):
+    """One tensor that crosses a call's boundary, under the name that `forward()` gives it."""
+
+    name: str
+    value: str | None = Field(
+        default=None, description="ONNX value that carries it; null where it is in no graph."
+    )
+    initializer: str | None = Field(
+        default=None, description="ONNX initializer that carries it, instead of a value."
+    )
+    dtype: str
+    shape: list[int | str]
+    unused: bool = Field(
+        False, description="The graph does not use it: no input or output of the extracted model."
+    )
+    implicit: bool = Field(
+        False, description="Not in the signature: reached through an attribute or closure."
+    )
+
+
+class ModuleCall(Record):
+    """One run of one module's `forward`; a module used three times has three calls."""
+
+    module: int = Field(description="Row of the module.")
+    index: int = Field(ge=0, description="0-based, in execution order, per module.")
+    parent: int | None = Field(default=None, description="Row of the call that made this one.")
+    status: Status = "extractable"
+    reason: str = Field(default="", description="For every status but `extractable`: why, for a person.")
+    inputs: list[Port] = Field(default_factory=list)
+    outputs: list[Port] = Field(default_factory=list)
+    recovered: list[int] = Field(
+        default_factory=list,
+        description="Rows of `recovered` that stand for the graph's own producers when this call is cut out.",
+    )
+
+
+class RecoveredNode(Record):
+    """A node from before the exporter's optimisation, which removed a port that a call needs."""
+
+    inputs: list[str] = Field(description="Values of the model, or outputs of other recovered nodes.")
+    outputs: list[str]
+    proto: str = Field(description="Base64 of the serialised onnx.NodeProto.")
+    dtypes: list[str]
+    shapes: list[list[int | str]]
+
+
+class Node(Record):
+    """One ONNX node, nested graphs and functions included."""
+
+    graph: str = Field(
+        default="", description="Path of the nested graph or function; empty for the main graph."
+    )
+    output: str = Field(description="First non-empty output value: with `graph`, the node's identity.")
+    name: str = ""
+    op_type: str
+    owner: int = Field(description="Row of the innermost call during whose forward the operation ran.")
+    evidence: Evidence
+    confidence: Confidence
+    consumers: list[int] = Field(
+        default_factory=list,
+        description="Rows of the calls, outside the owner's subtree, that read its outputs.",
+    )
+
+
+class Initializer(Record):
+    """A weight of the graph and the parameter it came from."""
+
+    name: str
+    parameter: str | None = Field(default=None, description="Fully qualified name; null where none is known.")
+    transform: str | None = Field(default=None, description="What the exporter did to it: folded, ...")
+
+
+class CategoryStatistics(Record):
+    """Coverage of one operator category."""
+
+    total: int
+    tagged: int = Field(description="Nodes whose owner is known by any evidence, the root fallback excluded.")
+    percentage: float
+    exact: int = Field(description="Nodes whose owner is known with high confidence.")
+
+
+class Summary(Record):
+    """Counts over all nodes."""
+
+    nodes: int = 0
+    exact_percent: float = 0.0
+    covered_percent: float = 0.0
+    category_statistics: dict[str, CategoryStatistics] = Field(default_factory=dict)

@@ -1,0 +1,149 @@
+"""The sidecar: everything hx knows about one ONNX file, beside it as NAME_hierarchy.json."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_core import to_json
+
+from hx_sidecar_schema._errors import HxError
+from hx_sidecar_schema._files import replacing
+from hx_sidecar_schema._migrate import migrate
+from hx_sidecar_schema._records import (
+    Generator,
+    Initializer,
+    ModelInfo,
+    Module,
+    ModuleCall,
+    Node,
+    Record,
+    RecoveredNode,
+    Summary,
+)
+
+SIDECAR_VERSION = "1.0"
+
+
+class Sidecar(Record):
+    """Modules, calls, nodes and initializers of one ONNX file, and how each is known."""
+
+    schema_version: str = SIDECAR_VERSION
+    generator: Generator
+    model: ModelInfo
+    modules: list[Module] = Field(default_factory=list)
+    calls: list[ModuleCall] = Field(default_factory=list)
+    nodes: list[Node] = Field(default_factory=list)
+    initializers: list[Initializer] = Field(default_factory=list)
+    recovered: list[RecoveredNode] = Field(default_factory=list)
+    summary: Summary = Field(default_factory=Summary)
+
+    def module_of(self, call: ModuleCall) -> Module:
+        """Return the module that a call ran."""
+        return self.modules[call.module]
+
+    def tag(self, call: ModuleCall) -> str:
+        """Return the tag of a call: the module's, with `@1`, `@2` for later calls."""
+        tag = self.modules[call.module].tag
+        return f"{tag}@{call.index}" if call.index else tag
+
+    def display_tag(self, row: int) -> str:
+        """Return the tag that a node owned by this call shows: its nearest tagged call's."""
+        while not self.module_of(self.calls[row]).tagged:
+            parent = self.calls[row].parent
+            if parent is None:
+                break
+            row = parent
+        return self.tag(self.calls[row])
+
+    @cached_property
+    def subtree_end(self) -> list[int]:
+        """For each call, the row after its last descendant: calls are in pre-order."""
+        ends = list(range(1, len(self.calls) + 1))
+        for row in range(len(self.calls) - 1, -1, -1):
+            parent = self.calls[row].parent
+            if parent is not None:
+                ends[parent] = max(ends[parent], ends[row])
+        return ends
+
+    @cached_property
+    def module_to_operations(self) -> dict[str, list[str]]:
+        """Tag to the nodes that show it, as `graph:output`."""
+        operations: dict[str, list[str]] = {}
+        for node, tag in zip(self.nodes, self.operation_hierarchy.values(), strict=True):
+            operations.setdefault(tag, []).append(_key(node))
+        return operations
+
+    @cached_property
+    def operation_hierarchy(self) -> dict[str, str]:
+        """Node, as `graph:output`, to the tag that it shows."""
+        tags = [self.display_tag(row) for row in range(len(self.calls))]
+        return {_key(node): tags[node.owner] for node in self.nodes}
+
+    def to_json(self) -> bytes:
+        """Return the file's bytes: equal sidecars give equal bytes; one row a line."""
+        parts: list[bytes] = []
+        for field in type(self).model_fields:
+            value: Any = getattr(self, field)
+            if isinstance(value, list):
+                rows = [row.__pydantic_serializer__.to_json(row, exclude_defaults=True) for row in value]
+                body = b"[\n" + b",\n".join(rows) + b"\n]" if rows else b"[]"
+            elif isinstance(value, Record):
+                body = to_json(value.model_dump(mode="json", exclude_defaults=False))
+            else:
+                body = to_json(value)
+            parts.append(to_json(field) + b": " + body)
+        return b"{\n" + b",\n".join(parts) + b"\n}\n"
+
+    def save(self, path: Path) -> None:
+        """Write the file whole or not at all.
+
+        Raises:
+            HxError: HX306 if it cannot be written.
+        """
+        with replacing(path.parent) as staging:
+            (staging / path.name).write_bytes(self.to_json())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Sidecar:
+        """Read a sidecar of this or an older major version, or of a newer minor one.
+
+        Raises:
+            HxError: HX301 if there is no such file, HX302 if it is no JSON, HX303 if a newer hx wrote it,
+                HX304 if a field is missing or of the wrong type.
+        """
+        path = Path(path)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise HxError(
+                f"Sidecar {str(path)!r} cannot be read: {error.strerror}.",
+                code="HX301",
+                hint="Run `hx export` to make the model and its sidecar together.",
+            ) from error
+        try:
+            data = json.loads(content)
+        except ValueError as error:
+            raise HxError(
+                f"Sidecar {str(path)!r} is not JSON, or is cut short: {error}.",
+                code="HX302",
+                hint="Export the model again.",
+            ) from error
+        data = migrate(data, path, SIDECAR_VERSION)
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise HxError(
+                f"Sidecar {str(path)!r} does not fit its schema: {where}: {first['msg']}.",
+                code="HX304",
+                hint="Export the model again.",
+            ) from error
+
+
+def _key(node: Node) -> str:
+    return f"{node.graph}:{node.output}" if node.graph else node.output

@@ -1,0 +1,107 @@
+"""Tags: the class path of a module, one tag for one module."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+CONTAINERS = frozenset(
+    f"torch.nn.modules.container.{name}" for name in ("ModuleList", "ModuleDict", "Sequential")
+)
+"""Containers give no segment of their own: exactly these types, not their subclasses."""
+
+_DEFAULT_NN_MODULES = ("torch.nn.modules.normalization.", "torch.nn.modules.batchnorm.")
+_DEFAULT_NN_CLASSES = ("Embedding",)
+
+TorchNN = Literal["default", "all", "none"] | Collection[str]
+
+
+def simple_name(class_name: str) -> str:
+    """Return `Class` of `package.module.Class`."""
+    return class_name.rsplit(".", 1)[-1]
+
+
+def is_tagged(class_name: str, torch_nn: TorchNN = "default") -> bool:
+    """Say whether nodes of this class show its tag: classes outside `torch.nn`, and a configurable list.
+
+    Args:
+        class_name: Qualified class name.
+        torch_nn: `default` (normalisation layers and Embedding), `all`, `none`, or simple class names.
+    """
+    if not class_name.startswith("torch.nn."):
+        return True
+    if class_name in CONTAINERS or torch_nn == "none":
+        return False
+    if torch_nn == "all":
+        return True
+    if torch_nn == "default":
+        return class_name.startswith(_DEFAULT_NN_MODULES) or simple_name(class_name) in _DEFAULT_NN_CLASSES
+    return simple_name(class_name) in torch_nn
+
+
+@dataclass(frozen=True)
+class _Child:
+    row: int
+    class_name: str
+    path: tuple[str, ...]  # attribute names below the nearest ancestor that has a segment
+    keys: tuple[str, ...]  # those of them that are keys of a container
+
+
+def build_tags(fqns: Sequence[str], class_names: Sequence[str]) -> list[str]:
+    """Return the tag of every module.
+
+    Args:
+        fqns: One name a module, parents before children, the root as the empty string first.
+        class_names: Qualified class names, in the same order.
+
+    Returns:
+        Tags in the same order; no two are equal.
+    """
+    rows = {fqn: row for row, fqn in enumerate(fqns)}
+    families: dict[int, list[_Child]] = {}
+    for row, fqn in enumerate(fqns):
+        if row == 0:
+            continue
+        path: list[str] = []
+        keys: list[str] = []
+        parent = fqn
+        while True:
+            parent, _, attribute = parent.rpartition(".")
+            path.insert(0, attribute)
+            if parent in rows:
+                if class_names[rows[parent]] not in CONTAINERS:
+                    break
+                keys.insert(0, attribute)
+            if not parent:
+                break
+        families.setdefault(rows[parent], []).append(_Child(row, class_names[row], tuple(path), tuple(keys)))
+
+    tags = [""] * len(fqns)
+    tags[0] = "/" + simple_name(class_names[0])
+    for parent_row in sorted(families):  # a parent's row is smaller than its children's
+        for child, segment in _segments(families[parent_row]):
+            tags[child.row] = f"{tags[parent_row]}/{segment}"
+    return tags
+
+
+def _segments(children: Sequence[_Child]) -> list[tuple[_Child, str]]:
+    """Name siblings: `Class`, `Class.key` in a container, longer where two would be equal."""
+    direct = Counter(simple_name(child.class_name) for child in children if not child.keys)
+
+    def shortest(child: _Child) -> str:
+        name = simple_name(child.class_name)
+        if child.keys:
+            return ".".join((name, *child.keys))
+        return f"{name}.{child.path[-1]}" if direct[name] > 1 else name
+
+    def full(child: _Child) -> str:
+        return ".".join((simple_name(child.class_name), *child.path))
+
+    segments = [shortest(child) for child in children]
+    counts = Counter(segments)
+    segments = [full(c) if counts[s] > 1 else s for c, s in zip(children, segments, strict=True)]
+    if len(set(segments)) < len(segments):  # a short name of one is the long name of another
+        segments = [full(child) for child in children]
+    return list(zip(children, segments, strict=True))

@@ -1,0 +1,297 @@
+"""The export: plain `torch.onnx.export`, watched.
+
+The pipeline that runs is the exporter's own, with the arguments that a plain export has, so the graph is the one
+that a plain export gives. We only look: at module calls while it traces, at the graph before its optimisation.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import traceback
+import warnings
+from collections.abc import Generator as Yields
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx_ir as ir
+import torch
+
+from hx_sidecar_schema import (
+    Example,
+    Generator,
+    HxError,
+    Initializer,
+    ModuleCall,
+    ModuleContext,
+    Port,
+    TorchNN,
+)
+from hx_tracer._calls import CallRecorder, TracedCall
+from hx_tracer._dynamic import Axes, dynamic_shapes, input_paths
+from hx_tracer._examples import example_record
+from hx_tracer._lineage import Lineage, RawGraph
+from hx_tracer._modules import module_records
+from hx_tracer._recover import Recovery
+from hx_tracer._shapes import dims_of
+
+
+class ExportError(HxError):
+    """The exporter refused the model.
+
+    Attributes:
+        report: The exporter's whole story, for a file.
+    """
+
+    def __init__(self, message: str, *, code: str, hint: str, report: str) -> None:
+        super().__init__(message, code=code, hint=hint)
+        self.report = report
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported model in memory; weights are the module's own tensors, not copied."""
+
+    program: torch.onnx.ONNXProgram
+    context: ModuleContext
+    static_axes: list[str] = field(default_factory=list)
+    """Axes that were asked to be dynamic and that the model itself fixes, as `NAME:AXIS`."""
+
+
+def export(
+    module: torch.nn.Module,
+    kwargs: Mapping[str, Any],
+    *,
+    args: tuple[Any, ...] = (),
+    axes: Mapping[str, Axes] | None = None,
+    opset: int | None = None,
+    torch_nn: TorchNN = "default",
+) -> Exported:
+    """Export a module with exactly the graph of a plain export, and what was seen on the way.
+
+    Args:
+        module: In eval mode.
+        kwargs: Example inputs by the names of `forward`; tensors may be nested.
+        args: Values for a `forward` with variable positional arguments.
+        axes: Dynamic axes and their symbols by input path; none means static.
+        opset: ONNX opset version; None is the exporter's default.
+        torch_nn: Which `torch.nn` classes give tags of their own.
+
+    Raises:
+        ExportError: HX120 if the exporter refuses the model.
+        HxError: HX109 if the inputs do not fit `forward`.
+    """
+    axes = axes or {}
+    recorder = CallRecorder(module)
+    raw: list[RawGraph] = []
+    try:
+        with _quiet(), torch.no_grad(), recorder.watching(), _before_optimize(raw, recorder):
+            program = torch.onnx.export(
+                module,
+                args,
+                kwargs=dict(kwargs),
+                dynamo=True,
+                verbose=False,
+                opset_version=opset,
+                dynamic_shapes=dynamic_shapes(kwargs, axes),
+            )
+    except Exception as error:
+        _check_inputs(module, args, kwargs)
+        raise _refused(error) from error
+    assert program is not None
+    context = _context(module, kwargs, program, recorder, raw[-1], torch_nn)
+    return Exported(program, context, _fixed_axes(program, axes))
+
+
+def _context(
+    module: torch.nn.Module,
+    kwargs: Mapping[str, Any],
+    program: torch.onnx.ONNXProgram,
+    recorder: CallRecorder,
+    raw: RawGraph,
+    torch_nn: TorchNN,
+) -> ModuleContext:
+    graph = program.model.graph
+    modules = module_records(module, torch_nn)
+    rows = {record.fqn: row for row, record in enumerate(modules)}
+    dims = _dim_names(raw, graph)
+    lineage = Lineage(raw, graph)
+    recovery = Recovery(lineage, dims)
+    calls = [
+        _call(row, call, rows[call.fqn], raw, lineage, recovery, dims)
+        for row, call in enumerate(recorder.calls)
+    ]
+    dead = [
+        row
+        for row, call in enumerate(recorder.calls)
+        if not any(
+            id(raw.ports[key]) in raw.live
+            for name in call.outputs
+            if (key := (row, "outputs", name)) in raw.ports
+        )
+    ]
+    names = [name.name for name in graph.inputs]
+    paths = [tensor for _, tensor in input_paths(kwargs)]
+    examples: dict[str, Example] = {}
+    if len(names) == len(paths):
+        examples = {str(n): example_record(t) for n, t in zip(names, paths, strict=True)}
+    return ModuleContext(
+        generator=Generator(versions=_versions()),
+        modules=modules,
+        calls=calls,
+        origins=lineage.origins(graph, recorder.size_calls),
+        dead_calls=dead,
+        recovered=recovery.nodes,
+        initializers=_initializers(raw, graph),
+        examples=examples,
+    )
+
+
+def _call(
+    row: int,
+    call: TracedCall,
+    module_row: int,
+    raw: RawGraph,
+    lineage: Lineage,
+    recovery: Recovery,
+    dims: Mapping[str, str],
+) -> ModuleCall:
+    recovered, lost, unused = recovery.of_call(row, call)
+
+    def port(side: Any, name: str) -> Port:
+        value = raw.ports.get((row, side, name))
+        if value is None:  # removed before translation: nothing used it
+            return Port(name=name, dtype="UNDEFINED", shape=[], unused=True)
+        dead = side == "outputs" and id(value) not in raw.live
+        survivor = lineage.survivor(value)
+        found = value.name if survivor is None and name not in lost else None
+        if survivor is not None:
+            found = survivor.name
+        constant = survivor is not None and survivor.is_initializer() and not survivor.is_graph_input()
+        return Port(
+            name=name,
+            value=None if constant or dead else found,
+            initializer=found if constant and not dead else None,
+            dtype=value.dtype.name if value.dtype else "UNDEFINED",
+            shape=dims_of(value, dims),
+            unused=dead or (side == "inputs" and name in unused),
+        )
+
+    inputs = [port("inputs", name) for name in call.inputs]
+    outputs = [port("outputs", name) for name in call.outputs]
+    return ModuleCall(
+        module=module_row,
+        index=call.index,
+        parent=call.parent,
+        inputs=inputs,
+        outputs=outputs,
+        recovered=recovered,
+    )
+
+
+def _initializers(raw: RawGraph, graph: ir.Graph) -> list[Initializer]:
+    """Tie every weight of the graph to the parameter it is, or was computed from before optimisation."""
+    parameters = {value.name for value in raw.initializers.values()}
+    made = {out.name: out for node in raw.nodes for out in node.outputs}
+    rows: list[Initializer] = []
+    for name in graph.initializers:
+        parameter, transform = (name if name in parameters else None), None
+        if parameter is None and name in made:
+            behind = raw.ancestors([made[name]], stop=())
+            sources = [v.name for v in raw.initializers.values() if id(v) in behind]
+            parameter = sources[0] if len(sources) == 1 else None
+            transform = "folded"
+        rows.append(Initializer(name=name, parameter=parameter, transform=transform))
+    return rows
+
+
+def _dim_names(raw: RawGraph, graph: ir.Graph) -> dict[str, str]:
+    """The exporter renames the trace's symbols after optimisation: learn the names from the inputs."""
+    names: dict[str, str] = {}
+    for value in graph.inputs:
+        before = raw.input_dims.get(value.name, [])
+        for old, new in zip(before, value.shape or (), strict=False):
+            if not isinstance(old, int) and not isinstance(new, int):
+                names.setdefault(str(old.value), str(new.value))
+    return names
+
+
+def _fixed_axes(program: torch.onnx.ONNXProgram, axes: Mapping[str, Axes]) -> list[str]:
+    inputs = {value.name: value for value in program.model.graph.inputs}
+    fixed: list[str] = []
+    for path, named in axes.items():
+        value = inputs.get(path) or inputs.get(path.replace(".", "_"))
+        if value is None or value.shape is None:
+            continue
+        fixed += [f"{path}:{axis}" for axis in named if isinstance(value.shape[axis], int)]
+    return fixed
+
+
+@contextmanager
+def _before_optimize(raw: list[RawGraph], recorder: CallRecorder) -> Yields[None]:
+    optimize = torch.onnx.ONNXProgram.optimize
+
+    def watched(program: torch.onnx.ONNXProgram) -> None:
+        raw.append(RawGraph(program, recorder.size_calls))
+        optimize(program)
+
+    torch.onnx.ONNXProgram.optimize = watched
+    try:
+        yield
+    finally:
+        torch.onnx.ONNXProgram.optimize = optimize
+
+
+@contextmanager
+def _quiet() -> Yields[None]:
+    """Keep the exporter's own warnings and log lines off the user's terminal."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.fx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _check_inputs(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    try:
+        with _quiet(), torch.no_grad():
+            module(*args, **kwargs)
+    except Exception as error:
+        shapes = ", ".join(f"{path}{list(tensor.shape)}" for path, tensor in input_paths(kwargs))
+        raise HxError(
+            f"The inputs {shapes} do not fit forward() of {type(module).__name__!r}: {_last_line(error)}",
+            code="HX109",
+            hint="Give inputs that the model accepts, with --input-shape NAME=2,16 or --inputs FILE.",
+        ) from error
+
+
+def _refused(error: Exception) -> ExportError:
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return ExportError(
+        f"torch.onnx.export refuses the model: {_last_line(cause)}",
+        code="HX120",
+        hint="Read the report for the operation and the line of the model that made it; "
+        "other inputs, another --opset or a static export may pass.",
+        report="".join(traceback.format_exception(error)),
+    )
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else ""
+    return f"{type(error).__name__}: {text}"[:300]
+
+
+def _versions() -> dict[str, str]:
+    packages = ("hx-tracer", "torch", "transformers", "onnx", "onnx-ir", "onnxscript")
+    return {name: importlib.metadata.version(name) for name in packages}

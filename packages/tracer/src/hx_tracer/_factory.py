@@ -1,0 +1,132 @@
+"""Modules from a user's factory: `path/file.py:factory` or `package.module:factory`."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Generator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from hx_sidecar_schema import HxError
+
+
+def call_factory(spec: str) -> tuple[torch.nn.Module, Any]:
+    """Import and call the factory of a spec.
+
+    Returns:
+        The module, and the example inputs that came with it (a dict or tuple), or `None`.
+
+    Raises:
+        HxError: HX103 to HX106, by the step that failed.
+    """
+    where, _, name = spec.rpartition(":")
+    source = _import_file(Path(where)) if where.endswith(".py") else _import_module(where)
+    factory = getattr(source, name, None)
+    if not callable(factory):
+        callables = [n for n, v in vars(source).items() if callable(v) and not n.startswith("_")]
+        near = difflib.get_close_matches(name, callables, n=3, cutoff=0.0)
+        what = "is not callable" if hasattr(source, name) else "does not exist"
+        raise HxError(
+            f"Factory {name!r} {what} in {where!r}; closest: {', '.join(near) or 'none'}.",
+            code="HX104",
+            hint="Name a function there that takes no arguments and returns a module.",
+        )
+    try:
+        made = factory()
+    except Exception as error:
+        raise HxError(
+            f"Factory {spec!r} failed at {_place(error)}: {_line(error)}",
+            code="HX105",
+            hint="Call the factory alone in Python and repair it; it must work without arguments.",
+        ) from error
+    return _checked(spec, made)
+
+
+def _checked(spec: str, made: Any) -> tuple[torch.nn.Module, Any]:
+    if isinstance(made, torch.nn.Module):
+        return made, None
+    if isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], torch.nn.Module):
+        module, example = made
+        if isinstance(example, torch.Tensor):
+            example = (example,)
+        if isinstance(example, list):
+            example = tuple(example)
+        if isinstance(example, dict) and all(isinstance(k, str) for k in example):
+            return module, dict(example)
+        if isinstance(example, tuple):
+            return module, example
+    parts = [type(item).__name__ for item in made] if isinstance(made, tuple) else type(made).__name__
+    raise HxError(
+        f"Factory {spec!r} returned {parts!r}, neither a module nor (module, inputs).",
+        code="HX106",
+        hint="Return an nn.Module, or a tuple of it and its example inputs as a dict or tuple.",
+    )
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise HxError(
+            f"File {str(path)!r} does not exist.", code="HX103", hint="Check the path before the colon."
+        )
+    path = path.resolve()
+    # A name of its own: two files called model.py must not shadow each other, nor an installed package.
+    name = f"_hx_factory_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    found = importlib.util.spec_from_file_location(name, path)
+    if found is None or found.loader is None:
+        raise HxError(f"File {str(path)!r} is no Python source.", code="HX103", hint="Give a .py file.")
+    source = importlib.util.module_from_spec(found)
+    sys.modules[name] = source  # dataclasses and pickle look their module up there
+    try:
+        with _on_path(path.parent):
+            found.loader.exec_module(source)
+    except Exception as error:
+        del sys.modules[name]
+        raise _not_importable(str(path), error) from error
+    return source
+
+
+def _import_module(name: str) -> ModuleType:
+    try:
+        with _on_path(Path.cwd()):
+            return importlib.import_module(name)
+    except Exception as error:
+        raise _not_importable(name, error) from error
+
+
+def _not_importable(what: str, error: Exception) -> HxError:
+    return HxError(
+        f"{what!r} cannot be imported, at {_place(error)}: {_line(error)}",
+        code="HX103",
+        hint="Import it alone in Python, in this environment, and repair what that reports.",
+    )
+
+
+@contextlib.contextmanager
+def _on_path(folder: Path) -> Generator[None]:
+    entry = str(folder)
+    sys.path.insert(0, entry)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # the imported code may have taken it out itself
+            sys.path.remove(entry)
+
+
+def _place(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown line"
+
+
+def _line(error: Exception) -> str:
+    return traceback.format_exception_only(error)[-1].strip()
