@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hx_sidecar_schema import HxError
-from hx_tracer import example_inputs, load_model
 from safetensors.torch import save_file
 from torch import nn
+
+from hx_sidecar_schema import HxError
+from hx_tracer import example_inputs, load_model
 
 
 class Add(nn.Module):
@@ -128,7 +129,9 @@ def test_shapes_replace_generated_ones() -> None:
     module = load_model("tiny:resnet").module
     made = example_inputs(module, input_shapes={"pixel_values": (1, 3, 96, 80)}).kwargs
     assert made["pixel_values"].shape == (1, 3, 96, 80)
-    ids = example_inputs(load_model("tiny:bert").module, input_shapes={"input_ids": (3, 20)}).kwargs["input_ids"]
+    ids = example_inputs(load_model("tiny:bert").module, input_shapes={"input_ids": (3, 20)}).kwargs[
+        "input_ids"
+    ]
     assert ids.shape == (3, 20)
     assert ids.dtype == torch.int64
 

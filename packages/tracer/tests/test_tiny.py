@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from hx_sidecar_schema import HxError
 from hx_tracer import example_inputs, load_model
 

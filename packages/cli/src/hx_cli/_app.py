@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from hx_cli._options import (
-    LOADING,
     Dtype,
     Json,
     NoVerify,
@@ -27,7 +26,7 @@ app = typer.Typer(
     name="hx",
     help="Export any PyTorch model to ONNX, know which module made every node, cut any module out.",
     epilog="Start with `hx demo`. Exit codes: 0 done, 1 the answer is no, 2 could not, 70 a bug in hx.",
-    rich_markup_mode=None,
+    rich_markup_mode=None,  # rich in the help takes four times as long to import
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -61,7 +60,7 @@ def _output(context: typer.Context, verbose: int, quiet: bool) -> Output:
     return output
 
 
-@app.command()
+@app.command(short_help="See it work on a small model.")
 def demo(
     context: typer.Context,
     output: Annotated[
@@ -76,7 +75,7 @@ def demo(
     return run_demo(output, _output(context, verbose, quiet))
 
 
-@app.command()
+@app.command(short_help="PyTorch model to ONNX file and sidecar.")
 def export(
     context: typer.Context,
     model: Annotated[
@@ -166,13 +165,15 @@ def export(
     return int(report.verification is not None and report.verification.status == "mismatch")
 
 
-@app.command()
+@app.command(short_help="The module tree of an export.")
 def tree(
     context: typer.Context,
     model: OnnxFile = None,
     module: Annotated[
         list[str] | None,
-        typer.Option("--module", "-m", metavar="PATTERN", help="Show these calls only. Repeatable.", show_default=False),
+        typer.Option(
+            "--module", "-m", metavar="PATTERN", help="Show these calls only. Repeatable.", show_default=False
+        ),
     ] = None,
     depth: Annotated[
         int | None, typer.Option(metavar="N", min=0, help="Levels below the root.", show_default=False)
@@ -197,7 +198,7 @@ def tree(
     return 0
 
 
-@app.command()
+@app.command(short_help="Module calls as ONNX models of their own.")
 def extract(
     context: typer.Context,
     model: OnnxFile = None,
@@ -230,7 +231,6 @@ def extract(
         typer.Option(
             metavar="MODEL",
             help="Compare with the modules of this PyTorch model, instead of with the whole ONNX model.",
-            rich_help_panel=LOADING,
             show_default=False,
         ),
     ] = None,

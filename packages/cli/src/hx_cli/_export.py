@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import time
 from collections import Counter
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,9 +72,10 @@ def export_model(request: ExportRequest, output: Output) -> ExportReport:
     with clock.step("load", output, "Loading torch and the model"):
         from hx_tracer import example_inputs, load_model
 
-        loaded = load_model(
-            request.spec, random_weights=request.random_weights, task=request.task, dtype=request.dtype
-        )
+        with redirect_stdout(sys.stderr):  # what a factory prints is no data of ours
+            loaded = load_model(
+                request.spec, random_weights=request.random_weights, task=request.task, dtype=request.dtype
+            )
         if request.output is None and (named := export_path(None, loaded.name)) != target:
             target = named
             _settle(target, request)
@@ -83,7 +86,7 @@ def export_model(request: ExportRequest, output: Output) -> ExportReport:
             input_shapes=request.input_shapes,
         )
     with clock.step("export", output, "Exporting with torch.onnx.export"):
-        exported = _export(request, loaded, inputs, target)
+        exported = _export(request, loaded, inputs, target, output)
     with clock.step("attribute", output, "Finding the module of every node"):
         from hx_projector import project
 
@@ -105,7 +108,7 @@ def export_model(request: ExportRequest, output: Output) -> ExportReport:
                 from hx_cli._verify import verify_export
 
                 verification = verify_export(
-                    staging / target.name, loaded.module, inputs.args, inputs.kwargs
+                    staging / target.name, inputs.args, inputs.kwargs, exported.result
                 )
     _remove_stale_data(target, written)
     return _report(request, loaded, exported, sidecar, written, verification, clock)
@@ -119,22 +122,27 @@ def _settle(target: Path, request: ExportRequest) -> None:
     check_writable(target.parent)
 
 
-def _export(request: ExportRequest, loaded: LoadedModel, inputs: ExampleInputs, target: Path) -> Exported:
+def _export(
+    request: ExportRequest, loaded: LoadedModel, inputs: ExampleInputs, target: Path, output: Output
+) -> Exported:
     from hx_tracer import ExportError, export
 
+    axes = _axes(request, inputs.kwargs)
+    printed = io.StringIO()
     try:
-        return export(
-            loaded.module,
-            inputs.kwargs,
-            args=inputs.args,
-            axes=_axes(request, inputs.kwargs),
-            opset=request.opset,
-            torch_nn=request.torch_nn,
-        )
+        with output.foreign() as printed:
+            return export(
+                loaded.module,
+                inputs.kwargs,
+                args=inputs.args,
+                axes=axes,
+                opset=request.opset,
+                torch_nn=request.torch_nn,
+            )
     except ExportError as error:
         report = target.with_name(f"{target.stem}_export_report.txt")
         with replacing(report.parent) as staging:
-            (staging / report.name).write_text(error.report)
+            (staging / report.name).write_text(f"{error.report}\n{printed.getvalue()}", encoding="utf-8")
         hint = f"{error.hint} The whole report is in {str(report)!r}."
         raise HxError(error.message, code=error.code, hint=hint) from error
 

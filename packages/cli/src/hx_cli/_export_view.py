@@ -9,6 +9,7 @@ from hx_cli._reports import ExportReport, Verification
 from hx_cli._text import count, number, percent, plural, shape, size
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
     from hx_cli._output import Output
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 STATUS_STYLE = {"match": "green", "mismatch": "bold red", "not_checked": "yellow"}
 
 
-def show_export(report: ExportReport, output: Output, *, tables: bool) -> None:
+def show_export(report: ExportReport, output: Output, *, tables: bool, following: bool = True) -> None:
     """Print the summary on stdout, and on stderr what is not as it was asked for.
 
     Args:
         report: What the export did.
         output: Where to.
         tables: Off where stdout is taken by `--json`.
+        following: Say which command to try next.
     """
     thresholds = _thresholds()
     below = {
@@ -35,19 +37,25 @@ def show_export(report: ExportReport, output: Output, *, tables: bool) -> None:
         if below or output.verbosity > 0:
             output.data(_categories(report, thresholds))
     for name, row in below.items():
-        output.warn(f"{name}: {percent(row['percentage'])} of the nodes covered, below {thresholds[name]:g} %.")
+        output.warn(
+            f"{name}: {percent(row['percentage'])} of the nodes covered, below {thresholds[name]:g} %."
+        )
     if report.static_axes:
-        output.warn(f"the model itself fixes {plural(len(report.static_axes), 'axis', 'axes')}, left static: {', '.join(report.static_axes)}.")
+        output.warn(
+            f"the model itself fixes {plural(len(report.static_axes), 'axis', 'axes')}, left static: {', '.join(report.static_axes)}."
+        )
     check = report.verification
     if check is not None and check.status == "mismatch":
-        output.warn(f"the outputs are not those of the PyTorch module: {_mismatch(check)} The files are written.")
+        output.warn(
+            f"the outputs are not those of the PyTorch module: {_mismatch(check)} The files are written."
+        )
     elif check is not None and check.status == "not_checked":
         output.warn(f"the outputs were not compared with PyTorch: {check.reason}.")
-    if tables:
+    if tables and following:
         output.note(f"[dim]Next:[/] hx tree {_shown(report.files[0].path)}")
 
 
-def _summary(report: ExportReport) -> object:
+def _summary(report: ExportReport) -> RenderableType:
     from rich import box
     from rich.panel import Panel
     from rich.table import Table
@@ -56,16 +64,29 @@ def _summary(report: ExportReport) -> object:
     grid.add_column(style="cyan", no_wrap=True)
     grid.add_column(overflow="fold")
     simple = report.class_name.rsplit(".", 1)[-1]
-    grid.add_row("model", f"[bold]{simple}[/]  {count(report.parameters)} parameters in {report.modules} modules")
-    grid.add_row("nodes", f"[bold]{report.nodes}[/]  {percent(report.exact_percent)} exact, {percent(report.covered_percent)} covered")
-    calls = ", ".join(f"{n} {status}" for status, n in sorted(report.calls.items(), key=lambda kv: -kv[1]))
-    grid.add_row("calls", f"[bold]{sum(report.calls.values())}[/]  {calls}")
+    grid.add_row(
+        "model", f"[bold]{simple}[/]  {count(report.parameters)} parameters in {report.modules} modules"
+    )
+    grid.add_row(
+        "nodes",
+        f"[bold]{report.nodes}[/]  {percent(report.exact_percent)} exact, {percent(report.covered_percent)} covered",
+    )
+    called = sum(amount for status, amount in report.calls.items() if status != "not_called")
+    by_status = sorted(report.calls.items(), key=lambda item: -item[1])
+    calls = ", ".join(f"{amount} {status.replace('_', ' ')}" for status, amount in by_status)
+    grid.add_row("calls", f"[bold]{called}[/]  {calls}")
     grid.add_row("inputs", _ports(report.inputs))
     grid.add_row("outputs", _ports(report.outputs))
     grid.add_row("numbers", _numbers(report.verification))
-    grid.add_row("files", "\n".join(f"{_shown(file.path)}  [dim]{size(file.size_bytes)}[/]" for file in report.files))
-    grid.add_row("time", f"[dim]{', '.join(f'{step} {seconds:.1f} s' for step, seconds in report.seconds.items())}[/]")
-    return Panel(grid, title=f"[bold]{_shown(report.model)}[/]", title_align="left", expand=False, box=box.ROUNDED)
+    grid.add_row(
+        "files", "\n".join(f"{_shown(file.path)}  [dim]{size(file.size_bytes)}[/]" for file in report.files)
+    )
+    grid.add_row(
+        "time", f"[dim]{', '.join(f'{step} {seconds:.1f} s' for step, seconds in report.seconds.items())}[/]"
+    )
+    return Panel(
+        grid, title=f"[bold]{_shown(report.model)}[/]", title_align="left", expand=False, box=box.ROUNDED
+    )
 
 
 def _ports(ports: Mapping[str, list[int | str]]) -> str:

@@ -17,19 +17,20 @@ class Weights(StrEnum):
     none = "none"
 
 
-LOADING = "How the PyTorch model is loaded"
-
 Verbose = Annotated[
-    int, typer.Option("--verbose", "-v", count=True, help="Say more; twice for debugging.", show_default=False)
+    int,
+    typer.Option("--verbose", "-v", count=True, help="Say more; twice for debugging.", show_default=False),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and asked-for data.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON record on stdout instead of tables.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
-NoVerify = Annotated[bool, typer.Option("--no-verify", help="Skip running the result and comparing its numbers.")]
+NoVerify = Annotated[
+    bool, typer.Option("--no-verify", help="Skip running the result and comparing its numbers.")
+]
 OnnxFile = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[X.onnx]",
+        metavar="X.onnx",
         help="A model that hx exported. May be left out where the current folder holds exactly one.",
         show_default=False,
     ),
@@ -40,7 +41,6 @@ Task = Annotated[
         "--task",
         metavar="TASK",
         help="Load the model class of a transformers task or auto class, e.g. text-classification.",
-        rich_help_panel=LOADING,
         show_default=False,
     ),
 ]
@@ -50,7 +50,6 @@ Dtype = Annotated[
         "--dtype",
         metavar="DTYPE",
         help="float32, float16 or bfloat16; default: what the model has.",
-        rich_help_panel=LOADING,
         show_default=False,
     ),
 ]
@@ -59,6 +58,5 @@ RandomWeights = Annotated[
     typer.Option(
         "--random-weights",
         help="Of a Hub id or folder, take the configuration only.",
-        rich_help_panel=LOADING,
     ),
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import sys
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -85,6 +87,15 @@ class Output:
         with self.stderr.status(text):
             yield
 
+    @contextmanager
+    def foreign(self) -> Generator[io.StringIO]:
+        """Catch what other people's code prints, which is no data of ours; shown with -v."""
+        caught = io.StringIO()
+        with redirect_stdout(caught), redirect_stderr(caught):
+            yield caught
+        if self.verbosity > 0 and caught.getvalue():
+            self.stderr.print(caught.getvalue().rstrip(), highlight=False, markup=False, soft_wrap=True)
+
     def each(self, items: list[Item], text: str) -> Iterator[Item]:
         """Yield items under a progress bar, where a person looks."""
         if self.verbosity < 0 or not self.stderr.is_terminal:
@@ -98,10 +109,8 @@ class Output:
 
 
 def _console(*, stderr: bool) -> Console:
-    import os
-
     from rich.console import Console
 
-    stream = sys.stderr if stderr else sys.stdout
+    stream = sys.stderr if stderr else sys.stdout  # as it is now: `foreign` redirects it while others print
     wide = not stream.isatty() and not os.environ.get("COLUMNS")
-    return Console(stderr=stderr, width=PIPE_WIDTH if wide else None)
+    return Console(file=stream, width=PIPE_WIDTH if wide else None)

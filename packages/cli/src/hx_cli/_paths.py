@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -58,7 +59,7 @@ def refuse_existing(paths: Iterable[Path], *, overwrite: bool) -> None:
     existing = [str(path) for path in paths if path.exists()]
     if existing and not overwrite:
         raise HxError(
-            f"{', '.join(map(repr, existing))} {'exists' if len(existing) == 1 else 'exist'}.",
+            f"Output {', '.join(map(repr, existing))} already {'exists' if len(existing) == 1 else 'exist'}.",
             code="HX402",
             hint="Add --overwrite to replace, or name another output with -o.",
         )
@@ -89,6 +90,8 @@ def find_model(given: Path | None) -> Path:
     if given is not None:
         return given
     sidecars = sorted(Path().glob(f"*{SIDECAR_SUFFIX}"))
+    if len(sidecars) > 1:
+        sidecars = [path for path in sidecars if _is_whole(path)] or sidecars
     if len(sidecars) == 1:
         return sidecars[0].with_name(f"{sidecars[0].name.removesuffix(SIDECAR_SUFFIX)}.onnx")
     held = [f"{path.name.removesuffix(SIDECAR_SUFFIX)}.onnx" for path in sidecars]
@@ -105,6 +108,14 @@ def find_model(given: Path | None) -> Path:
         code="HX403",
         hint="Name the .onnx file, or make one with `hx export MODEL`.",
     )
+
+
+def _is_whole(sidecar: Path) -> bool:
+    """Say whether a sidecar is of an export, and not of a module that was cut out of one into the same folder."""
+    try:
+        return json.loads(sidecar.read_bytes())["modules"][0]["fqn"] == ""
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return True
 
 
 def file_stem(name: str) -> str:

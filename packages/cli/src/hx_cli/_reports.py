@@ -79,6 +79,9 @@ class ModuleEntry(Report):
     inputs: list[PortEntry]
     outputs: list[PortEntry]
     nodes: int = Field(default=0, description="Nodes of the extracted model.")
+    failed: bool = Field(
+        default=False, description="It differs from its original, or an extractable call was not extracted."
+    )
     max_abs_error: float | None = Field(default=None, description="Where validated.")
     relative_error: float | None = Field(
         default=None, description="Largest error of an output divided by that output's largest magnitude."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+TIMES = "\N{MULTIPLICATION SIGN}"
+
 
 def count(number: int) -> str:
     """Return a number of things in at most four digits: 950, 31.2 k, 124 M."""
@@ -36,5 +38,5 @@ def plural(amount: int, one: str, many: str | None = None) -> str:
 
 
 def shape(dims: Sequence[int | str]) -> str:
-    """Return `2×16×64`; symbols as they are, a scalar in words."""
-    return "×".join(map(str, dims)) if dims else "scalar"
+    """Return sizes with a times sign between; symbols as they are, a scalar in words."""
+    return TIMES.join(map(str, dims)) if dims else "scalar"

@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
-from hx_extractor._rebuild import Rebuild
+from hx_extractor._rebuild import Rebuild, bodies
 from hx_sidecar_schema import HxError, RecoveredNode, Sidecar
 
 
@@ -118,22 +118,22 @@ def _reads(node: ir.Node) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def bodies(node: ir.Node) -> list[ir.Graph]:
-    """Return the graphs among a node's attributes."""
-    graphs: list[ir.Graph] = []
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            graphs.append(attribute.as_graph())
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            graphs.extend(attribute.as_graphs())
-    return graphs
-
-
 def _source(record: RecoveredNode) -> Source:
     proto = onnx.NodeProto.FromString(base64.b64decode(record.proto))
-    node = ir.serde.deserialize_node(proto)
-    for out, dtype, shape in zip(node.outputs, record.dtypes, record.shapes, strict=True):
-        if dtype != "UNDEFINED":
-            out.type = ir.TensorType(ir.DataType[dtype])
-            out.shape = ir.Shape(shape)
+    outputs = [
+        ir.Value(
+            name=name,
+            type=None if dtype == "UNDEFINED" else ir.TensorType(ir.DataType[dtype]),
+            shape=ir.Shape(shape),
+        )
+        for name, dtype, shape in zip(record.outputs, record.dtypes, record.shapes, strict=True)
+    ]
+    node = ir.Node(
+        proto.domain,
+        proto.op_type,
+        [ir.Value(name=name) if name else None for name in record.inputs],
+        [ir.serde.deserialize_attribute(attribute) for attribute in proto.attribute],
+        overload=proto.overload,
+        outputs=outputs,
+    )
     return Source(node, tuple(name for name in record.inputs if name), tuple(record.outputs))

@@ -6,7 +6,7 @@ are shared and not read.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -29,6 +29,7 @@ class Rebuild:
         self._overrides = overrides
         self._taken = set(taken)
         self._values: dict[str, ir.Value] = {}
+        self._node_names: set[str] = set()
         self._built: set[int] = set()
         self._inputs: list[ir.Value] = []
         self._outputs: list[ir.Value] = []
@@ -50,8 +51,10 @@ class Rebuild:
         """Use `value` wherever the parent's value `name` is read."""
         self._values[name] = value
 
-    def append(self, node: ir.Node) -> ir.Value:
-        """Add a node that the parent does not have; return its first output."""
+    def append(self, node: ir.Node, name: str) -> ir.Value:
+        """Add a node that the parent does not have; return its first output, which is called `name`."""
+        node.outputs[0].name = self._free(name)
+        node.name = self._free_node_name(f"hx_{name}")
         self._nodes.append(node)
         return node.outputs[0]
 
@@ -60,8 +63,7 @@ class Rebuild:
         self.build(carrier)
         value = self._values[carrier]
         if value.producer() is None or value in self._outputs:
-            identity = ir.node("Identity", [value], name=f"hx_{name}")
-            value_out = self.append(identity)
+            value_out = self.append(ir.node("Identity", [value]), f"{name}.copy")
             value_out.type, value_out.shape = value.type, _copy(value.shape)
             value = value_out
         value.name = name
@@ -153,7 +155,7 @@ class Rebuild:
             overload=node.overload,
             outputs=outputs,
             version=node.version,
-            name=node.name,
+            name=self._free_node_name(node.name or f"hx_{_first(source.outputs)}"),
             metadata_props=dict(node.metadata_props),
         )
         self._nodes.append(new)
@@ -168,16 +170,14 @@ class Rebuild:
     def _body(self, graph: ir.Graph) -> ir.Graph:
         """Copy a body; what it captures is read from the new graph, what would shadow a port is renamed."""
         copy = graph.clone(allow_outer_scope_values=True)
-        inside = {id(value) for value in (*copy.inputs, *copy.initializers.values())}
         nodes = list(ir.traversal.RecursiveGraphIterator(copy))
-        for node in nodes:
-            inside.update(id(out) for out in node.outputs)
-            for attribute in node.attributes.values():
-                if attribute.type == ir.AttributeType.GRAPH:
-                    nested = attribute.as_graph()
-                    inside.update(id(v) for v in (*nested.inputs, *nested.initializers.values()))
-        for value in (*copy.inputs, *(out for node in nodes for out in node.outputs)):
-            if value.name in self._taken:
+        own: list[ir.Value] = []
+        for body in (copy, *(nested for node in nodes for nested in bodies(node))):
+            own += [*body.inputs, *body.initializers.values()]
+        own += [out for node in nodes for out in node.outputs]
+        inside = {id(value) for value in own}
+        for value in own:
+            if value.name and value.name in self._taken:
                 value.name = self._free(value.name)
         for node in nodes:
             for index, value in enumerate(node.inputs):
@@ -188,11 +188,33 @@ class Rebuild:
                 copy.outputs[index] = self._values[str(value.name)]
         return copy
 
+    def _free_node_name(self, name: str) -> str:
+        """ONNX Runtime refuses two nodes of one name."""
+        while name in self._node_names:
+            name = f"{name}.copy"
+        self._node_names.add(name)
+        return name
+
     def _free(self, name: str) -> str:
         while name in self._taken:
             name = f"{name}.inner"
         self._taken.add(name)
         return name
+
+
+def bodies(node: ir.Node) -> list[ir.Graph]:
+    """Return the graphs among a node's attributes."""
+    graphs: list[ir.Graph] = []
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            graphs.append(attribute.as_graph())
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            graphs.extend(attribute.as_graphs())
+    return graphs
+
+
+def _first(names: Sequence[str]) -> str:
+    return next((name for name in names if name), "")
 
 
 def _copy(shape: ir.Shape | None) -> ir.Shape | None:

@@ -100,16 +100,11 @@ def _run_ort_values(
             )
         else:
             values[name] = ort.OrtValue.ortvalue_from_numpy(array)
-    try:
+    try:  # onnxruntime 1.31 takes bfloat16 but cannot hand it back
         results = session.run_with_ort_values(outputs, values)
+        return {name: result.numpy() for name, result in zip(outputs, results, strict=True)}
     except Exception as error:
         raise _refused(error) from error
-    arrays: dict[str, NDArray[Any]] = {}
-    for name, result in zip(outputs, results, strict=True):
-        array = result.numpy()
-        bfloat16 = "bfloat16" in result.data_type() and array.dtype == np.uint16
-        arrays[name] = array.view(ml_dtypes.bfloat16) if bfloat16 else array
-    return arrays
 
 
 def _refused(error: Exception) -> HxError:

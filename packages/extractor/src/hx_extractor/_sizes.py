@@ -44,6 +44,8 @@ class SizeReader:
             for axis, dim in enumerate(port.shape):
                 if isinstance(dim, str):
                     self._places.setdefault(dim, (str(port.value or port.initializer), axis))
+        # The root's inputs are the graph's: nothing lies outside.
+        self._scalars: dict[str | None, str] = {**parent.sidecar.sizes} if row else {}
         self._seen: set[str] = set()
 
     def prepare(self, output: str) -> None:
@@ -57,14 +59,19 @@ class SizeReader:
             source = self._overrides.get(name) or self._parent.source(name)
             if source is None:
                 continue
-            if name not in self._overrides and self._is_outer_size(source):
+            expression = self._scalars.get(name)
+            if name in self._overrides:
+                pending.extend(source.reads)
+            elif expression in self._places:
+                self._rebuild.substitute(name, self._scalar(name, expression))
+            elif self._is_outer_size(source):
                 self._rebuild.substitute(name, self._read(source.node))
             else:
                 pending.extend(source.reads)
 
     def _is_outer_size(self, source: Source) -> bool:
         node = source.node
-        if node.op_type != "Shape" or node.domain or not source.reads:
+        if self._row == 0 or node.op_type != "Shape" or node.domain or not source.reads:
             return False
         tensor = source.reads[0]
         if tensor in self._stops or tensor in self._overrides:
@@ -87,18 +94,25 @@ class SizeReader:
                 constant = ir.Tensor(np.array([dim], dtype=np.int64))
                 part = ir.node("Constant", [], {"value": constant})
             else:
-                carrier, axis = self._places[str(dim.value)]
-                self._rebuild.build(carrier)
-                part = ir.node("Shape", [self._rebuild.value(carrier)], {"start": axis, "end": axis + 1})
-            parts.append(self._add(part, node, len(parts)))
+                part = self._dimension(str(dim.value))
+            parts.append(self._add(part, node.outputs[0].name, len(parts), (1,)))
         if len(parts) == 1:
             return parts[0]
-        return self._add(ir.node("Concat", parts, {"axis": 0}), node, len(parts))
+        joined = ir.node("Concat", parts, {"axis": 0})
+        return self._add(joined, node.outputs[0].name, len(parts), (len(parts),))
 
-    def _add(self, new: ir.Node, node: ir.Node, index: int) -> ir.Value:
-        value = self._rebuild.append(new)
-        value.name = f"{node.outputs[0].name}.size{index}"
-        value.type = ir.TensorType(ir.DataType.INT64)
+    def _scalar(self, name: str, expression: str) -> ir.Value:
+        dimension = self._add(self._dimension(expression), name, 0, (1,))
+        return self._add(ir.node("Squeeze", [dimension]), name, 1, ())
+
+    def _dimension(self, symbol: str) -> ir.Node:
+        carrier, axis = self._places[symbol]
+        self._rebuild.build(carrier)
+        return ir.node("Shape", [self._rebuild.value(carrier)], {"start": axis, "end": axis + 1})
+
+    def _add(self, new: ir.Node, name: str | None, index: int, shape: tuple[int, ...]) -> ir.Value:
+        value = self._rebuild.append(new, f"{name}.size{index}")
+        value.type, value.shape = ir.TensorType(ir.DataType.INT64), ir.Shape(shape)
         return value
 
 

@@ -85,7 +85,7 @@ def _call(
 ) -> ModuleCall:
     def port(old: Port) -> Port:
         if is_root:
-            return old.model_copy(update={"value": old.name, "initializer": None})
+            return old.model_copy(update={"value": None if old.unused else old.name, "initializer": None})
         value = rebuild.name_of(old.value) if old.value else None
         initializer = rebuild.name_of(old.initializer) if old.initializer else None
         return old.model_copy(update={"value": value, "initializer": initializer})

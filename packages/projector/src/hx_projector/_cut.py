@@ -15,7 +15,7 @@ import onnx_ir as ir
 from hx_projector._graphs import reads
 from hx_projector._owners import Owned
 from hx_projector._tree import CallTree
-from hx_sidecar_schema import ModuleCall, Port, RecoveredNode
+from hx_sidecar_schema import ModuleCall, ModuleContext, Port
 
 
 @dataclass
@@ -35,14 +35,15 @@ class Cutter:
         model: The exported model.
         owned: Its nodes with owners.
         tree: The calls.
-        recovered: Nodes that calls may need in place of the graph's own.
+        context: Recovered nodes, which calls may need in place of the graph's own, and sizes.
     """
 
     def __init__(
-        self, model: ir.Model, owned: Iterable[Owned], tree: CallTree, recovered: Sequence[RecoveredNode]
+        self, model: ir.Model, owned: Iterable[Owned], tree: CallTree, context: ModuleContext
     ) -> None:
         self._tree = tree
-        self._recovered = recovered
+        self._recovered = context.recovered
+        self._scalars = context.sizes
         self._reads: dict[str, Sequence[str]] = {}
         self._owner: dict[str, int] = {}
         self._sizes: dict[str, ir.Node] = {}
@@ -82,8 +83,14 @@ class Cutter:
         """Say whether a value is an input of the whole model."""
         return name in self._graph_inputs
 
+    def is_size_scalar(self, name: str) -> bool:
+        """Say whether a value is a scalar that the exporter made for a size."""
+        return name in self._scalars
+
     def symbols(self, name: str) -> list[str] | None:
-        """Return the symbolic dimensions that a Shape node's result holds; None if it is no such result."""
+        """Return the symbolic dimensions that a Shape node's result or a size scalar holds; None for others."""
+        if name in self._scalars:
+            return [self._scalars[name]]
         node = self._sizes.get(name)
         source = node.inputs[0] if node is not None else None
         if node is None or source is None or source.shape is None:
@@ -138,10 +145,15 @@ class _Walk:
         return self._own.get(name) or self._cutter.reads_of(name)
 
     def _size_holders(self, name: str) -> set[str] | None:
-        """Inputs to read a size from, where the tensor that the graph reads it from lies outside."""
-        symbols = None if name in self._own else self._cutter.symbols(name)
+        """Inputs to read a size from, where the tensor that the graph reads it from lies outside.
+
+        The root's inputs are the graph's: nothing lies outside.
+        """
+        symbols = None if name in self._own or self._row == 0 else self._cutter.symbols(name)
         if symbols is None or any(symbol not in self._symbols for symbol in symbols):
             return None
+        if self._cutter.is_size_scalar(name):
+            return {self._symbols[symbol] for symbol in symbols}
         source = (self._cutter.reads_of(name) or [""])[0]
         if source in self._stops or source in self._own or self._cutter.owned_by(self._row, source):
             return None

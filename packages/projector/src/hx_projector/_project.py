@@ -26,7 +26,7 @@ def project(model: ir.Model, context: ModuleContext, *, file: str) -> Sidecar:
     """
     tree = CallTree(context.calls)
     owned = own_nodes(model, context, tree)
-    cutter = Cutter(model, owned, tree, context.recovered)
+    cutter = Cutter(model, owned, tree, context)
     nodes = [
         Node.model_construct(
             graph=row.graph,
@@ -48,6 +48,7 @@ def project(model: ir.Model, context: ModuleContext, *, file: str) -> Sidecar:
         nodes=nodes,
         initializers=context.initializers,
         recovered=context.recovered,
+        sizes=context.sizes,
         summary=summarise(owned),
     )
 

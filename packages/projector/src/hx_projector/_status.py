@@ -11,29 +11,32 @@ from hx_projector._tree import CallTree
 from hx_sidecar_schema import CONTAINERS, Module, ModuleCall, ModuleContext, Port, Status
 
 
+_NOT_CALLED = "No call of forward() was seen: it did not run, or ran inside a control-flow branch."
+
+
 def judge_calls(model: ir.Model, context: ModuleContext, cutter: Cutter, tree: CallTree) -> list[ModuleCall]:
     """Return the calls with their statuses and final ports, and a row for every module that was never called."""
-    dead = set(context.dead_calls)
+    dead, folded = set(context.dead_calls), set(context.folded_calls)
     values = {value.name: value for value in model.graph.inputs}
     values.update((out.name, out) for node in model.graph for out in node.outputs)
     judged: list[ModuleCall] = []
     for row, call in enumerate(context.calls):
-        status, reason = _lost(row, call, row in dead, context, tree)
+        status, reason = _fate(row, call, row in dead, row in folded, context, tree)
         inputs = call.inputs
         if status == "extractable":
             inputs = _used_inputs(row, call, cutter, values)
         judged.append(call.model_copy(update={"status": status, "reason": reason, "inputs": inputs}))
     called = {call.module for call in context.calls}
     judged += [
-        ModuleCall(module=row, index=0, status="not_called", reason="forward() did not run in this export.")
+        ModuleCall(module=row, index=0, status="not_called", reason=_NOT_CALLED)
         for row, module in enumerate(context.modules)
         if row not in called and module.class_name not in CONTAINERS
     ]
     return judged
 
 
-def _lost(
-    row: int, call: ModuleCall, dead: bool, context: ModuleContext, tree: CallTree
+def _fate(
+    row: int, call: ModuleCall, dead: bool, folded: bool, context: ModuleContext, tree: CallTree
 ) -> tuple[Status, str]:
     if not call.outputs:
         return "unused", "forward() returned no tensor."
@@ -44,7 +47,7 @@ def _lost(
     if all((port.value or port.initializer) in carriers for port in outputs):
         return "identity", "The result is an argument, unchanged: the module adds no node."
     missing = [port.name for port in (*call.inputs, *outputs) if _is_lost(port)]
-    if all(port.initializer is not None for port in outputs):
+    if folded or all(port.initializer is not None for port in outputs):
         return "folded", "The result does not depend on the model's inputs: the exporter made it a constant."
     if missing:
         return "fused", _neighbour(row, missing, context, tree)

@@ -36,6 +36,13 @@ class ModuleContext(Record):
     dead_calls: list[int] = Field(
         default_factory=list, description="Calls whose results reached no output before optimisation."
     )
+    folded_calls: list[int] = Field(
+        default_factory=list, description="Calls whose results depend on no input of the model."
+    )
     recovered: list[RecoveredNode] = Field(default_factory=list)
+    sizes: dict[str, str] = Field(
+        default_factory=dict,
+        description="Scalar INT64 values that hold a size, with the expression over symbols that shapes use too.",
+    )
     initializers: list[Initializer] = Field(default_factory=list)
     examples: dict[str, Example] = Field(default_factory=dict, description="Model input name to its value.")

@@ -96,10 +96,10 @@ class Port(Record):
     dtype: str
     shape: list[int | str]
     unused: bool = Field(
-        False, description="The graph does not use it: no input or output of the extracted model."
+        default=False, description="The graph does not use it: no input or output of the extracted model."
     )
     implicit: bool = Field(
-        False, description="Not in the signature: reached through an attribute or closure."
+        default=False, description="Not in the signature: reached through an attribute or closure."
     )
 
 

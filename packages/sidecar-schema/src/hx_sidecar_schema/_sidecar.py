@@ -39,6 +39,10 @@ class Sidecar(Record):
     nodes: list[Node] = Field(default_factory=list)
     initializers: list[Initializer] = Field(default_factory=list)
     recovered: list[RecoveredNode] = Field(default_factory=list)
+    sizes: dict[str, str] = Field(
+        default_factory=dict,
+        description="Scalar INT64 values that hold a size, with the expression over symbols that shapes use too.",
+    )
     summary: Summary = Field(default_factory=Summary)
 
     def module_of(self, call: ModuleCall) -> Module:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from typing import Any, Literal
 import torch
 from torch._subclasses.functional_tensor import FunctionalTensor
 from torch.fx.experimental import proxy_tensor
+from torch.utils import _pytree as pytree
 
 from hx_tracer._ports import input_ports, output_ports
 
@@ -42,6 +43,64 @@ class TracedCall:
     outputs: list[str] = field(default_factory=list)
 
 
+@contextmanager
+def watching_calls(watcher: Callable[..., Any]) -> Generator[None]:
+    """Run every module call of this thread through `watcher(call_impl, module, args, kwargs)`."""
+    call_impl: Any = torch.nn.Module._call_impl  # pyright: ignore[reportPrivateUsage]
+    thread = threading.get_ident()
+
+    def watched(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        # Dynamo traces the bodies of torch.cond in Python of its own; there is no tensor to look at there.
+        if torch.compiler.is_dynamo_compiling() or threading.get_ident() != thread:
+            return call_impl(module, *args, **kwargs)
+        return watcher(call_impl, module, args, kwargs)
+
+    torch.nn.Module._call_impl = watched  # pyright: ignore
+    try:
+        yield
+    finally:
+        torch.nn.Module._call_impl = call_impl  # pyright: ignore
+
+
+def run_eagerly(
+    model: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Any, dict[tuple[str, int], frozenset[str]]]:
+    """Run a model as its users do.
+
+    While it is traced a model may pass tensors that it does not pass otherwise: attention masks that are None in
+    PyTorch are written out for an exporter. Those are no arguments of the module.
+
+    Returns:
+        The result, and the names of the input ports of every call by module name and index.
+    """
+    names = _first_names(model)
+    counts: Counter[str] = Counter()
+    ports: dict[tuple[str, int], frozenset[str]] = {}
+
+    def watcher(call_impl: Any, module: torch.nn.Module, a: tuple[Any, ...], k: dict[str, Any]) -> Any:
+        fqn = names.get(_identity(module))
+        if fqn is not None:
+            ports[fqn, counts[fqn]] = frozenset(name for name, _ in input_ports(module, a, k))
+            counts[fqn] += 1
+        return call_impl(module, *a, **k)
+
+    def copy(value: Any) -> Any:  # a model may change its inputs in place
+        return value.clone() if isinstance(value, torch.Tensor) else value
+
+    args, kwargs = pytree.tree_map(copy, (args, dict(kwargs)))
+    with torch.no_grad(), watching_calls(watcher):
+        return model(*args, **kwargs), ports
+
+
+def _first_names(model: torch.nn.Module) -> dict[int, str]:
+    return {_identity(module): name for name, module in model.named_modules()}
+
+
+def _identity(module: torch.nn.Module) -> int:
+    """Tell modules apart: where one has several names, torch.export calls proxies that share its `__dict__`."""
+    return id(module.__dict__["_modules"])
+
+
 class CallRecorder:
     """Records the calls of one model while `torch.export` traces it.
 
@@ -50,10 +109,7 @@ class CallRecorder:
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
-        self._names: dict[int, str] = {}
-        for name, module in model.named_modules():  # the first name of each module
-            self._names.setdefault(id(module), name)
-        self._thread = threading.get_ident()
+        self._names = _first_names(model)
         self._reset()
 
     def _reset(self) -> None:
@@ -67,15 +123,7 @@ class CallRecorder:
     @contextmanager
     def watching(self) -> Generator[None]:
         """Watch module calls until the block ends."""
-        call_impl: Any = torch.nn.Module._call_impl
         run_node: Any = torch.fx.Interpreter.run_node
-        recorder = self
-
-        def watched_call(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
-            # Dynamo traces the bodies of torch.cond in Python of its own; there is no proxy to ask there.
-            if torch.compiler.is_dynamo_compiling():
-                return call_impl(module, *args, **kwargs)
-            return recorder._call(call_impl, module, args, kwargs)
 
         def watched_run(interpreter: torch.fx.Interpreter, node: torch.fx.Node) -> Any:
             result = run_node(interpreter, node)
@@ -86,24 +134,18 @@ class CallRecorder:
                     _add_ports(successor, keys)
             return result
 
-        torch.nn.Module._call_impl = watched_call
-        torch.fx.Interpreter.run_node = watched_run
+        torch.fx.Interpreter.run_node = watched_run  # pyright: ignore[reportAttributeAccessIssue]
         try:
-            yield
+            with watching_calls(self._call):
+                yield
         finally:
-            torch.nn.Module._call_impl = call_impl
             torch.fx.Interpreter.run_node = run_node
 
     def _call(
         self, call_impl: Any, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        fqn = self._names.get(id(module))
-        if (
-            fqn is None
-            or proxy_tensor.get_proxy_mode() is None
-            or threading.get_ident() != self._thread
-            or (fqn and not self.stack)
-        ):
+        fqn = self._names.get(_identity(module))
+        if fqn is None or proxy_tensor.get_proxy_mode() is None or (fqn and not self.stack):
             return call_impl(module, *args, **kwargs)
         if not self.stack:
             self._reset()
@@ -138,9 +180,10 @@ class CallRecorder:
         if mode is None or not self.stack:
             return
         graph: torch.fx.Graph = mode.tracer.graph  # its own graph in the body of a higher-order operator
-        last = self._last.get(graph, graph._root)
+        root = graph._root  # pyright: ignore[reportPrivateUsage]
+        last = self._last.get(graph, root)
         node = last._next
-        while node is not graph._root:
+        while node is not root:
             # `custom` is the one key of a node's meta that decompositions copy to what they make of it.
             node.meta["custom"] = {**node.meta.get("custom", {}), CALL: self.stack[-1]}
             value = node.meta.get("val")
@@ -156,10 +199,9 @@ def fx_node_of(tensor: torch.Tensor) -> torch.fx.Node | None:
     if mode is None:
         return None
     if isinstance(tensor, FunctionalTensor):
-        torch._sync(tensor)
-        tensor = torch._from_functional_tensor(tensor.elem)
-    elif torch._is_functional_tensor(tensor):
-        tensor = torch._from_functional_tensor(tensor)
+        functional: Any = torch
+        functional._sync(tensor)
+        tensor = functional._from_functional_tensor(tensor.elem)
     slot: Any = proxy_tensor.get_proxy_slot(tensor, mode.tracer, None)
     return None if slot is None else slot.proxy.node
 

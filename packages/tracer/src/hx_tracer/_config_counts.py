@@ -36,6 +36,7 @@ def shrink_counts(config: Any, layers: int, experts: int) -> None:
     """Layers, experts, positions and vocabulary of one configuration, and the lists that follow the layers."""
     known = dict(vars(config))
     lists = {n: v for n, v in known.items() if isinstance(v, (list, tuple)) and n != "architectures"}
+    has_experts = any(EXPERTS.search(n) for n in known)  # elsewhere `top_k` belongs to text generation
     per_stage = {len(v) for n, v in lists.items() if _is_per_stage(n, v)}
     depths = [v for n, v in known.items() if is_int(v) and is_layers(n) and v not in per_stage]
     for name, value in known.items():
@@ -47,7 +48,7 @@ def shrink_counts(config: Any, layers: int, experts: int) -> None:
             put(config, name, mapped(value, lambda v: min(v, layers)))
         elif EXPERTS.search(name) and is_int(value) and value > experts and "shared" not in name:
             put(config, name, experts)
-        elif TOP_K.search(name) and is_int(value):
+        elif is_int(value) and (TOP_K.search(name) or (has_experts and name == "top_k")):
             put(config, name, min(value, 2))
         elif EXPERT_GROUPS.search(name) and is_int(value):
             put(config, name, min(value, 1 if "top" in name else 2))

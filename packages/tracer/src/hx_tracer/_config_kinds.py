@@ -18,7 +18,7 @@ _NOT_LAYERS = re.compile(
 HEADS = re.compile(r"(^|_)(num_|n_)?heads?(_per_stage)?$|^num_.*heads$|attention_heads|num_heads|n_heads?$")
 KV_HEADS = re.compile(r"kv_heads?$|key_value_heads|kv_n_heads|num_groups_kv|multi_query_group_num")
 HEAD_DIM = re.compile(
-    r"head_dim$|head_size$|d_head$|^d_kv$|dim_head$|head_width$|^kv_channels$|headdim$|size_per_head$"
+    r"head_dim$|head_size$|d_head$|^d_kv$|dim_head$|head_width$|^kv_channels$|headdim$|rotary_dim$|size_per_head$"
 )
 _WIDTH = re.compile(
     r"hidden|d_model|n_embd|(^|_)dims?($|_)|embed|inner|d_ff|ffn|intermediate|channels?($|s|_)|width|_rank$|filters|"
@@ -37,9 +37,10 @@ VOCAB = re.compile(r"vocab_size")
 IMAGE = re.compile(r"(image|img)_size$|^input_size$")
 EXPERTS = re.compile(r"experts$|^n_routed_experts$|^num_experts_(?!per)")
 TOP_K = re.compile(
-    r"experts_per_tok(en)?$|moe_top_?k$|experts_top_?k$|num_selected_experts$|^top_?k$|router_top_?k$|top_k_experts$"
+    r"experts_per_tok(en)?$|moe_top_?k$|experts_top_?k$|num_selected_experts$|router_top_?k$|top_k_experts$"
 )
 TOKEN_ID = re.compile(r"token_?(id|idx|index)s?$|token_id_|_ids?$")
+PLACEHOLDER = re.compile(r"^(image|audio|video)_token_(id|index|idx)$")
 LAYER_INDEX = re.compile(r"(indices|indexes|idx|index|layers|_layer|blocks|layer_id)$")
 EXPERT_GROUPS = re.compile(r"^n_group$|^top_?k_group$|expert_groups?$|^moe_.*_group$")
 GROUPS = re.compile(r"^(num_)?groups$|^n_groups?$|norm_groups$|num_groups$")

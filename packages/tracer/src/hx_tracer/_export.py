@@ -29,13 +29,13 @@ from hx_sidecar_schema import (
     Port,
     TorchNN,
 )
-from hx_tracer._calls import CallRecorder, TracedCall
+from hx_tracer._calls import CallRecorder, TracedCall, run_eagerly
 from hx_tracer._dynamic import Axes, dynamic_shapes, input_paths
 from hx_tracer._examples import example_record
 from hx_tracer._lineage import Lineage, RawGraph
 from hx_tracer._modules import module_records
 from hx_tracer._recover import Recovery
-from hx_tracer._shapes import dims_of
+from hx_tracer._shapes import dims_of, rename
 
 
 class ExportError(HxError):
@@ -56,6 +56,8 @@ class Exported:
 
     program: torch.onnx.ONNXProgram
     context: ModuleContext
+    result: Any
+    """What the module itself returned for the example inputs."""
     static_axes: list[str] = field(default_factory=list)
     """Axes that were asked to be dynamic and that the model itself fixes, as `NAME:AXIS`."""
 
@@ -84,6 +86,11 @@ def export(
         HxError: HX109 if the inputs do not fit `forward`.
     """
     axes = axes or {}
+    try:
+        with _quiet():
+            result, eager_ports = run_eagerly(module, args, kwargs)
+    except Exception as error:
+        raise _unfit(error, module, kwargs) from error
     recorder = CallRecorder(module)
     raw: list[RawGraph] = []
     try:
@@ -98,11 +105,14 @@ def export(
                 dynamic_shapes=dynamic_shapes(kwargs, axes),
             )
     except Exception as error:
-        _check_inputs(module, args, kwargs)
         raise _refused(error) from error
     assert program is not None
+    for call in recorder.calls:
+        known = eager_ports.get((call.fqn, call.index))
+        if known is not None:
+            call.inputs = [name for name in call.inputs if name in known]
     context = _context(module, kwargs, program, recorder, raw[-1], torch_nn)
-    return Exported(program, context, _fixed_axes(program, axes))
+    return Exported(program, context, result, _fixed_axes(program, axes))
 
 
 def _context(
@@ -122,6 +132,16 @@ def _context(
     calls = [
         _call(row, call, rows[call.fqn], raw, lineage, recovery, dims)
         for row, call in enumerate(recorder.calls)
+    ]
+    folded = [
+        row
+        for row, call in enumerate(recorder.calls)
+        if call.outputs
+        and not any(
+            id(raw.ports[key]) in raw.variable
+            for name in call.outputs
+            if (key := (row, "outputs", name)) in raw.ports
+        )
     ]
     dead = [
         row
@@ -143,7 +163,13 @@ def _context(
         calls=calls,
         origins=lineage.origins(graph, recorder.size_calls),
         dead_calls=dead,
+        folded_calls=folded,
         recovered=recovery.nodes,
+        sizes={
+            str(survivor.name): rename(expression, dims)
+            for value, expression in raw.sizes
+            if (survivor := lineage.survivor(value)) is not None
+        },
         initializers=_initializers(raw, graph),
         examples=examples,
     )
@@ -237,7 +263,7 @@ def _before_optimize(raw: list[RawGraph], recorder: CallRecorder) -> Yields[None
         raw.append(RawGraph(program, recorder.size_calls))
         optimize(program)
 
-    torch.onnx.ONNXProgram.optimize = watched
+    torch.onnx.ONNXProgram.optimize = watched  # pyright: ignore[reportAttributeAccessIssue]
     try:
         yield
     finally:
@@ -260,17 +286,13 @@ def _quiet() -> Yields[None]:
             logger.setLevel(level)
 
 
-def _check_inputs(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    try:
-        with _quiet(), torch.no_grad():
-            module(*args, **kwargs)
-    except Exception as error:
-        shapes = ", ".join(f"{path}{list(tensor.shape)}" for path, tensor in input_paths(kwargs))
-        raise HxError(
-            f"The inputs {shapes} do not fit forward() of {type(module).__name__!r}: {_last_line(error)}",
-            code="HX109",
-            hint="Give inputs that the model accepts, with --input-shape NAME=2,16 or --inputs FILE.",
-        ) from error
+def _unfit(error: Exception, module: torch.nn.Module, kwargs: Mapping[str, Any]) -> HxError:
+    shapes = ", ".join(f"{path}{list(tensor.shape)}" for path, tensor in input_paths(kwargs))
+    return HxError(
+        f"The inputs {shapes} do not fit forward() of {type(module).__name__!r}: {_last_line(error)}",
+        code="HX109",
+        hint="Give inputs that the model accepts, with --input-shape NAME=2,16 or --inputs FILE.",
+    )
 
 
 def _refused(error: Exception) -> ExportError:

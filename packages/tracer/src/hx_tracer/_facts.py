@@ -15,6 +15,7 @@ import torch
 
 _MAX_DEPTH = 6
 _TOKEN_ID = re.compile(r"(^|_)token_?(id|idx|index)s?$")
+_WIDTHS = ("hidden_size", "d_model", "n_embd", "embed_dim", "hidden_dim", "dim")
 _VISION = {"patch_size", "image_size", "num_channels", "in_channels", "in_chans"}
 _AUDIO = {
     "num_mel_bins",
@@ -78,6 +79,7 @@ class Facts:
     mel_frames: int
     samples: int
     hidden: int
+    text_hidden: int
     types: int
     decoder: bool
     vision: bool
@@ -110,6 +112,15 @@ def _last(config: object, name: str) -> Any:
     values = [attributes(one).get(name) for one in configs(config)]
     numbers = [_integer(value, 0) for value in values if value is not None]
     return max(numbers, default=None)
+
+
+def _with_vocabulary(config: object) -> object:
+    """The first configuration that has both a vocabulary and a width: the text part of a composite."""
+    for one in configs(config):
+        known = attributes(one)
+        if known.get("vocab_size") and any(known.get(name) for name in _WIDTHS):
+            return one
+    return config
 
 
 def _stride(config: object) -> int:
@@ -160,9 +171,8 @@ def facts_of(module: torch.nn.Module) -> Facts:
         mel_bins=mel,
         mel_frames=2 * positions if isinstance(positions, int) else _integer(max_length, 96),
         samples=stride * 14,
-        hidden=_integer(
-            _first(config, "hidden_size", "d_model", "n_embd", "embed_dim", "hidden_dim", "dim"), 64
-        ),
+        hidden=_integer(_first(config, *_WIDTHS), 64),
+        text_hidden=_integer(_first(_with_vocabulary(config), *_WIDTHS), 64),
         types=_integer(_first(config, "type_vocab_size"), 1),
         decoder=bool(getattr(config, "is_encoder_decoder", False)),
         vision=bool(names & _VISION),

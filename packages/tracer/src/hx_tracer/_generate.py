@@ -183,7 +183,12 @@ def _repaired(
     """The next trial that an error suggests, or `None`."""
     text = str(error)
     if counts := _COUNTS.search(text):
-        return _with_placeholders(trial, text, int(counts[2]), facts)
+        features = int(counts[2])
+        if counts[1] == counts[2] and features % facts.text_hidden == 0:
+            features //= (
+                facts.text_hidden
+            )  # some messages count the numbers of all features, not the features
+        return _with_placeholders(trial, text, features, facts)
     if "bool" in text and not trial.boolean:
         return replace(trial, boolean=True)
     if (sizes := _MATRICES.search(text)) and (name := _free_width(trial, made, int(sizes[1]))):
@@ -217,7 +222,7 @@ def _may_add(name: str, trial: Trial, parameter: inspect.Parameter) -> bool:
     if name.endswith("inputs_embeds") and name.replace("inputs_embeds", "input_ids") in trial.names:
         return False
     return not isinstance(parameter.default, (bool, int, float, str)) and not re.search(
-        r"^(labels|return_dict|output_|use_cache|past_key_values|cache_|config)", name
+        r"^(labels|return_dict|output_|use_cache|past_key_values|cache_|config)|encoder_outputs$", name
     )
 
 

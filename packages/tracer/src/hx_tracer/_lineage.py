@@ -69,12 +69,23 @@ class RawGraph:
             source = value.meta.get("node")
             by_name[value.name if source is None else source.name] = value
         self.ports: dict[PortKey, ir.Value] = {}
+        self.sizes: list[tuple[ir.Value, str]] = []
+        """Scalars that hold a size, with the expression over the trace's symbols."""
         assert program.exported_program is not None
         for fx_node in program.exported_program.graph.nodes:
             value = by_name.get(fx_node.name)
-            if value is not None:
-                self.ports.update((key, value) for key in fx_node.meta.get(PORTS, ()))
+            if value is None:
+                continue
+            self.ports.update((key, value) for key in fx_node.meta.get(PORTS, ()))
+            if isinstance(fx_node.meta.get("val"), torch.SymInt):
+                self.sizes.append((value, str(fx_node.meta["val"])))
         self.live = self._backward(self.outputs, stop=frozenset())
+        """Ids of the values that an output depends on."""
+        self.variable = {id(value) for value in graph.inputs}
+        """Ids of the values that depend on an input."""
+        for node in self.nodes:
+            if any(id(value) in self.variable for value in node.inputs):
+                self.variable.update(id(out) for out in node.outputs)
 
     def ancestors(self, outputs: Iterable[ir.Value], stop: Iterable[ir.Value]) -> set[int]:
         """Return the ids of the values that `outputs` are computed from, up to and including `stop`."""

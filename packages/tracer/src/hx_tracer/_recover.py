@@ -92,14 +92,14 @@ class Recovery:
                 if id(node) in cut.rows or not any(id(out) in inside for out in node.outputs):
                     continue
                 rows += self._add(node, cut)
-                for out in node.outputs:
-                    if self._lineage.survivor(out) is None and id(out) in inside:
-                        pending.append(out)
+                pending += [
+                    out for out in node.outputs if id(out) in inside and self._lineage.survivor(out) is None
+                ]
         return rows
 
     def _upwards(self, value: ir.Value, cut: _Cut) -> list[int]:
         node = self._raw.producer.get(id(value))
-        return self._constant(value) if node is None else self._add(node, cut)
+        return [self._constant(value)] if node is None else self._add(node, cut)
 
     def _add(self, node: RawNode, cut: _Cut) -> list[int]:
         """Rows of a node and of the removed nodes that its other inputs come from."""

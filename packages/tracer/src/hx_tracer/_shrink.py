@@ -16,6 +16,7 @@ from hx_tracer._config_counts import shrink_counts
 from hx_tracer._config_kinds import (
     IMAGE,
     MIN_CHANGED,
+    PLACEHOLDER,
     TOKEN_ID,
     VOCAB,
     flat,
@@ -27,6 +28,8 @@ from hx_tracer._config_kinds import (
 )
 from hx_tracer._config_widths import divide, head_size, set_widths
 from hx_tracer._facts import configs
+
+_PATCH_COUNT = re.compile(r"(num|max|image|mm).*(patch|tokens|seq_len)|^num_position_embeddings$")
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,10 @@ def shrink(config: Any, plan: Plan) -> None:
         plan.widths == "target" and len(tree) == 1 and _width_lists(config)
     )
     if plan.keep_heads:
-        plan = replace(plan, width=2 * max((head_size(one) for one in tree), default=0) or plan.width)
+        texts = [one for one in tree if "vocab_size" in vars(one)]
+        plan = replace(
+            plan, width=2 * max((head_size(one) for one in texts or tree), default=0) or plan.width
+        )
     if plan.images:
         _shrink_images(tree)
     for one in tree:
@@ -124,16 +130,16 @@ def _shrink_images(tree: list[Any]) -> None:
                     put(one, name, {k: min(v, small) if is_int(v) else v for k, v in value.items()})
                 else:
                     put(one, name, mapped(value, lambda v: small if v >= small else v))
+            elif name == "window_size":
+                put(one, name, mapped(value, lambda v: min(v, 2)))
             elif value == old and re.search(r"image|grid", name):
                 put(one, name, new)
-            elif is_int(value) and re.search(r"(num|max|image|mm).*(patch|tokens|seq_len|position)", name):
-                scaled = value * new * new / (old * old)
-                if (
-                    value <= old * old
-                    and scaled == int(scaled) >= 1
-                    and math.isqrt(int(scaled)) ** 2 == scaled
-                ):
-                    put(one, name, int(scaled))
+            elif is_int(value) and _PATCH_COUNT.search(name):
+                # More tokens than patches cannot be: such a default belongs to a larger image.
+                count = min(value, old * old) if "tokens" in name else value
+                scaled = count * new * new // (old * old)
+                if count <= old * old and scaled and math.isqrt(scaled) ** 2 == scaled:
+                    put(one, name, scaled)
 
 
 def _shrink_tokens(tree: list[Any]) -> None:
@@ -163,3 +169,7 @@ def _shrink_tokens(tree: list[Any]) -> None:
 
     for one, name, value in found:
         put(one, name, mapped(value, move))
+    for one in tree:
+        for name, value in list(vars(one).items()):
+            if value is None and PLACEHOLDER.search(name):
+                put(one, name, next(free, limit - 1))

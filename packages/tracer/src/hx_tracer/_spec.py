@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel
 from transformers.pipelines import PIPELINE_REGISTRY
 
@@ -119,8 +119,8 @@ def _from_hub(
                 module: torch.nn.Module = auto.from_config(config)
                 perturb(module, seed)
             else:
-                module = auto.from_pretrained(place, config=config, **options)
-        except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+                module = auto.from_pretrained(place, config=config, dtype="auto", **options)
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
             raise _not_loaded(spec, error) from error
     without_cache(getattr(module, "config", None))
     return module, name

@@ -18,7 +18,7 @@ from hx_tracer._quiet import quiet
 from hx_tracer._shrink import PLANS, Plan, shrink
 
 _logger = logging.getLogger(__name__)
-_MAX_PARAMETERS = 20_000_000
+_MAX_PARAMETERS = 21_000_000
 
 
 def tiny_model(arch: str, seed: int = 0, *, auto_classes: Sequence[Any] = (AutoModel,)) -> torch.nn.Module:
@@ -79,6 +79,8 @@ def _built(arch: str, plan: Plan, seed: int, auto_classes: Sequence[Any]) -> tor
         count = _count_on_meta(auto_class, config)
     if count is not None and count > _MAX_PARAMETERS:
         raise ValueError(f"{count} parameters after shrinking, more than {_MAX_PARAMETERS}")
+    if count is None and plan.widths == "keep":
+        raise ValueError("the number of parameters is not known before building, and widths are not shrunk")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module: torch.nn.Module = auto_class.from_config(config)

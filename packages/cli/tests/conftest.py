@@ -1,0 +1,183 @@
+"""One real export for all tests, and `hx` as a function."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, which is later
+
+FACTORIES = """
+import torch
+from torch import nn
+
+
+class Perceptron(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Linear(4, 8)
+        self.act = nn.ReLU()
+        self.second = nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.second(self.act(self.first(x)))
+
+
+class Branching(Perceptron):
+    def forward(self, x):
+        return self.first(x) if x.sum() > 0 else self.second(self.first(x))
+
+
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.block = Perceptron()
+        self.widen = nn.Linear(2, 4)
+
+    def forward(self, x):
+        return self.block(self.widen(self.block(x)))
+
+
+class Deep(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(Square() for _ in range(6))
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class Square(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.inner(x).tanh()
+
+
+class Noisy(Perceptron):
+    def forward(self, x):
+        return self.first(x) + torch.rand(3, 8)
+
+
+def noisy():
+    return Noisy(), {"x": torch.ones(3, 4)}
+
+
+def chatty():
+    print("building")
+    return perceptron()
+
+
+def perceptron():
+    return Perceptron(), {"x": torch.randn(3, 4, generator=torch.Generator().manual_seed(0))}
+
+
+def branching():
+    return Branching(), {"x": torch.ones(3, 4)}
+
+
+def twice():
+    return Twice(), {"x": torch.ones(3, 4)}
+
+
+def deep():
+    return Deep(), {"x": torch.ones(3, 4)}
+
+
+def raises():
+    raise RuntimeError("weights are on the other machine")
+"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run of `hx` gave."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one error line; asserts that it and a hint are all there is."""
+        lines = self.err.splitlines()
+        assert self.code == 2, self.err
+        assert len(lines) == 2, self.err
+        assert lines[0].startswith("error[HX")
+        assert lines[1].startswith("hint: ")
+        assert lines[1].removeprefix("hint: ").strip()
+        assert self.out == ""
+        return lines[0]
+
+
+Hx = Callable[..., Result]
+
+
+@pytest.fixture
+def hx(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Hx:
+    """Run a command line in this process."""
+    from hx_cli._main import run
+
+    def call(*argv: object, cwd: Path | None = None, columns: int | None = None) -> Result:
+        if cwd is not None:
+            monkeypatch.chdir(cwd)
+        if columns is not None:
+            monkeypatch.setenv("COLUMNS", str(columns))
+        capfd.readouterr()
+        code = run([str(arg) for arg in argv])
+        captured = capfd.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def factories(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of small models."""
+    path = tmp_path_factory.mktemp("factories") / "models.py"
+    path.write_text(FACTORIES)
+    return path
+
+
+def _exported(folder: Path, *argv: object) -> Path:
+    from hx_cli._main import run
+
+    path = folder / "model.onnx"
+    assert run(["-q", "export", *map(str, argv), "-o", str(path)]) == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def bert_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small BERT, exported with dynamic axes."""
+    return _exported(tmp_path_factory.mktemp("bert"), "tiny:bert", "--dynamic")
+
+
+@pytest.fixture(scope="session")
+def perceptron_once(tmp_path_factory: pytest.TempPathFactory, factories: Path) -> Path:
+    """A perceptron, exported."""
+    return _exported(tmp_path_factory.mktemp("perceptron"), f"{factories}:perceptron")
+
+
+@pytest.fixture
+def bert(bert_once: Path, tmp_path: Path) -> Path:
+    """The BERT in a folder that the test may change."""
+    shutil.copytree(bert_once.parent, tmp_path, dirs_exist_ok=True)
+    return tmp_path / bert_once.name
+
+
+@pytest.fixture
+def perceptron(perceptron_once: Path, tmp_path: Path) -> Path:
+    """The perceptron in a folder that the test may change."""
+    shutil.copytree(perceptron_once.parent, tmp_path, dirs_exist_ok=True)
+    return tmp_path / perceptron_once.name
