@@ -73,6 +73,10 @@ def noisy():
     return Noisy(), {"x": torch.ones(3, 4)}
 
 
+def wide():
+    return nn.Sequential(nn.Linear(4, 500), nn.Linear(500, 2)), {"input": torch.ones(3, 4)}
+
+
 def chatty():
     print("building")
     return perceptron()

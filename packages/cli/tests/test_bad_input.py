@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import multiprocessing.context
 import os
 import resource
 import signal
@@ -13,6 +15,8 @@ from pathlib import Path
 
 import onnx
 import pytest
+
+from hx_cli._main import run
 
 HX = (sys.executable, "-m", "hx_cli")
 
@@ -234,17 +238,26 @@ def test_full_disk(tmp_path, factories):
     assert not target.parent.exists()
 
 
+@pytest.fixture(scope="module")
+def processes() -> multiprocessing.context.ForkServerContext:
+    """Real processes that need not import torch again: forked from one that has."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["hx_tracer", "hx_cli._main"])
+    return context
+
+
 @pytest.mark.parametrize("moment", ["model.onnx", "model_hierarchy.json"])
-def test_kill_during_an_export_leaves_the_old_files(hx, perceptron, factories, moment):
+def test_kill_during_an_export_leaves_the_old_files(hx, perceptron, factories, processes, moment):
     folder = perceptron.parent
     before = files(folder)
-    command = [*HX, "export", f"{factories}:twice", "-o", str(perceptron), "--overwrite"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not list(folder.glob(f".hx-writing-*/{moment}")):
-            time.sleep(0.0005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert process.returncode == -signal.SIGKILL
+    argv = ["-q", "export", f"{factories}:twice", "-o", str(perceptron), "--overwrite"]
+    process = processes.Process(target=run, args=(argv,))
+    process.start()
+    while process.is_alive() and not list(folder.glob(f".hx-writing-*/{moment}")):
+        time.sleep(0.0005)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     after = files(folder)
     assert {name: after[name] for name in before} == before
     assert hx("-q", "tree", perceptron).code == 0

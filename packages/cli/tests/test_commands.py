@@ -76,11 +76,11 @@ class TestExport:
 
     def test_large_weights_have_a_file_of_their_own(self, hx, tmp_path, factories, monkeypatch):
         monkeypatch.setattr("hx_cli._export.EXTERNAL_DATA_BYTES", 100)
-        spec = f"{factories}:perceptron"
+        spec = f"{factories}:wide"
         assert hx("export", spec, cwd=tmp_path).code == 0
-        data = tmp_path / "perceptron.onnx.data"
+        data = tmp_path / "wide.onnx.data"
         assert data.exists()
-        assert hx("extract", "-m", "first", "--weights", "share", "-o", "cut/first.onnx").code == 0
+        assert hx("extract", "-m", "0", "--weights", "share", "-o", "cut/part.onnx").code == 0
         assert (tmp_path / "cut" / data.name).samefile(data)
         monkeypatch.undo()
         assert hx("export", spec, "--overwrite", cwd=tmp_path).code == 0

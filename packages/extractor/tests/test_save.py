@@ -56,10 +56,10 @@ def files_in(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("weights", "folder"), [("copy", "export"), ("copy", "cut"), ("share", "export"), ("share", "cut")]
+    ("weights", "folder"), [("copy", "export"), ("copy", "cut"), ("share", "export")]
 )
 @pytest.mark.parametrize("external", [None, "model.onnx.data", "weights/model.data"])
-def test_saved_models_run_elsewhere(
+def test_saved_models_run_without_this_package(
     export_by_hand: ExportByHand, tmp_path: Path, weights: str, folder: str, external: str | None
 ) -> None:
     model = two_layers(export_by_hand, tmp_path / "export", external)
@@ -95,9 +95,10 @@ def test_sharing_copies_no_weight(export_by_hand: ExportByHand, tmp_path: Path) 
     np.testing.assert_array_equal(run(tmp_path / "second.onnx", {"input": hidden})[0], hidden + W1)
 
 
-def test_sharing_elsewhere_does_no_harm(export_by_hand: ExportByHand, tmp_path: Path) -> None:
-    """`onnx` refuses data with several hard links and data behind symbolic links: of the parent, too."""
-    model = two_layers(export_by_hand, tmp_path / "export")
+@pytest.mark.parametrize("external", ["model.onnx.data", "weights/model.data"])
+def test_sharing_elsewhere_does_no_harm(export_by_hand: ExportByHand, tmp_path: Path, external: str) -> None:
+    """`onnx` 1.23 refuses data with several hard links or behind a symbolic link; the parent's, too."""
+    model = two_layers(export_by_hand, tmp_path / "export", external)
     target = tmp_path / "cut" / "second.onnx"
     try:
         model.extract("second").save(target, weights="share")

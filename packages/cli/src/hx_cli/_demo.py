@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hx_cli._export import ExportRequest, export_model
 from hx_cli._export_view import show_export
-from hx_cli._extract import ExtractRequest, extract_calls
+from hx_cli._extract import Against, ExtractRequest, extract_calls
 from hx_cli._extract_view import show_extract
 from hx_cli._paths import sidecar_path
 from hx_cli._text import shape
@@ -61,8 +60,10 @@ def run_demo(folder: Path, output: Output) -> int:
     attention = _attention(whole.calls)
     single = folder / f"{attention.fqn.replace('.', '_')}.onnx"
     _head(output, 3, "Cut one self-attention out, as a model that takes what its forward() takes")
-    _command(output, f"hx extract {model} --module {attention.tag} -o {single}")
-    extract = ExtractRequest(model=model, patterns=[attention.tag], output=single, overwrite=True)
+    _command(output, f"hx extract {model} --module {attention.tag} --against {SPEC} -o {single}")
+    extract = ExtractRequest(
+        model=model, patterns=[attention.tag], output=single, overwrite=True, against=Against(SPEC)
+    )
     report = extract_calls(extract, output)
     show_extract(report, output, tables=True)
     _run_other_sizes(model, attention.tag, output)
@@ -115,23 +116,20 @@ def _run_other_sizes(model: Path, tag: str, output: Output) -> None:
 
 
 def _drawn(extraction: Extraction) -> dict[str, Any]:
-    """Inputs of other sizes than the recorded ones."""
+    """Inputs of other sizes than the recorded ones; a mask hides nothing."""
     import numpy as np
+    import onnx_ir as ir
 
     draw = np.random.default_rng(0)
     sizes: dict[str, int] = {}
     feeds: dict[str, Any] = {}
-    for port, (name, example) in zip(extraction.inputs, extraction.example_inputs().items(), strict=True):
-        dims: list[int] = []
-        for dim in port.shape:
-            if isinstance(dim, str) and re.fullmatch(r"\w+", dim):
-                dims.append(sizes.setdefault(dim, SIZES[len(sizes) % len(SIZES)]))
-            else:
-                dims.append(int(dim) if isinstance(dim, int) else example.shape[len(dims)])
-        if np.issubdtype(example.dtype, np.floating):
-            feeds[name] = draw.standard_normal(dims).astype(example.dtype)
-        else:
-            feeds[name] = np.ones(dims, example.dtype)
+    for port in extraction.inputs:
+        free = [dim for dim in port.shape if isinstance(dim, str)]
+        sizes |= {dim: SIZES[(len(sizes) + i) % len(SIZES)] for i, dim in enumerate(free) if dim not in sizes}
+        dims = [sizes[dim] if isinstance(dim, str) else dim for dim in port.shape]
+        dtype = ir.DataType[port.dtype].numpy()
+        floating = np.issubdtype(dtype, np.floating)
+        feeds[port.name] = (draw.standard_normal(dims) if floating else np.ones(dims)).astype(dtype)
     return feeds
 
 
@@ -148,7 +146,7 @@ def _try_next(model: Path, attention: TreeEntry, output: Output) -> None:
     output.data("\n[bold green]4[/]  [bold]Try next[/]")
     for command, what in (
         (f"hx extract {model} --all", "every module call, with an index.json"),
-        (f"hx extract {model} --module {simple} --against {SPEC}", "compared with PyTorch itself"),
+        (f"hx extract {model} --module {simple} -o attentions", "every self-attention, with a pattern"),
         (f"hx tree {model} --all", "down to every torch.nn module"),
         ("hx export your/model --dynamic", "a Hub id, a folder, or file.py:factory"),
     ):

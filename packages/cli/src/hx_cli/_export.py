@@ -101,7 +101,7 @@ def export_model(request: ExportRequest, output: Output) -> ExportReport:
             sidecar.save(staging / sidecar_path(target).name)
             if request.keep_context:
                 context_file = staging / _context_path(target).name
-                context_file.write_text(context.model_dump_json(indent=1, exclude_defaults=True) + "\n")
+                context_file.write_text(context.model_dump_json(indent=1) + "\n", encoding="utf-8")
         written = [target.parent / path.name for path in _files(staging)]
         if request.verify:
             with clock.step("verify", output, "Comparing the outputs with PyTorch"):

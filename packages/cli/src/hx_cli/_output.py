@@ -55,9 +55,14 @@ class Output:
         """The console for everything else."""
         return _console(stderr=True)
 
-    def data(self, *parts: RenderableType) -> None:
-        """Print tables and trees for a person; nothing with -q."""
-        if self.verbosity >= 0:
+    def data(self, *parts: RenderableType, asked: bool = False) -> None:
+        """Print tables and trees for a person.
+
+        Args:
+            parts: What to print.
+            asked: It is what the command is for, and no summary: printed with -q too.
+        """
+        if self.verbosity >= 0 or asked:
             for part in parts:
                 self.stdout.print(part, highlight=False)
 

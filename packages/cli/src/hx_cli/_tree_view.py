@@ -54,7 +54,7 @@ def show_tree(report: TreeReport, output: Output, *, collapse: bool) -> None:
         collapse: Draw repetitions as one line.
     """
     roots = branches(report.calls, collapse=collapse)
-    output.data(_table(roots, report, output.stdout.width, ascii_only=_ascii(output)))
+    output.data(_table(roots, report, output.stdout.width, ascii_only=_ascii(output)), asked=True)
 
 
 def branches(entries: Sequence[TreeEntry], *, collapse: bool) -> list[Branch]:
@@ -122,7 +122,7 @@ def _table(roots: Sequence[Branch], report: TreeReport, width: int, *, ascii_onl
 
     def row(guide: str, label: Text, name: str, numbers: tuple[int, int, int], style: str = "") -> None:
         nodes, own_nodes, weights = numbers
-        cells = [Text(guide, "dim").append_text(label), *([Text(name)] if named else []), str(nodes)]
+        cells = [Text.assemble((guide, "dim"), label), *([Text(name)] if named else []), str(nodes)]
         cells += [str(own_nodes)] if own else []
         table.add_row(*cells, count(weights) if weights else "", style=style)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from hx_sidecar_schema import HxError, TensorInfo
+from hx_sidecar_schema import HxError, Port, TensorInfo
 
 
 def example_array(info: TensorInfo) -> NDArray[np.generic]:
@@ -33,3 +34,24 @@ def example_array(info: TensorInfo) -> NDArray[np.generic]:
     if np.issubdtype(dtype, np.integer):
         return draw.integers(int(low), int(high), example.shape, endpoint=True).astype(dtype)
     return draw.uniform(low, high, example.shape).astype(dtype)
+
+
+def like(port: Port, inputs: Sequence[TensorInfo]) -> NDArray[np.generic]:
+    """Return zeros of a port's shape, with dynamic dimensions as the recorded inputs have them.
+
+    Raises:
+        HxError: HX206 if a dimension is no dimension of the recorded inputs.
+    """
+    sizes: dict[str, int] = {}
+    for info in inputs:
+        if info.example is not None:
+            sizes |= {str(d): n for d, n in zip(info.shape, info.example.shape, strict=True)}
+    missing = [dim for dim in port.shape if isinstance(dim, str) and dim not in sizes]
+    if missing:
+        raise HxError(
+            f"The size {missing[0]!r} of port {port.name!r} cannot be told from the recorded inputs.",
+            code="HX206",
+            hint="Give the inputs yourself with `run`.",
+        )
+    shape = [dim if isinstance(dim, int) else sizes[dim] for dim in port.shape]
+    return np.zeros(shape, ir.DataType[port.dtype].numpy())

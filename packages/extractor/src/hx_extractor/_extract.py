@@ -12,11 +12,12 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from hx_extractor._examples import like
 from hx_extractor._parent import Parent, Source
 from hx_extractor._rebuild import Rebuild
 from hx_extractor._run import make_session, run_session
 from hx_extractor._save import save_model
-from hx_extractor._sizes import SizeReader
+from hx_extractor._sizes import SizeReader, carrier
 from hx_extractor._subsidecar import cut_sidecar
 from hx_extractor._validate import Validation, validate
 from hx_sidecar_schema import HxError, Module, ModuleCall, Port, Sidecar
@@ -99,12 +100,14 @@ class Extraction:
         Raises:
             HxError: HX206 where the exported model holds no value for an input.
         """
-        carriers = [port.value or port.initializer for port in self.inputs]
-        computed = self.parent.compute(name for name in carriers if name)
+        computed = self.parent.compute(
+            carrier(port) for port in self.inputs if port.value or port.initializer
+        )
         return {
-            port.name: np.broadcast_to(computed[name], computed[name].shape)
-            for port, name in zip(self.inputs, carriers, strict=True)
-            if name
+            port.name: computed[carrier(port)]
+            if carrier(port) in computed
+            else like(port, self.parent.sidecar.model.inputs)  # only its size matters
+            for port in self.inputs
         }
 
     def validate(self) -> Validation:
@@ -132,11 +135,11 @@ def extract(parent_model: HierarchicalModel, parent: Parent, row: int) -> Extrac
     overrides = parent.recovered(call.recovered)
     rebuild = Rebuild(parent, overrides, taken={port.name for port in (*inputs, *outputs)})
     for port in inputs:
-        rebuild.add_input(port.name, _carrier(port), _dtype(port), ir.Shape(port.shape))
+        rebuild.add_input(port.name, carrier(port), _dtype(port), ir.Shape(port.shape))
     sizes = SizeReader(parent, rebuild, row, inputs, overrides)
     for port in outputs:
-        sizes.prepare(_carrier(port))
-        rebuild.add_output(_carrier(port), port.name, _dtype(port), ir.Shape(port.shape))
+        sizes.prepare(carrier(port))
+        rebuild.add_output(carrier(port), port.name, _dtype(port), ir.Shape(port.shape))
     model = rebuild.model()
     return _described(parent_model, parent, row, rebuild, model, inputs, outputs, module, call, tag)
 
@@ -159,10 +162,10 @@ def _described(
         owner = parent.owner.get(_key(source))
         return owner is None or not row <= owner < end
 
-    carriers = [_carrier(port) for port in inputs]
+    carriers = [carrier(port) for port in inputs]
     feeding = [parent.source(name) for name in carriers if name in parent.values]
     made = [name for source in rebuild.sources for name in source.outputs if name]
-    ends = {_carrier(port) for port in outputs}
+    ends = {carrier(port) for port in outputs}
     return Extraction(
         module=module,
         call=call,
@@ -187,12 +190,6 @@ def _described(
 
 def _key(source: Source) -> str:
     return next((name for name in source.outputs if name), "")
-
-
-def _carrier(port: Port) -> str:
-    carrier = port.value or port.initializer
-    assert carrier is not None, "ports of an extractable call are in the graph"
-    return carrier
 
 
 def _dtype(port: Port) -> ir.DataType | None:

@@ -12,6 +12,11 @@ from hx_extractor._rebuild import Rebuild
 from hx_sidecar_schema import Port
 
 
+def carrier(port: Port) -> str:
+    """Return the value that carries a port; a name of its own where only its size is in the graph."""
+    return port.value or port.initializer or f"<{port.name}>"
+
+
 class SizeReader:
     """Replaces `Shape` of an outer tensor by the same sizes of the call's inputs.
 
@@ -38,12 +43,12 @@ class SizeReader:
         self._row = row
         self._end = parent.sidecar.subtree_end[row]
         self._overrides = overrides
-        self._stops = {port.value or port.initializer for port in inputs}
+        self._stops = {carrier(port) for port in inputs}
         self._places: dict[str, tuple[str, int]] = {}
         for port in inputs:
             for axis, dim in enumerate(port.shape):
                 if isinstance(dim, str):
-                    self._places.setdefault(dim, (str(port.value or port.initializer), axis))
+                    self._places.setdefault(dim, (carrier(port), axis))
         # The root's inputs are the graph's: nothing lies outside.
         self._scalars: dict[str | None, str] = {**parent.sidecar.sizes} if row else {}
         self._seen: set[str] = set()
@@ -60,10 +65,10 @@ class SizeReader:
             if source is None:
                 continue
             expression = self._scalars.get(name)
-            if name in self._overrides:
-                pending.extend(source.reads)
-            elif expression in self._places:
+            if expression in self._places:
                 self._rebuild.substitute(name, self._scalar(name, expression))
+            elif name in self._overrides:
+                pending.extend(source.reads)
             elif self._is_outer_size(source):
                 self._rebuild.substitute(name, self._read(source.node))
             else:

@@ -18,6 +18,11 @@ from hx_projector._tree import CallTree
 from hx_sidecar_schema import ModuleCall, ModuleContext, Port
 
 
+def carrier(port: Port) -> str:
+    """Return the value that carries a port; a name of its own where only its size is in the graph."""
+    return port.value or port.initializer or f"<{port.name}>"
+
+
 @dataclass
 class Cut:
     """Result of cutting one call out."""
@@ -66,8 +71,7 @@ class Cutter:
             for number in call.recovered
             for name in self._recovered[number].outputs
         }
-        stops = {port.value or port.initializer for port in call.inputs} - {None}
-        walk = _Walk(self, row, own, stops, call.inputs)  # pyright: ignore[reportArgumentType]
+        walk = _Walk(self, row, own, {carrier(port) for port in call.inputs}, call.inputs)
         return walk.run(port.value for port in call.outputs if port.value and not port.unused)
 
     def owned_by(self, row: int, name: str) -> bool:
@@ -111,16 +115,15 @@ class _Walk:
         self._closed: dict[str, bool] = dict.fromkeys(stops, True)
         self._symbols: dict[str, str] = {}
         for port in sorted(ports, key=lambda port: port.unused):
-            carrier = port.value or port.initializer
-            if carrier:
-                for dim in port.shape:
-                    if isinstance(dim, str):
-                        self._symbols.setdefault(dim, carrier)
+            for dim in port.shape:
+                if isinstance(dim, str):
+                    self._symbols.setdefault(dim, carrier(port))
 
     def run(self, outputs: Iterable[str]) -> Cut:
         cut = Cut()
         seen: set[str] = set()
         pending = list(outputs)
+        made = set(pending)  # by the call, even where the optimiser merged a neighbour's node into it
         while pending:
             name = pending.pop()
             if name in seen:
@@ -129,7 +132,7 @@ class _Walk:
             if name in self._stops:
                 cut.reached.add(name)
                 continue
-            inside = name in self._own or self._cutter.owned_by(self._row, name)
+            inside = name in made or name in self._own or self._cutter.owned_by(self._row, name)
             if not inside and not self._is_closed(name):
                 cut.implicit.append(name)
                 continue
@@ -149,7 +152,9 @@ class _Walk:
 
         The root's inputs are the graph's: nothing lies outside.
         """
-        symbols = None if name in self._own or self._row == 0 else self._cutter.symbols(name)
+        if self._row == 0 or (name in self._own and not self._cutter.is_size_scalar(name)):
+            return None
+        symbols = self._cutter.symbols(name)
         if symbols is None or any(symbol not in self._symbols for symbol in symbols):
             return None
         if self._cutter.is_size_scalar(name):

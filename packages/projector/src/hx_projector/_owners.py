@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -65,9 +65,13 @@ def _functions(model: ir.Model, owned: Sequence[Owned], tree: CallTree) -> list[
     for row in owned:
         callers.setdefault((row.node.domain, row.node.op_type, row.node.overload), []).append(row.owner)
     result: list[Owned] = []
+    users: dict[tuple[str, str, str], set[tuple[str, str, str]]] = {}
+    for key, function in model.functions.items():
+        for node in ir.traversal.RecursiveGraphIterator(function):
+            users.setdefault(node.op_identifier(), set()).add(key)
     for key, function in model.functions.items():
         path = "::".join(part for part in key if part)
-        rows = callers.get(key, [])
+        rows = _callers(key, callers, users)
         owner = tree.common(rows) if rows else 0
         confidence: Confidence = "medium" if len(set(rows)) == 1 else "low"
         for node in function:
@@ -77,6 +81,23 @@ def _functions(model: ir.Model, owned: Sequence[Owned], tree: CallTree) -> list[
                 for inner_path, inner in nodes_below(node, path)
             ]
     return result
+
+
+def _callers(
+    key: tuple[str, str, str],
+    callers: Mapping[tuple[str, str, str], list[int]],
+    users: Mapping[tuple[str, str, str], set[tuple[str, str, str]]],
+) -> list[int]:
+    """Rows of the calls that use a function, through other functions included."""
+    rows: list[int] = []
+    pending, seen = [key], {key}
+    while pending:
+        current = pending.pop()
+        rows += callers.get(current, [])
+        further = users.get(current, set()) - seen
+        seen |= further
+        pending += further
+    return rows
 
 
 def _from_parameters(

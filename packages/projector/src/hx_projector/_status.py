@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
-from hx_projector._cut import Cutter
+from hx_projector._cut import Cutter, carrier
 from hx_projector._tree import CallTree
 from hx_sidecar_schema import CONTAINERS, Module, ModuleCall, ModuleContext, Port, Status
 
@@ -25,6 +25,10 @@ def judge_calls(model: ir.Model, context: ModuleContext, cutter: Cutter, tree: C
         inputs = call.inputs
         if status == "extractable":
             inputs = _used_inputs(row, call, cutter, values)
+            skipped = [b.name for a, b in zip(call.inputs, inputs, strict=False) if b.unused and not a.unused]
+            if skipped and len(inputs) > len(call.inputs):
+                # What reaches past an argument does not stand in for it.
+                status, reason, inputs = "fused", _neighbour(row, skipped, context, tree), call.inputs
         judged.append(call.model_copy(update={"status": status, "reason": reason, "inputs": inputs}))
     called = {call.module for call in context.calls}
     judged += [
@@ -79,10 +83,13 @@ def _used_inputs(
     row: int, call: ModuleCall, cutter: Cutter, values: Mapping[str | None, ir.Value]
 ) -> list[Port]:
     cut = cutter.cut(row, call)
-    inputs = [
-        port.model_copy(update={"unused": (port.value or port.initializer) not in cut.reached})
-        for port in call.inputs
-    ]
+    inputs: list[Port] = []
+    for port in call.inputs:
+        # Two arguments that are one tensor (q, k and v of self-attention) are one value in the graph: the first
+        # carries it.
+        unused = carrier(port) not in cut.reached
+        cut.reached.discard(carrier(port))
+        inputs.append(port.model_copy(update={"unused": unused}))
     for name in cut.implicit:
         value = values[name]
         inputs.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -37,9 +38,12 @@ def replacing(folder: Path) -> Generator[Path]:
         files = sorted(path for path in staging.rglob("*") if path.is_file())
         for path in files:
             _sync(path)
-        for path in files:
-            target = folder / path.relative_to(staging)
+        targets = [folder / path.relative_to(staging) for path in files]
+        for target in targets:  # what cannot be replaced is found before anything is
             target.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+        for path, target in zip(files, targets, strict=True):
             os.replace(path, target)
         made = []
     except OSError as error:

@@ -21,7 +21,7 @@ def migrate(data: Any, path: Path, current: str) -> dict[str, Any]:
         current: The version that this package writes, `MAJOR.MINOR`.
 
     Raises:
-        HxError: HX303 if the file is of a newer major version, HX304 if it names no version.
+        HxError: HX303 if the file is of a newer major version, HX304 if it names no version or one that nothing migrates.
     """
     version = data.get("schema_version") if isinstance(data, dict) else None
     if not isinstance(version, str) or not version.split(".")[0].isdigit():
@@ -38,6 +38,12 @@ def migrate(data: Any, path: Path, current: str) -> dict[str, Any]:
             hint=f"Install an hx-sidecar-schema that reads version {major}: `pip install -U hx-sidecar-schema`.",
         )
     while major < newest:
+        if major not in MIGRATIONS:
+            raise HxError(
+                f"File {str(path)!r} has schema_version {version!r}, which this hx reads no more.",
+                code="HX304",
+                hint="Export the model again.",
+            )
         data = MIGRATIONS[major](data)
         major += 1
     return data

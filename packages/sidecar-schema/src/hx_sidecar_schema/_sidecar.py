@@ -130,7 +130,7 @@ class Sidecar(Record):
             ) from error
         try:
             data = json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise HxError(
                 f"Sidecar {str(path)!r} is not JSON, or is cut short: {error}.",
                 code="HX302",

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+from onnx_ir.tensor_adapters import from_torch_dtype
 from torch._subclasses.functional_tensor import FunctionalTensor
 from torch.fx.experimental import proxy_tensor
 from torch.utils import _pytree as pytree
@@ -32,6 +33,14 @@ PortKey = tuple[int, Direction, str]
 """Row of the call, side, port name."""
 
 
+@dataclass(frozen=True)
+class TensorLike:
+    """Dtype and shape of a tensor; symbolic dimensions are live: the trace may still find two of them equal."""
+
+    dtype: str
+    shape: tuple[int | torch.SymInt, ...]
+
+
 @dataclass
 class TracedCall:
     """One run of one module's forward, as seen while the exporter traced it."""
@@ -39,8 +48,9 @@ class TracedCall:
     fqn: str
     index: int
     parent: int | None
-    inputs: list[str] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
+    inputs: dict[str, TensorLike] = field(default_factory=dict)
+    """Ports by name, in order."""
+    outputs: dict[str, TensorLike] = field(default_factory=dict)
 
 
 @contextmanager
@@ -167,12 +177,14 @@ class CallRecorder:
         call.outputs = self._mark(row, "outputs", output_ports(result, call.inputs))
         return result
 
-    def _mark(self, row: int, side: Direction, ports: list[tuple[str, torch.Tensor]]) -> list[str]:
+    def _mark(
+        self, row: int, side: Direction, ports: list[tuple[str, torch.Tensor]]
+    ) -> dict[str, TensorLike]:
         for name, tensor in ports:
             node = fx_node_of(tensor)
             if node is not None:
                 _add_ports(node, [(row, side, name)])
-        return [name for name, _ in ports]
+        return {name: _tensor_like(tensor) for name, tensor in ports}
 
     def _stamp(self) -> None:
         """Give every FX node made since the last stamp to the innermost running call."""
@@ -204,6 +216,10 @@ def fx_node_of(tensor: torch.Tensor) -> torch.fx.Node | None:
         tensor = functional._from_functional_tensor(tensor.elem)
     slot: Any = proxy_tensor.get_proxy_slot(tensor, mode.tracer, None)
     return None if slot is None else slot.proxy.node
+
+
+def _tensor_like(tensor: torch.Tensor) -> TensorLike:
+    return TensorLike(from_torch_dtype(tensor.dtype).name, tuple(tensor.shape))
 
 
 def _add_ports(node: torch.fx.Node, keys: list[PortKey]) -> None:

@@ -110,7 +110,7 @@ def export(
     for call in recorder.calls:
         known = eager_ports.get((call.fqn, call.index))
         if known is not None:
-            call.inputs = [name for name in call.inputs if name in known]
+            call.inputs = {name: like for name, like in call.inputs.items() if name in known}
     context = _context(module, kwargs, program, recorder, raw[-1], torch_nn)
     return Exported(program, context, result, _fixed_axes(program, axes))
 
@@ -166,9 +166,8 @@ def _context(
         folded_calls=folded,
         recovered=recovery.nodes,
         sizes={
-            str(survivor.name): rename(expression, dims)
+            str((lineage.survivor(value) or value).name): rename(expression, dims)
             for value, expression in raw.sizes
-            if (survivor := lineage.survivor(value)) is not None
         },
         initializers=_initializers(raw, graph),
         examples=examples,
@@ -188,8 +187,10 @@ def _call(
 
     def port(side: Any, name: str) -> Port:
         value = raw.ports.get((row, side, name))
-        if value is None:  # removed before translation: nothing used it
-            return Port(name=name, dtype="UNDEFINED", shape=[], unused=True)
+        if value is None:  # removed before translation: nothing used it, or no more than its size
+            like = getattr(call, side)[name]
+            shape = [dim if isinstance(dim, int) else rename(str(dim), dims) for dim in like.shape]
+            return Port(name=name, dtype=like.dtype, shape=shape, unused=True)
         dead = side == "outputs" and id(value) not in raw.live
         survivor = lineage.survivor(value)
         found = value.name if survivor is None and name not in lost else None

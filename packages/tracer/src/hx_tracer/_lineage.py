@@ -20,6 +20,7 @@ from hx_tracer._calls import CALL, PORTS, PortKey
 SMALL_BYTES = 1024
 """Constants up to this size may be written into a recovered node; weights never are."""
 
+_SIZE_OPERATORS = ("Shape", "Size")
 _KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
 
 
@@ -83,9 +84,14 @@ class RawGraph:
         """Ids of the values that an output depends on."""
         self.variable = {id(value) for value in graph.inputs}
         """Ids of the values that depend on an input."""
+        self.data = set(self.variable)
+        """Those that depend on more of it than sizes."""
         for node in self.nodes:
+            outputs = [id(out) for out in node.outputs]
             if any(id(value) in self.variable for value in node.inputs):
-                self.variable.update(id(out) for out in node.outputs)
+                self.variable.update(outputs)
+            if node.op_type not in _SIZE_OPERATORS and any(id(value) in self.data for value in node.inputs):
+                self.data.update(outputs)
 
     def ancestors(self, outputs: Iterable[ir.Value], stop: Iterable[ir.Value]) -> set[int]:
         """Return the ids of the values that `outputs` are computed from, up to and including `stop`."""
@@ -148,14 +154,25 @@ def call_of(node: ir.Node, size_calls: Mapping[str, int]) -> int | None:
     fx_node: torch.fx.Node | None = node.meta.get("node")
     if fx_node is None:
         return None
-    call = fx_node.meta.get("custom", {}).get(CALL)
-    if call is None and isinstance(fx_node.meta.get("val"), torch.SymInt):
-        # Sizes are made anew after every trace, outside of every call. A size of the model's own input that no
-        # call computed is read in the root's scope.
-        call = size_calls.get(str(fx_node.meta["val"]))
-        if call is None and any(source.op == "placeholder" for source in fx_node.all_input_nodes):
-            return 0
-    return call
+    return fx_node.meta.get("custom", {}).get(CALL, _size_call(fx_node, size_calls))
+
+
+def _size_call(fx_node: torch.fx.Node, size_calls: Mapping[str, int]) -> int | None:
+    """Sizes are made anew after every trace, outside of every call: the one that first asked for it made it.
+
+    A step of a longer expression belongs to the call that asked for the whole; a size of the model's own input
+    that no call asked for is read in the root's scope.
+    """
+    pending = [fx_node]
+    while pending:
+        node = pending.pop(0)
+        if not isinstance(node.meta.get("val"), torch.SymInt):
+            continue
+        call = size_calls.get(str(node.meta["val"]))
+        if call is not None:
+            return call
+        pending += node.users
+    return 0 if any(source.op == "placeholder" for source in fx_node.all_input_nodes) else None
 
 
 class Lineage:
@@ -229,7 +246,10 @@ class Lineage:
         return None
 
     def _calls_behind(self, node: RawNode) -> list[int]:
-        """Calls of a removed node and of the removed nodes that it was computed from."""
+        """Calls of a removed node and of the removed nodes whose data it was computed from.
+
+        Constants and sizes, which calls share, say nothing about the operation.
+        """
         calls: set[int] = set()
         pending, seen = [node], {id(node)}
         while pending:
@@ -240,7 +260,7 @@ class Lineage:
                 source = None if value is None else self.raw.producer.get(id(value))
                 if (
                     source is not None
-                    and source.inputs  # constants are shared by all
+                    and id(value) in self.raw.data
                     and id(source) not in seen
                     and value is not None
                     and self.survivor(value) is None

@@ -1,0 +1,37 @@
+"""The JSON Schemas of the files, published with the package.
+
+After a change of a record, `python -m hx_sidecar_schema.schema` writes them again.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+
+from hx_sidecar_schema._context import CONTEXT_VERSION, ModuleContext
+from hx_sidecar_schema._sidecar import SIDECAR_VERSION, Sidecar
+
+SCHEMAS: dict[str, type[Sidecar] | type[ModuleContext]] = {
+    f"sidecar-{SIDECAR_VERSION}.json": Sidecar,
+    f"context-{CONTEXT_VERSION}.json": ModuleContext,
+}
+"""File name to the record that it describes."""
+
+
+def published_schema(name: str) -> str:
+    """Return the text of a published schema.
+
+    Args:
+        name: A key of `SCHEMAS`.
+    """
+    return files(__name__).joinpath(name).read_text(encoding="utf-8")
+
+
+def current_schema(name: str) -> str:
+    """Return what a schema would be, made from the records as they are now.
+
+    Args:
+        name: A key of `SCHEMAS`.
+    """
+    schema = SCHEMAS[name].model_json_schema(mode="validation")
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=1) + "\n"
