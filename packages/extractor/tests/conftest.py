@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+
 from hx_extractor import HierarchicalModel, load
 from hx_sidecar_schema import (
     Example,

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+
 from hx_extractor import Extraction, HierarchicalModel
 from hx_sidecar_schema import HxError
 
@@ -539,7 +540,7 @@ def test_a_call_that_is_not_extractable_says_why(export_by_hand: ExportByHand, t
         },
     ]
     model = export_by_hand(tmp_path, CHAIN, calls)
-    with pytest.raises(HxError, match="'/Net/Norm' is fused.*merged it with '/Net/Conv'") as caught:
+    with pytest.raises(HxError, match=r"'/Net/Norm' is fused.*merged it with '/Net/Conv'") as caught:
         model.extract("norm")
     assert caught.value.code == "HX205"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+
 from hx_extractor import HierarchicalModel, load
 from hx_sidecar_schema import HxError
 

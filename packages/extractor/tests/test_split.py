@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from hx_extractor import HierarchicalModel
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from hx_extractor import HierarchicalModel
 
 ExportByHand = Callable[..., HierarchicalModel]
 

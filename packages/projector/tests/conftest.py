@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
+
 from hx_sidecar_schema import (
     Example,
     Generator,
@@ -78,8 +79,12 @@ def _context_by_hand(
                 module=fqns.index(spec["fqn"]),
                 index=spec.get("index", 0),
                 parent=spec.get("parent", 0) if row else None,
-                inputs=[_port(n, p, weights, spec.get("unused", ())) for n, p in spec.get("inputs", {}).items()],
-                outputs=[_port(n, p, weights, spec.get("unused", ())) for n, p in spec.get("outputs", {}).items()],
+                inputs=[
+                    _port(n, p, weights, spec.get("unused", ())) for n, p in spec.get("inputs", {}).items()
+                ],
+                outputs=[
+                    _port(n, p, weights, spec.get("unused", ())) for n, p in spec.get("outputs", {}).items()
+                ],
                 recovered=spec.get("recovered", []),
             )
             for row, spec in enumerate(calls)

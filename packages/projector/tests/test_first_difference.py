@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import onnx_ir as ir
 import pytest
-from hx_projector import first_difference
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hx_projector import first_difference
 
 TEXT = """
 <ir_version: 10, opset_import: ["": 20]>

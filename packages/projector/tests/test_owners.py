@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 import pytest
-from hx_projector import project
-from hx_sidecar_schema import ModuleContext, Node, Sidecar
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hx_projector import project
+from hx_sidecar_schema import ModuleContext, Node, Sidecar
 
 ContextByHand = Callable[..., ModuleContext]
 
@@ -77,7 +78,9 @@ def test_a_parameter_of_one_module_decides(context_by_hand: ContextByHand) -> No
 
 
 def test_parameters_of_two_modules_decide_nothing(context_by_hand: ContextByHand) -> None:
-    model = model_of("s = Mul(v, w)  y = Add(x, s)", weights="float[3] w = {1.0, 2.0, 3.0}, float[3] v = {1.0, 2.0, 3.0}")
+    model = model_of(
+        "s = Mul(v, w)  y = Add(x, s)", weights="float[3] w = {1.0, 2.0, 3.0}, float[3] v = {1.0, 2.0, 3.0}"
+    )
     context = context_by_hand(
         CALLS, origins={"y": [4]}, parameters={"w": "block.a.weight", "v": "block.b.weight"}
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 import pytest
+
 from hx_projector import project
 from hx_sidecar_schema import Example, ModuleCall, ModuleContext, Port, RecoveredNode, graph_digest
 
@@ -43,7 +44,8 @@ ROOT = {"fqn": "", "inputs": {"x": "x"}, "outputs": {"output": "y"}}
 
 def test_extractable(context_by_hand: ContextByHand) -> None:
     context = context_by_hand(
-        [ROOT, {"fqn": "m", "inputs": {"input": "x"}, "outputs": {"output": "h"}}], origins={"h": [1], "y": [0]}
+        [ROOT, {"fqn": "m", "inputs": {"input": "x"}, "outputs": {"output": "h"}}],
+        origins={"h": [1], "y": [0]},
     )
     call = judged(model_of("h = Neg(x)  y = Relu(h)"), context)
     assert (call.status, call.reason) == ("extractable", "")
@@ -176,7 +178,10 @@ def test_a_shared_helper_that_derives_from_an_argument_is_copied_in(context_by_h
         {"fqn": "l0", "inputs": {"h": "x", "mask": "mask"}, "outputs": {"output": "h"}},
         {"fqn": "l1", "inputs": {"h": "h", "mask": "mask"}, "outputs": {"output": "y"}},
     ]
-    model = model_of("inverse = Neg(mask)  h = Mul(x, inverse)  y = Mul(h, inverse)", inputs="float[2,3] x, float[2,3] mask")
+    model = model_of(
+        "inverse = Neg(mask)  h = Mul(x, inverse)  y = Mul(h, inverse)",
+        inputs="float[2,3] x, float[2,3] mask",
+    )
     context = context_by_hand(calls, origins={"inverse": [1], "h": [1], "y": [2]})
     call = judged(model, context, 2)
     assert implicit(call) == []
@@ -301,7 +306,8 @@ def test_project_leaves_the_model_alone(context_by_hand: ContextByHand) -> None:
 def test_equal_models_give_equal_sidecars(context_by_hand: ContextByHand) -> None:
     context = context_by_hand(DYNAMIC_CALLS, origins=DYNAMIC_ORIGINS, parameters={"w": None, "width": None})
     first, second = (
-        project(dynamic_model("Shape<start = 0, end = 1>(z)"), context, file="m.onnx").to_json() for _ in range(2)
+        project(dynamic_model("Shape<start = 0, end = 1>(z)"), context, file="m.onnx").to_json()
+        for _ in range(2)
     )
     assert first == second
 

@@ -36,10 +36,17 @@ def sidecar() -> Sidecar:
     names = list(TREE)
     tags = build_tags(names, list(TREE.values()))
     calls = [(name, 0) for name in CALLED]
-    calls += [(name, index) for index in (1, 2) for name in CALLED if name.startswith("encoder.layer.1.") or name == "encoder.layer.1"]
+    calls += [
+        (name, index)
+        for index in (1, 2)
+        for name in CALLED
+        if name.startswith("encoder.layer.1.") or name == "encoder.layer.1"
+    ]
     return Sidecar(
         generator=Generator(),
-        model=ModelInfo(file="m.onnx", opset_imports={}, ir_version=10, graph_digest="", inputs=[], outputs=[]),
+        model=ModelInfo(
+            file="m.onnx", opset_imports={}, ir_version=10, graph_digest="", inputs=[], outputs=[]
+        ),
         modules=[
             Module(
                 fqn=name,
@@ -76,7 +83,10 @@ LAYERS = ["encoder.layer.0@0", "encoder.layer.1@0", "encoder.layer.10@0"]
         ("/BertModel/.../BertSelfAttention", SELF),
         ("/.../BertSelfAttention", SELF),
         ("/BertModel/.../BertEncoder", ["encoder@0"]),
-        ("/BertModel/BertEncoder/.../Bert*Attention", ["encoder.layer.0.attention@0", SELF[0], "encoder.layer.1.attention@0", SELF[1]]),
+        (
+            "/BertModel/BertEncoder/.../Bert*Attention",
+            ["encoder.layer.0.attention@0", SELF[0], "encoder.layer.1.attention@0", SELF[1]],
+        ),
         ("encoder.layer.0", ["encoder.layer.0@0"]),
         ("encoder.layer.*", LAYERS),
         ("encoder.layer.*.attention.self", SELF),

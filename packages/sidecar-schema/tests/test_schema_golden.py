@@ -30,16 +30,14 @@ def test_the_published_schema_is_the_records(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_row_and_every_field_is_described_once(name: str) -> None:
+def test_every_record_is_described_and_open(name: str) -> None:
     schema = json.loads(published_schema(name))
     assert schema["$schema"].startswith("https://json-schema.org/")
     for title, record in [(schema["title"], schema), *schema["$defs"].items()]:
         assert record["description"], title
         assert record["type"] == "object", title
-    # A sidecar of a newer minor version must pass an older schema.
-    assert "additionalProperties" not in json.dumps(
-        {title: record.get("additionalProperties", "absent") for title, record in schema["$defs"].items()}
-    ).replace('"absent"', "")
+        # A file of a newer minor version must pass the schema of an older one.
+        assert record.get("additionalProperties", True), title
 
 
 def test_regenerating_gives_the_same_files(tmp_path: Path) -> None:

@@ -32,7 +32,9 @@ from hx_sidecar_schema import (
 def sidecar() -> Sidecar:
     x = Port(name="x", value="x", dtype="FLOAT", shape=["batch", 3])
     return Sidecar(
-        generator=Generator(versions={"hx": "0.1.0"}, command="hx export m", timestamp="2025-01-01T00:00:00Z"),
+        generator=Generator(
+            versions={"hx": "0.1.0"}, command="hx export m", timestamp="2025-01-01T00:00:00Z"
+        ),
         model=ModelInfo(
             file="m.onnx",
             opset_imports={"": 20},
@@ -40,7 +42,10 @@ def sidecar() -> Sidecar:
             graph_digest="ab" * 32,
             inputs=[
                 TensorInfo(
-                    name="x", dtype="FLOAT", shape=["batch", 3], example=Example(shape=[2, 3], low=-1.0, high=1.0)
+                    name="x",
+                    dtype="FLOAT",
+                    shape=["batch", 3],
+                    example=Example(shape=[2, 3], low=-1.0, high=1.0),
                 )
             ],
             outputs=[TensorInfo(name="y", dtype="FLOAT", shape=["batch", 3])],
@@ -123,7 +128,16 @@ def test_equal_sidecars_give_equal_bytes(tmp_path: Path) -> None:
 def test_the_file_has_the_documented_parts_and_a_row_a_line() -> None:
     text = sidecar().to_json().decode()
     data = json.loads(text)
-    documented = ["schema_version", "generator", "model", "modules", "calls", "nodes", "initializers", "summary"]
+    documented = [
+        "schema_version",
+        "generator",
+        "model",
+        "modules",
+        "calls",
+        "nodes",
+        "initializers",
+        "summary",
+    ]
     assert [part for part in data if part in documented] == documented
     assert data["schema_version"] == "1.0"
     assert sum('"op_type"' in line for line in text.splitlines()) == 2
@@ -131,7 +145,9 @@ def test_the_file_has_the_documented_parts_and_a_row_a_line() -> None:
 
 
 def test_a_row_for_a_node_is_short() -> None:
-    row = Node(output="add_12", name="node_add_12", op_type="Add", owner=12, evidence="exporter", confidence="high")
+    row = Node(
+        output="add_12", name="node_add_12", op_type="Add", owner=12, evidence="exporter", confidence="high"
+    )
     many = sidecar().model_copy(update={"nodes": [row] * 1000})
     none = sidecar().model_copy(update={"nodes": []})
     assert (len(many.to_json()) - len(none.to_json())) / 1000 < 150
@@ -213,7 +229,9 @@ def test_a_truncated_file_is_never_read(tmp_path_factory: pytest.TempPathFactory
     assert refused(path).code == "HX302"
 
 
-@pytest.mark.parametrize("content", ["[]", "12", '"text"', "null", "{}", '{"schema_version": 1}', '{"schema_version": "x"}'])
+@pytest.mark.parametrize(
+    "content", ["[]", "12", '"text"', "null", "{}", '{"schema_version": 1}', '{"schema_version": "x"}']
+)
 def test_json_that_is_no_sidecar(tmp_path: Path, content: str) -> None:
     (tmp_path / "m.json").write_text(content)
     assert refused(tmp_path / "m.json").code == "HX304"

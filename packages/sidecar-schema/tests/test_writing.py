@@ -81,9 +81,14 @@ def test_an_error_of_the_user_passes_as_it_is(folder: Path) -> None:
 
 def test_a_full_disk(folder: Path) -> None:
     before = files_of(folder)
-    with pytest.raises(HxError) as caught, replacing(folder) as staging:
-        (staging / "a.onnx").write_bytes(b"half")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def write() -> None:
+        with replacing(folder) as staging:
+            (staging / "a.onnx").write_bytes(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(HxError) as caught:
+        write()
     assert caught.value.code == "HX306"
     assert "No space left" in caught.value.message
     assert caught.value.hint
@@ -117,9 +122,14 @@ def test_a_name_that_a_folder_has(folder: Path) -> None:
     (folder / "b.json").mkdir()
     (folder / "b.json" / "kept").write_bytes(b"kept")
     before = files_of(folder)
-    with pytest.raises(HxError) as caught, replacing(folder) as staging:
-        (staging / "a.onnx").write_bytes(b"new a")
-        (staging / "b.json").write_bytes(b"new b")
+
+    def write() -> None:
+        with replacing(folder) as staging:
+            (staging / "a.onnx").write_bytes(b"new a")
+            (staging / "b.json").write_bytes(b"new b")
+
+    with pytest.raises(HxError) as caught:
+        write()
     assert caught.value.code == "HX306"
     assert files_of(folder) == before
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 ROWS = 40
 """More extracted calls than these are counted, not listed; `index.json` has them all, and -v lists them."""
-NARROW, NAME_WIDTH = 80, 26
+NARROW = 100
+INPUTS_WIDTH, BESIDE_NAME = 16, 40
+"""Columns of a narrow table for the inputs, and for all but the call's name."""
 
 
 def show_extract(report: ExtractReport, output: Output, *, tables: bool) -> None:
@@ -46,19 +48,18 @@ def _show_folder(report: ExtractReport, output: Output) -> None:
     done = [entry for entry in report.modules if entry.status == "extractable"]
     shown = done if output.verbosity > 0 else done[:ROWS]
     if shown:
-        output.data(
-            _table(shown, narrow=output.stdout.width < NARROW, compared=report.compared_with is not None)
-        )
+        output.data(_table(shown, output.stdout.width, compared=report.compared_with is not None))
     if len(shown) < len(done):
         output.data(f"[dim]… and {len(done) - len(shown)} more; -v lists them all.[/]")
     written = sum(entry.file is not None for entry in done)
     lines = [f"[bold]{plural(written, 'model')}[/] and index.json in [bold]{_shown(report.output)}[/]"]
     if report.compared_with is not None and done:
-        worst = max((entry.relative_error or 0.0 for entry in done), default=0.0)
+        errors = [entry.relative_error or 0.0 for entry in done if entry.max_abs_error is not None]
         state = f"[bold red]{report.mismatches} differ[/]" if report.mismatches else "[green]all equal[/]"
-        lines.append(
-            f"compared with {_original(report)}: {state}, largest error {number(worst)} of the largest value"
-        )
+        if errors or report.mismatches:
+            worst = number(max(errors, default=None))
+            error = f", largest error {worst} of the largest value" if worst else ""
+            lines.append(f"compared with {_original(report)}: {state}{error}")
         unknown = [entry for entry in done if entry.max_abs_error is None and not entry.failed]
         if unknown:
             lines.append(
@@ -72,14 +73,15 @@ def _show_folder(report: ExtractReport, output: Output) -> None:
     output.data("\n".join(lines))
 
 
-def _table(entries: Sequence[ModuleEntry], *, narrow: bool, compared: bool) -> RenderableType:
+def _table(entries: Sequence[ModuleEntry], width: int, *, compared: bool) -> RenderableType:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    narrow, room = width < NARROW, max(width - BESIDE_NAME, 12)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("call", overflow="fold")
-    table.add_column("inputs", overflow="fold", style="cyan")
+    table.add_column("inputs", overflow="fold", style="cyan", max_width=INPUTS_WIDTH if narrow else None)
     if not narrow:
         table.add_column("outputs", overflow="fold", style="cyan")
     table.add_column("nodes", justify="right", no_wrap=True, min_width=5)
@@ -88,8 +90,8 @@ def _table(entries: Sequence[ModuleEntry], *, narrow: bool, compared: bool) -> R
     for entry in entries:
         name = entry.fqn or entry.tag.lstrip("/")
         name = f"{name}@{entry.call}" if entry.call else name
-        if narrow and len(name) > NAME_WIDTH:  # the end of a name says more than its start
-            name = f"…{name[1 - NAME_WIDTH :]}"
+        if narrow and len(name) > room:  # the end of a name says more than its start
+            name = f"…{name[1 - room :]}"
         cells = [Text(name), Text(_names(entry.inputs))]
         if not narrow:
             cells.append(Text(_names(entry.outputs)))

@@ -60,6 +60,8 @@ class Exported:
     """What the module itself returned for the example inputs."""
     static_axes: list[str] = field(default_factory=list)
     """Axes that were asked to be dynamic and that the model itself fixes, as `NAME:AXIS`."""
+    notes: list[str] = field(default_factory=list)
+    """What was done differently than a plain export does it, and why."""
 
 
 def export(
@@ -93,8 +95,10 @@ def export(
         raise _unfit(error, module, kwargs) from error
     recorder = CallRecorder(module)
     raw: list[RawGraph] = []
-    try:
-        with _quiet(), torch.no_grad(), recorder.watching(), _before_optimize(raw, recorder):
+    notes: list[str] = []
+
+    def run() -> torch.onnx.ONNXProgram:
+        with _quiet(), recorder.watching(), _before_optimize(raw, recorder):
             program = torch.onnx.export(
                 module,
                 args,
@@ -104,15 +108,28 @@ def export(
                 opset_version=opset,
                 dynamic_shapes=dynamic_shapes(kwargs, axes),
             )
-    except Exception as error:
-        raise _refused(error) from error
-    assert program is not None
+        assert program is not None
+        return program
+
+    try:
+        program = run()
+    except Exception as error:  # noqa: BLE001 - whatever the exporter raises, its whole story is reported
+        # torch 2.13 decomposes attention into autograd's variant of it where gradients are on, and finds no ONNX
+        # operator for that one.
+        try:
+            with torch.no_grad():
+                program = run()
+        except Exception:  # noqa: BLE001 - the plain export's own error is the one to report
+            raise _refused(error) from error
+        notes.append(
+            f"A plain export fails ({_last_line(_cause(error))}); exported under torch.no_grad() instead."
+        )
     for call in recorder.calls:
         known = eager_ports.get((call.fqn, call.index))
         if known is not None:
             call.inputs = {name: like for name, like in call.inputs.items() if name in known}
     context = _context(module, kwargs, program, recorder, raw[-1], torch_nn)
-    return Exported(program, context, result, _fixed_axes(program, axes))
+    return Exported(program, context, result, _fixed_axes(program, axes), notes)
 
 
 def _context(
@@ -296,12 +313,15 @@ def _unfit(error: Exception, module: torch.nn.Module, kwargs: Mapping[str, Any])
     )
 
 
+def _cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 def _refused(error: Exception) -> ExportError:
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
     return ExportError(
-        f"torch.onnx.export refuses the model: {_last_line(cause)}",
+        f"torch.onnx.export refuses the model: {_last_line(_cause(error))}",
         code="HX120",
         hint="Read the report for the operation and the line of the model that made it; "
         "other inputs, another --opset or a static export may pass.",

@@ -10,6 +10,7 @@ was fused with its neighbour.
 from __future__ import annotations
 
 import base64
+import contextlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -75,6 +76,8 @@ class Recovery:
                     rows += self._downwards(value, inside, cut)
                 except _LostError:
                     lost.add(name)
+                else:
+                    self._keep_value(value)
         for name, value in live.items():
             if self._lineage.survivor(value) is None and id(value) not in cut.given:
                 try:
@@ -82,6 +85,11 @@ class Recovery:
                 except _LostError:
                     lost.add(name)
         return list(dict.fromkeys(rows)), lost, unused
+
+    def _keep_value(self, value: ir.Value) -> None:
+        """Keep the nodes that compute a lost input in the whole model, where that is possible: to compare with it."""
+        with contextlib.suppress(_LostError):
+            self._upwards(value, _Cut(set()))
 
     def _downwards(self, value: ir.Value, inside: set[int], cut: _Cut) -> list[int]:
         """Rows from a lost value down to the first values that survive."""

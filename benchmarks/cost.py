@@ -1,0 +1,315 @@
+"""What hx costs, each as a ratio measured in one run: `uv run python benchmarks/cost.py [export|extract|attribute|help]`.
+
+Both sides of a ratio run interleaved, in fresh processes where memory is measured; medians are compared. The table
+goes to stdout and to benchmarks/cost.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+Row = tuple[str, str, str, str]
+
+MODELS = """
+import torch, transformers
+def gpt2_small():
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(use_cache=False)
+    return transformers.GPT2Model(config).eval(), {"input_ids": torch.randint(0, 1000, (2, 16))}
+def gpt2_large():
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(n_embd=1536, n_layer=24, n_head=16, use_cache=False)
+    return transformers.GPT2Model(config).eval(), {"input_ids": torch.randint(0, 1000, (2, 16))}
+"""
+
+PLAIN = """
+import models, torch
+model, inputs = models.gpt2_small()
+def run():
+    program = torch.onnx.export(model, kwargs=inputs, dynamo=True, verbose=False)
+    program.save("plain.onnx", external_data=True)
+"""
+
+MEASURED = """
+import json, resource, sys, threading, time, warnings, logging
+warnings.simplefilter("ignore"); logging.disable(logging.ERROR)
+{setup}
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+times = []
+for _ in range({repeat}):
+    start = time.perf_counter()
+    run()
+    times.append(time.perf_counter() - start)
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print("RESULT", json.dumps({{"times": times, "peak_kib": after, "grown_kib": after - before}}))
+"""
+
+
+def measure(setup: str, folder: Path, repeat: int) -> dict[str, Any]:
+    """Run `run()` of a snippet `repeat` times in a fresh process; seconds, and peak memory in KiB."""
+    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED.format(setup=setup, repeat=repeat)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    line = next((text for text in done.stdout.splitlines() if text.startswith("RESULT")), None)
+    if line is None:
+        raise SystemExit(f"benchmark failed:\n{done.stderr[-3000:]}")
+    return json.loads(line.removeprefix("RESULT"))
+
+
+def ratios(
+    left: str, right: str, folder: Path, *, processes: int, repeat: int
+) -> tuple[float, float, float, float]:
+    """Median seconds and median grown memory in KiB of both snippets, interleaved."""
+    runs = [(measure(left, folder, repeat), measure(right, folder, repeat)) for _ in range(processes)]
+
+    def median(side: int, value: Callable[[dict[str, Any]], float]) -> float:
+        return statistics.median(value(run[side]) for run in runs)
+
+    return (
+        median(0, lambda r: min(r["times"])),
+        median(1, lambda r: min(r["times"])),
+        median(0, lambda r: r["peak_kib"]),
+        median(1, lambda r: r["peak_kib"]),
+    )
+
+
+def bench_export(folder: Path) -> list[Row]:
+    """`hx export --no-verify` against a plain export plus save: GPT-2 small, 124 M parameters."""
+    hx = """
+import models, pathlib, torch, hx_tracer, hx_projector
+from hx_sidecar_schema import replacing
+model, inputs = models.gpt2_small()
+def run():
+    exported = hx_tracer.export(model, inputs)
+    sidecar = hx_projector.project(exported.program.model, exported.context, file="hx.onnx")
+    with replacing(pathlib.Path("hx_out")) as staging:
+        exported.program.save(str(staging / "hx.onnx"), external_data=True)
+        (staging / "hx_hierarchy.json").write_bytes(sidecar.to_json())
+"""
+    plain_s, hx_s, plain_kib, hx_kib = ratios(PLAIN, hx, folder, processes=3, repeat=4)
+    return [
+        ("export, time: hx / plain", f"{hx_s:.2f} s / {plain_s:.2f} s", f"{hx_s / plain_s:.3f}", "<= 1.05"),
+        (
+            "export, peak memory: hx / plain",
+            f"{hx_kib / 1024:.0f} MB / {plain_kib / 1024:.0f} MB",
+            f"{hx_kib / plain_kib:.3f}",
+            "<= 1.1",
+        ),
+    ]
+
+
+def bench_extract(folder: Path) -> list[Row]:
+    """One MLP out of a 24-layer, 1536-wide GPT-2 (3 GB) against onnx.utils.extract_model."""
+    subprocess.run(
+        [sys.executable, "-m", "hx_cli", "export", "models.py:gpt2_large", "-o", "large.onnx", "--no-verify"],
+        cwd=folder,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        stdout=subprocess.DEVNULL,
+    )
+    import hx_extractor
+
+    model = hx_extractor.load(folder / "large.onnx")
+    row = model.calls("h.12.mlp")[0]
+    extraction = model.extract(row)
+    inputs, outputs = extraction.external_inputs, [port.value for port in extraction.outputs]
+    del model, extraction
+    theirs = f"""
+import onnx.utils
+def run():
+    onnx.utils.extract_model("large.onnx", "theirs.onnx", {inputs!r}, {outputs!r}, check_model=False)
+"""
+    ours = """
+import hx_extractor
+def run():
+    hx_extractor.load("large.onnx").extract("h.12.mlp").save("ours/mlp.onnx")
+"""
+    (folder / "ours").mkdir(exist_ok=True)
+    runs = [(measure(theirs, folder, 1), measure(ours, folder, 1)) for _ in range(3)]
+    their_s, our_s = (statistics.median(run[i]["times"][0] for run in runs) for i in (0, 1))
+    their_kib, our_kib = (statistics.median(run[i]["grown_kib"] for run in runs) for i in (0, 1))
+    return [
+        (
+            "extract, time: onnx.utils / hx",
+            f"{their_s:.2f} s / {our_s:.3f} s",
+            f"{their_s / our_s:.1f}",
+            ">= 20",
+        ),
+        (
+            "extract, memory beyond imports: onnx.utils / hx",
+            f"{their_kib / 1024:.0f} MB / {our_kib / 1024:.0f} MB",
+            f"{their_kib / max(our_kib, 1):.1f}",
+            ">= 20",
+        ),
+    ]
+
+
+def bench_attribute(folder: Path) -> list[Row]:
+    """Owners, consumers and the sidecar of a 100,000-node graph against loading it."""
+    import numpy as np
+    import onnx_ir as ir
+
+    from hx_projector import project
+    from hx_sidecar_schema import Generator, Module, ModuleCall, ModuleContext, Port
+
+    layers, blocks, width = 500, 4, 50
+    x = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(["batch", 8]))
+    nodes, initializers, origins = [], [], {}
+    modules = [Module(fqn="", class_name="m.Net", tag="/Net", tagged=True)]
+    calls: list[dict[str, Any]] = [{"module": 0, "parent": None, "first": "x"}]
+    value = x
+    for layer in range(layers):
+        modules.append(
+            Module(
+                fqn=f"layer.{layer}", class_name="m.Layer", tag=f"/Net/Layer.{layer}", tagged=True, parent=0
+            )
+        )
+        layer_row, layer_module = len(calls), len(modules) - 1
+        calls.append({"module": layer_module, "parent": 0, "first": value.name})
+        for block in range(blocks):
+            modules.append(
+                Module(
+                    fqn=f"layer.{layer}.block{block}",
+                    class_name="m.Block",
+                    tag=f"/Net/Layer.{layer}/Block.block{block}",
+                    tagged=True,
+                    parent=layer_module,
+                )
+            )
+            row = len(calls)
+            calls.append({"module": len(modules) - 1, "parent": layer_row, "first": value.name})
+            weight = ir.Value(
+                name=f"layer.{layer}.block{block}.weight",
+                type=ir.TensorType(ir.DataType.FLOAT),
+                shape=ir.Shape([8]),
+                const_value=ir.Tensor(np.full(8, 0.5, np.float32)),
+            )
+            initializers.append(weight)
+            for step in range(width):
+                out = ir.Value(
+                    name=f"val_{len(nodes)}",
+                    type=ir.TensorType(ir.DataType.FLOAT),
+                    shape=ir.Shape(["batch", 8]),
+                )
+                read = [value, weight] if step % 2 else [value, value]
+                nodes.append(
+                    ir.Node("", "Mul" if step % 2 else "Add", read, outputs=[out], name=f"node_{out.name}")
+                )
+                origins[out.name] = [row]
+                value = out
+            calls[row]["last"] = value.name
+        calls[layer_row]["last"] = value.name
+    calls[0]["last"] = value.name
+    graph = ir.Graph(
+        [x], [value], nodes=nodes, initializers=initializers, opset_imports={"": 20}, name="main_graph"
+    )
+    ir.save(ir.Model(graph, ir_version=10), folder / "synthetic.onnx")
+
+    def port(name: str, carrier: str) -> Port:
+        return Port(name=name, value=carrier, dtype="FLOAT", shape=["batch", 8])
+
+    context = ModuleContext(
+        generator=Generator(),
+        modules=modules,
+        calls=[
+            ModuleCall(
+                module=call["module"],
+                index=0,
+                parent=call["parent"],
+                inputs=[port("x", call["first"])],
+                outputs=[port("output", call["last"])],
+            )
+            for call in calls
+        ],
+        origins=origins,
+    )
+    loads, projections = [], []
+    for _ in range(5):
+        start = time.perf_counter()
+        model = ir.load(folder / "synthetic.onnx")
+        loads.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        sidecar = project(model, context, file="synthetic.onnx")
+        sidecar.save(folder / "synthetic_hierarchy.json")
+        projections.append(time.perf_counter() - start)
+    load_s, project_s = statistics.median(loads), statistics.median(projections)
+    size = (folder / "synthetic_hierarchy.json").stat().st_size / len(nodes)
+    return [
+        (
+            f"attribute {len(nodes):,} nodes: hx / onnx_ir.load",
+            f"{project_s:.2f} s / {load_s:.2f} s",
+            f"{project_s / load_s:.2f}",
+            "<= 0.5",
+        ),
+        ("sidecar, bytes a node", f"{size:.0f}", f"{size:.0f}", "<= 200"),
+    ]
+
+
+def bench_help(folder: Path) -> list[Row]:
+    """`hx --help`."""
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "hx_cli", "--help"], check=True, stdout=subprocess.DEVNULL, cwd=folder
+        )
+        times.append(time.perf_counter() - start)
+    seconds = statistics.median(times)
+    return [("hx --help", f"{seconds:.2f} s", f"{seconds:.2f}", "< 0.3")]
+
+
+BENCHMARKS = {
+    "export": bench_export,
+    "extract": bench_extract,
+    "attribute": bench_attribute,
+    "help": bench_help,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], default=[])
+    names = parser.parse_args().names or list(BENCHMARKS)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "models.py").write_text(MODELS)
+        for benchmark in names:
+            rows += BENCHMARKS[benchmark](folder)
+            print(*rows[-1], sep=" | ", flush=True)
+    versions = ", ".join(
+        f"{p} {importlib.metadata.version(p)}"
+        for p in ("torch", "transformers", "onnx", "onnx-ir", "onnxruntime")
+    )
+    lines = ["| what | measured | ratio | target |", "|---|---|---|---|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    table = "\n".join(lines)
+    print(table)
+    if len(names) == len(BENCHMARKS):
+        text = (
+            f"# Cost\n\nPython {platform.python_version()}, {os.cpu_count()} cores; {versions}.\n\n{table}\n"
+        )
+        (HERE / "cost.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()

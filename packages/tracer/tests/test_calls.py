@@ -1,0 +1,288 @@
+"""Calls that an export records: nesting, order, counts, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from hx_sidecar_schema import HxError, ModuleContext
+from hx_tracer import ExportError, export
+from hx_tracer._calls import CallRecorder
+
+X = torch.arange(6.0).reshape(2, 3) - 2
+
+
+def traced(module: nn.Module, *args: torch.Tensor, **kwargs: Any) -> ModuleContext:
+    torch.manual_seed(0)
+    return export(module.eval(), kwargs or ({} if args else {"x": X}), args=args).context
+
+
+def calls(context: ModuleContext) -> list[tuple[str, int, str | None]]:
+    """Name, index and name of the parent of every call, in order."""
+    names = [f"{context.modules[call.module].fqn}@{call.index}" for call in context.calls]
+    return [
+        (name.partition("@")[0], call.index, None if call.parent is None else names[call.parent])
+        for name, call in zip(names, context.calls, strict=True)
+    ]
+
+
+def ports(
+    context: ModuleContext, fqn: str, index: int = 0
+) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    """Input and output ports of a call with the ONNX names that carry them."""
+    (call,) = [c for c in context.calls if context.modules[c.module].fqn == fqn and c.index == index]
+    return (
+        {port.name: port.value or port.initializer for port in call.inputs},
+        {port.name: port.value or port.initializer for port in call.outputs},
+    )
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.lin(hidden)) + hidden
+
+
+def test_nesting_sharing_and_order() -> None:
+    """One block under two names, called three times, another in between."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = Block()
+            self.b = Block()
+            self.alias = self.a
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.a(self.alias(self.b(self.a(x))))
+
+    context = traced(Net())
+    assert calls(context) == [
+        ("", 0, None),
+        ("a", 0, "@0"),
+        ("a.lin", 0, "a@0"),
+        ("b", 0, "@0"),
+        ("b.lin", 0, "b@0"),
+        ("a", 1, "@0"),
+        ("a.lin", 1, "a@1"),
+        ("a", 2, "@0"),
+        ("a.lin", 2, "a@2"),
+    ]
+    chain = [ports(context, *key) for key in (("a", 0), ("b", 0), ("a", 1), ("a", 2))]
+    assert chain[0][0] == {"hidden": "x"}
+    for (_, outputs), (inputs, _) in itertools.pairwise(chain):
+        assert outputs["output"] == inputs["hidden"] is not None
+    assert chain[-1][1] == ports(context, "")[1]
+    owners = {tuple(rows) for rows in context.origins.values()}
+    assert owners == {(row,) for row in range(1, 9)}  # the root itself adds nothing
+
+
+def test_recursion() -> None:
+    class Down(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lin = nn.Linear(3, 3)
+
+        def forward(self, x: torch.Tensor, depth: int = 2) -> torch.Tensor:
+            x = self.lin(x)
+            return self(x, depth - 1) * 2 if depth else torch.tanh(x)
+
+    assert calls(traced(Down())) == [
+        ("", 0, None),
+        ("lin", 0, "@0"),
+        ("", 1, "@0"),
+        ("lin", 1, "@1"),
+        ("", 2, "@1"),
+        ("lin", 2, "@2"),
+    ]
+
+
+class Fails(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x * 2
+        raise NotImplementedError("no fast path")
+
+
+class TwoWays(nn.Module):
+    """Tries a fast path, which fails, and takes the slow one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fast = Fails()
+        self.slow = nn.Linear(3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        try:
+            return self.fast(x)
+        except NotImplementedError:
+            return torch.relu(self.slow(x))
+
+
+def test_a_forward_that_raises_leaves_the_stack_balanced() -> None:
+    model = TwoWays().eval()
+    recorder = CallRecorder(model)
+    with recorder.watching():
+        make_fx(model)(X)
+    assert [(call.fqn, call.parent) for call in recorder.calls] == [("", None), ("fast", 0), ("slow", 0)]
+    assert recorder.stack == []
+
+
+def test_a_model_that_only_dynamo_can_trace() -> None:
+    """torch.export 2.13 cannot trace a caught exception; torch.onnx.export then takes its second way."""
+    context = traced(TwoWays())
+    rows = {context.modules[call.module].fqn: row for row, call in enumerate(context.calls)}
+    assert context.origins.get("linear") in ([rows["slow"]], None)
+    assert context.origins.get("relu") in ([0], None)
+    root = context.calls[0]
+    assert [(port.name, port.unused) for port in (*root.inputs, *root.outputs)] == [
+        ("x", False),
+        ("output", False),
+    ]
+
+
+def test_calls_of_another_thread_are_not_recorded() -> None:
+    ran: list[bool] = []
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.side = nn.ReLU()
+            self.lin = nn.Linear(3, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            def work() -> None:
+                ran.append(bool((self.side(torch.tensor([-1.0])) == 0).all()))
+
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+            return self.lin(x)
+
+    context = traced(Net())
+    assert ran
+    assert all(ran)
+    assert [name for name, _, _ in calls(context)] == ["", "lin"]
+
+
+def test_nothing_is_left_behind() -> None:
+    class Bad(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * float(x.sum().item()) if x.sum() > 0 else x  # depends on data
+
+    call_impl = nn.Module._call_impl
+    optimize = torch.onnx.ONNXProgram.optimize
+    run_node = torch.fx.Interpreter.run_node
+    model = nn.Sequential(nn.Linear(3, 3))
+    traced(model, X)
+    with pytest.raises(ExportError) as caught:
+        export(Bad(), {"x": X})
+    assert caught.value.code == "HX120"
+    assert caught.value.report
+    with pytest.raises(HxError) as wrong:
+        export(Block().eval(), {"hidden": torch.ones(2, 5)})
+    assert wrong.value.code == "HX109"
+    assert nn.Module._call_impl is call_impl
+    assert torch.onnx.ONNXProgram.optimize is optimize
+    assert torch.fx.Interpreter.run_node is run_node
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+# Ports
+
+
+def test_arguments_of_every_kind() -> None:
+    class Inner(nn.Module):
+        def forward(
+            self, first: Any, *args: Any, scale: Any, pair: Any = None, **kwargs: Any
+        ) -> dict[str, Any]:
+            return {"sum": first + args[0] * scale + pair[1], "first": kwargs["extra"] + 1, "n": 3}
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Inner()
+
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            result = self.inner(x, y, scale=x * 3, pair=(x, y * 5), extra=y)
+            return result["sum"], result["first"]
+
+    inputs, outputs = ports(traced(Net(), x=X, y=X + 1), "inner")
+    assert list(inputs) == ["first", "args.0", "scale", "pair.0", "pair.1", "extra"]
+    assert (inputs["first"], inputs["args.0"], inputs["extra"]) == ("x", "y", "y")
+    assert inputs["scale"] not in {"x", "y", None}
+    assert list(outputs) == ["sum", "first.output"]
+
+
+def test_unused_arguments_are_marked() -> None:
+    class Inner(nn.Module):
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            return a * 2
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Inner()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x, x + 1)
+
+    context = traced(Net())
+    assert [(port.name, port.unused) for port in context.calls[1].inputs] == [("a", False), ("b", True)]
+
+
+def test_a_module_that_returns_its_argument() -> None:
+    class Same(nn.Module):
+        def forward(self, output: torch.Tensor) -> torch.Tensor:
+            return output
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.same = Same()
+            self.drop = nn.Dropout()
+            self.lin = nn.Linear(3, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.drop(self.lin(self.same(x)))
+
+    context = traced(Net())
+    assert ports(context, "same") == ({"output": "x"}, {"output.output": "x"})
+    inputs, outputs = ports(context, "drop")
+    assert inputs["input"] == outputs["output"] == ports(context, "lin")[1]["output"]
+
+
+def test_a_tensor_changed_in_place_after_the_port() -> None:
+    """A port is the value at the moment of the call, not what becomes of the tensor later."""
+
+    class Inner(nn.Module):
+        def forward(self, h: torch.Tensor) -> torch.Tensor:
+            h.add_(1)
+            return h * 3
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Inner()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = x * 2
+            y = self.inner(h)
+            h.mul_(5)
+            return y + h
+
+    context = traced(Net())
+    inputs, outputs = ports(context, "inner")
+    owners = context.origins
+    assert owners[str(inputs["h"])] == [0]  # the product, made before the call
+    assert owners[str(outputs["output"])] == [1]
+    assert sum(rows == [1] for rows in owners.values()) == 2
+    assert sum(rows == [0] for rows in owners.values()) == 3
