@@ -53,4 +53,6 @@ def test_tags_are_the_class_paths_of_the_model(exported: Path) -> None:
     assert tags["encoder.layer.0.attention.self"] == (
         f"/BertModel/BertEncoder/BertLayer.0/BertAttention/{attention_class()}"
     )
-    assert tags["encoder.layer.1.output.LayerNorm"] == "/BertModel/BertEncoder/BertLayer.1/BertOutput/LayerNorm"
+    assert (
+        tags["encoder.layer.1.output.LayerNorm"] == "/BertModel/BertEncoder/BertLayer.1/BertOutput/LayerNorm"
+    )

@@ -202,6 +202,7 @@ def _report(
         inputs={tensor.name: tensor.shape for tensor in sidecar.model.inputs},
         outputs={tensor.name: tensor.shape for tensor in sidecar.model.outputs},
         static_axes=exported.static_axes,
+        notes=exported.notes,
         verification=verification,
         seconds=clock.seconds,
     )

@@ -44,6 +44,8 @@ def show_export(report: ExportReport, output: Output, *, tables: bool, following
         output.warn(
             f"the model itself fixes {plural(len(report.static_axes), 'axis', 'axes')}, left static: {', '.join(report.static_axes)}."
         )
+    for note in report.notes:
+        output.warn(note)
     check = report.verification
     if check is not None and check.status == "mismatch":
         output.warn(

@@ -101,8 +101,12 @@ def _target(model: Path, request: ExtractRequest, stem: str, *, single: bool) ->
         _protect(model, [target])
         check_writable(target.parent)
         return target
-    target = request.output if request.output is not None else Path(f"{model.stem}_modules")
-    if target.is_dir() and any(target.iterdir()):
+    shared = request.weights == "share"  # beside the data file, where else could they be read
+    folder = model.parent if shared else Path(f"{model.stem}_modules")
+    target = request.output if request.output is not None else folder
+    if shared and target.is_dir():
+        refuse_existing([target / INDEX], overwrite=request.overwrite)
+    elif target.is_dir() and any(target.iterdir()):
         refuse_existing([target], overwrite=request.overwrite)
     check_writable(target)
     return target

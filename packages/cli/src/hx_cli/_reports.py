@@ -52,6 +52,7 @@ class ExportReport(Report):
     inputs: dict[str, list[int | str]]
     outputs: dict[str, list[int | str]]
     static_axes: list[str] = Field(description="Axes asked to be dynamic that the model itself fixes.")
+    notes: list[str] = Field(description="What was done differently than a plain export does it, and why.")
     verification: Verification | None = Field(description="Null with --no-verify.")
     seconds: dict[str, float] = Field(description="Wall time of each step.")
 

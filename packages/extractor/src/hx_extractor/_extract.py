@@ -57,14 +57,14 @@ class Extraction:
 
         Args:
             path: The ONNX file; the sidecar lies beside it.
-            weights: `copy` writes them, `share` refers to the exported model's data file (linked into the folder
-                where that is another one), `none` makes them inputs: shapes without values.
+            weights: `copy` writes them, `share` refers to the exported model's data file and copies nothing (in
+                that file's own folder only), `none` makes them inputs: shapes without values.
 
         Returns:
             The files written.
 
         Raises:
-            HxError: HX306 if they cannot be written.
+            HxError: HX306 if they cannot be written, HX210 if weights cannot be shared there.
         """
         return save_model(self.model, self.sidecar, Path(path), weights, self.parent.path.parent)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import onnx_ir as ir
 
-from hx_sidecar_schema import Sidecar, graph_digest, replacing
+from hx_sidecar_schema import HxError, Sidecar, graph_digest, replacing, settled
 
 EXTERNAL_BYTES = 100 << 20
 """Weights beyond this size are written to a data file of their own: protobuf ends at 2 GB and is slow before."""
@@ -24,6 +22,10 @@ def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, fold
         weights: `copy`, `share` or `none`.
         folder: The exported model's.
     """
+    if weights == "share" and any(
+        isinstance(t.const_value, ir.ExternalTensor) for t in model.graph.initializers.values()
+    ):
+        _check_beside(path, folder)
     # A second model over the same nodes would steal them; weights are swapped in place and put back.
     kept = {name: value.const_value for name, value in model.graph.initializers.items()}
     moved: list[ir.Value] = []
@@ -38,8 +40,6 @@ def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, fold
                 large = sum(t.nbytes for t in kept.values() if t is not None) > EXTERNAL_BYTES
                 ir.save(model, target, external_data=f"{path.name}.data" if large else None)
             elif weights == "share":
-                for location in {t.location for t in kept.values() if isinstance(t, ir.ExternalTensor)}:
-                    _link(folder / location, path.parent / location, staging / location)
                 ir.save(model, target)
             else:
                 moved = list(model.graph.initializers.values())
@@ -61,11 +61,12 @@ def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, fold
     return [path.parent / name for name in sorted(names)]
 
 
-def _link(data: Path, final: Path, staged: Path) -> None:
-    """Make the data file appear beside the new model: ONNX Runtime reads no other folder. Nothing is copied."""
-    if final.exists() and final.samefile(data):
-        return
-    try:
-        os.link(data, staged)
-    except OSError:  # another file system
-        shutil.copyfile(data, staged)
+def _check_beside(path: Path, folder: Path) -> None:
+    """onnx 1.23 and ONNX Runtime read external data from the model's own folder alone, and refuse links."""
+    beside = settled(path.parent).resolve()
+    if beside != folder.resolve():
+        raise HxError(
+            f"Weights cannot be shared with {str(path)!r}: the data file lies in another folder.",
+            code="HX210",
+            hint=f"Write beside the exported model, in {str(folder)!r}, or use --weights copy.",
+        )

@@ -49,8 +49,10 @@ class Cutter:
         self._tree = tree
         self._recovered = context.recovered
         self._scalars = context.sizes
-        self._reads: dict[str, Sequence[str]] = {}
-        self._owner: dict[str, int] = {}
+        self.reads: dict[str, Sequence[str]] = {}
+        """What the node behind a value reads; nothing for graph inputs and initializers."""
+        self.owners: dict[str, int] = {}
+        """The call that owns the node behind a value."""
         self._sizes: dict[str, ir.Node] = {}
         self._graph_inputs = {value.name for value in model.graph.inputs}
         for row in owned:
@@ -59,10 +61,11 @@ class Cutter:
             names = reads(row.node)
             for out in row.node.outputs:
                 if out.name:
-                    self._reads[out.name] = names
-                    self._owner[out.name] = row.owner
+                    self.reads[out.name] = names
+                    self.owners[out.name] = row.owner
                     if row.node.op_type == "Shape" and row.node.domain == "":
                         self._sizes[out.name] = row.node
+        self.has_sizes = bool(self._sizes or self._scalars)
 
     def cut(self, row: int, call: ModuleCall) -> Cut:
         """Cut one call out; its outputs must be in the graph or recovered."""
@@ -71,17 +74,8 @@ class Cutter:
             for number in call.recovered
             for name in self._recovered[number].outputs
         }
-        walk = _Walk(self, row, own, {carrier(port) for port in call.inputs}, call.inputs)
+        walk = _Walk(self, row, self._tree.end[row], own, call.inputs)
         return walk.run(port.value for port in call.outputs if port.value and not port.unused)
-
-    def owned_by(self, row: int, name: str) -> bool:
-        """Say whether a value is made by a node of the call or of a call below it."""
-        owner = self._owner.get(name)
-        return owner is not None and self._tree.contains(row, owner)
-
-    def reads_of(self, name: str) -> Sequence[str] | None:
-        """Return what the node behind a value reads; None for graph inputs and initializers."""
-        return self._reads.get(name)
 
     def is_graph_input(self, name: str) -> bool:
         """Say whether a value is an input of the whole model."""
@@ -106,13 +100,14 @@ class Cutter:
 
 class _Walk:
     def __init__(
-        self, cutter: Cutter, row: int, own: Mapping[str, list[str]], stops: set[str], ports: Sequence[Port]
+        self, cutter: Cutter, row: int, end: int, own: Mapping[str, list[str]], ports: Sequence[Port]
     ) -> None:
         self._cutter = cutter
         self._row = row
         self._own = own
-        self._stops = stops
-        self._closed: dict[str, bool] = dict.fromkeys(stops, True)
+        self._end = end
+        self._stops = {carrier(port) for port in ports}
+        self._closed: dict[str, bool] = dict.fromkeys(self._stops, True)
         self._symbols: dict[str, str] = {}
         for port in sorted(ports, key=lambda port: port.unused):
             for dim in port.shape:
@@ -124,28 +119,32 @@ class _Walk:
         seen: set[str] = set()
         pending = list(outputs)
         made = set(pending)  # by the call, even where the optimiser merged a neighbour's node into it
+        # One step a value and a level of the tree: this loop is what attribution costs.
+        stops, own, cutter = self._stops, self._own, self._cutter
+        owners, reads, first, end = cutter.owners, cutter.reads, self._row, self._end
         while pending:
             name = pending.pop()
             if name in seen:
                 continue
             seen.add(name)
-            if name in self._stops:
+            if name in stops:
                 cut.reached.add(name)
                 continue
-            inside = name in made or name in self._own or self._cutter.owned_by(self._row, name)
+            inside = first <= owners.get(name, -1) < end or name in made or name in own
             if not inside and not self._is_closed(name):
                 cut.implicit.append(name)
                 continue
-            holders = self._size_holders(name)
-            if holders is not None:
-                cut.reached |= holders
-                continue
-            pending.extend(self._reads(name) or ())
+            if cutter.has_sizes:
+                holders = self._size_holders(name)
+                if holders is not None:
+                    cut.reached |= holders
+                    continue
+            pending.extend(own.get(name) or reads.get(name) or ())
         cut.implicit.sort()
         return cut
 
     def _reads(self, name: str) -> Sequence[str] | None:
-        return self._own.get(name) or self._cutter.reads_of(name)
+        return self._own.get(name) or self._cutter.reads.get(name)
 
     def _size_holders(self, name: str) -> set[str] | None:
         """Inputs to read a size from, where the tensor that the graph reads it from lies outside.
@@ -159,8 +158,9 @@ class _Walk:
             return None
         if self._cutter.is_size_scalar(name):
             return {self._symbols[symbol] for symbol in symbols}
-        source = (self._cutter.reads_of(name) or [""])[0]
-        if source in self._stops or source in self._own or self._cutter.owned_by(self._row, source):
+        source = (self._cutter.reads.get(name) or [""])[0]
+        inside = self._row <= self._cutter.owners.get(source, -1) < self._end
+        if inside or source in self._stops or source in self._own:
             return None
         return {self._symbols[symbol] for symbol in symbols}
 

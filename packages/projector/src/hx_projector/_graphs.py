@@ -9,7 +9,11 @@ import onnx_ir as ir
 
 def output_of(node: ir.Node) -> str:
     """Return the first non-empty output: with the graph's path, the node's identity."""
-    return next((out.name for out in node.outputs if out.name), "")
+    for out in node.outputs:
+        name = out.name
+        if name:
+            return name
+    return ""
 
 
 def nested_graphs(node: ir.Node) -> Iterator[tuple[str, ir.Graph]]:
@@ -47,7 +51,7 @@ def captured_values(node: ir.Node) -> set[str]:
 
 def reads(node: ir.Node) -> list[str]:
     """Return the names of all values that a node reads, its bodies included."""
-    names = [value.name for value in node.inputs if value is not None and value.name]
+    names = [name for value in node.inputs if value is not None and (name := value.name)]
     if node.attributes and any(a.type in _GRAPHS for a in node.attributes.values()):
         names += sorted(captured_values(node) - set(names))
     return names

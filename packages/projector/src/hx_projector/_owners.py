@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import onnx_ir as ir
 
@@ -12,11 +12,11 @@ from hx_projector._tree import CallTree
 from hx_sidecar_schema import Confidence, Evidence, ModuleContext
 
 
-@dataclass(frozen=True)
-class Owned:
+class Owned(NamedTuple):
     """A node with its owner."""
 
     graph: str
+    output: str
     node: ir.Node
     owner: int
     evidence: Evidence
@@ -34,11 +34,11 @@ def own_nodes(model: ir.Model, context: ModuleContext, tree: CallTree) -> list[O
     nodes = list(model.graph)
     known: dict[str, tuple[int, Evidence, Confidence]] = {}
     silent: list[ir.Node] = []
-    for node in nodes:
-        rows = context.origins.get(output_of(node))
+    keys = [output_of(node) for node in nodes]
+    for node, key in zip(nodes, keys, strict=True):
+        rows = context.origins.get(key)
         if rows:
-            owner = rows[0] if len(rows) == 1 else tree.common(rows)
-            known[output_of(node)] = (owner, "exporter", "high")
+            known[key] = (rows[0] if len(rows) == 1 else tree.common(rows), "exporter", "high")
         else:
             silent.append(node)
     if silent:
@@ -46,14 +46,13 @@ def own_nodes(model: ir.Model, context: ModuleContext, tree: CallTree) -> list[O
         _from_dataflow(nodes, silent, tree, known)
 
     owned: list[Owned] = []
-    for node in nodes:
-        key = output_of(node)
+    for node, key in zip(nodes, keys, strict=True):
         owner, evidence, confidence = known.get(key, (0, "dataflow", "low"))
-        owned.append(Owned("", node, owner, evidence, confidence, fallback=key not in known))
+        owned.append(Owned("", key, node, owner, evidence, confidence, fallback=key not in known))
         if node.attributes:
             # The bodies of a control-flow node ran inside the call that ran the node.
             owned += [
-                Owned(path, inner, owner, evidence, confidence, fallback=key not in known)
+                Owned(path, output_of(inner), inner, owner, evidence, confidence, fallback=key not in known)
                 for path, inner in nodes_below(node, "")
             ]
     return owned + _functions(model, owned, tree)
@@ -61,6 +60,8 @@ def own_nodes(model: ir.Model, context: ModuleContext, tree: CallTree) -> list[O
 
 def _functions(model: ir.Model, owned: Sequence[Owned], tree: CallTree) -> list[Owned]:
     """Nodes of model-local functions belong to the calls that use the function."""
+    if not model.functions:
+        return []
     callers: dict[tuple[str, str, str], list[int]] = {}
     for row in owned:
         callers.setdefault((row.node.domain, row.node.op_type, row.node.overload), []).append(row.owner)
@@ -75,9 +76,11 @@ def _functions(model: ir.Model, owned: Sequence[Owned], tree: CallTree) -> list[
         owner = tree.common(rows) if rows else 0
         confidence: Confidence = "medium" if len(set(rows)) == 1 else "low"
         for node in function:
-            result.append(Owned(path, node, owner, "dataflow", confidence, fallback=not rows))
+            result.append(
+                Owned(path, output_of(node), node, owner, "dataflow", confidence, fallback=not rows)
+            )
             result += [
-                Owned(inner_path, inner, owner, "dataflow", confidence, fallback=not rows)
+                Owned(inner_path, output_of(inner), inner, owner, "dataflow", confidence, fallback=not rows)
                 for inner_path, inner in nodes_below(node, path)
             ]
     return result

@@ -10,7 +10,6 @@ from hx_projector._cut import Cutter, carrier
 from hx_projector._tree import CallTree
 from hx_sidecar_schema import CONTAINERS, Module, ModuleCall, ModuleContext, Port, Status
 
-
 _NOT_CALLED = "No call of forward() was seen: it did not run, or ran inside a control-flow branch."
 
 
@@ -42,6 +41,8 @@ def judge_calls(model: ir.Model, context: ModuleContext, cutter: Cutter, tree: C
 def _fate(
     row: int, call: ModuleCall, dead: bool, folded: bool, context: ModuleContext, tree: CallTree
 ) -> tuple[Status, str]:
+    if call.reason:
+        return call.status, call.reason
     if not call.outputs:
         return "unused", "forward() returned no tensor."
     outputs = [port for port in call.outputs if not port.unused]

@@ -3,7 +3,7 @@
 from hx_sidecar_schema._context import CONTEXT_VERSION, ModuleContext
 from hx_sidecar_schema._digest import graph_digest
 from hx_sidecar_schema._errors import HxError
-from hx_sidecar_schema._files import replacing
+from hx_sidecar_schema._files import replacing, settled
 from hx_sidecar_schema._patterns import find_calls
 from hx_sidecar_schema._records import (
     CategoryStatistics,
@@ -55,5 +55,6 @@ __all__ = [
     "graph_digest",
     "is_tagged",
     "replacing",
+    "settled",
     "simple_name",
 ]

@@ -61,6 +61,11 @@ def replacing(folder: Path) -> Generator[Path]:
                 path.rmdir()
 
 
+def settled(folder: Path) -> Path:
+    """Return where the files of a folder will lie: of a staging folder, the one around it."""
+    return folder.parent if folder.name.startswith(_PREFIX) else folder
+
+
 def _make(folder: Path) -> list[Path]:
     missing = [p for p in (folder, *folder.parents) if not p.exists()]
     folder.mkdir(parents=True, exist_ok=True)

@@ -74,32 +74,42 @@ def watching_calls(watcher: Callable[..., Any]) -> Generator[None]:
 
 def run_eagerly(
     model: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[Any, dict[tuple[str, int], frozenset[str]]]:
-    """Run a model as its users do.
+) -> tuple[Any, list[TracedCall]]:
+    """Run a model as its users do, and watch its calls.
 
     While it is traced a model may pass tensors that it does not pass otherwise: attention masks that are None in
     PyTorch are written out for an exporter. Those are no arguments of the module.
 
     Returns:
-        The result, and the names of the input ports of every call by module name and index.
+        The result, and the calls that ran.
     """
     names = _first_names(model)
     counts: Counter[str] = Counter()
-    ports: dict[tuple[str, int], frozenset[str]] = {}
+    calls: list[TracedCall] = []
+    stack: list[int] = []
 
     def watcher(call_impl: Any, module: torch.nn.Module, a: tuple[Any, ...], k: dict[str, Any]) -> Any:
         fqn = names.get(_identity(module))
-        if fqn is not None:
-            ports[fqn, counts[fqn]] = frozenset(name for name, _ in input_ports(module, a, k))
-            counts[fqn] += 1
-        return call_impl(module, *a, **k)
+        if fqn is None:
+            return call_impl(module, *a, **k)
+        call = TracedCall(fqn, counts[fqn], stack[-1] if stack else None)
+        counts[fqn] += 1
+        call.inputs = {name: _tensor_like(tensor) for name, tensor in input_ports(module, a, k)}
+        stack.append(len(calls))
+        calls.append(call)
+        try:
+            result = call_impl(module, *a, **k)
+        finally:
+            stack.pop()
+        call.outputs = {name: _tensor_like(tensor) for name, tensor in output_ports(result, call.inputs)}
+        return result
 
     def copy(value: Any) -> Any:  # a model may change its inputs in place
         return value.clone() if isinstance(value, torch.Tensor) else value
 
     args, kwargs = pytree.tree_map(copy, (args, dict(kwargs)))
     with torch.no_grad(), watching_calls(watcher):
-        return model(*args, **kwargs), ports
+        return model(*args, **kwargs), calls
 
 
 def _first_names(model: torch.nn.Module) -> dict[int, str]:
@@ -150,6 +160,31 @@ class CallRecorder:
                 yield
         finally:
             torch.fx.Interpreter.run_node = run_node
+
+    def adopt(self, calls: list[TracedCall], program: torch.export.ExportedProgram) -> None:
+        """Take the calls of an eager run where the trace was not seen, and the exporter's own module stacks.
+
+        The exporter's second way, Dynamo, keeps module stacks but runs no Python that could be watched. Only the
+        root's ports are known then: the program's inputs and outputs.
+        """
+        self.calls, self.size_calls = calls, {}
+        rows = {f"{call.fqn}@{call.index}": row for row, call in enumerate(calls)}
+        nodes = {node.name: node for node in program.graph.nodes}
+        for node in nodes.values():
+            paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
+            if paths:
+                row = rows.get(paths[-1] if "@" in paths[-1] else f"{paths[-1]}@0")
+                if row is not None:
+                    node.meta["custom"] = {**node.meta.get("custom", {}), CALL: row}
+        signature = program.graph_signature
+        sides: tuple[tuple[Direction, Any], ...] = (
+            ("inputs", signature.user_inputs),
+            ("outputs", signature.user_outputs),
+        )
+        for side, names in sides:
+            for port, name in zip(getattr(calls[0], side), names, strict=False):
+                if name in nodes:
+                    _add_ports(nodes[name], [(0, side, port)])
 
     def _call(
         self, call_impl: Any, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]

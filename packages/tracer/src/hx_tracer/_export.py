@@ -29,7 +29,7 @@ from hx_sidecar_schema import (
     Port,
     TorchNN,
 )
-from hx_tracer._calls import CallRecorder, TracedCall, run_eagerly
+from hx_tracer._calls import PORTS, CallRecorder, TracedCall, run_eagerly
 from hx_tracer._dynamic import Axes, dynamic_shapes, input_paths
 from hx_tracer._examples import example_record
 from hx_tracer._lineage import Lineage, RawGraph
@@ -90,7 +90,7 @@ def export(
     axes = axes or {}
     try:
         with _quiet():
-            result, eager_ports = run_eagerly(module, args, kwargs)
+            result, eager_calls = run_eagerly(module, args, kwargs)
     except Exception as error:
         raise _unfit(error, module, kwargs) from error
     recorder = CallRecorder(module)
@@ -98,7 +98,7 @@ def export(
     notes: list[str] = []
 
     def run() -> torch.onnx.ONNXProgram:
-        with _quiet(), recorder.watching(), _before_optimize(raw, recorder):
+        with _quiet(), recorder.watching(), _before_optimize(raw, recorder, eager_calls):
             program = torch.onnx.export(
                 module,
                 args,
@@ -124,11 +124,15 @@ def export(
         notes.append(
             f"A plain export fails ({_last_line(_cause(error))}); exported under torch.no_grad() instead."
         )
-    for call in recorder.calls:
+    seen = recorder.calls is not eager_calls
+    if not seen:
+        notes.append("The exporter captured the model with Dynamo, where hx cannot see what calls pass.")
+    eager_ports = {(call.fqn, call.index): call.inputs for call in eager_calls}
+    for call in recorder.calls if seen else ():
         known = eager_ports.get((call.fqn, call.index))
         if known is not None:
             call.inputs = {name: like for name, like in call.inputs.items() if name in known}
-    context = _context(module, kwargs, program, recorder, raw[-1], torch_nn)
+    context = _context(module, kwargs, program, recorder, raw[-1], torch_nn, seen)
     return Exported(program, context, result, _fixed_axes(program, axes), notes)
 
 
@@ -139,6 +143,7 @@ def _context(
     recorder: CallRecorder,
     raw: RawGraph,
     torch_nn: TorchNN,
+    seen: bool,
 ) -> ModuleContext:
     graph = program.model.graph
     modules = module_records(module, torch_nn)
@@ -147,7 +152,7 @@ def _context(
     lineage = Lineage(raw, graph)
     recovery = Recovery(lineage, dims)
     calls = [
-        _call(row, call, rows[call.fqn], raw, lineage, recovery, dims)
+        _call(row, call, rows[call.fqn], raw, lineage, recovery, dims, seen or row == 0)
         for row, call in enumerate(recorder.calls)
     ]
     folded = [
@@ -199,14 +204,15 @@ def _call(
     lineage: Lineage,
     recovery: Recovery,
     dims: Mapping[str, str],
+    seen: bool,
 ) -> ModuleCall:
     recovered, lost, unused = recovery.of_call(row, call)
 
     def port(side: Any, name: str) -> Port:
         value = raw.ports.get((row, side, name))
+        like = getattr(call, side)[name]
+        shape = [dim if isinstance(dim, int) else rename(str(dim), dims) for dim in like.shape]
         if value is None:  # removed before translation: nothing used it, or no more than its size
-            like = getattr(call, side)[name]
-            shape = [dim if isinstance(dim, int) else rename(str(dim), dims) for dim in like.shape]
             return Port(name=name, dtype=like.dtype, shape=shape, unused=True)
         dead = side == "outputs" and id(value) not in raw.live
         survivor = lineage.survivor(value)
@@ -232,6 +238,10 @@ def _call(
         inputs=inputs,
         outputs=outputs,
         recovered=recovered,
+        status="extractable" if seen else "fused",
+        reason=""
+        if seen
+        else "The exporter captured the model with Dynamo, where hx cannot see what calls pass.",
     )
 
 
@@ -274,10 +284,16 @@ def _fixed_axes(program: torch.onnx.ONNXProgram, axes: Mapping[str, Axes]) -> li
 
 
 @contextmanager
-def _before_optimize(raw: list[RawGraph], recorder: CallRecorder) -> Yields[None]:
+def _before_optimize(
+    raw: list[RawGraph], recorder: CallRecorder, eager_calls: list[TracedCall]
+) -> Yields[None]:
     optimize = torch.onnx.ONNXProgram.optimize
 
     def watched(program: torch.onnx.ONNXProgram) -> None:
+        traced = program.exported_program
+        assert traced is not None
+        if not any(PORTS in node.meta for node in traced.graph.nodes):
+            recorder.adopt(eager_calls, traced)
         raw.append(RawGraph(program, recorder.size_calls))
         optimize(program)
 

@@ -12,7 +12,6 @@ import torch
 import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel
-from transformers.pipelines import PIPELINE_REGISTRY
 
 from hx_sidecar_schema import HxError
 from hx_tracer._factory import call_factory
@@ -90,6 +89,8 @@ def _auto_classes(task: str | None) -> list[Any]:
         return [AutoModel]
     if task.startswith("Auto") and hasattr(getattr(transformers, task, None), "from_config"):
         return [getattr(transformers, task)]
+    from transformers.pipelines import PIPELINE_REGISTRY  # takes as long to import as torch
+
     tasks: dict[str, Any] = PIPELINE_REGISTRY.supported_tasks
     aliases: dict[str, str] = PIPELINE_REGISTRY.task_aliases
     name = aliases.get(task, task)

@@ -1,0 +1,457 @@
+"""Modules that are hard to trace, attribute or cut out, each against PyTorch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from truth import examine
+
+Case = tuple[nn.Module, dict[str, Any]]
+rand = torch.randn
+CASES: list[Callable[[], Case]] = []
+
+
+def case(make: Callable[[], Case]) -> Callable[[], Case]:
+    CASES.append(make)
+    return make
+
+
+class Lin(nn.Module):
+    def __init__(self, i=8, o=8):
+        super().__init__()
+        self.l = nn.Linear(i, o)
+
+    def forward(self, x, *, scale=1.0, bias=None):
+        y = self.l(x) * scale
+        return y if bias is None else y + bias
+
+
+class Shared(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = Lin()
+        self.b = self.a
+        self.lin_1 = Lin()
+
+    def forward(self, x):
+        return self.a(x, scale=2.0) + self.b(x, bias=x) + self.lin_1(x) + self.a(x.relu())
+
+
+@case
+def shared() -> Case:
+    return (Shared(), {"x": rand(2, 8)})
+
+
+class Rec(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.l = nn.Linear(8, 8)
+
+    def forward(self, x, n: int = 3):
+        return self.l(x) if n == 0 else self(self.l(x).tanh(), n - 1)
+
+
+class RecM(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.r = Rec()
+
+    def forward(self, x):
+        return self.r(x)
+
+
+@case
+def recursion() -> Case:
+    return (RecM(), {"x": rand(2, 8)})
+
+
+class DictOut(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.l = nn.Linear(8, 8)
+
+    def forward(self, data, *args, flag=True, **kw):
+        return {
+            "x": self.l(data["x"]) + args[0],
+            "pair": (data["y"] * 2, [kw["extra"] + 1]),
+            "none": None,
+            "n": 3,
+        }
+
+
+class DictM(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.d = DictOut()
+
+    def forward(self, x, y):
+        o = self.d({"x": x, "y": y}, x, flag=False, extra=y)
+        return o["x"] + o["pair"][0] + o["pair"][1][0]
+
+
+@case
+def dicts() -> Case:
+    return (DictM(), {"x": rand(2, 8), "y": rand(2, 8)})
+
+
+class Inplace(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.l = nn.Linear(8, 8)
+        self.r = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        y = self.l(x)
+        y += x
+        z = self.r(y)
+        z.mul_(2)
+        return z
+
+
+class InplaceM(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = Inplace()
+        self.b = Inplace()
+
+    def forward(self, x):
+        y = self.a(x)
+        z = self.b(y)
+        y.add_(1)
+        return z + y
+
+
+@case
+def inplace() -> Case:
+    return (InplaceM(), {"x": rand(2, 8)})
+
+
+class Ret(nn.Module):
+    def forward(self, x, y):
+        return (x, y + 1, x)
+
+
+class RetM(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.r = Ret()
+        self.i = nn.Identity()
+        self.d = nn.Dropout()
+        self.l = nn.Linear(8, 8)
+
+    def forward(self, x):
+        x = self.l(x)
+        a, b, c = self.r(x, x)
+        return self.d(self.i(a)) + b * c
+
+
+@case
+def returns() -> Case:
+    return (RetM(), {"x": rand(2, 8)})
+
+
+class Ctx(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.l = nn.Linear(8, 8)
+        self.ctx = None
+
+    def forward(self, x):
+        return self.l(x) + self.ctx
+
+
+class Closure(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.c = Ctx()
+        self.e = nn.Linear(8, 8)
+
+    def forward(self, x):
+        self.c.ctx = self.e(x).tanh()
+        return self.c(x)
+
+
+@case
+def closure() -> Case:
+    return (Closure(), {"x": rand(2, 8)})
+
+
+class Cond(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(8, 8)
+        self.b = nn.Linear(8, 8)
+        self.c = nn.Linear(8, 8)
+
+    def forward(self, x):
+        return self.c(torch.cond(x.sum() > 0, lambda t: self.a(t), lambda t: self.b(t) * 2, (x,)))
+
+
+@case
+def cond() -> Case:
+    return (Cond(), {"x": rand(2, 8)})
+
+
+class Sliced(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.seq = nn.Sequential(*[nn.Linear(8, 8) for _ in range(4)])
+        self.md = nn.ModuleDict({"p": nn.ModuleList([nn.Linear(8, 8), nn.GELU()])})
+        self.in1 = nn.Linear(8, 8)
+        self.in2 = nn.Linear(8, 8)
+
+    def forward(self, x):
+        x = self.seq[2:](self.seq[:2](x))
+        for m in self.md["p"]:
+            x = m(x)
+        return self.in2(self.in1(x))
+
+
+@case
+def sliced() -> Case:
+    return (Sliced(), {"x": rand(2, 8)})
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.e = nn.Embedding(50, 8)
+        self.h = nn.Linear(8, 50, bias=False)
+        self.h.weight = self.e.weight
+
+    def forward(self, ids):
+        return self.h(self.e(ids).tanh())
+
+
+@case
+def tied() -> Case:
+    return (Tied(), {"ids": torch.randint(0, 50, (2, 6))})
+
+
+class MHA(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.MultiheadAttention(16, 4, batch_first=True)
+        self.t = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+
+    def forward(self, x):
+        y, _ = self.a(x, x, x)
+        return self.t(y)
+
+
+@case
+def mha() -> Case:
+    return (MHA(), {"x": rand(2, 6, 16)})
+
+
+class CrossAtt(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.t = nn.Transformer(16, 4, 2, 2, 32, batch_first=True)
+
+    def forward(self, src, tgt):
+        return self.t(src, tgt)
+
+
+@case
+def transformer() -> Case:
+    return (CrossAtt(), {"src": rand(2, 6, 16), "tgt": rand(2, 5, 16)})
+
+
+class NZ(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.l = nn.Linear(8, 8)
+
+    def forward(self, x):
+        idx = (x[:, 0] > 0).nonzero().squeeze(-1)
+        return self.l(x[idx]).sum(0)
+
+
+@case
+def nonzero() -> Case:
+    return (NZ(), {"x": rand(6, 8)})
+
+
+class HalfM(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.l = nn.Linear(8, 8)
+        self.n = nn.LayerNorm(8)
+
+    def forward(self, x):
+        return self.n(self.l(x))
+
+
+@case
+def half() -> Case:
+    return (HalfM().half(), {"x": rand(2, 8).half()})
+
+
+class Mask(nn.Module):
+    def forward(self, x, m):
+        return (x.masked_fill(~m, 0.0), m.any(-1), (x > 0).long())
+
+
+class MaskM(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.m = Mask()
+        self.l = nn.Linear(8, 8)
+
+    def forward(self, x, mask):
+        a, b, c = self.m(self.l(x), mask)
+        return (a + c, b)
+
+
+@case
+def boolint() -> Case:
+    return (MaskM(), {"x": rand(2, 8), "mask": torch.rand(2, 8) > 0.5})
+
+
+@dataclasses.dataclass
+class DC:
+    h: torch.Tensor
+    x: torch.Tensor
+
+
+torch.utils._pytree.register_dataclass(DC)
+
+
+class DCM(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.l = nn.Linear(8, 8)
+
+    def forward(self, x):
+        return DC(h=self.l(x), x=x * 2)
+
+
+class DCRoot(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.m = DCM()
+
+    def forward(self, x):
+        o = self.m(x)
+        return o.h + o.x
+
+
+@case
+def dataclass() -> Case:
+    return (DCRoot(), {"x": rand(2, 8)})
+
+
+class Rot(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("inv", 1 / 10 ** (torch.arange(4) / 4), persistent=False)
+        self.cache = {}
+
+    def forward(self, x):
+        t = torch.arange(x.shape[1])[:, None] * self.inv
+        return torch.cat([t.sin(), t.cos()], -1)
+
+
+class RotM(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.r = Rot()
+        self.a = Lin()
+        self.b = Lin()
+
+    def forward(self, x):
+        p = self.r(x)
+        return self.b(self.a(x, bias=p), bias=p)
+
+
+@case
+def rot() -> Case:
+    return (RotM(), {"x": rand(2, 6, 8)})
+
+
+class ConvBN(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.c = nn.Conv1d(4, 8, 3)
+        self.b = nn.BatchNorm1d(8)
+        self.g = nn.GroupNorm(2, 8)
+        self.w = nn.utils.parametrizations.weight_norm(nn.Conv1d(8, 8, 3))
+
+    def forward(self, x):
+        return self.w(self.g(self.b(self.c(x))))
+
+
+@case
+def convbn() -> Case:
+    return (ConvBN(), {"x": rand(2, 4, 12)})
+
+
+class Viewer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.l = nn.Linear(8, 8)
+
+    def forward(self, x):
+        b, t, c = x.shape
+        return self.l(x.reshape(b * t, c)).view(b, t, c)
+
+
+class ViewM(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = Viewer()
+        self.b = Viewer()
+
+    def forward(self, x):
+        return self.b(self.a(x.transpose(1, 2).contiguous().transpose(1, 2)))
+
+
+@case
+def views() -> Case:
+    return (ViewM(), {"x": rand(2, 6, 8)})
+
+
+class Loop(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.c = nn.GRUCell(8, 8)
+        self.l = nn.LSTMCell(8, 8)
+
+    def forward(self, x):
+        h = torch.zeros(x.shape[0], 8)
+        c = h
+        for t in range(x.shape[1]):
+            h = self.c(x[:, t], h)
+            h, c = self.l(h, (h, c))
+        return h
+
+
+@case
+def cells() -> Case:
+    return (Loop(), {"x": rand(2, 4, 8)})
+
+
+# What the exporter merges or folds, and what cannot be seen, is said and not hidden.
+ELSEWHERE = {"convbn": {"fused": 2, "folded": 2}, "rot": {"folded": 1}, "cond": {"not_called": 2}}
+
+
+@pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
+@pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
+def test_every_call_computes_what_its_module_does(make: Callable[[], Case], dynamic: bool) -> None:
+    torch.manual_seed(0)
+    module, example = make()
+    verdict = examine(module.eval(), example, dynamic=dynamic)
+    assert verdict.problems == []
+    assert verdict.difference is None
+    assert verdict.exact_percent == 100
+    assert verdict.extracted == verdict.statuses["extractable"] > 0
+    for status, count in ELSEWHERE.get(make.__name__, {}).items():
+        assert verdict.statuses[status] == count
+    if make.__name__ not in ELSEWHERE:
+        assert verdict.statuses.keys() <= {"extractable", "identity", "not_called"}

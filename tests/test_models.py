@@ -1,0 +1,21 @@
+"""Whole models of several kinds against PyTorch and against plain exports; benchmarks/models.py runs more."""
+
+import pytest
+from truth import examine
+
+import hx_tracer
+
+STATIC = ["bert", "llama", "vit", "resnet"]
+DYNAMIC = ["albert", "gpt2", "clip", "whisper", "bart", "wav2vec2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "dynamic"), [*((name, False) for name in STATIC), *((name, True) for name in DYNAMIC)]
+)
+def test_every_node_is_owned_and_every_call_computes_what_its_module_does(name: str, dynamic: bool) -> None:
+    verdict = examine(hx_tracer.load_model(f"tiny:{name}").module, None, dynamic=dynamic)
+    assert verdict.problems == []
+    assert verdict.difference is None
+    assert verdict.covered_percent == 100
+    assert verdict.exact_percent >= 97
+    assert verdict.extracted == verdict.statuses["extractable"] > 0

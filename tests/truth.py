@@ -1,0 +1,227 @@
+"""What is true of a model, found without hx: PyTorch's own hooks, and a plain export.
+
+Only the names of ports are built here a second time, from the signature and the containers, as the documentation
+says them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import logging
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import hx_extractor
+import hx_projector
+import hx_tracer
+from hx_sidecar_schema import Sidecar
+
+Tensors = dict[str, torch.Tensor]
+Calls = dict[tuple[str, int], tuple[Tensors, Tensors]]
+
+
+@dataclasses.dataclass
+class Verdict:
+    """How one export compares with PyTorch and with a plain export."""
+
+    nodes: int
+    exact_percent: float
+    covered_percent: float
+    statuses: dict[str, int]
+    difference: str | None
+    """Where the graph differs from a plain export's; None where it does not, or where that one fails."""
+    extracted: int = 0
+    worst: float = 0.0
+    """Largest error of a call, relative to the largest magnitude of its output."""
+    problems: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def examine(module: torch.nn.Module, example: Any, *, dynamic: bool, tolerance: float = 1e-4) -> Verdict:
+    """Export a module, cut every extractable call out, and run each beside the module itself.
+
+    Args:
+        module: In eval mode.
+        example: Inputs as a factory returns them; None where hx shall make them.
+        dynamic: Also compare at a second batch and length that the export never saw.
+        tolerance: On the relative error.
+    """
+    inputs = hx_tracer.example_inputs(module, example=example)
+    axes = hx_tracer.free_axes(inputs.kwargs) if dynamic else {}
+    exported = hx_tracer.export(module, inputs.kwargs, args=inputs.args, axes=axes)
+    sidecar = hx_projector.project(exported.program.model, exported.context, file="m.onnx")
+    verdict = Verdict(
+        nodes=sidecar.summary.nodes,
+        exact_percent=sidecar.summary.exact_percent,
+        covered_percent=sidecar.summary.covered_percent,
+        statuses=dict(Counter(call.status for call in sidecar.calls)),
+        difference=_difference(module, inputs, axes, exported),
+        notes=exported.notes,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.onnx"
+        exported.program.save(str(path), external_data=False)
+        sidecar.save(path.with_name("m_hierarchy.json"))
+        model = hx_extractor.load(path)
+        kwargs = _other_sizes(inputs.kwargs, axes, exported.static_axes) if dynamic else inputs.kwargs
+        truth = run_with_hooks(module, inputs.args, kwargs)
+        for row, call in enumerate(sidecar.calls):
+            if call.status == "extractable":
+                _check(model, row, truth, tolerance, verdict)
+        _check_missing(sidecar, truth, verdict)
+    return verdict
+
+
+def _difference(
+    module: torch.nn.Module, inputs: Any, axes: dict[str, dict[int, str]], exported: Any
+) -> str | None:
+    if exported.notes:  # the plain export fails
+        return None
+    with quiet():
+        plain = torch.onnx.export(
+            module,
+            inputs.args,
+            kwargs=inputs.kwargs,
+            dynamo=True,
+            verbose=False,
+            dynamic_shapes=hx_tracer.dynamic_shapes(inputs.kwargs, axes),
+        )
+    assert plain is not None
+    return hx_projector.first_difference(plain.model, exported.program.model)
+
+
+def _check(model: Any, row: int, truth: Calls, tolerance: float, verdict: Verdict) -> None:
+    call = model.sidecar.calls[row]
+    tag = model.sidecar.tag(call)
+    key = (model.sidecar.module_of(call).fqn, call.index)
+    if key not in truth:
+        verdict.problems.append(f"{tag}: PyTorch did not call it")
+        return
+    given, returned = truth[key]
+    extraction = model.extract(row)
+    unknown = [port.name for port in extraction.inputs if port.name not in given and not port.implicit]
+    left_out = [
+        name
+        for name in returned
+        if name not in {port.name for port in (*extraction.outputs, *(p for p in call.outputs if p.unused))}
+    ]
+    if unknown or left_out:
+        verdict.problems.append(f"{tag}: inputs {unknown} are no arguments, outputs {left_out} are missing")
+        return
+    feeds = {port.name: array(given[port.name]) for port in extraction.inputs if port.name in given}
+    if extraction.implicit_inputs:  # no argument: only the exported model can say what was in it
+        examples = extraction.example_inputs()
+        feeds |= {name: examples[name] for name in extraction.implicit_inputs}
+    actual = extraction.run(feeds)
+    error = hx_extractor.compare({name: array(returned[name]) for name in actual}, actual).relative_error
+    verdict.worst = max(verdict.worst, error)
+    verdict.extracted += error <= tolerance
+    if not error <= tolerance:
+        verdict.problems.append(f"{tag}: error {error:.2g}")
+
+
+def _check_missing(sidecar: Sidecar, truth: Calls, verdict: Verdict) -> None:
+    known = {(sidecar.module_of(call).fqn, call.index) for call in sidecar.calls}
+    verdict.problems += [
+        f"{fqn}@{index}: hx has no such call" for fqn, index in truth if (fqn, index) not in known
+    ]
+
+
+def run_with_hooks(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Calls:
+    """Run a module; return copies of the tensors of every call by module name, index and port name."""
+    names = {id(child): name for name, child in module.named_modules()}
+    counts: Counter[str] = Counter()
+    running: list[tuple[tuple[str, int], Tensors]] = []
+    calls: Calls = {}
+
+    def before(child: torch.nn.Module, args: Any, kwargs: Any) -> None:
+        if torch.compiler.is_compiling():
+            return
+        name = names[id(child)]
+        running.append(((name, counts[name]), _arguments(child, args, kwargs)))
+        counts[name] += 1
+
+    def after(child: torch.nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+        if torch.compiler.is_compiling():
+            return
+        key, given = running.pop()
+        keyed = isinstance(result, Mapping) or dataclasses.is_dataclass(result)
+        named = _tensors("" if keyed else "output", result)
+        calls[key] = (given, {f"{n}.output" if n in given else n: t.clone() for n, t in named})
+
+    with contextlib.ExitStack() as hooks:
+        for child in module.modules():
+            hooks.callback(child.register_forward_pre_hook(before, with_kwargs=True).remove)
+            hooks.callback(child.register_forward_hook(after, with_kwargs=True).remove)
+        with torch.no_grad(), quiet():
+            module(*args, **kwargs)
+    return calls
+
+
+def _arguments(module: torch.nn.Module, args: Any, kwargs: Any) -> Tensors:
+    signature = inspect.signature(module.forward)
+    tensors: Tensors = {}
+    for name, value in signature.bind(*args, **kwargs).arguments.items():
+        variable = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+        for key, inner in value.items() if variable else [(name, value)]:
+            tensors.update((path, tensor.clone()) for path, tensor in _tensors(key, inner))
+    return tensors
+
+
+def _tensors(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    def below(key: object) -> str:
+        return f"{name}.{key}" if name else str(key)
+
+    if isinstance(value, torch.Tensor):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _tensors(below(key), inner)
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _tensors(below(index), inner)
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from _tensors(below(field.name), getattr(value, field.name))
+
+
+def _other_sizes(
+    kwargs: Mapping[str, Any], axes: Mapping[str, Mapping[int, str]], fixed: list[str]
+) -> dict[str, Any]:
+    """Return the inputs at a larger batch and length, where the axis is dynamic."""
+    still = {axes[path][int(axis)] for path, axis in (name.rsplit(":", 1) for name in fixed)}
+    resized: dict[str, Any] = {}
+    for name, value in kwargs.items():
+        if isinstance(value, torch.Tensor):
+            for axis, symbol in axes.get(name, {}).items():
+                if symbol not in still:
+                    size = value.shape[axis] + (1 if "batch" in symbol else 5)
+                    value = value.index_select(axis, torch.arange(size) % value.shape[axis])
+        resized[name] = value
+    return resized
+
+
+def array(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
+    """Return a tensor as an array."""
+    return tensor.detach().numpy()
+
+
+@contextlib.contextmanager
+def quiet() -> Generator[None]:
+    """Keep warnings and log lines of the libraries out of the results."""
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
