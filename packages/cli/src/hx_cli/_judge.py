@@ -96,7 +96,7 @@ def entry_of(
         reason=error or (verdict and verdict.reason) or call.reason,
         inputs=[_port(port) for port in call.inputs],
         outputs=[_port(port) for port in call.outputs],
-        nodes=len(extraction.operations) if extraction else 0,
+        nodes=len(extraction.model.graph) if extraction else 0,
         failed=failed,
         max_abs_error=_finite(verdict and verdict.max_abs_error),
         relative_error=_finite(verdict and verdict.relative_error),

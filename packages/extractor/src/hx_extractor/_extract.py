@@ -17,7 +17,7 @@ from hx_extractor._parent import Parent, Source
 from hx_extractor._rebuild import Rebuild
 from hx_extractor._run import make_session, run_session
 from hx_extractor._save import save_model
-from hx_extractor._sizes import SizeReader, carrier
+from hx_extractor._sizes import SizeReader, carrier, shape_of
 from hx_extractor._subsidecar import cut_sidecar
 from hx_extractor._validate import Validation, validate
 from hx_sidecar_schema import HxError, Module, ModuleCall, Port, Sidecar
@@ -135,11 +135,11 @@ def extract(parent_model: HierarchicalModel, parent: Parent, row: int) -> Extrac
     overrides = parent.recovered(call.recovered)
     rebuild = Rebuild(parent, overrides, taken={port.name for port in (*inputs, *outputs)})
     for port in inputs:
-        rebuild.add_input(port.name, carrier(port), _dtype(port), ir.Shape(port.shape))
+        rebuild.add_input(port.name, carrier(port), _dtype(port), shape_of(port))
     sizes = SizeReader(parent, rebuild, row, inputs, overrides)
     for port in outputs:
         sizes.prepare(carrier(port))
-        rebuild.add_output(carrier(port), port.name, _dtype(port), ir.Shape(port.shape))
+        rebuild.add_output(carrier(port), port.name, _dtype(port), shape_of(port))
     model = rebuild.model()
     return _described(parent_model, parent, row, rebuild, model, inputs, outputs, module, call, tag)
 

@@ -124,7 +124,7 @@ def _source(record: RecoveredNode) -> Source:
         ir.Value(
             name=name,
             type=None if dtype == "UNDEFINED" else ir.TensorType(ir.DataType[dtype]),
-            shape=ir.Shape(shape),
+            shape=ir.Shape([None if dim == "?" else dim for dim in shape]),
         )
         for name, dtype, shape in zip(record.outputs, record.dtypes, record.shapes, strict=True)
     ]

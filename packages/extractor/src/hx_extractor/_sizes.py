@@ -17,6 +17,11 @@ def carrier(port: Port) -> str:
     return port.value or port.initializer or f"<{port.name}>"
 
 
+def shape_of(port: Port) -> ir.Shape:
+    """Return the shape of a port; `?` is an unknown dimension."""
+    return ir.Shape([None if dim == "?" else dim for dim in port.shape])
+
+
 class SizeReader:
     """Replaces `Shape` of an outer tensor by the same sizes of the call's inputs.
 
@@ -47,7 +52,7 @@ class SizeReader:
         self._places: dict[str, tuple[str, int]] = {}
         for port in inputs:
             for axis, dim in enumerate(port.shape):
-                if isinstance(dim, str):
+                if isinstance(dim, str) and dim != "?":
                     self._places.setdefault(dim, (carrier(port), axis))
         # The root's inputs are the graph's: nothing lies outside.
         self._scalars: dict[str | None, str] = {**parent.sidecar.sizes} if row else {}

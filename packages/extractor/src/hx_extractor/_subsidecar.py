@@ -111,5 +111,5 @@ def _tensor(value: ir.Value) -> TensorInfo:
     return TensorInfo(
         name=value.name or "",
         dtype=value.dtype.name if value.dtype else "UNDEFINED",
-        shape=[dim if isinstance(dim, int) else str(dim.value) for dim in value.shape or ()],
+        shape=[dim if isinstance(dim, int) else str(dim.value or "?") for dim in value.shape or ()],
     )

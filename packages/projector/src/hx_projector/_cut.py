@@ -111,7 +111,7 @@ class _Walk:
         self._symbols: dict[str, str] = {}
         for port in sorted(ports, key=lambda port: port.unused):
             for dim in port.shape:
-                if isinstance(dim, str):
+                if isinstance(dim, str) and dim != "?":
                     self._symbols.setdefault(dim, carrier(port))
 
     def run(self, outputs: Iterable[str]) -> Cut:

@@ -50,7 +50,10 @@ def own_nodes(model: ir.Model, context: ModuleContext, tree: CallTree) -> list[O
         owner, evidence, confidence = known.get(key, (0, "dataflow", "low"))
         owned.append(Owned("", key, node, owner, evidence, confidence, fallback=key not in known))
         if node.attributes:
-            # The bodies of a control-flow node ran inside the call that ran the node.
+            # The bodies of a control-flow node ran inside the call that ran the node; where that module has
+            # children, one of them may have run there unseen.
+            if context.modules[context.calls[owner].module].children and evidence == "exporter":
+                evidence, confidence = "dataflow", "medium"
             owned += [
                 Owned(path, output_of(inner), inner, owner, evidence, confidence, fallback=key not in known)
                 for path, inner in nodes_below(node, "")

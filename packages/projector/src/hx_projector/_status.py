@@ -10,7 +10,9 @@ from hx_projector._cut import Cutter, carrier
 from hx_projector._tree import CallTree
 from hx_sidecar_schema import CONTAINERS, Module, ModuleCall, ModuleContext, Port, Status
 
-_NOT_CALLED = "No call of forward() was seen: it did not run, or ran inside a control-flow branch."
+_NOT_CALLED = (
+    "No call was seen: it did not run, forward() was called directly, or it ran in a control-flow branch."
+)
 
 
 def judge_calls(model: ir.Model, context: ModuleContext, cutter: Cutter, tree: CallTree) -> list[ModuleCall]:
@@ -107,4 +109,4 @@ def _used_inputs(
 
 def shape_of(value: ir.Value) -> list[int | str]:
     """Return a value's dimensions: integers, and symbols or expressions over them."""
-    return [dim if isinstance(dim, int) else str(dim.value) for dim in value.shape or ()]
+    return [dim if isinstance(dim, int) else str(dim.value or "?") for dim in value.shape or ()]

@@ -172,7 +172,8 @@ def _size_call(fx_node: torch.fx.Node, size_calls: Mapping[str, int]) -> int | N
         if call is not None:
             return call
         pending += node.users
-    return 0 if any(source.op == "placeholder" for source in fx_node.all_input_nodes) else None
+    size = isinstance(fx_node.meta.get("val"), torch.SymInt)
+    return 0 if size and any(source.op == "placeholder" for source in fx_node.all_input_nodes) else None
 
 
 class Lineage:

@@ -7,15 +7,18 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
+UNKNOWN = "?"
+"""A dimension that nothing is known of; two of them are not equal."""
+
 Dims = Mapping[str, str]
 """Symbol of the trace (`s77`) to the name that the graph's input carries (`batch`)."""
 
 
 def dims_of(value: ir.Value, dims: Dims) -> list[int | str]:
-    """Return the dimensions of a value: integers, and expressions over final symbols."""
+    """Return the dimensions of a value: integers, expressions over final symbols, `?`."""
     if value.shape is None:
         return []
-    return [dim if isinstance(dim, int) else rename(str(dim.value), dims) for dim in value.shape]
+    return [dim if isinstance(dim, int) else rename(str(dim.value or UNKNOWN), dims) for dim in value.shape]
 
 
 def rename(expression: str, dims: Dims) -> str:
