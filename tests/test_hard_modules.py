@@ -449,7 +449,9 @@ def test_every_call_computes_what_its_module_does(make: Callable[[], Case], dyna
     verdict = examine(module.eval(), example, dynamic=dynamic)
     assert verdict.problems == []
     assert verdict.difference is None
-    assert verdict.exact_percent >= 97
+    # Which module ran inside a branch of torch.cond is not seen; the nodes there are owned, not exact.
+    assert verdict.covered_percent == 100
+    assert verdict.exact_percent >= 97 or make.__name__ == "cond"
     assert verdict.extracted == verdict.statuses["extractable"] > 0
     for status, count in ELSEWHERE.get(make.__name__, {}).items():
         assert verdict.statuses[status] == count
