@@ -20,7 +20,8 @@ def replacing(folder: Path) -> Generator[Path]:
     """Yield an empty folder; on success move its files into `folder`, over what is there, last of all.
 
     The staging folder lies inside `folder`, so that moving is renaming. After an exception nothing has
-    changed; after `kill -9` the old files are whole and the next write removes the staging folder.
+    changed; after `kill -9` the old files are whole and the next write removes the staging folder. Nothing is
+    promised for a power cut: flushing half a gigabyte of weights to the disk would cost more than the export.
 
     Args:
         folder: Destination, made if missing.
@@ -36,8 +37,6 @@ def replacing(folder: Path) -> Generator[Path]:
         staging = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=folder))
         yield staging
         files = sorted(path for path in staging.rglob("*") if path.is_file())
-        for path in files:
-            _sync(path)
         targets = [folder / path.relative_to(staging) for path in files]
         for target in targets:  # what cannot be replaced is found before anything is
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -87,8 +86,3 @@ def _alive(pid: int) -> bool:
     except OSError:
         return True
     return True
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
