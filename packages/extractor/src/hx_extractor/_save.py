@@ -8,8 +8,8 @@ import onnx_ir as ir
 
 from hx_sidecar_schema import HxError, Sidecar, graph_digest, replacing, settled
 
-EXTERNAL_BYTES = 100 << 20
-"""Weights beyond this size are written to a data file of their own: protobuf ends at 2 GB and is slow before."""
+EXTERNAL_BYTES = 16 << 20
+"""Weights beyond this size are written to a data file of their own: inside protobuf each byte is copied thrice."""
 
 
 def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, folder: Path) -> list[Path]:
