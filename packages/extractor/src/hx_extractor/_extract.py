@@ -17,7 +17,7 @@ from hx_extractor._parent import Parent, Source
 from hx_extractor._rebuild import Rebuild
 from hx_extractor._run import make_session, run_session
 from hx_extractor._save import save_model
-from hx_extractor._sizes import SizeReader, carrier, shape_of
+from hx_extractor._sizes import SizeReader, shape_of
 from hx_extractor._subsidecar import cut_sidecar
 from hx_extractor._validate import Validation, validate
 from hx_sidecar_schema import HxError, Module, ModuleCall, Port, Sidecar
@@ -100,12 +100,10 @@ class Extraction:
         Raises:
             HxError: HX206 where the exported model holds no value for an input.
         """
-        computed = self.parent.compute(
-            carrier(port) for port in self.inputs if port.value or port.initializer
-        )
+        computed = self.parent.compute(port.carrier for port in self.inputs if port.value or port.initializer)
         return {
-            port.name: computed[carrier(port)]
-            if carrier(port) in computed
+            port.name: computed[port.carrier]
+            if port.carrier in computed
             else like(port, self.parent.sidecar.model.inputs)  # only its size matters
             for port in self.inputs
         }
@@ -135,11 +133,11 @@ def extract(parent_model: HierarchicalModel, parent: Parent, row: int) -> Extrac
     overrides = parent.recovered(call.recovered)
     rebuild = Rebuild(parent, overrides, taken={port.name for port in (*inputs, *outputs)})
     for port in inputs:
-        rebuild.add_input(port.name, carrier(port), _dtype(port), shape_of(port))
+        rebuild.add_input(port.name, port.carrier, _dtype(port), shape_of(port))
     sizes = SizeReader(parent, rebuild, row, inputs, overrides)
     for port in outputs:
-        sizes.prepare(carrier(port))
-        rebuild.add_output(carrier(port), port.name, _dtype(port), shape_of(port))
+        sizes.prepare(port.carrier)
+        rebuild.add_output(port.carrier, port.name, _dtype(port), shape_of(port))
     model = rebuild.model()
     return _described(parent_model, parent, row, rebuild, model, inputs, outputs, module, call, tag)
 
@@ -162,10 +160,10 @@ def _described(
         owner = parent.owner.get(_key(source))
         return owner is None or not row <= owner < end
 
-    carriers = [carrier(port) for port in inputs]
+    carriers = [port.carrier for port in inputs]
     feeding = [parent.source(name) for name in carriers if name in parent.values]
     made = [name for source in rebuild.sources for name in source.outputs if name]
-    ends = {carrier(port) for port in outputs}
+    ends = {port.carrier for port in outputs}
     return Extraction(
         module=module,
         call=call,

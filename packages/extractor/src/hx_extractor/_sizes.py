@@ -12,11 +12,6 @@ from hx_extractor._rebuild import Rebuild
 from hx_sidecar_schema import Port
 
 
-def carrier(port: Port) -> str:
-    """Return the value that carries a port; a name of its own where only its size is in the graph."""
-    return port.value or port.initializer or f"<{port.name}>"
-
-
 def shape_of(port: Port) -> ir.Shape:
     """Return the shape of a port; `?` is an unknown dimension."""
     return ir.Shape([None if dim == "?" else dim for dim in port.shape])
@@ -48,12 +43,12 @@ class SizeReader:
         self._row = row
         self._end = parent.sidecar.subtree_end[row]
         self._overrides = overrides
-        self._stops = {carrier(port) for port in inputs}
+        self._stops = {port.carrier for port in inputs}
         self._places: dict[str, tuple[str, int]] = {}
         for port in inputs:
             for axis, dim in enumerate(port.shape):
                 if isinstance(dim, str) and dim != "?":
-                    self._places.setdefault(dim, (carrier(port), axis))
+                    self._places.setdefault(dim, (port.carrier, axis))
         # The root's inputs are the graph's: nothing lies outside.
         self._scalars: dict[str | None, str] = {**parent.sidecar.sizes} if row else {}
         self._seen: set[str] = set()

@@ -18,11 +18,6 @@ from hx_projector._tree import CallTree
 from hx_sidecar_schema import ModuleCall, ModuleContext, Port
 
 
-def carrier(port: Port) -> str:
-    """Return the value that carries a port; a name of its own where only its size is in the graph."""
-    return port.value or port.initializer or f"<{port.name}>"
-
-
 @dataclass
 class Cut:
     """Result of cutting one call out."""
@@ -106,13 +101,13 @@ class _Walk:
         self._row = row
         self._own = own
         self._end = end
-        self._stops = {carrier(port) for port in ports}
+        self._stops = {port.carrier for port in ports}
         self._closed: dict[str, bool] = dict.fromkeys(self._stops, True)
         self._symbols: dict[str, str] = {}
         for port in sorted(ports, key=lambda port: port.unused):
             for dim in port.shape:
                 if isinstance(dim, str) and dim != "?":
-                    self._symbols.setdefault(dim, carrier(port))
+                    self._symbols.setdefault(dim, port.carrier)
 
     def run(self, outputs: Iterable[str]) -> Cut:
         cut = Cut()

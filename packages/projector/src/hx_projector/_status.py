@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
-from hx_projector._cut import Cutter, carrier
+from hx_projector._cut import Cutter
 from hx_projector._tree import CallTree
 from hx_sidecar_schema import CONTAINERS, Module, ModuleCall, ModuleContext, Port, Status
 
@@ -90,8 +90,8 @@ def _used_inputs(
     for port in call.inputs:
         # Two arguments that are one tensor (q, k and v of self-attention) are one value in the graph: the first
         # carries it.
-        unused = carrier(port) not in cut.reached
-        cut.reached.discard(carrier(port))
+        unused = port.carrier not in cut.reached
+        cut.reached.discard(port.carrier)
         inputs.append(port.model_copy(update={"unused": unused}))
     for name in cut.implicit:
         value = values[name]

@@ -102,6 +102,11 @@ class Port(Record):
         default=False, description="Not in the signature: reached through an attribute or closure."
     )
 
+    @property
+    def carrier(self) -> str:
+        """The value that carries the port; a name of its own where only its size is in the graph."""
+        return self.value or self.initializer or f"<{self.name}>"
+
 
 class ModuleCall(Record):
     """One run of one module's `forward`; a module used three times has three calls."""
