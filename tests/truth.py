@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import inspect
 import logging
+import re
 import tempfile
 import warnings
 from collections import Counter
@@ -37,6 +38,8 @@ class Verdict:
     exact_percent: float
     covered_percent: float
     statuses: dict[str, int]
+    reasons: dict[str, int]
+    """Why calls are not extractable, names left out."""
     difference: str | None
     """Where the graph differs from a plain export's; None where it does not, or where that one fails."""
     extracted: int = 0
@@ -64,6 +67,13 @@ def examine(module: torch.nn.Module, example: Any, *, dynamic: bool, tolerance: 
         exact_percent=sidecar.summary.exact_percent,
         covered_percent=sidecar.summary.covered_percent,
         statuses=dict(Counter(call.status for call in sidecar.calls)),
+        reasons=dict(
+            Counter(
+                f"{call.status}: " + re.sub("'.*'", "…", call.reason)
+                for call in sidecar.calls
+                if call.status != "extractable"
+            )
+        ),
         difference=_difference(module, inputs, axes, exported),
         notes=exported.notes,
     )

@@ -190,7 +190,12 @@ class CallRecorder:
         self, call_impl: Any, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         fqn = self._names.get(_identity(module))
-        if fqn is None or proxy_tensor.get_proxy_mode() is None or (fqn and not self.stack):
+        tracing = proxy_tensor.get_proxy_mode() is not None
+        if tracing and fqn is None and isinstance(module, torch.fx.GraphModule) and not kwargs:
+            # torch 2.13 puts what ran under no_grad or autocast into a module of its own, and runs that whole when
+            # it decomposes the program: its nodes would lose what is known of them.
+            return torch.fx.Interpreter(module).run(*args)
+        if fqn is None or not tracing or (fqn and not self.stack):
             return call_impl(module, *args, **kwargs)
         if not self.stack:
             self._reset()

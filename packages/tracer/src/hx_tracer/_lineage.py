@@ -17,9 +17,6 @@ import torch
 
 from hx_tracer._calls import CALL, PORTS, PortKey
 
-SMALL_BYTES = 1024
-"""Constants up to this size may be written into a recovered node; weights never are."""
-
 _SIZE_OPERATORS = ("Shape", "Size")
 _KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
 

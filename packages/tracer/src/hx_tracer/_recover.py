@@ -3,8 +3,9 @@
 Between a batch-first GRU and LSTM two transposes cancel, and the value between the modules is gone; a Reshape of a
 Reshape becomes one. Each module still computes the same: from its lost input, the removed nodes lead to values that
 survive, and from surviving values they lead to its lost output. Those nodes are kept and stand for the graph's own
-producers when that call is cut out. A port that needs a weight which is no longer in the graph stays lost: the call
-was fused with its neighbour.
+producers when that call is cut out. A small table that was folded with others into one constant (relative positions
+and a mask) is kept too. A port that needs any other weight which is no longer in the graph stays lost: the call was
+fused with its neighbour.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ import onnx_ir as ir
 
 from hx_sidecar_schema import RecoveredNode
 from hx_tracer._calls import TracedCall
-from hx_tracer._lineage import SMALL_BYTES, Lineage, RawNode
+from hx_tracer._lineage import Lineage, RawNode
 from hx_tracer._shapes import Dims, dims_of
+
+SMALL_BYTES = 16 * 1024
+"""Constants up to this size may be written into a recovered node."""
 
 
 class _LostError(Exception):
@@ -107,7 +111,10 @@ class Recovery:
 
     def _upwards(self, value: ir.Value, cut: _Cut) -> list[int]:
         node = self._raw.producer.get(id(value))
-        return [self._constant(value)] if node is None else self._add(node, cut)
+        if node is not None:
+            return self._add(node, cut)
+        tensor = self._raw.constants.get(id(value))
+        return [self._constant(value, tensor)]
 
     def _add(self, node: RawNode, cut: _Cut) -> list[int]:
         """Rows of a node and of the removed nodes that its other inputs come from."""
@@ -119,7 +126,12 @@ class Recovery:
         cut.rows[id(node)] = None  # lost, unless all goes well
         rows: list[int] = []
         for value in node.inputs:
-            if value is not None and id(value) not in cut.given and self._lineage.survivor(value) is None:
+            if value is None or id(value) in cut.given or self._lineage.survivor(value) is not None:
+                continue
+            weight = self._raw.weights.get(id(value))
+            if weight is not None and id(node.outputs[0]) not in self._raw.variable:
+                rows.append(self._constant(value, weight))
+            else:
                 rows += self._upwards(value, cut)
         rows = list(dict.fromkeys((*rows, self._write(node))))
         cut.rows[id(node)] = rows
@@ -131,8 +143,7 @@ class Recovery:
         assert name is not None
         return name
 
-    def _constant(self, value: ir.Value) -> int:
-        tensor = self._raw.constants.get(id(value))
+    def _constant(self, value: ir.Value, tensor: ir.TensorProtocol | None) -> int:
         if tensor is None or tensor.nbytes > SMALL_BYTES:
             raise _LostError
         attribute = ir.AttrTensor("value", ir.Tensor(np.ascontiguousarray(tensor.numpy())))

@@ -1,0 +1,243 @@
+"""Every architecture in transformers: `uv run python benchmarks/zoo.py RESULTS.jsonl [ARCH ...]`.
+
+Each architecture is built small (`tiny:ARCH`), exported plainly and with hx, and every extractable call is cut out and
+run beside its module, on inputs caught by PyTorch's own hooks. One process each, with a time limit; a result is
+one JSON line. Architectures that have a line are not run again. `--summary FILE` writes the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import multiprocessing
+import os
+import re
+import sys
+import time
+import traceback
+from collections import Counter
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "tests"))
+PACKAGES = ("torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime")
+Row = dict[str, Any]
+
+
+def look_at(arch: str, *, dynamic: bool) -> Row:
+    """Examine one architecture in this process and return its row."""
+    from truth import examine
+
+    import hx_tracer
+
+    try:
+        module = hx_tracer.load_model(f"tiny:{arch}").module
+    except Exception as error:  # noqa: BLE001 - a model's own code raises anything; it is the result
+        return {"stage": "build", "error": _line(error)}
+    try:
+        verdict = examine(module, None, dynamic=dynamic)
+    except hx_tracer.ExportError as error:
+        return {"stage": "refused", "error": error.message, "hint": error.hint}
+    except Exception as error:  # noqa: BLE001 - a defect of hx is a result here, with the place where it shows
+        return {"stage": "hx", "error": _line(error), "trace": traceback.format_exc()[-2000:]}
+    row: Row = {"stage": "done", **vars(verdict)}
+    row["problems"] = verdict.problems[:20]
+    row["problem_count"] = len(verdict.problems)
+    return row
+
+
+def _line(error: BaseException) -> str:
+    text = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {text[0]}"[:300]
+
+
+def _child(sender: Connection, arch: str, dynamic: bool) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(1, 2)
+    sender.send(look_at(arch, dynamic=dynamic))
+
+
+def run(archs: list[str], results: Path, *, jobs: int, limit_s: float, dynamic: bool) -> None:
+    """Look at architectures in forked processes, and append their rows to a file as they come."""
+    import torch
+    import transformers  # noqa: F401 - children share what is imported here
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    import hx_extractor  # noqa: F401
+    import hx_projector  # noqa: F401
+    import hx_tracer  # noqa: F401
+
+    torch.set_num_threads(1)
+    fork = multiprocessing.get_context("fork")
+    pending, running = list(reversed(archs)), dict[Connection, tuple[str, Any, float]]()
+    columns = (
+        *Progress.get_default_columns(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[now]}"),
+    )
+    with results.open("a") as file, Progress(*columns) as progress:
+        task = progress.add_task("zoo", total=len(archs), now="")
+        while pending or running:
+            while pending and len(running) < jobs:
+                arch = pending.pop()
+                receiver, sender = fork.Pipe(duplex=False)
+                process = fork.Process(target=_child, args=(sender, arch, dynamic))
+                process.start()
+                sender.close()
+                running[receiver] = (arch, process, time.monotonic())
+            progress.update(task, now=", ".join(arch for arch, *_ in running.values()))
+            ready = wait(list(running), timeout=1)
+            for receiver, (arch, process, start) in list(running.items()):
+                seconds = time.monotonic() - start
+                if receiver in ready:
+                    row = _received(receiver, process)
+                elif seconds > limit_s:
+                    row = {"stage": "timeout", "error": f"not done after {limit_s:g} s"}
+                    process.kill()
+                else:
+                    continue
+                process.join()
+                del running[receiver]
+                file.write(json.dumps({"arch": arch, "seconds": round(seconds, 1), **row}) + "\n")
+                file.flush()
+                progress.advance(task)
+
+
+def _received(receiver: Any, process: Any) -> Row:
+    try:
+        return receiver.recv()
+    except EOFError:
+        process.join()
+        return {"stage": "crash", "error": f"the process ended with {process.exitcode}"}
+
+
+def read(results: Path) -> dict[str, Row]:
+    """Return rows by architecture; of several the last."""
+    lines = results.read_text().splitlines() if results.exists() else []
+    return {row["arch"]: row for row in map(json.loads, lines)}
+
+
+def is_clean(row: Row) -> bool:
+    """Say whether everything that hx promises of an exported model was seen to hold."""
+    return (
+        row["stage"] == "done"
+        and not row["problem_count"]
+        and row["difference"] is None
+        and row["covered_percent"] == 100
+        and row["extracted"] == row["statuses"].get("extractable", 0)
+    )
+
+
+def summary(rows: dict[str, Row], *, dynamic: bool) -> str:
+    """Return the Markdown page of a run."""
+    done = [row for row in rows.values() if row["stage"] == "done"]
+    stages = Counter(row["stage"] for row in rows.values())
+    extractable = sum(row["statuses"].get("extractable", 0) for row in done)
+    statuses: Counter[str] = Counter()
+    for row in done:
+        statuses.update(row["statuses"])
+    exact = sum(row["nodes"] * row["exact_percent"] for row in done) / max(
+        1, sum(row["nodes"] for row in done)
+    )
+    facts = {
+        "architectures": len(rows),
+        "built and run": len(rows)
+        - stages["build"]
+        - sum(row.get("building", False) for row in rows.values()),
+        "exported plainly": sum(not row["notes"] for row in done),
+        "exported by hx": len(done),
+        "refused by the exporter": stages["refused"],
+        "failed in hx": stages["hx"],
+        "over the time limit, or killed": stages["timeout"] + stages["crash"],
+        "graph as a plain export's": sum(row["difference"] is None and not row["notes"] for row in done),
+        "nodes": sum(row["nodes"] for row in done),
+        "nodes with an owner": f"{min((row['covered_percent'] for row in done), default=0):g} % in the worst model",
+        "nodes owned exactly": f"{exact:.2f} %; {min((row['exact_percent'] for row in done), default=0):g} % in the worst model",
+        "calls by status": ", ".join(f"{count} {name}" for name, count in statuses.most_common()),
+        "extractable calls equal to PyTorch": f"{sum(row['extracted'] for row in done)} of {extractable}",
+        "architectures without any problem": sum(map(is_clean, rows.values())),
+    }
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    axes = (
+        "batch and length dynamic, compared at sizes that the export never saw"
+        if dynamic
+        else "static shapes"
+    )
+    parts = [
+        f"# Zoo\n\nEvery architecture in transformers' model mapping as `tiny:ARCH`, {axes}. {versions}.\n"
+    ]
+    parts.append(_table(("what", "count"), [(name, str(value)) for name, value in facts.items()]))
+    parts.append("## Why calls are not extractable\n")
+    reasons: Counter[str] = Counter()
+    for row in done:
+        reasons.update(row["reasons"])
+    parts.append(_table(("calls", "reason"), [(str(n), text) for text, n in reasons.most_common()]))
+    parts.append("## Problems\n")
+    problems = [
+        (
+            row["arch"],
+            "; ".join(filter(None, [row["difference"], *row["problems"][:3]]))
+            or f"{row['covered_percent']} % owned",
+        )
+        for row in done
+        if not is_clean(row)
+    ]
+    problems += [
+        (row["arch"], row["error"]) for row in rows.values() if row["stage"] in ("hx", "crash", "timeout")
+    ]
+    parts.append(_table(("architecture", "problem"), problems))
+    for stage, title in (("refused", "Refused by the exporter"), ("build", "Not built or not run")):
+        parts.append(f"## {title}\n")
+        causes: dict[str, list[str]] = {}
+        for row in rows.values():
+            if row["stage"] == stage:
+                causes.setdefault(_general(row["error"]), []).append(row["arch"])
+        ordered = sorted(causes.items(), key=lambda item: -len(item[1]))
+        parts.append(
+            _table(("cause", "architectures"), [(text, ", ".join(archs)) for text, archs in ordered])
+        )
+    return "\n".join(parts)
+
+
+def _general(text: str) -> str:
+    return re.sub(r"\d+", "N", text)[:160]
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows] if rows else [("none",), ("---",)]
+    return (
+        "\n".join(
+            f"| {' | '.join(cell.replace('|', '/').replace(chr(10), ' ') for cell in line)} |"
+            for line in lines
+        )
+        + "\n"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("archs", nargs="*", help="default: all")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--limit", type=float, default=300, metavar="SECONDS")
+    parser.add_argument("--dynamic", action="store_true")
+    parser.add_argument("--again", action="store_true", help="run those again that had a problem")
+    parser.add_argument("--summary", type=Path)
+    options = parser.parse_args()
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+
+    rows = read(options.results)
+    keep = {arch for arch, row in rows.items() if not options.again or is_clean(row)}
+    todo = [arch for arch in options.archs or sorted(MODEL_MAPPING_NAMES) if arch not in keep]
+    if todo:
+        run(todo, options.results, jobs=options.jobs, limit_s=options.limit, dynamic=options.dynamic)
+    if options.summary:
+        options.summary.write_text(summary(read(options.results), dynamic=options.dynamic))
+
+
+if __name__ == "__main__":
+    main()
