@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 def look_at(arch: str, *, dynamic: bool) -> Row:
     """Examine one architecture in this process and return its row."""
-    from truth import examine
+    from truth import examine, plain_export
 
     import hx_tracer
 
@@ -40,7 +40,12 @@ def look_at(arch: str, *, dynamic: bool) -> Row:
     try:
         verdict = examine(module, None, dynamic=dynamic)
     except hx_tracer.ExportError as error:
-        return {"stage": "refused", "error": error.message, "hint": error.hint}
+        inputs = hx_tracer.example_inputs(module)
+        try:
+            plain_export(module, inputs, hx_tracer.free_axes(inputs.kwargs) if dynamic else {})
+        except Exception:  # noqa: BLE001 - the exporter raises anything
+            return {"stage": "refused", "error": error.message, "hint": error.hint}
+        return {"stage": "hx", "error": f"a plain export succeeds; {error.message}"}
     except Exception as error:  # noqa: BLE001 - a defect of hx is a result here, with the place where it shows
         return {"stage": "hx", "error": _line(error), "trace": traceback.format_exc()[-2000:]}
     row: Row = {"stage": "done", **vars(verdict)}

@@ -96,6 +96,13 @@ def _difference(
 ) -> str | None:
     if exported.notes:  # the plain export fails
         return None
+    return hx_projector.first_difference(plain_export(module, inputs, axes).model, exported.program.model)
+
+
+def plain_export(
+    module: torch.nn.Module, inputs: Any, axes: dict[str, dict[int, str]]
+) -> torch.onnx.ONNXProgram:
+    """Return what `torch.onnx.export` alone makes of a module."""
     with quiet():
         plain = torch.onnx.export(
             module,
@@ -106,7 +113,7 @@ def _difference(
             dynamic_shapes=hx_tracer.dynamic_shapes(inputs.kwargs, axes),
         )
     assert plain is not None
-    return hx_projector.first_difference(plain.model, exported.program.model)
+    return plain
 
 
 def _check(model: Any, row: int, truth: Calls, tolerance: float, verdict: Verdict) -> None:

@@ -26,7 +26,12 @@ def judge_calls(model: ir.Model, context: ModuleContext, cutter: Cutter, tree: C
         inputs = call.inputs
         if status == "extractable":
             inputs = _used_inputs(row, call, cutter, values)
-            skipped = [b.name for a, b in zip(call.inputs, inputs, strict=False) if b.unused and not a.unused]
+            carried = {port.carrier for port in inputs if not port.unused}
+            skipped = [
+                b.name
+                for a, b in zip(call.inputs, inputs, strict=False)
+                if b.unused and not a.unused and b.carrier not in carried
+            ]
             if skipped and len(inputs) > len(call.inputs):
                 # What reaches past an argument does not stand in for it.
                 status, reason, inputs = "fused", _neighbour(row, skipped, context, tree), call.inputs

@@ -183,7 +183,7 @@ def _context(
         generator=Generator(versions=_versions()),
         modules=modules,
         calls=calls,
-        origins=lineage.origins(graph, recorder.size_calls),
+        origins=lineage.origins(graph),
         dead_calls=dead,
         folded_calls=folded,
         recovered=recovery.nodes,

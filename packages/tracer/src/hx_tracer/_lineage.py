@@ -18,6 +18,7 @@ import torch
 from hx_tracer._calls import CALL, PORTS, PortKey
 
 _SIZE_OPERATORS = ("Shape", "Size")
+_FX_NODE = "pkg.torch.onnx.fx_node"
 _KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
 
 
@@ -47,8 +48,12 @@ class RawGraph:
 
     def __init__(self, program: torch.onnx.ONNXProgram, size_calls: Mapping[str, int]) -> None:
         graph = program.model.graph
+        assert program.exported_program is not None
+        fx_nodes = program.exported_program.graph.nodes
+        self._size_calls = size_calls
+        self._fx_nodes = {node.name: node for node in fx_nodes}
         self.functions = frozenset(program.model.functions)
-        self.nodes = [_raw_node(node, size_calls) for node in graph]
+        self.nodes = [_raw_node(node, self.call_of(node)) for node in graph]
         self.producer = {id(out): node for node in self.nodes for out in node.outputs}
         self.initializers = {id(value): value for value in graph.initializers.values()}
         self.inputs = tuple(graph.inputs)
@@ -69,8 +74,7 @@ class RawGraph:
         self.ports: dict[PortKey, ir.Value] = {}
         self.sizes: list[tuple[ir.Value, str]] = []
         """Scalars that hold a size, with the expression over the trace's symbols."""
-        assert program.exported_program is not None
-        for fx_node in program.exported_program.graph.nodes:
+        for fx_node in fx_nodes:
             value = by_name.get(fx_node.name)
             if value is None:
                 continue
@@ -90,6 +94,16 @@ class RawGraph:
             if node.op_type not in _SIZE_OPERATORS and any(id(value) in self.data for value in node.inputs):
                 self.data.update(outputs)
 
+    def call_of(self, node: ir.Node) -> int | None:
+        """Return the call that ran the operation behind a node; None where the exporter kept no trace of it."""
+        fx_node: torch.fx.Node | None = node.meta.get("node")
+        if fx_node is None:  # inlined from a function: copies have the metadata, "%NAME : ...", alone
+            written = node.metadata_props.get(_FX_NODE, "")
+            fx_node = self._fx_nodes.get(written.partition(" ")[0].removeprefix("%"))
+        if fx_node is None:
+            return None
+        return fx_node.meta.get("custom", {}).get(CALL, _size_call(fx_node, self._size_calls))
+
     def ancestors(self, outputs: Iterable[ir.Value], stop: Iterable[ir.Value]) -> set[int]:
         """Return the ids of the values that `outputs` are computed from, up to and including `stop`."""
         return self._backward(outputs, frozenset(id(value) for value in stop))
@@ -108,7 +122,7 @@ class RawGraph:
         return seen
 
 
-def _raw_node(node: ir.Node, size_calls: Mapping[str, int]) -> RawNode:
+def _raw_node(node: ir.Node, call: int | None) -> RawNode:
     captured = [
         value
         for attribute in node.attributes.values()
@@ -123,7 +137,7 @@ def _raw_node(node: ir.Node, size_calls: Mapping[str, int]) -> RawNode:
         (*node.inputs, *captured) if captured else tuple(node.inputs),
         tuple(node.outputs),
         tuple(node.attributes.values()),
-        call_of(node, size_calls),
+        call,
         node,
     )
 
@@ -144,14 +158,6 @@ def _captures(attribute: ir.Attr) -> list[ir.Value]:
             values += [v for v in inner.inputs if v is not None and id(v) not in inside]
         values += [value for value in graph.outputs if id(value) not in inside]
     return values
-
-
-def call_of(node: ir.Node, size_calls: Mapping[str, int]) -> int | None:
-    """Return the call that ran the operation behind a node; None where the exporter kept no trace of it."""
-    fx_node: torch.fx.Node | None = node.meta.get("node")
-    if fx_node is None:
-        return None
-    return fx_node.meta.get("custom", {}).get(CALL, _size_call(fx_node, size_calls))
 
 
 def _size_call(fx_node: torch.fx.Node, size_calls: Mapping[str, int]) -> int | None:
@@ -184,6 +190,7 @@ class Lineage:
     def __init__(self, raw: RawGraph, graph: ir.Graph) -> None:
         self.raw = raw
         self._raw_inputs = {id(node.node): node.inputs for node in raw.nodes}
+        self._raw_calls = {id(node.node): node.call for node in raw.nodes}
         self._alive: dict[int, ir.Value] = {}
         self._by_name: dict[str | None, ir.Value] = {}
         outputs = (out for node in graph for out in node.outputs)
@@ -214,7 +221,7 @@ class Lineage:
             return None  # Conv+BatchNorm fusion puts new weights under the name of the old ones
         return found
 
-    def origins(self, graph: ir.Graph, size_calls: Mapping[str, int]) -> dict[str, list[int]]:
+    def origins(self, graph: ir.Graph) -> dict[str, list[int]]:
         """Return, for every node of the final graph that is known, the calls that its operations ran in.
 
         Several where the optimiser made one node of the operations of several calls.
@@ -222,13 +229,15 @@ class Lineage:
         found: dict[str, list[int]] = {}
         names = {out.name: node for node in self.raw.nodes for out in node.outputs}
         for node in graph:
-            call = call_of(node, size_calls)
-            calls = [] if call is None else [call]
-            for out in node.outputs if call is None else ():
+            known = self._raw_calls.get(id(node))
+            calls = [] if known is None else [known]
+            for out in node.outputs if known is None else ():
                 raw = self.raw.producer.get(id(out)) or names.get(out.name) or self._replaced_by(out)
                 if raw is not None:
                     calls = self._calls_behind(raw)
                     break
+            if not calls and (call := self.raw.call_of(node)) is not None:
+                calls = [call]
             key = next((out.name for out in node.outputs if out.name), None)
             if calls and key:
                 found[key] = calls
