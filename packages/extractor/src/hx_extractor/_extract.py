@@ -13,12 +13,14 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from hx_extractor._examples import like
-from hx_extractor._parent import Parent, Source
+from hx_extractor._parent import Parent
 from hx_extractor._rebuild import Rebuild
 from hx_extractor._run import make_session, run_session
 from hx_extractor._save import save_model
 from hx_extractor._sizes import SizeReader, shape_of
+from hx_extractor._source import Source
 from hx_extractor._subsidecar import cut_sidecar
+from hx_extractor._transformed import check_cut, look_through_casts, transformed_ports
 from hx_extractor._validate import Validation, validate
 from hx_sidecar_schema import HxError, Module, ModuleCall, Port, Sidecar
 
@@ -131,13 +133,20 @@ def extract(parent_model: HierarchicalModel, parent: Parent, row: int) -> Extrac
     inputs = [port for port in call.inputs if not port.unused]
     outputs = [port for port in call.outputs if not port.unused]
     overrides = parent.recovered(call.recovered)
+    if parent.transformed:
+        inputs = transformed_ports(parent, inputs, overrides)
+        outputs = transformed_ports(parent, outputs, overrides)
     rebuild = Rebuild(parent, overrides, taken={port.name for port in (*inputs, *outputs)})
     for port in inputs:
         rebuild.add_input(port.name, port.carrier, _dtype(port), shape_of(port))
+    if parent.transformed:
+        look_through_casts(parent, rebuild, inputs)
     sizes = SizeReader(parent, rebuild, row, inputs, overrides)
     for port in outputs:
         sizes.prepare(port.carrier)
         rebuild.add_output(port.carrier, port.name, _dtype(port), shape_of(port))
+    if parent.transformed:
+        check_cut(rebuild, inputs)
     model = rebuild.model()
     return _described(parent_model, parent, row, rebuild, model, inputs, outputs, module, call, tag)
 

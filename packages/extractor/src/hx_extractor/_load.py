@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -14,6 +15,7 @@ from hx_extractor._examples import example_array
 from hx_extractor._extract import Extraction, extract
 from hx_extractor._parent import Parent
 from hx_extractor._run import run_model
+from hx_extractor._transformed import check_descent, infer_types, value_types
 from hx_sidecar_schema import HxError, Sidecar, find_calls, graph_digest
 
 
@@ -26,17 +28,26 @@ class HierarchicalModel:
         path: The ONNX file.
         sidecar: Of that file.
         model: Read from it.
+        exported: Types of the values of the export that the model was made of; see `load_transformed`.
     """
 
-    def __init__(self, path: Path, sidecar: Sidecar, model: ir.Model) -> None:
+    def __init__(
+        self,
+        path: Path,
+        sidecar: Sidecar,
+        model: ir.Model,
+        *,
+        exported: Mapping[str, ir.DataType] | None = None,
+    ) -> None:
         self.path = path
         self.sidecar = sidecar
         self.model = model
+        self._exported = exported
         self._computed: dict[str, NDArray[np.generic]] = {}
 
     @cached_property
     def _parent(self) -> Parent:
-        return Parent(self.model, self.sidecar, self.path.parent)
+        return Parent(self.model, self.sidecar, self.path.parent, exported=self._exported)
 
     def calls(self, pattern: str | None = None) -> list[int]:
         """Return the rows of the calls that a pattern names; of all extractable calls without one.
@@ -56,7 +67,7 @@ class HierarchicalModel:
 
         Raises:
             HxError: HX205 if the call is not extractable, HX401 if nothing matches, HX201 if the file lacks a
-                value that the sidecar names.
+                value that the sidecar names, HX212 if a transformed model has no such part any more.
         """
         row = self.calls(call)[0] if isinstance(call, str) else call
         return extract(self, self._parent, row)
@@ -78,15 +89,33 @@ class HierarchicalModel:
         names = list(names)
         missing = [name for name in names if name not in self._computed]
         if missing:
-            self._computed |= self._run(missing)
+            self._computed |= self.run(missing, self.example_inputs())
         return {name: self._computed[name] for name in names}
 
-    def _run(self, names: Sequence[str]) -> dict[str, NDArray[np.generic]]:
+    def run(self, names: Iterable[str], inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.generic]]:
+        """Run the model up to some of its values, in ONNX Runtime without optimisation; nothing is kept.
+
+        Args:
+            names: Values of the model, recovered ones included.
+            inputs: An array for every input of the model, brought to the element type that it takes.
+
+        Raises:
+            HxError: HX201 for a value that is not in the model, HX207 if ONNX Runtime refuses model or inputs.
+        """
+        names = list(dict.fromkeys(names))
         model = self._parent.up_to(names)
-        inputs = {value.name for value in model.graph.inputs}
-        feeds = {name: array for name, array in self.example_inputs().items() if name in inputs}
+        dtypes = {str(value.name): value.dtype for value in model.graph.inputs}
+        feeds = {
+            name: array.astype(dtype.numpy(), copy=False) if (dtype := dtypes[name]) else array
+            for name, array in inputs.items()
+            if name in dtypes
+        }
         arrays = run_model(model, self.path.parent, feeds)
         return dict(zip(names, arrays.values(), strict=True))
+
+    def holds(self, value: str) -> bool:
+        """Say whether `run` can give a value: it is in the graph, or recovered from values that are."""
+        return self._parent.holds(value)
 
 
 def load(path: str | Path, sidecar: str | Path | None = None) -> HierarchicalModel:
@@ -112,6 +141,27 @@ def load(path: str | Path, sidecar: str | Path | None = None) -> HierarchicalMod
             hint="Export the model again, so that both files are of one run.",
         )
     return HierarchicalModel(path, known, model)
+
+
+def load_transformed(path: str | Path, original: str | Path) -> HierarchicalModel:
+    """Open a model that was quantised, converted or optimised, with the sidecar of the export it was made of.
+
+    Its calls begin and end at the same values, with the types that these have now. Where a value is gone, or more
+    than one call lies between what is left, `extract` raises HX212.
+
+    Args:
+        path: The transformed ONNX file.
+        original: The ONNX file that `hx export` wrote, with its sidecar beside it.
+
+    Raises:
+        HxError: As `load`, for either file; HX211 if the one was not made of the other.
+    """
+    path = Path(path)
+    model = read_model(path)
+    export = load(original)
+    check_descent(model, export.sidecar, str(path))
+    infer_types(model)
+    return HierarchicalModel(path, export.sidecar, model, exported=value_types(export.model))
 
 
 def read_model(path: Path) -> ir.Model:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
 
 from hx_extractor._rebuild import Rebuild, bodies
+from hx_extractor._source import Source
+from hx_extractor._transformed import in_exported_types
 from hx_sidecar_schema import HxError, RecoveredNode, Sidecar
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a value comes from: a node of the model, or one from before the exporter's optimisation."""
-
-    node: ir.Node
-    reads: tuple[str, ...]
-    outputs: tuple[str, ...]
 
 
 class Parent:
@@ -30,12 +23,22 @@ class Parent:
         model: The exported model; never changed.
         sidecar: Of that model.
         folder: Where its external data lies.
+        exported: Types that the values have in the export which the model was made of; None for an export itself.
     """
 
-    def __init__(self, model: ir.Model, sidecar: Sidecar, folder: Path) -> None:
+    def __init__(
+        self,
+        model: ir.Model,
+        sidecar: Sidecar,
+        folder: Path,
+        *,
+        exported: Mapping[str, ir.DataType] | None = None,
+    ) -> None:
         self.model = model
         self.sidecar = sidecar
         self.folder = folder
+        self.transformed = exported is not None
+        self._exported = exported or {}
         self.values: dict[str, ir.Value] = {}
         for value in (*model.graph.inputs, *model.graph.initializers.values()):
             self.values[str(value.name)] = value
@@ -79,19 +82,32 @@ class Parent:
         sources: dict[str, Source] = {}
         for row in rows:
             record = self.sidecar.recovered[row]
-            source = _source(record)
-            sources.update((name, source) for name in record.outputs if name)
+            for source in in_exported_types(_source(record), self.values, self._exported):
+                sources.update((name, source) for name in source.outputs if name)
         return sources
+
+    @cached_property
+    def _lost(self) -> dict[str, Source]:
+        """Recovered nodes that make values which the graph does not have."""
+        return self.recovered(
+            [
+                row
+                for row, record in enumerate(self.sidecar.recovered)
+                if any(out not in self.values for out in record.outputs)
+            ]
+        )
+
+    def holds(self, name: str) -> bool:
+        """Say whether a value is in the graph, or is made by recovered nodes of values that are."""
+        if name in self.values:
+            return True
+        source = self._lost.get(name)
+        return source is not None and all(self.holds(read) for read in source.reads)
 
     def up_to(self, names: Sequence[str]) -> ir.Model:
         """Return the part of the model that computes some values, recovered ones included, as its outputs."""
         lost = {name for name in names if name not in self.values}
-        rows = [
-            row
-            for row, record in enumerate(self.sidecar.recovered)
-            if any(out not in self.values for out in record.outputs)
-        ]
-        rebuild = Rebuild(self, self.recovered(rows) if lost else {}, taken=())
+        rebuild = Rebuild(self, self._lost if lost else {}, taken=())
         for value in self.model.graph.inputs:
             rebuild.add_input(str(value.name), str(value.name), value.dtype, value.shape)
         for index, name in enumerate(names):

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from hx_sidecar_schema import HxError
+
 if TYPE_CHECKING:
-    from hx_extractor._parent import Parent, Source
+    from hx_extractor._parent import Parent
+    from hx_extractor._source import Source
 
 
 class Rebuild:
@@ -72,7 +75,12 @@ class Rebuild:
         self._outputs.append(value)
 
     def build(self, name: str) -> None:
-        """Build a value and everything before it, up to inputs and substitutes. Explores without recursion."""
+        """Build a value and everything before it, up to inputs and substitutes. Explores without recursion.
+
+        Raises:
+            HxError: HX201 if the parent lacks a value, HX212 if that of a transformed
+                model ends in an input which is none of the call's.
+        """
         pending = [name]
         while pending:
             current = pending[-1]
@@ -126,6 +134,13 @@ class Rebuild:
 
     def _weight(self, name: str) -> None:
         old = self._parent.values[name]
+        # An extracted model saved without weights has them as inputs; only a transformed one may end in others.
+        if self._parent.transformed and old.is_graph_input() and not old.is_initializer():
+            raise HxError(
+                f"It also needs the model's input {name!r}, which is none of its own.",
+                code="HX212",
+                hint="Look at the calls around it; the transformation left no such part in the graph.",
+            )
         value = ir.Value(
             name=self._free(name), type=old.type, shape=_copy(old.shape), const_value=old.const_value
         )

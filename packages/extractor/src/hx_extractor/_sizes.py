@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from hx_extractor._parent import Parent, Source
+from hx_extractor._parent import Parent
 from hx_extractor._rebuild import Rebuild
+from hx_extractor._source import Source
 from hx_sidecar_schema import Port
 
 

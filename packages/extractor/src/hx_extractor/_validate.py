@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from hx_extractor._numbers import difference
 from hx_sidecar_schema import HxError
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ class Validation:
     """Differences between an extracted model and what it should compute."""
 
     max_abs_error: float
-    """Largest |expected - actual| over all outputs; infinite where shapes or NaNs differ."""
+    """Largest |expected - actual| over all outputs; infinite where shapes, NaNs or infinities differ."""
     relative_error: float
-    """The same, relative to the largest magnitude of each expected output; dimensionless."""
+    """The same, relative to the largest magnitude of each expected output; of integers and bools as it is."""
 
 
 def validate(extraction: Extraction) -> Validation:
@@ -41,7 +41,7 @@ def check(model: ir.Model) -> None:
     Raises:
         HxError: HX208 with its reason.
     """
-    proto = ir.serde.serialize_model(_without_weights(model))
+    proto = ir.serde.serialize_model(without_weights(model))
     try:
         onnx.checker.check_model(proto)
     except onnx.checker.ValidationError as error:
@@ -53,37 +53,21 @@ def check(model: ir.Model) -> None:
 
 
 def compare(expected: dict[str, NDArray[Any]], actual: dict[str, NDArray[Any]]) -> Validation:
-    """Compare outputs by name.
+    """Compare outputs by name; the errors are those of `difference`, the worst of all outputs.
 
     Args:
         expected: Arrays of any shape and dtype.
         actual: The same names.
     """
-    absolute, relative = 0.0, 0.0
-    for name, reference in expected.items():
-        error, magnitude = _difference(reference, actual[name])
-        absolute = max(absolute, error)
-        relative = max(relative, error / magnitude if magnitude else error)
-    return Validation(absolute, relative)
+    found = [difference(reference, actual[name]) for name, reference in expected.items()]
+    return Validation(
+        max((one.max_abs_error for one in found), default=0.0),
+        max((one.relative_error for one in found), default=0.0),
+    )
 
 
-def _difference(expected: NDArray[Any], actual: NDArray[Any]) -> tuple[float, float]:
-    if expected.shape != actual.shape:
-        return float("inf"), 1.0
-    if expected.size == 0:
-        return 0.0, 1.0
-    kind = np.complex128 if expected.dtype.kind == "c" else np.float64
-    left, right = expected.astype(kind), actual.astype(kind)
-    if not np.array_equal(np.isfinite(left), np.isfinite(right)):
-        return float("inf"), 1.0
-    finite = np.isfinite(left)
-    if not finite.any():
-        return 0.0, 1.0
-    left, right = left[finite], right[finite]
-    return float(np.abs(left - right).max()), float(np.abs(left).max())
-
-
-def _without_weights(model: ir.Model) -> ir.Model:
+def without_weights(model: ir.Model) -> ir.Model:
+    """Return a copy whose weights are inputs: small, whatever the model's size."""
     bare = model.clone()
     for value in list(bare.graph.initializers.values()):
         bare.graph.initializers.pop(str(value.name))
