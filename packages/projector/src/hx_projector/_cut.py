@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from hx_projector._graphs import reads
+from hx_projector._graphs import body_inputs, reads, values_by_name
 from hx_projector._owners import Owned
 from hx_projector._tree import CallTree
 from hx_sidecar_schema import ModuleCall, ModuleContext, Port
@@ -29,7 +29,7 @@ class Cut:
 
 
 class Cutter:
-    """Cuts calls out of the main graph, by value names.
+    """Cuts calls out of the main graph and its bodies, by value names.
 
     Args:
         model: The exported model.
@@ -49,10 +49,11 @@ class Cutter:
         self.owners: dict[str, int] = {}
         """The call that owns the node behind a value."""
         self._sizes: dict[str, ir.Node] = {}
-        self._graph_inputs = {value.name for value in model.graph.inputs}
+        self.values = values_by_name(model.graph)
+        self._graph_inputs = {value.name for value in (*model.graph.inputs, *body_inputs(model.graph))}
         for row in owned:
-            if row.graph:
-                continue
+            if self.values.get(row.output) not in row.node.outputs:
+                continue  # in a function, or a name that two bodies use
             names = reads(row.node)
             for out in row.node.outputs:
                 if out.name:
@@ -73,7 +74,7 @@ class Cutter:
         return walk.run(port.value for port in call.outputs if port.value and not port.unused)
 
     def is_graph_input(self, name: str) -> bool:
-        """Say whether a value is an input of the whole model."""
+        """Say whether a value comes from outside: an input of the model, or of a loop's body."""
         return name in self._graph_inputs
 
     def is_size_scalar(self, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import onnx_ir as ir
@@ -33,6 +34,27 @@ def nodes_below(node: ir.Node, path: str) -> Iterator[tuple[str, ir.Node]]:
         for inner in graph:
             yield inner_path, inner
             yield from nodes_below(inner, inner_path)
+
+
+def body_inputs(graph: ir.Graph) -> list[ir.Value]:
+    """Return the inputs of all bodies in a graph: what a loop carries and scans."""
+    values: list[ir.Value] = []
+    for node in graph:
+        for _, body in nested_graphs(node) if node.attributes else ():
+            values += [*body.inputs, *body_inputs(body)]
+    return values
+
+
+def values_by_name(graph: ir.Graph) -> dict[str, ir.Value]:
+    """Return the values of a graph and its bodies. A body's value whose name is not its own alone is left out."""
+    main = [*graph.inputs, *(out for node in graph for out in node.outputs)]
+    values = {value.name: value for value in main if value.name}
+    inner = [out for node in graph for _, below in nodes_below(node, "") for out in below.outputs]
+    names = Counter(value.name for value in (*values.values(), *inner, *body_inputs(graph)))
+    values.update(
+        (out.name, out) for out in (*inner, *body_inputs(graph)) if out.name and names[out.name] == 1
+    )
+    return values
 
 
 def captured_values(node: ir.Node) -> set[str]:

@@ -50,14 +50,18 @@ def own_nodes(model: ir.Model, context: ModuleContext, tree: CallTree) -> list[O
         owner, evidence, confidence = known.get(key, (0, "dataflow", "low"))
         owned.append(Owned("", key, node, owner, evidence, confidence, fallback=key not in known))
         if node.attributes:
-            # The bodies of a control-flow node ran inside the call that ran the node; where that module has
-            # children, one of them may have run there unseen.
+            # What is not known of the bodies of a control-flow node ran inside the call that ran the node; where
+            # that module has children, one of them may have run there unseen.
             if context.modules[context.calls[owner].module].children and evidence == "exporter":
                 evidence, confidence = "dataflow", "medium"
-            owned += [
-                Owned(path, output_of(inner), inner, owner, evidence, confidence, fallback=key not in known)
-                for path, inner in nodes_below(node, "")
-            ]
+            fallback = key not in known
+            for path, inner in nodes_below(node, ""):
+                output = output_of(inner)
+                rows = context.origins.get(output)
+                if rows:
+                    owned.append(Owned(path, output, inner, tree.common(rows), "exporter", "high"))
+                else:
+                    owned.append(Owned(path, output, inner, owner, evidence, confidence, fallback))
     return owned + _functions(model, owned, tree)
 
 

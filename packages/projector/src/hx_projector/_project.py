@@ -67,7 +67,7 @@ def _project(model: ir.Model, context: ModuleContext, file: str) -> Sidecar:
         generator=context.generator,
         model=_model_info(model, context, file),
         modules=context.modules,
-        calls=judge_calls(model, context, cutter, tree),
+        calls=judge_calls(context, cutter, tree),
         nodes=nodes,
         initializers=context.initializers,
         recovered=context.recovered,

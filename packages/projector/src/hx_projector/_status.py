@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import onnx_ir as ir
 
@@ -15,17 +15,15 @@ _NOT_CALLED = (
 )
 
 
-def judge_calls(model: ir.Model, context: ModuleContext, cutter: Cutter, tree: CallTree) -> list[ModuleCall]:
+def judge_calls(context: ModuleContext, cutter: Cutter, tree: CallTree) -> list[ModuleCall]:
     """Return the calls with their statuses and final ports, and a row for every module that was never called."""
     dead, folded = set(context.dead_calls), set(context.folded_calls)
-    values = {value.name: value for value in model.graph.inputs}
-    values.update((out.name, out) for node in model.graph for out in node.outputs)
     judged: list[ModuleCall] = []
     for row, call in enumerate(context.calls):
         status, reason = _fate(row, call, row in dead, row in folded, context, tree)
         inputs = call.inputs
         if status == "extractable":
-            inputs = _used_inputs(row, call, cutter, values)
+            inputs = _used_inputs(row, call, cutter)
             carried = {port.carrier for port in inputs if not port.unused}
             skipped = [
                 b.name
@@ -87,9 +85,7 @@ def _tag(modules: Sequence[Module], call: ModuleCall) -> str:
     return f"{tag}@{call.index}" if call.index else tag
 
 
-def _used_inputs(
-    row: int, call: ModuleCall, cutter: Cutter, values: Mapping[str | None, ir.Value]
-) -> list[Port]:
+def _used_inputs(row: int, call: ModuleCall, cutter: Cutter) -> list[Port]:
     cut = cutter.cut(row, call)
     inputs: list[Port] = []
     for port in call.inputs:
@@ -99,7 +95,7 @@ def _used_inputs(
         cut.reached.discard(port.carrier)
         inputs.append(port.model_copy(update={"unused": unused}))
     for name in cut.implicit:
-        value = values[name]
+        value = cutter.values[name]
         inputs.append(
             Port(
                 name=f"implicit.{name}",

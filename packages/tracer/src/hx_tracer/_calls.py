@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,12 +24,14 @@ from torch._subclasses.functional_tensor import FunctionalTensor
 from torch.fx.experimental import proxy_tensor
 from torch.utils import _pytree as pytree
 
+from hx_tracer._bodies import frame_of
 from hx_tracer._ports import input_ports, output_ports
 
 CALL = "hx_call"
 PORTS = "hx_ports"
 
 Direction = Literal["inputs", "outputs"]
+NodeOf = Callable[[torch.Tensor], torch.fx.Node | None]
 PortKey = tuple[int, Direction, str]
 """Row of the call, side, port name."""
 
@@ -58,10 +61,17 @@ def watching_calls(watcher: Callable[..., Any]) -> Generator[None]:
     """Run every module call of this thread through `watcher(call_impl, module, args, kwargs)`."""
     call_impl: Any = torch.nn.Module._call_impl  # pyright: ignore[reportPrivateUsage]
     thread = threading.get_ident()
+    from torch._dynamo.comptime import comptime  # half a second, and only exports need it
+
+    at_compile_time: Any = comptime
 
     def watched(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
-        # Dynamo traces the bodies of torch.cond in Python of its own; there is no tensor to look at there.
-        if torch.compiler.is_dynamo_compiling() or threading.get_ident() != thread:
+        if torch.compiler.is_dynamo_compiling():
+            at_compile_time(_enter_body)
+            result = call_impl(module, *args, **kwargs)
+            at_compile_time(_leave_body)
+            return result
+        if threading.get_ident() != thread:
             return call_impl(module, *args, **kwargs)
         return watcher(call_impl, module, args, kwargs)
 
@@ -70,6 +80,21 @@ def watching_calls(watcher: Callable[..., Any]) -> Generator[None]:
         yield
     finally:
         torch.nn.Module._call_impl = call_impl  # pyright: ignore
+
+
+_recorder: ContextVar[CallRecorder | None] = ContextVar("recorder", default=None)
+
+
+def _enter_body(context: Any) -> None:
+    recorder = _recorder.get()
+    if recorder is not None and recorder.stack:
+        recorder.enter_body(context)
+
+
+def _leave_body(context: Any) -> None:
+    recorder = _recorder.get()
+    if recorder is not None and recorder.stack:
+        recorder.leave_body(context)
 
 
 def run_eagerly(
@@ -139,6 +164,10 @@ class CallRecorder:
         """Symbolic expression to the first call that computed it: its FX node loses the stamp later."""
         self._counts: Counter[str] = Counter()
         self._last: dict[torch.fx.Graph, torch.fx.Node] = {}
+        self._graph: torch.fx.Graph | None = None
+        self._body: list[int | None] = []
+        """Rows of the calls that Dynamo is in; None for modules without a name."""
+        self._attempt: tuple[object, object, int] | None = None
 
     @contextmanager
     def watching(self) -> Generator[None]:
@@ -146,7 +175,15 @@ class CallRecorder:
         run_node: Any = torch.fx.Interpreter.run_node
 
         def watched_run(interpreter: torch.fx.Interpreter, node: torch.fx.Node) -> Any:
+            graph = _current_graph()
+            if graph is None:
+                return run_node(interpreter, node)
+            call = node.meta.get("custom", {}).get(CALL)
+            root = graph._root  # pyright: ignore[reportPrivateUsage]
+            last = root._prev
             result = run_node(interpreter, node)
+            while call is not None and (last := last._next) is not root:
+                last.meta["custom"] = {CALL: call, **last.meta.get("custom", {})}
             keys = node.meta.get(PORTS)
             if keys and isinstance(result, torch.Tensor):
                 successor = fx_node_of(result)
@@ -155,10 +192,12 @@ class CallRecorder:
             return result
 
         torch.fx.Interpreter.run_node = watched_run  # pyright: ignore[reportAttributeAccessIssue]
+        token = _recorder.set(self)
         try:
             with watching_calls(self._call):
                 yield
         finally:
+            _recorder.reset(token)
             torch.fx.Interpreter.run_node = run_node
 
     def adopt(self, calls: list[TracedCall], program: torch.export.ExportedProgram) -> None:
@@ -200,38 +239,72 @@ class CallRecorder:
         if not self.stack:
             self._reset()
         self._stamp()
-        row = len(self.calls)
-        call = TracedCall(fqn, self._counts[fqn], self.stack[-1] if self.stack else None)
-        self._counts[fqn] += 1
-        self.calls.append(call)
-        ports = input_ports(module, args, kwargs)
-        call.inputs = self._mark(row, "inputs", ports)
-        self.stack.append(row)
+        row = self._open(fqn, module, args, kwargs, fx_node_of)
         if row == 0:
             self._stamp()  # what stands before the root's first operation is the root's
         try:
             result = call_impl(module, *args, **kwargs)
             self._stamp()
         finally:
-            self.stack.pop()
-        call.outputs = self._mark(row, "outputs", output_ports(result, call.inputs))
+            del self.stack[self.stack.index(row) :]
+        self._close(row, result, fx_node_of)
         return result
 
-    def _mark(
-        self, row: int, side: Direction, ports: list[tuple[str, torch.Tensor]]
-    ) -> dict[str, TensorLike]:
-        for name, tensor in ports:
-            node = fx_node_of(tensor)
-            if node is not None:
-                _add_ports(node, [(row, side, name)])
-        return {name: _tensor_like(tensor) for name, tensor in ports}
+    def enter_body(self, context: Any) -> None:
+        """Begin a call that Dynamo has come to; the frame is the one of `watching_calls`."""
+        body, module, (args, kwargs) = frame_of(context, "args", "kwargs")
+        self._begin_attempt(body.trace)
+        self._stamp(body.graph)
+        fqn = self._names.get(_identity(module))
+        self._body.append(None if fqn is None else self._open(fqn, module, args, kwargs, body.node_of))
 
-    def _stamp(self) -> None:
+    def leave_body(self, context: Any) -> None:
+        """End the call that `enter_body` began."""
+        body, _, (result,) = frame_of(context, "result")
+        self._stamp(body.graph)
+        row = self._body.pop()
+        if row is not None:
+            self.stack.pop()
+            self._close(row, result, body.node_of)
+
+    def _begin_attempt(self, trace: object) -> None:
+        """Forget what Dynamo did in an attempt that it gave up, which is where the outer graph has not grown since."""
+        place = None if self._graph is None else self._graph._root._prev  # pyright: ignore[reportPrivateUsage]
+        if self._attempt is not None and self._attempt[0] is place and self._attempt[1] is not trace:
+            start = self._attempt[2]
+            self._counts.subtract(call.fqn for call in self.calls[start:])
+            del self.calls[start:]
+            del self.stack[len(self.stack) - sum(row is not None for row in self._body) :]
+            self._body.clear()
+        if self._attempt is None or self._attempt[1] is not trace:
+            self._attempt = (place, trace, len(self.calls))
+
+    def _open(
+        self,
+        fqn: str,
+        module: torch.nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        node_of: NodeOf,
+    ) -> int:
+        row = len(self.calls)
+        call = TracedCall(fqn, self._counts[fqn], self.stack[-1] if self.stack else None)
+        self._counts[fqn] += 1
+        self.calls.append(call)
+        call.inputs = _mark(row, "inputs", input_ports(module, args, kwargs), node_of)
+        self.stack.append(row)
+        return row
+
+    def _close(self, row: int, result: Any, node_of: NodeOf) -> None:
+        call = self.calls[row]
+        call.outputs = _mark(row, "outputs", output_ports(result, call.inputs), node_of)
+
+    def _stamp(self, graph: torch.fx.Graph | None = None) -> None:
         """Give every FX node made since the last stamp to the innermost running call."""
-        mode = proxy_tensor.get_proxy_mode()
-        if mode is None or not self.stack:
+        if graph is None:
+            graph = self._graph = _current_graph()
+        if graph is None or not self.stack:
             return
-        graph: torch.fx.Graph = mode.tracer.graph  # its own graph in the body of a higher-order operator
         root = graph._root  # pyright: ignore[reportPrivateUsage]
         last = self._last.get(graph, root)
         node = last._next
@@ -245,6 +318,11 @@ class CallRecorder:
         self._last[graph] = last
 
 
+def _current_graph() -> torch.fx.Graph | None:
+    mode = proxy_tensor.get_proxy_mode()
+    return None if mode is None else mode.tracer.graph
+
+
 def fx_node_of(tensor: torch.Tensor) -> torch.fx.Node | None:
     """Return the FX node that a tensor stands for in the trace that is running, if any."""
     mode = proxy_tensor.get_proxy_mode()
@@ -256,6 +334,16 @@ def fx_node_of(tensor: torch.Tensor) -> torch.fx.Node | None:
         tensor = functional._from_functional_tensor(tensor.elem)
     slot: Any = proxy_tensor.get_proxy_slot(tensor, mode.tracer, None)
     return None if slot is None else slot.proxy.node
+
+
+def _mark(
+    row: int, side: Direction, ports: list[tuple[str, torch.Tensor]], node_of: NodeOf
+) -> dict[str, TensorLike]:
+    for name, tensor in ports:
+        node = node_of(tensor)
+        if node is not None:
+            _add_ports(node, [(row, side, name)])
+    return {name: _tensor_like(tensor) for name, tensor in ports}
 
 
 def _tensor_like(tensor: torch.Tensor) -> TensorLike:

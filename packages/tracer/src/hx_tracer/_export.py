@@ -29,6 +29,7 @@ from hx_sidecar_schema import (
     Port,
     TorchNN,
 )
+from hx_tracer._body_values import stamp_bodies
 from hx_tracer._calls import PORTS, CallRecorder, TracedCall, run_eagerly
 from hx_tracer._dynamic import Axes, dynamic_shapes, input_paths
 from hx_tracer._examples import example_record
@@ -294,6 +295,8 @@ def _before_optimize(
         assert traced is not None
         if not any(PORTS in node.meta for node in traced.graph.nodes):
             recorder.adopt(eager_calls, traced)
+        else:
+            stamp_bodies(traced.graph_module)
         raw.append(RawGraph(program, recorder.size_calls))
         optimize(program)
 

@@ -9,12 +9,13 @@ value: an Identity of it, or the same operation on the same inputs, which common
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
 import torch
 
+from hx_tracer._body_values import bodies_of, body_inputs, body_values, nodes_of
 from hx_tracer._calls import CALL, PORTS, PortKey
 
 _SIZE_OPERATORS = ("Shape", "Size")
@@ -53,10 +54,10 @@ class RawGraph:
         self._size_calls = size_calls
         self._fx_nodes = {node.name: node for node in fx_nodes}
         self.functions = frozenset(program.model.functions)
-        self.nodes = [_raw_node(node, self.call_of(node)) for node in graph]
+        self.nodes = [_raw_node(node, self.call_of(node)) for node in nodes_of(graph)]
         self.producer = {id(out): node for node in self.nodes for out in node.outputs}
         self.initializers = {id(value): value for value in graph.initializers.values()}
-        self.inputs = tuple(graph.inputs)
+        self.inputs = (*graph.inputs, *body_inputs(graph))
         self.input_dims = {value.name: list(value.shape or ()) for value in graph.inputs}
         self.outputs = tuple(graph.outputs)
         self.weights = {id(value): value.const_value for value in graph.initializers.values()}
@@ -66,7 +67,7 @@ class RawGraph:
             if value.metadata_props.get(_KIND) == "CONSTANT_TENSOR"
         }
         """Tensors that the model's code made; parameters and buffers are weights, and no constants."""
-        by_name = {out.name: out for node in self.nodes for out in node.outputs}
+        by_name = {out.name: out for node in graph for out in node.outputs}
         for value in (*graph.inputs, *graph.initializers.values()):
             # Initializers are renamed to the parameter; the FX placeholder keeps its own name.
             source = value.meta.get("node")
@@ -81,9 +82,11 @@ class RawGraph:
             self.ports.update((key, value) for key in fx_node.meta.get(PORTS, ()))
             if isinstance(fx_node.meta.get("val"), torch.SymInt):
                 self.sizes.append((value, str(fx_node.meta["val"])))
+        for fx_node, value in body_values(program, by_name):
+            self.ports.update((key, value) for key in fx_node.meta.get(PORTS, ()))
         self.live = self._backward(self.outputs, stop=frozenset())
         """Ids of the values that an output depends on."""
-        self.variable = {id(value) for value in graph.inputs}
+        self.variable = {id(value) for value in self.inputs}
         """Ids of the values that depend on an input."""
         self.data = set(self.variable)
         """Those that depend on more of it than sizes."""
@@ -123,41 +126,18 @@ class RawGraph:
 
 
 def _raw_node(node: ir.Node, call: int | None) -> RawNode:
-    captured = [
-        value
-        for attribute in node.attributes.values()
-        for value in _captures(attribute)
-        if value not in node.inputs
-    ]
+    made_inside = [value for body in bodies_of(node) for value in body.outputs]
     return RawNode(
         node.domain,
         node.op_type,
         node.overload,
         node.version,
-        (*node.inputs, *captured) if captured else tuple(node.inputs),
+        (*node.inputs, *made_inside) if made_inside else tuple(node.inputs),
         tuple(node.outputs),
         tuple(node.attributes.values()),
         call,
         node,
     )
-
-
-def _captures(attribute: ir.Attr) -> list[ir.Value]:
-    graphs: Sequence[ir.Graph] = ()
-    if attribute.type == ir.AttributeType.GRAPH:
-        graphs = (attribute.as_graph(),)
-    elif attribute.type == ir.AttributeType.GRAPHS:
-        graphs = attribute.as_graphs()
-    values: list[ir.Value] = []
-    for graph in graphs:
-        inside = {id(value) for value in graph.inputs}
-        for inner in ir.traversal.RecursiveGraphIterator(graph):
-            inside.update(id(value) for value in inner.outputs)
-            inside.update(id(value) for value in (inner.graph.inputs if inner.graph else ()))
-        for inner in ir.traversal.RecursiveGraphIterator(graph):
-            values += [v for v in inner.inputs if v is not None and id(v) not in inside]
-        values += [value for value in graph.outputs if id(value) not in inside]
-    return values
 
 
 def _size_call(fx_node: torch.fx.Node, size_calls: Mapping[str, int]) -> int | None:
@@ -193,8 +173,8 @@ class Lineage:
         self._raw_calls = {id(node.node): node.call for node in raw.nodes}
         self._alive: dict[int, ir.Value] = {}
         self._by_name: dict[str | None, ir.Value] = {}
-        outputs = (out for node in graph for out in node.outputs)
-        for value in (*graph.inputs, *graph.initializers.values(), *outputs):
+        outputs = (out for node in nodes_of(graph) for out in node.outputs)
+        for value in (*graph.inputs, *body_inputs(graph), *graph.initializers.values(), *outputs):
             self._alive[id(value)] = value
             self._by_name[value.name] = value
         self._survivors: dict[int, ir.Value | None] = {}
@@ -228,7 +208,8 @@ class Lineage:
         """
         found: dict[str, list[int]] = {}
         names = {out.name: node for node in self.raw.nodes for out in node.outputs}
-        for node in graph:
+        ambiguous: set[str] = set()
+        for node in nodes_of(graph):
             known = self._raw_calls.get(id(node))
             calls = [] if known is None else [known]
             for out in node.outputs if known is None else ():
@@ -240,8 +221,10 @@ class Lineage:
                 calls = [call]
             key = next((out.name for out in node.outputs if out.name), None)
             if calls and key:
+                if key in found:  # two bodies may use one name
+                    ambiguous.add(key)
                 found[key] = calls
-        return found
+        return {key: calls for key, calls in found.items() if key not in ambiguous}
 
     def _replaced_by(self, value: ir.Value) -> RawNode | None:
         """The removed node whose result a new value replaces: a surviving node reads it in the same place."""

@@ -174,7 +174,10 @@ class Recovery:
                     inputs=[name or "" for name in inputs],
                     outputs=outputs,
                     proto=encoded,
-                    dtypes=[out.dtype.name if out.dtype else "UNDEFINED" for out in node.outputs],
+                    dtypes=[
+                        out.dtype.name if out.dtype and isinstance(out.type, ir.TensorType) else "UNDEFINED"
+                        for out in node.outputs
+                    ],
                     shapes=[dims_of(out, self._dims) for out in node.outputs],
                 )
             )

@@ -1,0 +1,64 @@
+"""What Dynamo sees of a module call, in the bodies of `torch.cond`, `while_loop` and `scan`.
+
+Dynamo interprets the bytecode of those bodies: tensors are nodes of a graph of its own, modules are variables.
+`comptime` is its public hook: the function it is given runs while Dynamo is at that line. The stand-ins returned here
+have the shape of the real arguments; each tensor is the fake one that Dynamo keeps for its node.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+
+@dataclass
+class BodyValues:
+    """Python values of a frame that Dynamo interprets, and the FX nodes behind their tensors."""
+
+    graph: torch.fx.Graph
+    """Where Dynamo is putting nodes now."""
+    trace: object
+    """Identifies one attempt of Dynamo: it starts over when it learns something late."""
+    _nodes: dict[int, torch.fx.Node] = field(default_factory=dict[int, torch.fx.Node])
+
+    def node_of(self, tensor: torch.Tensor) -> torch.fx.Node | None:
+        """Return the FX node of a stand-in."""
+        return self._nodes.get(id(tensor))
+
+    def value(self, variable: Any) -> Any:
+        """Return a stand-in for a variable: tensors, containers of them, constants; None for all else."""
+        variable = variable.realize()
+        if variable.is_tensor():
+            node = variable.as_proxy().node
+            tensor: torch.Tensor = node.meta["example_value"]
+            self._nodes[id(tensor)] = node
+            return tensor
+        if hasattr(variable, "fields") and hasattr(variable, "tuple_cls"):
+            return variable.tuple_cls(*map(self.value, variable.items))
+        items = getattr(variable, "items", None)
+        if isinstance(items, dict):
+            return {key.vt.as_python_constant(): self.value(item) for key, item in items.items()}
+        if isinstance(items, list):
+            return variable.python_type()(map(self.value, items))
+        return variable.as_python_constant() if variable.is_python_constant() else None
+
+
+def frame_of(context: Any, *names: str) -> tuple[BodyValues, torch.nn.Module, list[Any]]:
+    """Return the `module` and other local variables of the frame that Dynamo is in.
+
+    Args:
+        context: `torch._dynamo.comptime.ComptimeContext`.
+        names: Of the other variables.
+    """
+    translator = context._i_will_not_complain_if_bc_breaks_InstructionTranslator()
+
+    def variable(name: str) -> Any:
+        return context.get_local(name)._i_will_not_complain_if_bc_breaks_VariableTracker().realize()
+
+    module = variable("module")
+    key = getattr(module, "module_key", None)
+    found = module.value if key is None else translator.output.get_submodule(key)
+    values = BodyValues(translator.output.current_tracer.graph, translator.output)
+    return values, found, [values.value(variable(name)) for name in names]
