@@ -76,19 +76,15 @@ def body_values(
         for fx_node in module.graph.nodes:
             if fx_node.op != "call_function" or fx_node not in made:
                 continue
-            graphs = {graph.name: graph for graph in bodies_of(made[fx_node])}
             sources = [arg for arg in fx_node.all_input_nodes if arg.op == "get_attr"]
             operands = [
                 arg
                 for arg in pytree.tree_leaves((fx_node.args, fx_node.kwargs))
                 if isinstance(arg, torch.fx.Node) and arg not in sources
             ]
-            for source in sources:
-                name = str(source.target)
-                graph = graphs.get(name) or graphs.get(f"{name}_loop_body")
-                body = getattr(module, name)
-                if graph is None or not isinstance(body, torch.fx.GraphModule):
-                    continue
+            # A Loop has one body where while_loop has two: of its condition, and last the one that is meant here.
+            for source, graph in zip(reversed(sources), reversed(bodies_of(made[fx_node])), strict=False):
+                body = getattr(module, str(source.target))
                 known.update(_placeholders(body, made[fx_node], graph, operands, known))
                 known.update(_results(body, made))
                 yield from ((inner, known[inner]) for inner in body.graph.nodes if inner in known)
