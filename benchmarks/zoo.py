@@ -44,14 +44,42 @@ def look_at(arch: str, *, dynamic: bool) -> Row:
         try:
             plain_export(module, inputs, hx_tracer.free_axes(inputs.kwargs) if dynamic else {})
         except Exception:  # noqa: BLE001 - the exporter raises anything
-            return {"stage": "refused", "error": error.message, "hint": error.hint}
+            return _with_remedy(module, error, dynamic=dynamic)
         return {"stage": "hx", "error": f"a plain export succeeds; {error.message}"}
     except Exception as error:  # noqa: BLE001 - a defect of hx is a result here, with the place where it shows
         return {"stage": "hx", "error": _line(error), "trace": traceback.format_exc()[-2000:]}
-    row: Row = {"stage": "done", **vars(verdict)}
-    row["problems"] = verdict.problems[:20]
-    row["problem_count"] = len(verdict.problems)
-    return row
+    return _done(verdict)
+
+
+def _with_remedy(module: Any, error: Any, *, dynamic: bool) -> Row:
+    """Look again with the implementations that the error offers."""
+    from truth import examine
+
+    import hx_tracer
+
+    row: Row = {"stage": "refused", "error": error.message}
+    if not error.remedy:
+        return row
+    for kind, name in error.remedy.items():
+        hx_tracer.set_implementation(module, kind, name)
+    flags = " ".join(f"--{kind} {name}" for kind, name in error.remedy.items())
+    try:
+        return {**row, **_done(examine(module, None, dynamic=dynamic)), "remedy": flags}
+    except Exception as again:  # noqa: BLE001 - a defect: hx said that this would work
+        return {
+            "stage": "hx",
+            "error": f"with {flags}: {_line(again)}",
+            "trace": traceback.format_exc()[-2000:],
+        }
+
+
+def _done(verdict: Any) -> Row:
+    return {
+        "stage": "done",
+        **vars(verdict),
+        "problems": verdict.problems[:20],
+        "problem_count": len(verdict.problems),
+    }
 
 
 def _line(error: BaseException) -> str:
@@ -150,11 +178,10 @@ def summary(rows: dict[str, Row], *, dynamic: bool) -> str:
     )
     facts = {
         "architectures": len(rows),
-        "built and run": len(rows)
-        - stages["build"]
-        - sum(row.get("building", False) for row in rows.values()),
-        "exported plainly": sum(not row["notes"] for row in done),
+        "built and run": len(rows) - stages["build"],
+        "exported plainly": sum(not row["notes"] and not row.get("remedy") for row in done),
         "exported by hx": len(done),
+        "of these after a refusal, with the option that hx offers": sum("remedy" in row for row in done),
         "refused by the exporter": stages["refused"],
         "failed in hx": stages["hx"],
         "over the time limit, or killed": stages["timeout"] + stages["crash"],

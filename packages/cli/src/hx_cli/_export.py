@@ -39,6 +39,8 @@ class ExportRequest:
     opset: int | None = None
     dtype: str | None = None
     task: str | None = None
+    attn: str | None = None
+    experts: str | None = None
     random_weights: bool = False
     torch_nn: TorchNN = "default"
     keep_context: bool = False
@@ -74,7 +76,12 @@ def export_model(request: ExportRequest, output: Output) -> ExportReport:
 
         with redirect_stdout(sys.stderr):  # what a factory prints is no data of ours
             loaded = load_model(
-                request.spec, random_weights=request.random_weights, task=request.task, dtype=request.dtype
+                request.spec,
+                random_weights=request.random_weights,
+                task=request.task,
+                dtype=request.dtype,
+                attn=request.attn,
+                experts=request.experts,
             )
         if request.output is None and (named := export_path(None, loaded.name)) != target:
             target = named

@@ -53,6 +53,22 @@ Dtype = Annotated[
         show_default=False,
     ),
 ]
+Attn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="How a transformers model computes attention: eager, sdpa, ... Default: its own choice.",
+        show_default=False,
+    ),
+]
+Experts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="How a transformers model computes its experts: batched_mm, eager, ... Default: its own choice.",
+        show_default=False,
+    ),
+]
 RandomWeights = Annotated[
     bool,
     typer.Option(

@@ -2,6 +2,7 @@
 
 from hx_tracer._dynamic import dynamic_shapes, free_axes, parse_axis
 from hx_tracer._export import Exported, ExportError, export
+from hx_tracer._implementations import set_implementation
 from hx_tracer._inputs import ExampleInputs, example_inputs
 from hx_tracer._modules import module_records
 from hx_tracer._ports import input_ports, output_ports
@@ -21,4 +22,5 @@ __all__ = [
     "module_records",
     "output_ports",
     "parse_axis",
+    "set_implementation",
 ]

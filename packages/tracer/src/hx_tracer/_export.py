@@ -10,8 +10,8 @@ import importlib.metadata
 import logging
 import traceback
 import warnings
+from collections.abc import Callable, Mapping
 from collections.abc import Generator as Yields
-from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +33,7 @@ from hx_tracer._body_values import stamp_bodies
 from hx_tracer._calls import PORTS, CallRecorder, TracedCall, run_eagerly
 from hx_tracer._dynamic import Axes, dynamic_shapes, input_paths
 from hx_tracer._examples import example_record
+from hx_tracer._implementations import Kind, find_remedy
 from hx_tracer._lineage import Lineage, RawGraph
 from hx_tracer._modules import module_records
 from hx_tracer._recover import Recovery
@@ -44,11 +45,15 @@ class ExportError(HxError):
 
     Attributes:
         report: The exporter's whole story, for a file.
+        remedy: Implementations by kind with which it takes the model, for `set_implementation`; empty if none is known.
     """
 
-    def __init__(self, message: str, *, code: str, hint: str, report: str) -> None:
+    def __init__(
+        self, message: str, *, code: str, hint: str, report: str, remedy: Mapping[Kind, str] | None = None
+    ) -> None:
         super().__init__(message, code=code, hint=hint)
         self.report = report
+        self.remedy = remedy or {}
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ def export(
             with torch.no_grad():
                 program = run()
         except Exception:  # noqa: BLE001 - the plain export's own error is the one to report
-            raise _refused(error) from error
+            raise _refused(error, find_remedy(module, lambda: _succeeds(run))) from error
         notes.append(
             f"A plain export fails ({_last_line(_cause(error))}); exported under torch.no_grad() instead."
         )
@@ -338,13 +343,26 @@ def _cause(error: BaseException) -> BaseException:
     return error
 
 
-def _refused(error: Exception) -> ExportError:
+def _succeeds(run: Callable[[], object]) -> bool:
+    try:
+        with torch.no_grad():
+            run()
+    except Exception:  # noqa: BLE001 - the exporter raises anything; the first error is reported, not this one
+        return False
+    return True
+
+
+def _refused(error: Exception, remedy: Mapping[Kind, str]) -> ExportError:
+    flags = " ".join(f"--{kind} {name}" for kind, name in remedy.items())
     return ExportError(
         f"torch.onnx.export refuses the model: {_last_line(_cause(error))}",
         code="HX120",
-        hint="Read the report for the operation and the line of the model that made it; "
+        hint=f"Export with {flags}: that was tried, and the exporter takes it."
+        if flags
+        else "Read the report for the operation and the line of the model that made it; "
         "other inputs, another --opset or a static export may pass.",
         report="".join(traceback.format_exception(error)),
+        remedy=remedy,
     )
 
 

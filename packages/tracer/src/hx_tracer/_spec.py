@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModel
 
 from hx_sidecar_schema import HxError
 from hx_tracer._factory import call_factory
+from hx_tracer._implementations import set_implementation
 from hx_tracer._perturb import perturb
 from hx_tracer._quiet import quiet
 from hx_tracer._tiny import fitting, tiny_model, without_cache
@@ -44,6 +45,8 @@ def load_model(
     random_weights: bool = False,
     task: str | None = None,
     dtype: str | None = None,
+    attn: str | None = None,
+    experts: str | None = None,
     seed: int = 0,
 ) -> LoadedModel:
     """Load or build the module that a spec names.
@@ -54,10 +57,13 @@ def load_model(
         random_weights: For a Hub id or folder, take the configuration only.
         task: Name of a transformers pipeline task or auto class; `AutoModel` without it. Factories ignore it.
         dtype: `float32`, `float16` or `bfloat16`; `None` leaves what the model has.
+        attn: How a transformers model computes attention: `eager`, `sdpa`, ...; `None` leaves what it has.
+        experts: The same for its experts: `eager`, `batched_mm`, ...
         seed: Seed of everything random. Torch's global generator is left as it was.
 
     Raises:
-        HxError: HX101 to HX107 by the kind of spec, HX111 for an unknown task or dtype.
+        HxError: HX101 to HX107 by the kind of spec, HX111 for an unknown task or dtype, HX113 if `attn` or `experts` does not
+            fit.
     """
     if dtype is not None and dtype not in _DTYPES:
         raise HxError(f"Unknown dtype {dtype!r}.", code="HX111", hint=f"Use one of {', '.join(_DTYPES)}.")
@@ -75,6 +81,10 @@ def load_model(
             module, name = _from_hub(spec, _auto_classes(task), random_weights=random_weights, seed=seed)
     if dtype is not None:
         module = module.to(_DTYPES[dtype])
+    if attn is not None:
+        set_implementation(module, "attn", attn)
+    if experts is not None:
+        set_implementation(module, "experts", experts)
     return LoadedModel(module.eval(), name, example)
 
 
