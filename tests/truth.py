@@ -216,15 +216,20 @@ def _other_sizes(
 ) -> dict[str, Any]:
     """Return the inputs at a larger batch and length, where the axis is dynamic."""
     still = {axes[path][int(axis)] for path, axis in (name.rsplit(":", 1) for name in fixed)}
-    resized: dict[str, Any] = {}
-    for name, value in kwargs.items():
+
+    def resized(path: str, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: resized(f"{path}.{key}", inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(resized(f"{path}.{index}", inner) for index, inner in enumerate(value))
         if isinstance(value, torch.Tensor):
-            for axis, symbol in axes.get(name, {}).items():
+            for axis, symbol in axes.get(path, {}).items():
                 if symbol not in still:
                     size = value.shape[axis] + (1 if "batch" in symbol else 5)
                     value = value.index_select(axis, torch.arange(size) % value.shape[axis])
-        resized[name] = value
-    return resized
+        return value
+
+    return {name: resized(name, value) for name, value in kwargs.items()}
 
 
 def array(tensor: torch.Tensor) -> np.ndarray[Any, Any]:

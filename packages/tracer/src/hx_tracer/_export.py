@@ -38,6 +38,7 @@ from hx_tracer._lineage import Lineage, RawGraph
 from hx_tracer._modules import module_records
 from hx_tracer._recover import Recovery
 from hx_tracer._shapes import dims_of, rename
+from hx_tracer._unchanged import unchanged
 
 
 class ExportError(HxError):
@@ -95,7 +96,7 @@ def export(
     """
     axes = axes or {}
     try:
-        with _quiet():
+        with _quiet(), unchanged(module):
             result, eager_calls = run_eagerly(module, args, kwargs)
     except Exception as error:
         raise _unfit(error, module, kwargs) from error
@@ -104,7 +105,12 @@ def export(
     notes: list[str] = []
 
     def run() -> torch.onnx.ONNXProgram:
-        with _quiet(), recorder.watching(), _before_optimize(raw, recorder, eager_calls):
+        with (
+            _quiet(),
+            unchanged(module),
+            recorder.watching(),
+            _before_optimize(raw, recorder, eager_calls),
+        ):
             program = torch.onnx.export(
                 module,
                 args,
