@@ -10,9 +10,7 @@ from hx_projector._cut import Cutter
 from hx_projector._tree import CallTree
 from hx_sidecar_schema import CONTAINERS, Module, ModuleCall, ModuleContext, Port, Status
 
-_NOT_CALLED = (
-    "No call was seen: it did not run, forward() was called directly, or it ran in a control-flow branch."
-)
+_NOT_CALLED = "No call was seen: it did not run, or its forward() was called directly."
 
 
 def judge_calls(context: ModuleContext, cutter: Cutter, tree: CallTree) -> list[ModuleCall]:
