@@ -123,6 +123,27 @@ def test_a_shared_node_of_another_owner_is_copied_in(export_by_hand: ExportByHan
     np.testing.assert_allclose(extraction.run({"a": X})["output"], X * np.exp(W), rtol=1e-6)
     assert extraction.operations == ["scale", "z"]
     assert extraction.boundary_operations == ["scale", "y"]
+    assert extraction.recomputed == []  # a constant
+
+
+def test_nodes_of_others_that_compute_from_its_inputs_are_told(
+    export_by_hand: ExportByHand, tmp_path: Path
+) -> None:
+    """Of a chain of them the last counts, which the call's own nodes read."""
+    text = """
+    <ir_version: 10, opset_import: ["": 20]>
+    main (float[2,3] x) => (float[2,3] z)
+    {
+      gate = Sin(x)
+      half = Sigmoid(gate)
+      y = Neg(x)
+      z = Mul(y, half)
+    }
+    """
+    extraction = one_call(export_by_hand, tmp_path, text, {"a": "x"}, {"output": "z"}, owned="y z")
+    assert extraction.recomputed == ["half"]
+    whole = one_call(export_by_hand, tmp_path, text, {"a": "x"}, {"output": "z"}, owned="gate half y z")
+    assert whole.recomputed == []
 
 
 def test_an_implicit_input_is_an_input_and_marked(export_by_hand: ExportByHand, tmp_path: Path) -> None:

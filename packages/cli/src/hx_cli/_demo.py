@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from hx_cli._export import ExportRequest, export_model
 from hx_cli._export_view import show_export
-from hx_cli._extract import Against, ExtractRequest, extract_calls
+from hx_cli._extract import ExtractRequest, extract_calls
 from hx_cli._extract_view import show_extract
 from hx_cli._paths import sidecar_path
+from hx_cli._pytorch import Against
 from hx_cli._text import shape
 from hx_cli._tree import read_tree
 from hx_cli._tree_view import show_tree

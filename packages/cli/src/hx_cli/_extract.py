@@ -15,19 +15,10 @@ from hx_sidecar_schema import HxError, Sidecar, replacing, simple_name
 if TYPE_CHECKING:
     from hx_cli._judge import Judge
     from hx_cli._output import Output
+    from hx_cli._pytorch import Against
     from hx_extractor import HierarchicalModel
 
 INDEX = "index.json"
-
-
-@dataclass(frozen=True)
-class Against:
-    """The PyTorch model to compare with, and how it is loaded."""
-
-    spec: str
-    random_weights: bool = False
-    task: str | None = None
-    dtype: str | None = None
 
 
 @dataclass(frozen=True)
@@ -197,13 +188,8 @@ def _judge(
             return OnnxJudge(model, wanted)
     with output.working("Loading torch and the model, and running it"):
         from hx_cli._against import TorchJudge
-        from hx_tracer import load_model
 
-        against = request.against
-        loaded = load_model(
-            against.spec, random_weights=against.random_weights, task=against.task, dtype=against.dtype
-        )
-        return TorchJudge(model, wanted, loaded)
+        return TorchJudge(model, wanted, request.against.load())
 
 
 def _listed(index: Path) -> set[str | None]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from hx_cli._compare import tolerance
-from hx_cli._reports import ModuleEntry, PortEntry
+from hx_cli._reports import ModuleEntry, PortEntry, finite
 from hx_extractor import Extraction, HierarchicalModel
 from hx_sidecar_schema import HxError, Port, Sidecar
 
@@ -98,8 +98,8 @@ def entry_of(
         outputs=[_port(port) for port in call.outputs],
         nodes=len(extraction.model.graph) if extraction else 0,
         failed=failed,
-        max_abs_error=_finite(verdict and verdict.max_abs_error),
-        relative_error=_finite(verdict and verdict.relative_error),
+        max_abs_error=finite(verdict and verdict.max_abs_error),
+        relative_error=finite(verdict and verdict.relative_error),
     )
 
 
@@ -112,8 +112,3 @@ def _port(port: Port) -> PortEntry:
         implicit=port.implicit,
         unused=port.unused,
     )
-
-
-def _finite(value: float | None) -> float | None:
-    """JSON has no infinity."""
-    return value if value is not None and math.isfinite(value) else None

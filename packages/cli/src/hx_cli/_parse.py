@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 
@@ -44,3 +45,41 @@ def parse_torch_nn(text: str) -> TorchNN:
             hint="Write them like --torch-nn Linear,Conv2d,LayerNorm.",
         )
     return names
+
+
+def parse_memory(text: str) -> int:
+    """Parse a size: `500MB`, `1.5GB`, `2GiB`, or a number of bytes.
+
+    Returns:
+        Bytes; decimal and binary units differ.
+
+    Raises:
+        HxError: HX406 if it is no size, or is 0.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *(?:([kmgt])(i?)b?|b)?", text.strip(), re.IGNORECASE)
+    size = 0
+    if match is not None:
+        base = 1024 if match[3] else 1000
+        size = int(float(match[1]) * base ** (" kmgt".index((match[2] or " ").lower())))
+    if size == 0:
+        raise HxError(
+            f"Memory {text!r} is no size.",
+            code="HX406",
+            hint="Write it like --memory 500MB or --memory 2GiB.",
+        )
+    return size
+
+
+def parse_threshold(value: float | None) -> float | None:
+    """Check a largest error.
+
+    Raises:
+        HxError: HX406 if it is negative, infinite or no number.
+    """
+    if value is not None and not 0 <= value < math.inf:
+        raise HxError(
+            f"Error {value!r} of --fail-over is no limit.",
+            code="HX406",
+            hint="Write it like --fail-over 1e-3: relative to the largest magnitude of an output.",
+        )
+    return value

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 REPORT_VERSION = "1.0"
+
+
+def finite(value: float | None) -> float | None:
+    """Return a number, or None where it is none: JSON has no infinity."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 class Report(BaseModel):
@@ -123,3 +129,72 @@ class TreeReport(Report):
     schema_version: str = REPORT_VERSION
     model: str
     calls: list[TreeEntry]
+
+
+class Numbers(Report):
+    """One output of a call beside PyTorch's: of several outputs the one with the largest relative error."""
+
+    port: str
+    max_abs_error: float | None = Field(description="Null where infinite: see `reason`.")
+    max_relative_error: float | None = Field(
+        description="Largest |expected - actual| / (|expected| + 1e-7) of an element; null where infinite."
+    )
+    relative_error: float | None = Field(
+        description="Largest error divided by the output's largest magnitude; null where infinite. Of integers and "
+        "bools: the largest error."
+    )
+    cosine_similarity: float | None = Field(description="Null where the shapes differ.")
+    snr_db: float | None = Field(
+        description="Signal-to-noise ratio; null where infinite: the outputs are equal, or the shapes differ."
+    )
+    expected_nan: int = Field(description="NaNs in PyTorch's output.")
+    expected_inf: int = Field(description="Infinities in PyTorch's output.")
+    actual_nan: int = Field(description="NaNs in the ONNX model's output.")
+    actual_inf: int = Field(description="Infinities in the ONNX model's output.")
+    reason: str = Field(description="Why errors are infinite: another shape, NaN in other places.")
+
+
+class VerifyEntry(Report):
+    """One call, in execution order; a parent stands before its children."""
+
+    fqn: str
+    call: int = Field(description="0-based index among the module's calls.")
+    tag: str
+    parent: int | None = Field(description="Position of the parent in this list.")
+    status: str
+    reason: str = Field(description="Why there are no numbers, or not all.")
+    wrong: bool = Field(description="Its local error is beyond `limit` and not explained by calls inside it.")
+    local: Numbers | None = Field(
+        description="The call alone, on the inputs that the PyTorch module got; null where not compared."
+    )
+    accumulated: Numbers | None = Field(
+        description="The whole ONNX model beside the whole PyTorch model, at this call's outputs."
+    )
+    inputs_from_onnx: list[str] = Field(
+        description="Inputs of the local run that no PyTorch module had as argument: the ONNX model's own."
+    )
+    nodes_of_others: list[str] = Field(
+        description="Nodes of calls outside that the local run computes from this call's inputs, by output value."
+    )
+
+
+class VerifyReport(Report):
+    """What `hx verify` found."""
+
+    schema_version: str = REPORT_VERSION
+    model: str
+    original: str | None = Field(description="The export that a transformed model was made of (--from).")
+    against: str
+    inputs: str = Field(description="`recorded`, or the file of --inputs.")
+    memory_bytes: int
+    batches: int = Field(description="How often both models ran, to stay within `memory_bytes`.")
+    fail_over: float | None
+    limit: float = Field(
+        description="Relative error beyond which a call is wrong: `fail_over`, or found from the model."
+    )
+    failed: bool = Field(description="The exit code is 1.")
+    culprit: int | None = Field(
+        description="Position in `calls` of the first wrong call without a wrong call inside; null where none is."
+    )
+    compared: int = Field(description="Calls with a local error.")
+    calls: list[VerifyEntry]

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from hx_cli._compare import difference, tolerance
+from hx_cli._compare import tolerance
 from hx_cli._reports import Verification
+from hx_extractor import difference
 
 
 def verify_export(path: Path, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Verification:

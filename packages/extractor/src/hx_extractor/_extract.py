@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +49,9 @@ class Extraction:
     internal_tensors: list[str]
     boundary_operations: list[str]
     """Those of `operations` that other modules own, and the nodes that feed the inputs."""
+    recomputed: list[str]
+    """Those of `operations` that other modules own, that compute from this call's inputs, and whose result its own
+    nodes read: where one of them is wrong, this model is wrong too. Constants and sizes are not among them."""
     implicit_inputs: list[str]
     """Inputs that are no arguments of `forward`: reached through an attribute or closure."""
     sidecar: Sidecar
@@ -189,10 +192,30 @@ def _described(
                 + [_key(source) for source in feeding if source is not None]
             )
         ),
+        recomputed=_recomputed(parent, row, rebuild, carriers),
         implicit_inputs=[port.name for port in inputs if port.implicit],
         sidecar=cut_sidecar(parent.sidecar, row, rebuild, model),
         parent=parent_model,
     )
+
+
+def _recomputed(parent: Parent, row: int, rebuild: Rebuild, carriers: Sequence[str]) -> list[str]:
+    computed = set(carriers)
+    foreign: dict[str, str] = {}
+    read_inside: set[str] = set()
+    for source in rebuild.sources:
+        key = _key(source)
+        owner = parent.owner.get(key)  # a node that a transformation made has none
+        is_foreign = owner is not None and not row <= owner < parent.sidecar.subtree_end[row]
+        is_size = source.node.op_type in ("Shape", "Size") and not source.node.domain
+        if not is_foreign:
+            read_inside.update(source.reads)
+        if not is_size and not computed.isdisjoint(source.reads):
+            outputs = [name for name in source.outputs if name]
+            computed.update(outputs)
+            if is_foreign:
+                foreign.update(dict.fromkeys(outputs, key))
+    return list(dict.fromkeys(key for name, key in foreign.items() if name in read_inside))
 
 
 def _key(source: Source) -> str:

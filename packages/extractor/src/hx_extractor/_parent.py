@@ -98,9 +98,9 @@ class Parent:
         )
 
     def holds(self, name: str) -> bool:
-        """Say whether a value is in the graph, or is made by recovered nodes of values that are."""
+        """Say whether a value is in the main graph, or is made by recovered nodes of values that are."""
         if name in self.values:
-            return True
+            return self.values[name].graph is self.model.graph
         source = self._lost.get(name)
         return source is not None and all(self.holds(read) for read in source.reads)
 

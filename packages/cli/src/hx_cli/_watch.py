@@ -1,0 +1,121 @@
+"""The tensors that cross every module's boundary when the PyTorch model itself runs."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Collection, Generator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+
+from hx_cli._inputs import ModuleInputs
+from hx_cli._verify import first_line, to_numpy
+from hx_sidecar_schema import HxError
+from hx_tracer import LoadedModel, input_ports, output_ports
+
+CallKey = tuple[str, int]
+"""Fqn and index of a call."""
+Kept = TypeVar("Kept")
+
+
+@dataclass
+class Boundary(Generic[Kept]):
+    """What one call got and gave, by port name."""
+
+    inputs: dict[str, Kept] = field(default_factory=dict[str, Kept])
+    outputs: dict[str, Kept] = field(default_factory=dict[str, Kept])
+
+
+def copied(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
+    """Return a tensor's numbers as they are now; the model may change the tensor later."""
+    return to_numpy(tensor).copy()
+
+
+def size_bytes(tensor: torch.Tensor) -> int:
+    """Return the size of what `copied` returns."""
+    return tensor.numel() * (4 if tensor.dtype == torch.bfloat16 else tensor.element_size())
+
+
+def run_module(
+    loaded: LoadedModel,
+    inputs: ModuleInputs,
+    wanted: Collection[CallKey],
+    keep: Callable[[torch.Tensor], Kept],
+) -> dict[CallKey, Boundary[Kept]]:
+    """Run a model once and return what crossed the boundaries of some of its calls.
+
+    Equal runs draw equal random numbers.
+
+    Args:
+        loaded: The model.
+        inputs: Its inputs.
+        wanted: The calls to look at.
+        keep: What to keep of a tensor; called at the moment it crosses.
+
+    Raises:
+        HxError: HX407 if the inputs do not fit the model.
+    """
+    found: dict[CallKey, Boundary[Kept]] = {}
+    try:
+        with (
+            torch.random.fork_rng(devices=[]),
+            torch.no_grad(),
+            redirect_stdout(sys.stderr),
+            _watched(loaded.module, wanted, keep, found),
+        ):
+            torch.manual_seed(0)
+            loaded.module(*inputs.args, **inputs.kwargs)
+    except Exception as error:
+        raise HxError(
+            f"{type(loaded.module).__name__} does not run on the inputs {list(inputs.arrays)!r}: {first_line(error)}",
+            code="HX407",
+            hint="Give --against the model that the ONNX file was exported from, with the same --task and --dtype.",
+        ) from error
+    return found
+
+
+@contextmanager
+def _watched(
+    model: torch.nn.Module,
+    wanted: Collection[CallKey],
+    keep: Callable[[torch.Tensor], Kept],
+    found: dict[CallKey, Boundary[Kept]],
+) -> Generator[None]:
+    """Watch below `__call__`: modules must not see it, as they do hooks (`nn.TransformerEncoder` then changes path)."""
+    names: dict[int, str] = {}
+    for name, module in model.named_modules():
+        names.setdefault(id(module), name)
+    counts: Counter[str] = Counter()
+    module_class: Any = torch.nn.Module
+    call_impl = module_class._call_impl
+    fastpath = torch.backends.mha.get_fastpath_enabled()
+
+    def call(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        fqn = names.get(id(module))
+        if fqn is None:
+            return call_impl(module, *args, **kwargs)
+        key = (fqn, counts[fqn])
+        counts[fqn] += 1
+        if key not in wanted:
+            return call_impl(module, *args, **kwargs)
+        boundary = found[key] = Boundary[Kept]()
+        inputs = input_ports(module, args, kwargs)
+        boundary.inputs = {name: keep(tensor) for name, tensor in inputs}
+        result = call_impl(module, *args, **kwargs)
+        outputs = output_ports(result, [name for name, _ in inputs])
+        boundary.outputs = {name: keep(tensor) for name, tensor in outputs}
+        return result
+
+    module_class._call_impl = call
+    torch.backends.mha.set_fastpath_enabled(
+        False
+    )  # its one kernel calls no modules; the exporter takes the slow path
+    try:
+        yield
+    finally:
+        module_class._call_impl = call_impl
+        torch.backends.mha.set_fastpath_enabled(fastpath)
