@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, which is later
 
@@ -185,3 +190,71 @@ def perceptron(perceptron_once: Path, tmp_path: Path) -> Path:
     """The perceptron in a folder that the test may change."""
     shutil.copytree(perceptron_once.parent, tmp_path, dirs_exist_ok=True)
     return tmp_path / perceptron_once.name
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What `hx verify --json` gave."""
+
+    record: dict[str, Any]
+    exit: int
+
+    def __getitem__(self, key: str) -> Any:
+        return self.record[key]
+
+    @property
+    def named(self) -> str | None:
+        """The culprit's name, with `@1` for a second call."""
+        if self["culprit"] is None:
+            return None
+        entry = self["calls"][self["culprit"]]
+        return f"{entry['fqn']}@{entry['call']}" if entry["call"] else entry["fqn"]
+
+    def of(self, fqn: str) -> dict[str, Any]:
+        """The entry of a module's first call."""
+        return next(entry for entry in self["calls"] if entry["fqn"] == fqn)
+
+
+@pytest.fixture(scope="session")
+def verify_models() -> Path:
+    """A file of models to verify."""
+    return Path(__file__).parent / "data" / "verify_models.py"
+
+
+@pytest.fixture
+def exported(hx: Hx, verify_models: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Export a model to verify into the test's folder."""
+
+    def export(name: str, *options: object) -> Path:
+        path = tmp_path / f"{name}.onnx"
+        assert hx("-q", "export", f"{verify_models}:{name}", "-o", path, *options).code == 0
+        return path
+
+    return export
+
+
+@pytest.fixture
+def verify(hx: Hx, verify_models: Path) -> Callable[..., Verified]:
+    """Verify an export against the model of its name."""
+
+    def call(path: Path, *options: object, against: str | None = None) -> Verified:
+        spec = against or f"{verify_models}:{path.stem}"
+        result = hx("verify", path, "--against", spec, "--json", *options)
+        assert result.code in (0, 1), result.err
+        assert result.err == ""
+        return Verified(json.loads(result.out), result.code)
+
+    return call
+
+
+@pytest.fixture
+def plant() -> Callable[..., None]:
+    """Make one weight of an ONNX file wrong."""
+
+    def change(path: Path, name: str, factor: float = 1.01) -> None:
+        model = onnx.load(path)
+        (tensor,) = [tensor for tensor in model.graph.initializer if tensor.name == name]
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(factor), name))
+        onnx.save(model, path)
+
+    return change

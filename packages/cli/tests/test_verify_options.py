@@ -1,0 +1,164 @@
+"""`hx verify`: memory, inputs, options that cannot be read, and what a person sees."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hx_cli import _measure
+from hx_cli._inputs import recorded_inputs
+from hx_cli._pytorch import Against
+from hx_extractor import load
+
+
+class TestMemory:
+    """How much is held at once, and that nothing else depends on it."""
+
+    def test_smaller_means_more_runs_and_the_same_numbers(self, exported, verify, plant):
+        path = exported("shared")
+        plant(path, "blocks.0.inner.weight")
+        reports = [verify(path, "--memory", memory).record for memory in ("1GB", "1kB", "1B")]
+        batches = [report.pop("batches") for report in reports]
+        sizes = [report.pop("memory_bytes") for report in reports]
+        assert reports[0] == reports[1] == reports[2]
+        assert sizes == [10**9, 1000, 1]
+        assert batches[0] == 1
+        assert batches[2] == reports[2]["compared"]
+        assert batches[0] < batches[1] < batches[2]
+
+    @pytest.mark.parametrize("memory", [500, 1000, 2000, 10**6])
+    def test_what_is_held_stays_within_it(self, exported, verify_models, memory, monkeypatch):
+        model = load(exported("gated"))
+        loaded = Against(f"{verify_models}:gated").load()
+        inputs = recorded_inputs(loaded, model.example_inputs())
+        runs: list[object] = []
+        original = _measure.run_module
+        monkeypatch.setattr(_measure, "run_module", lambda *args: runs.append(args) or original(*args))
+        measurement = _measure.Measurement(model, loaded, inputs, memory)
+        for rows in measurement.batches:
+            measurement.fetch(rows)
+            held = measurement._held
+            assert held is not None
+            arrays = list(held.values.values())
+            for boundary in held.boundaries.values():
+                arrays += [*boundary.inputs.values(), *boundary.outputs.values()]
+            assert sum(array.nbytes for array in arrays) <= memory or len(rows) == 1
+        assert len(runs) == len(measurement.batches) + 1  # one run to see the sizes
+        assert [row for rows in measurement.batches for row in rows] == model.calls()
+
+
+class TestInputs:
+    """`--inputs FILE`."""
+
+    def test_other_values_and_sizes(self, exported, verify, tmp_path, plant):
+        path = exported("tower", "--dynamic")
+        plant(path, "blocks.2.inner.weight")
+        np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).normal(size=(5, 4)))
+        report = verify(path, "--inputs", tmp_path / "x.npz")
+        assert report.named == "blocks.2.inner"
+        assert report["inputs"] == str(tmp_path / "x.npz")
+        recorded = verify(path)
+        assert recorded["inputs"] == "recorded"
+        assert recorded.of("")["local"] != report.of("")["local"]
+
+    def test_an_error_that_they_do_not_show(self, exported, verify, tmp_path, plant):
+        """A wrong factor of zero is right."""
+        path = exported("tower")
+        plant(path, "blocks.0.inner.weight")
+        np.savez(tmp_path / "zero.npz", x=np.zeros((3, 4), np.float32))
+        assert verify(path, "--inputs", tmp_path / "zero.npz").named is None
+
+    @pytest.mark.parametrize(
+        ("arrays", "code", "said"),
+        [
+            ({"x": np.zeros((5, 4))}, "HX409", "[5, 4]"),
+            ({"x": np.zeros((3, 4, 1))}, "HX409", "[3, 4, 1]"),
+            ({"y": np.zeros((3, 4))}, "HX109", "'y'"),
+        ],
+    )
+    def test_that_do_not_fit(self, hx, exported, verify_models, tmp_path, arrays, code, said):
+        path = exported("tower")
+        np.savez(tmp_path / "x.npz", **arrays)
+        error = hx(
+            "verify", path, "--against", f"{verify_models}:tower", "--inputs", tmp_path / "x.npz"
+        ).error
+        assert code in error
+        assert said in error
+
+    def test_no_file(self, hx, exported, verify_models):
+        path = exported("tower")
+        assert (
+            "HX110" in hx("verify", path, "--against", f"{verify_models}:tower", "--inputs", "none.npz").error
+        )
+
+
+class TestBadInput:
+    """Exit 2, two lines."""
+
+    def test_no_model_to_compare_with(self, hx, exported):
+        error = hx("verify", exported("tower")).error
+        assert "HX405" in error
+        assert "--against" in error
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ["--memory", "much"],
+            ["--memory", "0"],
+            ["--fail-over", "nan"],
+            ["--fail-over", "-1"],
+            ["--fail-over", "small"],
+            ["--top", "0"],
+        ],
+    )
+    def test_options_that_cannot_be_read(self, hx, exported, verify_models, options):
+        error = hx("verify", exported("tower"), "--against", f"{verify_models}:tower", *options).error
+        assert options[0] in error or options[1] in error
+        assert "HX405" in error or "HX406" in error
+
+    def test_another_model(self, hx, exported, verify_models):
+        path = exported("tower")
+        assert "HX407" in hx("verify", path, "--against", f"{verify_models}:fused").error
+        result = hx("verify", path, "--against", f"{verify_models}:another")
+        assert result.code == 1
+        assert "9 calls not compared" in result.out
+
+    def test_no_export_here(self, hx, verify_models, tmp_path):
+        assert "HX403" in hx("verify", "--against", f"{verify_models}:tower", cwd=tmp_path).error
+
+
+class TestView:
+    """What a person sees."""
+
+    def test_one_line_names_the_culprit(self, hx, exported, verify_models, plant):
+        path = exported("tower")
+        plant(path, "blocks.1.inner.weight")
+        result = hx("verify", "--against", f"{verify_models}:tower", cwd=path.parent)
+        assert result.code == 1
+        assert result.err == ""
+        first = result.out.splitlines()[0]
+        assert "blocks.1.inner" in first
+        assert "/Tower/Block.1/Linear" in first
+        assert "output output" in result.out.splitlines()[1]
+        rows = [line.split() for line in result.out.splitlines() if line.startswith(" ")]
+        worst = [float(cells[2]) for cells in rows if len(cells) == 6 and cells[-1].isdigit()]
+        assert len(worst) == 10
+        assert worst == sorted(worst, reverse=True)
+
+    def test_top(self, hx, exported, verify_models):
+        path = exported("tower")
+        few = hx("verify", path, "--against", f"{verify_models}:tower", "--top", "2").out
+        assert "8 with smaller local errors" in few
+        assert "with smaller" not in hx("verify", path, "--against", f"{verify_models}:tower").out
+
+    @pytest.mark.parametrize("columns", [60, 80, 120])
+    def test_fits_the_terminal(self, hx, bert, columns):
+        result = hx("verify", bert, "--against", "tiny:bert", columns=columns)
+        assert result.code == 0
+        assert max(map(len, result.out.splitlines())) <= columns
+        assert "attention.self" in result.out
+
+    def test_quiet_keeps_the_answer(self, hx, exported, verify_models):
+        result = hx("-q", "verify", exported("tower"), "--against", f"{verify_models}:tower")
+        assert result.out.startswith("no call is wrong")
+        assert len(result.out.splitlines()) == 1
