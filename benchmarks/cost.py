@@ -7,10 +7,6 @@ goes to stdout and to benchmarks/cost.md.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,20 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-Row = tuple[str, str, str, str]
-
-MODELS = """
-import torch, transformers
-def gpt2_small():
-    torch.manual_seed(0)
-    config = transformers.GPT2Config(use_cache=False)
-    return transformers.GPT2Model(config).eval(), {"input_ids": torch.randint(0, 1000, (2, 16))}
-def gpt2_large():
-    torch.manual_seed(0)
-    config = transformers.GPT2Config(n_embd=1536, n_layer=24, n_head=16, use_cache=False)
-    return transformers.GPT2Model(config).eval(), {"input_ids": torch.randint(0, 1000, (2, 16))}
-"""
+from measuring import HERE, MODELS, Row, export, machine, measure, table
 
 PLAIN = """
 import models, torch
@@ -42,37 +25,6 @@ def run():
     program = torch.onnx.export(model, kwargs=inputs, dynamo=True, verbose=False)
     program.save("plain.onnx", external_data=True)
 """
-
-MEASURED = """
-import json, resource, sys, threading, time, warnings, logging
-warnings.simplefilter("ignore"); logging.disable(logging.ERROR)
-{setup}
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-times = []
-for _ in range({repeat}):
-    start = time.perf_counter()
-    run()
-    times.append(time.perf_counter() - start)
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print("RESULT", json.dumps({{"times": times, "peak_kib": after, "grown_kib": after - before}}))
-"""
-
-
-def measure(setup: str, folder: Path, repeat: int) -> dict[str, Any]:
-    """Run `run()` of a snippet `repeat` times in a fresh process; seconds, and peak memory in KiB."""
-    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "2"}
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURED.format(setup=setup, repeat=repeat)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    line = next((text for text in done.stdout.splitlines() if text.startswith("RESULT")), None)
-    if line is None:
-        raise SystemExit(f"benchmark failed:\n{done.stderr[-3000:]}")
-    return json.loads(line.removeprefix("RESULT"))
 
 
 def ratios(
@@ -119,13 +71,7 @@ def run():
 
 def bench_extract(folder: Path) -> list[Row]:
     """One MLP out of a 24-layer, 1536-wide GPT-2 (3 GB) against onnx.utils.extract_model."""
-    subprocess.run(
-        [sys.executable, "-m", "hx_cli", "export", "models.py:gpt2_large", "-o", "large.onnx", "--no-verify"],
-        cwd=folder,
-        check=True,
-        env={**os.environ, "PYTHONPATH": str(folder)},
-        stdout=subprocess.DEVNULL,
-    )
+    export("gpt2_large", "large.onnx", folder)
     import hx_extractor
 
     model = hx_extractor.load(folder / "large.onnx")
@@ -296,19 +242,10 @@ def main() -> None:
         for benchmark in names:
             rows += BENCHMARKS[benchmark](folder)
             print(*rows[-1], sep=" | ", flush=True)
-    versions = ", ".join(
-        f"{p} {importlib.metadata.version(p)}"
-        for p in ("torch", "transformers", "onnx", "onnx-ir", "onnxruntime")
-    )
-    lines = ["| what | measured | ratio | target |", "|---|---|---|---|"]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
-    table = "\n".join(lines)
-    print(table)
+    text = table(("what", "measured", "ratio", "target"), rows)
+    print(text)
     if len(names) == len(BENCHMARKS):
-        text = (
-            f"# Cost\n\nPython {platform.python_version()}, {os.cpu_count()} cores; {versions}.\n\n{table}\n"
-        )
-        (HERE / "cost.md").write_text(text)
+        (HERE / "cost.md").write_text(f"# Cost\n\n{machine()}\n\n{text}\n")
 
 
 if __name__ == "__main__":
