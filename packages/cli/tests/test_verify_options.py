@@ -137,9 +137,9 @@ class TestView:
         assert result.code == 1
         assert result.err == ""
         first = result.out.splitlines()[0]
-        assert "blocks.1.inner" in first
-        assert "/Tower/Block.1/Linear" in first
-        assert "output output" in result.out.splitlines()[1]
+        assert first.startswith("first wrong: blocks.1.inner, output output: local 1")
+        assert "accumulated 1" in first
+        assert result.out.splitlines()[1].strip() == "/Tower/Block.1/Linear"
         rows = [line.split() for line in result.out.splitlines() if line.startswith(" ")]
         worst = [float(cells[2]) for cells in rows if len(cells) == 6 and cells[-1].isdigit()]
         assert len(worst) == 10

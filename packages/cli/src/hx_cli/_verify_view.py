@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 NARROW = 100
 BESIDE_NAME, BESIDE_NAME_NARROW = 60, 30
 """Columns of the table for all but the call's name."""
+REASONS = 5
+"""More different reasons than these are left to `--json`."""
 
 
 def show_verify(report: VerifyReport, output: Output, *, top: int) -> None:
@@ -41,22 +43,24 @@ def show_verify(report: VerifyReport, output: Output, *, top: int) -> None:
 def _verdict(report: VerifyReport) -> str:
     if report.culprit is not None:
         entry = report.calls[report.culprit]
-        name = _shown(_name(entry))
+        accumulated = f", accumulated {_error(entry.accumulated)}" if entry.accumulated else ""
+        port = _shown(entry.local.port) if entry.local else ""
         lines = [
-            f"[bold red]first wrong: {name}[/]  {_shown(entry.tag)}",
-            f"  {_said(entry.local)} alone, on PyTorch's own inputs; no call inside it is wrong",
+            f"[bold red]first wrong: {_shown(_name(entry))}[/], output [cyan]{port}[/]: "
+            f"local {_error(entry.local)}{accumulated}",
+            f"  {_shown(entry.tag)}",
+            f"  on PyTorch's own inputs, and no call inside it is wrong; {_largest(entry.local)}",
         ]
-        if entry.accumulated is not None:
-            lines.append(f"  {_said(entry.accumulated)} in the whole model")
         if unproven := [*entry.inputs_from_onnx, *entry.nodes_of_others]:
             names = ", ".join(unproven[:3]) + (", …" if len(unproven) > 3 else "")
             lines.append(f"  [yellow]it computes with {_shown(names)}, which PyTorch did not give[/]")
         return "\n".join(lines)
     if report.failed:
         entry = max(report.calls, key=lambda entry: _rank(entry.accumulated))
+        port = _shown(entry.accumulated.port) if entry.accumulated else ""
         return (
-            f"[bold red]no call is wrong by itself, the errors add up[/]: {_shown(_name(entry))} is beyond "
-            f"{number(report.fail_over)}\n  {_said(entry.accumulated)} in the whole model"
+            f"[bold red]no call is wrong by itself, the errors add up[/]: {_shown(_name(entry))}, output "
+            f"[cyan]{port}[/]: accumulated {_error(entry.accumulated)}"
         )
     worst = max((_rank(entry.local) for entry in report.calls), default=0.0)
     return f"[bold green]no call is wrong[/]: the largest local error is {number(max(worst, 0.0))}"
@@ -94,20 +98,20 @@ def _table(entries: list[VerifyEntry], report: VerifyReport, width: int) -> Rend
 
 
 def _others(report: VerifyReport) -> list[str]:
-    ends = [entry.accumulated for entry in report.calls if entry.parent is None]
+    times = "once" if report.batches == 1 else f"{report.batches} times"
     lines = [
-        f"[bold]{plural(report.compared, 'call')}[/] compared, in {plural(report.batches, 'run')} of both models; "
-        f"wrong is a local error beyond {number(report.limit)} of the largest value"
+        f"[bold]{plural(report.compared, 'call')}[/] compared, both models ran {times}; a local error beyond "
+        f"{number(report.limit)} is wrong"
     ]
-    if ends and ends[0] is not None:
-        lines.append(f"the outputs of the whole model: {_said(ends[0])}")
-    missing = [entry for entry in report.calls if entry.status == "extractable" and entry.local is None]
-    if missing:
-        lines.append(f"[yellow]{plural(len(missing), 'call')} not compared[/]:")
-        for reason, amount in Counter(entry.reason for entry in missing).most_common(5):
-            example = next(entry for entry in missing if entry.reason == reason)
-            more = f" and {amount - 1} more" if amount > 1 else ""
-            lines.append(f"  {_shown(_name(example))}{more}: {_shown(reason)}")
+    whole = next((entry.accumulated for entry in report.calls if entry.parent is None), None)
+    if whole is not None:
+        lines.append(
+            f"the whole model: output [cyan]{_shown(whole.port)}[/] {_error(whole)}, {_largest(whole)}"
+        )
+    extractable = [entry for entry in report.calls if entry.status == "extractable"]
+    missing = [entry for entry in extractable if entry.local is None]
+    lines += _reasons(missing, "not compared")
+    lines += _reasons([entry for entry in extractable if entry.local and entry.reason], "compared in part")
     statuses = Counter(entry.status for entry in report.calls if entry.status != "extractable")
     if statuses:
         what = ", ".join(f"{amount} {status.replace('_', ' ')}" for status, amount in statuses.most_common())
@@ -115,15 +119,26 @@ def _others(report: VerifyReport) -> list[str]:
     return lines
 
 
-def _said(numbers: Numbers | None) -> str:
+def _reasons(entries: list[VerifyEntry], what: str) -> list[str]:
+    if not entries:
+        return []
+    lines = [f"[yellow]{plural(len(entries), 'call')} {what}[/]:"]
+    counts = Counter(entry.reason for entry in entries)
+    for reason, amount in counts.most_common(REASONS):
+        example = next(entry for entry in entries if entry.reason == reason)
+        more = f" and {amount - 1} more" if amount > 1 else ""
+        lines.append(f"  {_shown(_name(example))}{more}: {_shown(reason)}")
+    if len(counts) > REASONS:
+        lines.append("  … and other reasons; --json has them all")
+    return lines
+
+
+def _largest(numbers: Numbers | None) -> str:
     if numbers is None:
         return ""
-    if numbers.relative_error is None:
-        return f"output [cyan]{_shown(numbers.port)}[/] is another: {_shown(numbers.reason)}"
-    return (
-        f"output [cyan]{_shown(numbers.port)}[/] is off by {number(numbers.relative_error)} of its largest value "
-        f"(at most {number(numbers.max_abs_error)})"
-    )
+    if numbers.max_abs_error is None:
+        return _shown(numbers.reason)
+    return f"largest error {number(numbers.max_abs_error)}"
 
 
 def _rank(numbers: Numbers | None) -> float:
