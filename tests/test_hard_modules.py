@@ -602,12 +602,104 @@ def cache() -> Case:
     return (Cached(), {"x": rand(2, 3, 8), "past_key_values": past})
 
 
+class Mutates(nn.Module):
+    """Changes its argument, which the caller goes on using."""
+
+    def __init__(self):
+        super().__init__()
+        self.l = nn.Linear(8, 8)
+
+    def forward(self, x):
+        x.add_(1)
+        x[:, 0] = 0
+        return self.l(x)
+
+
+class MutatesM(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = Mutates(), Mutates()
+
+    def forward(self, x):
+        y = x * 1
+        return self.a(y) + self.b(y) + y
+
+
+@case
+def mutates() -> Case:
+    return (MutatesM(), {"x": rand(2, 8)})
+
+
+@case
+def late_view() -> Case:
+    """A view of what was changed in place is made anew when somebody looks, in the next module."""
+    layers = nn.Conv1d(4, 8, 3), nn.Hardswish(inplace=True), nn.Flatten(), nn.Linear(80, 4)
+    return (nn.Sequential(*layers), {"input": rand(2, 4, 12)})
+
+
+@case
+def graph_module() -> Case:
+    layers = nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4)
+    return (torch.fx.symbolic_trace(nn.Sequential(*layers)), {"input": rand(2, 8)})
+
+
+class Mapped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.l, self.out = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x):
+        return self.out(torch.vmap(self.l)(x))
+
+
+@case
+def mapped() -> Case:
+    return (Mapped(), {"x": rand(3, 8)})
+
+
+class Fails(nn.Module):
+    def forward(self, x):
+        x = x * 2
+        raise NotImplementedError("no fast path")
+
+
+class Fallback(nn.Module):
+    """torch.export cannot trace a caught exception; torch.onnx.export captures the model with Dynamo then."""
+
+    def __init__(self):
+        super().__init__()
+        self.fast, self.slow = Fails(), Lin()
+
+    def forward(self, x):
+        try:
+            return self.fast(x)
+        except NotImplementedError:
+            return torch.relu(self.slow(x, scale=2.0))
+
+
+class FallbackM(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.d = Fallback(), Fallback(), DictOut()
+
+    def forward(self, x):
+        y = self.b(self.a(x))
+        return self.d({"x": x, "y": y}, y, extra=x)
+
+
+@case
+def fallback() -> Case:
+    return (FallbackM(), {"x": rand(2, 8)})
+
+
 # What the exporter merges or folds, and what cannot be seen, is said and not hidden.
 ELSEWHERE = {
     "convbn": {"fused": 2, "folded": 2},
     "rot": {"folded": 1},
     "keys": {"unused": 1},
     "relative": {"folded": 2},
+    "mapped": {"fused": 1},
+    "fallback": {"unused": 2},
 }
 
 

@@ -5,8 +5,8 @@ from truth import examine
 
 import hx_tracer
 
-STATIC = ["bert", "llama", "vit", "resnet"]
-DYNAMIC = ["albert", "gpt2", "clip", "whisper", "bart", "wav2vec2"]
+STATIC = ["bert", "llama", "vit", "resnet", "swin", "t5", "mamba"]
+DYNAMIC = ["albert", "gpt2", "clip", "whisper", "bart", "wav2vec2", "segformer", "deberta"]
 
 
 @pytest.mark.parametrize(

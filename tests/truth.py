@@ -178,7 +178,8 @@ def run_with_hooks(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mappi
     with contextlib.ExitStack() as hooks:
         for child in module.modules():
             hooks.callback(child.register_forward_pre_hook(before, with_kwargs=True).remove)
-            hooks.callback(child.register_forward_hook(after, with_kwargs=True).remove)
+            hook = child.register_forward_hook(after, with_kwargs=True, always_call=True)
+            hooks.callback(hook.remove)
         with torch.no_grad(), quiet():
             module(*args, **kwargs)
     return calls

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from hx_sidecar_schema import HxError, ModuleContext
 from hx_tracer import ExportError, export
-from hx_tracer._calls import CallRecorder
+from hx_tracer._recorder import CallRecorder
 
 X = torch.arange(6.0).reshape(2, 3) - 2
 
@@ -139,14 +140,22 @@ def test_a_forward_that_raises_leaves_the_stack_balanced() -> None:
 def test_a_model_that_only_dynamo_can_trace() -> None:
     """torch.export 2.13 cannot trace a caught exception; torch.onnx.export then takes its second way."""
     context = traced(TwoWays())
-    rows = {context.modules[call.module].fqn: row for row, call in enumerate(context.calls)}
-    assert context.origins.get("linear") in ([rows["slow"]], None)
-    assert context.origins.get("relu") in ([0], None)
-    root = context.calls[0]
-    assert [(port.name, port.unused) for port in (*root.inputs, *root.outputs)] == [
-        ("x", False),
-        ("output", False),
-    ]
+    names = [(context.modules[call.module].fqn, call.parent) for call in context.calls]
+    assert names == [("", None), ("fast", 0), ("slow", 0)]
+    assert (context.origins["linear"], context.origins["relu"]) == ([2], [0])
+    root, fast, slow = context.calls
+    assert [port.value for port in (*root.inputs, *root.outputs)] == ["x", "relu"]
+    assert [port.value for port in (*slow.inputs, *slow.outputs)] == ["x", "linear"]
+    assert not fast.outputs
+
+
+def test_a_trace_that_was_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exporter's own module stacks and the eager run stand in; ports are known of the root alone."""
+    monkeypatch.setattr(CallRecorder, "watching", lambda _: nullcontext())
+    context = traced(nn.Sequential(nn.Linear(3, 3), nn.ReLU()), input=X)
+    assert (context.origins["linear"], context.origins["relu"]) == ([1], [2])
+    assert [port.value for port in (*context.calls[0].inputs, *context.calls[0].outputs)] == ["input", "relu"]
+    assert [call.status for call in context.calls] == ["extractable", "fused", "fused"]
 
 
 def test_calls_of_another_thread_are_not_recorded() -> None:

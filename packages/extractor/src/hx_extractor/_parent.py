@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from hx_sidecar_schema import HxError, RecoveredNode, Sidecar
 
 
 class Parent:
-    """Values of the main graph by name, with the nodes behind them and their owners.
+    """Values of the main graph and its bodies by name, with the nodes behind them and their owners.
 
     Args:
         model: The exported model; never changed.
@@ -46,7 +47,14 @@ class Parent:
             for out in node.outputs:
                 if out.name:
                     self.values[out.name] = out
-        self.owner = {node.output: node.owner for node in sidecar.nodes if not node.graph}
+        inner, carried = _body_values(model.graph)
+        names = Counter([*self.values, *(value.name for value in (*inner, *carried))])
+        self.values.update((str(v.name), v) for v in (*inner, *carried) if names[v.name] == 1)
+        self.carried = {str(value.name) for value in carried}
+        """Inputs of bodies: what a loop carries and scans, other values in every round."""
+        self.owner = {
+            node.output: node.owner for node in sidecar.nodes if not node.graph or names[node.output] == 1
+        }
         self._sources: dict[int, Source] = {}
 
     def source(self, name: str) -> Source | None:
@@ -113,6 +121,19 @@ class Parent:
         for index, name in enumerate(names):
             rebuild.add_output(name, f"hx_output_{index}", None, None)
         return rebuild.model()
+
+
+def _body_values(graph: ir.Graph) -> tuple[list[ir.Value], list[ir.Value]]:
+    """Return what the bodies in a graph make and hold, and their inputs. Those with names."""
+    inner: list[ir.Value] = []
+    carried: list[ir.Value] = []
+    for node in ir.traversal.RecursiveGraphIterator(graph):
+        if node.graph is not graph:
+            inner.extend(node.outputs)
+        for body in bodies(node) if node.attributes else ():
+            inner.extend(body.initializers.values())
+            carried.extend(body.inputs)
+    return [v for v in inner if v.name], [v for v in carried if v.name]
 
 
 def _reads(node: ir.Node) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ are shared and not read.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -134,6 +134,12 @@ class Rebuild:
 
     def _weight(self, name: str) -> None:
         old = self._parent.values[name]
+        if name in self._parent.carried:
+            raise HxError(
+                f"Value {name!r} is an input of a loop's body: it has another value in every round.",
+                code="HX206",
+                hint="Give inputs of your own.",
+            )
         # An extracted model saved without weights has them as inputs; only a transformed one may end in others.
         if self._parent.transformed and old.is_graph_input() and not old.is_initializer():
             raise HxError(
@@ -217,15 +223,19 @@ class Rebuild:
         return name
 
 
-def bodies(node: ir.Node) -> list[ir.Graph]:
-    """Return the graphs among a node's attributes."""
-    graphs: list[ir.Graph] = []
+def named_bodies(node: ir.Node) -> Iterator[tuple[str, ir.Graph]]:
+    """Yield the graphs among a node's attributes with their names in a path."""
     for attribute in node.attributes.values():
         if attribute.type == ir.AttributeType.GRAPH:
-            graphs.append(attribute.as_graph())
+            yield attribute.name, attribute.as_graph()
         elif attribute.type == ir.AttributeType.GRAPHS:
-            graphs.extend(attribute.as_graphs())
-    return graphs
+            for index, graph in enumerate(attribute.as_graphs()):
+                yield f"{attribute.name}.{index}", graph
+
+
+def bodies(node: ir.Node) -> list[ir.Graph]:
+    """Return the graphs among a node's attributes."""
+    return [graph for _, graph in named_bodies(node)]
 
 
 def _first(names: Sequence[str]) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+
 import onnx_ir as ir
 
-from hx_extractor._rebuild import Rebuild
+from hx_extractor._rebuild import Rebuild, named_bodies
 from hx_sidecar_schema import ModelInfo, ModuleCall, Node, Port, Sidecar, Summary, TensorInfo, graph_digest
 
 
@@ -19,16 +22,17 @@ def cut_sidecar(sidecar: Sidecar, row: int, rebuild: Rebuild, model: ir.Model) -
     rows = list(range(row, end))
     modules = _module_rows(sidecar, root, {sidecar.calls[r].module for r in rows})
     new_row = {old: new for new, old in enumerate(rows)}
-    known = {node.output: node for node in sidecar.nodes if not node.graph}
+    counts = Counter(node.output for node in sidecar.nodes)
+    known = {node.output: node for node in sidecar.nodes if not node.graph or counts[node.output] == 1}
     names = {_name: rebuild.name_of(_name) for _name in known}
     old_name = {new: old for old, new in names.items() if new}
     nodes: list[Node] = []
-    for node in model.graph:
-        output = next((out.name for out in node.outputs if out.name), "")
+    for path, output, node in _nodes(model.graph, ""):
         old = known.get(old_name.get(output, output))
         owner = new_row.get(old.owner) if old is not None else None
         nodes.append(
             Node(
+                graph=path,
                 output=output,
                 name=node.name or "",
                 op_type=node.op_type,
@@ -62,6 +66,15 @@ def cut_sidecar(sidecar: Sidecar, row: int, rebuild: Rebuild, model: ir.Model) -
         initializers=[item for item in sidecar.initializers if rebuild.name_of(item.name) == item.name],
         summary=Summary(nodes=len(nodes), exact_percent=percent, covered_percent=100.0),
     )
+
+
+def _nodes(graph: ir.Graph, path: str) -> Iterator[tuple[str, str, ir.Node]]:
+    """Yield all nodes with the path of their graph and their first output, those of bodies after their node."""
+    for node in graph:
+        output = next((out.name for out in node.outputs if out.name), "")
+        yield path, output, node
+        for name, body in named_bodies(node):
+            yield from _nodes(body, f"{path}/{output}.{name}" if path else f"{output}.{name}")
 
 
 def _module_rows(sidecar: Sidecar, root: int, called: set[int]) -> dict[int, int]:

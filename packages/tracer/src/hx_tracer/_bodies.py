@@ -1,16 +1,46 @@
-"""What Dynamo sees of a module call, in the bodies of `torch.cond`, `while_loop` and `scan`.
+"""What Dynamo sees of a module call: in the bodies of `torch.cond`, `while_loop` and `scan`, and in strict capture.
 
-Dynamo interprets the bytecode of those bodies: tensors are nodes of a graph of its own, modules are variables.
+Dynamo interprets bytecode: tensors are nodes of a graph of its own, modules are variables.
 `comptime` is its public hook: the function it is given runs while Dynamo is at that line. The stand-ins returned here
 have the shape of the real arguments; each tensor is the fake one that Dynamo keeps for its node.
 """
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+
+
+class BodyWatcher(Protocol):
+    """Wants to know of the module calls that Dynamo comes to. A context is a `torch._dynamo.comptime.ComptimeContext`."""
+
+    def enter_body(self, context: Any) -> None:
+        """A call begins; its frame has `module`, `args` and `kwargs`."""
+        ...
+
+    def leave_body(self, context: Any) -> None:
+        """It ends; its frame has `module` and `result` too."""
+        ...
+
+
+body_watcher: ContextVar[BodyWatcher | None] = ContextVar("body_watcher", default=None)
+
+
+def enter_body(context: Any) -> None:
+    """Tell the watcher, if there is one. Dynamo finds this function by its name, and it must have no closure."""
+    watcher = body_watcher.get()
+    if watcher is not None:
+        watcher.enter_body(context)
+
+
+def leave_body(context: Any) -> None:
+    """Tell the watcher, if there is one."""
+    watcher = body_watcher.get()
+    if watcher is not None:
+        watcher.leave_body(context)
 
 
 @dataclass
@@ -21,6 +51,8 @@ class BodyValues:
     """Where Dynamo is putting nodes now."""
     trace: object
     """Identifies one attempt of Dynamo: it starts over when it learns something late."""
+    depth: int
+    """Frames around the one that Dynamo is in."""
     _nodes: dict[int, torch.fx.Node] = field(default_factory=dict[int, torch.fx.Node])
 
     def node_of(self, tensor: torch.Tensor) -> torch.fx.Node | None:
@@ -60,5 +92,8 @@ def frame_of(context: Any, *names: str) -> tuple[BodyValues, torch.nn.Module, li
     module = variable("module")
     key = getattr(module, "module_key", None)
     found = module.value if key is None else translator.output.get_submodule(key)
-    values = BodyValues(translator.output.current_tracer.graph, translator.output)
+    depth, outer = 0, translator
+    while (outer := getattr(outer, "parent", None)) is not None:
+        depth += 1
+    values = BodyValues(translator.output.current_tracer.graph, translator.output, depth)
     return values, found, [values.value(variable(name)) for name in names]

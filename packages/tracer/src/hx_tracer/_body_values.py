@@ -10,7 +10,7 @@ import onnx_ir as ir
 import torch
 from torch.utils import _pytree as pytree
 
-from hx_tracer._calls import CALL
+from hx_tracer._recorder import CALL
 
 
 def bodies_of(node: ir.Node) -> list[ir.Graph]:

@@ -6,7 +6,6 @@ that a plain export gives. We only look: at module calls while it traces, at the
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import traceback
 import warnings
@@ -16,28 +15,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import onnx_ir as ir
 import torch
 
-from hx_sidecar_schema import (
-    Example,
-    Generator,
-    HxError,
-    Initializer,
-    ModuleCall,
-    ModuleContext,
-    Port,
-    TorchNN,
-)
+from hx_sidecar_schema import HxError, ModuleContext, TorchNN
+from hx_tracer._assemble import UNSEEN, assemble_context
 from hx_tracer._body_values import stamp_bodies
-from hx_tracer._calls import PORTS, CallRecorder, TracedCall, run_eagerly
+from hx_tracer._calls import TracedCall, run_eagerly
 from hx_tracer._dynamic import Axes, dynamic_shapes, input_paths
-from hx_tracer._examples import example_record
 from hx_tracer._implementations import Kind, find_remedy
-from hx_tracer._lineage import Lineage, RawGraph
-from hx_tracer._modules import module_records
-from hx_tracer._recover import Recovery
-from hx_tracer._shapes import dims_of, rename
+from hx_tracer._lineage import RawGraph
+from hx_tracer._recorder import PORTS, CallRecorder
 from hx_tracer._unchanged import unchanged
 
 
@@ -138,150 +125,14 @@ def export(
         )
     seen = recorder.calls is not eager_calls
     if not seen:
-        notes.append("The exporter captured the model with Dynamo, where hx cannot see what calls pass.")
+        notes.append(UNSEEN)
     eager_ports = {(call.fqn, call.index): call.inputs for call in eager_calls}
     for call in recorder.calls if seen else ():
         known = eager_ports.get((call.fqn, call.index))
         if known is not None:
             call.inputs = {name: like for name, like in call.inputs.items() if name in known}
-    context = _context(module, kwargs, program, recorder, raw[-1], torch_nn, seen)
+    context = assemble_context(module, kwargs, program, recorder, raw[-1], torch_nn, seen)
     return Exported(program, context, result, _fixed_axes(program, axes), notes)
-
-
-def _context(
-    module: torch.nn.Module,
-    kwargs: Mapping[str, Any],
-    program: torch.onnx.ONNXProgram,
-    recorder: CallRecorder,
-    raw: RawGraph,
-    torch_nn: TorchNN,
-    seen: bool,
-) -> ModuleContext:
-    graph = program.model.graph
-    modules = module_records(module, torch_nn)
-    rows = {record.fqn: row for row, record in enumerate(modules)}
-    dims = _dim_names(raw, graph)
-    lineage = Lineage(raw, graph)
-    recovery = Recovery(lineage, dims)
-    calls = [
-        _call(row, call, rows[call.fqn], raw, lineage, recovery, dims, seen or row == 0)
-        for row, call in enumerate(recorder.calls)
-    ]
-    folded = [
-        row
-        for row, call in enumerate(recorder.calls)
-        if call.outputs
-        and not any(
-            id(raw.ports[key]) in raw.variable
-            for name in call.outputs
-            if (key := (row, "outputs", name)) in raw.ports
-        )
-    ]
-    dead = [
-        row
-        for row, call in enumerate(recorder.calls)
-        if not any(
-            id(raw.ports[key]) in raw.live
-            for name in call.outputs
-            if (key := (row, "outputs", name)) in raw.ports
-        )
-    ]
-    names = [name.name for name in graph.inputs]
-    paths = [tensor for _, tensor in input_paths(kwargs)]
-    examples: dict[str, Example] = {}
-    if len(names) == len(paths):
-        examples = {str(n): example_record(t) for n, t in zip(names, paths, strict=True)}
-    return ModuleContext(
-        generator=Generator(versions=_versions()),
-        modules=modules,
-        calls=calls,
-        origins=lineage.origins(graph),
-        dead_calls=dead,
-        folded_calls=folded,
-        recovered=recovery.nodes,
-        sizes={
-            str((lineage.survivor(value) or value).name): rename(expression, dims)
-            for value, expression in raw.sizes
-        },
-        initializers=_initializers(raw, graph),
-        examples=examples,
-    )
-
-
-def _call(
-    row: int,
-    call: TracedCall,
-    module_row: int,
-    raw: RawGraph,
-    lineage: Lineage,
-    recovery: Recovery,
-    dims: Mapping[str, str],
-    seen: bool,
-) -> ModuleCall:
-    recovered, lost, unused = recovery.of_call(row, call)
-
-    def port(side: Any, name: str) -> Port:
-        value = raw.ports.get((row, side, name))
-        like = getattr(call, side)[name]
-        shape = [dim if isinstance(dim, int) else rename(str(dim), dims) for dim in like.shape]
-        if value is None:  # removed before translation: nothing used it, or no more than its size
-            return Port(name=name, dtype=like.dtype, shape=shape, unused=True)
-        dead = side == "outputs" and id(value) not in raw.live
-        survivor = lineage.survivor(value)
-        found = value.name if survivor is None and name not in lost else None
-        if survivor is not None:
-            found = survivor.name
-        constant = survivor is not None and survivor.is_initializer() and not survivor.is_graph_input()
-        return Port(
-            name=name,
-            value=None if constant or dead else found,
-            initializer=found if constant and not dead else None,
-            dtype=value.dtype.name if value.dtype else "UNDEFINED",
-            shape=dims_of(value, dims),
-            unused=dead or (side == "inputs" and name in unused),
-        )
-
-    inputs = [port("inputs", name) for name in call.inputs]
-    outputs = [port("outputs", name) for name in call.outputs]
-    return ModuleCall(
-        module=module_row,
-        index=call.index,
-        parent=call.parent,
-        inputs=inputs,
-        outputs=outputs,
-        recovered=recovered,
-        status="extractable" if seen else "fused",
-        reason=""
-        if seen
-        else "The exporter captured the model with Dynamo, where hx cannot see what calls pass.",
-    )
-
-
-def _initializers(raw: RawGraph, graph: ir.Graph) -> list[Initializer]:
-    """Tie every weight of the graph to the parameter it is, or was computed from before optimisation."""
-    parameters = {value.name for value in raw.initializers.values()}
-    made = {out.name: out for node in raw.nodes for out in node.outputs}
-    rows: list[Initializer] = []
-    for name in graph.initializers:
-        parameter, transform = (name if name in parameters else None), None
-        if parameter is None and name in made:
-            behind = raw.ancestors([made[name]], stop=())
-            sources = [v.name for v in raw.initializers.values() if id(v) in behind]
-            parameter = sources[0] if len(sources) == 1 else None
-            transform = "folded"
-        rows.append(Initializer(name=name, parameter=parameter, transform=transform))
-    return rows
-
-
-def _dim_names(raw: RawGraph, graph: ir.Graph) -> dict[str, str]:
-    """The exporter renames the trace's symbols after optimisation: learn the names from the inputs."""
-    names: dict[str, str] = {}
-    for value in graph.inputs:
-        before = raw.input_dims.get(value.name, [])
-        for old, new in zip(before, value.shape or (), strict=False):
-            if not isinstance(old, int) and not isinstance(new, int):
-                names.setdefault(str(old.value), str(new.value))
-    return names
 
 
 def _fixed_axes(program: torch.onnx.ONNXProgram, axes: Mapping[str, Axes]) -> list[str]:
@@ -376,8 +227,3 @@ def _last_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else ""
     return f"{type(error).__name__}: {text}"[:300]
-
-
-def _versions() -> dict[str, str]:
-    packages = ("hx-tracer", "torch", "transformers", "onnx", "onnx-ir", "onnxscript")
-    return {name: importlib.metadata.version(name) for name in packages}

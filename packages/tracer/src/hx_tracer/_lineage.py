@@ -16,7 +16,7 @@ import onnx_ir as ir
 import torch
 
 from hx_tracer._body_values import bodies_of, body_inputs, body_values, nodes_of
-from hx_tracer._calls import CALL, PORTS, PortKey
+from hx_tracer._recorder import CALL, PORTS, PortKey
 
 _SIZE_OPERATORS = ("Shape", "Size")
 _FX_NODE = "pkg.torch.onnx.fx_node"
@@ -170,6 +170,7 @@ class Lineage:
     def __init__(self, raw: RawGraph, graph: ir.Graph) -> None:
         self.raw = raw
         self._raw_inputs = {id(node.node): node.inputs for node in raw.nodes}
+        self._raw_by_name = {out.name: node for node in raw.nodes for out in node.outputs}
         self._raw_calls = {id(node.node): node.call for node in raw.nodes}
         self._alive: dict[int, ir.Value] = {}
         self._by_name: dict[str | None, ir.Value] = {}
@@ -207,13 +208,16 @@ class Lineage:
         Several where the optimiser made one node of the operations of several calls.
         """
         found: dict[str, list[int]] = {}
-        names = {out.name: node for node in self.raw.nodes for out in node.outputs}
         ambiguous: set[str] = set()
         for node in nodes_of(graph):
             known = self._raw_calls.get(id(node))
             calls = [] if known is None else [known]
             for out in node.outputs if known is None else ():
-                raw = self.raw.producer.get(id(out)) or names.get(out.name) or self._replaced_by(out)
+                raw = (
+                    self.raw.producer.get(id(out))
+                    or self._raw_by_name.get(out.name)
+                    or self._replaced_by(out)
+                )
                 if raw is not None:
                     calls = self._calls_behind(raw)
                     break
@@ -229,7 +233,10 @@ class Lineage:
     def _replaced_by(self, value: ir.Value) -> RawNode | None:
         """The removed node whose result a new value replaces: a surviving node reads it in the same place."""
         for user, index in value.uses():
-            before = self._raw_inputs.get(id(user), ())
+            before = self._raw_inputs.get(id(user))
+            if before is None:  # a new node too, for the one that gave its result this name
+                alike = self._raw_by_name.get(next((out.name for out in user.outputs), None))
+                before = alike.inputs if alike is not None and alike.op_type == user.op_type else ()
             old = before[index] if index < len(before) else None
             if old is not None:
                 return self.raw.producer.get(id(old))

@@ -109,12 +109,18 @@ class Recovery:
                 ]
         return rows
 
-    def _upwards(self, value: ir.Value, cut: _Cut) -> list[int]:
+    def _upwards(self, value: ir.Value, cut: _Cut, *, folded: bool = True) -> list[int]:
+        """Rows that make a lost value.
+
+        Args:
+            value: It.
+            cut: Of the call.
+            folded: Whether a weight may be kept: what was made of it went into a constant, not into a neighbour.
+        """
         node = self._raw.producer.get(id(value))
         if node is not None:
             return self._add(node, cut)
-        tensor = self._raw.constants.get(id(value))
-        return [self._constant(value, tensor)]
+        return [self._constant(value, (self._raw.weights if folded else self._raw.constants).get(id(value)))]
 
     def _add(self, node: RawNode, cut: _Cut) -> list[int]:
         """Rows of a node and of the removed nodes that its other inputs come from."""
@@ -128,11 +134,7 @@ class Recovery:
         for value in node.inputs:
             if value is None or id(value) in cut.given or self._lineage.survivor(value) is not None:
                 continue
-            weight = self._raw.weights.get(id(value))
-            if weight is not None and id(node.outputs[0]) not in self._raw.variable:
-                rows.append(self._constant(value, weight))
-            else:
-                rows += self._upwards(value, cut)
+            rows += self._upwards(value, cut, folded=id(node.outputs[0]) not in self._raw.variable)
         rows = list(dict.fromkeys((*rows, self._write(node))))
         cut.rows[id(node)] = rows
         return rows
