@@ -295,3 +295,22 @@ def test_a_tensor_changed_in_place_after_the_port() -> None:
     assert owners[str(outputs["output"])] == [1]
     assert sum(rows == [1] for rows in owners.values()) == 2
     assert sum(rows == [0] for rows in owners.values()) == 3
+
+
+def test_what_cannot_be_watched_is_exported_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Choice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.yes, self.no = nn.Linear(3, 3), nn.Linear(3, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cond(x.sum() > 0, lambda x: self.yes(x), lambda x: self.no(x), (x,))
+
+    def enter(_: CallRecorder, __: object) -> None:
+        raise TypeError("a variable of a new kind")
+
+    monkeypatch.setattr(CallRecorder, "enter_body", enter)
+    exported = export(Choice().eval(), {"x": X})
+    assert [call.module for call in exported.context.calls] == [0]
+    (note,) = exported.notes
+    assert "a variable of a new kind" in note

@@ -17,6 +17,9 @@ import torch
 class BodyWatcher(Protocol):
     """Wants to know of the module calls that Dynamo comes to. A context is a `torch._dynamo.comptime.ComptimeContext`."""
 
+    body_error: Exception | None
+    """What went wrong when it was told; it is told no more then. Dynamo, and with it the export, ends in this error."""
+
     def enter_body(self, context: Any) -> None:
         """A call begins; its frame has `module`, `args` and `kwargs`."""
         ...
@@ -31,16 +34,23 @@ body_watcher: ContextVar[BodyWatcher | None] = ContextVar("body_watcher", defaul
 
 def enter_body(context: Any) -> None:
     """Tell the watcher, if there is one. Dynamo finds this function by its name, and it must have no closure."""
-    watcher = body_watcher.get()
-    if watcher is not None:
-        watcher.enter_body(context)
+    _tell("enter_body", context)
 
 
 def leave_body(context: Any) -> None:
     """Tell the watcher, if there is one."""
+    _tell("leave_body", context)
+
+
+def _tell(what: str, context: Any) -> None:
     watcher = body_watcher.get()
-    if watcher is not None:
-        watcher.leave_body(context)
+    if watcher is None or watcher.body_error is not None:
+        return
+    try:
+        getattr(watcher, what)(context)
+    except Exception as error:
+        watcher.body_error = error
+        raise
 
 
 @dataclass
@@ -61,20 +71,23 @@ class BodyValues:
 
     def value(self, variable: Any) -> Any:
         """Return a stand-in for a variable: tensors, containers of them, constants; None for all else."""
+        from torch._dynamo import variables  # Dynamo, which is half a second to import, runs if this runs
+
         variable = variable.realize()
         if variable.is_tensor():
             node = variable.as_proxy().node
             tensor: torch.Tensor = node.meta["example_value"]
             self._nodes[id(tensor)] = node
             return tensor
-        if hasattr(variable, "fields") and hasattr(variable, "tuple_cls"):
+        if variable.is_python_constant():
+            return variable.as_python_constant()
+        if isinstance(variable, variables.NamedTupleVariable):
             return variable.tuple_cls(*map(self.value, variable.items))
-        items = getattr(variable, "items", None)
-        if isinstance(items, dict):
-            return {key.vt.as_python_constant(): self.value(item) for key, item in items.items()}
-        if isinstance(items, list):
-            return variable.python_type()(map(self.value, items))
-        return variable.as_python_constant() if variable.is_python_constant() else None
+        if isinstance(variable, variables.BaseListVariable):
+            return variable.python_type()(map(self.value, variable.items))
+        if isinstance(variable, variables.ConstDictVariable):
+            return {key.vt.as_python_constant(): self.value(item) for key, item in variable.items.items()}
+        return None
 
 
 def frame_of(context: Any, *names: str) -> tuple[BodyValues, torch.nn.Module, list[Any]]:

@@ -110,14 +110,31 @@ def export(
         assert program is not None
         return program
 
+    def attempt() -> torch.onnx.ONNXProgram:
+        before = recorder.body_error
+        try:
+            program = run()
+        except Exception:
+            if recorder.body_error is before:
+                raise
+        else:
+            if recorder.body_error is before:
+                return program
+        assert recorder.body_error is not None
+        notes.append(
+            "What Dynamo traced could not be watched, so its module calls are not known: "
+            f"{_last_line(recorder.body_error)}"
+        )
+        return run()
+
     try:
-        program = run()
+        program = attempt()
     except Exception as error:  # noqa: BLE001 - whatever the exporter raises, its whole story is reported
         # torch 2.13 decomposes attention into autograd's variant of it where gradients are on, and finds no ONNX
         # operator for that one.
         try:
             with torch.no_grad():
-                program = run()
+                program = attempt()
         except Exception:  # noqa: BLE001 - the plain export's own error is the one to report
             raise _refused(error, find_remedy(module, lambda: _succeeds(run))) from error
         notes.append(
@@ -157,7 +174,7 @@ def _before_optimize(
         assert traced is not None
         if not any(PORTS in node.meta for node in traced.graph.nodes):
             recorder.adopt(eager_calls, traced)
-        else:
+        elif recorder.body_error is None:
             stamp_bodies(traced.graph_module)
         raw.append(RawGraph(program, recorder.size_calls))
         optimize(program)

@@ -37,6 +37,7 @@ class CallRecorder:
 
     def __init__(self, model: torch.nn.Module) -> None:
         self._names = first_names(model)
+        self.body_error: Exception | None = None
         self._reset()
 
     def _reset(self) -> None:
