@@ -137,7 +137,7 @@ def line_of(report: dict[str, Any], fqn: str, kind: str) -> str:
         f"`{report['named']}`" if report["named"] else "none",
         f"{planted['local']['relative_error']:.1e}",
         f"{others:.1e}",
-        f"{report['limit']:.0e}",
+        f"{planted['limit']:.0e}",
         f"{calls[0]['accumulated']['relative_error']:.1e}",
     )
     return f"| {' | '.join(cells)} |"
@@ -190,7 +190,7 @@ def _page(untouched: dict[str, dict[str, Any]], right: Counter[tuple[str, str]],
     for form in FORMS:
         counts = "|".join(f" {right[form, kind]} of {len(CALLS)} " for kind in KINDS)
         named = untouched[form]["named"] or "none named"
-        rows.append(f"| {form} | {named} |{counts}| {untouched[form]['limit']:.0e} |")
+        rows.append(f"| {form} | {named} |{counts}| {untouched[form]['calls'][0]['limit']:.0e} |")
     export = untouched[FORMS[0]]
     worst = max(call["local"]["relative_error"] for call in export["calls"] if call["local"])
     return f"""# Planted errors
@@ -207,8 +207,8 @@ Named rightly:
 {chr(10).join(rows)}
 
 An error can be told from a model's precision only where it is much larger. *Limit* is the error beyond which a call is
-wrong: ten times what is ordinary in the model. 1 % is what int8 loses everywhere, and one weight by 1 % less than ten
-times what float16 loses.
+wrong: ten times what is ordinary in the model, and at least five roundings of its element type. 1 % is what int8 loses
+everywhere; one weight by 1 % is off by less than five roundings of float16.
 
 ## As exported
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 FACTOR = 10
 """An error is out of the ordinary beyond this many times the ordinary one."""
+ROUNDINGS = 5
+"""Roundings of its largest value that an output may be off by; sums are in single precision whatever the type."""
 FLOOR = 1e-5
 """Errors below are single precision's own: 84 roundings of the largest value. Measured on small models of torch 2.13
 and onnxruntime 1.31, calls that are right stay below."""
@@ -20,20 +22,24 @@ class CallError:
     Attributes:
         parent: Position of the call that made this one.
         error: Relative error of its outputs; None where it was not compared.
+        epsilon: Of the coarsest floating-point type that crosses its border, in either model.
         unproven: Values that it computes with and PyTorch did not give: the ONNX model had to, or nodes of other calls
             that were cut out with it. Whether they are right is not known.
     """
 
     parent: int | None
     error: float | None
+    epsilon: float = 0.0
     unproven: frozenset[str] = frozenset()
 
 
-def limit_of(calls: Sequence[CallError], ceiling: float) -> float:
-    """Return the error up to which a call is right: what is ordinary in this model, times `FACTOR`.
+def limits_of(calls: Sequence[CallError], ceiling: float) -> list[float]:
+    """Return for each call the error up to which it is right: what is ordinary in this model, times `FACTOR`.
 
     Ordinary is the median over innermost compared calls. One fault is in one of those, but in all calls around it:
     counted with them, a fault in a small model would itself be ordinary. Of an even number the lower middle counts.
+    No limit is below `ROUNDINGS` of the coarsest type in the call: two correct runs in half precision mostly agree to
+    the last bit, and where they do not, they differ by a bit or two.
 
     Args:
         calls: All calls.
@@ -44,26 +50,32 @@ def limit_of(calls: Sequence[CallError], ceiling: float) -> float:
         call.error for position, call in enumerate(calls) if call.error is not None and position not in outer
     ]
     ordinary = statistics.median_low(innermost) if innermost else 0.0
-    return min(max(FACTOR * ordinary, FLOOR), ceiling)
+    common = min(max(FACTOR * ordinary, FLOOR), ceiling)
+    limits = [max(common, ROUNDINGS * call.epsilon) for call in calls]
+    for position in range(len(calls) - 1, -1, -1):
+        parent = calls[position].parent
+        if parent is not None:
+            limits[parent] = max(limits[parent], limits[position])
+    return limits
 
 
-def wrong_calls(calls: Sequence[CallError], limit: float, *, explain: bool) -> list[bool]:
+def wrong_calls(calls: Sequence[CallError], limits: Sequence[float], *, explain: bool) -> list[bool]:
     """Say which calls are wrong.
 
     Args:
         calls: All calls.
-        limit: Errors beyond it are wrong.
+        limits: Of each call; errors beyond it are wrong.
         explain: Let a call be right whose error its children explain: no more than `FACTOR` times the sum of theirs.
             The roundings of many layers add up.
     """
     below = _sums_below(calls)
     return [
         call.error is not None and call.error > limit and not (explain and call.error <= FACTOR * inner)
-        for call, inner in zip(calls, below, strict=True)
+        for call, limit, inner in zip(calls, limits, below, strict=True)
     ]
 
 
-def first_culprit(calls: Sequence[CallError], limit: float, *, explain: bool) -> int | None:
+def first_culprit(calls: Sequence[CallError], limits: Sequence[float], *, explain: bool) -> int | None:
     """Return the first call, in execution order, that is wrong while no call inside it is.
 
     A wrong call that computes with an unproven value is not to blame, unless another call that does so is right: else
@@ -71,16 +83,16 @@ def first_culprit(calls: Sequence[CallError], limit: float, *, explain: bool) ->
 
     Args:
         calls: All calls.
-        limit: As for `wrong_calls`.
+        limits: As for `wrong_calls`.
         explain: As for `wrong_calls`.
     """
-    wrong = wrong_calls(calls, limit, explain=explain)
+    wrong = wrong_calls(calls, limits, explain=explain)
     vouched: set[str] = set()
     for call, is_wrong in zip(calls, wrong, strict=True):
         if call.error is not None and not is_wrong:
             vouched |= call.unproven
     sure = [call if call.unproven <= vouched else replace(call, error=None) for call in calls]
-    named = _innermost(sure, wrong_calls(sure, limit, explain=explain))
+    named = _innermost(sure, wrong_calls(sure, limits, explain=explain))
     return named if named is not None else _innermost(calls, wrong)
 
 

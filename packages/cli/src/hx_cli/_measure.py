@@ -15,12 +15,14 @@ import numpy as np
 from hx_cli._alone import compare_ports, run_alone
 from hx_cli._batches import batches_of
 from hx_cli._inputs import Arrays, ModuleInputs
-from hx_cli._watch import Boundary, CallKey, copied, run_module, size_bytes
-from hx_extractor import Difference, HierarchicalModel
+from hx_cli._watch import Boundary, CallKey, Seen, copied, run_module, seen
+from hx_extractor import Difference, Extraction, HierarchicalModel
 from hx_sidecar_schema import HxError, ModuleCall, Port
 from hx_tracer import LoadedModel
 
 Array = np.ndarray[Any, Any]
+EPSILON = {"DOUBLE": 2.0**-52, "FLOAT": 2.0**-23, "FLOAT16": 2.0**-10, "BFLOAT16": 2.0**-7}
+"""Distance from 1 to the next number, by ONNX element type."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class CallNumbers:
         accumulated: By output port; empty where it could not be compared.
         reason: Why something is missing.
         borrowed: Inputs of the local run that the ONNX model gave: port name to value name.
+        epsilon: Of the coarsest floating-point type at the call's border, in either model.
         recomputed: Nodes of calls outside that the local run computes from this call's inputs.
     """
 
@@ -39,6 +42,7 @@ class CallNumbers:
     accumulated: Mapping[str, Difference] = field(default_factory=dict[str, Difference])
     reason: str = ""
     borrowed: Mapping[str, str] = field(default_factory=dict[str, str])
+    epsilon: float = 0.0
     recomputed: Sequence[str] = ()
 
 
@@ -75,7 +79,7 @@ class Measurement:
         self._model, self._loaded, self._inputs = model, loaded, inputs
         calls = model.sidecar.calls
         self._keys = [(model.sidecar.module_of(call).fqn, call.index) for call in calls]
-        self._sizes = run_module(loaded, inputs, set(self._keys), size_bytes)
+        self._seen = run_module(loaded, inputs, set(self._keys), seen)
         self._missing = {row: self._missing_inputs(row) for row in model.calls() if self._was_made(row)}
         self._places = self._find({port.carrier for ports in self._missing.values() for port in ports})
         rows = list(self._missing)
@@ -107,11 +111,11 @@ class Measurement:
         call = self._model.sidecar.calls[row]
         borrowed: dict[str, str] = {}
         reasons: list[str] = []
-        recomputed: list[str] = []
+        epsilon, recomputed = 0.0, list[str]()
         local: dict[str, Difference] = {}
         try:
             extraction = self._model.extract(row)
-            recomputed = extraction.recomputed
+            epsilon, recomputed = self._epsilon(row, extraction), extraction.recomputed
             local = run_alone(extraction, boundary, lambda ports: self._borrow(ports, borrowed))
         except HxError as error:  # one call that cannot be compared must not cost the others
             reasons.append(error.message)
@@ -121,7 +125,7 @@ class Measurement:
         accumulated = self._accumulated(call, boundary)
         if gone := [port.name for port in _outputs(call) if port.name not in accumulated]:
             reasons.append(f"The whole ONNX model has no value for {gone}.")
-        return CallNumbers(local, accumulated, " ".join(reasons), borrowed, recomputed)
+        return CallNumbers(local, accumulated, " ".join(reasons), borrowed, epsilon, recomputed)
 
     def not_made(self, row: int) -> bool:
         """Say whether the PyTorch run lacks an extractable call."""
@@ -154,41 +158,53 @@ class Measurement:
         return given
 
     def _was_made(self, row: int) -> bool:
-        return self._keys[row] in self._sizes
+        return self._keys[row] in self._seen
 
     def _missing_inputs(self, row: int) -> list[Port]:
         """Return the used inputs that the PyTorch module did not get as arguments."""
-        given = self._sizes[self._keys[row]].inputs
+        given = self._seen[self._keys[row]].inputs
         return [p for p in self._model.sidecar.calls[row].inputs if not p.unused and p.name not in given]
 
     def _find(self, carriers: set[str]) -> dict[str, _Place]:
         """Find values among the ports of all calls; the first place counts."""
         places: dict[str, _Place] = {}
         for key, call in zip(self._keys, self._model.sidecar.calls, strict=True):
-            seen = self._sizes.get(key)
-            if seen is None:
+            border = self._seen.get(key)
+            if border is None:
                 continue
-            for side, ports, sizes in (
-                ("inputs", call.inputs, seen.inputs),
-                ("outputs", call.outputs, seen.outputs),
+            for side, ports, known in (
+                ("inputs", call.inputs, border.inputs),
+                ("outputs", call.outputs, border.outputs),
             ):
                 for port in ports:
-                    if port.carrier in carriers and port.name in sizes:
+                    if port.carrier in carriers and port.name in known:
                         places.setdefault(port.carrier, _Place(key, side, port.name))
         return places
 
     def _held_bytes(self, row: int) -> int:
         """Inputs once; outputs three times: PyTorch's, the whole ONNX model's, and those of the call alone."""
-        own = self._sizes[self._keys[row]]
-        total = sum(own.inputs.values()) + 3 * sum(own.outputs.values())
+        own = self._seen[self._keys[row]]
+        total = _bytes(own.inputs) + 3 * _bytes(own.outputs)
         for port in self._missing[row]:
             place = self._places.get(port.carrier)
             if place is not None:
-                there = self._sizes[place.call]
-                total += sum(there.inputs.values()) + sum(there.outputs.values())
+                there = self._seen[place.call]
+                total += _bytes(there.inputs) + _bytes(there.outputs)
             else:  # no run has shown its size yet; what a module reaches past its arguments is mostly a mask
-                total += max((*own.inputs.values(), *own.outputs.values()), default=0)
+                known = (*own.inputs.values(), *own.outputs.values())
+                total += max((one.size_bytes for one in known), default=0)
         return total
+
+    def _epsilon(self, row: int, extraction: Extraction) -> float:
+        """Return the coarsest of the types at a call's border, PyTorch's and the ONNX model's."""
+        own = self._seen[self._keys[row]]
+        torchs = [one.epsilon for one in (*own.inputs.values(), *own.outputs.values())]
+        ports = (*extraction.inputs, *extraction.outputs)
+        return max([*torchs, *(EPSILON.get(port.dtype, 0.0) for port in ports)], default=0.0)
+
+
+def _bytes(ports: Mapping[str, Seen]) -> int:
+    return sum(one.size_bytes for one in ports.values())
 
 
 def worst(found: Mapping[str, Difference]) -> tuple[str, Difference] | None:

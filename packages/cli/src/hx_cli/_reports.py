@@ -163,6 +163,9 @@ class VerifyEntry(Report):
     parent: int | None = Field(description="Position of the parent in this list.")
     status: str
     reason: str = Field(description="Why there are no numbers, or not all.")
+    limit: float = Field(
+        description="Local error beyond which it is wrong: `fail_over`, or found from the model."
+    )
     wrong: bool = Field(description="Its local error is beyond `limit` and not explained by calls inside it.")
     local: Numbers | None = Field(
         description="The call alone, on the inputs that the PyTorch module got; null where not compared."
@@ -189,9 +192,6 @@ class VerifyReport(Report):
     memory_bytes: int
     batches: int = Field(description="How often both models ran, to stay within `memory_bytes`.")
     fail_over: float | None
-    limit: float = Field(
-        description="Relative error beyond which a call is wrong: `fail_over`, or found from the model."
-    )
     failed: bool = Field(description="The exit code is 1.")
     culprit: int | None = Field(
         description="Position in `calls` of the first wrong call without a wrong call inside; null where none is."

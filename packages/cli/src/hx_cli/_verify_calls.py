@@ -97,7 +97,7 @@ def _report(
     measurement: Measurement,
     numbers: Mapping[int, CallNumbers],
 ) -> VerifyReport:
-    from hx_cli._culprit import first_culprit, limit_of, wrong_calls
+    from hx_cli._culprit import first_culprit, limits_of, wrong_calls
 
     compared = sum(bool(found.local) for found in numbers.values())
     if not compared:
@@ -110,9 +110,12 @@ def _report(
         )
     calls = _errors(model.sidecar, numbers)
     explain = request.fail_over is None
-    limit = request.fail_over if request.fail_over is not None else limit_of(calls, _ceiling(request, model))
-    wrong = wrong_calls(calls, limit, explain=explain)
-    culprit = first_culprit(calls, limit, explain=explain)
+    if request.fail_over is not None:
+        limits = [request.fail_over] * len(calls)
+    else:
+        limits = limits_of(calls, _ceiling(request, model))
+    wrong = wrong_calls(calls, limits, explain=explain)
+    culprit = first_culprit(calls, limits, explain=explain)
     return VerifyReport(
         model=str(path),
         original=str(request.original) if request.original else None,
@@ -121,12 +124,11 @@ def _report(
         memory_bytes=request.memory_bytes,
         batches=len(measurement.batches),
         fail_over=request.fail_over,
-        limit=limit,
         failed=culprit is not None
         or (request.fail_over is not None and _largest_accumulated(numbers) > request.fail_over),
         culprit=culprit,
         compared=compared,
-        calls=_entries(model.sidecar, measurement, numbers, wrong),
+        calls=_entries(model.sidecar, measurement, numbers, limits, wrong),
     )
 
 
@@ -142,6 +144,7 @@ def _errors(sidecar: Sidecar, numbers: Mapping[int, CallNumbers]) -> list[CallEr
             CallError(
                 parent=call.parent,
                 error=largest[1].relative_error if largest else None,
+                epsilon=found.epsilon if found else 0.0,
                 unproven=frozenset((*found.borrowed.values(), *found.recomputed)) if found else frozenset(),
             )
         )
@@ -165,6 +168,7 @@ def _entries(
     sidecar: Sidecar,
     measurement: Measurement,
     numbers: Mapping[int, CallNumbers],
+    limits: Sequence[float],
     wrong: Sequence[bool],
 ) -> list[VerifyEntry]:
     from hx_cli._measure import worst
@@ -183,6 +187,7 @@ def _entries(
                 parent=call.parent,
                 status=call.status,
                 reason=reason,
+                limit=limits[row],
                 wrong=wrong[row],
                 local=_numbers(worst(found.local)) if found else None,
                 accumulated=_numbers(worst(found.accumulated)) if found else None,

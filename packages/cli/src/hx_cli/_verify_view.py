@@ -101,7 +101,7 @@ def _others(report: VerifyReport) -> list[str]:
     times = "once" if report.batches == 1 else f"{report.batches} times"
     lines = [
         f"[bold]{plural(report.compared, 'call')}[/] compared, both models ran {times}; a local error beyond "
-        f"{number(report.limit)} is wrong"
+        f"{_limits(report)} is wrong"
     ]
     whole = next((entry.accumulated for entry in report.calls if entry.parent is None), None)
     if whole is not None:
@@ -117,6 +117,13 @@ def _others(report: VerifyReport) -> list[str]:
         what = ", ".join(f"{amount} {status.replace('_', ' ')}" for status, amount in statuses.most_common())
         lines.append(f"[dim]{plural(sum(statuses.values()), 'call')} without numbers of their own: {what}[/]")
     return lines
+
+
+def _limits(report: VerifyReport) -> str:
+    limits = [entry.limit for entry in report.calls if entry.local is not None]
+    if max(limits) == min(limits):
+        return number(limits[0])
+    return f"{number(min(limits))} to {number(max(limits))}, by precision,"
 
 
 def _reasons(entries: list[VerifyEntry], what: str) -> list[str]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -35,9 +35,23 @@ def copied(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
     return to_numpy(tensor).copy()
 
 
-def size_bytes(tensor: torch.Tensor) -> int:
-    """Return the size of what `copied` returns."""
-    return tensor.numel() * (4 if tensor.dtype == torch.bfloat16 else tensor.element_size())
+class Seen(NamedTuple):
+    """What is known of a tensor that was not kept.
+
+    Attributes:
+        size_bytes: Of what `copied` returns.
+        epsilon: Of its floating-point type; 0 for others.
+    """
+
+    size_bytes: int
+    epsilon: float
+
+
+def seen(tensor: torch.Tensor) -> Seen:
+    """Look at a tensor without keeping it."""
+    element_bytes = 4 if tensor.dtype == torch.bfloat16 else tensor.element_size()
+    epsilon = torch.finfo(tensor.dtype).eps if tensor.is_floating_point() else 0.0
+    return Seen(tensor.numel() * element_bytes, epsilon)
 
 
 def run_module(
