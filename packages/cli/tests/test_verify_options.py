@@ -7,7 +7,7 @@ import pytest
 
 from hx_cli import _measure
 from hx_cli._inputs import recorded_inputs
-from hx_cli._pytorch import Against
+from hx_cli._pytorch import PyTorchModel
 from hx_extractor import load
 
 
@@ -29,7 +29,7 @@ class TestMemory:
     @pytest.mark.parametrize("memory", [500, 1000, 2000, 10**6])
     def test_what_is_held_stays_within_it(self, exported, verify_models, memory, monkeypatch):
         model = load(exported("gated"))
-        loaded = Against(f"{verify_models}:gated").load()
+        loaded = PyTorchModel(f"{verify_models}:gated").load()
         inputs = recorded_inputs(loaded, model.example_inputs())
         runs: list[object] = []
         original = _measure.run_module

@@ -144,10 +144,11 @@ def export(
     from hx_cli._export import ExportRequest, export_model
     from hx_cli._export_view import show_export
     from hx_cli._parse import parse_shapes, parse_torch_nn
+    from hx_cli._pytorch import PyTorchModel
 
     out = _output(context, verbose, quiet)
     request = ExportRequest(
-        spec=model,
+        pytorch=PyTorchModel(model, random_weights, task, dtype, attn, experts),
         output=output,
         overwrite=overwrite,
         dynamic=dynamic,
@@ -155,11 +156,6 @@ def export(
         input_shapes=parse_shapes(input_shape or []),
         inputs_file=inputs,
         opset=opset,
-        dtype=dtype,
-        task=task,
-        attn=attn,
-        experts=experts,
-        random_weights=random_weights,
         torch_nn=parse_torch_nn(torch_nn),
         keep_context=keep_context,
         verify=not no_verify,
@@ -242,6 +238,8 @@ def extract(
     ] = None,
     dtype: Dtype = None,
     task: Task = None,
+    attn: Attn = None,
+    experts: Experts = None,
     random_weights: RandomWeights = False,
     overwrite: Overwrite = False,
     no_verify: NoVerify = False,
@@ -252,17 +250,17 @@ def extract(
     """Cut module calls out as ONNX models that run alone, with forward()'s own inputs."""
     from hx_cli._extract import ExtractRequest, extract_calls
     from hx_cli._extract_view import show_extract
-    from hx_cli._pytorch import Against
+    from hx_cli._pytorch import PyTorchModel
 
     out = _output(context, verbose, quiet)
-    loading = Against(against, random_weights=random_weights, task=task, dtype=dtype) if against else None
+    loading = PyTorchModel(against or "", random_weights, task, dtype, attn, experts)
     request = ExtractRequest(
         model=model,
         patterns=module or [],
         everything=everything,
         output=output,
         weights=weights.value,
-        against=loading,
+        against=loading if against else None,
         overwrite=overwrite,
         verify=not no_verify,
     )
@@ -324,6 +322,8 @@ def verify(
     top: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of the table.")] = 10,
     dtype: Dtype = None,
     task: Task = None,
+    attn: Attn = None,
+    experts: Experts = None,
     random_weights: RandomWeights = False,
     json: Json = False,
     verbose: Verbose = 0,
@@ -331,13 +331,13 @@ def verify(
 ) -> int:
     """Compare every module call with PyTorch, alone and in the whole model, and name the first that is wrong."""
     from hx_cli._parse import parse_memory, parse_threshold
-    from hx_cli._pytorch import Against
+    from hx_cli._pytorch import PyTorchModel
     from hx_cli._verify_calls import VerifyRequest, verify_calls
     from hx_cli._verify_view import show_verify
 
     out = _output(context, verbose, quiet)
     request = VerifyRequest(
-        against=Against(against, random_weights=random_weights, task=task, dtype=dtype),
+        against=PyTorchModel(against, random_weights, task, dtype, attn, experts),
         model=model,
         original=original,
         inputs_file=inputs,

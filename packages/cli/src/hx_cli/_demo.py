@@ -12,7 +12,7 @@ from hx_cli._export_view import show_export
 from hx_cli._extract import ExtractRequest, extract_calls
 from hx_cli._extract_view import show_extract
 from hx_cli._paths import sidecar_path
-from hx_cli._pytorch import Against
+from hx_cli._pytorch import PyTorchModel
 from hx_cli._text import shape
 from hx_cli._tree import read_tree
 from hx_cli._tree_view import show_tree
@@ -47,7 +47,7 @@ def run_demo(folder: Path, output: Output) -> int:
     _check_own(folder, model)
     _head(output, 1, "Export a small BERT with random weights, batch and sequence length left free")
     _command(output, f"hx export {SPEC} --dynamic -o {model}")
-    request = ExportRequest(spec=SPEC, output=model, dynamic=True, overwrite=True)
+    request = ExportRequest(PyTorchModel(SPEC), output=model, dynamic=True, overwrite=True)
     exported = export_model(request, output)
     show_export(exported, output, tables=True, following=False)
 
@@ -63,7 +63,7 @@ def run_demo(folder: Path, output: Output) -> int:
     _head(output, 3, "Cut one self-attention out, as a model that takes what its forward() takes")
     _command(output, f"hx extract {model} --module {attention.tag} --against {SPEC} -o {single}")
     extract = ExtractRequest(
-        model=model, patterns=[attention.tag], output=single, overwrite=True, against=Against(SPEC)
+        model=model, patterns=[attention.tag], output=single, overwrite=True, against=PyTorchModel(SPEC)
     )
     report = extract_calls(extract, output)
     show_extract(report, output, tables=True)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
-import sys
 import time
 from collections import Counter
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hx_cli._generator import generator_of
 from hx_cli._paths import check_writable, export_path, refuse_existing, sidecar_path, spec_name
+from hx_cli._pytorch import PyTorchModel
 from hx_cli._reports import ExportReport, File, Verification
 from hx_sidecar_schema import HxError, Sidecar, TorchNN, replacing
 
@@ -29,7 +29,7 @@ EXTERNAL_DATA_BYTES = 100 * 2**20
 class ExportRequest:
     """What the user asked for; the fields are the options of `hx export`."""
 
-    spec: str
+    pytorch: PyTorchModel
     output: Path | None = None
     overwrite: bool = False
     dynamic: bool = False
@@ -37,11 +37,6 @@ class ExportRequest:
     input_shapes: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     inputs_file: Path | None = None
     opset: int | None = None
-    dtype: str | None = None
-    task: str | None = None
-    attn: str | None = None
-    experts: str | None = None
-    random_weights: bool = False
     torch_nn: TorchNN = "default"
     keep_context: bool = False
     verify: bool = True
@@ -68,21 +63,13 @@ def export_model(request: ExportRequest, output: Output) -> ExportReport:
     Raises:
         HxError: HX402 or HX306 before any work where the files could not be written; else as the packages raise.
     """
-    target = export_path(request.output, spec_name(request.spec))
+    target = export_path(request.output, spec_name(request.pytorch.spec))
     _settle(target, request)
     clock = Clock()
     with clock.step("load", output, "Loading torch and the model"):
-        from hx_tracer import example_inputs, load_model
+        from hx_tracer import example_inputs
 
-        with redirect_stdout(sys.stderr):  # what a factory prints is no data of ours
-            loaded = load_model(
-                request.spec,
-                random_weights=request.random_weights,
-                task=request.task,
-                dtype=request.dtype,
-                attn=request.attn,
-                experts=request.experts,
-            )
+        loaded = request.pytorch.load()
         if request.output is None and (named := export_path(None, loaded.name)) != target:
             target = named
             _settle(target, request)
@@ -194,7 +181,7 @@ def _report(
     clock: Clock,
 ) -> ExportReport:
     return ExportReport(
-        model=request.spec,
+        model=request.pytorch.spec,
         class_name=sidecar.modules[0].class_name,
         files=[File(path=str(path), size_bytes=path.stat().st_size) for path in written],
         parameters=sum(parameter.numel() for parameter in loaded.module.parameters()),

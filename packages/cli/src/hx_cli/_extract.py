@@ -15,7 +15,7 @@ from hx_sidecar_schema import HxError, Sidecar, replacing, simple_name
 if TYPE_CHECKING:
     from hx_cli._judge import Judge
     from hx_cli._output import Output
-    from hx_cli._pytorch import Against
+    from hx_cli._pytorch import PyTorchModel
     from hx_extractor import HierarchicalModel
 
 INDEX = "index.json"
@@ -30,7 +30,7 @@ class ExtractRequest:
     everything: bool = False
     output: Path | None = None
     weights: Literal["copy", "share", "none"] = "copy"
-    against: Against | None = None
+    against: PyTorchModel | None = None
     overwrite: bool = False
     verify: bool = True
 

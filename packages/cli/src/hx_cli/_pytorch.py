@@ -1,4 +1,4 @@
-"""The PyTorch model that numbers are compared with."""
+"""The PyTorch model that a command exports, or compares with."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Against:
-    """The model of `--against`, and how it is loaded."""
+class PyTorchModel:
+    """A model as the user names it, and how it is loaded."""
 
     spec: str
     random_weights: bool = False
     task: str | None = None
     dtype: str | None = None
+    attn: str | None = None
+    experts: str | None = None
 
     def load(self) -> LoadedModel:
         """Load it; imports torch.
@@ -29,4 +31,11 @@ class Against:
         from hx_tracer import load_model
 
         with redirect_stdout(sys.stderr):  # what a factory prints is no data of ours
-            return load_model(self.spec, random_weights=self.random_weights, task=self.task, dtype=self.dtype)
+            return load_model(
+                self.spec,
+                random_weights=self.random_weights,
+                task=self.task,
+                dtype=self.dtype,
+                attn=self.attn,
+                experts=self.experts,
+            )

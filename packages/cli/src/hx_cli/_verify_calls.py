@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hx_cli._culprit import CallError
     from hx_cli._measure import CallNumbers, Measurement
     from hx_cli._output import Output
-    from hx_cli._pytorch import Against
+    from hx_cli._pytorch import PyTorchModel
     from hx_extractor import Difference, HierarchicalModel
 
 TRANSFORMED_CEILING = 0.5
@@ -26,7 +26,7 @@ TRANSFORMED_CEILING = 0.5
 class VerifyRequest:
     """What the user asked for; the fields are the options of `hx verify`."""
 
-    against: Against
+    against: PyTorchModel
     model: Path | None = None
     original: Path | None = None
     inputs_file: Path | None = None
