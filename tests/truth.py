@@ -24,7 +24,7 @@ import torch
 import hx_extractor
 import hx_projector
 import hx_tracer
-from hx_sidecar_schema import Sidecar
+from hx_sidecar_schema import HxError, Sidecar
 
 Tensors = dict[str, torch.Tensor]
 Calls = dict[tuple[str, int], tuple[Tensors, Tensors]]
@@ -138,7 +138,11 @@ def _check(model: Any, row: int, truth: Calls, tolerance: float, verdict: Verdic
     if extraction.implicit_inputs:  # no argument: only the exported model can say what was in it
         examples = extraction.example_inputs()
         feeds |= {name: examples[name] for name in extraction.implicit_inputs}
-    actual = extraction.run(feeds)
+    try:
+        actual = extraction.run(feeds)
+    except HxError as refused:
+        verdict.problems.append(f"{tag}: {refused.message}")
+        return
     error = hx_extractor.compare({name: array(returned[name]) for name in actual}, actual).relative_error
     verdict.worst = max(verdict.worst, error)
     verdict.extracted += error <= tolerance
