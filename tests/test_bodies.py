@@ -6,6 +6,7 @@ hand on inputs of the test's own.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +92,49 @@ class Nested(nn.Module):
 @case
 def nested() -> Case:
     return Nested(), {"x": torch.randn(2, 8)}, {"choice": 1, "choice.yes.linear": 1, "other": 1}
+
+
+class Mixed(nn.Module):
+    """A module in a body, with an argument more, and outside: PyTorch's hooks see the second call alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = Block()
+
+    def forward(self, x):
+        y = torch.cond(x.mean() > 0, lambda x: self.block(x, scale=x.sigmoid()), lambda x: x * 2, (x,))
+        return self.block(y + 1)
+
+
+@case
+def mixed() -> Case:
+    return Mixed(), {"x": torch.randn(2, 8)}, {"block": 2, "block.norm": 2}
+
+
+@dataclasses.dataclass
+class Result:
+    y: torch.Tensor
+    shape: torch.Size
+
+
+class Sized(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, x, shape):
+        return Result(self.linear(x) * len(shape), shape)
+
+
+class Objects(nn.Module):
+    """A dataclass and a torch.Size cross the boundary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sized = Sized()
+
+    def forward(self, x):
+        return torch.cond(x.mean() > 0, lambda x: self.sized(x, x.shape).y, lambda x: x * 2, (x,))
 
 
 class Pair(nn.Module):
@@ -192,6 +236,16 @@ def _nest(feeds: dict[str, torch.Tensor]) -> dict[str, Any]:
         else:
             nested[first] = tensor
     return nested
+
+
+def test_objects_are_looked_into() -> None:
+    exported = hx_tracer.export(Objects().eval(), {"x": torch.randn(2, 8)}, axes={"x": {0: "batch"}})
+    assert exported.notes == []
+    (call,) = [c for c in exported.context.calls if exported.context.modules[c.module].fqn == "sized"]
+    assert call.in_body
+    assert [port.name for port in call.inputs] == ["x"]
+    assert [port.name for port in call.outputs] == ["y"]
+    assert all(port.value for port in (*call.inputs, *call.outputs))
 
 
 def test_a_loop_value_has_no_one_example(tmp_path: Path) -> None:

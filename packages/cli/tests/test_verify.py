@@ -29,6 +29,16 @@ def test_a_right_model_in_half_precision(hx, verify, tmp_path):
     assert 1e-5 < max(errors) < 1e-2
 
 
+def test_what_pytorch_compiles_is_compared_with_nothing_else(exported, verify):
+    """Each run begins with the model and the inputs as they were, and the call outside the body is the right one."""
+    report = verify(exported("branching"), "--memory", "1B")
+    assert (report.exit, report.named) == (0, None)
+    compared = {(entry["fqn"], entry["call"]) for entry in report["calls"] if entry["local"]}
+    assert compared == {("", 0), ("table", 0), ("block", 1), ("block.linear", 1)}
+    hidden = {(entry["fqn"], entry["call"]) for entry in report["calls"] if "compiles" in entry["reason"]}
+    assert hidden == {("block", 0), ("block.linear", 0)}
+
+
 class TestPlanted:
     """A weight of the ONNX file is wrong."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from hx_cli._alone import run_alone
 from hx_cli._inputs import recorded_inputs
 from hx_cli._judge import UNKNOWN_INPUT, Verdict, verdict_of
-from hx_cli._watch import Boundary, CallKey, copied, run_module
+from hx_cli._watch import Boundary, CallKey, copied, pytorch_keys, run_module, why_not_made
 from hx_extractor import Extraction, HierarchicalModel
 from hx_sidecar_schema import HxError
 from hx_tracer import LoadedModel
@@ -26,17 +26,19 @@ class TorchJudge:
     """
 
     def __init__(self, model: HierarchicalModel, rows: Sequence[int], loaded: LoadedModel) -> None:
-        calls = [model.sidecar.calls[row] for row in rows]
-        wanted = {(model.sidecar.module_of(call).fqn, call.index) for call in calls}
+        keys = pytorch_keys(model.sidecar)
+        wanted = {keys[row] for row in rows}
+        calls = model.sidecar.calls
+        self._keys = {(model.sidecar.module_of(c).fqn, c.index): k for c, k in zip(calls, keys, strict=True)}
         inputs = recorded_inputs(loaded, model.example_inputs())
         self._boundaries: dict[CallKey, Boundary[np.ndarray[Any, Any]]] = run_module(
             loaded, inputs, wanted, copied
         )
 
     def __call__(self, extraction: Extraction) -> Verdict:
-        boundary = self._boundaries.get((extraction.module.fqn, extraction.call.index))
+        boundary = self._boundaries.get(self._keys[extraction.module.fqn, extraction.call.index])
         if boundary is None:
-            return Verdict(match=False, reason="The PyTorch model did not make this call.")
+            return Verdict(match=extraction.call.in_body, reason=why_not_made(extraction.call))
         try:
             found = run_alone(extraction, boundary, lambda _: extraction.example_inputs())
         except HxError as error:

@@ -62,10 +62,10 @@ def _show_folder(report: ExtractReport, output: Output) -> None:
             lines.append(f"compared with {_original(report)}: {state}{error}")
         unknown = [entry for entry in done if entry.max_abs_error is None and not entry.failed]
         if unknown:
-            lines.append(
-                f"[yellow]{len(unknown)} not compared[/]: the exporter removed a value that they take; "
-                "--against MODEL compares them too"
-            )
+            reasons = Counter(entry.reason.removeprefix("Not compared: ") for entry in unknown)
+            lines += [
+                f"[yellow]{n} not compared[/]: {_shown(reason)}" for reason, n in reasons.most_common(3)
+            ]
     others = Counter(entry.status for entry in report.modules if entry.status != "extractable")
     if others:
         what = ", ".join(f"{amount} {status.replace('_', ' ')}" for status, amount in others.most_common())

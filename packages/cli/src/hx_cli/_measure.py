@@ -15,7 +15,7 @@ import numpy as np
 from hx_cli._alone import compare_ports, run_alone
 from hx_cli._batches import batches_of
 from hx_cli._inputs import Arrays, ModuleInputs
-from hx_cli._watch import Boundary, CallKey, Seen, copied, run_module, seen
+from hx_cli._watch import Boundary, CallKey, Seen, copied, pytorch_keys, run_module, seen
 from hx_extractor import Difference, Extraction, HierarchicalModel
 from hx_sidecar_schema import HxError, ModuleCall, Port
 from hx_tracer import LoadedModel
@@ -77,8 +77,7 @@ class Measurement:
         self, model: HierarchicalModel, loaded: LoadedModel, inputs: ModuleInputs, memory_bytes: int
     ) -> None:
         self._model, self._loaded, self._inputs = model, loaded, inputs
-        calls = model.sidecar.calls
-        self._keys = [(model.sidecar.module_of(call).fqn, call.index) for call in calls]
+        self._keys = pytorch_keys(model.sidecar)
         self._seen = run_module(loaded, inputs, set(self._keys), seen)
         self._missing = {row: self._missing_inputs(row) for row in model.calls() if self._was_made(row)}
         self._places = self._find({port.carrier for ports in self._missing.values() for port in ports})

@@ -172,13 +172,14 @@ def _entries(
     wrong: Sequence[bool],
 ) -> list[VerifyEntry]:
     from hx_cli._measure import worst
+    from hx_cli._watch import why_not_made
 
     entries: list[VerifyEntry] = []
     for row, call in enumerate(sidecar.calls):
         found = numbers.get(row)
         reason = found.reason if found else call.reason
         if measurement.not_made(row):
-            reason = "The PyTorch model did not make this call."
+            reason = why_not_made(call)
         entries.append(
             VerifyEntry(
                 fqn=sidecar.module_of(call).fqn,

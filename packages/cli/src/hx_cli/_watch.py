@@ -11,11 +11,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from torch.utils import _pytree as pytree
 
 from hx_cli._inputs import ModuleInputs
 from hx_cli._verify import first_line, to_numpy
-from hx_sidecar_schema import HxError
-from hx_tracer import LoadedModel, input_ports, output_ports
+from hx_sidecar_schema import HxError, ModuleCall, Sidecar
+from hx_tracer import LoadedModel, input_ports, output_ports, unchanged
 
 CallKey = tuple[str, int]
 """Fqn and index of a call."""
@@ -79,10 +80,12 @@ def run_module(
             torch.random.fork_rng(devices=[]),
             torch.no_grad(),
             redirect_stdout(sys.stderr),
+            unchanged(loaded.module),
             _watched(loaded.module, wanted, keep, found),
         ):
             torch.manual_seed(0)
-            loaded.module(*inputs.args, **inputs.kwargs)
+            args, kwargs = pytree.tree_map_only(torch.Tensor, torch.clone, (inputs.args, inputs.kwargs))
+            loaded.module(*args, **kwargs)
     except Exception as error:
         raise HxError(
             f"{type(loaded.module).__name__} does not run on the inputs {list(inputs.arrays)!r}: {first_line(error)}",
@@ -90,6 +93,27 @@ def run_module(
             hint="Give --against the model that the ONNX file was exported from, with the same --task and --dtype.",
         ) from error
     return found
+
+
+def pytorch_keys(sidecar: Sidecar) -> list[CallKey]:
+    """Return the key that every call has among those that a run of PyTorch makes.
+
+    A call in a compiled body is none of them, and has a key that no run makes.
+    """
+    made: Counter[str] = Counter()
+    keys: list[CallKey] = []
+    for call in sidecar.calls:
+        fqn = sidecar.module_of(call).fqn
+        keys.append((fqn, -1 if call.in_body else made[fqn]))
+        made[fqn] += not call.in_body
+    return keys
+
+
+def why_not_made(call: ModuleCall) -> str:
+    """Say why a run of PyTorch lacks a call."""
+    if call.in_body:
+        return "It runs in the body of a control-flow operator, which PyTorch compiles: nothing can be seen there."
+    return "The PyTorch model did not make this call."
 
 
 @contextmanager
@@ -109,6 +133,8 @@ def _watched(
     fastpath = torch.backends.mha.get_fastpath_enabled()
 
     def call(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if torch.compiler.is_dynamo_compiling():  # it interprets this function too, in the bodies of torch.cond
+            return call_impl(module, *args, **kwargs)
         fqn = names.get(id(module))
         if fqn is None:
             return call_impl(module, *args, **kwargs)

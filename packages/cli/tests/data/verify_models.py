@@ -124,6 +124,35 @@ def shared():
     return Shared(), {"x": X}
 
 
+class Branching(nn.Module):
+    """Calls a module in a compiled body, where no hook sees it, and outside; changes its input; fills a table."""
+
+    def __init__(self):
+        super().__init__()
+        self.block, self.table, self.kept = Scaled(), nn.Linear(4, 4), None
+
+    def forward(self, x):
+        x.mul_(2)
+        if self.kept is None:
+            self.kept = self.table(x)
+        y = torch.cond(x.mean() > 9, lambda x: self.block(x, x.sigmoid() * 5), lambda x: x * 2, (x,))
+        return self.block(y + self.kept)
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x, scale=None):
+        y = self.linear(x)
+        return y if scale is None else y * scale
+
+
+def branching():
+    return Branching(), {"x": X.clone()}
+
+
 def stash():
     return Stash(False), {"x": X}
 

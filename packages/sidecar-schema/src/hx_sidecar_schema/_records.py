@@ -114,6 +114,10 @@ class ModuleCall(Record):
     module: int = Field(description="Row of the module.")
     index: int = Field(ge=0, description="0-based, in execution order, per module.")
     parent: int | None = Field(default=None, description="Row of the call that made this one.")
+    in_body: bool = Field(
+        default=False,
+        description="It ran in the body of a control-flow operator, which PyTorch compiles: no hook sees it there.",
+    )
     status: Status = "extractable"
     reason: str = Field(default="", description="For every status but `extractable`: why, for a person.")
     inputs: list[Port] = Field(default_factory=list)

@@ -7,6 +7,7 @@ from hx_tracer._inputs import ExampleInputs, example_inputs
 from hx_tracer._modules import module_records
 from hx_tracer._ports import input_ports, output_ports
 from hx_tracer._spec import LoadedModel, load_model
+from hx_tracer._unchanged import unchanged
 
 __all__ = [
     "ExampleInputs",
@@ -23,4 +24,5 @@ __all__ = [
     "output_ports",
     "parse_axis",
     "set_implementation",
+    "unchanged",
 ]

@@ -123,6 +123,7 @@ def _call(
         module=module_row,
         index=call.index,
         parent=call.parent,
+        in_body=call.in_body,
         inputs=inputs,
         outputs=outputs,
         recovered=recovered,
@@ -135,9 +136,7 @@ def _hidden(call: TracedCall, seen: bool) -> str:
     """Say why the ports of a call are not known; empty where they are."""
     if not seen:
         return UNSEEN
-    if call.wrapped:
-        return "It ran under a function transform such as vmap, on tensors that are not the graph's."
-    return ""
+    return call.hidden
 
 
 def _initializers(raw: RawGraph, graph: ir.Graph) -> list[Initializer]:

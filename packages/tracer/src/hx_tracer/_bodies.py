@@ -7,6 +7,7 @@ have the shape of the real arguments; each tensor is the fake one that Dynamo ke
 
 from __future__ import annotations
 
+import dataclasses
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -28,6 +29,9 @@ class BodyWatcher(Protocol):
         """It ends; its frame has `module` and `result` too."""
         ...
 
+
+UNKNOWN = object()
+"""Stands in for an object that may hold tensors."""
 
 body_watcher: ContextVar[BodyWatcher | None] = ContextVar("body_watcher", default=None)
 
@@ -63,6 +67,9 @@ class BodyValues:
     """Identifies one attempt of Dynamo: it starts over when it learns something late."""
     depth: int
     """Frames around the one that Dynamo is in."""
+    in_body: bool
+    """Whether Dynamo is in the body of a control-flow operator."""
+    _translator: Any
     _nodes: dict[int, torch.fx.Node] = field(default_factory=dict[int, torch.fx.Node])
 
     def node_of(self, tensor: torch.Tensor) -> torch.fx.Node | None:
@@ -70,7 +77,7 @@ class BodyValues:
         return self._nodes.get(id(tensor))
 
     def value(self, variable: Any) -> Any:
-        """Return a stand-in for a variable: tensors, containers of them, constants; None for all else."""
+        """Return a stand-in for a variable: tensors, containers of them, constants; UNKNOWN for all else."""
         from torch._dynamo import variables  # Dynamo, which is half a second to import, runs if this runs
 
         variable = variable.realize()
@@ -83,11 +90,14 @@ class BodyValues:
             return variable.as_python_constant()
         if isinstance(variable, variables.NamedTupleVariable):
             return variable.tuple_cls(*map(self.value, variable.items))
-        if isinstance(variable, variables.BaseListVariable):
-            return variable.python_type()(map(self.value, variable.items))
+        if isinstance(variable, variables.BaseListVariable):  # torch.Size among them, which takes no symbols
+            return tuple(map(self.value, variable.items))
+        if dataclasses.is_dataclass(kind := variable.python_type()):
+            fields = (field.name for field in dataclasses.fields(kind))
+            return {name: self.value(variable.var_getattr(self._translator, name)) for name in fields}
         if isinstance(variable, variables.ConstDictVariable):
             return {key.vt.as_python_constant(): self.value(item) for key, item in variable.items.items()}
-        return None
+        return UNKNOWN
 
 
 def frame_of(context: Any, *names: str) -> tuple[BodyValues, torch.nn.Module, list[Any]]:
@@ -108,5 +118,6 @@ def frame_of(context: Any, *names: str) -> tuple[BodyValues, torch.nn.Module, li
     depth, outer = 0, translator
     while (outer := getattr(outer, "parent", None)) is not None:
         depth += 1
-    values = BodyValues(translator.output.current_tracer.graph, translator.output, depth)
+    output = translator.output
+    values = BodyValues(output.current_tracer.graph, output, depth, not output.is_root_tracer(), translator)
     return values, found, [values.value(variable(name)) for name in names]

@@ -39,8 +39,10 @@ class TracedCall:
     inputs: dict[str, TensorLike] = field(default_factory=dict)
     """Ports by name, in order."""
     outputs: dict[str, TensorLike] = field(default_factory=dict)
-    wrapped: bool = False
-    """It ran under a function transform, on tensors of which the graph has none."""
+    in_body: bool = False
+    """It ran in the body of a control-flow operator."""
+    hidden: str = ""
+    """Why its ports are not known, where they are not."""
 
 
 @contextmanager

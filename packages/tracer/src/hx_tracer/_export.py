@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Generator as Yields
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -82,11 +83,12 @@ def export(
         HxError: HX109 if the inputs do not fit `forward`.
     """
     axes = axes or {}
-    try:
-        with _quiet(), unchanged(module):
-            result, eager_calls = run_eagerly(module, args, kwargs)
-    except Exception as error:
-        raise _unfit(error, module, kwargs) from error
+    with unchanged(module):
+        try:
+            with _quiet():
+                result, eager_calls = run_eagerly(module, args, kwargs)
+        except Exception as error:
+            raise _unfit(error, module, kwargs) from error
     recorder = CallRecorder(module)
     raw: list[RawGraph] = []
     notes: list[str] = []
@@ -143,11 +145,8 @@ def export(
     seen = recorder.calls is not eager_calls
     if not seen:
         notes.append(UNSEEN)
-    eager_ports = {(call.fqn, call.index): call.inputs for call in eager_calls}
-    for call in recorder.calls if seen else ():
-        known = eager_ports.get((call.fqn, call.index))
-        if known is not None:
-            call.inputs = {name: like for name, like in call.inputs.items() if name in known}
+    if seen:
+        _drop_inputs_of_the_trace(recorder.calls, eager_calls)
     context = assemble_context(module, kwargs, program, recorder, raw[-1], torch_nn, seen)
     return Exported(program, context, result, _fixed_axes(program, axes), notes)
 
@@ -215,6 +214,19 @@ def _cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
     return error
+
+
+def _drop_inputs_of_the_trace(calls: Sequence[TracedCall], eager_calls: Sequence[TracedCall]) -> None:
+    """Take from calls the inputs that PyTorch does not pass. Of calls in compiled bodies it says nothing."""
+    known = {(call.fqn, call.index): call.inputs for call in eager_calls}
+    counts: Counter[str] = Counter()
+    for call in calls:
+        if call.in_body:
+            continue
+        inputs = known.get((call.fqn, counts[call.fqn]))
+        counts[call.fqn] += 1
+        if inputs is not None:
+            call.inputs = {name: like for name, like in call.inputs.items() if name in inputs}
 
 
 def _succeeds(run: Callable[[], object]) -> bool:

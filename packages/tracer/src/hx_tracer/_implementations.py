@@ -68,6 +68,9 @@ def find_remedy(module: torch.nn.Module, exports: Callable[[], bool]) -> dict[Ki
 def _choices(module: torch.nn.Module) -> Iterator[dict[Kind, str]]:
     singles: list[dict[Kind, str]] = []
     for kind, names in _PLAIN.items():
+        can = f"_can_set_{kind}_implementation"
+        if not any(getattr(part, can, bool)() for part in module.modules()):
+            continue  # transformers has the setter, and a default, on models without experts too
         used = {getattr(config, f"_{kind}_implementation", None) for config in _configs(module)} - {None}
         for name in names:
             if used - {name} and any(_switches(module, kind)):

@@ -178,6 +178,9 @@ class Lineage:
         for value in (*graph.inputs, *body_inputs(graph), *graph.initializers.values(), *outputs):
             self._alive[id(value)] = value
             self._by_name[value.name] = value
+        main = {id(out) for node in graph for out in node.outputs} | {id(v) for v in graph.inputs}
+        main |= {id(value) for value in graph.initializers.values()}
+        self._in_body = self._alive.keys() - main
         self._survivors: dict[int, ir.Value | None] = {}
         # Value numbering: values of one class are equal.
         self._numbers: dict[Hashable, int] = {}
@@ -192,8 +195,10 @@ class Lineage:
         """Return the value of the final graph that equals a value from before; None where there is none."""
         if id(value) not in self._survivors:
             members = self._members.get(self._class_of.get(id(value)), ())
-            found = (self._same(member) for member in (value, *members))
-            self._survivors[id(value)] = next((v for v in found if v is not None), None)
+            found = (self._same(member) for member in members)
+            # A body has its values only while it runs: they stand for no others.
+            equal = (v for v in found if v is not None and id(v) not in self._in_body)
+            self._survivors[id(value)] = self._same(value) or next(equal, None)
         return self._survivors[id(value)]
 
     def _same(self, value: ir.Value) -> ir.Value | None:

@@ -15,7 +15,7 @@ import torch
 from torch._subclasses.functional_tensor import FunctionalTensor
 from torch.fx.experimental import proxy_tensor
 
-from hx_tracer._bodies import body_watcher, frame_of
+from hx_tracer._bodies import UNKNOWN, body_watcher, frame_of
 from hx_tracer._calls import TensorLike, TracedCall, first_names, identity, tensor_like, watching_calls
 from hx_tracer._ports import input_ports, output_ports
 
@@ -143,6 +143,7 @@ class CallRecorder:
             self._stamp()
         finally:
             del self.stack[self.stack.index(row) :]
+            self._body.clear()  # Dynamo may have given up in the middle of one
         self._close(row, result, fx_node_of)
         return result
 
@@ -161,6 +162,7 @@ class CallRecorder:
             self._body.append((body.depth, None))
             return
         row = self._open(fqn, module, args, kwargs, body.node_of)
+        self.calls[row].in_body = body.in_body
         self._body.append((body.depth, row))
         if row == 0:
             self._stamp(body.graph)
@@ -174,6 +176,10 @@ class CallRecorder:
         row = self._leave()
         if row is not None:
             self._close(row, result, body.node_of)
+            if result is UNKNOWN:
+                self.calls[
+                    row
+                ].hidden = "It returned an object into which hx cannot look while Dynamo traces."
 
     def _leave(self) -> int | None:
         _, row = self._body.pop()
@@ -213,7 +219,10 @@ class CallRecorder:
         call = self.calls[row]
         outputs = output_ports(result, call.inputs)
         call.outputs = _mark(row, "outputs", outputs, node_of)
-        call.wrapped = any(map(_is_wrapped, (tensor for _, tensor in outputs)))
+        if any(_is_wrapped(tensor) for _, tensor in outputs):
+            call.hidden = (
+                "It ran under a function transform such as vmap, on tensors that are not the graph's."
+            )
 
     def _stamp(self, graph: torch.fx.Graph | None = None) -> None:
         """Give every FX node made since the last stamp to the innermost running call."""

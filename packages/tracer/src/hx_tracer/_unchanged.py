@@ -11,7 +11,7 @@ import torch
 
 @contextmanager
 def unchanged(model: torch.nn.Module) -> Generator[None]:
-    """Give every module of a model back its attributes and buffers when the block ends.
+    """Give every module of a model back its attributes, buffers and tensors when the block ends; not its parameters.
 
     A forward may fill a cache: tables that it computes once, tensors kept for the next call. What one run leaves
     there would be a constant in the next trace; what a trace leaves there are tensors without numbers.
@@ -21,7 +21,12 @@ def unchanged(model: torch.nn.Module) -> Generator[None]:
     modules = [(module.__dict__, dict(module.__dict__)) for module in model.modules()]
     contents = [(value, _copy(value)) for _, before in modules for value in before.values()]
     contents = [(value, copy) for value, copy in contents if copy is not None]
-    buffers = [(buffer, buffer._version, buffer.clone()) for buffer in model.buffers()]
+    held = [value for _, before in modules for value in before.values() if isinstance(value, torch.Tensor)]
+    tensors = [
+        (tensor, _version(tensor), tensor.detach().clone())
+        for tensor in (*model.buffers(), *held)
+        if not torch.nn.parameter.is_lazy(tensor)
+    ]
     try:
         yield
     finally:
@@ -32,9 +37,14 @@ def unchanged(model: torch.nn.Module) -> Generator[None]:
             value.clear()
             (value.extend if isinstance(value, list) else value.update)(copy)
         with torch.no_grad():
-            for buffer, version, copy in buffers:
-                if buffer._version != version:
-                    buffer.copy_(copy)
+            for tensor, version, copy in tensors:
+                if version is None or tensor._version != version:
+                    tensor.copy_(copy)
+
+
+def _version(tensor: torch.Tensor) -> int | None:
+    """Return what counts the changes of a tensor; inference tensors have no such thing."""
+    return None if tensor.is_inference() else tensor._version
 
 
 def _copy(value: Any) -> Any:
