@@ -50,6 +50,14 @@ def known(node: Node) -> tuple[int, str, str]:
 # Evidence
 
 
+def test_an_input_that_is_handed_out_is_the_roots(context_by_hand: ContextByHand) -> None:
+    sidecar = project(model_of("y = Identity(x)"), context_by_hand(CALLS), file="m.onnx")
+    assert known(node_of(sidecar, "y")) == (0, "dataflow", "medium")
+    assert sidecar.summary.covered_percent == 100
+    sidecar = project(model_of("y = Relu(x)"), context_by_hand(CALLS), file="m.onnx")
+    assert sidecar.summary.covered_percent == 0
+
+
 def test_the_exporters_record_comes_first(context_by_hand: ContextByHand) -> None:
     model = model_of("h = Mul(x, w)  y = Relu(h)", weights="float[3] w = {1.0, 2.0, 3.0}")
     context = context_by_hand(CALLS, origins={"h": [3], "y": [4]}, parameters={"w": "block.a.weight"})

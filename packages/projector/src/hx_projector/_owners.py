@@ -153,6 +153,10 @@ def _from_dataflow(
     for node in silent:
         if output_of(node) not in known:
             propose((producer[name] for name in reads(node) if name in producer), output_of(node))
+    for node in silent:  # the root hands out one of its own arguments, and exporters copy it for that
+        source, out = node.inputs[0] if node.inputs else None, node.outputs[0]
+        if node.op_type == "Identity" and source and source.is_graph_input() and out.is_graph_output():
+            known.setdefault(output_of(node), (0, "dataflow", "medium"))
 
 
 def consumers(owned: Sequence[Owned], tree: CallTree) -> list[list[int]]:
