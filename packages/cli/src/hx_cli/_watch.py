@@ -133,7 +133,7 @@ def _watched(
     fastpath = torch.backends.mha.get_fastpath_enabled()
 
     def call(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
-        if torch.compiler.is_dynamo_compiling():  # it interprets this function too, in the bodies of torch.cond
+        if torch.compiler.is_dynamo_compiling():  # it interprets this function too, in bodies
             return call_impl(module, *args, **kwargs)
         fqn = names.get(id(module))
         if fqn is None:
