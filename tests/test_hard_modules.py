@@ -637,6 +637,59 @@ def late_view() -> Case:
     return (nn.Sequential(*layers), {"input": rand(2, 4, 12)})
 
 
+class Pooled(nn.Module):
+    """Hands out a view of what it changed in place; it is made anew where the caller first reads it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(4, 8, 3)
+
+    def forward(self, x):
+        y = nn.functional.relu(self.conv(x), inplace=True)
+        return y.view(2, 2, 40).permute(0, 2, 1)
+
+
+class PooledM(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pool, self.text = Pooled(), nn.Linear(4, 2)
+
+    def forward(self, x, z):
+        pooled = self.pool(x)
+        return torch.cat([pooled, self.text(z)], 1)
+
+
+@case
+def read_later() -> Case:
+    return (PooledM(), {"x": rand(2, 4, 12), "z": rand(2, 3, 4)})
+
+
+class Joined(nn.Module):
+    """Its second output is of constants alone when the whole model runs, and of its arguments by itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.l = nn.Linear(8, 8)
+
+    def forward(self, x, first, second):
+        return self.l(x) + second, torch.cat([first, second], 0)
+
+
+class JoinedM(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.j = Joined()
+
+    def forward(self, x):
+        y, both = self.j(x, torch.arange(8).repeat(2, 1), 7 - torch.arange(8).repeat(2, 1))
+        return torch.gather(torch.cat([y, y], 0), 1, both)
+
+
+@case
+def constant_output() -> Case:
+    return (JoinedM(), {"x": rand(2, 8)})
+
+
 @case
 def graph_module() -> Case:
     layers = nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import Counter
 from contextlib import nullcontext
 from typing import Any
 
@@ -295,6 +296,35 @@ def test_a_tensor_changed_in_place_after_the_port() -> None:
     assert owners[str(outputs["output"])] == [1]
     assert sum(rows == [1] for rows in owners.values()) == 2
     assert sum(rows == [0] for rows in owners.values()) == 3
+
+
+def test_a_view_of_what_was_changed_in_place_belongs_to_the_call_that_made_it() -> None:
+    """Functionalisation makes the view anew in the call that reads it."""
+
+    class Inner(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lin = nn.Linear(3, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.relu_(self.lin(x)).view(-1)
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.outer = Inner(), nn.Sigmoid()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.outer(self.inner(x))
+
+    context = traced(Net())
+    _, outputs = ports(context, "inner")
+    owned = Counter(
+        context.modules[context.calls[row].module].fqn for rows in context.origins.values() for row in rows
+    )
+    assert owned == {"inner": 2, "inner.lin": 1, "outer": 1}
+    assert ports(context, "outer")[0]["input"] == outputs["output"]
+    assert context.origins[str(outputs["output"])] == [1]
 
 
 def test_what_cannot_be_watched_is_exported_without(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ class Cutter:
             for name in self._recovered[number].outputs
         }
         walk = _Walk(self, row, self._tree.end[row], own, call.inputs)
-        return walk.run(port.value for port in call.outputs if port.value and not port.unused)
+        return walk.run(port.carrier for port in call.outputs if not port.unused)
 
     def is_graph_input(self, name: str) -> bool:
         """Say whether a value comes from outside: an input of the model, or of a loop's body."""

@@ -10,7 +10,7 @@ import onnx_ir as ir
 import torch
 from torch.utils import _pytree as pytree
 
-from hx_tracer._recorder import CALL
+from hx_tracer._stamps import call_of, stamp
 
 
 def bodies_of(node: ir.Node) -> list[ir.Graph]:
@@ -40,13 +40,13 @@ def body_inputs(graph: ir.Graph) -> list[ir.Value]:
 def stamp_bodies(module: torch.fx.GraphModule) -> None:
     """Give what ran in a body, but in no module call there, to the call that ran the operator with the body."""
     for fx_node in module.graph.nodes:
-        call = fx_node.meta.get("custom", {}).get(CALL)
+        call = call_of(fx_node)
         for source in fx_node.all_input_nodes if call is not None else ():
             body = getattr(module, str(source.target), None) if source.op == "get_attr" else None
             if not isinstance(body, torch.fx.GraphModule):
                 continue
             for inner in body.graph.nodes:
-                inner.meta["custom"] = {CALL: call, **inner.meta.get("custom", {})}
+                stamp(inner, call)
             stamp_bodies(body)
 
 

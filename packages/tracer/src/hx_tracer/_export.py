@@ -25,7 +25,8 @@ from hx_tracer._calls import TracedCall, run_eagerly
 from hx_tracer._dynamic import Axes, dynamic_shapes, input_paths
 from hx_tracer._implementations import Kind, find_remedy
 from hx_tracer._lineage import RawGraph
-from hx_tracer._recorder import PORTS, CallRecorder
+from hx_tracer._recorder import CallRecorder
+from hx_tracer._stamps import PORTS
 from hx_tracer._unchanged import unchanged
 
 

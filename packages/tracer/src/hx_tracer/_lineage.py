@@ -16,7 +16,7 @@ import onnx_ir as ir
 import torch
 
 from hx_tracer._body_values import bodies_of, body_inputs, body_values, nodes_of
-from hx_tracer._recorder import CALL, PORTS, PortKey
+from hx_tracer._stamps import PORTS, PortKey, call_of
 
 _SIZE_OPERATORS = ("Shape", "Size")
 _FX_NODE = "pkg.torch.onnx.fx_node"
@@ -105,7 +105,8 @@ class RawGraph:
             fx_node = self._fx_nodes.get(written.partition(" ")[0].removeprefix("%"))
         if fx_node is None:
             return None
-        return fx_node.meta.get("custom", {}).get(CALL, _size_call(fx_node, self._size_calls))
+        call = call_of(fx_node)
+        return _size_call(fx_node, self._size_calls) if call is None else call
 
     def ancestors(self, outputs: Iterable[ir.Value], stop: Iterable[ir.Value]) -> set[int]:
         """Return the ids of the values that `outputs` are computed from, up to and including `stop`."""

@@ -9,23 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
-from torch._subclasses.functional_tensor import FunctionalTensor
 from torch.fx.experimental import proxy_tensor
 
 from hx_tracer._bodies import UNKNOWN, body_watcher, frame_of
 from hx_tracer._calls import TensorLike, TracedCall, first_names, identity, tensor_like, watching_calls
+from hx_tracer._late_views import LateViews
 from hx_tracer._ports import input_ports, output_ports
+from hx_tracer._stamps import Direction, add_ports, current_graph, fx_node_of, stamp
 
-CALL = "hx_call"
-PORTS = "hx_ports"
-
-Direction = Literal["inputs", "outputs"]
 NodeOf = Callable[[torch.Tensor], torch.fx.Node | None]
-PortKey = tuple[int, Direction, str]
-"""Row of the call, side, port name."""
 
 
 class CallRecorder:
@@ -57,26 +53,18 @@ class CallRecorder:
         """Watch module calls until the block ends."""
         run: Any = torch.fx.Interpreter.run
         run_node: Any = torch.fx.Interpreter.run_node
+        views: WeakKeyDictionary[torch.fx.Interpreter, LateViews] = WeakKeyDictionary()
 
         def watched_run(interpreter: torch.fx.Interpreter, node: torch.fx.Node) -> Any:
-            graph = _current_graph()
-            root = None if graph is None else graph._root  # pyright: ignore[reportPrivateUsage]
-            last = None if root is None else root._prev
-            result = run_node(interpreter, node)
-            keys = node.meta.get(PORTS)
-            if keys:
-                # To look is to bring a view up to date that functionalisation had left behind: that makes nodes too.
-                successor = _successor(result)
-                if successor is not None and successor is not node:
-                    _add_ports(successor, keys)
-            call = node.meta.get("custom", {}).get(CALL)
-            while last is not None and call is not None and (last := last._next) is not root:
-                last.meta["custom"] = {CALL: call, **last.meta.get("custom", {})}
+            late = views.setdefault(interpreter, LateViews())
+            with late.watching(node, interpreter.env):
+                result = run_node(interpreter, node)
+            late.note(node, result)
             return result
 
         def watched_whole(interpreter: torch.fx.Interpreter, *args: Any, **kwargs: Any) -> Any:
             module = interpreter.module
-            if self.stack or identity(module) not in self._names or _current_graph() is None:
+            if self.stack or identity(module) not in self._names or current_graph() is None:
                 return run(interpreter, *args, **kwargs)
             # torch.export interprets a root that is a GraphModule, and does not call it.
 
@@ -110,7 +98,7 @@ class CallRecorder:
             if paths:
                 row = rows.get(paths[-1] if "@" in paths[-1] else f"{paths[-1]}@0")
                 if row is not None:
-                    node.meta["custom"] = {**node.meta.get("custom", {}), CALL: row}
+                    stamp(node, row, again=True)
         signature = program.graph_signature
         sides: tuple[tuple[Direction, Any], ...] = (
             ("inputs", signature.user_inputs),
@@ -119,7 +107,7 @@ class CallRecorder:
         for side, names in sides:
             for port, name in zip(getattr(calls[0], side), names, strict=False):
                 if name in nodes:
-                    _add_ports(nodes[name], [(0, side, port)])
+                    add_ports(nodes[name], [(0, side, port)])
 
     def _call(
         self, call_impl: Any, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -227,15 +215,14 @@ class CallRecorder:
     def _stamp(self, graph: torch.fx.Graph | None = None) -> None:
         """Give every FX node made since the last stamp to the innermost running call."""
         if graph is None:
-            graph = self._graph = _current_graph()
+            graph = self._graph = current_graph()
         if graph is None or not self.stack:
             return
         root = graph._root  # pyright: ignore[reportPrivateUsage]
         last = self._last.get(graph, root)
         node = last._next
         while node is not root:
-            # `custom` is the one key of a node's meta that decompositions copy to what they make of it.
-            node.meta["custom"] = {**node.meta.get("custom", {}), CALL: self.stack[-1]}
+            stamp(node, self.stack[-1], again=True)
             value = node.meta.get("val")
             if isinstance(value, torch.SymInt):
                 self.size_calls.setdefault(str(value), self.stack[-1])
@@ -248,40 +235,11 @@ def _is_wrapped(tensor: torch.Tensor) -> bool:
     return functorch.is_functorch_wrapped_tensor(tensor)
 
 
-def _current_graph() -> torch.fx.Graph | None:
-    mode = proxy_tensor.get_proxy_mode()
-    return None if mode is None else mode.tracer.graph
-
-
-def fx_node_of(tensor: torch.Tensor) -> torch.fx.Node | None:
-    """Return the FX node that a tensor stands for in the trace that is running, if any."""
-    mode = proxy_tensor.get_proxy_mode()
-    if mode is None:
-        return None
-    if isinstance(tensor, FunctionalTensor):
-        functional: Any = torch
-        functional._sync(tensor)
-        tensor = functional._from_functional_tensor(tensor.elem)
-    slot: Any = proxy_tensor.get_proxy_slot(tensor, mode.tracer, None)
-    return None if slot is None else slot.proxy.node
-
-
 def _mark(
     row: int, side: Direction, ports: list[tuple[str, torch.Tensor]], node_of: NodeOf
 ) -> dict[str, TensorLike]:
     for name, tensor in ports:
         node = node_of(tensor)
         if node is not None:
-            _add_ports(node, [(row, side, name)])
+            add_ports(node, [(row, side, name)])
     return {name: tensor_like(tensor) for name, tensor in ports}
-
-
-def _successor(result: Any) -> torch.fx.Node | None:
-    if isinstance(result, torch.fx.Proxy):  # of a Transformer, which strict capture uses
-        return result.node
-    return fx_node_of(result) if isinstance(result, torch.Tensor) else None
-
-
-def _add_ports(node: torch.fx.Node, keys: list[PortKey]) -> None:
-    present: list[PortKey] = node.meta.setdefault(PORTS, [])
-    present.extend(key for key in keys if key not in present)
