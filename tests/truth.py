@@ -24,7 +24,7 @@ import torch
 import hx_extractor
 import hx_projector
 import hx_tracer
-from hx_sidecar_schema import HxError, Sidecar
+from hx_sidecar_schema import STRATEGIES, HxError, Sidecar, Strategy
 
 Tensors = dict[str, torch.Tensor]
 Calls = dict[tuple[str, int], tuple[Tensors, Tensors]]
@@ -49,7 +49,14 @@ class Verdict:
     notes: list[str] = dataclasses.field(default_factory=list)
 
 
-def examine(module: torch.nn.Module, example: Any, *, dynamic: bool, tolerance: float = 1e-4) -> Verdict:
+def examine(
+    module: torch.nn.Module,
+    example: Any,
+    *,
+    dynamic: bool,
+    tolerance: float = 1e-4,
+    strategy: Strategy = STRATEGIES["dynamo"],
+) -> Verdict:
     """Export a module, cut every extractable call out, and run each beside the module itself.
 
     Args:
@@ -57,11 +64,18 @@ def examine(module: torch.nn.Module, example: Any, *, dynamic: bool, tolerance: 
         example: Inputs as a factory returns them; None where hx shall make them.
         dynamic: Also compare at a second batch and length that the export never saw.
         tolerance: On the relative error.
+        strategy: How to export and attribute.
     """
     inputs = hx_tracer.example_inputs(module, example=example)
     axes = hx_tracer.free_axes(inputs.kwargs) if dynamic else {}
-    exported = hx_tracer.export(module, inputs.kwargs, args=inputs.args, axes=axes)
-    sidecar = hx_projector.project(exported.program.model, exported.context, file="m.onnx")
+    exported = hx_tracer.export(module, inputs.kwargs, args=inputs.args, axes=axes, strategy=strategy)
+    sidecar = hx_projector.project(
+        exported.program.model,
+        exported.context,
+        file="m.onnx",
+        sources=strategy.sources,
+        feeds={name: array(tensor) for name, tensor in exported.inputs.items()} if strategy.observer else None,
+    )
     verdict = Verdict(
         nodes=sidecar.summary.nodes,
         exact_percent=sidecar.summary.exact_percent,
@@ -74,7 +88,7 @@ def examine(module: torch.nn.Module, example: Any, *, dynamic: bool, tolerance: 
                 if call.status != "extractable"
             )
         ),
-        difference=_difference(module, inputs, axes, exported),
+        difference=_difference(module, inputs, axes, exported) if strategy.exporter == "dynamo" else None,
         notes=exported.notes,
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hx_projector import project
-from hx_sidecar_schema import ModuleContext, Node, Sidecar
+from hx_sidecar_schema import HxError, ModuleContext, Node, Sidecar
 
 ContextByHand = Callable[..., ModuleContext]
 
@@ -117,10 +117,55 @@ def test_a_helper_of_several_calls_is_their_common_ancestors_with_low_confidence
     assert known(node_of(sidecar, "k")) == (1, "dataflow", "low")
 
 
-def test_a_silent_last_node_follows_its_producer(context_by_hand: ContextByHand) -> None:
-    model = model_of("h = Neg(x)  y = Relu(h)")
+def test_what_stands_before_or_behind_all_that_is_known_may_be_the_roots(
+    context_by_hand: ContextByHand,
+) -> None:
+    model = model_of("a = Abs(x)  h = Neg(a)  y = Relu(h)")
     sidecar = project(model, context_by_hand(CALLS, origins={"h": [4]}), file="m.onnx")
-    assert known(node_of(sidecar, "y")) == (4, "dataflow", "medium")
+    assert known(node_of(sidecar, "a")) == known(node_of(sidecar, "y")) == (0, "dataflow", "low")
+    assert sidecar.summary.covered_percent == 100
+
+
+def test_data_between_two_calls_is_their_common_ancestors(context_by_hand: ContextByHand) -> None:
+    """And not the next one's, which alone reads it."""
+    model = model_of("a = Abs(x)  h = Neg(a)  g = Exp(h)  y = Relu(g)")
+    known_nodes = {"a": [2], "g": [3], "y": [4]}
+    sidecar = project(model, context_by_hand(CALLS, origins=known_nodes), file="m.onnx")
+    assert known(node_of(sidecar, "h")) == (1, "dataflow", "low")
+    sidecar = project(model, context_by_hand(CALLS, origins={**known_nodes, "g": [2]}), file="m.onnx")
+    assert known(node_of(sidecar, "h")) == (2, "dataflow", "medium")
+
+
+def test_a_weight_that_is_read_once_a_call_tells_the_calls_apart(context_by_hand: ContextByHand) -> None:
+    calls = [{"fqn": ""}, {"fqn": "lin"}, {"fqn": "lin", "index": 1}]
+    context = context_by_hand(calls, parameters={"w": "lin.weight"})
+    model = model_of("h = Mul(x, w)  y = Mul(h, w)", weights="float[3] w = {1.0, 2.0, 3.0}")
+    sidecar = project(model, context, file="m.onnx")
+    assert [known(node) for node in sidecar.nodes] == [(1, "parameter", "medium"), (2, "parameter", "medium")]
+    model = model_of("a = Mul(x, w)  b = Mul(a, w)  y = Mul(b, w)", weights="float[3] w = {1.0, 2.0, 3.0}")
+    assert not project(model, context, file="m.onnx").summary.covered_percent
+
+
+def test_the_stronger_source_wins_and_the_disagreement_is_listed(context_by_hand: ContextByHand) -> None:
+    context = context_by_hand(CALLS, origins={"y": [3]}, parameters={"w": "block.a.weight"})
+    sidecar = project(
+        model_of("y = Mul(x, w)", weights="float[3] w = {1.0, 2.0, 3.0}"), context, file="m.onnx"
+    )
+    assert known(node_of(sidecar, "y")) == (3, "exporter", "high")
+    (row,) = sidecar.disagreements
+    assert (row.output, row.evidence, row.owner, row.against, row.other) == (
+        "y",
+        "exporter",
+        3,
+        "parameter",
+        2,
+    )
+
+
+def test_an_unknown_source_is_named(context_by_hand: ContextByHand) -> None:
+    with pytest.raises(HxError, match=r"'guess'.*exporter, witness") as caught:
+        project(model_of("y = Relu(x)"), context_by_hand(CALLS), file="m.onnx", sources=["guess"])
+    assert caught.value.code == "HX122"
 
 
 def test_nothing_known_falls_back_to_the_root_and_is_not_covered(context_by_hand: ContextByHand) -> None:
@@ -171,8 +216,10 @@ def test_bodies_belong_to_their_nodes_owner(context_by_hand: ContextByHand) -> N
 
 
 def test_what_only_a_body_reads_is_its_helper(context_by_hand: ContextByHand) -> None:
-    model = model_of(BRANCH, inputs="float[2,3] x, bool c")
-    sidecar = project(model, context_by_hand(CALLS, origins={"y": [2]}), file="m.onnx")
+    body = BRANCH.replace("Neg(x)", "Constant<value = float[1] {2.0}>()")
+    sidecar = project(
+        model_of(body, inputs="bool c"), context_by_hand(CALLS, origins={"y": [2]}), file="m.onnx"
+    )
     assert known(node_of(sidecar, "h")) == (2, "dataflow", "medium")
 
 

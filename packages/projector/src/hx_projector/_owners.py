@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import onnx_ir as ir
 
-from hx_projector._graphs import nodes_below, output_of, reads
+from hx_projector._graphs import nodes_below, output_of
+from hx_projector._sources import Claim, Claims, Scene, find_source
 from hx_projector._tree import CallTree
 from hx_sidecar_schema import Confidence, Evidence, ModuleContext
 
@@ -25,36 +26,56 @@ class Owned(NamedTuple):
     """Nothing is known: the root stands in, and the node does not count as covered."""
 
 
-def own_nodes(model: ir.Model, context: ModuleContext, tree: CallTree) -> list[Owned]:
+class Disagreed(NamedTuple):
+    """A node that two sources give to different calls; the stronger one decided."""
+
+    output: str
+    evidence: Evidence
+    owner: int
+    against: Evidence
+    other: int
+
+
+def own_nodes(
+    model: ir.Model,
+    context: ModuleContext,
+    tree: CallTree,
+    sources: Sequence[str] = ("exporter", "parameter", "dataflow"),
+    witnessed: Claims | None = None,
+) -> tuple[list[Owned], list[Disagreed]]:
     """Return every node of the model with its owner, in graph order, nested graphs after their node.
 
-    The exporter's own record comes first. Where it is silent, a weight that only one module owns decides, then the
-    dataflow: a node enclosed by one call, or a helper whose consumers lie in one call.
+    Args:
+        model: It.
+        context: What the tracer saw.
+        tree: Its calls.
+        sources: Names of sources of evidence, the strongest first.
+        witnessed: Claims of the witness, where a run was observed.
     """
     nodes = list(model.graph)
-    known: dict[str, tuple[int, Evidence, Confidence]] = {}
-    silent: list[ir.Node] = []
     keys = [output_of(node) for node in nodes]
-    for node, key in zip(nodes, keys, strict=True):
-        rows = context.origins.get(key)
-        if rows:
-            known[key] = (rows[0] if len(rows) == 1 else tree.common(rows), "exporter", "high")
-        else:
-            silent.append(node)
-    if silent:
-        _from_parameters(silent, context, known)
-        _from_dataflow(nodes, silent, tree, known)
+    claims: dict[str, Claim] = {}
+    evidence_of: dict[str, Evidence] = {}
+    disagreed: list[Disagreed] = []
+    for name in sources:
+        found = find_source(name)(Scene(nodes, context, tree, claims, witnessed or {}))
+        for key, claim in found.items():
+            if key not in claims:
+                claims[key], evidence_of[key] = claim, name
+            elif claims[key].owner != claim.owner:
+                disagreed.append(Disagreed(key, evidence_of[key], claims[key].owner, name, claim.owner))
 
     owned: list[Owned] = []
     for node, key in zip(nodes, keys, strict=True):
-        owner, evidence, confidence = known.get(key, (0, "dataflow", "low"))
-        owned.append(Owned("", key, node, owner, evidence, confidence, fallback=key not in known))
+        owner, confidence = claims.get(key, _ROOT)
+        evidence = evidence_of.get(key, "dataflow")
+        owned.append(Owned("", key, node, owner, evidence, confidence, fallback=key not in claims))
         if node.attributes:
             # What is not known of the bodies of a control-flow node ran inside the call that ran the node; where
             # that module has children, one of them may have run there unseen.
-            if context.modules[context.calls[owner].module].children and evidence == "exporter":
+            if context.modules[context.calls[owner].module].children and confidence == "high":
                 evidence, confidence = "dataflow", "medium"
-            fallback = key not in known
+            fallback = key not in claims
             for path, inner in nodes_below(node, ""):
                 output = output_of(inner)
                 rows = context.origins.get(output)
@@ -62,7 +83,10 @@ def own_nodes(model: ir.Model, context: ModuleContext, tree: CallTree) -> list[O
                     owned.append(Owned(path, output, inner, tree.common(rows), "exporter", "high"))
                 else:
                     owned.append(Owned(path, output, inner, owner, evidence, confidence, fallback))
-    return owned + _functions(model, owned, tree)
+    return owned + _functions(model, owned, tree), disagreed
+
+
+_ROOT = Claim(0, "low")
 
 
 def _functions(model: ir.Model, owned: Sequence[Owned], tree: CallTree) -> list[Owned]:
@@ -108,55 +132,6 @@ def _callers(
         seen |= further
         pending += further
     return rows
-
-
-def _from_parameters(
-    nodes: Iterable[ir.Node],
-    context: ModuleContext,
-    known: dict[str, tuple[int, Evidence, Confidence]],
-) -> None:
-    rows = {module.fqn: row for row, module in enumerate(context.modules)}
-    calls: dict[int, list[int]] = {}
-    for row, call in enumerate(context.calls):
-        calls.setdefault(call.module, []).append(row)
-    parameter = {row.name: row.parameter for row in context.initializers if row.parameter}
-    for node in nodes:
-        owners: set[int] = set()
-        for name in reads(node):
-            if name in parameter:
-                module = rows.get(str(parameter[name]).rpartition(".")[0])
-                owners.update(calls.get(module, ()) if module is not None else ())
-        if len(owners) == 1:
-            known[output_of(node)] = (owners.pop(), "parameter", "medium")
-
-
-def _from_dataflow(
-    nodes: Sequence[ir.Node],
-    silent: Sequence[ir.Node],
-    tree: CallTree,
-    known: dict[str, tuple[int, Evidence, Confidence]],
-) -> None:
-    producer = {out.name: output_of(node) for node in nodes for out in node.outputs if out.name}
-    users: dict[str, list[str]] = {}
-    for node in nodes:
-        for name in reads(node):
-            users.setdefault(name, []).append(output_of(node))
-
-    def propose(neighbours: Iterable[str], key: str) -> None:
-        rows = {known[other][0] for other in neighbours if other in known}
-        if rows:
-            known[key] = (tree.common(rows), "dataflow", "medium" if len(rows) == 1 else "low")
-
-    for node in reversed(silent):  # a helper belongs to what it helps
-        if output_of(node) not in known:
-            propose((user for out in node.outputs for user in users.get(out.name or "", ())), output_of(node))
-    for node in silent:
-        if output_of(node) not in known:
-            propose((producer[name] for name in reads(node) if name in producer), output_of(node))
-    for node in silent:  # the root hands out one of its own arguments, and exporters copy it for that
-        source, out = node.inputs[0] if node.inputs else None, node.outputs[0]
-        if node.op_type == "Identity" and source and source.is_graph_input() and out.is_graph_output():
-            known.setdefault(output_of(node), (0, "dataflow", "medium"))
 
 
 def consumers(owned: Sequence[Owned], tree: CallTree) -> list[list[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 
 import onnx_ir as ir
@@ -11,24 +11,43 @@ import onnx_ir as ir
 from hx_projector._categories import summarise
 from hx_projector._cut import Cutter
 from hx_projector._owners import consumers, own_nodes
+from hx_projector._sources import Claims
 from hx_projector._status import judge_calls, shape_of
 from hx_projector._tree import CallTree
-from hx_sidecar_schema import ModelInfo, ModuleContext, Node, Sidecar, TensorInfo, graph_digest
+from hx_projector._values import Array
+from hx_projector._witness import witness
+from hx_sidecar_schema import Disagreement, ModelInfo, ModuleContext, Node, Sidecar, TensorInfo, graph_digest
 
 
-def project(model: ir.Model, context: ModuleContext, *, file: str) -> Sidecar:
+def project(
+    model: ir.Model,
+    context: ModuleContext,
+    *,
+    file: str,
+    sources: Sequence[str] = ("exporter", "parameter", "dataflow"),
+    feeds: Mapping[str, Array] | None = None,
+) -> Sidecar:
     """Attribute every node of a model.
 
     Args:
         model: The exported model; not changed.
         context: What the tracer saw while it was exported.
         file: Name of the ONNX file, beside which the sidecar will lie.
+        sources: Names of sources of evidence, the strongest first.
+        feeds: Inputs of the run that the context observed, by their names in the graph. With them, ports that the
+            context does not place are found by their values, and the source `witness` has something to say.
 
     Returns:
         The sidecar: an owner with its evidence for every node, nested graphs and functions included.
+
+    Raises:
+        HxError: HX121 if ONNX Runtime cannot run the model on the feeds, HX122 if there is no such source.
     """
+    witnessed: Claims = {}
+    if feeds is not None:
+        context, witnessed = witness(model, context, feeds)
     with _no_collections():
-        return _project(model, context, file)
+        return _project(model, context, file, sources, witnessed)
 
 
 @contextmanager
@@ -46,9 +65,11 @@ def _no_collections() -> Generator[None]:
             gc.enable()
 
 
-def _project(model: ir.Model, context: ModuleContext, file: str) -> Sidecar:
+def _project(
+    model: ir.Model, context: ModuleContext, file: str, sources: Sequence[str], witnessed: Claims
+) -> Sidecar:
     tree = CallTree(context.calls)
-    owned = own_nodes(model, context, tree)
+    owned, disagreed = own_nodes(model, context, tree, sources, witnessed)
     cutter = Cutter(model, owned, tree, context)
     nodes = [
         Node(
@@ -71,6 +92,7 @@ def _project(model: ir.Model, context: ModuleContext, file: str) -> Sidecar:
         nodes=nodes,
         initializers=context.initializers,
         recovered=context.recovered,
+        disagreements=[Disagreement(**row._asdict()) for row in disagreed],
         sizes=context.sizes,
         summary=summarise(owned),
     )

@@ -4,10 +4,18 @@ from hx_sidecar_schema._context import CONTEXT_VERSION, ModuleContext
 from hx_sidecar_schema._digest import graph_digest
 from hx_sidecar_schema._errors import HxError
 from hx_sidecar_schema._files import replacing, settled
+from hx_sidecar_schema._observation import (
+    Fingerprint,
+    Observation,
+    Operation,
+    PortValue,
+    sample_positions,
+)
 from hx_sidecar_schema._patterns import find_calls
 from hx_sidecar_schema._records import (
     CategoryStatistics,
     Confidence,
+    Disagreement,
     Evidence,
     Example,
     Generator,
@@ -24,16 +32,20 @@ from hx_sidecar_schema._records import (
     TensorInfo,
 )
 from hx_sidecar_schema._sidecar import SIDECAR_VERSION, Sidecar
+from hx_sidecar_schema._strategies import STRATEGIES, Strategy, find_strategy
 from hx_sidecar_schema._tags import CONTAINERS, TorchNN, build_tags, is_tagged, simple_name
 
 __all__ = [
     "CONTAINERS",
     "CONTEXT_VERSION",
     "SIDECAR_VERSION",
+    "STRATEGIES",
     "CategoryStatistics",
     "Confidence",
+    "Disagreement",
     "Evidence",
     "Example",
+    "Fingerprint",
     "Generator",
     "HxError",
     "Initializer",
@@ -42,19 +54,25 @@ __all__ = [
     "ModuleCall",
     "ModuleContext",
     "Node",
+    "Observation",
+    "Operation",
     "Port",
+    "PortValue",
     "Record",
     "RecoveredNode",
     "Sidecar",
     "Status",
+    "Strategy",
     "Summary",
     "TensorInfo",
     "TorchNN",
     "build_tags",
     "find_calls",
+    "find_strategy",
     "graph_digest",
     "is_tagged",
     "replacing",
+    "sample_positions",
     "settled",
     "simple_name",
 ]

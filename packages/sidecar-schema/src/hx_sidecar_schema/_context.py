@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from hx_sidecar_schema._observation import Observation
 from hx_sidecar_schema._records import (
     Example,
     Generator,
@@ -45,4 +46,7 @@ class ModuleContext(Record):
         description="Scalar INT64 values that hold a size, with the expression over symbols that shapes use too.",
     )
     initializers: list[Initializer] = Field(default_factory=list)
+    observation: Observation | None = Field(
+        default=None, description="A run in PyTorch, for the witness; null where none was asked for."
+    )
     examples: dict[str, Example] = Field(default_factory=dict, description="Model input name to its value.")

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Evidence = Literal["exporter", "witness", "parameter", "dataflow"]
+Evidence = str
+"""Name of a source: `exporter`, `witness`, `parameter`, `dataflow`, or one that another package adds."""
 Confidence = Literal["high", "medium", "low"]
 Status = Literal["extractable", "identity", "fused", "folded", "unused", "not_called"]
 
@@ -154,6 +155,16 @@ class Node(Record):
         default_factory=list,
         description="Rows of the calls, outside the owner's subtree, that read its outputs.",
     )
+
+
+class Disagreement(Record):
+    """A node of the main graph that two sources of evidence give to different calls; the stronger one decided."""
+
+    output: str = Field(description="First non-empty output value of the node.")
+    evidence: Evidence = Field(description="The stronger source.")
+    owner: int = Field(description="Row of its call.")
+    against: Evidence = Field(description="The weaker source.")
+    other: int = Field(description="Row of its call.")
 
 
 class Initializer(Record):

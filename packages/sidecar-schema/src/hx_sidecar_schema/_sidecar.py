@@ -14,6 +14,7 @@ from hx_sidecar_schema._errors import HxError
 from hx_sidecar_schema._files import replacing
 from hx_sidecar_schema._migrate import migrate
 from hx_sidecar_schema._records import (
+    Disagreement,
     Generator,
     Initializer,
     ModelInfo,
@@ -43,6 +44,7 @@ class Sidecar(Record):
         default_factory=dict,
         description="Scalar INT64 values that hold a size, with the expression over symbols that shapes use too.",
     )
+    disagreements: list[Disagreement] = Field(default_factory=list)
     summary: Summary = Field(default_factory=Summary)
 
     def module_of(self, call: ModuleCall) -> Module:

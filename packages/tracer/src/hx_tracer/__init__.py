@@ -1,7 +1,8 @@
 """PyTorch models to ONNX, with every module call recorded on the way."""
 
 from hx_tracer._dynamic import dynamic_shapes, free_axes, parse_axis
-from hx_tracer._export import Exported, ExportError, export
+from hx_tracer._errors import ExportError
+from hx_tracer._export import Exported, export
 from hx_tracer._implementations import set_implementation
 from hx_tracer._inputs import ExampleInputs, example_inputs
 from hx_tracer._modules import module_records

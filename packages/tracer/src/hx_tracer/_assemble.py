@@ -62,7 +62,7 @@ def assemble_context(
     if len(names) == len(paths):
         examples = {str(n): example_record(t) for n, t in zip(names, paths, strict=True)}
     return ModuleContext(
-        generator=Generator(versions=_versions()),
+        generator=Generator(versions=versions()),
         modules=modules,
         calls=calls,
         origins=lineage.origins(graph),
@@ -166,6 +166,7 @@ def _dim_names(raw: RawGraph, graph: ir.Graph) -> dict[str, str]:
     return names
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of what made an export."""
     packages = ("hx-tracer", "torch", "transformers", "onnx", "onnx-ir", "onnxscript")
     return {name: importlib.metadata.version(name) for name in packages}

@@ -6,7 +6,6 @@ Watching wraps `Module._call_impl`, below `__call__`, and not module hooks: a ho
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -18,7 +17,9 @@ from onnx_ir.tensor_adapters import from_torch_dtype
 from torch.utils import _pytree as pytree
 
 from hx_tracer._bodies import enter_body, leave_body
+from hx_tracer._patches import replaced
 from hx_tracer._ports import input_ports, output_ports
+from hx_tracer._stamps import Direction
 
 
 @dataclass(frozen=True)
@@ -48,67 +49,87 @@ class TracedCall:
 @contextmanager
 def watching_calls(watcher: Callable[..., Any]) -> Generator[None]:
     """Run every module call of this thread through `watcher(call_impl, module, args, kwargs)`."""
-    call_impl: Any = torch.nn.Module._call_impl  # pyright: ignore[reportPrivateUsage]
-    thread = threading.get_ident()
     from torch._dynamo.comptime import comptime  # half a second, and only exports need it
 
     at_compile_time: Any = comptime
+    original: Any = torch.nn.Module._call_impl  # pyright: ignore[reportPrivateUsage]
 
-    def watched(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
-        if torch.compiler.is_dynamo_compiling():
-            at_compile_time(enter_body)
-            result = call_impl(module, *args, **kwargs)
-            at_compile_time(leave_body)
-            return result
-        if threading.get_ident() != thread:
-            return call_impl(module, *args, **kwargs)
+    def seen_by_dynamo(dispatch: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+            if torch.compiler.is_dynamo_compiling():
+                at_compile_time(enter_body)
+                result = original(module, *args, **kwargs)
+                at_compile_time(leave_body)
+                return result
+            return dispatch(module, *args, **kwargs)
+
+        return watched
+
+    def handle(call_impl: Any, module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
         return watcher(call_impl, module, args, kwargs)
 
-    torch.nn.Module._call_impl = watched  # pyright: ignore
-    try:
+    with replaced(torch.nn.Module, "_call_impl", handle, outermost=seen_by_dynamo):
         yield
-    finally:
-        torch.nn.Module._call_impl = call_impl  # pyright: ignore
 
 
-def run_eagerly(
-    model: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[Any, list[TracedCall]]:
-    """Run a model as its users do, and watch its calls.
+class EagerRun:
+    """A model that runs as its users run it, watched.
 
     While it is traced a model may pass tensors that it does not pass otherwise: attention masks that are None in
     PyTorch are written out for an exporter. Those are no arguments of the module.
 
-    Returns:
-        The result, and the calls that ran.
+    Args:
+        model: It.
+        at_port: Told of every tensor that crosses a call's boundary, at that moment: row of the call, side, name.
     """
-    names = first_names(model)
-    counts: Counter[str] = Counter()
-    calls: list[TracedCall] = []
-    stack: list[int] = []
 
-    def watcher(call_impl: Any, module: torch.nn.Module, a: tuple[Any, ...], k: dict[str, Any]) -> Any:
-        fqn = names.get(identity(module))
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        at_port: Callable[[int, Direction, str, torch.Tensor], None] | None = None,
+    ) -> None:
+        self.calls: list[TracedCall] = []
+        self.stack: list[int] = []
+        """Rows of the calls that are running, the innermost last."""
+        self._model = model
+        self._at_port = at_port
+        self._names = first_names(model)
+        self._counts: Counter[str] = Counter()
+
+    def run(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Return what the model returns. It gets copies: a model may change its inputs in place."""
+
+        def copy(value: Any) -> Any:
+            return value.clone() if isinstance(value, torch.Tensor) else value
+
+        args, kwargs = pytree.tree_map(copy, (args, dict(kwargs)))
+        with torch.no_grad(), watching_calls(self._call):
+            return self._model(*args, **kwargs)
+
+    def _call(self, call_impl: Any, module: torch.nn.Module, args: Any, kwargs: Any) -> Any:
+        fqn = self._names.get(identity(module))
         if fqn is None:
-            return call_impl(module, *a, **k)
-        call = TracedCall(fqn, counts[fqn], stack[-1] if stack else None)
-        counts[fqn] += 1
-        call.inputs = {name: tensor_like(tensor) for name, tensor in input_ports(module, a, k)}
-        stack.append(len(calls))
-        calls.append(call)
+            return call_impl(module, *args, **kwargs)
+        row = len(self.calls)
+        call = TracedCall(fqn, self._counts[fqn], self.stack[-1] if self.stack else None)
+        self._counts[fqn] += 1
+        self.calls.append(call)
+        call.inputs = self._note(row, "inputs", input_ports(module, args, kwargs))
+        self.stack.append(row)
         try:
-            result = call_impl(module, *a, **k)
+            result = call_impl(module, *args, **kwargs)
         finally:
-            stack.pop()
-        call.outputs = {name: tensor_like(tensor) for name, tensor in output_ports(result, call.inputs)}
+            self.stack.pop()
+        call.outputs = self._note(row, "outputs", output_ports(result, call.inputs))
         return result
 
-    def copy(value: Any) -> Any:  # a model may change its inputs in place
-        return value.clone() if isinstance(value, torch.Tensor) else value
-
-    args, kwargs = pytree.tree_map(copy, (args, dict(kwargs)))
-    with torch.no_grad(), watching_calls(watcher):
-        return model(*args, **kwargs), calls
+    def _note(
+        self, row: int, side: Direction, ports: list[tuple[str, torch.Tensor]]
+    ) -> dict[str, TensorLike]:
+        for name, tensor in ports if self._at_port else ():
+            assert self._at_port is not None
+            self._at_port(row, side, name, tensor)
+        return {name: tensor_like(tensor) for name, tensor in ports}
 
 
 def first_names(model: torch.nn.Module) -> dict[int, str]:

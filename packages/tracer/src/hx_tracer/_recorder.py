@@ -18,6 +18,7 @@ from torch.fx.experimental import proxy_tensor
 from hx_tracer._bodies import UNKNOWN, body_watcher, frame_of
 from hx_tracer._calls import TensorLike, TracedCall, first_names, identity, tensor_like, watching_calls
 from hx_tracer._late_views import LateViews
+from hx_tracer._patches import replaced
 from hx_tracer._ports import input_ports, output_ports
 from hx_tracer._stamps import Direction, add_ports, current_graph, fx_node_of, stamp
 
@@ -51,38 +52,36 @@ class CallRecorder:
     @contextmanager
     def watching(self) -> Generator[None]:
         """Watch module calls until the block ends."""
-        run: Any = torch.fx.Interpreter.run
-        run_node: Any = torch.fx.Interpreter.run_node
         views: WeakKeyDictionary[torch.fx.Interpreter, LateViews] = WeakKeyDictionary()
 
-        def watched_run(interpreter: torch.fx.Interpreter, node: torch.fx.Node) -> Any:
+        def run_node(original: Any, interpreter: torch.fx.Interpreter, node: torch.fx.Node) -> Any:
             late = views.setdefault(interpreter, LateViews())
             with late.watching(node, interpreter.env):
-                result = run_node(interpreter, node)
+                result = original(interpreter, node)
             late.note(node, result)
             return result
 
-        def watched_whole(interpreter: torch.fx.Interpreter, *args: Any, **kwargs: Any) -> Any:
+        def run(original: Any, interpreter: torch.fx.Interpreter, *args: Any, **kwargs: Any) -> Any:
             module = interpreter.module
             if self.stack or identity(module) not in self._names or current_graph() is None:
-                return run(interpreter, *args, **kwargs)
+                return original(interpreter, *args, **kwargs)
             # torch.export interprets a root that is a GraphModule, and does not call it.
 
             def interpret(_: object, *args: Any) -> Any:
-                return run(interpreter, *args, **kwargs)
+                return original(interpreter, *args, **kwargs)
 
             return self._call(interpret, module, args, {})
 
-        torch.fx.Interpreter.run = watched_whole  # pyright: ignore[reportAttributeAccessIssue]
-        torch.fx.Interpreter.run_node = watched_run  # pyright: ignore[reportAttributeAccessIssue]
         token = body_watcher.set(self)
         try:
-            with watching_calls(self._call):
+            with (
+                watching_calls(self._call),
+                replaced(torch.fx.Interpreter, "run", run),
+                replaced(torch.fx.Interpreter, "run_node", run_node),
+            ):
                 yield
         finally:
             body_watcher.reset(token)
-            torch.fx.Interpreter.run = run
-            torch.fx.Interpreter.run_node = run_node
 
     def adopt(self, calls: list[TracedCall], program: torch.export.ExportedProgram) -> None:
         """Take the calls of an eager run where the trace was not seen, and the exporter's own module stacks.

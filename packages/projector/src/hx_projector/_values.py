@@ -1,0 +1,146 @@
+"""What a graph computes: one run in ONNX Runtime, told by fingerprints."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from hx_projector._graphs import reads
+from hx_sidecar_schema import Fingerprint, HxError, sample_positions
+
+Array = np.ndarray[Any, Any]
+
+AT_ONCE = 512
+"""Values that one run fetches: bounds the memory, and costs a run for every so many."""
+TOLERANCE = {"FLOAT16": 2e-2, "BFLOAT16": 5e-2}
+"""Of the largest sampled magnitude; 1e-4 for the other floating-point types."""
+
+
+class Values:
+    """Fingerprints of the values of a main graph, and which of them are equal to a given one.
+
+    Args:
+        model: Not changed.
+        feeds: Its inputs, by name.
+
+    Raises:
+        HxError: HX121 if ONNX Runtime cannot run the model.
+    """
+
+    def __init__(self, model: ir.Model, feeds: Mapping[str, Array]) -> None:
+        graph = model.graph
+        self.order: dict[str, int] = {}
+        """Names in topological order: inputs and initializers before what nodes make."""
+        for value in (*graph.inputs, *graph.initializers.values()):
+            self.order[str(value.name)] = -1
+        for index, node in enumerate(graph):
+            self.order.update((str(out.name), index) for out in node.outputs if out.name)
+        self.fingerprints: dict[str, Fingerprint] = {}
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                self.fingerprints[str(value.name)] = fingerprint(value.const_value.numpy())
+        self.fingerprints.update((name, fingerprint(array)) for name, array in feeds.items())
+        made = [name for name, index in self.order.items() if index >= 0]
+        for name, array in _run(model, feeds, made):
+            self.fingerprints[name] = fingerprint(array)
+        self.variable = _variable(graph)
+        """Names of the values that depend on an input."""
+        self._index: dict[tuple[Any, ...], tuple[list[str], Array]] = {}
+        rows: dict[tuple[Any, ...], list[str]] = {}
+        for name, found in self.fingerprints.items():
+            rows.setdefault(_bucket(found), []).append(name)
+        for key, names in rows.items():
+            self._index[key] = (names, np.array([_numbers(self.fingerprints[name]) for name in names]))
+
+    def equal(self, wanted: Fingerprint) -> list[str]:
+        """Return the values that are equal to a tensor up to rounding, in topological order.
+
+        Types of one kind count as equal: a graph may compute in half precision what PyTorch computed in single.
+        """
+        names, rows = self._index.get(_bucket(wanted), ([], np.empty((0, 0))))
+        if not names:
+            return []
+        numbers = np.array(_numbers(wanted))
+        exact = not wanted.dtype.startswith(("FLOAT", "DOUBLE", "BFLOAT", "COMPLEX"))
+        with np.errstate(invalid="ignore", over="ignore"):
+            finite = np.abs(numbers[np.isfinite(numbers)])
+            limit = 0.0 if exact else TOLERANCE.get(wanted.dtype, 1e-4) * float(finite.max(initial=0.0))
+            same = (
+                (rows == numbers) | (np.abs(rows - numbers) <= limit) | (np.isnan(rows) & np.isnan(numbers))
+            )
+        found = [name for name, row in zip(names, same, strict=True) if row.all()]
+        return sorted(found, key=self.order.__getitem__)
+
+
+def fingerprint(array: Array) -> Fingerprint:
+    """Return what tells a tensor from others, as the tracer does it for PyTorch's."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    if flat.dtype.kind == "c":
+        flat = np.stack([flat.real, flat.imag], -1).reshape(-1)
+    exact = flat.astype(np.float64)
+    empty = exact.size == 0
+    with np.errstate(invalid="ignore", over="ignore"):
+        return Fingerprint.model_construct(
+            dtype=ir.DataType.from_numpy(array.dtype).name,
+            shape=list(array.shape),
+            sample=exact[sample_positions(exact.size)].tolist(),
+            mean=0.0 if empty else float(exact.mean()),
+            mean_square=0.0 if empty else float((exact * exact).mean()),
+            constant=empty or bool((exact == exact[0]).all()),
+        )
+
+
+def _numbers(value: Fingerprint) -> list[float]:
+    return [*value.sample, value.mean, np.sqrt(value.mean_square)]
+
+
+def _bucket(value: Fingerprint) -> tuple[Any, ...]:
+    kind = value.dtype.rstrip("0123456789")
+    kind = {"DOUBLE": "FLOAT", "BFLOAT": "FLOAT", "UINT": "INT"}.get(kind, kind)
+    return (kind, *value.shape)
+
+
+def _variable(graph: ir.Graph) -> set[str]:
+    found = {str(value.name) for value in graph.inputs}
+    for node in graph:
+        if any(name in found for name in reads(node)):
+            found.update(str(out.name) for out in node.outputs if out.name)
+    return found
+
+
+def _run(model: ir.Model, feeds: Mapping[str, Array], names: Iterable[str]) -> Iterator[tuple[str, Array]]:
+    import onnx
+    import onnxruntime
+
+    wanted = list(names)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        ir.save(model, path, external_data="model.onnx.data")
+        proto = onnx.load(path, load_external_data=False)
+        present = {output.name for output in proto.graph.output}
+        proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in present)
+        path.write_bytes(proto.SerializeToString())
+        try:
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            fetched = [out.name for out in session.get_outputs() if _is_array(out.type)]
+            for start in range(0, len(fetched), AT_ONCE):
+                chunk = fetched[start : start + AT_ONCE]
+                yield from zip(chunk, session.run(chunk, dict(feeds)), strict=True)
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
+            raise HxError(
+                f"ONNX Runtime cannot run the model to compare it with PyTorch: {' '.join(str(error).split())[:300]}",
+                code="HX121",
+                hint="Export with a strategy that needs no run, such as --strategy dynamo.",
+            ) from error
+
+
+def _is_array(kind: str) -> bool:
+    return kind.startswith("tensor(") and kind not in ("tensor(bfloat16)", "tensor(string)")

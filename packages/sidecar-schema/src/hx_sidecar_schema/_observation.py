@@ -1,0 +1,65 @@
+"""What one run in PyTorch computed, told by fingerprints: nothing here is a tensor."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from hx_sidecar_schema._records import Record
+
+SAMPLE = 64
+"""Values that a fingerprint holds at most."""
+
+
+class Fingerprint(Record):
+    """What tells a tensor from another. Tensors that are equal up to rounding have fingerprints that are so too."""
+
+    dtype: str = Field(description="ONNX element type name.")
+    shape: list[int]
+    sample: list[float] = Field(
+        description="Values at `sample_positions` of the flattened tensor; booleans as 0 and 1, NaN as null."
+    )
+    mean: float = Field(description="Of all values, in float64.")
+    mean_square: float
+    constant: bool = Field(description="All values are one: many tensors look so, and it names none of them.")
+
+
+class Operation(Record):
+    """A tensor that one operation returned."""
+
+    call: int = Field(description="Row of the innermost call that ran it.")
+    name: str = Field(description="Of the operation, for people.")
+    value: Fingerprint
+
+
+class PortValue(Record):
+    """A tensor that crossed the boundary of a call."""
+
+    call: int
+    side: Literal["inputs", "outputs"]
+    port: str
+    value: Fingerprint
+
+
+class Observation(Record):
+    """One run of a model in PyTorch, in the order of execution.
+
+    An operation that handed an argument on unchanged (a view of the same shape, dropout) is left out: it computed
+    nothing that could be told from what it was given.
+    """
+
+    operations: list[Operation] = Field(default_factory=list)
+    ports: list[PortValue] = Field(default_factory=list)
+    parameters: dict[str, Fingerprint] = Field(default_factory=dict, description="By their names.")
+
+
+def sample_positions(size: int) -> list[int]:
+    """Return up to `SAMPLE` positions, in rising order, spread over a flattened tensor of `size` values.
+
+    They are no multiples of one step, which rows of equal length would repeat.
+    """
+    if size <= SAMPLE:
+        return list(range(size))
+    golden = 0.6180339887498949  # the sequence i*golden mod 1 is the most even that there is
+    return sorted({int(size * ((index * golden) % 1.0)) for index in range(SAMPLE)})

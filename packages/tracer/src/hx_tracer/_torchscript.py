@@ -1,0 +1,221 @@
+"""The TorchScript exporter, `torch.onnx.export(dynamo=False)`, watched.
+
+It takes models that the other one refuses. Its graph keeps nothing of the modules but node names made of scopes, in
+which the second call of `lin` and a module named `lin_1` look alike. So each scope carries the number of its call
+while the model is traced, and the numbers are taken out of the names again.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Generator as Yields
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from torch.utils import _pytree as pytree
+
+from hx_sidecar_schema import Generator, Initializer, ModuleCall, ModuleContext, Port
+from hx_tracer._assemble import versions
+from hx_tracer._calls import TensorLike, first_names, identity, watching_calls
+from hx_tracer._errors import quiet, refused
+from hx_tracer._examples import example_record
+from hx_tracer._job import Job
+from hx_tracer._modules import module_records
+from hx_tracer._ports import input_ports, output_ports
+from hx_tracer._unchanged import unchanged
+
+CallKey = tuple[str, int]
+"""Fqn and index of a call."""
+
+_MARK = "@hx"
+_MARKED = re.compile(rf"{_MARK}(\d+)")
+
+
+def export_torchscript(job: Job) -> tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]:
+    """Export a module through TorchScript.
+
+    Returns:
+        The model, named as a plain export of the same call names it, what was seen, and no notes.
+
+    Raises:
+        ExportError: HX120 if the exporter refuses the model.
+    """
+    leaves, spec = pytree.tree_flatten((job.args, dict(job.kwargs)))
+    places = [index for index, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
+    tensors = [leaves[place] for place in places]
+    input_names, output_names = _names(job, tensors)
+    scopes = _Scopes(job.module)
+    try:
+        with (
+            quiet(),
+            unchanged(job.module),
+            torch.no_grad(),
+            _taking_tensors(job.module, leaves, spec, places),
+            watching_calls(scopes.call),
+            tempfile.TemporaryDirectory() as folder,
+        ):
+            path = Path(folder) / "model.onnx"
+            torch.onnx.export(
+                job.module,
+                tuple(tensor.clone() for tensor in tensors),  # a model may change its inputs in place
+                str(path),
+                dynamo=False,
+                input_names=input_names,
+                output_names=output_names,
+                dynamic_axes={name: dict(named) for name, named in job.axes.items()},
+                opset_version=job.opset,
+            )
+            model = ir.load(path)
+            ir.external_data.load_to_model(model)
+    except Exception as error:
+        raise refused(error, {}) from error
+    ran = _take_numbers_out(model, scopes.keys)
+    return (
+        torch.onnx.ONNXProgram(model, None),
+        _context(job, model, ran, dict(zip(input_names, tensors, strict=True))),
+        [],
+    )
+
+
+def _names(job: Job, tensors: Sequence[torch.Tensor]) -> tuple[list[str], list[str]]:
+    """Return the names of the graph's inputs and outputs: those of the root's ports."""
+    paths = {id(tensor): name for name, tensor in input_ports(job.module, job.args, job.kwargs)}
+    inputs = [paths.get(id(tensor), f"input.{index}") for index, tensor in enumerate(tensors)]
+    for index, name in enumerate(inputs):  # one tensor for two arguments
+        if name in inputs[:index]:
+            inputs[index] = f"{name}.{index}"
+    return inputs, [name for name, _ in output_ports(job.result, inputs)]
+
+
+def _context(
+    job: Job, model: ir.Model, ran: Mapping[str, CallKey], inputs: Mapping[str, torch.Tensor]
+) -> ModuleContext:
+    rows = {(call.fqn, call.index): row for row, call in enumerate(job.calls)}
+    modules = module_records(job.module, job.torch_nn)
+    module_rows = {record.fqn: row for row, record in enumerate(modules)}
+    parameters = {name for name, _ in (*job.module.named_parameters(), *job.module.named_buffers())}
+    return ModuleContext(
+        generator=Generator(
+            versions=versions(), strategy=job.strategy.name, exporter=job.strategy.exporter_call
+        ),
+        modules=modules,
+        calls=[
+            ModuleCall(
+                module=module_rows[call.fqn],
+                index=call.index,
+                parent=call.parent,
+                inputs=[_port(name, like) for name, like in call.inputs.items()],
+                outputs=[_port(name, like) for name, like in call.outputs.items()],
+            )
+            for call in job.calls
+        ],
+        origins={output: [rows[key]] for output, key in ran.items() if key in rows},
+        initializers=[
+            Initializer(name=name, parameter=name if name in parameters else None)
+            for name in model.graph.initializers
+        ],
+        observation=job.observation,
+        examples={name: example_record(tensor) for name, tensor in inputs.items()},
+    )
+
+
+def _port(name: str, like: TensorLike) -> Port:
+    return Port(name=name, dtype=like.dtype, shape=[int(dim) for dim in like.shape])
+
+
+class _Scopes:
+    """Numbers the calls of a trace in the scope names that the tracer takes from `torch.jit._trace`."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.keys: list[CallKey] = []
+        """Of each number."""
+        self._names = first_names(module)
+        self._counts: Counter[str] = Counter()
+        self._depth = 0
+
+    def call(
+        self, call_impl: Any, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        names: dict[torch.nn.Module, str] | None = torch.jit._trace._trace_module_map  # pyright: ignore
+        fqn = self._names.get(identity(module))
+        if names is None or fqn is None or module not in names:
+            return call_impl(module, *args, **kwargs)
+        if not self._depth:  # a new trace of the root
+            self.keys.clear()
+            self._counts.clear()
+        name = names[module]
+        names[module] = f"{name}{_MARK}{len(self.keys)}"
+        self.keys.append((fqn, self._counts[fqn]))
+        self._counts[fqn] += 1
+        self._depth += 1
+        try:
+            return call_impl(module, *args, **kwargs)
+        finally:
+            self._depth -= 1
+            names[module] = name
+
+
+@contextmanager
+def _taking_tensors(
+    module: torch.nn.Module, leaves: list[Any], spec: pytree.TreeSpec, places: list[int]
+) -> Yields[None]:
+    """Let a module take the tensors among its inputs by position while the block runs.
+
+    The exporter binds keyword arguments to positions by the signature, which decorated forwards do not show, and
+    returns only what TorchScript has types for. A wrapping module would add a scope.
+    """
+    forward: Any = module.forward
+    before: Any = module.__dict__.get("forward")
+
+    def flat(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        given = list(leaves)
+        for place, tensor in zip(places, tensors, strict=True):
+            given[place] = tensor
+        args, kwargs = pytree.tree_unflatten(given, spec)
+        result = forward(*args, **kwargs)
+        return tuple(leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor))
+
+    module.__dict__["forward"] = flat
+    try:
+        yield
+    finally:
+        del module.__dict__["forward"]
+        if before is not None:
+            module.__dict__["forward"] = before
+
+
+def _take_numbers_out(model: ir.Model, keys: Sequence[CallKey]) -> dict[str, CallKey]:
+    """Rename nodes and values as torch 2.13 names them without numbers, and return the calls by first outputs.
+
+    It names a scope by the attributes that lead to it, each further scope of the same name `NAME_1`, `NAME_2` in the
+    order in which nodes of theirs come; nodes in a scope likewise, by their operator; and values by their node.
+    """
+    calls: dict[str, CallKey] = {}
+    scopes: dict[str, str] = {}
+    taken_scopes: Counter[str] = Counter()
+    taken_names: Counter[str] = Counter()
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        marked = node.name or ""
+        numbers = _MARKED.findall(marked)
+        if not numbers:
+            continue
+        scope = marked.rpartition("/")[0]
+        if scope not in scopes:
+            scopes[scope] = _unique(_MARKED.sub("", scope).rstrip("/"), taken_scopes)
+        node.name = _unique(f"{scopes[scope]}/{node.op_type}", taken_names)
+        for out in node.outputs:
+            if out.name and out.name.startswith(marked):
+                out.name = node.name + out.name.removeprefix(marked)
+        calls[next((out.name for out in node.outputs if out.name), "")] = keys[int(numbers[-1])]
+    return calls
+
+
+def _unique(name: str, taken: Counter[str]) -> str:
+    taken[name] += 1
+    return name if taken[name] == 1 else f"{name}_{taken[name] - 1}"
