@@ -74,7 +74,9 @@ def examine(
         exported.context,
         file="m.onnx",
         sources=strategy.sources,
-        feeds={name: array(tensor) for name, tensor in exported.inputs.items()} if strategy.observer else None,
+        feeds={name: array(tensor) for name, tensor in exported.inputs.items()}
+        if strategy.observer
+        else None,
     )
     verdict = Verdict(
         nodes=sidecar.summary.nodes,

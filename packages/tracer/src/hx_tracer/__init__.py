@@ -2,7 +2,7 @@
 
 from hx_tracer._dynamic import dynamic_shapes, free_axes, parse_axis
 from hx_tracer._errors import ExportError
-from hx_tracer._export import Exported, export
+from hx_tracer._export import Exported, export, export_with_first
 from hx_tracer._implementations import set_implementation
 from hx_tracer._inputs import ExampleInputs, example_inputs
 from hx_tracer._modules import module_records
@@ -18,6 +18,7 @@ __all__ = [
     "dynamic_shapes",
     "example_inputs",
     "export",
+    "export_with_first",
     "free_axes",
     "input_ports",
     "load_model",

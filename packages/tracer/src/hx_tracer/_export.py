@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,15 +13,30 @@ from hx_sidecar_schema import STRATEGIES, HxError, ModuleContext, Observation, S
 from hx_tracer._calls import EagerRun, TracedCall
 from hx_tracer._dynamic import Axes
 from hx_tracer._dynamo import export_dynamo
-from hx_tracer._errors import quiet, unfit
+from hx_tracer._errors import ExportError, quiet, unfit
 from hx_tracer._job import Job
 from hx_tracer._observe import observe
+from hx_tracer._symbolic import observe_symbolically
 from hx_tracer._torchscript import export_torchscript
 from hx_tracer._unchanged import unchanged
 
 EXPORTERS: dict[str, Callable[[Job], tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]]] = {
     "dynamo": export_dynamo,
     "torchscript": export_torchscript,
+}
+
+
+def _run(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Any, list[TracedCall], None]:
+    run = EagerRun(module)
+    return run.run(args, kwargs), run.calls, None
+
+
+OBSERVERS: dict[str | None, Callable[..., tuple[Any, list[TracedCall], Observation | None]]] = {
+    None: _run,
+    "eager": observe,
+    "symbolic": observe_symbolically,
 }
 
 
@@ -69,7 +84,7 @@ def export(
     with unchanged(module):
         try:
             with quiet():
-                result, calls, observation = _run(module, args, kwargs, strategy)
+                result, calls, observation = OBSERVERS[strategy.observer](module, args, kwargs)
         except HxError:
             raise
         except Exception as error:
@@ -82,13 +97,44 @@ def export(
     return Exported(program, context, result, inputs, _fixed_axes(program, job.axes), notes)
 
 
-def _run(
-    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], strategy: Strategy
-) -> tuple[Any, list[TracedCall], Observation | None]:
-    if strategy.observer is not None:
-        return observe(module, args, kwargs)
-    run = EagerRun(module)
-    return run.run(args, kwargs), run.calls, None
+def export_with_first(
+    strategies: Sequence[Strategy], module: torch.nn.Module, kwargs: Mapping[str, Any], **options: Any
+) -> tuple[Exported, Strategy]:
+    """Export a module with the first strategy that takes it.
+
+    Args:
+        strategies: In the order in which they are tried.
+        module: In eval mode.
+        kwargs: Example inputs.
+        options: Further arguments of `export`.
+
+    Returns:
+        The export, its notes saying which strategies did not take the model and why, and the one that did.
+
+    Raises:
+        ExportError: HX120 as the only strategy has it.
+        HxError: HX109 if the inputs do not fit `forward`; HX125 if none of several takes the model, with the reasons.
+    """
+    refusals: dict[str, HxError] = {}
+    for strategy in strategies:
+        try:
+            exported = export(module, kwargs, **options, strategy=strategy)
+        except HxError as error:
+            if len(strategies) == 1 or error.code == "HX109":
+                raise
+            refusals[strategy.name] = error
+        else:
+            skipped = [f"Strategy {name} was skipped: {error.message}" for name, error in refusals.items()]
+            return replace(exported, notes=[*skipped, *exported.notes]), strategy
+    raise ExportError(
+        "No strategy takes the model. " + " ".join(f"{name}: {e.message}" for name, e in refusals.items()),
+        code="HX125",
+        hint=next(iter(refusals.values())).hint,
+        report="\n\n".join(
+            f"{name}\n\n{error.report if isinstance(error, ExportError) else error.message}"
+            for name, error in refusals.items()
+        ),
+    )
 
 
 def _fixed_axes(program: torch.onnx.ONNXProgram, axes: Mapping[str, Axes]) -> list[str]:

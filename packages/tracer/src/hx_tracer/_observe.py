@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 
 from hx_sidecar_schema import Fingerprint, Observation, Operation, PortValue, sample_positions
 from hx_tracer._calls import EagerRun, TracedCall
-from hx_tracer._stamps import Direction
+from hx_tracer._stamps import Direction, is_wrapped
 
 
 def observe(
@@ -29,17 +29,21 @@ def observe(
     Returns:
         The result, the calls, and the observation. Memory beyond the run's own is a few hundred bytes an operation.
     """
-    seen = _Seen()
-    run = EagerRun(module, seen.note_port)
-    with _Operations(run.stack, seen):
+    ports = PortsSeen()
+    run = EagerRun(module, ports.note)
+    operations = _Operations(run.stack)
+    with operations, modules_run():
         result = run.run(args, kwargs)
-    parameters = {
-        name: fingerprint(tensor)
-        for name, tensor in (*module.named_parameters(), *module.named_buffers())
-        if _is_plain(tensor)
-    }
-    observation = Observation(operations=seen.operations, ports=seen.ports, parameters=parameters)
+    observation = Observation(
+        operations=operations.seen, ports=ports.values, parameters=parameters_of(module)
+    )
     return result, run.calls, observation
+
+
+def parameters_of(module: torch.nn.Module) -> dict[str, Fingerprint]:
+    """Return the fingerprints of a model's parameters and buffers."""
+    tensors = (*module.named_parameters(), *module.named_buffers())
+    return {name: fingerprint(tensor) for name, tensor in tensors if is_plain(tensor)}
 
 
 def fingerprint(tensor: torch.Tensor) -> Fingerprint:
@@ -58,45 +62,60 @@ def fingerprint(tensor: torch.Tensor) -> Fingerprint:
     )
 
 
-@dataclass
-class _Seen:
-    operations: list[Operation] = field(default_factory=list[Operation])
-    ports: list[PortValue] = field(default_factory=list[PortValue])
+class PortsSeen:
+    """Fingerprints of the tensors that cross boundaries, in their order."""
 
-    def note_port(self, row: int, side: Direction, name: str, tensor: torch.Tensor) -> None:
-        if _is_plain(tensor):
+    def __init__(self) -> None:
+        self.values: list[PortValue] = []
+
+    def note(self, row: int, side: Direction, name: str, tensor: torch.Tensor) -> None:
+        """Take a port, as `EagerRun` tells of it."""
+        if is_plain(tensor):
             with _disable_current_modes():
-                self.ports.append(PortValue(call=row, side=side, port=name, value=fingerprint(tensor)))
+                self.values.append(PortValue(call=row, side=side, port=name, value=fingerprint(tensor)))
 
 
 class _Operations(TorchDispatchMode):
     """Sees every operation below the composite ones, with the innermost of the running calls."""
 
-    def __init__(self, stack: Sequence[int], seen: _Seen) -> None:
+    def __init__(self, stack: Sequence[int]) -> None:
         super().__init__()
+        self.seen: list[Operation] = []
         self._stack = stack
-        self._seen = seen
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        given = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if _is_plain(leaf)]
+        given = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if is_plain(leaf)]
         # What an operation writes in place is compared with what was there.
         before = [tensor.clone() for tensor in given] if func._schema.is_mutable else given
         result = func(*args, **(kwargs or {}))
         for tensor in pytree.tree_leaves(result) if self._stack else ():
-            if _is_plain(tensor) and not any(_equal(tensor, other) for other in before):
+            if is_plain(tensor) and not any(_equal(tensor, other) for other in before):
                 row = self._stack[-1]
-                self._seen.operations.append(Operation(call=row, name=str(func), value=fingerprint(tensor)))
+                self.seen.append(Operation(call=row, name=str(func), value=fingerprint(tensor)))
         return result
 
 
-def _is_plain(value: Any) -> bool:
+@contextmanager
+def modules_run() -> Generator[None]:
+    """Keep attention layers from the one fused kernel that stands in for all their modules, which no exporter has."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+def is_plain(value: Any) -> bool:
+    """Say whether a value is a tensor whose numbers can be read."""
     return (
         isinstance(value, torch.Tensor)
         and value.layout == torch.strided
         and not value.is_quantized
         and value.device.type != "meta"
+        and not is_wrapped(value)
     )
 
 

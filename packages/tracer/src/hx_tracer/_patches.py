@@ -18,23 +18,23 @@ class _Patch:
     """The running replacements of each thread, the innermost last."""
 
 
-_patches: dict[tuple[type, str], _Patch] = {}
+_patches: dict[tuple[object, str], _Patch] = {}
 _lock = threading.Lock()
 
 
 @contextmanager
 def replaced(
-    owner: type, name: str, handler: Function, *, outermost: Callable[[Function], Function] | None = None
+    owner: object, name: str, handler: Function, *, outermost: Callable[[Function], Function] | None = None
 ) -> Generator[None]:
     """Let calls of `owner.name` in this thread go through `handler(original, *args, **kwargs)`.
 
-    The function of the class is the very same object again when the last block has ended, in whatever order.
+    What the owner has is the very same object again when the last block has ended, in whatever order.
 
     Args:
-        owner: A class.
+        owner: A class or a module.
         name: Of one of its functions.
         handler: The replacement.
-        outermost: Makes what is put into the class of what looks the thread's handler up.
+        outermost: Makes what the owner gets of what looks the thread's handler up.
     """
     thread = threading.get_ident()
     with _lock:

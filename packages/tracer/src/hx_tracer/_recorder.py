@@ -20,7 +20,7 @@ from hx_tracer._calls import TensorLike, TracedCall, first_names, identity, tens
 from hx_tracer._late_views import LateViews
 from hx_tracer._patches import replaced
 from hx_tracer._ports import input_ports, output_ports
-from hx_tracer._stamps import Direction, add_ports, current_graph, fx_node_of, stamp
+from hx_tracer._stamps import Direction, add_ports, current_graph, fx_node_of, is_wrapped, stamp
 
 NodeOf = Callable[[torch.Tensor], torch.fx.Node | None]
 
@@ -206,7 +206,7 @@ class CallRecorder:
         call = self.calls[row]
         outputs = output_ports(result, call.inputs)
         call.outputs = _mark(row, "outputs", outputs, node_of)
-        if any(_is_wrapped(tensor) for _, tensor in outputs):
+        if any(is_wrapped(tensor) for _, tensor in outputs):
             call.hidden = (
                 "It ran under a function transform such as vmap, on tensors that are not the graph's."
             )
@@ -227,11 +227,6 @@ class CallRecorder:
                 self.size_calls.setdefault(str(value), self.stack[-1])
             last, node = node, node._next
         self._last[graph] = last
-
-
-def _is_wrapped(tensor: torch.Tensor) -> bool:
-    functorch: Any = torch._C._functorch  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue, reportUnknownMemberType]
-    return functorch.is_functorch_wrapped_tensor(tensor)
 
 
 def _mark(

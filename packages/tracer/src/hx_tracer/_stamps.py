@@ -60,3 +60,9 @@ def add_ports(node: torch.fx.Node, keys: list[PortKey]) -> None:
     """Add ports to those that a node is."""
     present: list[PortKey] = node.meta.setdefault(PORTS, [])
     present.extend(key for key in keys if key not in present)
+
+
+def is_wrapped(tensor: torch.Tensor) -> bool:
+    """Say whether a function transform such as vmap runs on a tensor, which has no data of its own then."""
+    functorch: Any = torch._C._functorch  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue, reportUnknownMemberType]
+    return functorch.is_functorch_wrapped_tensor(tensor)

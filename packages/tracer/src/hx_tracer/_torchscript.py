@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import onnx
 import onnx_ir as ir
 import torch
 from torch.utils import _pytree as pytree
@@ -27,6 +28,7 @@ from hx_tracer._errors import quiet, refused
 from hx_tracer._examples import example_record
 from hx_tracer._job import Job
 from hx_tracer._modules import module_records
+from hx_tracer._patches import replaced
 from hx_tracer._ports import input_ports, output_ports
 from hx_tracer._unchanged import unchanged
 
@@ -50,12 +52,14 @@ def export_torchscript(job: Job) -> tuple[torch.onnx.ONNXProgram, ModuleContext,
     places = [index for index, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
     tensors = [leaves[place] for place in places]
     input_names, output_names = _names(job, tensors)
+    axes = _axes_that_hold(job, tensors, input_names, leaves, spec, places)
     scopes = _Scopes(job.module)
     try:
         with (
             quiet(),
+            # torch 2.13 means to print the graph where it fails only when asked to, and always does, on stdout.
+            replaced(torch._C, "_jit_onnx_log", lambda *_: None),
             unchanged(job.module),
-            torch.no_grad(),
             _taking_tensors(job.module, leaves, spec, places),
             watching_calls(scopes.call),
             tempfile.TemporaryDirectory() as folder,
@@ -68,10 +72,12 @@ def export_torchscript(job: Job) -> tuple[torch.onnx.ONNXProgram, ModuleContext,
                 dynamo=False,
                 input_names=input_names,
                 output_names=output_names,
-                dynamic_axes={name: dict(named) for name, named in job.axes.items()},
+                dynamic_axes=axes,
                 opset_version=job.opset,
             )
-            model = ir.load(path)
+            typed = Path(folder) / "typed.onnx"  # the exporter writes no types of inner values
+            onnx.shape_inference.infer_shapes_path(path, typed, data_prop=True)
+            model = ir.load(typed)
             ir.external_data.load_to_model(model)
     except Exception as error:
         raise refused(error, {}) from error
@@ -91,6 +97,38 @@ def _names(job: Job, tensors: Sequence[torch.Tensor]) -> tuple[list[str], list[s
         if name in inputs[:index]:
             inputs[index] = f"{name}.{index}"
     return inputs, [name for name, _ in output_ports(job.result, inputs)]
+
+
+def _axes_that_hold(
+    job: Job,
+    tensors: Sequence[torch.Tensor],
+    names: Sequence[str],
+    leaves: list[Any],
+    spec: pytree.TreeSpec,
+    places: Sequence[int],
+) -> dict[str, dict[int, str]]:
+    """Return the dynamic axes without those that the model itself fixes, which a trace does not show: tried out."""
+    held: set[str] = set()
+    for symbol in {symbol for named in job.axes.values() for symbol in named.values()}:
+        given = list(leaves)
+        for place, tensor, name in zip(places, tensors, names, strict=True):
+            longer = tensor.clone()
+            for axis, used in job.axes.get(name, {}).items():
+                if used == symbol:
+                    longer = torch.cat([longer, longer.narrow(axis, 0, 1)], axis)
+            given[place] = longer
+        args, kwargs = pytree.tree_unflatten(given, spec)
+        try:
+            with quiet(), unchanged(job.module), torch.no_grad():
+                job.module(*args, **kwargs)
+        except Exception:  # noqa: BLE001 - the model says no in whatever way it likes; the axis is reported as static
+            continue
+        held.add(symbol)
+    fitting = {
+        name: {axis: symbol for axis, symbol in named.items() if symbol in held}
+        for name, named in job.axes.items()
+    }
+    return {name: named for name, named in fitting.items() if named}
 
 
 def _context(

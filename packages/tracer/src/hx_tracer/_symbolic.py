@@ -1,0 +1,151 @@
+"""A symbolically traced graph, run: another word on which call ran which operation.
+
+`torch.fx` runs a forward with stand-ins for its tensors and writes down what happens to them: six kinds of nodes,
+of which four compute. Modules of `torch.nn` stay whole (`call_module`); what other modules do is written node by node
+(`call_function`, `call_method`, `get_attr`) with the call that it happened in.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from hx_sidecar_schema import HxError, Observation, Operation
+from hx_tracer._calls import EagerRun, TracedCall, first_names, identity
+from hx_tracer._errors import last_line
+from hx_tracer._modules import forward_signature
+from hx_tracer._observe import PortsSeen, fingerprint, is_plain, modules_run, parameters_of
+
+_CALL = "hx_call"
+"""Key among a node's meta: fqn and index of the call that it was made in."""
+
+
+def observe_symbolically(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Any, list[TracedCall], Observation]:
+    """Trace a model symbolically, run the traced graph, and note what each node computes.
+
+    Args:
+        module: In eval mode.
+        args: Positional inputs.
+        kwargs: Inputs by name.
+
+    Returns:
+        The result of the model itself, its calls, and the observation.
+
+    Raises:
+        HxError: HX124 if the model cannot be traced symbolically.
+    """
+    ports = PortsSeen()
+    eager = EagerRun(module, ports.note)
+    with modules_run():
+        result = eager.run(args, kwargs)
+    traced, values = _trace(module, args, kwargs)
+    rows = {(call.fqn, call.index): row for row, call in enumerate(eager.calls)}
+    runner = _Runner(traced, rows)
+    with torch.no_grad():
+        runner.run(*pytree.tree_map(_copy, values))
+    observation = Observation(
+        operations=runner.operations, ports=ports.values, parameters=parameters_of(module)
+    )
+    return result, eager.calls, observation
+
+
+def _trace(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[torch.fx.GraphModule, list[Any]]:
+    """Return the traced graph, and values for its placeholders."""
+    signature = forward_signature(module)
+    if signature is None:
+        raise _untraceable(module, "its forward() has no signature")
+    if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in signature.parameters.values()) and args:
+        raise _untraceable(module, "its forward() takes any number of positional arguments")
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    values = dict(bound.arguments)
+    for parameter in signature.parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            values.update(values.pop(parameter.name, {}))
+        elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            values.pop(parameter.name, None)
+    fixed = {name: value for name, value in values.items() if not isinstance(value, torch.Tensor)}
+    inside = [
+        name
+        for name, value in fixed.items()
+        if any(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves(value))
+    ]
+    if inside:
+        raise _untraceable(module, f"tensors lie inside the argument {inside[0]!r}")
+    tracer = _Tracer(module)
+    try:
+        graph = tracer.trace(module, concrete_args=fixed)
+    except Exception as error:
+        raise _untraceable(module, last_line(error)) from error
+    names = [node.target.removesuffix("_1") for node in graph.nodes if node.op == "placeholder"]  # pyright: ignore
+    return torch.fx.GraphModule(tracer.root, graph), [values.get(str(name)) for name in names]
+
+
+def _untraceable(module: torch.nn.Module, reason: str) -> HxError:
+    return HxError(
+        f"{type(module).__name__!r} cannot be traced symbolically: {reason}.",
+        code="HX124",
+        hint="Use --strategy auto, which goes on to the next one.",
+    )
+
+
+class _Tracer(torch.fx.Tracer):
+    """Stamps every node with the call that it is made in."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self._names = first_names(model)
+        self._counts: Counter[str] = Counter()
+        self._stack: list[tuple[str, int]] = [("", 0)]
+
+    def call_module(
+        self, m: torch.nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        fqn = self._names.get(identity(m))
+        if fqn is None:  # made on the way, like a slice of a Sequential
+            return forward(*args, **kwargs)
+        self._stack.append((fqn, self._counts[fqn]))
+        self._counts[fqn] += 1
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        finally:
+            self._stack.pop()
+
+    def create_node(self, *args: Any, **kwargs: Any) -> torch.fx.Node:
+        node = super().create_node(*args, **kwargs)
+        node.meta[_CALL] = self._stack[-1]
+        return node
+
+
+class _Runner(torch.fx.Interpreter):
+    """Notes what every node computes."""
+
+    def __init__(self, module: torch.fx.GraphModule, rows: Mapping[tuple[str, int], int]) -> None:
+        super().__init__(module)
+        self.operations: list[Operation] = []
+        self._rows = rows
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        result = super().run_node(n)
+        row = self._rows.get(n.meta.get(_CALL, ("", 0)))
+        if row is not None and n.op not in ("placeholder", "output", "get_attr"):
+            given = [self.env.get(source) for source in n.all_input_nodes]
+            for tensor in pytree.tree_leaves(result):
+                if is_plain(tensor) and not any(tensor is other for other in given):
+                    self.operations.append(
+                        Operation(call=row, name=f"{n.op} {n.target}", value=fingerprint(tensor))
+                    )
+        return result
+
+
+def _copy(value: Any) -> Any:
+    return value.clone() if isinstance(value, torch.Tensor) else value
