@@ -16,7 +16,7 @@ from hx_extractor._extract import Extraction, extract
 from hx_extractor._parent import Parent
 from hx_extractor._run import run_model
 from hx_extractor._transformed import check_descent, infer_types, value_types
-from hx_sidecar_schema import HxError, Sidecar, find_calls, graph_digest
+from hx_sidecar_schema import EMBEDDED, HxError, Sidecar, find_calls, from_embedded, graph_digest
 
 
 class HierarchicalModel:
@@ -123,7 +123,7 @@ def load(path: str | Path, sidecar: str | Path | None = None) -> HierarchicalMod
 
     Args:
         path: The ONNX file.
-        sidecar: Its sidecar; `NAME_hierarchy.json` beside it by default.
+        sidecar: Its sidecar; by default `NAME_hierarchy.json` beside it, else the one inside its metadata.
 
     Raises:
         HxError: HX202 if the file is missing or is no ONNX model, HX204 if external data is missing, cut short
@@ -133,7 +133,11 @@ def load(path: str | Path, sidecar: str | Path | None = None) -> HierarchicalMod
     path = Path(path)
     model = read_model(path)
     beside = path.with_name(f"{path.stem}_hierarchy.json")
-    known = Sidecar.load(sidecar if sidecar is not None else beside)
+    inside = model.metadata_props.get(EMBEDDED)
+    if sidecar is None and inside is not None and not beside.exists():
+        known = from_embedded(inside, path)
+    else:
+        known = Sidecar.load(sidecar if sidecar is not None else beside)
     if graph_digest(model) != known.model.graph_digest:
         raise HxError(
             f"Sidecar of {known.model.file!r} does not belong to {str(path)!r}: the graphs differ.",

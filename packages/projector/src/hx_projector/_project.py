@@ -10,13 +10,22 @@ import onnx_ir as ir
 
 from hx_projector._categories import summarise
 from hx_projector._cut import Cutter
-from hx_projector._owners import consumers, own_nodes
+from hx_projector._owners import Owned, consumers, own_nodes
 from hx_projector._sources import Claims
 from hx_projector._status import judge_calls, shape_of
 from hx_projector._tree import CallTree
 from hx_projector._values import Array
 from hx_projector._witness import witness
-from hx_sidecar_schema import Disagreement, ModelInfo, ModuleContext, Node, Sidecar, TensorInfo, graph_digest
+from hx_sidecar_schema import (
+    Confidence,
+    Disagreement,
+    ModelInfo,
+    ModuleContext,
+    Node,
+    Sidecar,
+    TensorInfo,
+    graph_digest,
+)
 
 
 def project(
@@ -26,6 +35,7 @@ def project(
     file: str,
     sources: Sequence[str] = ("exporter", "parameter", "dataflow"),
     feeds: Mapping[str, Array] | None = None,
+    min_confidence: Confidence = "low",
 ) -> Sidecar:
     """Attribute every node of a model.
 
@@ -36,6 +46,7 @@ def project(
         sources: Names of sources of evidence, the strongest first.
         feeds: Inputs of the run that the context observed, by their names in the graph. With them, ports that the
             context does not place are found by their values, and the source `witness` has something to say.
+        min_confidence: Nodes that are known less surely are left to the root, and do not count as covered.
 
     Returns:
         The sidecar: an owner with its evidence for every node, nested graphs and functions included.
@@ -47,7 +58,7 @@ def project(
     if feeds is not None:
         context, witnessed = witness(model, context, feeds)
     with _no_collections():
-        return _project(model, context, file, sources, witnessed)
+        return _project(model, context, file, sources, witnessed, min_confidence)
 
 
 @contextmanager
@@ -66,11 +77,17 @@ def _no_collections() -> Generator[None]:
 
 
 def _project(
-    model: ir.Model, context: ModuleContext, file: str, sources: Sequence[str], witnessed: Claims
+    model: ir.Model,
+    context: ModuleContext,
+    file: str,
+    sources: Sequence[str],
+    witnessed: Claims,
+    min_confidence: Confidence,
 ) -> Sidecar:
     tree = CallTree(context.calls)
     owned, disagreed = own_nodes(model, context, tree, sources, witnessed)
-    cutter = Cutter(model, owned, tree, context)
+    calls = judge_calls(context, Cutter(model, owned, tree, context), tree)
+    owned = [row if _RANK[row.confidence] >= _RANK[min_confidence] else _left_out(row) for row in owned]
     nodes = [
         Node(
             graph=row.graph,
@@ -80,15 +97,15 @@ def _project(
             owner=row.owner,
             evidence=row.evidence,
             confidence=row.confidence,
-            consumers=calls,
+            consumers=readers,
         )
-        for row, calls in zip(owned, consumers(owned, tree), strict=True)
+        for row, readers in zip(owned, consumers(owned, tree), strict=True)
     ]
     return Sidecar(
         generator=context.generator,
         model=_model_info(model, context, file),
         modules=context.modules,
-        calls=judge_calls(context, cutter, tree),
+        calls=calls,
         nodes=nodes,
         initializers=context.initializers,
         recovered=context.recovered,
@@ -96,6 +113,13 @@ def _project(
         sizes=context.sizes,
         summary=summarise(owned),
     )
+
+
+_RANK: dict[Confidence, int] = {"low": 0, "medium": 1, "high": 2}
+
+
+def _left_out(row: Owned) -> Owned:
+    return row._replace(owner=0, evidence="dataflow", confidence="low", fallback=True)
 
 
 def _model_info(model: ir.Model, context: ModuleContext, file: str) -> ModelInfo:

@@ -92,7 +92,7 @@ def _parameter(scene: Scene) -> Claims:
     module_of = {
         row.name: rows.get(row.parameter.rpartition(".")[0])
         for row in scene.context.initializers
-        if row.parameter
+        if row.parameter and row.transform is None  # a table made of a weight is read by others
     }
     users: dict[str, list[str]] = {}
     read: dict[str, list[str]] = {}

@@ -27,7 +27,7 @@ def witness(
 
     Args:
         model: An ONNX model of the module; not changed.
-        context: With the observation of a run, on the same inputs. Ports that it already has are kept.
+        context: With the observation of a run, on the same inputs. Where it places ports already, they are kept.
         feeds: The inputs, by their names in the graph.
 
     Returns:
@@ -41,8 +41,10 @@ def witness(
     values = Values(model, feeds)
     seen = _Graph(model, values)
     tied = _ties(seen, context.observation)
-    finder = _PortFinder(seen, context, tree, tied)
-    calls = [finder.located(row, call) for row, call in enumerate(context.calls)]
+    calls = context.calls
+    if not any(port.value for call in calls for port in (*call.inputs, *call.outputs)):
+        finder = _PortFinder(seen, context, tree, tied)
+        calls = [finder.located(row, call) for row, call in enumerate(calls)]
     claims = _regions(seen, calls, tree)
     claims.update((key, Claim(owner, "high")) for key, owner in tied.items())
     return context.model_copy(update={"calls": calls}), claims
@@ -153,8 +155,6 @@ class _PortFinder:
         return call.model_copy(update={"inputs": inputs, "outputs": outputs})
 
     def _candidates(self, row: int, side: str, port: Port) -> list[str]:
-        if port.value or port.initializer:
-            return [port.carrier]
         seen = self._seen.get((row, side, port.name))  # pyright: ignore[reportArgumentType]
         if seen is None:
             return []
@@ -203,7 +203,7 @@ class _PortFinder:
         return names[:1] if len(origins) == 1 else names
 
     def _carried(self, row: int, side: str, port: Port, name: str | None) -> Port:
-        if name is None or port.value or port.initializer:
+        if name is None:
             return port
         constant = name in self._graph.initializers
         return port.model_copy(

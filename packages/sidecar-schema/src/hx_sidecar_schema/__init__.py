@@ -31,13 +31,14 @@ from hx_sidecar_schema._records import (
     Summary,
     TensorInfo,
 )
-from hx_sidecar_schema._sidecar import SIDECAR_VERSION, Sidecar
+from hx_sidecar_schema._sidecar import EMBEDDED, SIDECAR_VERSION, Sidecar, embedded, from_embedded
 from hx_sidecar_schema._strategies import STRATEGIES, Strategy, find_strategy
 from hx_sidecar_schema._tags import CONTAINERS, TorchNN, build_tags, is_tagged, simple_name
 
 __all__ = [
     "CONTAINERS",
     "CONTEXT_VERSION",
+    "EMBEDDED",
     "SIDECAR_VERSION",
     "STRATEGIES",
     "CategoryStatistics",
@@ -67,8 +68,10 @@ __all__ = [
     "TensorInfo",
     "TorchNN",
     "build_tags",
+    "embedded",
     "find_calls",
     "find_strategy",
+    "from_embedded",
     "graph_digest",
     "is_tagged",
     "replacing",

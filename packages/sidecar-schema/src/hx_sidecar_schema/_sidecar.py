@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -130,6 +132,19 @@ class Sidecar(Record):
                 code="HX301",
                 hint="Run `hx export` to make the model and its sidecar together.",
             ) from error
+        return cls.from_json(content, path)
+
+    @classmethod
+    def from_json(cls, content: bytes, path: Path) -> Sidecar:
+        """Read a sidecar from its bytes.
+
+        Args:
+            content: What `to_json` gives.
+            path: Where they come from, for messages.
+
+        Raises:
+            HxError: HX302 to HX304 as `load` does.
+        """
         try:
             data = json.loads(content)
         except (ValueError, RecursionError) as error:
@@ -149,6 +164,36 @@ class Sidecar(Record):
                 code="HX304",
                 hint="Export the model again.",
             ) from error
+
+
+EMBEDDED = "pkg.hx.sidecar"
+"""Key among a model's metadata under which a sidecar may lie."""
+
+
+def embedded(sidecar: Sidecar) -> str:
+    """Return a sidecar as the text that a model's metadata holds: base64 of the zlib-compressed file."""
+    return base64.b64encode(zlib.compress(sidecar.to_json(), 9)).decode()
+
+
+def from_embedded(text: str, path: Path) -> Sidecar:
+    """Read a sidecar from a model's metadata.
+
+    Args:
+        text: What `embedded` gave.
+        path: Of the model, for messages.
+
+    Raises:
+        HxError: HX302 if it is damaged, HX303 and HX304 as `Sidecar.load` does.
+    """
+    try:
+        content = zlib.decompress(base64.b64decode(text, validate=True))
+    except (ValueError, zlib.error) as error:
+        raise HxError(
+            f"The sidecar inside {str(path)!r} is damaged: {error}.",
+            code="HX302",
+            hint="Export the model again.",
+        ) from error
+    return Sidecar.from_json(content, path)
 
 
 def _key(node: Node) -> str:

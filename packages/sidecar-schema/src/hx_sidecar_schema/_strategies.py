@@ -19,11 +19,6 @@ class Strategy(Record):
     """The strongest first."""
     about: str
 
-    @property
-    def exporter_call(self) -> str:
-        """What a person would write for this exporter."""
-        return f"torch.onnx.export(dynamo={self.exporter == 'dynamo'})"
-
 
 _ALL = (
     Strategy(

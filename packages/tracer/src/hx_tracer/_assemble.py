@@ -62,7 +62,7 @@ def assemble_context(
     if len(names) == len(paths):
         examples = {str(n): example_record(t) for n, t in zip(names, paths, strict=True)}
     return ModuleContext(
-        generator=Generator(versions=versions()),
+        generator=Generator(),
         modules=modules,
         calls=calls,
         origins=lineage.origins(graph),

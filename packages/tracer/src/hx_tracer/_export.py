@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from hx_sidecar_schema import STRATEGIES, HxError, ModuleContext, Observation, Strategy, TorchNN
+from hx_sidecar_schema import STRATEGIES, Generator, HxError, ModuleContext, Observation, Strategy, TorchNN
+from hx_tracer._assemble import versions
 from hx_tracer._calls import EagerRun, TracedCall
 from hx_tracer._dynamic import Axes
 from hx_tracer._dynamo import export_dynamo
@@ -89,8 +90,16 @@ def export(
             raise
         except Exception as error:
             raise unfit(error, module, kwargs) from error
-    job = Job(module, args, kwargs, axes or {}, opset, torch_nn, strategy, result, calls, observation)
+    job = Job(module, args, kwargs, axes or {}, opset, torch_nn, result, calls)
     program, context, notes = EXPORTERS[strategy.exporter](job)
+    generator = Generator(
+        versions=versions(),
+        strategy=strategy.name,
+        exporter=f"torch.onnx.export(dynamo={strategy.exporter == 'dynamo'})",
+    )
+    context = context.model_copy(
+        update={"generator": generator, "observation": observation and _of_calls(observation, calls, context)}
+    )
     tensors = [leaf for leaf in pytree.tree_leaves((args, dict(kwargs))) if isinstance(leaf, torch.Tensor)]
     names = [str(value.name) for value in program.model.graph.inputs]
     inputs = dict(zip(names, tensors, strict=True)) if len(names) == len(tensors) else {}
@@ -134,6 +143,19 @@ def export_with_first(
             f"{name}\n\n{error.report if isinstance(error, ExportError) else error.message}"
             for name, error in refusals.items()
         ),
+    )
+
+
+def _of_calls(observation: Observation, calls: Sequence[TracedCall], context: ModuleContext) -> Observation:
+    """Return an observation with the rows of the calls that the export saw, which may be fewer or in more places."""
+    known = {(context.modules[call.module].fqn, call.index): row for row, call in enumerate(context.calls)}
+    rows = [known.get((call.fqn, call.index)) for call in calls]
+
+    def moved(found: list[Any]) -> list[Any]:
+        return [row.model_copy(update={"call": new}) for row in found if (new := rows[row.call]) is not None]
+
+    return observation.model_copy(
+        update={"operations": moved(observation.operations), "ports": moved(observation.ports)}
     )
 
 

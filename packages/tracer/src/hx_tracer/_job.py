@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from hx_sidecar_schema import Observation, Strategy, TorchNN
+from hx_sidecar_schema import TorchNN
 from hx_tracer._calls import TracedCall
 from hx_tracer._dynamic import Axes
 
@@ -23,9 +23,7 @@ class Job:
     axes: Mapping[str, Axes]
     opset: int | None
     torch_nn: TorchNN
-    strategy: Strategy
     result: Any
     """What the module returned."""
     calls: list[TracedCall]
     """Its calls, in order."""
-    observation: Observation | None

@@ -22,7 +22,6 @@ import torch
 from torch.utils import _pytree as pytree
 
 from hx_sidecar_schema import Generator, Initializer, ModuleCall, ModuleContext, Port
-from hx_tracer._assemble import versions
 from hx_tracer._calls import TensorLike, first_names, identity, watching_calls
 from hx_tracer._errors import quiet, refused
 from hx_tracer._examples import example_record
@@ -139,9 +138,7 @@ def _context(
     module_rows = {record.fqn: row for row, record in enumerate(modules)}
     parameters = {name for name, _ in (*job.module.named_parameters(), *job.module.named_buffers())}
     return ModuleContext(
-        generator=Generator(
-            versions=versions(), strategy=job.strategy.name, exporter=job.strategy.exporter_call
-        ),
+        generator=Generator(),
         modules=modules,
         calls=[
             ModuleCall(
@@ -158,7 +155,6 @@ def _context(
             Initializer(name=name, parameter=name if name in parameters else None)
             for name in model.graph.initializers
         ],
-        observation=job.observation,
         examples={name: example_record(tensor) for name, tensor in inputs.items()},
     )
 

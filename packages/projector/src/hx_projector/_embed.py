@@ -1,0 +1,56 @@
+"""What a model file itself can say of its modules, and what an exporter wrote into it."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from hx_projector._graphs import nodes_below, output_of
+from hx_sidecar_schema import EMBEDDED, Sidecar, embedded
+
+_EXPORTER_PREFIX = "pkg.torch."
+
+
+def embed(model: ir.Model, sidecar: Sidecar) -> None:
+    """Write a sidecar into the metadata of its model, in place.
+
+    Every node gets the module, its tag and how that is known, for people and for tools that read node metadata;
+    the model gets the whole sidecar, so that the file can be read alone. ONNX Runtime ignores metadata.
+
+    Args:
+        model: The model. Nodes of functions are left as they are.
+        sidecar: Of that model.
+    """
+    nodes = {(node.graph, node.output): node for node in sidecar.nodes}
+    for path, node in _all_nodes(model):
+        row = nodes[path, output_of(node)]
+        call = sidecar.calls[row.owner]
+        node.metadata_props.update(
+            {
+                "pkg.hx.module": sidecar.module_of(call).fqn,
+                "pkg.hx.call": str(call.index),
+                "pkg.hx.tag": sidecar.display_tag(row.owner),
+                "pkg.hx.evidence": row.evidence,
+                "pkg.hx.confidence": row.confidence,
+            }
+        )
+    model.metadata_props[EMBEDDED] = embedded(sidecar)
+
+
+def strip_metadata(model: ir.Model) -> None:
+    """Remove what the exporter wrote into nodes and values, in place: kilobytes a node, with paths of the machine."""
+    for _, node in _all_nodes(model):
+        for metadata in (node.metadata_props, *(out.metadata_props for out in node.outputs)):
+            for key in [key for key in metadata if key.startswith(_EXPORTER_PREFIX)]:
+                del metadata[key]
+        node.doc_string = None
+    for value in (*model.graph.inputs, *model.graph.initializers.values()):
+        for key in [key for key in value.metadata_props if key.startswith(_EXPORTER_PREFIX)]:
+            del value.metadata_props[key]
+
+
+def _all_nodes(model: ir.Model) -> list[tuple[str, ir.Node]]:
+    found: list[tuple[str, ir.Node]] = []
+    for node in model.graph:
+        found.append(("", node))
+        found += nodes_below(node, "")
+    return found
