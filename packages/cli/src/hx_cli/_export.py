@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +14,18 @@ from typing import TYPE_CHECKING, Any
 from hx_cli._generator import generator_of
 from hx_cli._paths import check_writable, export_path, refuse_existing, sidecar_path, spec_name
 from hx_cli._pytorch import PyTorchModel
-from hx_cli._reports import ExportReport, File, Verification
-from hx_sidecar_schema import HxError, Sidecar, TorchNN, replacing
+from hx_cli._reports import ExportReport, File, NodeDisagreement, Verification
+from hx_sidecar_schema import (
+    STRATEGIES,
+    Confidence,
+    HxError,
+    Sidecar,
+    Strategy,
+    TorchNN,
+    find_strategy,
+    replacing,
+    with_witness,
+)
 
 if TYPE_CHECKING:
     from hx_cli._output import Output
@@ -38,6 +48,13 @@ class ExportRequest:
     inputs_file: Path | None = None
     opset: int | None = None
     torch_nn: TorchNN = "default"
+    strategy: str = "dynamo"
+    """Name of one, or `auto`."""
+    cross_check: bool = False
+    min_confidence: Confidence = "low"
+    embed: bool = False
+    metadata: bool = True
+    """Whether the exporter's stays in the file."""
     keep_context: bool = False
     verify: bool = True
 
@@ -63,6 +80,7 @@ def export_model(request: ExportRequest, output: Output) -> ExportReport:
     Raises:
         HxError: HX402 or HX306 before any work where the files could not be written; else as the packages raise.
     """
+    strategies = _strategies(request)
     target = export_path(request.output, spec_name(request.pytorch.spec))
     _settle(target, request)
     clock = Clock()
@@ -80,13 +98,21 @@ def export_model(request: ExportRequest, output: Output) -> ExportReport:
             input_shapes=request.input_shapes,
         )
     with clock.step("export", output, "Exporting with torch.onnx.export"):
-        exported = _export(request, loaded, inputs, target, output)
+        exported, strategy = _export(request, strategies, loaded, inputs, target, output)
     with clock.step("attribute", output, "Finding the module of every node"):
         from hx_projector import project
 
         generator = generator_of(exported.context.generator, output.argv)
         context = exported.context.model_copy(update={"generator": generator})
-        sidecar = project(exported.program.model, context, file=target.name)
+        sidecar = project(
+            exported.program.model,
+            context,
+            file=target.name,
+            sources=strategy.sources,
+            feeds=_feeds(exported) if strategy.observer else None,
+            min_confidence=request.min_confidence,
+        )
+        _write_metadata(request, exported, sidecar)
 
     verification: Verification | None = None
     with replacing(target.parent) as staging:
@@ -116,16 +142,43 @@ def _settle(target: Path, request: ExportRequest) -> None:
     check_writable(target.parent)
 
 
+def _strategies(request: ExportRequest) -> list[Strategy]:
+    """Return the strategies to try; with --cross-check, the witness is asked too."""
+    chosen = [*STRATEGIES.values()] if request.strategy == "auto" else [find_strategy(request.strategy)]
+    return [with_witness(strategy) for strategy in chosen] if request.cross_check else chosen
+
+
+def _feeds(exported: Exported) -> dict[str, Any]:
+    from hx_cli._verify import to_numpy
+
+    return {name: to_numpy(tensor) for name, tensor in exported.inputs.items()}
+
+
+def _write_metadata(request: ExportRequest, exported: Exported, sidecar: Sidecar) -> None:
+    from hx_projector import embed, strip_metadata
+
+    if not request.metadata:
+        strip_metadata(exported.program.model)
+    if request.embed:
+        embed(exported.program.model, sidecar)
+
+
 def _export(
-    request: ExportRequest, loaded: LoadedModel, inputs: ExampleInputs, target: Path, output: Output
-) -> Exported:
-    from hx_tracer import ExportError, export
+    request: ExportRequest,
+    strategies: Sequence[Strategy],
+    loaded: LoadedModel,
+    inputs: ExampleInputs,
+    target: Path,
+    output: Output,
+) -> tuple[Exported, Strategy]:
+    from hx_tracer import ExportError, export_with_first
 
     axes = _axes(request, inputs.kwargs)
     printed = io.StringIO()
     try:
         with output.foreign() as printed:
-            return export(
+            return export_with_first(
+                strategies,
                 loaded.module,
                 inputs.kwargs,
                 args=inputs.args,
@@ -197,6 +250,23 @@ def _report(
         outputs={tensor.name: tensor.shape for tensor in sidecar.model.outputs},
         static_axes=exported.static_axes,
         notes=exported.notes,
+        strategy=sidecar.generator.strategy,
+        disagreements=_disagreements(sidecar),
         verification=verification,
         seconds=clock.seconds,
     )
+
+
+def _disagreements(sidecar: Sidecar) -> list[NodeDisagreement]:
+    op_types = {node.output: node.op_type for node in sidecar.nodes if not node.graph}
+    return [
+        NodeDisagreement(
+            output=row.output,
+            op_type=op_types[row.output],
+            evidence=row.evidence,
+            owner=sidecar.tag(sidecar.calls[row.owner]),
+            against=row.against,
+            other=sidecar.tag(sidecar.calls[row.other]),
+        )
+        for row in sidecar.disagreements
+    ]

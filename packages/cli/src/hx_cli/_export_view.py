@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 STATUS_STYLE = {"match": "green", "mismatch": "bold red", "not_checked": "yellow"}
 
 
-def show_export(report: ExportReport, output: Output, *, tables: bool, following: bool = True) -> None:
+def show_export(
+    report: ExportReport,
+    output: Output,
+    *,
+    tables: bool,
+    following: bool = True,
+    cross_checked: bool = False,
+) -> None:
     """Print the summary on stdout, and on stderr what is not as it was asked for.
 
     Args:
@@ -25,6 +32,7 @@ def show_export(report: ExportReport, output: Output, *, tables: bool, following
         output: Where to.
         tables: Off where stdout is taken by `--json`.
         following: Say which command to try next.
+        cross_checked: Whether the disagreements of sources were asked for.
     """
     thresholds = _thresholds()
     below = {
@@ -36,6 +44,8 @@ def show_export(report: ExportReport, output: Output, *, tables: bool, following
         output.data(_summary(report))
         if below or output.verbosity > 0:
             output.data(_categories(report, thresholds))
+        if report.disagreements and (cross_checked or output.verbosity > 0):
+            output.data(_disagreements(report))
     for name, row in below.items():
         output.warn(
             f"{name}: {percent(row['percentage'])} of the nodes covered, below {thresholds[name]:g} %."
@@ -76,6 +86,9 @@ def _summary(report: ExportReport) -> RenderableType:
     called = sum(amount for status, amount in report.calls.items() if status != "not_called")
     by_status = sorted(report.calls.items(), key=lambda item: -item[1])
     calls = ", ".join(f"{amount} {status.replace('_', ' ')}" for status, amount in by_status)
+    if report.disagreements:
+        sources = ", ".join(sorted({row.against for row in report.disagreements}))
+        grid.add_row("disagree", f"[bold]{len(report.disagreements)}[/]  nodes, with {sources}")
     grid.add_row("calls", f"[bold]{called}[/]  {calls}")
     grid.add_row("inputs", _ports(report.inputs))
     grid.add_row("outputs", _ports(report.outputs))
@@ -127,6 +140,18 @@ def _categories(report: ExportReport, thresholds: Mapping[str, float]) -> Table:
         exact = 100.0 * row["exact"] / row["total"] if row["total"] else 100.0
         cells = (str(row["total"]), percent(exact), percent(row["percentage"]))
         table.add_row(name, *cells, "" if least is None else f"{least:g} %", style=style)
+    return table
+
+
+def _disagreements(report: ExportReport) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in ("node", "operator", "decided by", "owner", "against", "its owner"):
+        table.add_column(header, overflow="fold")
+    for row in report.disagreements:
+        table.add_row(row.output, row.op_type, row.evidence, row.owner, row.against, row.other)
     return table
 
 

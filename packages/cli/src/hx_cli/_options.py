@@ -17,6 +17,14 @@ class Weights(StrEnum):
     none = "none"
 
 
+class Confidence(StrEnum):
+    """How surely the owner of a node is known."""
+
+    high = "high"
+    medium = "medium"
+    low = "low"
+
+
 Verbose = Annotated[
     int,
     typer.Option("--verbose", "-v", count=True, help="Say more; twice for debugging.", show_default=False),
@@ -68,6 +76,28 @@ Experts = Annotated[
         help="How a transformers model computes its experts: batched_mm, eager, ... Default: its own choice.",
         show_default=False,
     ),
+]
+ModulePattern = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--module",
+        "-m",
+        metavar="PATTERN",
+        help="A tag, tag pattern, fqn, fqn glob or class name, with @INDEX or @*. Repeatable.",
+        show_default=False,
+    ),
+]
+MinConfidence = Annotated[
+    Confidence,
+    typer.Option(help="Leave what is known less surely to the root, uncovered."),
+]
+Embed = Annotated[
+    bool,
+    typer.Option("--embed", help="Write the sidecar into the model's metadata too, under pkg.hx.* keys."),
+]
+NoMetadata = Annotated[
+    bool,
+    typer.Option("--no-metadata", help="Remove the exporter's metadata: kilobytes a node, with local paths."),
 ]
 RandomWeights = Annotated[
     bool,

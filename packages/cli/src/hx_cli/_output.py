@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    import typer
     from pydantic import BaseModel
     from rich.console import Console, RenderableType
 
@@ -119,3 +120,10 @@ def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout  # as it is now: `foreign` redirects it while others print
     wide = not stream.isatty() and not os.environ.get("COLUMNS")
     return Console(file=stream, width=PIPE_WIDTH if wide else None)
+
+
+def output_of(context: typer.Context, verbose: int, quiet: bool) -> Output:
+    """Return the output of a run, with the flags of its command."""
+    output: Output = context.obj
+    output.adjust(verbose=verbose, quiet=quiet)
+    return output

@@ -41,6 +41,17 @@ class Verification(Report):
     worst_output: str | None = None
 
 
+class NodeDisagreement(Report):
+    """A node that two sources of evidence give to different calls."""
+
+    output: str = Field(description="Its first output.")
+    op_type: str
+    evidence: str = Field(description="The stronger source, which decided.")
+    owner: str = Field(description="Tag of the call that it gives the node to.")
+    against: str = Field(description="The weaker source.")
+    other: str = Field(description="Tag of the call that that one gives it to.")
+
+
 class ExportReport(Report):
     """What `hx export` did."""
 
@@ -59,6 +70,8 @@ class ExportReport(Report):
     outputs: dict[str, list[int | str]]
     static_axes: list[str] = Field(description="Axes asked to be dynamic that the model itself fixes.")
     notes: list[str] = Field(description="What was done differently than a plain export does it, and why.")
+    strategy: str
+    disagreements: list[NodeDisagreement] = Field(description="Of all sources that the strategy asks.")
     verification: Verification | None = Field(description="Null with --no-verify.")
     seconds: dict[str, float] = Field(description="Wall time of each step.")
 

@@ -32,7 +32,7 @@ from hx_sidecar_schema._records import (
     TensorInfo,
 )
 from hx_sidecar_schema._sidecar import EMBEDDED, SIDECAR_VERSION, Sidecar, embedded, from_embedded
-from hx_sidecar_schema._strategies import STRATEGIES, Strategy, find_strategy
+from hx_sidecar_schema._strategies import STRATEGIES, Strategy, find_strategy, with_witness
 from hx_sidecar_schema._tags import CONTAINERS, TorchNN, build_tags, is_tagged, simple_name
 
 __all__ = [
@@ -78,4 +78,5 @@ __all__ = [
     "sample_positions",
     "settled",
     "simple_name",
+    "with_witness",
 ]

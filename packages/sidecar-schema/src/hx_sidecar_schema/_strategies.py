@@ -65,3 +65,11 @@ def find_strategy(name: str) -> Strategy:
             hint=f"Choose one of {', '.join(STRATEGIES)}, or auto.",
         )
     return STRATEGIES[name]
+
+
+def with_witness(strategy: Strategy) -> Strategy:
+    """Return a strategy that also asks the values of a run in PyTorch, after what it asks first."""
+    if "witness" in strategy.sources:
+        return strategy
+    first, *others = strategy.sources
+    return strategy.model_copy(update={"observer": "eager", "sources": (first, "witness", *others)})
