@@ -30,6 +30,10 @@ class Operation(Record):
 
     call: int = Field(description="Row of the innermost call that ran it.")
     name: str = Field(description="Of the operation, for people.")
+    reads: list[int] = Field(
+        default_factory=list, description="Rows of the operations whose results it was given."
+    )
+    variable: bool = Field(default=True, description="Whether it depends on an input of the model.")
     value: Fingerprint
 
 

@@ -149,14 +149,19 @@ def export_with_first(
 def _of_calls(observation: Observation, calls: Sequence[TracedCall], context: ModuleContext) -> Observation:
     """Return an observation with the rows of the calls that the export saw, which may be fewer or in more places."""
     known = {(context.modules[call.module].fqn, call.index): row for row, call in enumerate(context.calls)}
-    rows = [known.get((call.fqn, call.index)) for call in calls]
+    rows: list[int | None] = []
+    for call in calls:
+        # What ran in a call that the export did not see ran in the call around it.
+        above = None if call.parent is None else rows[call.parent]
+        rows.append(known.get((call.fqn, call.index), above))
 
-    def moved(found: list[Any]) -> list[Any]:
-        return [row.model_copy(update={"call": new}) for row in found if (new := rows[row.call]) is not None]
-
-    return observation.model_copy(
-        update={"operations": moved(observation.operations), "ports": moved(observation.ports)}
-    )
+    operations = [row.model_copy(update={"call": rows[row.call] or 0}) for row in observation.operations]
+    ports = [
+        row.model_copy(update={"call": rows[row.call]})
+        for row in observation.ports
+        if (calls[row.call].fqn, calls[row.call].index) in known
+    ]
+    return observation.model_copy(update={"operations": operations, "ports": ports})
 
 
 def _fixed_axes(program: torch.onnx.ONNXProgram, axes: Mapping[str, Axes]) -> list[str]:

@@ -10,6 +10,7 @@ import torch
 from onnx_ir.tensor_adapters import from_torch_dtype
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes  # pyright: ignore[reportPrivateUsage]
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from hx_sidecar_schema import Fingerprint, Observation, Operation, PortValue, sample_positions
 from hx_tracer._calls import EagerRun, TracedCall
@@ -30,12 +31,18 @@ def observe(
         The result, the calls, and the observation. Memory beyond the run's own is a few hundred bytes an operation.
     """
     ports = PortsSeen()
-    run = EagerRun(module, ports.note)
-    operations = _Operations(run.stack)
+
+    def at_port(row: int, side: Direction, name: str, tensor: torch.Tensor) -> None:
+        if row == 0 and side == "inputs":
+            operations.seen.note_input(tensor)
+        ports.note(row, side, name, tensor)
+
+    run = EagerRun(module, at_port)
+    operations = _Dispatched(run.stack)
     with operations, modules_run():
         result = run.run(args, kwargs)
     observation = Observation(
-        operations=operations.seen, ports=ports.values, parameters=parameters_of(module)
+        operations=operations.seen.rows, ports=ports.values, parameters=parameters_of(module)
     )
     return result, run.calls, observation
 
@@ -75,25 +82,64 @@ class PortsSeen:
                 self.values.append(PortValue(call=row, side=side, port=name, value=fingerprint(tensor)))
 
 
-class _Operations(TorchDispatchMode):
+class OperationsSeen:
+    """Operations in their order, and which tensor came of which."""
+
+    def __init__(self) -> None:
+        self.rows: list[Operation] = []
+        self._made: Any = WeakTensorKeyDictionary()
+        self._variable: Any = WeakTensorKeyDictionary()
+        """Tensors that depend on an input of the model."""
+
+    def note_input(self, tensor: torch.Tensor) -> None:
+        """Take an input of the model."""
+        self._variable[tensor] = True
+
+    def note(
+        self, call: int, name: str, result: Any, given: Sequence[torch.Tensor], before: Any = None
+    ) -> None:
+        """Take what an operation returned.
+
+        Args:
+            call: Row of the call that ran it.
+            name: Of the operation.
+            result: What it returned.
+            given: The tensors that it was given.
+            before: Copies of those, where it may have written into them.
+        """
+        reads = sorted({self._made[tensor] for tensor in given if tensor in self._made})
+        variable = any(tensor in self._variable for tensor in given)
+        for tensor in pytree.tree_leaves(result):
+            if not is_plain(tensor):
+                continue
+            if variable:
+                self._variable[tensor] = True
+            same = next((g for g, b in zip(given, before or given, strict=True) if _equal(tensor, b)), None)
+            if same is None:
+                self._made[tensor] = len(self.rows)
+                self.rows.append(
+                    Operation(call=call, name=name, reads=reads, variable=variable, value=fingerprint(tensor))
+                )
+            elif same in self._made:
+                self._made[tensor] = self._made[same]
+
+
+class _Dispatched(TorchDispatchMode):
     """Sees every operation below the composite ones, with the innermost of the running calls."""
 
     def __init__(self, stack: Sequence[int]) -> None:
         super().__init__()
-        self.seen: list[Operation] = []
+        self.seen = OperationsSeen()
         self._stack = stack
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         given = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if is_plain(leaf)]
-        # What an operation writes in place is compared with what was there.
-        before = [tensor.clone() for tensor in given] if func._schema.is_mutable else given
+        before = [tensor.clone() for tensor in given] if func._schema.is_mutable else None
         result = func(*args, **(kwargs or {}))
-        for tensor in pytree.tree_leaves(result) if self._stack else ():
-            if is_plain(tensor) and not any(_equal(tensor, other) for other in before):
-                row = self._stack[-1]
-                self.seen.append(Operation(call=row, name=str(func), value=fingerprint(tensor)))
+        if self._stack:
+            self.seen.note(self._stack[-1], str(func), result, given, before)
         return result
 
 

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from hx_sidecar_schema import HxError, Observation, Operation
+from hx_sidecar_schema import HxError, Observation
 from hx_tracer._calls import EagerRun, TracedCall, first_names, identity
 from hx_tracer._errors import last_line
 from hx_tracer._modules import forward_signature
-from hx_tracer._observe import PortsSeen, fingerprint, is_plain, modules_run, parameters_of
+from hx_tracer._observe import OperationsSeen, PortsSeen, is_plain, modules_run, parameters_of
 
 _CALL = "hx_call"
 """Key among a node's meta: fqn and index of the call that it was made in."""
@@ -51,7 +51,7 @@ def observe_symbolically(
     with torch.no_grad():
         runner.run(*pytree.tree_map(_copy, values))
     observation = Observation(
-        operations=runner.operations, ports=ports.values, parameters=parameters_of(module)
+        operations=runner.seen.rows, ports=ports.values, parameters=parameters_of(module)
     )
     return result, eager.calls, observation
 
@@ -131,19 +131,18 @@ class _Runner(torch.fx.Interpreter):
 
     def __init__(self, module: torch.fx.GraphModule, rows: Mapping[tuple[str, int], int]) -> None:
         super().__init__(module)
-        self.operations: list[Operation] = []
+        self.seen = OperationsSeen()
         self._rows = rows
 
     def run_node(self, n: torch.fx.Node) -> Any:
         result = super().run_node(n)
+        if n.op == "placeholder" and isinstance(result, torch.Tensor):
+            self.seen.note_input(result)
         row = self._rows.get(n.meta.get(_CALL, ("", 0)))
         if row is not None and n.op not in ("placeholder", "output", "get_attr"):
-            given = [self.env.get(source) for source in n.all_input_nodes]
-            for tensor in pytree.tree_leaves(result):
-                if is_plain(tensor) and not any(tensor is other for other in given):
-                    self.operations.append(
-                        Operation(call=row, name=f"{n.op} {n.target}", value=fingerprint(tensor))
-                    )
+            values = (self.env.get(source) for source in n.all_input_nodes)
+            given = [tensor for tensor in values if is_plain(tensor)]
+            self.seen.note(row, f"{n.op} {n.target}", result, given)
         return result
 
 

@@ -1,0 +1,54 @@
+"""A graph with the values of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from hx_projector._graphs import output_of, reads
+from hx_projector._values import Values
+
+
+class WitnessedGraph:
+    """The main graph by the names of its values, and those that only repeat another."""
+
+    def __init__(self, model: ir.Model, values: Values) -> None:
+        self.values = values
+        self.nodes = list(model.graph)
+        self.inputs = {str(value.name) for value in model.graph.inputs}
+        self.shapes = {
+            str(value.name): value.shape
+            for value in (*model.graph.inputs, *(out for node in self.nodes for out in node.outputs))
+            if value.name
+        }
+        self.initializers = set(model.graph.initializers) - self.inputs
+        self.is_static = all(
+            isinstance(dim, int) for value in model.graph.inputs for dim in value.shape or ()
+        )
+        self.reads: dict[str, Sequence[str]] = {}
+        """What the node behind a value reads."""
+        self.key: dict[str, str] = {}
+        """The first output of the node behind a value."""
+        self.sizes: set[str] = set()
+        """Values that hold sizes and nothing else of a tensor."""
+        self.same_as: dict[str, str] = {}
+        """Values that repeat the only one that their node reads."""
+        for node in self.nodes:
+            names = reads(node)
+            key = output_of(node)
+            data = [name for name in names if name in values.variable]
+            for out in node.outputs:
+                if not out.name:
+                    continue
+                self.reads[out.name], self.key[out.name] = names, key
+                if node.op_type in ("Shape", "Size") and node.domain == "":
+                    self.sizes.add(out.name)
+                if len(data) == 1 and values.repeats(out.name, data[0]):
+                    self.same_as[out.name] = data[0]
+
+    def origin(self, name: str) -> str:
+        """Return the value that a chain of repetitions begins with."""
+        while name in self.same_as:
+            name = self.same_as[name]
+        return name
