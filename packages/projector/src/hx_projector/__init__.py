@@ -3,6 +3,16 @@
 from hx_projector._categories import CATEGORIES, Category
 from hx_projector._compare import first_difference
 from hx_projector._embed import embed, strip_metadata
-from hx_projector._project import project
+from hx_projector._project import project, project_file
+from hx_projector._written import written_on
 
-__all__ = ["CATEGORIES", "Category", "embed", "first_difference", "project", "strip_metadata"]
+__all__ = [
+    "CATEGORIES",
+    "Category",
+    "embed",
+    "first_difference",
+    "project",
+    "project_file",
+    "strip_metadata",
+    "written_on",
+]

@@ -8,6 +8,7 @@ from hx_projector._graphs import nodes_below, output_of
 from hx_sidecar_schema import EMBEDDED, Sidecar, embedded
 
 _EXPORTER_PREFIX = "pkg.torch."
+_EXPORTER_KEYS = ("namespace",)
 
 
 def embed(model: ir.Model, sidecar: Sidecar) -> None:
@@ -38,14 +39,19 @@ def embed(model: ir.Model, sidecar: Sidecar) -> None:
 
 def strip_metadata(model: ir.Model) -> None:
     """Remove what the exporter wrote into nodes and values, in place: kilobytes a node, with paths of the machine."""
+    holders = [
+        model,
+        model.graph,
+        *model.graph.inputs,
+        *model.graph.initializers.values(),
+        *(holder for _, node in _all_nodes(model) for holder in (node, *node.outputs)),
+    ]
+    for holder in holders:
+        metadata = holder.metadata_props
+        for key in [key for key in metadata if key.startswith(_EXPORTER_PREFIX) or key in _EXPORTER_KEYS]:
+            del metadata[key]
     for _, node in _all_nodes(model):
-        for metadata in (node.metadata_props, *(out.metadata_props for out in node.outputs)):
-            for key in [key for key in metadata if key.startswith(_EXPORTER_PREFIX)]:
-                del metadata[key]
         node.doc_string = None
-    for value in (*model.graph.inputs, *model.graph.initializers.values()):
-        for key in [key for key in value.metadata_props if key.startswith(_EXPORTER_PREFIX)]:
-            del value.metadata_props[key]
 
 
 def _all_nodes(model: ir.Model) -> list[tuple[str, ir.Node]]:

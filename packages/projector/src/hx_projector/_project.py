@@ -8,9 +8,11 @@ from contextlib import contextmanager
 
 import onnx_ir as ir
 
+from hx_projector._boundaries import with_boundaries
 from hx_projector._categories import summarise
 from hx_projector._cut import Cutter
 from hx_projector._owners import Owned, consumers, own_nodes
+from hx_projector._read import read_context
 from hx_projector._sources import Claims
 from hx_projector._status import judge_calls, shape_of
 from hx_projector._tree import CallTree
@@ -59,6 +61,34 @@ def project(
         context, witnessed = witness(model, context, feeds)
     with _no_collections():
         return _project(model, context, file, sources, witnessed, min_confidence)
+
+
+def project_file(
+    model: ir.Model,
+    *,
+    file: str,
+    sources: Sequence[str] = ("exporter", "parameter", "dataflow"),
+    min_confidence: Confidence = "low",
+) -> Sidecar:
+    """Attribute every node of a model that was made elsewhere, by what the file itself says.
+
+    Args:
+        model: With types of its values, where calls shall be cut out of it; not changed.
+        file: Name of the ONNX file.
+        sources: Names of sources of evidence, the strongest first.
+        min_confidence: As in `project`.
+
+    Returns:
+        The sidecar. Ports of its calls are the values that cross their boundaries, under their own names.
+
+    Raises:
+        HxError: HX126 if nothing in the file names a module.
+    """
+    context = read_context(model)
+    tree = CallTree(context.calls)
+    owned, _ = own_nodes(model, context, tree, sources)
+    context = with_boundaries(model, context, owned, tree)
+    return project(model, context, file=file, sources=sources, min_confidence=min_confidence)
 
 
 @contextmanager

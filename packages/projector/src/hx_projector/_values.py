@@ -162,7 +162,8 @@ def _run(model: ir.Model, feeds: Mapping[str, Array], names: Iterable[str]) -> I
             fetched = [out.name for out in session.get_outputs() if _is_array(out.type)]
             for start in range(0, len(fetched), AT_ONCE):
                 chunk = fetched[start : start + AT_ONCE]
-                yield from zip(chunk, session.run(chunk, dict(feeds)), strict=True)
+                arrays: list[Array] = session.run(chunk, dict(feeds))  # pyright: ignore[reportAssignmentType]
+                yield from zip(chunk, arrays, strict=True)
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise HxError(
                 f"ONNX Runtime cannot run the model to compare it with PyTorch: {' '.join(str(error).split())[:300]}",

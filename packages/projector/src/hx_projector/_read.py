@@ -1,0 +1,176 @@
+"""A context for a file made elsewhere: the modules that its nodes and weights name, and their calls."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import onnx_ir as ir
+
+from hx_projector._graphs import output_of, reads
+from hx_projector._written import Written, written_on
+from hx_sidecar_schema import (
+    Generator,
+    HxError,
+    Initializer,
+    Module,
+    ModuleCall,
+    ModuleContext,
+    build_tags,
+)
+
+_LIST = "torch.nn.modules.container.ModuleList"
+_SEVERAL = "It ran several times, and the file does not say which node belongs to which run."
+
+CallKey = tuple[str, int]
+
+
+def read_context(model: ir.Model) -> ModuleContext:
+    """Return what a file says of its modules, without the module at hand.
+
+    Names of classes are known where the exporter wrote them; else the attribute's name stands in. Nothing is known of
+    `forward`: `project` gives calls the values that cross their boundaries as ports.
+
+    Raises:
+        HxError: HX126 if neither nodes nor weights name any module.
+    """
+    nodes = list(model.graph)
+    weights = list(model.graph.initializers)
+    said = written_on(nodes, weights)
+    owners = {name: name.rpartition(".")[0] for name in weights if _is_parameter(name)}
+    classes: dict[str, str] = {}
+    for row in said.values():
+        classes.update(row.classes or {})
+    fqns = _with_ancestors([*(row.fqn for row in said.values()), *owners.values()])
+    if len(fqns) < 2:
+        raise HxError(
+            "Neither the nodes nor the weights of the model name any module.",
+            code="HX126",
+            hint="Give the PyTorch model with --against MODEL: its values are compared with the graph's.",
+        )
+    called = {row.fqn for row in said.values()} | set(owners.values())
+    for fqn in fqns:
+        classes.setdefault(fqn, _class_of(fqn, fqns, called, model))
+    names = [classes[fqn] for fqn in fqns]
+    modules = [
+        Module(
+            fqn=fqn,
+            class_name=name,
+            tag=tag,
+            tagged=True,
+            parent=fqns.index(fqn.rpartition(".")[0]) if fqn else None,
+            direct_parameters=[n.rpartition(".")[2] for n, owner in owners.items() if owner == fqn],
+        )
+        for fqn, name, tag in zip(fqns, names, build_tags(fqns, names), strict=True)
+    ]
+    counts = Counter({fqn: 1 for fqn in fqns if classes[fqn] != _LIST})
+    for row in said.values():
+        counts[row.fqn] = max(counts[row.fqn], (row.index or 0) + 1)
+    several = _run_several_times(nodes, said, owners, fqns)
+    keys, calls = _calls(fqns, counts, several)
+    return ModuleContext(
+        generator=Generator(strategy="project", exporter=_producer(model)),
+        modules=modules,
+        calls=calls,
+        origins={output: [keys[row.fqn, row.index or 0]] for output, row in said.items()},
+        initializers=[Initializer(name=name, parameter=name if name in owners else None) for name in weights],
+    )
+
+
+def _producer(model: ir.Model) -> str:
+    return " ".join(part for part in (model.producer_name, model.producer_version) if part)
+
+
+def _is_parameter(name: str) -> bool:
+    """Weights that exporters make themselves are named `onnx::MatMul_12`, `val_3`."""
+    return "." in name and "::" not in name and not name.startswith("/")
+
+
+def _with_ancestors(fqns: list[str]) -> list[str]:
+    """Return the names with those above them, the root first, parents before children, in order of appearance."""
+    below: dict[str, list[str]] = {}
+    seen = {""}
+    for fqn in fqns:
+        parts = fqn.split(".") if fqn else []
+        for depth in range(len(parts)):
+            name = ".".join(parts[: depth + 1])
+            if name not in seen:
+                seen.add(name)
+                below.setdefault(".".join(parts[:depth]), []).append(name)
+    ordered: list[str] = []
+    pending = [""]
+    while pending:
+        name = pending.pop()
+        ordered.append(name)
+        pending += reversed(below.get(name, []))
+    return ordered
+
+
+def _class_of(fqn: str, fqns: list[str], called: set[str], model: ir.Model) -> str:
+    if not fqn:
+        return model.graph.name or "model"
+    children = [other for other in fqns if other.rpartition(".")[0] == fqn]
+    if children and fqn not in called and all(child.rpartition(".")[2].isdigit() for child in children):
+        return _LIST
+    parts = fqn.split(".")
+    return next((part for part in reversed(parts) if not part.isdigit()), parts[-1])
+
+
+def _run_several_times(
+    nodes: list[ir.Node], said: Mapping[str, Written], owners: Mapping[str, str], fqns: list[str]
+) -> set[str]:
+    """Return modules whose runs the file does not tell apart: each reads a weight of its own more than once.
+
+    And those above them, up to the first that reads another weight once.
+    """
+    uses: Counter[str] = Counter()
+    for node in nodes:
+        row = said.get(output_of(node))
+        if row is not None and row.index is None:
+            uses.update(name for name in set(reads(node)) if owners.get(name) == row.fqn)
+    most: dict[str, int] = {}
+    for name, count in uses.items():
+        most[owners[name]] = max(most.get(owners[name], 0), count)
+    found: set[str] = set()
+    for fqn in fqns:
+        below = [count for other, count in most.items() if other == fqn or other.startswith(f"{fqn}.")]
+        if fqn and below and min(below) > 1:
+            found.add(fqn)
+    return found
+
+
+def _calls(
+    fqns: list[str], counts: Mapping[str, int], several: set[str]
+) -> tuple[dict[CallKey, int], list[ModuleCall]]:
+    """Return calls in pre-order, and their rows. A later call of a child lies in a later call of its parent."""
+    children: dict[str, list[str]] = {}
+    for fqn in fqns:
+        if fqn and fqn in counts:
+            above = fqn.rpartition(".")[0]
+            while above not in counts:
+                above = above.rpartition(".")[0]
+            children.setdefault(above, []).append(fqn)
+    rows: dict[CallKey, int] = {}
+    calls: list[ModuleCall] = []
+    pending: list[tuple[CallKey, int | None]] = [(("", 0), None)]
+    while pending:
+        key, parent = pending.pop()
+        rows[key] = len(calls)
+        fqn, index = key
+        calls.append(
+            ModuleCall(
+                module=fqns.index(fqn),
+                index=index,
+                parent=parent,
+                status="fused" if fqn in several else "extractable",
+                reason=_SEVERAL if fqn in several else "",
+            )
+        )
+        below = [
+            (child, number)
+            for child in children.get(fqn, [])
+            for number in range(counts[child])
+            if number * counts[fqn] // counts[child] == index
+        ]
+        pending += [(other, rows[key]) for other in reversed(below)]
+    return rows, calls
