@@ -12,6 +12,7 @@ from hx_cli._export_command import export
 from hx_cli._extract_command import extract
 from hx_cli._options import Quiet, Verbose
 from hx_cli._output import Output
+from hx_cli._project_command import project
 from hx_cli._tree_command import tree
 from hx_cli._verify_command import verify
 
@@ -52,6 +53,7 @@ for command, summary in (
     (export, "PyTorch model to ONNX file and sidecar."),
     (tree, "The module tree of an export."),
     (extract, "Module calls as ONNX models of their own."),
+    (project, "A sidecar for a model exported elsewhere."),
     (verify, "Every call's numbers against PyTorch."),
 ):
     app.command(short_help=summary)(command)

@@ -76,6 +76,21 @@ class ExportReport(Report):
     seconds: dict[str, float] = Field(description="Wall time of each step.")
 
 
+class ProjectReport(Report):
+    """What `hx project` did."""
+
+    schema_version: str = REPORT_VERSION
+    model: str
+    exporter: str = Field(description="What the file says of its producer.")
+    file: File
+    modules: int
+    nodes: int
+    exact_percent: float
+    covered_percent: float
+    calls: dict[str, int] = Field(description="Number of calls by status.")
+    evidence: dict[str, int] = Field(description="Number of nodes by evidence and confidence.")
+
+
 class PortEntry(Report):
     """One input or output of an extracted model."""
 

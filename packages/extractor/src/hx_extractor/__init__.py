@@ -4,6 +4,7 @@ from hx_extractor._extract import Extraction, Weights
 from hx_extractor._load import HierarchicalModel, load, load_transformed, read_model
 from hx_extractor._numbers import Difference, difference
 from hx_extractor._run import make_session, run_session
+from hx_extractor._transformed import infer_types
 from hx_extractor._validate import Validation, compare
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Weights",
     "compare",
     "difference",
+    "infer_types",
     "load",
     "load_transformed",
     "make_session",

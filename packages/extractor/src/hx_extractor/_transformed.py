@@ -49,15 +49,19 @@ def check_descent(model: ir.Model, sidecar: Sidecar, path: str) -> None:
 
 
 def infer_types(model: ir.Model) -> None:
-    """Give a type to values that have none, in place; those of operators that ONNX does not know stay without."""
+    """Give a type and a shape to values that have none, in place; ONNX does not know those of foreign operators."""
     values = {out.name: out for node in model.graph for out in node.outputs if out.name}
-    if all(value.type is not None for value in values.values()):
+    if all(value.type is not None and value.shape is not None for value in values.values()):
         return
     proto = onnx.shape_inference.infer_shapes(ir.serde.serialize_model(without_weights(model)))
     for info in proto.graph.value_info:
         value = values.get(info.name)
-        if value is not None and value.type is None and info.type.HasField("tensor_type"):
+        if value is None or not info.type.HasField("tensor_type"):
+            continue
+        if value.type is None:
             value.type = ir.TensorType(ir.DataType(info.type.tensor_type.elem_type))
+        if value.shape is None:
+            value.shape = ir.serde.deserialize_type_proto_for_shape(info.type)
 
 
 def value_types(model: ir.Model) -> dict[str, ir.DataType]:

@@ -4,7 +4,7 @@ from hx_projector._categories import CATEGORIES, Category
 from hx_projector._compare import first_difference
 from hx_projector._embed import embed, strip_metadata
 from hx_projector._project import project, project_file
-from hx_projector._written import written_on
+from hx_projector._read import with_words
 
 __all__ = [
     "CATEGORIES",
@@ -14,5 +14,5 @@ __all__ = [
     "project",
     "project_file",
     "strip_metadata",
-    "written_on",
+    "with_words",
 ]

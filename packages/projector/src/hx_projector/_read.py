@@ -10,6 +10,7 @@ import onnx_ir as ir
 from hx_projector._graphs import output_of, reads
 from hx_projector._written import Written, written_on
 from hx_sidecar_schema import (
+    Example,
     Generator,
     HxError,
     Initializer,
@@ -74,7 +75,55 @@ def read_context(model: ir.Model) -> ModuleContext:
         calls=calls,
         origins={output: [keys[row.fqn, row.index or 0]] for output, row in said.items()},
         initializers=[Initializer(name=name, parameter=name if name in owners else None) for name in weights],
+        unsure_calls=[row for (fqn, _), row in keys.items() if fqn in several],
+        examples=example_of(model.graph),
     )
+
+
+def with_words(model: ir.Model, context: ModuleContext) -> ModuleContext:
+    """Return the context of a run in PyTorch with what a file says of the same modules.
+
+    Words that do not tell calls apart count for modules that were called once.
+    """
+    rows = {(context.modules[call.module].fqn, call.index): row for row, call in enumerate(context.calls)}
+    called = Counter(fqn for fqn, _ in rows)
+    names = {alias: module.fqn for module in context.modules for alias in (module.fqn, *module.aliases)}
+    parameters = {f"{m.fqn}.{n}" if m.fqn else n for m in context.modules for n in m.direct_parameters}
+    origins: dict[str, list[int]] = {}
+    for output, row in written_on(model.graph, model.graph.initializers).items():
+        fqn = names.get(row.fqn)
+        if fqn is not None and called[fqn] and (row.index is not None or called[fqn] == 1):
+            call = rows.get((fqn, row.index or 0))
+            if call is not None:
+                origins[output] = [call]
+    initializers = [
+        Initializer(name=name, parameter=name if name in parameters else None)
+        for name in model.graph.initializers
+    ]
+    generator = context.generator.model_copy(update={"strategy": "project", "exporter": _producer(model)})
+    return context.model_copy(
+        update={"generator": generator, "origins": origins, "initializers": initializers}
+    )
+
+
+def example_of(graph: ir.Graph) -> dict[str, Example]:
+    """Return ranges to draw inputs from, where nothing better is recorded: small numbers that index any table.
+
+    Each symbol stands for a size of its own.
+    """
+    sizes: dict[str, int] = {}
+    examples: dict[str, Example] = {}
+    for value in graph.inputs:
+        if value.shape is None or value.dtype is None:
+            continue
+        shape = [
+            dim if isinstance(dim, int) else sizes.setdefault(str(dim.value), 2 + 3 * len(sizes))
+            for dim in value.shape
+        ]
+        examples[str(value.name)] = Example(
+            shape=shape, low=-1.0 if value.dtype.is_floating_point() else 0.0, high=1.0
+        )
+    return examples
 
 
 def _producer(model: ir.Model) -> str:

@@ -70,12 +70,14 @@ def find_source(name: str) -> Source:
 def _exporter(scene: Scene) -> Claims:
     """What the exporter itself recorded; of an operation made of several calls' ones, their common call."""
     tree = scene.tree
+    unsure = set(scene.context.unsure_calls)
     claims: dict[str, Claim] = {}
     for node in scene.nodes:
         key = output_of(node)
         rows = scene.context.origins.get(key)
         if rows:
-            claims[key] = Claim(rows[0] if len(rows) == 1 else tree.common(rows), "high")
+            owner = rows[0] if len(rows) == 1 else tree.common(rows)
+            claims[key] = Claim(owner, "medium" if owner in unsure else "high")
     return claims
 
 

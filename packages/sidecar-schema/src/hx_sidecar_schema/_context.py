@@ -34,6 +34,10 @@ class ModuleContext(Record):
         description="First output of a node of the main graph to the calls that ran its operation: the exporter's "
         "own record. Several where its optimiser made one node of the operations of several calls.",
     )
+    unsure_calls: list[int] = Field(
+        default_factory=list,
+        description="Calls that `origins` name, of modules with several whose nodes are not told apart.",
+    )
     dead_calls: list[int] = Field(
         default_factory=list, description="Calls whose results reached no output before optimisation."
     )

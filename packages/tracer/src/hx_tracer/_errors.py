@@ -33,13 +33,13 @@ class ExportError(HxError):
 
 
 def refused(error: Exception, remedy: Mapping[Kind, str]) -> ExportError:
-    flags = " ".join(f"--{kind} {name}" for kind, name in remedy.items())
     """Return the error for an exporter's own.
 
     Args:
         error: What the exporter raised.
         remedy: Implementations by kind with which it takes the model.
     """
+    flags = " ".join(f"--{kind} {name}" for kind, name in remedy.items())
     return ExportError(
         f"torch.onnx.export refuses the model: {last_line(cause(error))}",
         code="HX120",

@@ -14,6 +14,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from hx_sidecar_schema import Fingerprint, Observation, Operation, PortValue, sample_positions
 from hx_tracer._calls import EagerRun, TracedCall
+from hx_tracer._patches import replaced
 from hx_tracer._stamps import Direction, is_wrapped
 
 
@@ -56,7 +57,9 @@ def parameters_of(module: torch.nn.Module) -> dict[str, Fingerprint]:
 def fingerprint(tensor: torch.Tensor) -> Fingerprint:
     """Return what tells a tensor from others."""
     flat = tensor.detach().reshape(-1)
-    exact = flat.to(torch.float64) if not flat.is_complex() else torch.view_as_real(flat).reshape(-1).double()
+    if flat.is_complex():
+        flat = torch.view_as_real(flat.resolve_conj()).reshape(-1)
+    exact = flat.to(torch.float64)
     sample = exact[torch.tensor(sample_positions(exact.numel()), dtype=torch.long)]
     empty = exact.numel() == 0
     return Fingerprint(
@@ -122,6 +125,8 @@ class OperationsSeen:
                 )
             elif same in self._made:
                 self._made[tensor] = self._made[same]
+            else:  # an input or a parameter was copied into it
+                self._made.pop(tensor, None)
 
 
 class _Dispatched(TorchDispatchMode):
@@ -146,12 +151,10 @@ class _Dispatched(TorchDispatchMode):
 @contextmanager
 def modules_run() -> Generator[None]:
     """Keep attention layers from the one fused kernel that stands in for all their modules, which no exporter has."""
-    enabled = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
+    with replaced(
+        torch.backends.mha, "get_fastpath_enabled", lambda _: False
+    ):  # the switch is every thread's
         yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 def is_plain(value: Any) -> bool:

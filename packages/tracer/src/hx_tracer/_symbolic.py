@@ -48,8 +48,11 @@ def observe_symbolically(
     traced, values = _trace(module, args, kwargs)
     rows = {(call.fqn, call.index): row for row, call in enumerate(eager.calls)}
     runner = _Runner(traced, rows)
-    with torch.no_grad():
-        runner.run(*pytree.tree_map(_copy, values))
+    try:
+        with torch.no_grad(), modules_run():
+            runner.run(*pytree.tree_map(_copy, values))
+    except Exception as error:  # a stand-in for what is no tensor
+        raise _untraceable(module, last_line(error)) from error
     observation = Observation(
         operations=runner.seen.rows, ports=ports.values, parameters=parameters_of(module)
     )
@@ -84,10 +87,12 @@ def _trace(
     tracer = _Tracer(module)
     try:
         graph = tracer.trace(module, concrete_args=fixed)
+        traced = torch.fx.GraphModule(tracer.root, graph)
     except Exception as error:
         raise _untraceable(module, last_line(error)) from error
-    names = [node.target.removesuffix("_1") for node in graph.nodes if node.op == "placeholder"]  # pyright: ignore
-    return torch.fx.GraphModule(tracer.root, graph), [values.get(str(name)) for name in names]
+    names = [str(node.target) for node in graph.nodes if node.op == "placeholder"]
+    # Arguments that are fixed have a number behind their names.
+    return traced, [values.get(name, values.get(name.removesuffix("_1"))) for name in names]
 
 
 def _untraceable(module: torch.nn.Module, reason: str) -> HxError:
@@ -104,7 +109,7 @@ class _Tracer(torch.fx.Tracer):
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
         self._names = first_names(model)
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter({"": 1})
         self._stack: list[tuple[str, int]] = [("", 0)]
 
     def call_module(
@@ -135,14 +140,15 @@ class _Runner(torch.fx.Interpreter):
         self._rows = rows
 
     def run_node(self, n: torch.fx.Node) -> Any:
+        values = [self.env.get(source) for source in n.all_input_nodes]
+        given = [leaf for leaf in pytree.tree_leaves(values) if is_plain(leaf)]
+        before = [tensor.clone() for tensor in given]  # nothing says what a node changes in place
         result = super().run_node(n)
         if n.op == "placeholder" and isinstance(result, torch.Tensor):
             self.seen.note_input(result)
         row = self._rows.get(n.meta.get(_CALL, ("", 0)))
         if row is not None and n.op not in ("placeholder", "output", "get_attr"):
-            values = (self.env.get(source) for source in n.all_input_nodes)
-            given = [tensor for tensor in values if is_plain(tensor)]
-            self.seen.note(row, f"{n.op} {n.target}", result, given)
+            self.seen.note(row, f"{n.op} {n.target}", result, given, before)
         return result
 
 

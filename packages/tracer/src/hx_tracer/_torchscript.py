@@ -21,15 +21,15 @@ import onnx_ir as ir
 import torch
 from torch.utils import _pytree as pytree
 
-from hx_sidecar_schema import Generator, Initializer, ModuleCall, ModuleContext, Port
-from hx_tracer._calls import TensorLike, first_names, identity, watching_calls
+from hx_sidecar_schema import Initializer, ModuleContext
+from hx_tracer._calls import first_names, identity, watching_calls
 from hx_tracer._errors import quiet, refused
 from hx_tracer._examples import example_record
 from hx_tracer._job import Job
-from hx_tracer._modules import module_records
 from hx_tracer._patches import replaced
 from hx_tracer._ports import input_ports, output_ports
 from hx_tracer._unchanged import unchanged
+from hx_tracer._unplaced import unplaced_context
 
 CallKey = tuple[str, int]
 """Fqn and index of a call."""
@@ -134,33 +134,18 @@ def _context(
     job: Job, model: ir.Model, ran: Mapping[str, CallKey], inputs: Mapping[str, torch.Tensor]
 ) -> ModuleContext:
     rows = {(call.fqn, call.index): row for row, call in enumerate(job.calls)}
-    modules = module_records(job.module, job.torch_nn)
-    module_rows = {record.fqn: row for row, record in enumerate(modules)}
+    context = unplaced_context(job.module, job.calls, job.torch_nn)
     parameters = {name for name, _ in (*job.module.named_parameters(), *job.module.named_buffers())}
-    return ModuleContext(
-        generator=Generator(),
-        modules=modules,
-        calls=[
-            ModuleCall(
-                module=module_rows[call.fqn],
-                index=call.index,
-                parent=call.parent,
-                inputs=[_port(name, like) for name, like in call.inputs.items()],
-                outputs=[_port(name, like) for name, like in call.outputs.items()],
-            )
-            for call in job.calls
-        ],
-        origins={output: [rows[key]] for output, key in ran.items() if key in rows},
-        initializers=[
-            Initializer(name=name, parameter=name if name in parameters else None)
-            for name in model.graph.initializers
-        ],
-        examples={name: example_record(tensor) for name, tensor in inputs.items()},
+    return context.model_copy(
+        update={
+            "origins": {output: [rows[key]] for output, key in ran.items() if key in rows},
+            "initializers": [
+                Initializer(name=name, parameter=name if name in parameters else None)
+                for name in model.graph.initializers
+            ],
+            "examples": {name: example_record(tensor) for name, tensor in inputs.items()},
+        }
     )
-
-
-def _port(name: str, like: TensorLike) -> Port:
-    return Port(name=name, dtype=like.dtype, shape=[int(dim) for dim in like.shape])
 
 
 class _Scopes:
@@ -206,14 +191,22 @@ def _taking_tensors(
     """
     forward: Any = module.forward
     before: Any = module.__dict__.get("forward")
+    running = False
 
-    def flat(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def flat(*tensors: Any, **named: Any) -> Any:
+        nonlocal running
+        if running:  # the module calls itself
+            return forward(*tensors, **named)
         given = list(leaves)
         for place, tensor in zip(places, tensors, strict=True):
             given[place] = tensor
         args, kwargs = pytree.tree_unflatten(given, spec)
-        result = forward(*args, **kwargs)
-        return tuple(leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor))
+        running = True
+        try:
+            result = forward(*args, **kwargs)
+        finally:
+            running = False
+        return tuple(tensor for _, tensor in output_ports(result, ()))
 
     module.__dict__["forward"] = flat
     try:
@@ -241,7 +234,7 @@ def _take_numbers_out(model: ir.Model, keys: Sequence[CallKey]) -> dict[str, Cal
             continue
         scope = marked.rpartition("/")[0]
         if scope not in scopes:
-            scopes[scope] = _unique(_MARKED.sub("", scope).rstrip("/"), taken_scopes)
+            scopes[scope] = _unique(_MARKED.sub("", scope), taken_scopes)
         node.name = _unique(f"{scopes[scope]}/{node.op_type}", taken_names)
         for out in node.outputs:
             if out.name and out.name.startswith(marked):

@@ -1,0 +1,148 @@
+"""Models that were exported elsewhere: what their nodes and weights say of modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx_ir as ir
+import pytest
+
+from hx_projector import embed, project_file, strip_metadata
+from hx_projector._written import written_on
+from hx_sidecar_schema import HxError, Sidecar
+
+W = 'float[3] "{}" = {{1.0, 2.0, 3.0}}'
+
+
+def model_of(body: str, weights: str = "") -> ir.Model:
+    return ir.from_onnx_text(
+        f"""
+        <ir_version: 10, opset_import: ["": 20]>
+        main (float[N,3] x) => (float[N,3] y)
+        {f"<{weights}>" if weights else ""}
+        {{ {body} }}
+        """
+    )
+
+
+def named(model: ir.Model, names: Mapping[str, str]) -> ir.Model:
+    """Give names to the nodes that make some values."""
+    for node in model.graph:
+        node.name = names.get(str(node.outputs[0].name), "")
+    return model
+
+
+def stacked(model: ir.Model, scopes: Mapping[str, list[tuple[str, str]]]) -> ir.Model:
+    """Write module stacks as torch does: names and classes, the operation last."""
+    for node in model.graph:
+        stack = scopes.get(str(node.outputs[0].name))
+        if stack is not None:
+            node.metadata_props["pkg.torch.onnx.name_scopes"] = str([name for name, _ in stack] + ["op"])
+            node.metadata_props["pkg.torch.onnx.class_hierarchy"] = str([c for _, c in stack] + ["aten.op"])
+    return model
+
+
+def owners(sidecar: Sidecar) -> dict[str, tuple[str, int, str, str]]:
+    return {
+        node.output: (
+            sidecar.module_of(sidecar.calls[node.owner]).fqn,
+            sidecar.calls[node.owner].index,
+            node.evidence,
+            node.confidence,
+        )
+        for node in sidecar.nodes
+    }
+
+
+def test_the_module_stack_of_torch() -> None:
+    model = model_of("h = Relu(x)  g = Neg(h)  y = Exp(g)")
+    root = ("", "pkg.Net")
+    stacks = {"h": [root, ("enc", "pkg.Enc"), ("enc.layer.0", "pkg.Layer")], "y": [root]}
+    sidecar = project_file(stacked(model, stacks), file="m.onnx")
+    assert owners(sidecar) == {
+        "h": ("enc.layer.0", 0, "exporter", "high"),
+        "g": ("", 0, "dataflow", "low"),
+        "y": ("", 0, "exporter", "high"),
+    }
+    assert [module.tag for module in sidecar.modules] == [
+        "/Net",
+        "/Net/Enc",
+        "/Net/Enc/ModuleList",
+        "/Net/Enc/Layer.0",
+    ]
+    call = next(call for call in sidecar.calls if sidecar.module_of(call).fqn == "enc")
+    assert ([port.name for port in call.inputs], [port.name for port in call.outputs]) == (["x"], ["h"])
+    assert call.status == "extractable"
+
+
+def test_scopes_in_node_names_and_second_calls() -> None:
+    weights = ", ".join(W.format(name) for name in ("blk.lin.weight", "blk.lin_2.weight"))
+    body = 'a = Mul(x, "blk.lin.weight")  b = Mul(a, "blk.lin.weight")  y = Mul(b, "blk.lin_2.weight")'
+    names = {"a": "/blk/lin/Mul", "b": "/blk/lin_1/Mul", "y": "/blk/lin_2/Mul"}
+    sidecar = project_file(named(model_of(body, weights), names), file="m.onnx")
+    assert {key: row[:2] for key, row in owners(sidecar).items()} == {
+        "a": ("blk.lin", 0),
+        "b": ("blk.lin", 1),
+        "y": ("blk.lin_2", 0),
+    }
+    assert {row[2:] for row in owners(sidecar).values()} == {("exporter", "high")}
+
+
+def test_names_without_scopes_say_nothing() -> None:
+    model = named(model_of("h = Relu(x)  y = Neg(h)"), {"h": "Relu_1", "y": "Neg_2"})
+    assert written_on(model.graph, []) == {}
+    with pytest.raises(HxError, match="name any module") as caught:
+        project_file(model, file="m.onnx")
+    assert caught.value.code == "HX126"
+
+
+def test_the_names_of_weights_alone() -> None:
+    weights = ", ".join(
+        W.format(name) for name in ("layer.0.a.weight", "layer.0.b.weight", "layer.1.a.weight")
+    )
+    body = """
+        h = Mul(x, "layer.0.a.weight")  g = Relu(h)  f = Mul(g, "layer.0.b.weight")
+        e = Neg(f)  y = Mul(e, "layer.1.a.weight")
+    """
+    sidecar = project_file(model_of(body, weights), file="m.onnx")
+    known = owners(sidecar)
+    assert [known[name] for name in "hfy"] == [
+        ("layer.0.a", 0, "parameter", "medium"),
+        ("layer.0.b", 0, "parameter", "medium"),
+        ("layer.1.a", 0, "parameter", "medium"),
+    ]
+    assert known["g"] == ("layer.0", 0, "dataflow", "low")  # between two modules of one layer
+    assert known["e"] == ("", 0, "dataflow", "low")  # between layers: neither's
+
+
+def test_tags_of_winml() -> None:
+    model = model_of("h = Relu(x)  y = Neg(h)")
+    tags = {"h": "/Net/Encoder/Layer.0/Act", "y": "/Net"}
+    for node in model.graph:
+        node.metadata_props["winml.hierarchy.tag"] = tags[str(node.outputs[0].name)]
+    sidecar = project_file(model, file="m.onnx")
+    assert sidecar.operation_hierarchy["y"] == "/Net"
+    assert sidecar.operation_hierarchy["h"].endswith("/Act")
+    assert sidecar.modules[0].tag == "/Net"
+
+
+def test_runs_that_the_file_does_not_tell_apart_are_not_cut_out() -> None:
+    body = 'a = Mul(x, "lin.weight")  b = Relu(a)  y = Mul(b, "lin.weight")'
+    model = model_of(body, W.format("lin.weight"))
+    lin = [("", "pkg.Net"), ("lin", "pkg.Lin")]
+    sidecar = project_file(stacked(model, {"a": lin, "b": lin[:1], "y": lin}), file="m.onnx")
+    (call,) = [call for call in sidecar.calls if sidecar.module_of(call).fqn == "lin"]
+    assert call.status == "fused"
+    assert "several times" in call.reason
+    assert owners(sidecar)["a"] == ("lin", 0, "exporter", "medium")
+
+
+def test_what_hx_embedded_is_read_again() -> None:
+    model = model_of("h = Relu(x)  y = Exp(h)")
+    stacks = {"h": [("", "pkg.Net"), ("act", "pkg.Act")], "y": [("", "pkg.Net")]}
+    first = project_file(stacked(model, stacks), file="m.onnx")
+    embed(model, first)
+    strip_metadata(model)
+    assert not any(key.startswith("pkg.torch") for node in model.graph for key in node.metadata_props)
+    again = project_file(ir.from_proto(ir.to_proto(model)), file="m.onnx")
+    assert owners(again) == owners(first)

@@ -1,0 +1,177 @@
+"""Nodes and ports found by what they compute, whatever they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from hx_projector import project
+from hx_projector._values import Values, fingerprint
+from hx_sidecar_schema import HxError, ModuleContext, Observation, Operation, PortValue, Sidecar
+
+ContextByHand = Callable[..., ModuleContext]
+Array = np.ndarray[Any, Any]
+
+X = np.arange(6, dtype=np.float32).reshape(2, 3) - 2.5
+SOURCES = ("witness", "dataflow")
+
+
+def model_of(body: str, weights: str = "", output: str = "y") -> ir.Model:
+    return ir.from_onnx_text(
+        f"""
+        <ir_version: 10, opset_import: ["": 20]>
+        main (float[2,3] x) => (float[2,3] {output})
+        {f"<{weights}>" if weights else ""}
+        {{ {body} }}
+        """
+    )
+
+
+def observed(
+    context: ModuleContext,
+    operations: Sequence[tuple[int, Array, Sequence[int]]],
+    ports: Mapping[tuple[int, str, str], Array],
+) -> ModuleContext:
+    """Add a run: operations with their calls, results and the rows that they read; tensors at ports."""
+    observation = Observation(
+        operations=[
+            Operation(call=call, name="op", reads=list(reads), value=fingerprint(value))
+            for call, value, reads in operations
+        ],
+        ports=[
+            PortValue(call=call, side=side, port=port, value=fingerprint(value))  # pyright: ignore[reportArgumentType]
+            for (call, side, port), value in ports.items()
+        ],
+    )
+    return context.model_copy(update={"observation": observation})
+
+
+def seen(model: ir.Model, context: ModuleContext) -> Sidecar:
+    return project(model, context, file="m.onnx", sources=SOURCES, feeds={"x": X})
+
+
+def owner(sidecar: Sidecar, output: str) -> tuple[int, str, str]:
+    (node,) = [node for node in sidecar.nodes if node.output == output]
+    return node.owner, node.evidence, node.confidence
+
+
+CALLS = [
+    {"fqn": "", "inputs": {"x": None}, "outputs": {"output": None}},
+    {"fqn": "a", "inputs": {"input": None}, "outputs": {"output": None}},
+    {"fqn": "b", "inputs": {"input": None}, "outputs": {"output": None}},
+]
+A, B = np.exp(X), np.tanh(np.exp(X))
+PORTS = {
+    (0, "inputs", "x"): X,
+    (1, "inputs", "input"): X,
+    (1, "outputs", "output"): A,
+    (2, "inputs", "input"): A,
+    (2, "outputs", "output"): B,
+    (0, "outputs", "output"): B,
+}
+
+
+def test_a_node_was_made_by_the_call_that_computed_its_value(context_by_hand: ContextByHand) -> None:
+    context = observed(context_by_hand(CALLS), [(1, A, []), (2, B, [0])], PORTS)
+    sidecar = seen(model_of("v1 = Exp(x)  y = Tanh(v1)"), context)
+    assert owner(sidecar, "v1") == (1, "witness", "high")
+    assert owner(sidecar, "y") == (2, "witness", "high")
+
+
+def test_ports_are_found_by_their_values(context_by_hand: ContextByHand) -> None:
+    context = observed(context_by_hand(CALLS), [(1, A, []), (2, B, [0])], PORTS)
+    sidecar = seen(model_of("v1 = Exp(x)  y = Tanh(v1)"), context)
+    carriers = [(port.value, call.status) for call in sidecar.calls for port in (*call.inputs, *call.outputs)]
+    values = ["x", "y", "x", "v1", "v1", "y"]
+    assert carriers == [(value, "extractable") for value in values]
+
+
+def test_several_nodes_for_one_operation_are_its_calls(context_by_hand: ContextByHand) -> None:
+    """PyTorch computes in one step what the graph does in three."""
+    context = observed(context_by_hand(CALLS), [(1, A, []), (2, B, [0])], PORTS)
+    body = "v1 = Exp(x)  e = Exp(v1)  n = Neg(v1)  f = Exp(n)  d = Sub(e, f)  s = Add(e, f)  y = Div(d, s)"
+    sidecar = seen(model_of(body), context)
+    assert {owner(sidecar, name) for name in ("e", "n", "f", "d", "s", "y")} == {(2, "witness", "high")}
+
+
+def test_one_node_for_the_operations_of_two_calls_is_their_common_ancestors(
+    context_by_hand: ContextByHand,
+) -> None:
+    calls = [CALLS[0], {**CALLS[1], "fqn": "a"}, {**CALLS[2], "fqn": "b"}]
+    doubled, shifted = X * 2, X * 2 + 1
+    operations = [(1, doubled, []), (2, shifted, [0])]
+    ports = {(0, "inputs", "x"): X, (2, "inputs", "input"): doubled, (2, "outputs", "output"): shifted}
+    context = observed(context_by_hand(calls), operations, ports)
+    weights = "float[3,3] w = {2.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 2.0}, float[3] c = {1.0, 1.0, 1.0}"
+    sidecar = seen(model_of("y = Gemm(x, w, c)", weights), context)
+    assert owner(sidecar, "y") == (0, "witness", "high")
+    assert sidecar.calls[2].status == "fused"
+
+
+def test_constant_tensors_and_ambiguous_values_decide_nothing(context_by_hand: ContextByHand) -> None:
+    ones = np.ones_like(X)
+    operations = [(1, ones, []), (1, A, []), (2, A, []), (0, A + ones, [1])]
+    context = observed(context_by_hand([{"fqn": ""}, {"fqn": "a"}, {"fqn": "b"}]), operations, {})
+    sidecar = seen(model_of("z = Sub(x, x)  o = Exp(z)  v1 = Exp(x)  y = Add(v1, o)"), context)
+    assert owner(sidecar, "y") == (0, "witness", "high")
+    for name in ("z", "o", "v1"):
+        assert owner(sidecar, name)[1:] != ("witness", "high")
+
+
+def test_what_only_repeats_its_argument_is_not_known_for_certain(context_by_hand: ContextByHand) -> None:
+    context = observed(context_by_hand(CALLS), [(1, A, []), (2, B, [0])], PORTS)
+    sidecar = seen(model_of("v1 = Exp(x)  i = Identity(v1)  y = Tanh(i)"), context)
+    assert owner(sidecar, "i")[2] != "high"
+    assert owner(sidecar, "y") == (2, "witness", "high")
+
+
+def test_of_two_nearly_equal_tensors_a_value_is_the_nearer_one(context_by_hand: ContextByHand) -> None:
+    """As a fresh normalisation layer changes what it is given by five millionths."""
+    near = A * np.float32(1 - 5e-6)
+    context = observed(context_by_hand(CALLS), [(1, A, []), (2, near, [0])], {})
+    sidecar = seen(model_of("y = Exp(x)"), context)
+    assert owner(sidecar, "y") == (1, "witness", "high")
+    sidecar = seen(model_of("e = Exp(x)  y = Mul(e, c)", "float c = {0.999995}"), context)
+    assert owner(sidecar, "y") == (2, "witness", "high")
+
+
+def test_disagreement_with_the_exporter_is_listed(context_by_hand: ContextByHand) -> None:
+    context = observed(context_by_hand(CALLS, origins={"v1": [2]}), [(1, A, []), (2, B, [0])], PORTS)
+    sources = ("exporter", "witness", "dataflow")
+    model = model_of("v1 = Exp(x)  y = Tanh(v1)")
+    sidecar = project(model, context, file="m.onnx", sources=sources, feeds={"x": X})
+    assert owner(sidecar, "v1") == (2, "exporter", "high")
+    assert [(row.output, row.owner, row.other) for row in sidecar.disagreements] == [("v1", 2, 1)]
+
+
+def test_a_model_that_cannot_run_is_named(context_by_hand: ContextByHand) -> None:
+    context = observed(context_by_hand(CALLS), [(1, A, [])], PORTS)
+    with pytest.raises(HxError, match="cannot run the model") as caught:
+        seen(model_of("v1 = Unheard(x)  y = Tanh(v1)"), context)
+    assert caught.value.code == "HX121"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64, np.bool_, np.float64])
+def test_values_know_a_tensor_again_in_its_own_type(dtype: Any) -> None:
+    model = model_of("y = Relu(x)")
+    values = Values(model, {"x": X})
+    wanted = fingerprint(np.maximum(X, 0).astype(dtype))
+    same_kind = np.issubdtype(dtype, np.floating)
+    assert values.equal(wanted) == (["y"] if same_kind else [])
+    assert values.equal(fingerprint(np.maximum(X, 0).T)) == []
+
+
+def test_min_confidence_leaves_what_is_less_sure_to_the_root(context_by_hand: ContextByHand) -> None:
+    context = context_by_hand([{"fqn": ""}, {"fqn": "a"}], origins={"h": [1]}, parameters={"w": "a.weight"})
+    model = model_of("k = Neg(w)  h = Mul(x, k)  y = Relu(h)", "float[3] w = {1.0, 2.0, 3.0}")
+    surely = {level: project(model, context, file="m.onnx", min_confidence=level) for level in LEVELS}
+    assert [sidecar.summary.covered_percent for sidecar in surely.values()] == [100.0, 66.67, 33.33]
+    assert {sidecar.summary.exact_percent for sidecar in surely.values()} == {33.33}
+    assert owner(surely["high"], "k") == (0, "dataflow", "low")
+
+
+LEVELS: tuple[Any, ...] = ("low", "medium", "high")
