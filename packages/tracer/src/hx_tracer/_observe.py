@@ -151,9 +151,12 @@ class _Dispatched(TorchDispatchMode):
 @contextmanager
 def modules_run() -> Generator[None]:
     """Keep attention layers from the one fused kernel that stands in for all their modules, which no exporter has."""
-    with replaced(
-        torch.backends.mha, "get_fastpath_enabled", lambda _: False
-    ):  # the switch is every thread's
+
+    def disabled(_: object) -> bool:
+        return False
+
+    # Not through set_fastpath_enabled: that switch is every thread's.
+    with replaced(torch.backends.mha, "get_fastpath_enabled", disabled):
         yield
 
 

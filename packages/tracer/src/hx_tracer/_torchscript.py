@@ -57,7 +57,7 @@ def export_torchscript(job: Job) -> tuple[torch.onnx.ONNXProgram, ModuleContext,
         with (
             quiet(),
             # torch 2.13 means to print the graph where it fails only when asked to, and always does, on stdout.
-            replaced(torch._C, "_jit_onnx_log", lambda *_: None),
+            replaced(torch._C, "_jit_onnx_log", lambda *_: None),  # pyright: ignore[reportPrivateUsage, reportUnknownLambdaType]
             unchanged(job.module),
             _taking_tensors(job.module, leaves, spec, places),
             watching_calls(scopes.call),

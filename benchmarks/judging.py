@@ -1,0 +1,227 @@
+"""What is right about an attribution, by two records of a graph's nodes that do not know of each other.
+
+The exporter's own record says which call ran each operation. The witness says it where a value of the graph equals
+the result of one call of an eager run, and no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import onnx_ir as ir
+
+import hx_projector
+import hx_tracer
+from hx_projector._ties import Ties
+from hx_projector._tree import CallTree
+from hx_projector._values import Values
+from hx_projector._witnessed_graph import WitnessedGraph
+from hx_sidecar_schema import ModuleContext, Node, Port, Sidecar
+
+CallKey = tuple[str, int]
+"""Fqn and index of a call."""
+Truth = dict[str, CallKey]
+"""By the first outputs of nodes of the main graph."""
+
+
+class Offence(NamedTuple):
+    """A node whose owner is another one than a record has."""
+
+    node: str
+    op_type: str
+    evidence: str
+    confidence: str
+    owner: str
+    """Tag, as the sidecar has it."""
+    truth: str
+    """Tag, as the record has it."""
+    record: str
+    nested: bool
+    """Whether one of the two calls lies in the other."""
+
+
+class Judged(NamedTuple):
+    """How the owners of nodes compare with one record."""
+
+    known: int
+    """Nodes that the record knows."""
+    right: int
+    """Of these, with the same owner, however surely."""
+    sure: int
+    """Of the known ones, with high confidence."""
+    wrong: list[Offence]
+    """Of the sure ones, with another owner."""
+    contaminated: list[Offence]
+    """Of the known ones, with an owner in a sibling layer, or in another run of the same module."""
+
+
+def exporters_record(context: ModuleContext) -> Truth:
+    """Return the owners that the exporter wrote down; of a merged node the calls' common one."""
+    tree = CallTree(context.calls)
+    return {output: _key(context, tree.common(rows)) for output, rows in context.origins.items() if rows}
+
+
+def witness_record(exported: hx_tracer.Exported) -> Truth:
+    """Return the owners that values alone tell with certainty.
+
+    Args:
+        exported: With the observation of an eager run.
+
+    Raises:
+        HxError: HX121 if ONNX Runtime cannot run the model.
+    """
+    seen = exported.context.observation
+    assert seen is not None
+    values = Values(exported.program.model, feeds_of(exported))
+    values.compare_with(row.value for row in (*seen.operations, *seen.ports))
+    graph = WitnessedGraph(exported.program.model, values)
+    certain = Ties(graph, seen, CallTree(exported.context.calls)).certain()
+    return {output: _key(exported.context, row) for output, row in certain.items()}
+
+
+def feeds_of(exported: hx_tracer.Exported) -> dict[str, Any]:
+    """Return the example inputs by their names in the graph, as arrays."""
+    return {name: tensor.detach().numpy() for name, tensor in exported.inputs.items()}
+
+
+def judge(sidecar: Sidecar, truth: Mapping[str, CallKey], record: str, new: Mapping[str, str]) -> Judged:
+    """Compare the owners of the main graph's nodes with a record.
+
+    Args:
+        sidecar: Whose owners are judged.
+        truth: The record.
+        record: Its name, for people.
+        new: The sidecar's names of values by those that the record has; others are the same.
+    """
+    rows = {_key(sidecar, row): row for row in range(len(sidecar.calls))}
+    nodes = {node.output: node for node in sidecar.nodes if not node.graph}
+    pairs = [(name, nodes.get(new.get(name, name)), rows.get(key)) for name, key in truth.items()]
+    known = [(name, node, row) for name, node, row in pairs if node is not None and row is not None]
+    differing = [(name, node, row) for name, node, row in known if node.owner != row]
+
+    def offence(name: str, node: Node, row: int) -> Offence:
+        tags = [sidecar.tag(sidecar.calls[call]) for call in (node.owner, row)]
+        nested = node.owner in _path(sidecar, row) or row in _path(sidecar, node.owner)
+        return Offence(name, node.op_type, node.evidence, node.confidence, *tags, record, nested)
+
+    return Judged(
+        known=len(known),
+        right=len(known) - len(differing),
+        sure=sum(node.confidence == "high" for _, node, _ in known),
+        wrong=[offence(*entry) for entry in differing if entry[1].confidence == "high"],
+        contaminated=[
+            offence(*entry) for entry in differing if is_sibling(sidecar, entry[1].owner, entry[2])
+        ],
+    )
+
+
+def is_sibling(sidecar: Sidecar, one: int, other: int) -> bool:
+    """Say whether two calls lie in different layers of one list, or in different runs of one module.
+
+    Names that are numbers are those of children of a ModuleList or Sequential.
+    """
+    for first, second in zip(_path(sidecar, one), _path(sidecar, other), strict=False):
+        if first == second:
+            continue
+        calls = sidecar.calls[first], sidecar.calls[second]
+        if calls[0].module == calls[1].module:
+            return True
+        names = [sidecar.module_of(call).fqn.split(".") for call in calls]
+        parts = next((pair for pair in zip(*names, strict=False) if pair[0] != pair[1]), ("", ""))
+        return parts[0].isdigit() and parts[1].isdigit()
+    return False
+
+
+def attribute_without_names(
+    exported: hx_tracer.Exported,
+) -> tuple[Sidecar, dict[str, str]]:
+    """Rename everything in an exported model, which is changed, and attribute it by its values alone.
+
+    Args:
+        exported: With the observation of an eager run.
+
+    Returns:
+        The sidecar, and the new names of values by the old ones.
+    """
+    feeds = feeds_of(exported)
+    names = rename_all(exported.program.model)
+    sidecar = hx_projector.project(
+        exported.program.model,
+        _forgetful(exported.context),
+        file="renamed.onnx",
+        sources=("witness", "dataflow"),
+        feeds={names[name]: array for name, array in feeds.items()},
+    )
+    return sidecar, names
+
+
+def rename_all(model: ir.Model) -> dict[str, str]:
+    """Rename nodes to n1, n2, ... and values to v1, v2, ..., drop the metadata, and return the new names by the old."""
+    names: dict[str, str] = {}
+    for index, value in enumerate(_values(model.graph), start=1):
+        assert value.name is not None
+        names[value.name] = f"v{index}"
+    for value in list(_values(model.graph)):
+        value.name = names[str(value.name)]
+    for index, node in enumerate(ir.traversal.RecursiveGraphIterator(model.graph), start=1):
+        node.name = f"n{index}"
+        node.metadata_props.clear()
+    return names
+
+
+def _values(graph: ir.Graph) -> Iterator[ir.Value]:
+    """Yield every value with a name once, those of bodies included."""
+    seen: set[int] = set()
+    graphs = [graph, *(g for node in ir.traversal.RecursiveGraphIterator(graph) for g in _bodies(node))]
+    for one in graphs:
+        made = [out for node in one for out in node.outputs]
+        for value in (*one.inputs, *one.initializers.values(), *made):
+            if value.name and id(value) not in seen:
+                seen.add(id(value))
+                yield value
+
+
+def _bodies(node: ir.Node) -> Iterator[ir.Graph]:
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield attribute.as_graph()
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            yield from attribute.as_graphs()
+
+
+def _forgetful(context: ModuleContext) -> ModuleContext:
+    """Return a context that knows modules, calls and the run in PyTorch, but nothing of the graph."""
+
+    def unplaced(ports: list[Port]) -> list[Port]:
+        lost = {"value": None, "initializer": None, "unused": False}
+        return [port.model_copy(update=lost) for port in ports]
+
+    calls = [
+        call.model_copy(
+            update={
+                "inputs": unplaced(call.inputs),
+                "outputs": unplaced(call.outputs),
+                "recovered": [],
+                "status": "extractable",
+                "reason": "",
+            }
+        )
+        for call in context.calls
+    ]
+    nothing = {"origins": {}, "initializers": [], "recovered": [], "sizes": {}, "dead_calls": []}
+    return context.model_copy(update={**nothing, "folded_calls": [], "calls": calls})
+
+
+def _key(record: ModuleContext | Sidecar, row: int) -> CallKey:
+    call = record.calls[row]
+    return record.modules[call.module].fqn, call.index
+
+
+def _path(sidecar: Sidecar, row: int) -> list[int]:
+    rows: list[int] = []
+    current: int | None = row
+    while current is not None:
+        rows.insert(0, current)
+        current = sidecar.calls[current].parent
+    return rows
