@@ -191,6 +191,7 @@ def summary(rows: dict[str, Row], *, dynamic: bool) -> str:
         "nodes owned exactly": f"{exact:.2f} %; {min((row['exact_percent'] for row in done), default=0):g} % in the worst model",
         "calls by status": ", ".join(f"{count} {name}" for name, count in statuses.most_common()),
         "extractable calls equal to PyTorch": f"{sum(row['extracted'] for row in done)} of {extractable}",
+        "of these but for an order that topk leaves open": sum(len(row.get("reordered", ())) for row in done),
         "architectures without any problem": sum(map(is_clean, rows.values())),
     }
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
