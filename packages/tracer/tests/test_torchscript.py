@@ -181,11 +181,7 @@ def test_graphs_in_graphs_are_those_of_a_plain_export() -> None:
 
         @torch.jit.script
         def choose(x: torch.Tensor) -> torch.Tensor:
-            if bool(x.sum() > 0):
-                y = x * 2
-            else:
-                y = x + 1
-            return y
+            return x * 2 if bool(x.sum() > 0) else x + 1
 
     class Net(nn.Module):
         def __init__(self) -> None:
@@ -314,7 +310,7 @@ def test_arguments_by_name_and_results_of_every_kind(pack: Callable[..., Any], n
     torch.manual_seed(0)
     model = Arguments(pack)
     # Not in the order of the signature, one inside a tuple, one without a tensor, one given twice.
-    kwargs = {"bias": X + 1, "pair": (7, X * X), "times": 2, "x": X}
+    kwargs: dict[str, Any] = {"bias": X + 1, "pair": (7, X * X), "times": 2, "x": X}
     result = exported(model, **kwargs)
     graph = result.program.model.graph
     assert [value.name for value in graph.inputs] == ["bias", "pair.1", "x"]
