@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Callable
 
 import onnx_ir as ir
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hx_projector import project
+from hx_projector import Claim, Scene, Source, project
 from hx_sidecar_schema import HxError, ModuleContext, Node, Sidecar
 
 ContextByHand = Callable[..., ModuleContext]
@@ -160,6 +161,32 @@ def test_the_stronger_source_wins_and_the_disagreement_is_listed(context_by_hand
         "parameter",
         2,
     )
+
+
+def test_other_packages_add_sources(context_by_hand: ContextByHand, monkeypatch: pytest.MonkeyPatch) -> None:
+    def by_operator(scene: Scene) -> dict[str, Claim]:
+        return {
+            str(node.outputs[0].name): Claim(4, "medium") for node in scene.nodes if node.op_type == "Relu"
+        }
+
+    class Point:
+        name = "by_operator"
+
+        def load(self) -> Source:
+            return by_operator
+
+    asked: list[str] = []
+
+    def entry_points(*, group: str) -> list[Point]:
+        asked.append(group)
+        return [Point()]
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
+    context = context_by_hand(CALLS, origins={"h": [2]})
+    model = model_of("h = Neg(x)  y = Relu(h)")
+    sidecar = project(model, context, file="m.onnx", sources=("exporter", "by_operator"))
+    assert [known(node) for node in sidecar.nodes] == [(2, "exporter", "high"), (4, "by_operator", "medium")]
+    assert asked == ["hx_projector.sources"]
 
 
 def test_an_unknown_source_is_named(context_by_hand: ContextByHand) -> None:

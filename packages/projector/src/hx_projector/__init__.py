@@ -5,10 +5,14 @@ from hx_projector._compare import first_difference
 from hx_projector._embed import embed, strip_metadata
 from hx_projector._project import project, project_file
 from hx_projector._read import with_words
+from hx_projector._sources import Claim, Scene, Source
 
 __all__ = [
     "CATEGORIES",
     "Category",
+    "Claim",
+    "Scene",
+    "Source",
     "embed",
     "first_difference",
     "project",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from hx_sidecar_schema._records import Record
 
@@ -12,16 +13,25 @@ SAMPLE = 64
 """Values that a fingerprint holds at most."""
 
 
+def _from_json(value: Any) -> Any:
+    return math.nan if value is None else value
+
+
+Number = Annotated[float, BeforeValidator(_from_json, json_schema_input_type=float | None)]
+"""JSON has neither NaN nor infinities: null, which is read as NaN."""
+
+
 class Fingerprint(Record):
     """What tells a tensor from another. Tensors that are equal up to rounding have fingerprints that are so too."""
 
     dtype: str = Field(description="ONNX element type name.")
     shape: list[int]
-    sample: list[float] = Field(
-        description="Values at `sample_positions` of the flattened tensor; booleans as 0 and 1, NaN as null."
+    sample: list[Number] = Field(
+        description="Values at `sample_positions` of the flattened tensor; booleans as 0 and 1, NaN and infinities "
+        "as null."
     )
-    mean: float = Field(description="Of all values, in float64.")
-    mean_square: float
+    mean: Number = Field(description="Of all values, in float64.")
+    mean_square: Number
     constant: bool = Field(description="All values are one: many tensors look so, and it names none of them.")
 
 
