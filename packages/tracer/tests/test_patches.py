@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -162,11 +163,21 @@ def test_handlers_of_two_threads_do_not_mix(first_to_end: int) -> None:
     assert Owner.__dict__["call"] is ORIGINAL
 
 
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("restless")
 def test_threads_that_come_and_go_leave_the_original() -> None:
     """Blocks begin and end while others do, without a word between the threads."""
 
     def work() -> None:
-        for _ in range(500):
+        for _ in range(2000):
             with replaced(Owner, "call", wrapping("a")):
                 assert Owner().call("x") == "a(x)"
             assert Owner().call("x") == "x"

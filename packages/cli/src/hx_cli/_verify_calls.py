@@ -106,7 +106,7 @@ def _report(
             f"No call of {str(path)!r} could be compared: "
             + (reasons[0] if reasons else "the PyTorch model made none of its extractable calls."),
             code="HX410",
-            hint="Give --against the model that the ONNX file was exported from, with the same --task.",
+            hint="Give --against the model that the ONNX file was exported from, with the same --task; to `hx project` too, if that made the sidecar.",
         )
     calls = _errors(model.sidecar, numbers)
     explain = request.fail_over is None
