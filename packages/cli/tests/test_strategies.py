@@ -93,11 +93,15 @@ def test_cross_check_lists_where_sources_disagree(hx, tmp_path, factories, monke
     result = hx("export", f"{factories}:perceptron", "--cross-check", "--json", cwd=tmp_path)
     assert json.loads(result.out)["disagreements"] == []
 
-    from hx_projector import _ties
-    from hx_projector._sources import Claim
+    from hx_projector import Claim, _project
 
-    claims = _ties.Ties.claims
-    monkeypatch.setattr(_ties.Ties, "claims", lambda ties: {key: Claim(0, "high") for key in claims(ties)})
+    witness = _project.witness
+
+    def mistaken(*args):
+        context, claims = witness(*args)
+        return context, dict.fromkeys(claims, Claim(0, "high"))
+
+    monkeypatch.setattr(_project, "witness", mistaken)
     result = hx("export", f"{factories}:perceptron", "--cross-check", "--overwrite")
     assert "disagree" in result.out
     assert "witness" in result.out

@@ -8,6 +8,7 @@ the operations passed are what the nodes passed compute.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 from hx_projector._graphs import output_of, reads
 from hx_projector._sources import Claim
@@ -39,10 +40,11 @@ class Ties:
 
     def certain(self) -> dict[str, int]:
         """Return nodes, by their first outputs, that one call alone made."""
-        return {key: claim.owner for key, claim in self.claims().items() if claim.confidence == "high"}
+        return {key: claim.owner for key, claim in self.claims.items() if claim.confidence == "high"}
 
+    @cached_property
     def claims(self) -> dict[str, Claim]:
-        """Return claims for tied nodes, and for the nodes that compute what only PyTorch does in one step."""
+        """Claims for tied nodes, and for the nodes that compute what only PyTorch does in one step."""
         claims: dict[str, Claim] = {}
         between: dict[str, set[int]] = {}
         for key, (operations, telling) in self._tied.items():

@@ -49,9 +49,8 @@ def witness(
     if not any(port.value for call in calls for port in (*call.inputs, *call.outputs)):
         finder = PortFinder(graph, context, tree, ties.certain())
         calls = [finder.located(row, call) for row, call in enumerate(calls)]
-    tied = ties.claims()
-    claims = {**tied, **_regions(graph, calls, tree)}
-    claims.update((key, claim) for key, claim in tied.items() if claim.confidence == "high")
+    claims = {**ties.claims, **_regions(graph, calls, tree)}
+    claims.update((key, claim) for key, claim in ties.claims.items() if claim.confidence == "high")
     return context.model_copy(update={"calls": calls}), claims
 
 
