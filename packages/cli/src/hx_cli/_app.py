@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hx_cli._compare_command import compare
 from hx_cli._demo_command import demo
 from hx_cli._export_command import export
 from hx_cli._extract_command import extract
@@ -54,6 +55,7 @@ for command, summary in (
     (tree, "The module tree of an export."),
     (extract, "Module calls as ONNX models of their own."),
     (project, "A sidecar for a model exported elsewhere."),
+    (compare, "Whether two models have the same topology."),
     (verify, "Every call's numbers against PyTorch."),
 ):
     app.command(short_help=summary)(command)

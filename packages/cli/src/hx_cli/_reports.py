@@ -91,6 +91,49 @@ class ProjectReport(Report):
     evidence: dict[str, int] = Field(description="Number of nodes by evidence and confidence.")
 
 
+class NodeGroup(Report):
+    """Nodes of one module, or of equal modules that differ in numbers alone."""
+
+    module: str = Field(
+        description="Qualified name, `*` for numbers in which equal modules differ; empty where unknown."
+    )
+    modules: int = Field(description="Number of modules that this stands for.")
+    operators: dict[str, int] = Field(description="Nodes of each of them by operator.")
+    nodes: list[str] = Field(description="First outputs of all nodes.")
+
+
+class Divergence(Report):
+    """A place where two graphs part: all that leads to it is shared."""
+
+    node: str = Field(description="First output of the node in the left graph.")
+    op_type: str
+    module: str
+    other: str | None = Field(
+        description="First output of the node that reads the same values in the right graph."
+    )
+    other_op_type: str | None
+
+
+class CompareReport(Report):
+    """What `hx compare` found."""
+
+    schema_version: str = REPORT_VERSION
+    left: str
+    right: str
+    same: bool
+    digests: tuple[str, str] = Field(description="SHA-256 of each topology, independent of names and order.")
+    nodes: tuple[int, int]
+    inputs: list[str] = Field(description="What differs between their inputs.")
+    outputs: list[str]
+    operators: dict[str, tuple[int, int]] = Field(
+        description="Operators that they have in different numbers."
+    )
+    divergence: list[Divergence]
+    removed: list[NodeGroup] = Field(description="Nodes that the left graph alone has.")
+    added: list[NodeGroup] = Field(description="Nodes that the right graph alone has.")
+    rewired: list[NodeGroup] = Field(description="Nodes that both have, reading from other places.")
+
+
 class PortEntry(Report):
     """One input or output of an extracted model."""
 

@@ -6,17 +6,21 @@ from hx_projector._embed import embed, strip_metadata
 from hx_projector._project import project, project_file
 from hx_projector._read import with_words
 from hx_projector._sources import Claim, Scene, Source
+from hx_projector._topology import GraphDifference, graph_difference, structural_digest
 
 __all__ = [
     "CATEGORIES",
     "Category",
     "Claim",
+    "GraphDifference",
     "Scene",
     "Source",
     "embed",
     "first_difference",
+    "graph_difference",
     "project",
     "project_file",
     "strip_metadata",
+    "structural_digest",
     "with_words",
 ]

@@ -1,0 +1,113 @@
+"""`hx compare`: whether two models have the same topology, and what differs, by module."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hx_cli._paths import sidecar_path
+from hx_cli._reports import CompareReport, Divergence, NodeGroup
+from hx_sidecar_schema import HxError, Sidecar, graph_digest
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from hx_cli._output import Output
+
+
+def compare_models(left: Path, right: Path, output: Output) -> CompareReport:
+    """Compare two models; sidecars beside them, where they fit, name the modules of what differs.
+
+    Raises:
+        HxError: HX202, HX204 if a file cannot be read.
+    """
+    from hx_extractor import read_model
+    from hx_projector import graph_difference, structural_digest
+
+    with output.working("Comparing the graphs"):
+        models = read_model(left), read_model(right)
+        found = graph_difference(*models)
+    modules = _modules(left, models[0]), _modules(right, models[1])
+    ops = tuple({_first(node): node.op_type for node in model.graph} for model in models)
+    digests = structural_digest(models[0]), structural_digest(models[1])
+    sizes = len(models[0].graph), len(models[1].graph)
+    if found is None:
+        return CompareReport(
+            left=str(left),
+            right=str(right),
+            same=True,
+            digests=digests,
+            nodes=sizes,
+            inputs=[],
+            outputs=[],
+            operators={},
+            divergence=[],
+            removed=[],
+            added=[],
+            rewired=[],
+        )
+    return CompareReport(
+        left=str(left),
+        right=str(right),
+        same=False,
+        digests=digests,
+        nodes=sizes,
+        inputs=found.inputs,
+        outputs=found.outputs,
+        operators=found.operators,
+        divergence=[
+            Divergence(
+                node=node,
+                op_type=ops[0][node],
+                module=modules[0].get(node, ""),
+                other=other,
+                other_op_type=ops[1].get(other) if other else None,
+            )
+            for node, other in found.divergence
+        ],
+        removed=_groups(found.only_left, ops[0], modules[0]),
+        added=_groups(found.only_right, ops[1], modules[1]),
+        rewired=_groups(found.rewired, ops[0], modules[0]),
+    )
+
+
+def _first(node: ir.Node) -> str:
+    return next((out.name for out in node.outputs if out.name), "")
+
+
+def _modules(path: Path, model: ir.Model) -> dict[str, str]:
+    """Return nodes with the modules that own them; nothing where no sidecar of this very graph lies beside it."""
+    try:
+        sidecar = Sidecar.load(sidecar_path(path))
+    except HxError:
+        return {}
+    if sidecar.model.graph_digest != graph_digest(model):
+        return {}
+    return {
+        node.output: sidecar.module_of(sidecar.calls[node.owner]).fqn
+        for node in sidecar.nodes
+        if not node.graph
+    }
+
+
+def _groups(nodes: Iterable[str], ops: Mapping[str, str], modules: Mapping[str, str]) -> list[NodeGroup]:
+    """Return nodes by module; modules that differ in numbers alone, and lack or have the same, together."""
+    by_module: dict[str, list[str]] = {}
+    for node in nodes:
+        by_module.setdefault(modules.get(node, ""), []).append(node)
+    alike: dict[tuple[str, tuple[tuple[str, int], ...]], list[str]] = {}
+    for module, own in by_module.items():
+        counts = tuple(sorted(Counter(ops[node] for node in own).items()))
+        alike.setdefault((re.sub(r"\d+", "*", module), counts), []).append(module)
+    return [
+        NodeGroup(
+            module=names[0] if len(names) == 1 else general,
+            modules=len(names),
+            operators=dict(counts),
+            nodes=[node for name in names for node in by_module[name]],
+        )
+        for (general, counts), names in alike.items()
+    ]

@@ -1,0 +1,203 @@
+"""Whether two graphs are the same, judged by a general isomorphism check."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import networkx as nx
+import onnx_ir as ir
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hx_projector import graph_difference, structural_digest
+
+OPERATORS = ("Add", "Mul", "Neg")
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> ir.Model:
+    """Small graphs of all shapes: shared and unused results, repeated inputs, weights, attributes."""
+    inputs = [_value(f"x{index}") for index in range(draw(st.integers(1, 2)))]
+    weights = [_value(f"w{index}") for index in range(draw(st.integers(0, 2)))]
+    values, nodes = [*inputs, *weights], []
+    for index in range(draw(st.integers(1, 7))):
+        operator = draw(st.sampled_from(OPERATORS))
+        arity = 1 if operator == "Neg" else 2
+        sources = [draw(st.sampled_from(values)) for _ in range(arity)]
+        attributes = [ir.AttrInt64("k", draw(st.integers(0, 1)))] if operator == "Neg" else []
+        node = ir.Node("", operator, sources, attributes, outputs=[_value(f"v{index}")], name=f"n{index}")
+        nodes.append(node)
+        values.append(node.outputs[0])
+    outputs = [
+        draw(st.sampled_from([node.outputs[0] for node in nodes])) for _ in range(draw(st.integers(1, 2)))
+    ]
+    return _model(inputs, weights, nodes, list({id(value): value for value in outputs}.values()))
+
+
+def _value(name: str) -> ir.Value:
+    return ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([2]))
+
+
+def _model(inputs: Any, weights: Any, nodes: Any, outputs: Any) -> ir.Model:
+    for weight in weights:
+        weight.const_value = ir.tensor([1.0, 2.0], name=weight.name)
+    graph = ir.Graph(inputs, outputs, nodes=nodes, initializers=weights, opset_imports={"": 20})
+    return ir.Model(graph, ir_version=10)
+
+
+def shuffled(model: ir.Model, seed: int) -> ir.Model:
+    """Return the same graph with other names, in another order that is topological too."""
+    copy = ir.from_proto(ir.to_proto(model))
+    chance = random.Random(seed)
+    nodes, done, ordered = list(copy.graph), set[int](), []
+    while nodes:
+        ready = [
+            n for n in nodes if all(v is None or v.producer() is None or id(v) in done for v in n.inputs)
+        ]
+        node = chance.choice(ready)
+        nodes.remove(node)
+        ordered.append(node)
+        done.update(id(out) for out in node.outputs)
+    for node in ordered:
+        copy.graph.remove(node)
+        copy.graph.append(node)
+    names = [*copy.graph.initializers.values(), *(out for node in ordered for out in node.outputs)]
+    for index, value in enumerate(chance.sample(names, len(names))):
+        value.name = f"r{index}"
+    for node in ordered:
+        node.name = ""
+    return copy
+
+
+def as_networkx(model: ir.Model) -> nx.DiGraph:
+    """Return a graph whose plain isomorphism is the one meant here: a vertex for every value, node and place."""
+    graph, result = model.graph, nx.DiGraph()
+    for value in graph.initializers.values():
+        result.add_node(id(value), label="weight")
+    for index, value in enumerate(graph.inputs):
+        result.add_node(id(value), label=f"input {index}")
+    for node in graph:
+        result.add_node(id(node), label=f"{node.op_type} {[a.value for a in node.attributes.values()]}")
+        for out in node.outputs:
+            result.add_node(id(out), label="value")
+            result.add_edge(id(node), id(out))
+        for place, value in enumerate(node.inputs):
+            result.add_node((id(node), place), label=f"place {place}")
+            result.add_edge((id(node), place), id(node))
+            result.add_edge(id(value), (id(node), place))
+    for index, value in enumerate(graph.outputs):
+        result.add_node(("output", index), label=f"output {index}")
+        result.add_edge(id(value), ("output", index))
+    return result
+
+
+def isomorphic(one: ir.Model, other: ir.Model) -> bool:
+    # A weight that nothing reads is no part of the topology.
+    graphs = [as_networkx(model) for model in (one, other)]
+    for graph in graphs:
+        graph.remove_nodes_from(
+            [n for n, data in graph.nodes(data=True) if data["label"] == "weight" and not graph.out_degree(n)]
+        )
+    return nx.is_isomorphic(*graphs, node_match=lambda a, b: a["label"] == b["label"])
+
+
+@given(graphs(), st.integers(0, 1000))
+@settings(max_examples=150, deadline=None)
+def test_names_and_order_do_not_matter(model: ir.Model, seed: int) -> None:
+    other = shuffled(model, seed)
+    assert isomorphic(model, other)
+    assert structural_digest(model) == structural_digest(other)
+    assert graph_difference(model, other) is None
+
+
+def live(model: ir.Model) -> bool:
+    """Say whether every node leads to an output."""
+    graph = as_networkx(model)
+    ends = [n for n, data in graph.nodes(data=True) if data["label"].startswith("output")]
+    reached = set(ends).union(*(nx.ancestors(graph, end) for end in ends))
+    return all(id(node) in reached for node in model.graph)
+
+
+@given(graphs(), graphs())
+@settings(max_examples=300, deadline=None)
+def test_two_graphs_are_equal_exactly_if_they_are_isomorphic(one: ir.Model, other: ir.Model) -> None:
+    if live(one) and live(other):
+        assert (structural_digest(one) == structural_digest(other)) == isomorphic(one, other)
+    elif isomorphic(one, other):
+        assert structural_digest(one) == structural_digest(other)
+
+
+@given(graphs(), st.integers(0, 1000), st.data())
+@settings(max_examples=150, deadline=None)
+def test_one_change_is_found(model: ir.Model, seed: int, data: st.DataObject) -> None:
+    other = shuffled(model, seed)
+    node = data.draw(st.sampled_from(list(other.graph)))
+    if node.op_type == "Neg":
+        node.attributes["k"] = ir.AttrInt64("k", 1 - node.attributes["k"].as_int())
+    else:
+        first, second = node.inputs
+        node.replace_input_with(0, second)
+        node.replace_input_with(1, first)
+    same = isomorphic(model, other)  # both operands may be one value
+    assert (graph_difference(model, other) is None) == same
+
+
+def test_a_change_in_the_middle_is_the_only_one_that_is_reported() -> None:
+    text = """
+        <ir_version: 10, opset_import: ["": 20]>
+        main (float[2] x) => (float[2] y) {{ a = Neg(x)  b = {}(a)  c = Abs(b)  y = Exp(c) }}
+    """
+    one, other = (ir.from_onnx_text(text.format(operator)) for operator in ("Tanh", "Relu"))
+    found = graph_difference(one, other)
+    assert found is not None
+    assert (found.only_left, found.only_right, found.divergence) == (["b"], ["b"], [("b", "b")])
+    assert found.operators == {"Relu": (0, 1), "Tanh": (1, 0)}
+    assert found.inputs == found.outputs == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "y = If (c) < then_branch = t () => (float[2] a) { a = Neg(h) }, else_branch = e () => (float[2] b) { b = Abs(x) } >",
+        "y = If (c) < then_branch = t () => (float[2] a) { a = Neg(x) }, else_branch = e () => (float[2] b) { b = Exp(x) } >",
+    ],
+)
+def test_bodies_and_what_they_capture_count(other: str) -> None:
+    text = """
+        <ir_version: 10, opset_import: ["": 20]>
+        main (float[2] x, bool c) => (float[2] y) {{ h = Tanh(x)  {} }}
+    """
+    body = "y = If (c) < then_branch = t () => (float[2] a) { a = Neg(x) }, else_branch = e () => (float[2] b) { b = Abs(x) } >"
+    assert structural_digest(ir.from_onnx_text(text.format(body))) == structural_digest(
+        ir.from_onnx_text(text.format(body.replace("a =", "z =").replace("float[2] a", "float[2] z")))
+    )
+    found = graph_difference(ir.from_onnx_text(text.format(body)), ir.from_onnx_text(text.format(other)))
+    assert found is not None
+    assert "y" in [*found.only_left, *found.rewired]
+
+
+def test_large_graphs_take_seconds() -> None:
+    def chain() -> ir.Model:
+        x = _value("x")
+        nodes, value = [], x
+        for index in range(20_000):
+            node = ir.Node(
+                "", "Add", [value, nodes[-7].outputs[0] if index > 7 else x], outputs=[_value(f"v{index}")]
+            )
+            nodes.append(node)
+            value = node.outputs[0]
+        return _model([x], [], nodes, [value])
+
+    one, other = chain(), chain()
+    node = other.graph[10_000]
+    node.replace_input_with(1, other.graph.inputs[0])
+    start = time.perf_counter()
+    found = graph_difference(one, other)
+    assert time.perf_counter() - start < 15
+    assert found is not None
+    assert (found.only_left, found.only_right) == ([], [])
+    assert found.rewired == [node.outputs[0].name]
+    assert [name for name, _ in found.divergence] == [node.outputs[0].name]
