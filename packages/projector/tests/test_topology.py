@@ -179,6 +179,42 @@ def test_bodies_and_what_they_capture_count(other: str) -> None:
     assert "y" in [*found.only_left, *found.rewired]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("y = Concat<axis = 0>(x, x)", "y = Concat<axis = 0>(x, x, x)"),
+        ("y = Clip(x, m)", 'y = Clip(x, "", m)'),
+    ],
+)
+def test_inputs_that_one_node_has_and_its_counterpart_has_not(one: str, other: str) -> None:
+    text = '<ir_version: 10, opset_import: ["": 20]> g (float[2] x, float m) => (float[N] y) {{ {} }}'
+    found = graph_difference(ir.from_onnx_text(text.format(one)), ir.from_onnx_text(text.format(other)))
+    assert found is not None
+    assert (found.only_left, found.only_right, found.rewired) == ([], [], ["y"])
+
+
+def test_captured_values_count_where_an_input_is_left_out() -> None:
+    text = """<ir_version: 10, opset_import: ["": 20]> g (int64 m, float[2] x) => (float[2] y) {{
+        p = Neg(x)  q = Abs(x)
+        l = Loop(m, "", x) <body = b (int64 i, bool c, float[2] s) => (bool d, float[2] t) {{
+            d = Identity(c)  t = Add(s, {})
+        }}>
+        a = Exp(l)  y = Sum(a, p, q)
+    }}"""
+    found = graph_difference(ir.from_onnx_text(text.format("p")), ir.from_onnx_text(text.format("q")))
+    assert found is not None
+    assert [name for name, _ in found.divergence] == ["l"]
+
+
+def test_constants_of_strings() -> None:
+    text = """<ir_version: 10, opset_import: ["": 20]> g (float[2] x) => (string[1] y) {{
+        c = Constant<value = string[1] {{"{}"}}>()  y = Identity(c)
+    }}"""
+    one, same, other = (structural_digest(ir.from_onnx_text(text.format(word))) for word in "aab")
+    assert one == same
+    assert one != other
+
+
 def test_large_graphs_take_seconds() -> None:
     def chain() -> ir.Model:
         x = _value("x")

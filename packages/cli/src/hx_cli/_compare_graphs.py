@@ -29,10 +29,10 @@ def compare_models(left: Path, right: Path, output: Output) -> CompareReport:
 
     with output.working("Comparing the graphs"):
         models = read_model(left), read_model(right)
-        found = graph_difference(*models)
+        digests = structural_digest(models[0]), structural_digest(models[1])
+        found = None if digests[0] == digests[1] else graph_difference(*models)
     modules = _modules(left, models[0]), _modules(right, models[1])
     ops = tuple({_first(node): node.op_type for node in model.graph} for model in models)
-    digests = structural_digest(models[0]), structural_digest(models[1])
     sizes = len(models[0].graph), len(models[1].graph)
     if found is None:
         return CompareReport(

@@ -153,6 +153,8 @@ class _Form:
     def _dead(self, graph: Graph) -> list[str]:
         """Return what can be told of nodes that no output comes from: what they compute, as a sorted list."""
         rest = [node for node in graph if any(id(out) not in self._names for out in node.outputs)]
+        if not rest:
+            return []
         forms: list[str] = []
         local = _Form()
         local._names = dict(self._names)
@@ -199,8 +201,9 @@ class _Colours:
         for node in reversed(self.nodes):
             uses = tuple(tuple(sorted(handed_out.get(id(out), ()))) for out in node.outputs)
             colour = self.backward[id(node)] = self._number(("b", self.local(node), uses))
-            for place, value in enumerate(_sources(node)):
-                handed_out.setdefault(id(value), []).append((colour, place))
+            for place, value in enumerate(_places(node)):
+                if value is not None:
+                    handed_out.setdefault(id(value), []).append((colour, place))
 
     def local(self, node: ir.Node) -> Hashable:
         """Return what a node is by itself."""
@@ -209,7 +212,7 @@ class _Colours:
 
     def sources(self, node: ir.Node) -> Hashable:
         """Return where the inputs of a node come from."""
-        return tuple(self.source(value) for value in (*node.inputs, *_sources(node)[len(node.inputs) :]))
+        return tuple(self.source(value) for value in _places(node))
 
     def producers(self, node: ir.Node) -> list[ir.Node]:
         """Return the nodes that a node reads from."""
@@ -273,7 +276,14 @@ def _read_alike(
     matched: set[int],
 ) -> bool:
     """Say whether two nodes read from alike places; a node that the other graph lacks is its own difference."""
-    for left, right in zip(_sources(node), _sources(other), strict=True):
+    places = _places(node), _places(other)
+    if len(places[0]) != len(places[1]):
+        return False
+    for left, right in zip(*places, strict=True):
+        if left is None or right is None:
+            if left is not right:
+                return False
+            continue
         one, two = left.producer(), right.producer()
         if one is None or two is None or id(one) not in a.forward or id(two) not in b.forward:
             if a.source(left) != b.source(right):
@@ -292,7 +302,12 @@ def _read_alike(
 
 def _sources(node: ir.Node) -> list[ir.Value]:
     """Return the values that a node reads, those that its bodies capture included, in a fixed order."""
-    values = [value for value in node.inputs if value is not None]
+    return [value for value in _places(node) if value is not None]
+
+
+def _places(node: ir.Node) -> list[ir.Value | None]:
+    """Return what stands at every input of a node, None where one is left out, then what its bodies capture."""
+    values = list(node.inputs)
     for _, graph in nested_graphs(node):
         values += _captures(graph)
     return values
@@ -328,7 +343,11 @@ def _plain_attributes(node: ir.Node) -> str:
 def _content(attribute: ir.Attr) -> str:
     if attribute.type == ir.AttributeType.TENSOR and not attribute.is_ref():
         tensor = attribute.as_tensor()
-        digest = hashlib.sha256(tensor.tobytes()).hexdigest()
+        # Strings have no bytes of one length.
+        content = (
+            repr(tensor.numpy().tolist()).encode() if tensor.dtype == ir.DataType.STRING else tensor.tobytes()
+        )
+        digest = hashlib.sha256(content).hexdigest()
         return f"{tensor.dtype} {list(tensor.shape)} {digest}"
     return attribute.ref_attr_name or str(attribute.value)
 
