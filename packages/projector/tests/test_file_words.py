@@ -115,6 +115,16 @@ def test_the_names_of_weights_alone() -> None:
     assert known["e"] == ("", 0, "dataflow", "low")  # between layers: neither's
 
 
+def test_weights_that_are_inputs_are_no_data() -> None:
+    body = 'h = Relu(x)  k = Neg("act.weight")  y = Mul(h, k)'
+    stacks = {name: [("", "pkg.Net"), ("act", "pkg.Act")] for name in "hy"}
+    plain, old = (stacked(model_of(body, W.format("act.weight")), stacks) for _ in range(2))
+    old.graph.inputs.append(old.graph.initializers["act.weight"])
+    first, second = (project_file(model, file="m.onnx") for model in (plain, old))
+    assert owners(second) == owners(first)
+    assert [call.inputs for call in second.calls] == [call.inputs for call in first.calls]
+
+
 def test_tags_of_winml() -> None:
     model = model_of("h = Relu(x)  y = Neg(h)")
     tags = {"h": "/Net/Encoder/Layer.0/Act", "y": "/Net"}

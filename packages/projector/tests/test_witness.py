@@ -90,6 +90,19 @@ def test_ports_are_found_by_their_values(context_by_hand: ContextByHand) -> None
     assert carriers == [(value, "extractable") for value in values]
 
 
+def test_weights_of_strings_and_weights_that_are_inputs(context_by_hand: ContextByHand) -> None:
+    context = observed(context_by_hand(CALLS), [(1, A, []), (2, B, [0])], PORTS)
+    model = model_of('v1 = Exp(x)  k = Mul(v1, one)  y = Tanh(k)  s = Identity("names")', "float one = {1.0}")
+    names = ir.Value(name="names", const_value=ir.tensor(["a", "b"], name="names"))
+    names.dtype, names.shape = ir.DataType.STRING, ir.Shape([2])
+    model.graph[-1].replace_input_with(0, names)
+    model.graph.register_initializer(names)
+    model.graph.inputs.append(model.graph.initializers["one"])
+    sidecar = seen(model, context)
+    assert owner(sidecar, "v1") == (1, "witness", "high")
+    assert owner(sidecar, "y") == (2, "witness", "high")
+
+
 def test_several_nodes_for_one_operation_are_its_calls(context_by_hand: ContextByHand) -> None:
     """PyTorch computes in one step what the graph does in three."""
     context = observed(context_by_hand(CALLS), [(1, A, []), (2, B, [0])], PORTS)

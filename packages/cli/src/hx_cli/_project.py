@@ -133,7 +133,7 @@ def _matched(
     """
     from hx_tracer import input_paths
 
-    names = [str(value.name) for value in model.graph.inputs]
+    names = [str(value.name) for value in model.graph.inputs if not value.is_initializer()]
     paths = dict(input_paths(kwargs))
     by_name = {path.replace(".", "_"): path for path in paths} | {path: path for path in paths}
     if all(name in by_name for name in names):

@@ -24,7 +24,7 @@ def with_boundaries(
     """
     graph = model.graph
     maker: dict[str, int] = {}
-    values = {str(value.name): value for value in graph.inputs}
+    values = {str(value.name): value for value in graph.inputs if not value.is_initializer()}
     data = set(values)
     inputs: dict[int, dict[str, None]] = {}
     outputs: dict[int, dict[str, None]] = {}

@@ -50,7 +50,8 @@ class Cutter:
         """The call that owns the node behind a value."""
         self._sizes: dict[str, ir.Node] = {}
         self.values = values_by_name(model.graph)
-        self._graph_inputs = {value.name for value in (*model.graph.inputs, *body_inputs(model.graph))}
+        given = [value for value in model.graph.inputs if not value.is_initializer()]
+        self._graph_inputs = {value.name for value in (*given, *body_inputs(model.graph))}
         for row in owned:
             if self.values.get(row.output) not in row.node.outputs:
                 continue  # in a function, or a name that two bodies use

@@ -50,8 +50,15 @@ def read_context(model: ir.Model) -> ModuleContext:
             hint="Give the PyTorch model with --against MODEL: its values are compared with the graph's.",
         )
     called = {row.fqn for row in said.values()} | set(owners.values())
+    children: dict[str, list[str]] = {}
+    for fqn in fqns[1:]:
+        children.setdefault(fqn.rpartition(".")[0], []).append(fqn)
     for fqn in fqns:
-        classes.setdefault(fqn, _class_of(fqn, fqns, called, model))
+        classes.setdefault(fqn, _class_of(fqn, children.get(fqn, []), called, model))
+    rows = {fqn: row for row, fqn in enumerate(fqns)}
+    own: dict[str, list[str]] = {}
+    for name, owner in owners.items():
+        own.setdefault(owner, []).append(name.rpartition(".")[2])
     names = [classes[fqn] for fqn in fqns]
     modules = [
         Module(
@@ -59,8 +66,8 @@ def read_context(model: ir.Model) -> ModuleContext:
             class_name=name,
             tag=tag,
             tagged=True,
-            parent=fqns.index(fqn.rpartition(".")[0]) if fqn else None,
-            direct_parameters=[n.rpartition(".")[2] for n, owner in owners.items() if owner == fqn],
+            parent=rows[fqn.rpartition(".")[0]] if fqn else None,
+            direct_parameters=own.get(fqn, []),
         )
         for fqn, name, tag in zip(fqns, names, build_tags(fqns, names), strict=True)
     ]
@@ -114,7 +121,7 @@ def example_of(graph: ir.Graph) -> dict[str, Example]:
     sizes: dict[str, int] = {}
     examples: dict[str, Example] = {}
     for value in graph.inputs:
-        if value.shape is None or value.dtype is None:
+        if value.shape is None or value.dtype is None or value.is_initializer():
             continue
         shape = [
             dim if isinstance(dim, int) else sizes.setdefault(str(dim.value), 2 + 3 * len(sizes))
@@ -155,10 +162,9 @@ def _with_ancestors(fqns: list[str]) -> list[str]:
     return ordered
 
 
-def _class_of(fqn: str, fqns: list[str], called: set[str], model: ir.Model) -> str:
+def _class_of(fqn: str, children: list[str], called: set[str], model: ir.Model) -> str:
     if not fqn:
         return model.graph.name or "model"
-    children = [other for other in fqns if other.rpartition(".")[0] == fqn]
     if children and fqn not in called and all(child.rpartition(".")[2].isdigit() for child in children):
         return _LIST
     parts = fqn.split(".")
@@ -170,7 +176,7 @@ def _run_several_times(
 ) -> set[str]:
     """Return modules whose runs the file does not tell apart: each reads a weight of its own more than once.
 
-    And those above them, up to the first that reads another weight once.
+    And those above them, up to the first below which a module reads its weights once.
     """
     uses: Counter[str] = Counter()
     for node in nodes:
@@ -180,18 +186,20 @@ def _run_several_times(
     most: dict[str, int] = {}
     for name, count in uses.items():
         most[owners[name]] = max(most.get(owners[name], 0), count)
-    found: set[str] = set()
-    for fqn in fqns:
-        below = [count for other, count in most.items() if other == fqn or other.startswith(f"{fqn}.")]
-        if fqn and below and min(below) > 1:
-            found.add(fqn)
-    return found
+    least = dict(most)
+    """Of a module and those below it."""
+    for fqn in reversed(fqns):
+        above = fqn.rpartition(".")[0]
+        if fqn and fqn in least:
+            least[above] = min(least[fqn], least.get(above, least[fqn]))
+    return {fqn for fqn in fqns if fqn and least.get(fqn, 0) > 1}
 
 
 def _calls(
     fqns: list[str], counts: Mapping[str, int], several: set[str]
 ) -> tuple[dict[CallKey, int], list[ModuleCall]]:
     """Return calls in pre-order, and their rows. A later call of a child lies in a later call of its parent."""
+    modules = {fqn: row for row, fqn in enumerate(fqns)}
     children: dict[str, list[str]] = {}
     for fqn in fqns:
         if fqn and fqn in counts:
@@ -208,7 +216,7 @@ def _calls(
         fqn, index = key
         calls.append(
             ModuleCall(
-                module=fqns.index(fqn),
+                module=modules[fqn],
                 index=index,
                 parent=parent,
                 status="fused" if fqn in several else "extractable",

@@ -7,6 +7,7 @@ A source is a function from a `Scene` to claims. Other packages add theirs under
 from __future__ import annotations
 
 import importlib.metadata
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -96,20 +97,21 @@ def _parameter(scene: Scene) -> Claims:
         for row in scene.context.initializers
         if row.parameter and row.transform is None  # a table made of a weight is read by others
     }
-    users: dict[str, list[str]] = {}
-    read: dict[str, list[str]] = {}
+    users: Counter[str] = Counter()
+    read: dict[str, dict[str, int]] = {}
+    """Weights that a node reads, each with the number of nodes before it that read it too."""
     for node in scene.nodes:
-        read[output_of(node)] = names = [name for name in reads(node) if module_of.get(name) is not None]
-        for name in names:
-            users.setdefault(name, []).append(output_of(node))
+        names = {name for name in reads(node) if module_of.get(name) is not None}
+        read[output_of(node)] = {name: users[name] for name in names}
+        users.update(names)
     claims: dict[str, Claim] = {}
-    for key, names in read.items():
+    for key, places in read.items():
         owners: set[int] = set()
-        for name in names:
+        for name, place in places.items():
             module = module_of[name]
             ran = calls.get(module, []) if module is not None else []
-            in_order = len(ran) > 1 and len(ran) == len(users[name])
-            owners.update([ran[users[name].index(key)]] if in_order else ran)
+            in_order = len(ran) > 1 and len(ran) == users[name]
+            owners.update([ran[place]] if in_order else ran[:2])  # two calls decide as little as all
         if len(owners) == 1:
             claims[key] = Claim(owners.pop(), "medium")
     return claims
@@ -125,7 +127,8 @@ def _dataflow(scene: Scene) -> Claims:
     if not silent:
         return {}
     producer = {out.name: node for node in scene.nodes for out in node.outputs if out.name}
-    inputs = {value.name for node in scene.nodes for value in node.inputs if value and value.is_graph_input()}
+    graph = silent[0].graph
+    inputs = {value.name for value in graph.inputs if not value.is_initializer()} if graph else set[str]()
     users: dict[str, list[ir.Node]] = {}
     data: set[str] = set(filter(None, inputs))
     for node in scene.nodes:
@@ -183,8 +186,10 @@ def _dataflow(scene: Scene) -> Claims:
         elif (helped := below[key]) is not None:
             claims[key] = Claim(helped, "medium" if one else "low")
     for node in silent:  # the root hands out one of its own arguments, and exporters copy it for that
-        source, out = node.inputs[0] if node.inputs else None, node.outputs[0]
-        if node.op_type == "Identity" and source and source.is_graph_input() and out.is_graph_output():
+        if node.op_type != "Identity" or not node.inputs:
+            continue
+        source, out = node.inputs[0], node.outputs[0]
+        if source is not None and source.is_graph_input() and out.is_graph_output():
             claims[output_of(node)] = Claim(0, "medium")
     return claims
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -44,9 +45,11 @@ class Values:
             self.order.update((str(out.name), index) for out in node.outputs if out.name)
         self.fingerprints: dict[str, Fingerprint] = {}
         for value in graph.initializers.values():
-            if value.const_value is not None:
+            if value.const_value is not None and value.const_value.dtype != ir.DataType.STRING:
                 self.fingerprints[str(value.name)] = fingerprint(value.const_value.numpy())
-        self.fingerprints.update((name, fingerprint(array)) for name, array in feeds.items())
+        self.fingerprints.update(
+            (name, fingerprint(array)) for name, array in feeds.items() if array.dtype.kind not in "OSU"
+        )
         made = [name for name, index in self.order.items() if index >= 0]
         for name, array in _run(model, feeds, made):
             self.fingerprints[name] = fingerprint(array)
@@ -110,7 +113,7 @@ def fingerprint(array: Array) -> Fingerprint:
     """Return what tells a tensor from others, as the tracer does it for PyTorch's."""
     flat = np.ascontiguousarray(array).reshape(-1)
     if flat.dtype.kind == "c":
-        flat = np.stack([flat.real, flat.imag], -1).reshape(-1)
+        flat = np.stack([np.real(flat), np.imag(flat)], -1).reshape(-1)
     exact = flat.astype(np.float64)
     empty = exact.size == 0
     with np.errstate(invalid="ignore", over="ignore"):
@@ -135,7 +138,7 @@ def _bucket(value: Fingerprint) -> tuple[Any, ...]:
 
 
 def _variable(graph: ir.Graph) -> set[str]:
-    found = {str(value.name) for value in graph.inputs}
+    found = {str(value.name) for value in graph.inputs if not value.is_initializer()}
     for node in graph:
         if any(name in found for name in reads(node)):
             found.update(str(out.name) for out in node.outputs if out.name)
@@ -173,4 +176,8 @@ def _run(model: ir.Model, feeds: Mapping[str, Array], names: Iterable[str]) -> I
 
 
 def _is_array(kind: str) -> bool:
-    return kind.startswith("tensor(") and kind not in ("tensor(bfloat16)", "tensor(string)")
+    """Say whether a value has numbers that ONNX Runtime can hand to NumPy: no strings, bfloat16, 8-bit floats, 4 bits."""
+    return re.fullmatch(_ARRAYS, kind) is not None
+
+
+_ARRAYS = r"tensor\((float|float16|double|bool|u?int(8|16|32|64)|complex(64|128))\)"

@@ -16,15 +16,15 @@ class WitnessedGraph:
     def __init__(self, model: ir.Model, values: Values) -> None:
         self.values = values
         self.nodes = list(model.graph)
-        self.inputs = {str(value.name) for value in model.graph.inputs}
+        self.inputs = {str(value.name) for value in model.graph.inputs if not value.is_initializer()}
         self.shapes = {
             str(value.name): value.shape
             for value in (*model.graph.inputs, *(out for node in self.nodes for out in node.outputs))
             if value.name
         }
-        self.initializers = set(model.graph.initializers) - self.inputs
+        self.initializers = set(model.graph.initializers)
         self.is_static = all(
-            isinstance(dim, int) for value in model.graph.inputs for dim in value.shape or ()
+            value.shape is not None and value.shape.is_static() for value in model.graph.inputs
         )
         self.reads: dict[str, Sequence[str]] = {}
         """What the node behind a value reads."""

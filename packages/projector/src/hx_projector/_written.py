@@ -53,7 +53,8 @@ def _from_hx(node: ir.Node) -> Written | None:
     fqn = node.metadata_props.get("pkg.hx.module")
     if fqn is None or node.metadata_props.get("pkg.hx.confidence") != "high":
         return None
-    return Written(fqn, int(node.metadata_props.get("pkg.hx.call", "0")))
+    call = node.metadata_props.get("pkg.hx.call", "0")
+    return Written(fqn, int(call)) if call.isdecimal() else None
 
 
 def _from_stack(node: ir.Node) -> Written | None:
@@ -63,15 +64,16 @@ def _from_stack(node: ir.Node) -> Written | None:
     if len(scopes) < 2 or len(scopes) != len(classes):
         return None
     named = {_fqn(scope): name for scope, name in zip(scopes[:-1], classes[:-1], strict=True)}
-    return Written(list(named)[-1], None, named)
+    return Written(_fqn(scopes[-2]), None, named)
 
 
 def _list(text: str | None) -> list[str]:
     if text is None:
         return []
+    malformed = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError)  # as literal_eval documents
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except malformed:
         return []
     return [str(entry) for entry in value] if isinstance(value, list) else []  # pyright: ignore
 
@@ -102,16 +104,18 @@ class _Scopes:
     def __init__(self, nodes: Iterable[ir.Node], weights: Iterable[str]) -> None:
         names = [node.name or "" for node in nodes]
         scopes = {name.rpartition("/")[0] for name in names if name.startswith("/")}
-        modules = {weight.rpartition(".")[0] for weight in weights}
+        modules: set[str] = set()
+        """Modules with weights of their own or below them."""
+        for weight in weights:
+            module = weight.rpartition(".")[0]
+            while module and module not in modules:
+                modules.add(module)
+                module = module.rpartition(".")[0]
         self._calls: dict[str, Written] = {}
         for scope in scopes:
             fqn, index = scope.strip("/").replace("/", "."), 0
             again = re.fullmatch(r"(.+)_(\d+)", scope)
-            if (
-                again
-                and again[1] in scopes
-                and not any(module == fqn or module.startswith(f"{fqn}.") for module in modules)
-            ):
+            if again and again[1] in scopes and fqn not in modules:
                 fqn, index = again[1].strip("/").replace("/", "."), int(again[2])
             self._calls[scope] = Written(fqn, index)
 
