@@ -88,6 +88,16 @@ def test_scopes_in_node_names_and_second_calls() -> None:
     assert {row[2:] for row in owners(sidecar).values()} == {("exporter", "high")}
 
 
+def test_a_number_behind_a_gap_is_part_of_a_name() -> None:
+    names = {"h": "/act/Relu", "g": "/act_900/Neg", "y": "/act_1/Exp"}
+    sidecar = project_file(named(model_of("h = Relu(x)  g = Neg(h)  y = Exp(g)"), names), file="m.onnx")
+    assert {key: row[:2] for key, row in owners(sidecar).items()} == {
+        "h": ("act", 0),
+        "g": ("act_900", 0),
+        "y": ("act", 1),
+    }
+
+
 def test_names_without_scopes_say_nothing() -> None:
     model = named(model_of("h = Relu(x)  y = Neg(h)"), {"h": "Relu_1", "y": "Neg_2"})
     assert written_on(model.graph, []) == {}

@@ -54,7 +54,7 @@ def _from_hx(node: ir.Node) -> Written | None:
     if fqn is None or node.metadata_props.get("pkg.hx.confidence") != "high":
         return None
     call = node.metadata_props.get("pkg.hx.call", "0")
-    return Written(fqn, int(call)) if call.isdecimal() else None
+    return Written(fqn, int(call)) if call.isdecimal() and len(call) < 7 else None
 
 
 def _from_stack(node: ir.Node) -> Written | None:
@@ -97,8 +97,8 @@ def _from_tag(node: ir.Node) -> Written | None:
 class _Scopes:
     """Node names of the TorchScript exporter: the modules' attributes, then the operator.
 
-    A scope that comes again is `NAME_1`, `NAME_2`; a module may be named so too, and then has weights of that name,
-    or `NAME` is no scope.
+    A scope that comes again is `NAME_1`, `NAME_2`, without gaps; its parents' names stay as they are (torch 2.13). A
+    module may be named so too, and then has weights of that name, or `NAME` is no scope, or a number is missing.
     """
 
     def __init__(self, nodes: Iterable[ir.Node], weights: Iterable[str]) -> None:
@@ -114,11 +114,15 @@ class _Scopes:
         self._calls: dict[str, Written] = {}
         for scope in scopes:
             fqn, index = scope.strip("/").replace("/", "."), 0
-            again = re.fullmatch(r"(.+)_(\d+)", scope)
-            if again and again[1] in scopes and fqn not in modules:
+            again = re.fullmatch(r"(.+)_([1-9]\d*)", scope)
+            if again and fqn not in modules and _without_gaps(again[1], int(again[2]), scopes):
                 fqn, index = again[1].strip("/").replace("/", "."), int(again[2])
             self._calls[scope] = Written(fqn, index)
 
     def of(self, node: ir.Node) -> Written | None:
         name = node.name or ""
         return self._calls.get(name.rpartition("/")[0]) if name.startswith("/") else None
+
+
+def _without_gaps(scope: str, last: int, scopes: set[str]) -> bool:
+    return last < len(scopes) and {scope, *(f"{scope}_{number}" for number in range(1, last))} <= scopes
