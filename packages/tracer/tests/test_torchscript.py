@@ -530,3 +530,19 @@ def test_inputs_that_do_not_fit_are_no_matter_of_strategies() -> None:
         export_with_first([HTP, STRATEGIES["usage_based"]], model, {"x": torch.ones(2, 5)})
     assert caught.value.code == "HX109"
     assert "x[2, 5]" in caught.value.message
+
+
+def test_weights_that_the_exporter_transposed_are_known() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lin, self.norm = nn.Linear(3, 5, bias=False), nn.LayerNorm(5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.norm(self.lin(x))
+
+    exported = export(Net().eval(), {"x": torch.ones(2, 4, 3)}, strategy=STRATEGIES["usage_based"])
+    rows = {row.parameter: row for row in exported.context.initializers}
+    assert rows.keys() == {"lin.weight", "norm.weight", "norm.bias"}
+    assert (rows["lin.weight"].name == "lin.weight", rows["lin.weight"].transform) == (False, "transposed")
+    assert rows["norm.weight"].transform is None

@@ -95,7 +95,7 @@ def _parameter(scene: Scene) -> Claims:
     module_of = {
         row.name: rows.get(row.parameter.rpartition(".")[0])
         for row in scene.context.initializers
-        if row.parameter and row.transform is None  # a table made of a weight is read by others
+        if row.parameter and row.transform != "folded"  # a table made of a weight is read by others
     }
     users: Counter[str] = Counter()
     read: dict[str, dict[str, int]] = {}

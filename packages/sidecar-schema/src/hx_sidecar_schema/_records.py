@@ -172,7 +172,9 @@ class Initializer(Record):
 
     name: str
     parameter: str | None = Field(default=None, description="Fully qualified name; null where none is known.")
-    transform: str | None = Field(default=None, description="What the exporter did to it: folded, ...")
+    transform: str | None = Field(
+        default=None, description="What the exporter did to it: `folded`, `transposed`."
+    )
 
 
 class CategoryStatistics(Record):

@@ -7,6 +7,7 @@ while the model is traced, and the numbers are taken out of the names again.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tempfile
 from collections import Counter
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
@@ -135,17 +137,35 @@ def _context(
 ) -> ModuleContext:
     rows = {(call.fqn, call.index): row for row, call in enumerate(job.calls)}
     context = unplaced_context(job.module, job.calls, job.torch_nn)
-    parameters = {name for name, _ in (*job.module.named_parameters(), *job.module.named_buffers())}
     return context.model_copy(
         update={
             "origins": {output: [rows[key]] for output, key in ran.items() if key in rows},
-            "initializers": [
-                Initializer(name=name, parameter=name if name in parameters else None)
-                for name in model.graph.initializers
-            ],
+            "initializers": _initializers(job.module, model),
             "examples": {name: example_record(tensor) for name, tensor in inputs.items()},
         }
     )
+
+
+def _initializers(module: torch.nn.Module, model: ir.Model) -> list[Initializer]:
+    """Tie every weight to the parameter it is: by its name, or by its numbers where the exporter transposed it."""
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    turned: dict[bytes, list[str]] = {}
+    for name, tensor in tensors.items():
+        if tensor.ndim == 2 and tensor.dtype != torch.bfloat16:
+            turned.setdefault(_digest(tensor.detach().cpu().numpy().T), []).append(name)
+    rows: list[Initializer] = []
+    for name, value in model.graph.initializers.items():
+        known, transform = (name if name in tensors else None), None
+        if known is None and value.const_value is not None and len(value.const_value.shape) == 2:
+            alike = turned.get(_digest(value.const_value.numpy()), [])
+            if len(alike) == 1:
+                known, transform = alike[0], "transposed"
+        rows.append(Initializer(name=name, parameter=known, transform=transform))
+    return rows
+
+
+def _digest(array: np.ndarray[Any, Any]) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(array).data).digest()
 
 
 class _Scopes:
