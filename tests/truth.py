@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import _pytree as pytree
 
 import hx_extractor
 import hx_projector
@@ -102,9 +103,11 @@ def examine(
         model = hx_extractor.load(path)
         kwargs = _other_sizes(inputs.kwargs, axes, exported.static_axes) if dynamic else inputs.kwargs
         truth = run_with_hooks(module, inputs.args, kwargs)
+        given = [t for t in pytree.tree_leaves((inputs.args, kwargs)) if isinstance(t, torch.Tensor)]
+        whole = dict(zip(exported.inputs, map(array, given), strict=bool(exported.inputs)))
         for row, call in enumerate(sidecar.calls):
             if call.status == "extractable":
-                _check(model, row, truth, tolerance, verdict)
+                _check(model, row, truth, whole, tolerance, verdict)
         _check_missing(sidecar, truth, verdict)
     return verdict
 
@@ -134,7 +137,9 @@ def plain_export(
     return plain
 
 
-def _check(model: Any, row: int, truth: Calls, tolerance: float, verdict: Verdict) -> None:
+def _check(
+    model: Any, row: int, truth: Calls, whole: Mapping[str, Any], tolerance: float, verdict: Verdict
+) -> None:
     call = model.sidecar.calls[row]
     tag = model.sidecar.tag(call)
     key = (model.sidecar.module_of(call).fqn, call.index)
@@ -153,9 +158,9 @@ def _check(model: Any, row: int, truth: Calls, tolerance: float, verdict: Verdic
         verdict.problems.append(f"{tag}: inputs {unknown} are no arguments, outputs {left_out} are missing")
         return
     feeds = {port.name: array(given[port.name]) for port in extraction.inputs if port.name in given}
-    if extraction.implicit_inputs:  # no argument: only the exported model can say what was in it
-        examples = extraction.example_inputs()
-        feeds |= {name: examples[name] for name in extraction.implicit_inputs}
+    implicit = {port.carrier: port.name for port in extraction.inputs if port.implicit}
+    if implicit:  # no argument: only the exported model can say what was in it
+        feeds |= {implicit[name]: found for name, found in model.run(implicit, whole).items()}
     try:
         actual = extraction.run(feeds)
     except HxError as refused:
