@@ -6,13 +6,14 @@ the result of one call of an eager run, and no other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import onnx_ir as ir
 
 import hx_projector
 import hx_tracer
+from hx_projector._graphs import output_of, reads
 from hx_projector._ties import Ties
 from hx_projector._tree import CallTree
 from hx_projector._values import Values
@@ -21,8 +22,15 @@ from hx_sidecar_schema import ModuleContext, Node, Port, Sidecar
 
 CallKey = tuple[str, int]
 """Fqn and index of a call."""
-Truth = dict[str, CallKey]
-"""By the first outputs of nodes of the main graph."""
+
+
+class Record(NamedTuple):
+    """Owners of nodes of the main graph, by their first outputs."""
+
+    name: str
+    owners: dict[str, CallKey]
+    shared: set[str]
+    """Nodes made of constants alone that, as the exporter has it, no node of their own call reads."""
 
 
 class Offence(NamedTuple):
@@ -39,6 +47,8 @@ class Offence(NamedTuple):
     record: str
     nested: bool
     """Whether one of the two calls lies in the other."""
+    shared: bool
+    """As in the record."""
 
 
 class Judged(NamedTuple):
@@ -56,14 +66,8 @@ class Judged(NamedTuple):
     """Of the known ones, with an owner in a sibling layer, or in another run of the same module."""
 
 
-def exporters_record(context: ModuleContext) -> Truth:
-    """Return the owners that the exporter wrote down; of a merged node the calls' common one."""
-    tree = CallTree(context.calls)
-    return {output: _key(context, tree.common(rows)) for output, rows in context.origins.items() if rows}
-
-
-def witness_record(exported: hx_tracer.Exported) -> Truth:
-    """Return the owners that values alone tell with certainty.
+def records_of(exported: hx_tracer.Exported) -> tuple[Record, Record]:
+    """Return the exporter's own record, of a merged node the calls' common one, and the witness's.
 
     Args:
         exported: With the observation of an eager run.
@@ -71,13 +75,38 @@ def witness_record(exported: hx_tracer.Exported) -> Truth:
     Raises:
         HxError: HX121 if ONNX Runtime cannot run the model.
     """
-    seen = exported.context.observation
+    model, context = exported.program.model, exported.context
+    seen = context.observation
     assert seen is not None
-    values = Values(exported.program.model, feeds_of(exported))
+    tree = CallTree(context.calls)
+    values = Values(model, feeds_of(exported))
     values.compare_with(row.value for row in (*seen.operations, *seen.ports))
-    graph = WitnessedGraph(exported.program.model, values)
-    certain = Ties(graph, seen, CallTree(exported.context.calls)).certain()
-    return {output: _key(exported.context, row) for output, row in certain.items()}
+    certain = Ties(WitnessedGraph(model, values), seen, tree).certain()
+    written = {output: tree.common(rows) for output, rows in context.origins.items() if rows}
+    shared = _shared(model, values.variable, written, tree)
+    return (
+        Record("exporter", {output: _key(context, row) for output, row in written.items()}, shared),
+        Record("witness", {output: _key(context, row) for output, row in certain.items()}, shared),
+    )
+
+
+def _shared(
+    model: ir.Model, variable: Container[str], written: Mapping[str, int], tree: CallTree
+) -> set[str]:
+    found: set[str] = set()
+    readers: dict[str, list[str]] = {}
+    for node in reversed(model.graph):
+        key = output_of(node)
+        for name in reads(node):
+            readers.setdefault(name, []).append(key)
+        if key not in variable and key in written:
+            elsewhere = [
+                reader in found or (reader in written and not tree.contains(written[key], written[reader]))
+                for reader in readers.get(key, ())
+            ]
+            if elsewhere and all(elsewhere):
+                found.add(key)
+    return found
 
 
 def feeds_of(exported: hx_tracer.Exported) -> dict[str, Any]:
@@ -85,25 +114,33 @@ def feeds_of(exported: hx_tracer.Exported) -> dict[str, Any]:
     return {name: tensor.detach().numpy() for name, tensor in exported.inputs.items()}
 
 
-def judge(sidecar: Sidecar, truth: Mapping[str, CallKey], record: str, new: Mapping[str, str]) -> Judged:
+def judge(sidecar: Sidecar, record: Record, new: Mapping[str, str]) -> Judged:
     """Compare the owners of the main graph's nodes with a record.
 
     Args:
         sidecar: Whose owners are judged.
-        truth: The record.
-        record: Its name, for people.
+        record: With what.
         new: The sidecar's names of values by those that the record has; others are the same.
     """
     rows = {_key(sidecar, row): row for row in range(len(sidecar.calls))}
     nodes = {node.output: node for node in sidecar.nodes if not node.graph}
-    pairs = [(name, nodes.get(new.get(name, name)), rows.get(key)) for name, key in truth.items()]
+    pairs = [(name, nodes.get(new.get(name, name)), rows.get(key)) for name, key in record.owners.items()]
     known = [(name, node, row) for name, node, row in pairs if node is not None and row is not None]
     differing = [(name, node, row) for name, node, row in known if node.owner != row]
 
     def offence(name: str, node: Node, row: int) -> Offence:
         tags = [sidecar.tag(sidecar.calls[call]) for call in (node.owner, row)]
         nested = node.owner in _path(sidecar, row) or row in _path(sidecar, node.owner)
-        return Offence(name, node.op_type, node.evidence, node.confidence, *tags, record, nested)
+        return Offence(
+            name,
+            node.op_type,
+            node.evidence,
+            node.confidence,
+            *tags,
+            record=record.name,
+            nested=nested,
+            shared=name in record.shared,
+        )
 
     return Judged(
         known=len(known),
@@ -131,6 +168,23 @@ def is_sibling(sidecar: Sidecar, one: int, other: int) -> bool:
         parts = next((pair for pair in zip(*names, strict=False) if pair[0] != pair[1]), ("", ""))
         return parts[0].isdigit() and parts[1].isdigit()
     return False
+
+
+def asides(model: ir.Model) -> set[str]:
+    """Return the nodes of the main graph that make literals, sizes, and what depends on no input of the model.
+
+    Sizes are known by their type: integers in at most one dimension.
+    """
+    variable = set(model.graph.inputs)
+    found: set[str] = set()
+    for node in model.graph:
+        made = node.outputs[0]
+        size = made.dtype == ir.DataType.INT64 and made.shape is not None and len(made.shape) < 2
+        if any(value in variable for value in node.inputs):
+            variable.update(node.outputs)
+        if size or made not in variable:
+            found.add(output_of(node))
+    return found
 
 
 def attribute_without_names(

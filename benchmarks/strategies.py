@@ -51,7 +51,7 @@ def examine_row(model: str, strategy: Strategy, tell: Callable[[Row], None]) -> 
     sys.path.insert(0, str(HERE.parent / "tests"))
     import torch
     import truth
-    from judging import attribute_without_names, exporters_record, feeds_of, judge, witness_record
+    from judging import asides, attribute_without_names, feeds_of, judge, records_of
 
     import hx_projector
     import hx_tracer
@@ -83,7 +83,7 @@ def examine_row(model: str, strategy: Strategy, tell: Callable[[Row], None]) -> 
         tell({**row, "refused": f"{error.code}: {' '.join(error.message.split())[:200]}"})
         return
     watched = exported(strategy.model_copy(update={"observer": "eager"}))
-    records = {"exporter": exporters_record(watched.context), "witness": witness_record(watched)}
+    records = records_of(watched)
     row |= {
         "nodes": verdict.nodes,
         "exact": verdict.exact_percent,
@@ -94,14 +94,19 @@ def examine_row(model: str, strategy: Strategy, tell: Callable[[Row], None]) -> 
         "statuses": verdict.statuses,
         "reasons": verdict.reasons,
         "problems": verdict.problems,
-        **{name: judge(sidecar, record, name, {})._asdict() for name, record in records.items()},
+        **{record.name: judge(sidecar, record, {})._asdict() for record in records},
     }
     tell(row)
     if strategy.name in RENAMED:
         blind, names = attribute_without_names(watched)
-        found = judge(blind, records["exporter"], "exporter", names)
-        figures = {"exact": blind.summary.exact_percent, "covered": blind.summary.covered_percent}
-        tell({**row, "renamed": {**figures, **found._asdict()}})
+        unsure = {node.output for node in blind.nodes if node.confidence != "high"}
+        figures = {
+            "exact": blind.summary.exact_percent,
+            "covered": blind.summary.covered_percent,
+            "unsure": len(unsure),
+            "asides": len(unsure & asides(watched.program.model)),
+        }
+        tell({**row, "renamed": {**figures, **judge(blind, records[0], names)._asdict()}})
 
 
 def _plain_export(strategy: Strategy, module: Any, inputs: Any) -> None:

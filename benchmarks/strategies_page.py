@@ -48,7 +48,7 @@ def cells(row: Row) -> list[str]:
         f"{row['exact']:g}",
         *_against_exporter([row]),
         _wrong([row["witness"]]),
-        str(_mixed(row)),
+        _mixed([row]),
         str(row["extractable"]),
         str(row["equal"]),
         f"{row['ratio']:.1f}",
@@ -62,9 +62,9 @@ def offences(row: Row) -> list[str]:
     judged = [row["exporter"], row["witness"]]
     found = [offence for one in judged for kind in ("wrong", "contaminated") for offence in one[kind]]
     blind = row.get("renamed", {})
-    texts = [_said(*offence) for offence in found]
+    texts = [_said(offence) for offence in found]
     texts += [
-        f"renamed, {_said(*offence)}" for kind in ("wrong", "contaminated") for offence in blind.get(kind, [])
+        f"renamed, {_said(offence)}" for kind in ("wrong", "contaminated") for offence in blind.get(kind, [])
     ]
     return list(dict.fromkeys(texts))
 
@@ -85,7 +85,7 @@ def summary(rows: Sequence[Row]) -> str:
                 _percent(sum(row["nodes"] * row["exact"] for row in good) / 100, nodes),
                 *_against_exporter(good),
                 _wrong([row["witness"] for row in good]),
-                str(sum(_mixed(row) for row in good)),
+                _mixed(good),
                 str(sum(row["extractable"] for row in good)),
                 str(sum(row["equal"] for row in good)),
                 f"{statistics.median(row['ratio'] for row in good):.1f}" if good else "-",
@@ -103,6 +103,7 @@ def renamed(rows: Sequence[Row]) -> str:
         "nodes",
         "exact % as exported",
         "exact % renamed",
+        "of the rest, asides",
         "covered % renamed",
         "right %",
         "wrong",
@@ -151,18 +152,28 @@ def _against_exporter(rows: Sequence[Row]) -> tuple[str, str]:
 
 def _wrong(judged: Sequence[Mapping[str, Any]]) -> str:
     wrong = [offence for one in judged for offence in one["wrong"]]
-    nested = sum(offence[-1] for offence in wrong)
-    return f"{len(wrong)} of {sum(one['sure'] for one in judged)}" + (f" ({nested} nested)" if nested else "")
+    return _counted(wrong, f"{len(wrong)} of {sum(one['sure'] for one in judged)}")
 
 
-def _mixed(row: Row) -> int:
-    return len({offence[0] for by in ("exporter", "witness") for offence in row[by]["contaminated"]})
+def _mixed(rows: Sequence[Mapping[str, Any]], judges: Sequence[str] = ("exporter", "witness")) -> str:
+    found = {
+        (index, o[0]): o for index, row in enumerate(rows) for by in judges for o in row[by]["contaminated"]
+    }
+    return _counted(list(found.values()), str(len(found)))
 
 
-def _said(
-    node: str, op_type: str, evidence: str, confidence: str, owner: str, truth: str, record: str, _: bool
-) -> str:
-    return f"`{node}` ({op_type}): `{owner}` by {evidence}, {confidence}; the {record} says `{truth}`"
+def _counted(found: Sequence[Sequence[Any]], text: str) -> str:
+    shared = sum(is_shared for *_, is_shared in found)
+    nested = sum(is_nested and not is_shared for *_, is_nested, is_shared in found)
+    parts = [f"{nested} nested"] * bool(nested) + [f"{shared} shared"] * bool(shared)
+    return f"{text} ({', '.join(parts)})" if parts else text
+
+
+def _said(offence: Sequence[Any]) -> str:
+    node, op_type, evidence, confidence, owner, truth, record, *kinds = offence
+    which = [kind for kind, holds in zip(("nested", "shared"), kinds, strict=True) if holds]
+    about = f"`{node}` ({', '.join([op_type, *which])})"
+    return f"{about}: `{owner}` by {evidence}, {confidence}; the {record} says `{truth}`"
 
 
 def _renamed_line(name: str, rows: Sequence[Row]) -> list[str]:
@@ -178,10 +189,11 @@ def _renamed_line(name: str, rows: Sequence[Row]) -> list[str]:
         str(nodes),
         mean([row["exact"] for row in rows]),
         mean([one["exact"] for one in blind]),
+        f"{sum(one['asides'] for one in blind)} of {sum(one['unsure'] for one in blind)}",
         mean([one["covered"] for one in blind]),
         _percent(sum(one["right"] for one in blind), sum(one["known"] for one in blind)),
         _wrong(blind),
-        str(sum(len(one["contaminated"]) for one in blind)),
+        _mixed(rows, ["renamed"]),
     ]
 
 
@@ -220,4 +232,83 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(head), "|---" * len(head) + "|", *(line(row) for row in rows)])
 
 
-PAGE = """PLACEHOLDER"""
+PAGE = """# Strategies
+
+{versions}; made by `benchmarks/strategies.py`.
+
+A strategy is an exporter and the sources that are asked which module made a node, the strongest first.
+`hx export --strategy NAME` takes one, `--strategy auto` the first that exports the model, in this order:
+
+{about}
+
+Take `dynamo` where it exports the model: it has the smaller graph, and an owner for every node from the exporter
+itself. `htp` is for the models that it refuses. `fx_graph` needs a model that `torch.fx` can trace as a whole, which
+few of transformers are. `usage_based` needs nothing but weights; read it as a first guess.
+
+All models here are small ones with random weights, exported with static shapes.
+
+## What the columns mean
+
+- *models*: how many are exported. Where one is refused, its line has the code, and the table of refusals the reason.
+- *covered*: nodes about whose owner something is known; the others are left to the root.
+- *exact*: nodes whose owner is known with high confidence.
+- *right*: nodes with the owner that the exporter's own record has for them, whatever their confidence. Neither this
+  column nor the next judges strategies that ask this record first.
+- *wrong, by the exporter*: nodes owned with high confidence by another call than the exporter's record has.
+- *wrong, by the witness*: the same against a witness that knows no names: the graph is run in ONNX Runtime and the
+  module in PyTorch, on equal inputs, and a node whose result one call alone computed is that call's. What the witness
+  does not know for certain is left out. `htp` asks this witness second, and `fx_graph` one like it first, so there
+  it is the exporter's column that is independent.
+- *mixed layers*: nodes, of any confidence, given to one layer of a list while either record has a sibling of it, or to
+  another run of the same module.
+- *extractable*, *equal*: calls that can be cut out, and those of them that return what the module itself does.
+- *time*: of export and attribution, as a multiple of a plain `torch.onnx.export` with the same exporter; medians of
+  three runs on a busy machine. A plain export that fails is timed in the way in which `hx` then exports the model.
+
+Two kinds of nodes are counted apart. *Nested*: of the two calls one lies in the other. The TorchScript exporter folds
+a normalisation into the convolution before it and leaves that one's scope on the node; the values show that it
+stands for both, and belongs to the call around them. *Shared*: made of constants alone, and read only outside the
+module that it has by the exporter's record. The TorchScript exporter keeps one node of all that are equal, with the
+scope of the first, and may fold away what read it there.
+
+## All models
+
+{summary}
+
+Figures are low where there is nothing to know them by:
+
+- `usage_based` is never certain, so nothing is exact. Nodes without weights have the owner that the nodes around them
+  have in common, which is often too far up; and where the exporter has changed a weight (folded, transposed), it has
+  lost the parameter's name. It knows no values at the boundaries of calls, so it can cut none out. Where it mixes
+  layers, that is an error of its.
+- `htp` and `fx_graph` are not certain of nodes that the exporter made on its own, without a scope: constants that it
+  folded, and copies of equal weights. They belong to the nodes that they help, with medium confidence. `fx_graph` asks
+  no scopes at all: what is said below of graphs without names holds for it too.
+- `fx_graph` exports few models of transformers: their code asks tensors for their values and sizes, which a symbolic
+  trace does not have.
+
+## By model
+
+{tables}
+
+### Refusals
+
+{refusals}
+
+## Without names
+
+Here every node and value of an exported graph is renamed, to `n1`, `v1` and so on, and all metadata is removed.
+Owners, and the ports of calls, are found by values alone (sources `witness` and `dataflow`), and judged by the
+exporter's record of the graph before. *Wrong* counts nodes with high confidence, *right* all of them.
+
+What is not exact is mostly *asides*: literals, sizes, and what is computed from constants alone, such as masks. Sizes
+are numbers in Python, for which PyTorch ran no operation, and an equal mask stands in many places, so values do not
+say whose these are. Graphs of TorchScript consist of them to a good part. The others are mainly nodes that only
+change the form of a tensor: those may stand on either side of a module's boundary.
+
+{renamed}
+
+## Nodes that are wrong with high confidence, or in a wrong layer
+
+{offences}
+"""

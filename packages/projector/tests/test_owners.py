@@ -137,13 +137,11 @@ def test_data_between_two_calls_is_their_common_ancestors(context_by_hand: Conte
     assert known(node_of(sidecar, "h")) == (2, "dataflow", "medium")
 
 
-def test_a_weight_that_is_read_once_a_call_tells_the_calls_apart(context_by_hand: ContextByHand) -> None:
+def test_a_weight_does_not_tell_calls_of_one_module_apart(context_by_hand: ContextByHand) -> None:
+    """The order of nodes need not be the order in which the calls ran."""
     calls = [{"fqn": ""}, {"fqn": "lin"}, {"fqn": "lin", "index": 1}]
     context = context_by_hand(calls, parameters={"w": "lin.weight"})
     model = model_of("h = Mul(x, w)  y = Mul(h, w)", weights="float[3] w = {1.0, 2.0, 3.0}")
-    sidecar = project(model, context, file="m.onnx")
-    assert [known(node) for node in sidecar.nodes] == [(1, "parameter", "medium"), (2, "parameter", "medium")]
-    model = model_of("a = Mul(x, w)  b = Mul(a, w)  y = Mul(b, w)", weights="float[3] w = {1.0, 2.0, 3.0}")
     assert not project(model, context, file="m.onnx").summary.covered_percent
 
 

@@ -7,7 +7,6 @@ A source is a function from a `Scene` to claims. Other packages add theirs under
 from __future__ import annotations
 
 import importlib.metadata
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -87,33 +86,22 @@ def _witness(scene: Scene) -> Claims:
 
 
 def _parameter(scene: Scene) -> Claims:
-    """A weight that one module owns. A module called several times reads it once a call, in their order."""
+    """A weight that one module owns, which was called once: the order of nodes is not the order of calls."""
     rows = {module.fqn: row for row, module in enumerate(scene.context.modules)}
     calls: dict[int, list[int]] = {}
     for row, call in enumerate(scene.context.calls):
         calls.setdefault(call.module, []).append(row)
-    module_of = {
-        row.name: rows.get(row.parameter.rpartition(".")[0])
+    calls_of = {
+        row.name: calls.get(module, [])
         for row in scene.context.initializers
         if row.parameter and row.transform != "folded"  # a table made of a weight is read by others
+        if (module := rows.get(row.parameter.rpartition(".")[0])) is not None
     }
-    users: Counter[str] = Counter()
-    read: dict[str, dict[str, int]] = {}
-    """Weights that a node reads, each with the number of nodes before it that read it too."""
-    for node in scene.nodes:
-        names = {name for name in reads(node) if module_of.get(name) is not None}
-        read[output_of(node)] = {name: users[name] for name in names}
-        users.update(names)
     claims: dict[str, Claim] = {}
-    for key, places in read.items():
-        owners: set[int] = set()
-        for name, place in places.items():
-            module = module_of[name]
-            ran = calls.get(module, []) if module is not None else []
-            in_order = len(ran) > 1 and len(ran) == users[name]
-            owners.update([ran[place]] if in_order else ran[:2])  # two calls decide as little as all
+    for node in scene.nodes:
+        owners = {call for name in reads(node) for call in calls_of.get(name, ())}
         if len(owners) == 1:
-            claims[key] = Claim(owners.pop(), "medium")
+            claims[output_of(node)] = Claim(owners.pop(), "medium")
     return claims
 
 
