@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Evidence = str
-"""Name of a source: `exporter`, `witness`, `parameter`, `dataflow`, or one that another package adds."""
+"""Name of a source: `exporter`, `witness`, `parameter`, `dataflow`, one that another package adds, or `lineage`:
+carried over from the model that this one was made of."""
 Confidence = Literal["high", "medium", "low"]
 Status = Literal["extractable", "identity", "fused", "folded", "unused", "not_called"]
 
@@ -154,6 +155,15 @@ class Node(Record):
     consumers: list[int] = Field(
         default_factory=list,
         description="Rows of the calls, outside the owner's subtree, that read its outputs.",
+    )
+    originals: list[str] = Field(
+        default_factory=list,
+        description="Nodes of the original model that this one stands for, as `graph:output`. In a relinked model.",
+    )
+    covers: list[int] = Field(
+        default_factory=list,
+        description="Rows of the calls that own `originals`, where there are several: the owner is what they have in "
+        "common. In a relinked model.",
     )
 
 
