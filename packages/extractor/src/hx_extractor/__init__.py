@@ -1,5 +1,6 @@
 """Any module call of an exported model as a runnable ONNX model. Imports no torch, ever."""
 
+from hx_extractor._examples import example_array
 from hx_extractor._extract import Extraction, Weights
 from hx_extractor._load import HierarchicalModel, load, load_transformed, read_model
 from hx_extractor._numbers import Difference, difference
@@ -15,6 +16,7 @@ __all__ = [
     "Weights",
     "compare",
     "difference",
+    "example_array",
     "infer_types",
     "load",
     "load_transformed",

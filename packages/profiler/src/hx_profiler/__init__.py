@@ -1,0 +1,38 @@
+"""Time by module call: ONNX Runtime's own profile, read with a sidecar. Imports no torch, ever."""
+
+from hx_profiler._attribute import Measurement, attribute
+from hx_profiler._chrome import to_chrome_trace
+from hx_profiler._compare import ModuleChange, ProfileComparison, compare
+from hx_profiler._feeds import feeds_of
+from hx_profiler._modules import ModuleTime, by_module, slowest
+from hx_profiler._records import PROFILE_VERSION, CallTime, Kernel, Profile, Settings
+from hx_profiler._run import LEVELS, Execution, execute, read_executed
+from hx_profiler._speedscope import to_speedscope
+from hx_profiler._tables import to_csv
+from hx_profiler._trace import Trace, read_trace
+
+__all__ = [
+    "LEVELS",
+    "PROFILE_VERSION",
+    "CallTime",
+    "Execution",
+    "Kernel",
+    "Measurement",
+    "ModuleChange",
+    "ModuleTime",
+    "Profile",
+    "ProfileComparison",
+    "Settings",
+    "Trace",
+    "attribute",
+    "by_module",
+    "compare",
+    "execute",
+    "feeds_of",
+    "read_executed",
+    "read_trace",
+    "slowest",
+    "to_chrome_trace",
+    "to_csv",
+    "to_speedscope",
+]

@@ -1,0 +1,55 @@
+"""Time by module: all calls of one module together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hx_profiler._records import Profile
+
+
+@dataclass(frozen=True)
+class ModuleTime:
+    """One module; microseconds of one run, on average over the measured ones.
+
+    Attributes:
+        total_us: Of a module that runs inside itself, the outermost calls alone count.
+    """
+
+    fqn: str
+    class_name: str
+    calls: int
+    self_us: float
+    total_us: float
+    kernels: int
+
+
+def by_module(profile: Profile) -> list[ModuleTime]:
+    """Return the modules of a profile, in the order of their first calls."""
+    runs = max(profile.runs, 1)
+    found: dict[str, ModuleTime] = {}
+    for position, call in enumerate(profile.calls):
+        before = found.get(call.fqn, ModuleTime(call.fqn, call.class_name, call.calls, 0.0, 0.0, 0))
+        outermost = not _inside_itself(profile, position)
+        found[call.fqn] = ModuleTime(
+            call.fqn,
+            call.class_name,
+            call.calls,
+            before.self_us + call.self_us / runs,
+            before.total_us + (call.total_us / runs if outermost else 0.0),
+            before.kernels + (call.kernels if outermost else 0),
+        )
+    return list(found.values())
+
+
+def slowest(profile: Profile) -> list[ModuleTime]:
+    """Return the modules by their own time, the slowest first."""
+    return sorted(by_module(profile), key=lambda module: -module.self_us)
+
+
+def _inside_itself(profile: Profile, position: int) -> bool:
+    fqn, above = profile.calls[position].fqn, profile.calls[position].parent
+    while above is not None:
+        if profile.calls[above].fqn == fqn:
+            return True
+        above = profile.calls[above].parent
+    return False

@@ -1,0 +1,157 @@
+"""Reading the profile that ONNX Runtime writes.
+
+Measured on 1.31: a JSON list of complete events. `model_run` of the category `Session` is one run; an event
+`NAME_kernel_time` of the category `Node` is one kernel, written when it ends. Times are whole microseconds, both
+start and duration cut off, so that what ran inside may seem to end one microsecond later than what ran around it.
+NAME is the node's; of a node without a name `OPTYPE_INDEX`. `node_index` is ONNX Runtime's own number of the node
+in its graph: no position in a file, and each body counts anew.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hx_sidecar_schema import HxError
+
+_KERNEL = "_kernel_time"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the session; microseconds since the profile began."""
+
+    start_us: int
+    duration_us: int
+    thread: int
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a profile says of a kernel's node; several nodes may look alike."""
+
+    name: str
+    op_type: str
+    node_index: int
+
+
+@dataclass(frozen=True)
+class Event:
+    """One kernel, once."""
+
+    key: Key
+    start_us: int
+    duration_us: int
+    run: int
+    provider: str
+    peak_memory_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Runs and kernels of one session.
+
+    Attributes:
+        runs: In order of time.
+        events: In order of their start; those in no run are left out.
+        outside: How many were left out.
+    """
+
+    runs: list[Run]
+    events: list[Event]
+    outside: int = 0
+
+    def without_first(self, count: int) -> Trace:
+        """Return the trace without its first runs: the warm-up."""
+        events = [
+            Event(e.key, e.start_us, e.duration_us, e.run - count, e.provider, e.peak_memory_bytes)
+            for e in self.events
+            if e.run >= count
+        ]
+        return Trace(self.runs[count:], events, self.outside)
+
+
+def read_trace(path: Path) -> Trace:
+    """Read a profile that ONNX Runtime wrote.
+
+    Raises:
+        HxError: HX308 if the file cannot be read, is no such profile, or holds no run.
+    """
+    try:
+        rows = json.loads(path.read_bytes())
+    except OSError as error:
+        raise _no_trace(path, error.strerror or str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise _no_trace(path, f"it is no JSON, or is cut short: {error}") from error
+    if isinstance(rows, dict):
+        rows = rows.get("traceEvents")
+    if not isinstance(rows, list):
+        raise _no_trace(path, "it holds no list of events")
+    try:
+        trace = _trace(rows)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _no_trace(path, f"an event is not as ONNX Runtime writes it: {error!r}") from error
+    if not trace.runs:
+        raise _no_trace(path, "it holds no `model_run`")
+    return trace
+
+
+def _trace(rows: list[dict[str, Any]]) -> Trace:
+    runs = sorted(
+        (
+            Run(int(row["ts"]), int(row["dur"]), int(row.get("tid", 0)))
+            for row in rows
+            if row.get("name") == "model_run" and "dur" in row
+        ),
+        key=lambda run: run.start_us,
+    )
+    kernels = [row for row in rows if row.get("cat") == "Node" and str(row["name"]).endswith(_KERNEL)]
+    kernels.sort(key=lambda row: int(row["ts"]))
+    events: list[Event] = []
+    first = 0
+    for row in kernels:
+        start, thread = int(row["ts"]), int(row.get("tid", 0))
+        while first < len(runs) and runs[first].start_us + runs[first].duration_us + 1 < start:
+            first += 1
+        run = _run_of(runs, first, start, thread)
+        if run is None:
+            continue
+        args = row["args"]
+        peak = args.get("mem_in_use_peak")
+        events.append(
+            Event(
+                Key(
+                    str(row["name"]).removesuffix(_KERNEL),
+                    str(args["op_name"]),
+                    int(args.get("node_index", -1)),
+                ),
+                start,
+                int(row["dur"]),
+                run,
+                str(args.get("provider", "")),
+                int(peak) if peak not in (None, "") else None,
+            )
+        )
+    return Trace(runs, events, len(kernels) - len(events))
+
+
+def _run_of(runs: list[Run], first: int, start: int, thread: int) -> int | None:
+    """Return the run that an event began in: of runs at the same time the one on its thread."""
+    found: int | None = None
+    for index in range(first, len(runs)):
+        run = runs[index]
+        if run.start_us > start:
+            break
+        if start <= run.start_us + run.duration_us + 1 and (found is None or run.thread == thread):
+            found = index
+    return found
+
+
+def _no_trace(path: Path, reason: str) -> HxError:
+    return HxError(
+        f"{str(path)!r} is no profile of ONNX Runtime: {reason}.",
+        code="HX308",
+        hint="Set SessionOptions.enable_profiling, run the model, and call end_profiling().",
+    )
