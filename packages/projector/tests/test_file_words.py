@@ -75,6 +75,28 @@ def test_the_module_stack_of_torch() -> None:
     assert call.status == "extractable"
 
 
+def test_modules_of_a_file_name_their_children_and_weights() -> None:
+    weights = ", ".join(W.format(name) for name in ("enc.layer.0.w", "enc.layer.1.w"))
+    body = 'a = Mul(x, "enc.layer.0.w")  y = Mul(a, "enc.layer.1.w")'
+    modules = project_file(model_of(body, weights), file="m.onnx").modules
+    assert [(m.fqn, m.children, m.parameters, m.direct_parameters) for m in modules] == [
+        ("", {"enc": "enc"}, ["enc.layer.0.w", "enc.layer.1.w"], []),
+        ("enc", {"layer": "ModuleList"}, ["layer.0.w", "layer.1.w"], []),
+        ("enc.layer", {"0": "layer", "1": "layer"}, ["0.w", "1.w"], []),
+        ("enc.layer.0", {}, ["w"], ["w"]),
+        ("enc.layer.1", {}, ["w"], ["w"]),
+    ]
+
+
+def test_the_stand_in_of_torch_for_a_stack_is_no_module() -> None:
+    """torch 2.13 writes it on the sizes of dynamic exports."""
+    stand_in = "_empty_nn_module_stack_from_metadata_hook"
+    model = model_of("s = Shape(x)  h = Relu(x)  y = Expand(h, s)")
+    stacks = {"s": [(stand_in, stand_in)], "h": [("", "pkg.Net"), ("enc", "pkg.Enc")], "y": [("", "pkg.Net")]}
+    sidecar = project_file(stacked(model, stacks), file="m.onnx")
+    assert [module.fqn for module in sidecar.modules] == ["", "enc"]
+
+
 def test_scopes_in_node_names_and_second_calls() -> None:
     weights = ", ".join(W.format(name) for name in ("blk.lin.weight", "blk.lin_2.weight"))
     body = 'a = Mul(x, "blk.lin.weight")  b = Mul(a, "blk.lin.weight")  y = Mul(b, "blk.lin_2.weight")'

@@ -18,6 +18,7 @@ from hx_sidecar_schema import (
     ModuleCall,
     ModuleContext,
     build_tags,
+    simple_name,
 )
 
 _LIST = "torch.nn.modules.container.ModuleList"
@@ -57,8 +58,12 @@ def read_context(model: ir.Model) -> ModuleContext:
         classes.setdefault(fqn, _class_of(fqn, children.get(fqn, []), called, model))
     rows = {fqn: row for row, fqn in enumerate(fqns)}
     own: dict[str, list[str]] = {}
+    below: dict[str, list[str]] = {}
     for name, owner in owners.items():
         own.setdefault(owner, []).append(name.rpartition(".")[2])
+        parts = name.split(".")
+        for depth in range(len(parts)):
+            below.setdefault(".".join(parts[:depth]), []).append(".".join(parts[depth:]))
     names = [classes[fqn] for fqn in fqns]
     modules = [
         Module(
@@ -67,7 +72,11 @@ def read_context(model: ir.Model) -> ModuleContext:
             tag=tag,
             tagged=True,
             parent=rows[fqn.rpartition(".")[0]] if fqn else None,
+            parameters=below.get(fqn, []),
             direct_parameters=own.get(fqn, []),
+            children={
+                child.rpartition(".")[2]: simple_name(classes[child]) for child in children.get(fqn, [])
+            },
         )
         for fqn, name, tag in zip(fqns, names, build_tags(fqns, names), strict=True)
     ]

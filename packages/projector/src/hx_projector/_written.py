@@ -58,10 +58,13 @@ def _from_hx(node: ir.Node) -> Written | None:
 
 
 def _from_stack(node: ir.Node) -> Written | None:
-    """torch 2.6 to 2.13 write lists as Python does; the last entry is the operation, not a module."""
+    """torch 2.6 to 2.13 write lists as Python does; the last entry is the operation, not a module.
+
+    On sizes of dynamic exports torch writes a stand-in that names itself as its own class.
+    """
     scopes = _list(node.metadata_props.get("pkg.torch.onnx.name_scopes"))
     classes = _list(node.metadata_props.get("pkg.torch.onnx.class_hierarchy"))
-    if len(scopes) < 2 or len(scopes) != len(classes):
+    if len(scopes) < 2 or len(scopes) != len(classes) or scopes[:-1] == classes[:-1]:
         return None
     named = {_fqn(scope): name for scope, name in zip(scopes[:-1], classes[:-1], strict=True)}
     return Written(_fqn(scopes[-2]), None, named)
