@@ -178,6 +178,43 @@ def test_the_saved_sidecar_names_only_what_is_there(export_by_hand: ExportByHand
     assert {node.output for node in again.sidecar.nodes} == {"output"}
 
 
+SHARED = """
+<ir_version: 10, opset_import: ["": 20, "local": 1]>
+main (float[2,3] x) => (float[2,3] z)
+<float[3] w = {1.0, 2.0, 3.0}>
+{
+  scale = Exp(w)
+  y = Mul(x, scale)
+  n = local.flip(y)
+  z = Mul(n, scale)
+}
+<domain: "local", opset_import: ["": 20]>
+flip (a) => (r) { h = Exp(a)  r = Neg(h) }
+"""
+
+
+def test_the_saved_sidecar_tells_who_reads_what_in_this_part(
+    export_by_hand: ExportByHand, tmp_path: Path
+) -> None:
+    calls = [
+        {"fqn": "", "inputs": {"x": "x"}, "outputs": {"output": "z"}},
+        {"fqn": "m", "inputs": {"a": "y"}, "outputs": {"output": "z"}},
+        {"fqn": "m.flip", "parent": 1, "inputs": {"a": "y"}, "outputs": {"output": "n"}},
+    ]
+    model = export_by_hand(tmp_path / "export", SHARED, calls, owners={"scale": 0, "n": 2, "z": 1})
+    nodes = [
+        node.model_copy(update={"consumers": [1]} if node.output == "scale" else {})
+        for node in model.sidecar.nodes
+    ]
+    model.sidecar = model.sidecar.model_copy(update={"nodes": nodes})
+    model.extract("m").save(tmp_path / "m.onnx")
+    again = load(tmp_path / "m.onnx")
+    found = {(node.graph, node.output): (node.owner, node.consumers) for node in again.sidecar.nodes}
+    assert found["", "scale"] == (0, [])  # copied in: the part's root owns it, and reads it
+    assert found["", "n"] == (1, [0])
+    assert {("local::flip", "h"), ("local::flip", "r")} <= set(found)
+
+
 def test_only_the_cuts_own_weights_are_read(
     export_by_hand: ExportByHand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

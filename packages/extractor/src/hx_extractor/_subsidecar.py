@@ -26,9 +26,10 @@ def cut_sidecar(sidecar: Sidecar, row: int, rebuild: Rebuild, model: ir.Model) -
     known = {node.output: node for node in sidecar.nodes if not node.graph or counts[node.output] == 1}
     names = {_name: rebuild.name_of(_name) for _name in known}
     old_name = {new: old for old, new in names.items() if new}
+    in_functions = {(node.graph, node.output): node for node in sidecar.nodes if "::" in node.graph}
     nodes: list[Node] = []
-    for path, output, node in _nodes(model.graph, ""):
-        old = known.get(old_name.get(output, output))
+    for path, output, node in _all_nodes(model):
+        old = in_functions.get((path, output)) or known.get(old_name.get(output, output))
         owner = new_row.get(old.owner) if old is not None else None
         nodes.append(
             Node(
@@ -39,9 +40,9 @@ def cut_sidecar(sidecar: Sidecar, row: int, rebuild: Rebuild, model: ir.Model) -
                 owner=owner or 0,
                 evidence=old.evidence if old is not None and owner is not None else "dataflow",
                 confidence=old.confidence if old is not None and owner is not None else "low",
-                consumers=sorted(new_row[c] for c in old.consumers if c in new_row) if old else [],
             )
         )
+    nodes = _with_consumers(model, nodes, [end - row for end in sidecar.subtree_end[row:end]])
     calls = [_call(sidecar.calls[r], r == row, rebuild, new_row, modules) for r in rows]
     exact = sum(node.confidence == "high" for node in nodes)
     percent = round(100 * exact / len(nodes), 2) if nodes else 100.0
@@ -63,18 +64,51 @@ def cut_sidecar(sidecar: Sidecar, row: int, rebuild: Rebuild, model: ir.Model) -
         ],
         calls=calls,
         nodes=nodes,
-        initializers=[item for item in sidecar.initializers if rebuild.name_of(item.name) == item.name],
+        initializers=[
+            item
+            for item in sidecar.initializers
+            if rebuild.name_of(item.name) == item.name and item.name in model.graph.initializers
+        ],
         summary=Summary(nodes=len(nodes), exact_percent=percent, covered_percent=100.0),
     )
 
 
-def _nodes(graph: ir.Graph, path: str) -> Iterator[tuple[str, str, ir.Node]]:
+def _all_nodes(model: ir.Model) -> Iterator[tuple[str, str, ir.Node]]:
+    """Yield all nodes as `_nodes` does, those of functions last."""
+    yield from _nodes(model.graph, "")
+    for key, function in model.functions.items():
+        yield from _nodes(function, "::".join(part for part in key if part))
+
+
+def _nodes(graph: ir.Graph | ir.Function, path: str) -> Iterator[tuple[str, str, ir.Node]]:
     """Yield all nodes with the path of their graph and their first output, those of bodies after their node."""
     for node in graph:
         output = next((out.name for out in node.outputs if out.name), "")
         yield path, output, node
         for name, body in named_bodies(node):
             yield from _nodes(body, f"{path}/{output}.{name}" if path else f"{output}.{name}")
+
+
+def _with_consumers(model: ir.Model, nodes: list[Node], ends: list[int]) -> list[Node]:
+    """Return rows of nodes with the calls that read them here: what was copied in belongs to the root.
+
+    Args:
+        model: The part.
+        nodes: Its rows, in the order of `_all_nodes`.
+        ends: For each call, the row after its last descendant.
+    """
+    found = [node for _, _, node in _all_nodes(model)]
+    readers: dict[int, set[int]] = {}
+    for row, node in zip(nodes, found, strict=True):
+        for value in node.inputs:
+            if value is not None:
+                readers.setdefault(id(value), set()).add(row.owner)
+    rewritten: list[Node] = []
+    for row, node in zip(nodes, found, strict=True):
+        calls = {call for out in node.outputs for call in readers.get(id(out), ())}
+        outside = sorted(call for call in calls if not row.owner <= call < ends[row.owner])
+        rewritten.append(row.model_copy(update={"consumers": outside}))
+    return rewritten
 
 
 def _module_rows(sidecar: Sidecar, root: int, called: set[int]) -> dict[int, int]:
