@@ -87,31 +87,37 @@ _BY_OPERATOR = {operator: category.name for category in CATEGORIES for operator 
 
 def summarise(owned: Iterable[Owned]) -> Summary:
     """Count nodes by category; a node without any evidence counts as neither covered nor exact."""
-    counts: dict[str, list[int]] = {}
-    for row in owned:
-        name = _BY_OPERATOR.get(row.node.op_type, UNCATEGORISED)
-        total = counts.setdefault(name, [0, 0, 0])
-        total[0] += 1
-        total[1] += not row.fallback
-        total[2] += row.confidence == "high"
-    order = [*(category.name for category in CATEGORIES), UNCATEGORISED]
-    nodes, covered, exact = (sum(total[i] for total in counts.values()) for i in range(3))
+    counts = count_categories((row.node.op_type, row.confidence == "high", row.fallback) for row in owned)
+    nodes, covered, exact = (sum(count[i] for count in counts.values()) for i in range(3))
     return Summary(
         nodes=nodes,
-        exact_percent=_percent(exact, nodes),
-        covered_percent=_percent(covered, nodes),
+        exact_percent=percent_of(exact, nodes),
+        covered_percent=percent_of(covered, nodes),
         category_statistics={
             name: CategoryStatistics(
-                total=counts[name][0],
-                tagged=counts[name][1],
-                percentage=_percent(counts[name][1], counts[name][0]),
-                exact=counts[name][2],
+                total=total, tagged=tagged, percentage=percent_of(tagged, total), exact=exact
             )
-            for name in order
-            if name in counts
+            for name, (total, tagged, exact) in counts.items()
         },
     )
 
 
-def _percent(part: int, whole: int) -> float:
+def count_categories(rows: Iterable[tuple[str, bool, bool]]) -> dict[str, tuple[int, int, int]]:
+    """Return all, covered and exact nodes of each category that has any, in the table's order.
+
+    Args:
+        rows: Operator, whether its owner is known with high confidence, whether nothing is known.
+    """
+    counts: dict[str, list[int]] = {}
+    for op_type, exact, unknown in rows:
+        total = counts.setdefault(_BY_OPERATOR.get(op_type, UNCATEGORISED), [0, 0, 0])
+        total[0] += 1
+        total[1] += not unknown
+        total[2] += exact
+    order = [*(category.name for category in CATEGORIES), UNCATEGORISED]
+    return {name: (counts[name][0], counts[name][1], counts[name][2]) for name in order if name in counts}
+
+
+def percent_of(part: int, whole: int) -> float:
+    """Return a share with two decimals; of nothing, all."""
     return round(100.0 * part / whole, 2) if whole else 100.0

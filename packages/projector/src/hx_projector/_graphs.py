@@ -36,6 +36,18 @@ def nodes_below(node: ir.Node, path: str) -> Iterator[tuple[str, ir.Node]]:
             yield from nodes_below(inner, inner_path)
 
 
+def all_nodes(model: ir.Model) -> Iterator[tuple[str, ir.Node]]:
+    """Yield all nodes with the paths of their graphs: bodies after their node, functions at the end."""
+    for node in model.graph:
+        yield "", node
+        yield from nodes_below(node, "")
+    for key, function in model.functions.items():
+        path = "::".join(part for part in key if part)
+        for node in function:
+            yield path, node
+            yield from nodes_below(node, path)
+
+
 def body_inputs(graph: ir.Graph) -> list[ir.Value]:
     """Return the inputs of all bodies in a graph: what a loop carries and scans."""
     values: list[ir.Value] = []
