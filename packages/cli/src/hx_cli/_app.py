@@ -13,8 +13,11 @@ from hx_cli._export_command import export
 from hx_cli._extract_command import extract
 from hx_cli._options import Quiet, Verbose
 from hx_cli._output import Output
+from hx_cli._profile_command import profile
 from hx_cli._project_command import project
+from hx_cli._relink_command import relink
 from hx_cli._tree_command import tree
+from hx_cli._validate_command import validate
 from hx_cli._verify_command import verify
 
 app = typer.Typer(
@@ -55,7 +58,10 @@ for command, summary in (
     (tree, "The module tree of an export."),
     (extract, "Module calls as ONNX models of their own."),
     (project, "A sidecar for a model exported elsewhere."),
+    (relink, "A sidecar for what a tool made of an export."),
     (compare, "Whether two models have the same topology."),
+    (validate, "Whether a model and its sidecar are consistent."),
     (verify, "Every call's numbers against PyTorch."),
+    (profile, "Time by module of what really runs."),
 ):
     app.command(short_help=summary)(command)

@@ -2,9 +2,13 @@
 
 from hx_projector._categories import CATEGORIES, Category
 from hx_projector._compare import first_difference
+from hx_projector._cost import ModelCost, NodeCost, Weight, model_cost
+from hx_projector._cost_calls import CallCost, Cost, call_costs
+from hx_projector._cost_onnx_tool import Arithmetic
 from hx_projector._embed import embed, strip_metadata
 from hx_projector._project import project, project_file
 from hx_projector._read import with_words
+from hx_projector._relink import relink
 from hx_projector._sources import Claim, Scene, Source
 from hx_projector._topology import GraphDifference, graph_difference, structural_digest
 from hx_projector._validate import ValidationResult, validate
@@ -15,20 +19,29 @@ from hx_projector._validate_subject import Finding
 __all__ = [
     "CATEGORIES",
     "MEANINGS",
+    "Arithmetic",
+    "CallCost",
     "Category",
     "Claim",
+    "Cost",
     "Finding",
     "GraphDifference",
     "Meaning",
+    "ModelCost",
+    "NodeCost",
     "Repair",
     "Scene",
     "Source",
     "ValidationResult",
+    "Weight",
+    "call_costs",
     "embed",
     "first_difference",
     "graph_difference",
+    "model_cost",
     "project",
     "project_file",
+    "relink",
     "repair",
     "strip_metadata",
     "structural_digest",

@@ -24,6 +24,8 @@ class Owned(NamedTuple):
     confidence: Confidence
     fallback: bool = False
     """Nothing is known: the root stands in, and the node does not count as covered."""
+    originals: Sequence[str] = ()
+    covers: Sequence[int] = ()
 
 
 class Disagreed(NamedTuple):
@@ -83,13 +85,13 @@ def own_nodes(
                     owned.append(Owned(path, output, inner, tree.common(rows), "exporter", "high"))
                 else:
                     owned.append(Owned(path, output, inner, owner, evidence, confidence, fallback))
-    return owned + _functions(model, owned, tree), disagreed
+    return owned + in_functions(model, owned, tree), disagreed
 
 
 _ROOT = Claim(0, "low")
 
 
-def _functions(model: ir.Model, owned: Sequence[Owned], tree: CallTree) -> list[Owned]:
+def in_functions(model: ir.Model, owned: Sequence[Owned], tree: CallTree) -> list[Owned]:
     """Nodes of model-local functions belong to the calls that use the function."""
     if not model.functions:
         return []

@@ -8,26 +8,15 @@ from contextlib import contextmanager
 
 import onnx_ir as ir
 
+from hx_projector._assemble import assemble
 from hx_projector._boundaries import with_boundaries
-from hx_projector._categories import summarise
-from hx_projector._cut import Cutter
-from hx_projector._owners import Owned, consumers, own_nodes
+from hx_projector._owners import own_nodes
 from hx_projector._read import read_context
 from hx_projector._sources import Claims
-from hx_projector._status import judge_calls, shape_of
 from hx_projector._tree import CallTree
 from hx_projector._values import Array
 from hx_projector._witness import witness
-from hx_sidecar_schema import (
-    Confidence,
-    Disagreement,
-    ModelInfo,
-    ModuleContext,
-    Node,
-    Sidecar,
-    TensorInfo,
-    graph_digest,
-)
+from hx_sidecar_schema import Confidence, Disagreement, ModuleContext, Sidecar
 
 
 def project(
@@ -116,57 +105,5 @@ def _project(
 ) -> Sidecar:
     tree = CallTree(context.calls)
     owned, disagreed = own_nodes(model, context, tree, sources, witnessed)
-    calls = judge_calls(context, Cutter(model, owned, tree, context), tree)
-    owned = [row if _RANK[row.confidence] >= _RANK[min_confidence] else _left_out(row) for row in owned]
-    nodes = [
-        Node(
-            graph=row.graph,
-            output=row.output,
-            name=row.node.name or "",
-            op_type=row.node.op_type,
-            owner=row.owner,
-            evidence=row.evidence,
-            confidence=row.confidence,
-            consumers=readers,
-        )
-        for row, readers in zip(owned, consumers(owned, tree), strict=True)
-    ]
-    return Sidecar(
-        generator=context.generator,
-        model=_model_info(model, context, file),
-        modules=context.modules,
-        calls=calls,
-        nodes=nodes,
-        initializers=context.initializers,
-        recovered=context.recovered,
-        disagreements=[Disagreement(**row._asdict()) for row in disagreed],
-        sizes=context.sizes,
-        summary=summarise(owned),
-    )
-
-
-_RANK: dict[Confidence, int] = {"low": 0, "medium": 1, "high": 2}
-
-
-def _left_out(row: Owned) -> Owned:
-    return row._replace(owner=0, evidence="dataflow", confidence="low", fallback=True)
-
-
-def _model_info(model: ir.Model, context: ModuleContext, file: str) -> ModelInfo:
-    return ModelInfo(
-        file=file,
-        opset_imports=dict(model.opset_imports),
-        ir_version=model.ir_version,
-        graph_digest=graph_digest(model),
-        inputs=[_tensor(value, context) for value in model.graph.inputs],
-        outputs=[_tensor(value, context) for value in model.graph.outputs],
-    )
-
-
-def _tensor(value: ir.Value, context: ModuleContext) -> TensorInfo:
-    return TensorInfo(
-        name=value.name or "",
-        dtype=value.dtype.name if value.dtype else "UNDEFINED",
-        shape=shape_of(value),
-        example=context.examples.get(value.name or ""),
-    )
+    sidecar = assemble(model, context, owned, file=file, min_confidence=min_confidence)
+    return sidecar.model_copy(update={"disagreements": [Disagreement(**row._asdict()) for row in disagreed]})

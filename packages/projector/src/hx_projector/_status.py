@@ -13,12 +13,21 @@ from hx_sidecar_schema import CONTAINERS, Module, ModuleCall, ModuleContext, Por
 _NOT_CALLED = "No call was seen: it did not run, or its forward() was called directly."
 
 
-def judge_calls(context: ModuleContext, cutter: Cutter, tree: CallTree) -> list[ModuleCall]:
-    """Return the calls with their statuses and final ports, and a row for every module that was never called."""
+def judge_calls(
+    context: ModuleContext, cutter: Cutter, tree: CallTree, merger: str = "The exporter"
+) -> list[ModuleCall]:
+    """Return the calls with their statuses and final ports, and a row for every module that was never called.
+
+    Args:
+        context: The calls, with the ports that they have in the graph.
+        cutter: Of the graph.
+        tree: Of the calls.
+        merger: What merged modules where they are merged, as reasons name it.
+    """
     dead, folded = set(context.dead_calls), set(context.folded_calls)
     judged: list[ModuleCall] = []
     for row, call in enumerate(context.calls):
-        status, reason = _fate(row, call, row in dead, row in folded, context, tree)
+        status, reason = _fate(row, call, row in dead, row in folded, context, tree, merger)
         inputs = call.inputs
         if status == "extractable":
             inputs = _used_inputs(row, call, cutter)
@@ -30,7 +39,7 @@ def judge_calls(context: ModuleContext, cutter: Cutter, tree: CallTree) -> list[
             ]
             if skipped and len(inputs) > len(call.inputs):
                 # What reaches past an argument does not stand in for it.
-                status, reason, inputs = "fused", _neighbour(row, skipped, context, tree), call.inputs
+                status, reason, inputs = "fused", _neighbour(row, skipped, context, tree, merger), call.inputs
         judged.append(call.model_copy(update={"status": status, "reason": reason, "inputs": inputs}))
     called = {call.module for call in context.calls}
     judged += [
@@ -42,7 +51,13 @@ def judge_calls(context: ModuleContext, cutter: Cutter, tree: CallTree) -> list[
 
 
 def _fate(
-    row: int, call: ModuleCall, dead: bool, folded: bool, context: ModuleContext, tree: CallTree
+    row: int,
+    call: ModuleCall,
+    dead: bool,
+    folded: bool,
+    context: ModuleContext,
+    tree: CallTree,
+    merger: str,
 ) -> tuple[Status, str]:
     if call.reason:
         return call.status, call.reason
@@ -58,7 +73,7 @@ def _fate(
     if folded or all(port.initializer is not None for port in outputs):
         return "folded", "The result does not depend on the model's inputs: the exporter made it a constant."
     if missing:
-        return "fused", _neighbour(row, missing, context, tree)
+        return "fused", _neighbour(row, missing, context, tree, merger)
     return "extractable", ""
 
 
@@ -66,8 +81,8 @@ def _is_lost(port: Port) -> bool:
     return port.value is None and port.initializer is None and not port.unused
 
 
-def _neighbour(row: int, missing: Sequence[str], context: ModuleContext, tree: CallTree) -> str:
-    """Say with which calls the exporter merged this one: a node of the final graph stands for them all."""
+def _neighbour(row: int, missing: Sequence[str], context: ModuleContext, tree: CallTree, merger: str) -> str:
+    """Say with which calls this one was merged: a node of the final graph stands for them all."""
     others: set[int] = set()
     for rows in context.origins.values():
         if len(rows) > 1 and any(tree.contains(row, other) for other in rows):
@@ -75,7 +90,7 @@ def _neighbour(row: int, missing: Sequence[str], context: ModuleContext, tree: C
     names = ", ".join(repr(_tag(context.modules, context.calls[other])) for other in sorted(others)[:3])
     ports = ", ".join(map(repr, missing))
     merged = f" with {names}" if names else ""
-    return f"The exporter merged it{merged}: {ports} is in the graph no more."
+    return f"{merger} merged it{merged}: {ports} is in the graph no more."
 
 
 def _tag(modules: Sequence[Module], call: ModuleCall) -> str:

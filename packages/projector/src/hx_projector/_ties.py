@@ -42,6 +42,10 @@ class Ties:
         """Return nodes, by their first outputs, that one call alone made."""
         return {key: claim.owner for key, claim in self.claims.items() if claim.confidence == "high"}
 
+    def covered(self, key: str) -> set[int]:
+        """Return the calls of the operations that a node may stand for; none of one that is not tied itself."""
+        return self._covered(self._tied[key][0]) if key in self._tied else set()
+
     @cached_property
     def claims(self) -> dict[str, Claim]:
         """Claims for tied nodes, and for the nodes that compute what only PyTorch does in one step."""
@@ -49,9 +53,12 @@ class Ties:
         between: dict[str, set[int]] = {}
         for key, (operations, telling) in self._tied.items():
             calls = self._covered(operations)
-            # A mask of two values looks like many others: where it lies says more than what it holds.
-            claims[key] = Claim(self._tree.common(calls), "high" if telling else "medium")
-            for other in self._untied_above(key):
+            above = self._untied_above(key)
+            # A mask of two values looks like many others: where it lies says more than what it holds. And where nodes
+            # above compute what PyTorch holds in another form, some of the operations are theirs.
+            sure = telling and (len(calls) == 1 or not above)
+            claims[key] = Claim(self._tree.common(calls), "high" if sure else "medium")
+            for other in above:
                 between.setdefault(other, set()).update(calls)
         for key, calls in between.items():
             claims.setdefault(key, Claim(self._tree.common(calls), "high" if len(calls) == 1 else "medium"))

@@ -1,0 +1,126 @@
+"""The main graph of a model by the names of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from graphlib import TopologicalSorter
+
+import onnx_ir as ir
+
+from hx_projector._graphs import output_of, reads
+
+CARRIERS = frozenset(
+    [
+        "Identity",
+        "Cast",
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "ReorderInput",
+        "ReorderOutput",
+    ]
+)
+"""Operators of ONNX and ONNX Runtime whose result is their first input in another type, precision or layout."""
+
+_SIZES = ("Shape", "Size")
+
+
+class Dataflow:
+    """Who makes and who reads every value; a node goes by its first output."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self.nodes = _sorted({output_of(node): node for node in model.graph})
+        """In topological order, whatever their order in the file: quantisation tools append."""
+        self.order = {key: index for index, key in enumerate(self.nodes)}
+        self.inputs = [str(value.name) for value in model.graph.inputs if not value.is_initializer()]
+        self.outputs = [str(value.name) for value in model.graph.outputs]
+        self.initializers = model.graph.initializers
+        made = (out for node in model.graph for out in node.outputs)
+        self._values = {str(value.name): value for value in (*model.graph.inputs, *made) if value.name}
+        self.maker: dict[str, str] = {}
+        """Of a value, the node."""
+        self.reads: dict[str, list[str]] = {}
+        """By a node: values, those that its bodies capture included."""
+        self.users: dict[str, list[str]] = {}
+        """Of a value, the nodes."""
+        self.data: set[str] = set(self.inputs)
+        """Values that the inputs of the model flow into, other than as sizes."""
+        for key, node in self.nodes.items():
+            self.reads[key] = names = reads(node)
+            for name in names:
+                self.users.setdefault(name, []).append(key)
+            flows = node.op_type not in _SIZES and any(name in self.data for name in names)
+            for out in self.made(key):
+                self.maker[out] = key
+                if flows:
+                    self.data.add(out)
+
+    def value(self, name: str) -> ir.Value | None:
+        """Return a value of the graph."""
+        return self._values.get(name)
+
+    def made(self, key: str) -> list[str]:
+        """Return the values that a node makes."""
+        return [out.name for out in self.nodes[key].outputs if out.name]
+
+    def weights(self, key: str) -> list[str]:
+        """Return the initializers that a node reads."""
+        return [name for name in self.reads[key] if name in self.initializers]
+
+    def carried(self, key: str) -> str | None:
+        """Return the value that a node only carries in another form, if that is all it does."""
+        node = self.nodes[key]
+        first = node.inputs[0] if node.op_type in CARRIERS and node.inputs else None
+        return first.name if first is not None else None
+
+    def holds(self, name: str) -> bool:
+        """Say whether a value is made in the graph, or is an input of it."""
+        return name in self.maker or name in self.data
+
+    def between(self, starts: Iterable[str], ends: Iterable[str], stops: Iterable[str]) -> list[str]:
+        """Return the nodes that lead to values, as far back as others, in the order of the graph.
+
+        Args:
+            starts: Values before which to stop.
+            ends: Values to begin with; their own nodes are part of the result, unless they are starts.
+            stops: Further values before which to stop.
+        """
+        first, rest = (
+            set(starts),
+            frozenset(stops) if not isinstance(stops, (set, frozenset, dict)) else stops,
+        )
+        found: set[str] = set()
+        pending = [self.maker[end] for end in ends if end not in first and end in self.maker]
+        while pending:
+            key = pending.pop()
+            if key in found:
+                continue
+            found.add(key)
+            pending += [
+                self.maker[name]
+                for name in self.reads[key]
+                if name in self.maker and name not in first and name not in rest
+            ]
+        return sorted(found, key=self.order.__getitem__)
+
+    def fed(self, nodes: Iterable[str], starts: Iterable[str]) -> list[str]:
+        """Return those of the nodes, given in order, that the values flow into, other than as sizes."""
+        flowing = set(starts)
+        found: list[str] = []
+        for key in nodes:
+            if any(name in flowing for name in self.reads[key]):
+                found.append(key)
+                if self.nodes[key].op_type not in _SIZES:
+                    flowing.update(self.made(key))
+        return found
+
+
+def _sorted(nodes: Mapping[str, ir.Node]) -> dict[str, ir.Node]:
+    maker = {out.name: key for key, node in nodes.items() for out in node.outputs if out.name}
+    before = {key: [maker[name] for name in reads(node) if name in maker] for key, node in nodes.items()}
+    seen: set[str] = set()
+    for key, earlier in before.items():
+        if not seen.issuperset(earlier):
+            return {key: nodes[key] for key in TopologicalSorter(before).static_order()}
+        seen.add(key)
+    return dict(nodes)

@@ -1,0 +1,159 @@
+"""A sidecar for what a tool made of an exported model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import onnx_ir as ir
+
+from hx_projector._assemble import assemble
+from hx_projector._dataflow import Dataflow
+from hx_projector._descent import Descent, descend
+from hx_projector._fixed_points import FixedPoints, beginning
+from hx_projector._graphs import nodes_below, output_of
+from hx_projector._owners import Owned, in_functions
+from hx_projector._tree import CallTree
+from hx_sidecar_schema import (
+    Example,
+    HxError,
+    Initializer,
+    ModuleCall,
+    ModuleContext,
+    Port,
+    Sidecar,
+)
+
+LINEAGE = "lineage"
+
+
+def relink(transformed: ir.Model, original: ir.Model, sidecar: Sidecar, *, file: str) -> Sidecar:
+    """Attribute a model that was made of another: optimised, fused, quantised, converted or simplified.
+
+    Args:
+        transformed: With types of its values, where calls shall be cut out of it; not changed.
+        original: What it was made of; not changed.
+        sidecar: Of the original.
+        file: Name of the transformed ONNX file.
+
+    Returns:
+        The sidecar of the transformed model. Every node names the nodes of the original that it stands for
+        (`originals`), and where these belong to several calls, the calls (`covers`): its owner is what they have in
+        common. Calls whose inputs or outputs are no more in the graph are `fused`.
+
+    Raises:
+        HxError: HX211 if the one was not made of the other.
+    """
+    new, old = Dataflow(transformed), Dataflow(original)
+    _check(new, old, sidecar, file)
+    points = FixedPoints(new, old)
+    found = descend(new, points, sidecar)
+    owned = list(_owned(transformed, found, sidecar))
+    context = _context(new, points, found, sidecar)
+    owned += in_functions(transformed, owned, CallTree(context.calls))
+    return assemble(transformed, context, owned, file=file, merger="The transformation")
+
+
+def _check(new: Dataflow, old: Dataflow, sidecar: Sidecar, file: str) -> None:
+    reason = ""
+    if len(new.inputs) > len(old.inputs) or len(new.outputs) != len(old.outputs):
+        reason = (
+            f"it has the inputs {new.inputs} and outputs {new.outputs}, not {old.inputs} and {old.outputs}"
+        )
+    elif old.maker and new.maker and new.inputs != old.inputs and not new.maker.keys() & old.maker.keys():
+        reason = "no value has the same name"
+    if reason:
+        raise HxError(
+            f"Model {file!r} was not made of {sidecar.model.file!r}: {reason}.",
+            code="HX211",
+            hint="Name the export that it was made of with --from.",
+        )
+
+
+def _owned(model: ir.Model, found: Mapping[str, Descent], sidecar: Sidecar) -> Iterator[Owned]:
+    """Yield the nodes of the main graph and its bodies; a body's nodes go by their names."""
+    bodies: dict[str, set[int]] = {}
+    for row in sidecar.nodes:
+        if row.graph:
+            bodies.setdefault(row.output, set()).add(row.owner)
+    for node in model.graph:
+        key = output_of(node)
+        owner, confidence, originals, covers = found[key]
+        unknown = owner == 0 and confidence == "low"
+        yield Owned("", key, node, owner, LINEAGE, confidence, unknown, originals, covers)
+        for path, inner in nodes_below(node, "") if node.attributes else ():
+            output = output_of(inner)
+            same = bodies.get(output, set())
+            if len(same) == 1:
+                yield Owned(path, output, inner, next(iter(same)), LINEAGE, confidence)
+            else:
+                yield Owned(
+                    path, output, inner, owner, LINEAGE, "low" if unknown else "medium", fallback=unknown
+                )
+
+
+def _context(
+    new: Dataflow, points: FixedPoints, found: Mapping[str, Descent], sidecar: Sidecar
+) -> ModuleContext:
+    """Return the original's modules and calls, with the ports that they have in the transformed graph."""
+    where = {value: name for name, value in points.same().items()}
+    usable = [_is_usable(row.inputs, row.dtypes, new, points.old) for row in sidecar.recovered]
+    made = {
+        out for row, ok in zip(sidecar.recovered, usable, strict=True) for out in row.outputs if ok and out
+    }
+
+    def placed(port: Port) -> Port:
+        if port.value is None or port.value in made:
+            kept = port.initializer is None or port.initializer in new.initializers
+            return port if kept else port.model_copy(update={"initializer": None})
+        name = where.get(port.value)
+        value = new.value(name) if name is not None else None
+        if value is None:
+            return port.model_copy(update={"value": None})
+        return port.model_copy(
+            update={"value": name, "dtype": value.dtype.name if value.dtype is not None else port.dtype}
+        )
+
+    calls: list[ModuleCall] = []
+    for call in sidecar.calls:
+        if call.status == "not_called":
+            continue
+        inputs = [placed(port) for port in call.inputs if not port.implicit]
+        calls.append(
+            call.model_copy(update={"inputs": inputs, "outputs": [placed(port) for port in call.outputs]})
+        )
+    return ModuleContext(
+        generator=sidecar.generator,
+        modules=sidecar.modules,
+        calls=calls,
+        origins={key: row.covers or [row.owner] for key, row in found.items()},
+        recovered=sidecar.recovered,
+        sizes={name: size for name, size in sidecar.sizes.items() if name in new.maker},
+        initializers=list(_initializers(new, sidecar)),
+        examples=_examples(new, sidecar),
+    )
+
+
+def _is_usable(inputs: list[str], dtypes: list[str], new: Dataflow, old: Dataflow) -> bool:
+    """Say whether a recovered node still computes in the types that it was recorded with."""
+    for name in inputs:
+        now, before = new.value(name), old.value(name)
+        if before is not None and (now is None or now.dtype != before.dtype):
+            return False
+    return True
+
+
+def _initializers(new: Dataflow, sidecar: Sidecar) -> Iterator[Initializer]:
+    """Yield the weights, with the parameters of those whose names begin with that of one of the original's."""
+    known = {row.name: row for row in sidecar.initializers}
+    for name in new.initializers:
+        if name in known:
+            yield known[name]
+        elif (base := beginning(name, known)) is not None:
+            yield Initializer(name=name, parameter=known[base].parameter, transform="derived")
+        else:
+            yield Initializer(name=name)
+
+
+def _examples(new: Dataflow, sidecar: Sidecar) -> dict[str, Example]:
+    known = {info.name: info.example for info in sidecar.model.inputs if info.example is not None}
+    return {name: known[name] for name in new.inputs if name in known}
