@@ -75,6 +75,8 @@ class ValidationResult:
     findings: list[Finding]
     skipped: dict[str, str]
     """Checks that could not be made, with the reason."""
+    nodes: int
+    """Of the model, nested graphs and functions included."""
 
 
 def validate(model: ir.Model, sidecar: Sidecar, path: Path) -> ValidationResult:
@@ -108,7 +110,7 @@ def validate(model: ir.Model, sidecar: Sidecar, path: Path) -> ValidationResult:
         findings += found
         if found:
             failed[check.name] = found[0].code
-    return ValidationResult(sorted(findings, key=lambda finding: finding.code), skipped)
+    return ValidationResult(sorted(findings, key=lambda finding: finding.code), skipped, len(subject.nodes))
 
 
 def _in_order(checks: Sequence[Check]) -> list[Check]:

@@ -76,7 +76,9 @@ def exporter_words(subject: Subject) -> list[Finding]:
         meant = [
             number
             for fqn, index in _readings(words)
-            for number in calls.get((subject.module_rows.get(fqn, -1), index), ())
+            if (module := subject.module_rows.get(fqn)) is not None
+            # Where a module has several names, the calls under each are counted apart.
+            for number in calls.get((module, None if sidecar.modules[module].aliases else index), ())
         ]
         if (
             meant

@@ -143,5 +143,5 @@ _STEPS = (
     _Step(("V51", "V52"), ("V10", *_MODULES), _tags),
     # A wrong owner or parent shows in the consumers too: to rewrite those would hide it.
     _Step(("V40",), (*_NODES, *_CALLS, "V41", "V42", "V43", "V44"), _consumers),
-    _Step(("V60",), (*_NODES, "V10", "V41", "V42"), _summary),
+    _Step(("V60",), (*_NODES, "V10", "V42"), _summary),
 )
