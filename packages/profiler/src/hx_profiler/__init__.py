@@ -4,6 +4,8 @@ from hx_profiler._attribute import Measurement, attribute
 from hx_profiler._chrome import to_chrome_trace
 from hx_profiler._compare import ModuleChange, ProfileComparison, compare
 from hx_profiler._feeds import feeds_of
+from hx_profiler._html import to_html
+from hx_profiler._isolated import IsolatedCall, SpanningKernel, isolate
 from hx_profiler._modules import ModuleTime, by_module, slowest
 from hx_profiler._records import PROFILE_VERSION, CallTime, Kernel, Profile, Settings
 from hx_profiler._run import LEVELS, Execution, execute, read_executed
@@ -16,6 +18,7 @@ __all__ = [
     "PROFILE_VERSION",
     "CallTime",
     "Execution",
+    "IsolatedCall",
     "Kernel",
     "Measurement",
     "ModuleChange",
@@ -23,16 +26,19 @@ __all__ = [
     "Profile",
     "ProfileComparison",
     "Settings",
+    "SpanningKernel",
     "Trace",
     "attribute",
     "by_module",
     "compare",
     "execute",
     "feeds_of",
+    "isolate",
     "read_executed",
     "read_trace",
     "slowest",
     "to_chrome_trace",
     "to_csv",
+    "to_html",
     "to_speedscope",
 ]

@@ -85,6 +85,7 @@ def attribute(
     found = [owners.of(matched[key]) for key in keys]
     kernels = _kernels(trace, keys, of_events, by_run, found)
     calls = _calls(sidecar, rows, place, kernels, by_run)
+    low, median, high = np.percentile(by_run.sum(axis=0), (25, 50, 75))
     profile = Profile(
         model=model,
         settings=settings or Settings(),
@@ -93,6 +94,8 @@ def attribute(
         kernels_us=sum(
             event.duration_us for event, outer in zip(trace.events, around, strict=True) if outer is None
         ),
+        kernels_median_us=float(median),
+        kernels_spread_us=float(high - low),
         unattributed_us=sum(kernel.self_us for kernel in kernels if kernel.call is None),
         calls=calls,
         kernels=kernels,

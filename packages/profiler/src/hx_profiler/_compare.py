@@ -10,7 +10,7 @@ from hx_sidecar_schema import Record
 
 
 class ModuleChange(Record):
-    """One module in two profiles; microseconds of one run, on average over the measured ones."""
+    """One module in two profiles; microseconds of one run, as sums of its calls' medians."""
 
     fqn: str
     class_name: str
@@ -34,9 +34,9 @@ class ProfileComparison(Record):
     after: str
     settings: tuple[Settings, Settings]
     runs: tuple[int, int]
-    run_us: tuple[float, float] = Field(description="Time of all kernels in one run, on average.")
+    run_us: tuple[float, float] = Field(description="Median of all kernels' time by run.")
     ratio: float | None
-    unattributed_us: tuple[float, float]
+    unattributed_us: tuple[float, float] = Field(description="On average by run.")
     modules: list[ModuleChange]
 
 
@@ -45,7 +45,7 @@ def compare(before: Profile, after: Profile) -> ProfileComparison:
     left = {module.fqn: module for module in by_module(before)}
     right = {module.fqn: module for module in by_module(after)}
     changes = [_change(left.get(fqn), right.get(fqn)) for fqn in dict.fromkeys([*left, *right])]
-    totals = (before.kernels_us / max(before.runs, 1), after.kernels_us / max(after.runs, 1))
+    totals = (before.kernels_median_us, after.kernels_median_us)
     return ProfileComparison(
         before=before.model,
         after=after.model,
@@ -53,12 +53,13 @@ def compare(before: Profile, after: Profile) -> ProfileComparison:
         runs=(before.runs, after.runs),
         run_us=totals,
         ratio=totals[1] / totals[0] if totals[0] else None,
-        unattributed_us=(
-            before.unattributed_us / max(before.runs, 1),
-            after.unattributed_us / max(after.runs, 1),
-        ),
+        unattributed_us=(_lost(before), _lost(after)),
         modules=sorted(changes, key=lambda change: -abs(change.self_change_us)),
     )
+
+
+def _lost(profile: Profile) -> float:
+    return profile.unattributed_us / max(profile.runs, 1)
 
 
 def _change(left: ModuleTime | None, right: ModuleTime | None) -> ModuleChange:

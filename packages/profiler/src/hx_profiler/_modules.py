@@ -9,10 +9,11 @@ from hx_profiler._records import Profile
 
 @dataclass(frozen=True)
 class ModuleTime:
-    """One module; microseconds of one run, on average over the measured ones.
+    """One module; microseconds of one run.
 
     Attributes:
-        total_us: Of a module that runs inside itself, the outermost calls alone count.
+        self_us: Sum of its calls' medians: one run that something disturbed moves a sum of all runs, not these.
+        total_us: The same with what is below; of a module that runs inside itself, the outermost calls alone count.
     """
 
     fqn: str
@@ -25,7 +26,6 @@ class ModuleTime:
 
 def by_module(profile: Profile) -> list[ModuleTime]:
     """Return the modules of a profile, in the order of their first calls."""
-    runs = max(profile.runs, 1)
     found: dict[str, ModuleTime] = {}
     for position, call in enumerate(profile.calls):
         before = found.get(call.fqn, ModuleTime(call.fqn, call.class_name, call.calls, 0.0, 0.0, 0))
@@ -34,8 +34,8 @@ def by_module(profile: Profile) -> list[ModuleTime]:
             call.fqn,
             call.class_name,
             call.calls,
-            before.self_us + call.self_us / runs,
-            before.total_us + (call.total_us / runs if outermost else 0.0),
+            before.self_us + call.self_median_us,
+            before.total_us + (call.median_us if outermost else 0.0),
             before.kernels + (call.kernels if outermost else 0),
         )
     return list(found.values())

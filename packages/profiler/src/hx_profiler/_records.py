@@ -78,6 +78,8 @@ class Profile(Record):
     runs: int = Field(description="Measured runs; every time but medians is a sum over them.")
     runs_us: list[int] = Field(description="Time of each run, profiling included.")
     kernels_us: int = Field(description="Time of all kernels; those in bodies count once.")
+    kernels_median_us: float = Field(description="Median of the kernels' time by run.")
+    kernels_spread_us: float = Field(description="Its interquartile range.")
     unattributed_us: int
     calls: list[CallTime]
     kernels: list[Kernel] = Field(description="In the order in which they first ran.")

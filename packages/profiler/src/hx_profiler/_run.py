@@ -83,23 +83,11 @@ def execute(
         HxError: HX202, HX204 if the file cannot be read, HX207 if ONNX Runtime refuses model or inputs, HX406 if
             level or provider is unknown.
     """
-    import onnxruntime as ort
-
-    providers = _providers(provider, ort.get_available_providers())
-    if optimization not in LEVELS:
-        raise HxError(
-            f"Optimisation level {optimization!r} is unknown.",
-            code="HX406",
-            hint=f"Take one of {', '.join(LEVELS)}.",
-        )
     model = read_model(path)
-    options = ort.SessionOptions()
+    options = _options(optimization, threads)
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / "profile")
     options.optimized_model_filepath = str(folder / EXECUTED)
-    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, LEVELS[optimization])
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
     if _weight_bytes(model) >= LARGE_BYTES:
         prefix = "session.optimized_model_external_initializers"
         options.add_session_config_entry(f"{prefix}_file_name", EXECUTED_WEIGHTS)
@@ -111,14 +99,7 @@ def execute(
             "session.model_external_initializers_file_folder_path", str(path.parent.resolve())
         )
     with quietly():
-        try:
-            session = ort.InferenceSession(source, options, providers=providers)
-        except Exception as error:  # a type of its own for each status
-            raise HxError(
-                f"ONNX Runtime refuses {str(path)!r}: {_first_line(error)}",
-                code="HX207",
-                hint="Check that the provider supports the model; `--provider cpu` is the widest.",
-            ) from error
+        session = _session(source, options, provider, str(path))
         for _ in range(warmup + runs):
             run_session(session, feeds)
         profile = Path(session.end_profiling())
@@ -128,7 +109,7 @@ def execute(
     if len(whole.runs) < warmup + runs:  # ONNX Runtime stops at a million events
         notes.append(f"ONNX Runtime's profile holds {len(whole.runs)} of {warmup + runs} runs: it is full.")
     settings = Settings(
-        onnxruntime=ort.__version__,
+        onnxruntime=_runtime_version(),
         providers=list(session.get_providers()),
         optimization=optimization,
         threads=threads,
@@ -137,6 +118,45 @@ def execute(
     return Execution(
         trace, read_executed(folder / EXECUTED, path.parent), settings, (profile, folder / EXECUTED), notes
     )
+
+
+def open_session(path: Path, *, optimization: str = "all", provider: str = "cpu", threads: int = 0) -> Any:
+    """Return an `onnxruntime.InferenceSession` as `execute` makes it, without profiling.
+
+    Raises:
+        HxError: HX207 if ONNX Runtime refuses the model, HX406 if level or provider is unknown.
+    """
+    return _session(str(path), _options(optimization, threads), provider, str(path))
+
+
+def _options(optimization: str, threads: int) -> Any:
+    import onnxruntime as ort
+
+    if optimization not in LEVELS:
+        raise HxError(
+            f"Optimisation level {optimization!r} is unknown.",
+            code="HX406",
+            hint=f"Take one of {', '.join(LEVELS)}.",
+        )
+    options = ort.SessionOptions()
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, LEVELS[optimization])
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return options
+
+
+def _session(source: str | bytes, options: Any, provider: str, name: str) -> Any:
+    import onnxruntime as ort
+
+    providers = _providers(provider, ort.get_available_providers())
+    try:
+        return ort.InferenceSession(source, options, providers=providers)
+    except Exception as error:  # a type of its own for each status
+        raise HxError(
+            f"ONNX Runtime refuses {name!r}: {_first_line(error)}",
+            code="HX207",
+            hint="Check that the provider supports the model; `--provider cpu` is the widest.",
+        ) from error
 
 
 def read_executed(path: Path, weights: Path) -> ir.Model:
@@ -192,6 +212,12 @@ def _all_nodes(model: ir.Model) -> Iterator[ir.Node]:
     yield from ir.traversal.RecursiveGraphIterator(model.graph)
     for function in model.functions.values():
         yield from ir.traversal.RecursiveGraphIterator(function)
+
+
+def _runtime_version() -> str:
+    import onnxruntime as ort  # its distribution has several names
+
+    return ort.__version__
 
 
 def _providers(name: str, available: list[str]) -> list[str]:
