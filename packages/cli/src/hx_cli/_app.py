@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hx_cli._analyze_command import analyze
 from hx_cli._compare_command import compare
 from hx_cli._demo_command import demo
 from hx_cli._export_command import export
@@ -56,6 +57,7 @@ for command, summary in (
     (demo, "See it work on a small model."),
     (export, "PyTorch model to ONNX file and sidecar."),
     (tree, "The module tree of an export."),
+    (analyze, "Coverage and cost, by category and module."),
     (extract, "Module calls as ONNX models of their own."),
     (project, "A sidecar for a model exported elsewhere."),
     (relink, "A sidecar for what a tool made of an export."),

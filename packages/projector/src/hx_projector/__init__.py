@@ -3,7 +3,7 @@
 from hx_projector._categories import CATEGORIES, Category
 from hx_projector._compare import first_difference
 from hx_projector._cost import ModelCost, NodeCost, Weight, model_cost
-from hx_projector._cost_calls import CallCost, Cost, call_costs
+from hx_projector._cost_calls import CallCost, Cost, call_costs, total_cost
 from hx_projector._cost_onnx_tool import Arithmetic
 from hx_projector._embed import embed, strip_metadata
 from hx_projector._project import project, project_file
@@ -45,6 +45,7 @@ __all__ = [
     "repair",
     "strip_metadata",
     "structural_digest",
+    "total_cost",
     "validate",
     "with_words",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import onnx_ir as ir
@@ -93,12 +93,11 @@ def call_costs(
         One row for each call, in their order.
     """
     rows = {(row.graph, row.output): row for row in cost.nodes}
+    parameters = _parameters(sidecar, cost)
     own = [_Sum() for _ in sidecar.calls]
     for node in sidecar.nodes:
         if wanted(node):
             own[node.owner].node(rows.get((node.graph, node.output)))
-    known = {row.name for row in sidecar.initializers if row.parameter is not None}
-    parameters = {name for name, row in cost.weights.items() if name in known or row.dtype not in _INTEGERS}
     costs: list[CallCost] = []
     below: dict[int, _Sum] = {}
     for row in range(len(own) - 1, -1, -1):  # a call stands before those that it made
@@ -109,3 +108,17 @@ def call_costs(
             below.setdefault(parent, _Sum()).include(total)
         costs.append(CallCost(own[row].cost(cost.weights, parameters), total.cost(cost.weights, parameters)))
     return costs[::-1]
+
+
+def total_cost(sidecar: Sidecar, cost: ModelCost, nodes: Iterable[Node]) -> Cost:
+    """Sum some nodes of a sidecar, whoever owns them."""
+    rows = {(row.graph, row.output): row for row in cost.nodes}
+    total = _Sum()
+    for node in nodes:
+        total.node(rows.get((node.graph, node.output)))
+    return total.cost(cost.weights, _parameters(sidecar, cost))
+
+
+def _parameters(sidecar: Sidecar, cost: ModelCost) -> set[str]:
+    known = {row.name for row in sidecar.initializers if row.parameter is not None}
+    return {name for name, row in cost.weights.items() if name in known or row.dtype not in _INTEGERS}

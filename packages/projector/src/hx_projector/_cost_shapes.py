@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 logging.getLogger("onnx_ir.passes.common.shape_inference").addHandler(logging.NullHandler())
 
 Sizes = tuple[int, ...]
-Look = Callable[[Sequence[str]], Mapping[str, Sequence[int]]]
-"""Says how large values of the main graph are, by their names, as far as it can."""
+Look = Callable[[Sequence[str], Mapping[str, Sizes]], Mapping[str, Sequence[int]]]
+"""Says how large values of the main graph are, as far as it can: gets their names, and the sizes of the inputs."""
 
 
 class ValueTypes:
@@ -109,7 +109,8 @@ def value_types(
     missing = [value for value in _unknown(model.graph, known) if value.graph is model.graph]
     if missing and look is not None:
         names = [str(value.name) for value in missing]
-        seen = look(names)
+        inputs = {str(value.name): known.sizes[value] for value in model.graph.inputs if value in known.sizes}
+        seen = look(names, inputs)
         known.sizes.update(
             (value, tuple(seen[name])) for value, name in zip(missing, names, strict=True) if name in seen
         )
