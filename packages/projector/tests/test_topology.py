@@ -215,6 +215,108 @@ def test_constants_of_strings() -> None:
     assert one != other
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("(float x) => (float y) { y = Neg(x) }", "(float[] x) => (float y) { y = Neg(x) }"),
+        ("(float[2] x) => (float[2] y) { y = Neg(x) }", "(seq(float[2]) x) => (float[2] y) { y = Neg(x) }"),
+        (
+            "(float x) => (float y) { y = Neg(x) z = Abs(x) }",
+            "(float x) => (float y) { y = Neg(x) z = Exp(x) }",
+        ),
+        (
+            "(float x) => (float y) { y = Elu<alpha=0.1>(x) }",
+            "(float x) => (float y) { y = Elu<alpha=0.2>(x) }",
+        ),
+    ],
+)
+def test_what_differs_in_one_word(one: str, other: str) -> None:
+    head = '<ir_version: 10, opset_import: ["": 20]> g '
+    assert graph_difference(ir.from_onnx_text(head + one), ir.from_onnx_text(head + other)) is not None
+
+
+def test_numbers_in_memory_are_those_of_the_file() -> None:
+    model = ir.from_onnx_text(
+        '<ir_version: 10, opset_import: ["": 20]> g (float x) => (float y) { y = Elu(x) }'
+    )
+    model.graph[0].attributes["alpha"] = ir.AttrFloat32("alpha", 0.1)
+    assert structural_digest(model) == structural_digest(ir.from_proto(ir.to_proto(model)))
+
+
+def test_names_of_tensors_in_a_list_do_not_count() -> None:
+    def model(name: str, value: float) -> str:
+        made = ir.from_onnx_text(
+            '<ir_version: 10, opset_import: ["": 20]> g (float x) => (float y) { y = c.F(x) }'
+        )
+        made.graph[0].attributes["t"] = ir.AttrTensors("t", [ir.tensor([value], name=name)])
+        return structural_digest(made)
+
+    assert model("a", 1.0) == model("b", 1.0)
+    assert model("a", 1.0) != model("a", 2.0)
+
+
+def _if(name: str, then: str) -> str:
+    """Return an If whose bodies have names of their own."""
+    body = then.replace("_", name)
+    return (
+        f"{name} = If (c) <then_branch = t () => (float[2] a{name}) {{ {body} }}, "
+        f"else_branch = e () => (float[2] b{name}) {{ b{name} = Exp(x) }}>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            _if("y", "r_ = Neg(p)  s_ = Abs(q)  a_ = Sub(r_, s_)"),
+            _if("y", "s_ = Abs(q)  r_ = Neg(p)  a_ = Sub(r_, s_)"),
+        ),
+        (
+            f"y = Neg(x) {_if('d', 'a_ = Tanh(p)')} {_if('f', 'a_ = Tanh(q)')}",
+            f"y = Neg(x) {_if('f', 'a_ = Tanh(q)')} {_if('d', 'a_ = Tanh(p)')}",
+        ),
+    ],
+    ids=["in a body", "of nodes with bodies and without a use"],
+)
+def test_the_order_of_nodes_does_not_matter(one: str, other: str) -> None:
+    text = """<ir_version: 10, opset_import: ["": 20]>
+        g (float[2] x, bool c) => (float[2] y) {{ p = Sin(x)  q = Cos(x)  {} }}"""
+    left, right = (ir.from_onnx_text(text.format(side)) for side in (one, other))
+    assert structural_digest(left) == structural_digest(right)
+    assert structural_digest(left) != structural_digest(
+        ir.from_onnx_text(text.format(one.replace("(q)", "(p)")))
+    )
+
+
+@given(graphs(), graphs())
+@settings(max_examples=200, deadline=None)
+def test_what_is_not_the_same_is_shown(one: ir.Model, other: ir.Model) -> None:
+    found = graph_difference(one, other)
+    if found is not None:
+        assert found.inputs or found.outputs or found.only_left or found.only_right or found.rewired
+
+
+def test_what_shares_a_weight_counts() -> None:
+    text = """<ir_version: 10, opset_import: ["": 20]> g (float[1] x) => (float[1] y)
+        <float[1] v = {{1.0}}, float[1] w = {{2.0}}> {{ a = Mul(x, v)  b = Sub(x, {})  y = Add(a, b) }}"""
+    found = graph_difference(ir.from_onnx_text(text.format("v")), ir.from_onnx_text(text.format("w")))
+    assert found is not None
+    assert (found.rewired, found.divergence) == (["b"], [("b", "b")])
+
+
+def test_functions_and_opsets_are_named() -> None:
+    text = """<ir_version: 10, opset_import: ["": 20, "l": 1]> main (float[2] x) => (float[2] y) {{ y = l.f(x) }}
+        <domain: "l", opset_import: ["": 20]> f <k: int = {}> (a) => (r) {{ r = Neg(a) }}"""
+    one, other = (ir.from_onnx_text(text.format(number)) for number in (1, 2))
+    other.opset_imports[""] = 21
+    found = graph_difference(one, other)
+    assert found is not None
+    assert found.elsewhere == [
+        "opset imports ai.onnx 20, l 1 and ai.onnx 21, l 1",
+        "function l::f differs",
+    ]
+
+
 def test_large_graphs_take_seconds() -> None:
     def chain() -> ir.Model:
         x = _value("x")

@@ -1,5 +1,6 @@
 """Which module call made each ONNX node, how that is known, and who consumes it."""
 
+from hx_projector._canonical import structural_digest
 from hx_projector._categories import CATEGORIES, Category
 from hx_projector._compare import first_difference
 from hx_projector._cost import ModelCost, NodeCost, Weight, model_cost
@@ -10,7 +11,7 @@ from hx_projector._project import project, project_file
 from hx_projector._read import with_words
 from hx_projector._relink import relink
 from hx_projector._sources import Claim, Scene, Source
-from hx_projector._topology import GraphDifference, graph_difference, structural_digest
+from hx_projector._topology import GraphDifference, graph_difference
 from hx_projector._validate import ValidationResult, validate
 from hx_projector._validate_meanings import MEANINGS, Meaning
 from hx_projector._validate_repair import Repair, repair

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
+from hx_projector._signature import content_of, type_of
+
 _Graph = ir.Graph | ir.Function
 
 
@@ -43,7 +45,7 @@ class _Pairs:
 
 def _graphs(a: _Graph, b: _Graph, same: _Pairs, where: str) -> str | None:
     for side, left, right in (("input", a.inputs, b.inputs), ("output", a.outputs, b.outputs)):
-        if [_typed(value) for value in left] != [_typed(value) for value in right]:
+        if [type_of(value) for value in left] != [type_of(value) for value in right]:
             return f"{where}: {side}s are {list(left)!r} and {list(right)!r}"
     same.add(a.inputs, b.inputs)
     nodes_a, nodes_b = list(a), list(b)
@@ -76,7 +78,7 @@ def _nodes(a: ir.Node, b: ir.Node, same: _Pairs) -> str | None:
             problem = _graphs(left.as_graph(), right.as_graph(), same, f"body {name!r}")
             if problem is not None:
                 return problem
-        elif left.type != right.type or str(left.value) != str(right.value):
+        elif left.type != right.type or content_of(left) != content_of(right):
             return f"attribute {name!r} is {left.value!r} and {right.value!r}"
     return None
 
@@ -87,11 +89,7 @@ def _equal_values(a: ir.Value | None, b: ir.Value | None, same: _Pairs) -> bool:
     known = same.match(a, b)
     if known is not None or a.producer() is not None or b.producer() is not None:
         return bool(known)
-    if _typed(a) != _typed(b):
+    if type_of(a) != type_of(b):
         return False
     same.add([a], [b])  # two weights, met for the first time
     return True
-
-
-def _typed(value: ir.Value) -> tuple[str, list[str]]:
-    return (str(value.dtype), ["?" if not isinstance(dim, int) else str(dim) for dim in value.shape or ()])
