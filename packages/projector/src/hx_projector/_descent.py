@@ -49,14 +49,14 @@ class _Descender:
 
     def run(self) -> dict[str, Descent]:
         loads = self._loads()
-        for key, node in reversed(self._new.nodes.items()):
+        for key in reversed(self._new.nodes):
             twin = self._points.twins.get(key)
             region = self._points.region(key)
             absorbed = [other for other in region if other not in self._told_apart]
             if twin is not None:
                 originals = sorted({twin, *absorbed}, key=self._old.order.__getitem__)
                 self._found[key] = self._descent([twin], originals)
-            elif (value := self._is_copy(key, node)) is not None:
+            elif (value := self._copied(key)) is not None:
                 self._found[key] = self._copy(key, value)
             elif deciding := self._deciding(key, absorbed or region):
                 sure = len(loads[self._points.spans[key]]) == 1 or self._serves_all(key, deciding)
@@ -74,13 +74,11 @@ class _Descender:
                 group.append(key)
         return loads
 
-    def _is_copy(self, key: str, node: ir.Node) -> str | None:
-        """Return the original's value that a node carries in another form, if that is all it does."""
-        source = self._new.carried(key)
-        if source is None or source not in self._points.pairs or key not in self._points.pairs:
-            return None
-        value = self._points.pairs[source]
-        return value if self._points.pairs[key] == value else None
+    def _copied(self, key: str) -> str | None:
+        """Return the original's value that a node turns from one form into another, if that is all it does."""
+        pairs = self._points.pairs
+        value = pairs.get(key)
+        return value if any(pairs.get(name) == value for name in self._new.reads[key]) else None
 
     def _copy(self, key: str, value: str) -> Descent:
         """A copy belongs to who made the value; of an input of the model, to who reads it."""
@@ -92,7 +90,7 @@ class _Descender:
         if key not in self._new.data:
             return []
         above, _ = self._points.spans[key]
-        fed = self._old.fed(region, above)
+        fed = self._old.fed(region, above) or [other for other in region if other in self._old.data]
         return [other for other in fed if self._old.nodes[other].op_type not in CARRIERS] or fed
 
     def _serves_all(self, key: str, deciding: Iterable[str]) -> bool:

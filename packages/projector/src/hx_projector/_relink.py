@@ -107,7 +107,7 @@ def _context(
             return port if kept else port.model_copy(update={"initializer": None})
         name = where.get(port.value)
         value = new.value(name) if name is not None else None
-        if value is None:
+        if value is None or _reshaped(value, points.old.value(port.value)):
             return port.model_copy(update={"value": None})
         return port.model_copy(
             update={"value": name, "dtype": value.dtype.name if value.dtype is not None else port.dtype}
@@ -131,6 +131,16 @@ def _context(
         initializers=list(_initializers(new, sidecar)),
         examples=_examples(new, sidecar),
     )
+
+
+def _reshaped(now: ir.Value, before: ir.Value | None) -> bool:
+    """Say whether a value goes by its old name in another shape, as where Reshape nodes were moved past it."""
+    if before is None or now.shape is None or before.shape is None:
+        return False
+    if len(now.shape) != len(before.shape):
+        return True
+    dims = zip(now.shape, before.shape, strict=True)
+    return any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in dims)
 
 
 def _is_usable(inputs: list[str], dtypes: list[str], new: Dataflow, old: Dataflow) -> bool:

@@ -20,8 +20,9 @@ ROUNDING = 1e-6
 """Of the largest magnitude: differences up to this say nothing."""
 AT_ONCE = 512
 """Values that one run fetches: bounds the memory, and costs a run for every so many."""
-TOLERANCE = {"FLOAT16": 2e-2, "BFLOAT16": 5e-2}
-"""Of the largest sampled magnitude; 1e-4 for the other floating-point types."""
+SINGLE_TOLERANCE = 1e-4
+HALF_TOLERANCE = {"FLOAT16": 2e-2, "BFLOAT16": 5e-2}
+"""Of the largest sampled magnitude."""
 
 
 class Values:
@@ -30,13 +31,18 @@ class Values:
     Args:
         model: Not changed.
         feeds: Its inputs, by name.
+        tolerance: Of the largest sampled magnitude: how far floating-point tensors of single precision and better
+            may be apart.
 
     Raises:
         HxError: HX121 if ONNX Runtime cannot run the model.
     """
 
-    def __init__(self, model: ir.Model, feeds: Mapping[str, Array]) -> None:
+    def __init__(
+        self, model: ir.Model, feeds: Mapping[str, Array], *, tolerance: float = SINGLE_TOLERANCE
+    ) -> None:
         graph = model.graph
+        self._tolerance = tolerance
         self.order: dict[str, int] = {}
         """Names in topological order: inputs and initializers before what nodes make."""
         for value in (*graph.inputs, *graph.initializers.values()):
@@ -99,7 +105,7 @@ class Values:
         numbers = np.array(_numbers(wanted))
         exact = not wanted.dtype.startswith(("FLOAT", "DOUBLE", "BFLOAT", "COMPLEX"))
         # The mean of equal integers may differ in its last bit.
-        limit = 1e-12 if exact else TOLERANCE.get(wanted.dtype, 1e-4)
+        limit = 1e-12 if exact else HALF_TOLERANCE.get(wanted.dtype, self._tolerance)
         with np.errstate(invalid="ignore", over="ignore"):
             finite = np.abs(numbers[np.isfinite(numbers)])
             scale = float(finite.max(initial=0.0)) or 1.0

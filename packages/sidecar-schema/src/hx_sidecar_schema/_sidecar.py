@@ -68,6 +68,11 @@ class Sidecar(Record):
         return self.tag(self.calls[row])
 
     @cached_property
+    def is_relinked(self) -> bool:
+        """Whether the model was made of another, and its owners carried over from that one."""
+        return any(node.evidence == "lineage" for node in self.nodes)
+
+    @cached_property
     def subtree_end(self) -> list[int]:
         """For each call, the row after its last descendant: calls are in pre-order."""
         ends = list(range(1, len(self.calls) + 1))

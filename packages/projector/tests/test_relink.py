@@ -1,0 +1,216 @@
+"""Owners carried to a graph that something made of another."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hx_projector import project, relink
+from hx_sidecar_schema import HxError, Node, Sidecar
+
+CALLS = [
+    {"fqn": "", "inputs": {"x": "x"}, "outputs": {"output": "y"}},
+    {"fqn": "first", "inputs": {"input": "x"}, "outputs": {"output": "b"}},
+    {"fqn": "second", "inputs": {"input": "b"}, "outputs": {"output": "d"}},
+]
+ORIGINS = {"a": [1], "b": [1], "c": [2], "d": [2], "y": [0]}
+HEAD = '<ir_version: 10, opset_import: ["": 20, "com.microsoft": 1]>\nmodel (float[2,3] x) => (float[2,3] y) '
+ORIGINAL = (
+    HEAD
+    + """<float[3,3] w = {1,2,3,4,5,6,7,8,9}, float[3] zero = {0,0,0}, float[3] zero_1 = {0,0,0}> {
+  a = MatMul(x, w)
+  b = Add(a, zero)
+  c = Tanh(b)
+  d = Add(c, zero_1)
+  y = Add(x, d)
+}"""
+)
+
+
+@pytest.fixture
+def relinked(context_by_hand):
+    """Return the nodes of a graph that was made of ORIGINAL, by their first outputs."""
+
+    def relinked(body: str, weights: str = "float[3,3] w = {1,2,3,4,5,6,7,8,9}, float[3] zero = {0,0,0}"):
+        original = ir.from_onnx_text(ORIGINAL)
+        sidecar = project(original, context_by_hand(CALLS, origins=ORIGINS), file="m.onnx")
+        made = ir.from_onnx_text(f"{HEAD}<{weights}> {{{body}}}")
+        return relink(made, original, sidecar, file="made.onnx")
+
+    return relinked
+
+
+def _nodes(sidecar: Sidecar) -> dict[str, Node]:
+    return {node.output: node for node in sidecar.nodes}
+
+
+def _facts(node: Node) -> tuple[int, str, list[str], list[int]]:
+    assert node.evidence == "lineage"
+    return node.owner, node.confidence, node.originals, node.covers
+
+
+SAME = "a = MatMul(x, w)  b = Add(a, zero)  c = Tanh(b)"
+
+
+def test_an_unchanged_graph_keeps_its_owners(relinked, context_by_hand):
+    sidecar = relinked(f"{SAME} d = Add(c, zero) y = Add(x, d)")
+    assert {name: (node.owner, node.originals) for name, node in _nodes(sidecar).items()} == {
+        name: (rows[0], [name]) for name, rows in ORIGINS.items()
+    }
+    assert sidecar.summary.exact_percent == 100
+    assert [call.status for call in sidecar.calls] == ["extractable"] * 3
+
+
+def test_a_weight_alone_decides_nothing(relinked):
+    """The zeros of the second module were merged with those of the first."""
+    nodes = _nodes(relinked(f"{SAME} d = Add(c, zero) y = Add(x, d)"))
+    assert nodes["d"].owner == 2
+
+
+def test_a_fused_node_within_one_call_belongs_to_it(relinked):
+    nodes = _nodes(
+        relinked("b = com.microsoft.Gemmish(x, w, zero) c = Tanh(b) d = Add(c, zero) y = Add(x, d)")
+    )
+    assert _facts(nodes["b"]) == (1, "high", ["a", "b"], [])
+
+
+def test_a_fused_node_that_spans_calls_says_so(relinked):
+    sidecar = relinked("a = MatMul(x, w) c = com.microsoft.AddTanh(a, zero) d = Add(c, zero) y = Add(x, d)")
+    assert _facts(_nodes(sidecar)["c"]) == (0, "high", ["b", "c"], [1, 2])
+    first = sidecar.calls[1]
+    assert (first.status, first.outputs[0].value) == ("fused", None)
+    assert first.reason == (
+        "The transformation merged it with '/Net/Second': 'output' is in the graph no more."
+    )
+
+
+def test_renamed_values_are_found_between_fixed_points(relinked):
+    nodes = _nodes(
+        relinked("v1 = MatMul(x, w) v2 = Add(v1, zero) c = Tanh(v2) d = Add(c, zero) y = Add(x, d)")
+    )
+    assert _facts(nodes["v1"]) == (1, "high", ["a"], [])
+    assert _facts(nodes["v2"]) == (1, "high", ["b"], [])
+
+
+def test_several_new_nodes_that_span_calls_are_not_told_apart(relinked):
+    nodes = _nodes(relinked("v1 = Exp(x) v2 = Sin(v1) d = Cos(v2) y = Add(x, d)"))
+    for name in ("v1", "v2", "d"):
+        assert _facts(nodes[name]) == (0, "medium", ["a", "b", "c", "d"], [1, 2])
+
+
+def test_a_copy_in_another_form_belongs_to_who_made_the_value(relinked):
+    nodes = _nodes(
+        relinked(
+            "a = MatMul(x, w)  b = Add(a, zero) q = QuantizeLinear(b, s) b_dequantized = DequantizeLinear(q, s)"
+            "c = Tanh(b_dequantized) h = Cast<to=10>(c) f = Cast<to=1>(h) d = Add(f, zero) y = Add(x, d)",
+            "float[3,3] w = {1,2,3,4,5,6,7,8,9}, float[3] zero = {0,0,0}, float s = {1}",
+        )
+    )
+    assert _facts(nodes["q"]) == (1, "high", [], [])
+    assert _facts(nodes["b_dequantized"]) == (1, "high", [], [])
+    assert _facts(nodes["h"]) == _facts(nodes["f"]) == (2, "high", [], [])
+    assert _facts(nodes["c"]) == (2, "high", ["c"], [])
+
+
+def test_a_copy_of_an_input_or_weight_belongs_to_who_reads_it(relinked):
+    nodes = _nodes(
+        relinked(
+            "w_d = DequantizeLinear(w_quantized, s) h = Cast<to=10>(x) x_f = Cast<to=1>(h)"
+            "a = MatMul(x_f, w_d) b = Add(a, zero) c = Tanh(b) d = Add(c, zero) y = Add(x, d)",
+            "int8[3,3] w_quantized = {1,2,3,4,5,6,7,8,9}, float[3] zero = {0,0,0}, float s = {1}",
+        )
+    )
+    assert [nodes[name].owner for name in ("w_d", "h", "x_f", "a")] == [1, 1, 1, 1]
+
+
+def test_a_value_with_its_old_name_and_another_shape_is_no_port(relinked):
+    sidecar = relinked(
+        "a = MatMul(x, w) b2 = Add(a, zero) b = Reshape(b2, six) t = Tanh(b) c = Reshape(t, back)"
+        "d = Add(c, zero) y = Add(x, d)",
+        "float[3,3] w = {1,2,3,4,5,6,7,8,9}, float[3] zero = {0,0,0}, int64[1] six = {6}, int64[2] back = {2,3}",
+    )
+    assert [node.owner for node in sidecar.nodes if node.output in ("b2", "t")] == [1, 2]
+
+
+def test_nodes_may_stand_in_any_order(relinked):
+    """Quantisation tools append."""
+    nodes = _nodes(relinked("y = Add(x, d) d = Add(c, zero) c = Tanh(b) b = Add(a, zero) a = MatMul(x, w)"))
+    assert {name: node.owner for name, node in nodes.items()} == {
+        name: rows[0] for name, rows in ORIGINS.items()
+    }
+
+
+def test_an_owner_is_never_surer_than_it_was(context_by_hand):
+    original = ir.from_onnx_text(ORIGINAL)
+    origins = {name: rows for name, rows in ORIGINS.items() if name != "c"}
+    sidecar = project(original, context_by_hand(CALLS, origins=origins), file="m.onnx")
+    nodes = _nodes(relink(ir.from_onnx_text(ORIGINAL), original, sidecar, file="made.onnx"))
+    before = {node.output: (node.owner, node.confidence) for node in sidecar.nodes}
+    assert before["c"][1] != "high"
+    assert {name: (node.owner, node.confidence) for name, node in nodes.items()} == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<ir_version: 10, opset_import: ['': 20]> m (float[2,3] x) => (float[2,3] y, float[2,3] z) "
+        "{ y = Tanh(x) z = Exp(x) }",
+        "<ir_version: 10, opset_import: ['': 20]> m (float[2,3] other) => (float[2,3] z) { z = Tanh(other) }",
+    ],
+)
+def test_a_model_that_was_not_made_of_it_is_refused(context_by_hand, text):
+    original = ir.from_onnx_text(ORIGINAL)
+    sidecar = project(original, context_by_hand(CALLS, origins=ORIGINS), file="m.onnx")
+    with pytest.raises(HxError, match=r"'other\.onnx' was not made of 'm\.onnx'") as error:
+        relink(ir.from_onnx_text(text.replace("'", '"')), original, sidecar, file="other.onnx")
+    assert error.value.code == "HX211"
+
+
+@st.composite
+def chains(draw):
+    """A row of modules with a few operations each, a subset of whose values is renamed and copied."""
+    lengths = draw(st.lists(st.integers(1, 3), min_size=1, max_size=5))
+    kinds = draw(
+        st.lists(st.sampled_from(["Tanh", "Exp", "Sin"]), min_size=sum(lengths), max_size=sum(lengths))
+    )
+    copied = draw(
+        st.lists(st.sampled_from(["", "Identity", "Cast"]), min_size=sum(lengths), max_size=sum(lengths))
+    )
+    renamed = draw(st.lists(st.booleans(), min_size=sum(lengths), max_size=sum(lengths)))
+    return lengths, kinds, copied, renamed
+
+
+@given(chains())
+def test_copies_and_suffixes_change_no_owner(context_by_hand, chain):
+    lengths, kinds, copied, renamed = chain
+    modules = [row for row, length in enumerate(lengths, start=1) for _ in range(length)]
+    ends = [sum(lengths[: row + 1]) for row in range(len(lengths))]
+    last = len(kinds) - 1
+    calls = [{"fqn": "", "inputs": {"x": "x"}, "outputs": {"output": f"v{last}"}}] + [
+        {
+            "fqn": f"m{row}",
+            "inputs": {"input": f"v{end - length - 1}" if end > length else "x"},
+            "outputs": {"output": f"v{end - 1}"},
+        }
+        for row, (length, end) in enumerate(zip(lengths, ends, strict=True))
+    ]
+    old, new, reads = [], [], "x"
+    for index, kind in enumerate(kinds):
+        old.append(f"v{index} = {kind}({f'v{index - 1}' if index else 'x'})")
+        made = f"v{index}_suffixed" if renamed[index] and index != last else f"v{index}"
+        new.append(f"{made} = {kind}({reads})")
+        reads = made
+        if copied[index] and index != last:
+            attribute = "<to=1>" if copied[index] == "Cast" else ""
+            new.append(f"copy{index} = {copied[index]} {attribute} ({made})")
+            reads = f"copy{index}"
+    head = f'<ir_version: 10, opset_import: ["": 20]> m (float[2] x) => (float[2] v{last}) '
+    original = ir.from_onnx_text(f"{head}{{ {' '.join(old)} }}")
+    transformed = ir.from_onnx_text(f"{head}{{ {' '.join(new)} }}")
+    origins = {f"v{index}": [row] for index, row in enumerate(modules)}
+    sidecar = project(original, context_by_hand(calls, origins=origins), file="m.onnx")
+    for node in relink(transformed, original, sidecar, file="made.onnx").nodes:
+        index = int(node.output.removeprefix("copy").removeprefix("v").removesuffix("_suffixed"))
+        assert (node.owner, node.confidence) == (modules[index], "high"), node
