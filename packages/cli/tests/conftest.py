@@ -173,6 +173,18 @@ def bert_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def vit_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small ViT, exported."""
+    return _exported(tmp_path_factory.mktemp("vit"), "tiny:vit", "--no-verify")
+
+
+@pytest.fixture(scope="session")
+def whisper_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small Whisper, exported."""
+    return _exported(tmp_path_factory.mktemp("whisper"), "tiny:whisper", "--no-verify")
+
+
+@pytest.fixture(scope="session")
 def perceptron_once(tmp_path_factory: pytest.TempPathFactory, factories: Path) -> Path:
     """A perceptron, exported."""
     return _exported(tmp_path_factory.mktemp("perceptron"), f"{factories}:perceptron")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from hx_projector._validate_calls import call_indices, call_tree, callers, statuses
+from hx_projector._validate_calls import call_indices, call_tree, called_modules, callers, statuses
 from hx_projector._validate_model import checker, runtime
 from hx_projector._validate_modules import children, module_tree, parameters, shown_tags, tags
 from hx_projector._validate_owners import disagreements, exporter_words, known_owners, node_consumers
@@ -55,6 +55,7 @@ CHECKS = (
     Check("call tree", ("V20", "V21"), call_tree, ("module references", "call references")),
     Check("call indices", ("V22",), call_indices, ("module references",)),
     Check("callers", ("V23",), callers, ("module references", "call references")),
+    Check("called modules", ("V25",), called_modules, ("module references",)),
     Check("statuses", ("V24",), statuses),
     Check("ports", ("V30", "V31", "V32", "V33"), ports, ("call references",)),
     Check("recovered nodes", ("V34",), recovered_nodes),

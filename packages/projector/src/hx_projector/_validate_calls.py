@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hx_projector._validate_subject import Finding, Subject, named
-from hx_sidecar_schema import ModuleCall
+from hx_projector._validate_subject import Finding, Subject, module_name, named
+from hx_sidecar_schema import CONTAINERS, ModuleCall
 
 _WITHOUT_FORWARD = frozenset(f"torch.nn.modules.container.{name}" for name in ("ModuleList", "ModuleDict"))
 """Classes that have no `forward` to call."""
@@ -63,6 +63,18 @@ def call_indices(subject: Subject) -> list[Finding]:
             )
         last[call.module] = max(before, call.index)
     return findings
+
+
+def called_modules(subject: Subject) -> list[Finding]:
+    """Every module that can be called has a call, or a row that says that it was not (V25)."""
+    if subject.is_part:
+        return []
+    called = {call.module for call in subject.sidecar.calls}
+    return [
+        Finding("V25", module_name(module), "No row of `calls` is of it, not even one that is `not_called`.")
+        for row, module in enumerate(subject.sidecar.modules)
+        if row not in called and module.class_name not in CONTAINERS
+    ]
 
 
 def callers(subject: Subject) -> list[Finding]:

@@ -46,6 +46,7 @@ MEANINGS = {
     "V22": Meaning("The calls of a module are not counted in order", _EDITED),
     "V23": Meaning("A call is of, or below, something that cannot have been called", _EDITED),
     "V24": Meaning("The status of a call contradicts its reason, ports or nodes", _EDITED),
+    "V25": Meaning("A module has no call, not even one that is `not_called`", _EDITED),
     "V30": Meaning("A port is carried by what is not in the model", _EDITED),
     "V31": Meaning("A port has another dtype than its carrier", _EDITED),
     "V32": Meaning("A port has another shape than its carrier", _EDITED),

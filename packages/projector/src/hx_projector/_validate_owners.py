@@ -130,23 +130,22 @@ def known_owners(subject: Subject) -> list[Finding]:
     """What computes with weights or data has an owner that is known by evidence (V42).
 
     A row with the root as owner, by `dataflow`, with low confidence, is what hx writes where it knows nothing. It may
-    also be what dataflow says; so dataflow is asked again, given all other rows. Nodes of functions are left out: they
-    belong to the users of the function. So is a part of a model: what was copied in for it belongs to its root.
+    also be what dataflow says; so weights and dataflow are asked again, given all other rows. Nodes of functions are
+    left out: they belong to the users of the function. So is a part of a model: what was copied in belongs to its root.
     """
     unsure = {(row.graph, row.output) for row in subject.sidecar.nodes if _may_be_unknown(row)}
     if not unsure or subject.is_part:
         return []
     weights = {row.name for row in subject.sidecar.initializers if row.parameter}
-    claims = _dataflow(subject, unsure)
+    claims = _claims(subject, unsure)
     findings: list[Finding] = []
     for outer, path, output, node in _main_nodes(subject):
         if (path, output) not in unsure or not _matters(node, weights):
             continue
         in_known = ("", outer) not in unsure  # in a body of a node that is known
         claim = Claim(-1, "low") if in_known else claims.get(outer)
-        if claim is not None and claim.owner == 0:
-            continue
-        findings.append(Finding("V42", node_name(path, output), _why(subject, node, claim)))
+        if claim is None or claim.owner != 0:
+            findings.append(Finding("V42", node_name(path, output), _why(subject, node, claim)))
     return findings
 
 
@@ -163,9 +162,7 @@ def _why(subject: Subject, node: ir.Node, claim: Claim | None) -> str:
         return f"Nothing says who made this {node.op_type}: the root stands in."
     if claim.owner < 0:
         return f"The root stands in for this {node.op_type}, though the node around it is known."
-    return (
-        f"The root stands in for this {node.op_type}; by dataflow it is {subject.call_name(claim.owner)!r}'s."
-    )
+    return f"The root stands in for this {node.op_type}; what is around it says {subject.call_name(claim.owner)!r}."
 
 
 def _main_nodes(subject: Subject) -> Iterator[tuple[str, str, str, ir.Node]]:
@@ -177,16 +174,22 @@ def _main_nodes(subject: Subject) -> Iterator[tuple[str, str, str, ir.Node]]:
             yield outer, path, output_of(inner), inner
 
 
-def _dataflow(subject: Subject, unsure: set[tuple[str, str]]) -> dict[str, Claim]:
+def _claims(subject: Subject, unsure: set[tuple[str, str]]) -> dict[str, Claim]:
+    """Return what dataflow and, stronger, weights say of nodes that nothing else is known of."""
     sidecar = subject.sidecar
-    context = ModuleContext(generator=sidecar.generator, modules=sidecar.modules, calls=sidecar.calls)
+    context = ModuleContext(
+        generator=sidecar.generator,
+        modules=sidecar.modules,
+        calls=sidecar.calls,
+        initializers=sidecar.initializers,
+    )
     known = {
         row.output: Claim(row.owner, row.confidence)
         for row in sidecar.nodes
         if not row.graph and (row.graph, row.output) not in unsure
     }
     scene = Scene(list(subject.model.graph), context, subject.tree, known, {})
-    return dict(find_source("dataflow")(scene))
+    return {**find_source("dataflow")(scene), **find_source("parameter")(scene)}
 
 
 def disagreements(subject: Subject) -> list[Finding]:
