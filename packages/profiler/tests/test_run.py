@@ -1,0 +1,113 @@
+"""Running models under ONNX Runtime's profiler."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+from hx_profiler import execute, feeds_of
+from hx_sidecar_schema import HxError
+
+REPEATED = """
+<ir_version: 10, opset_import: ["" : 20]>
+net (float[4,4] x) => (float[4,4] z) {
+    [same] y = Relu(x)
+    [same] w = Tanh(y)
+    z = Tanh(w)
+}
+"""
+
+
+def test_nodes_without_names_of_their_own_are_told_apart(write, measure):
+    calls, owners = [("", None), ("a", 0), ("b", 0)], {"y": 1, "w": 2}
+    model = write(REPEATED, calls, owners, feeds={"x": np.ones((4, 4), np.float32)})
+    before = model.path.read_bytes()
+    profile = measure(model).profile
+    assert [(k.op_type, k.node, k.call) for k in profile.kernels] == [
+        ("Relu", "y", 1),
+        ("Tanh", "w", 2),
+        ("Tanh", "z", 0),
+    ]
+    assert model.path.read_bytes() == before
+
+
+def test_only_measured_runs_count(branching, measure):
+    profile = measure(branching, runs=3, warmup=2).profile
+    assert (profile.runs, len(profile.runs_us), profile.settings.warmup) == (3, 3, 2)
+    assert {k.name: k.executions for k in profile.kernels}["first"] == 3
+
+
+def test_memory_is_taken_where_the_profile_has_it(branching, measure, trace_file, profile_of, branching_net):
+    assert measure(branching).profile.calls[0].peak_memory_bytes >= 64
+    profile = profile_of(trace_file([("first", "MatMul", 0, 10, 5)]), *branching_net)
+    assert profile.calls[0].peak_memory_bytes is None
+
+
+def test_external_weights_are_read_from_the_models_folder(write, measure, tmp_path, monkeypatch):
+    text = """
+    <ir_version: 10, opset_import: ["" : 20]>
+    net (float[8,8] x, float[8,8] w) => (float[8,8] z) {
+        y = MatMul(x, w)
+        z = Relu(y)
+    }
+    """
+    held = np.arange(64, dtype=np.float32).reshape(8, 8)
+    model = write(text, [("", None)], {}, feeds={"x": np.ones((8, 8), np.float32)})
+    proto = onnx.load(model.path)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(held, "w"))
+    del proto.graph.input[1]
+    onnx.save(proto, model.path, save_as_external_data=True, location="w.data", size_threshold=0)
+    feeds = {"x": np.ones((8, 8), np.float32)}
+    monkeypatch.chdir("/")
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    for large in (10**9, 0):  # weights of the executed graph stay where they are, or go to a file of its own
+        monkeypatch.setattr("hx_profiler._run.LARGE_BYTES", large)
+        monkeypatch.setattr("hx_profiler._run.WEIGHT_BYTES", 16)
+        done = execute(model.path, feeds, folder, runs=1, warmup=0)
+        weight = done.executed.graph.initializers["w"].const_value
+        np.testing.assert_array_equal(weight.numpy(), held)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"), [({"provider": "tpu"}, "'tpu'"), ({"optimization": "most"}, "'most'")]
+)
+def test_an_unknown_option_is_named(branching, tmp_path, options, word):
+    with pytest.raises(HxError, match=word) as caught:
+        execute(branching.path, feeds_of(branching), tmp_path, **options)
+    assert caught.value.code == "HX406"
+
+
+def test_inputs_that_do_not_fit_are_refused(branching, tmp_path):
+    feeds = feeds_of(branching, shapes={"x": [2, 4]})
+    with pytest.raises(HxError) as caught:
+        execute(branching.path, feeds, tmp_path)
+    assert caught.value.code == "HX207"
+
+
+def test_recorded_inputs_are_repeated_to_another_size(branching):
+    feeds = feeds_of(branching, shapes={"x": [2, 8]})
+    np.testing.assert_array_equal(feeds["x"].ravel(), np.eye(4, dtype=np.float32).ravel())
+    assert (feeds["x"].shape, int(feeds["n"])) == ((2, 8), 3)
+
+
+def test_inputs_without_an_example_need_a_shape(write):
+    model = write(REPEATED, [("", None)], {})
+    with pytest.raises(HxError) as caught:
+        feeds_of(model)
+    assert caught.value.code == "HX206"
+    assert feeds_of(model, shapes={"x": [4, 4]})["x"].shape == (4, 4)
+
+
+@pytest.mark.parametrize("options", [{"shapes": {"y": [1]}}, {"given": {"y": np.ones(1)}}])
+def test_other_names_of_inputs_are_refused(write, options):
+    model = write(REPEATED, [("", None)], {})
+    with pytest.raises(HxError, match="'y'") as caught:
+        feeds_of(model, **options)
+    assert caught.value.code == "HX409"
+
+
+def test_given_inputs_get_the_models_types(write):
+    model = write(REPEATED, [("", None)], {})
+    assert feeds_of(model, given={"x": np.ones((4, 4))})["x"].dtype == np.float32
