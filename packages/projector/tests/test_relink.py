@@ -19,7 +19,7 @@ ORIGINS = {"a": [1], "b": [1], "c": [2], "d": [2], "y": [0]}
 HEAD = '<ir_version: 10, opset_import: ["": 20, "com.microsoft": 1]>\nmodel (float[2,3] x) => (float[2,3] y) '
 ORIGINAL = (
     HEAD
-    + """<float[3,3] w = {1,2,3,4,5,6,7,8,9}, float[3] zero = {0,0,0}, float[3] zero_1 = {0,0,0}> {
+    + """<float[3,3] w = {1,2,3,4,5,6,7,8,9}, float[3] zero = {0,0,0}, float[3] zero_1 = {0,0,0}, float[2,3] b> {
   a = MatMul(x, w)
   b = Add(a, zero)
   c = Tanh(b)
@@ -129,9 +129,10 @@ def test_a_value_with_its_old_name_and_another_shape_is_no_port(relinked):
     sidecar = relinked(
         "a = MatMul(x, w) b2 = Add(a, zero) b = Reshape(b2, six) t = Tanh(b) c = Reshape(t, back)"
         "d = Add(c, zero) y = Add(x, d)",
-        "float[3,3] w = {1,2,3,4,5,6,7,8,9}, float[3] zero = {0,0,0}, int64[1] six = {6}, int64[2] back = {2,3}",
+        "float[3,3] w = {1,2,3,4,5,6,7,8,9}, float[3] zero = {0,0,0}, int64[1] six = {6}, int64[2] back = {2,3}, float[6] b",
     )
     assert [node.owner for node in sidecar.nodes if node.output in ("b2", "t")] == [1, 2]
+    assert [call.status for call in sidecar.calls] == ["extractable", "fused", "fused"]
 
 
 def test_nodes_may_stand_in_any_order(relinked):

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import onnx_ir as ir
-
 from hx_projector._assemble import weakest
 from hx_projector._dataflow import CARRIERS, Dataflow
 from hx_projector._fixed_points import FixedPoints

@@ -158,7 +158,7 @@ class Node(Record):
     )
     originals: list[str] = Field(
         default_factory=list,
-        description="Nodes of the original model that this one stands for, as `graph:output`. In a relinked model.",
+        description="Nodes of the original model's main graph that this one stands for, by `output`. In a relinked model.",
     )
     covers: list[int] = Field(
         default_factory=list,
@@ -183,7 +183,8 @@ class Initializer(Record):
     name: str
     parameter: str | None = Field(default=None, description="Fully qualified name; null where none is known.")
     transform: str | None = Field(
-        default=None, description="What the exporter did to it: `folded`, `transposed`."
+        default=None,
+        description="What the exporter did to it: `folded`, `transposed`; `derived`: what a later tool made of it.",
     )
 
 
