@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
+import hx_profiler._run
 from hx_profiler import execute, feeds_of
 from hx_sidecar_schema import HxError
 
@@ -62,12 +63,30 @@ def test_external_weights_are_read_from_the_models_folder(write, measure, tmp_pa
     monkeypatch.chdir("/")
     folder = tmp_path / "elsewhere"
     folder.mkdir()
-    for large in (10**9, 0):  # weights of the executed graph stay where they are, or go to a file of its own
-        monkeypatch.setattr("hx_profiler._run.LARGE_BYTES", large)
-        monkeypatch.setattr("hx_profiler._run.WEIGHT_BYTES", 16)
-        done = execute(model.path, feeds, folder, runs=1, warmup=0)
-        weight = done.executed.graph.initializers["w"].const_value
-        np.testing.assert_array_equal(weight.numpy(), held)
+    done = execute(model.path, feeds, folder, runs=1, warmup=0)
+    np.testing.assert_array_equal(done.executed.graph.initializers["w"].const_value.numpy(), held)
+    assert not (folder / "executed.bin").exists()
+
+
+def test_a_graph_that_is_too_large_for_one_file_gets_another_for_its_weights(write, tmp_path, monkeypatch):
+    model = write(REPEATED, [("", None)], {}, feeds={"x": np.ones((4, 4), np.float32)})
+    sessions = []
+    made = hx_profiler._run._session
+
+    def refuse_first(source, options, provider, name):
+        sessions.append(options)
+        if len(sessions) == 1:
+            raise HxError("The model does not fit.", code="HX207", hint="")
+        return made(source, options, provider, name)
+
+    monkeypatch.setattr("hx_profiler._run._session", refuse_first)
+    with pytest.raises(HxError, match="does not fit"):
+        execute(model.path, feeds_of(model), tmp_path, runs=1)
+    sessions.clear()
+    monkeypatch.setattr("hx_profiler._run.LARGE_BYTES", 0)
+    assert len(execute(model.path, feeds_of(model), tmp_path, runs=1).trace.runs) == 1
+    key = "session.optimized_model_external_initializers_file_name"
+    assert sessions[1].get_session_config_entry(key) == "executed.bin"
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,9 @@ LEVELS = {
 """Levels of graph optimisation with ONNX Runtime's names."""
 EXECUTED, EXECUTED_WEIGHTS = "executed.onnx", "executed.bin"
 LARGE_BYTES = 1_000_000_000
-"""Weights beyond this go to a file of their own in the executed graph: a model file ends at 2 GB, and optimisation may
-write weights into it that were external."""
+"""From here on the executed graph may not fit into a model file, which ends at 2 GB: its weights go to another."""
 WEIGHT_BYTES = 1024
-"""Of these the ones at least this large; shapes and other constants stay, shape inference must read them."""
+"""Of these the ones at least this large; shape inference must read shapes and other constants."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,6 @@ def execute(
     optimization: str = "all",
     provider: str = "cpu",
     threads: int = 0,
-    quietly: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Execution:
     """Run a model under ONNX Runtime's profiler.
 
@@ -77,32 +74,43 @@ def execute(
         optimization: A key of `LEVELS`.
         provider: `cpu`, `cuda`, or ONNX Runtime's full name.
         threads: Within an operator; 0 for ONNX Runtime's choice.
-        quietly: Entered while the session runs, around what ONNX Runtime may print.
 
     Raises:
         HxError: HX202, HX204 if the file cannot be read, HX207 if ONNX Runtime refuses model or inputs, HX406 if
             level or provider is unknown.
     """
     model = read_model(path)
-    options = _options(optimization, threads)
-    options.enable_profiling = True
-    options.profile_file_prefix = str(folder / "profile")
-    options.optimized_model_filepath = str(folder / EXECUTED)
-    if _weight_bytes(model) >= LARGE_BYTES:
-        prefix = "session.optimized_model_external_initializers"
-        options.add_session_config_entry(f"{prefix}_file_name", EXECUTED_WEIGHTS)
-        options.add_session_config_entry(f"{prefix}_min_size_in_bytes", str(WEIGHT_BYTES))
     source: str | bytes = str(path)
     if name_nodes(model):
         source = ir.serde.serialize_model(model).SerializeToString()
-        options.add_session_config_entry(
-            "session.model_external_initializers_file_folder_path", str(path.parent.resolve())
+
+    entries = (
+        {"model_external_initializers_file_folder_path": str(path.parent.resolve())}
+        if isinstance(source, bytes)
+        else {}
+    )
+
+    def session(**more: str) -> Any:
+        options = _options(optimization, threads)
+        options.enable_profiling = True
+        options.profile_file_prefix = str(folder / "profile")
+        options.optimized_model_filepath = str(folder / EXECUTED)
+        for name, value in (entries | more).items():
+            options.add_session_config_entry(f"session.{name}", value)
+        return _session(source, options, provider, str(path))
+
+    try:
+        running = session()
+    except HxError:
+        if _weight_bytes(model) < LARGE_BYTES:
+            raise
+        running = session(
+            optimized_model_external_initializers_file_name=EXECUTED_WEIGHTS,
+            optimized_model_external_initializers_min_size_in_bytes=str(WEIGHT_BYTES),
         )
-    with quietly():
-        session = _session(source, options, provider, str(path))
-        for _ in range(warmup + runs):
-            run_session(session, feeds)
-        profile = Path(session.end_profiling())
+    for _ in range(warmup + runs):
+        run_session(running, feeds)
+    profile = Path(running.end_profiling())
     whole = read_trace(profile)
     trace = whole.without_first(min(warmup, len(whole.runs) - 1))
     notes = []
@@ -110,7 +118,7 @@ def execute(
         notes.append(f"ONNX Runtime's profile holds {len(whole.runs)} of {warmup + runs} runs: it is full.")
     settings = Settings(
         onnxruntime=_runtime_version(),
-        providers=list(session.get_providers()),
+        providers=list(running.get_providers()),
         optimization=optimization,
         threads=threads,
         warmup=warmup,
@@ -141,7 +149,7 @@ def _options(optimization: str, threads: int) -> Any:
     options = ort.SessionOptions()
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, LEVELS[optimization])
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is raised too
     return options
 
 
