@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TAGS = 8
 """Tags that are listed without --detailed."""
-NARROW, WIDE = 72, 100
+NARROW = 72
 
 
 def analyze_parts(report: AnalyzeReport, width: int) -> list[RenderableType]:
@@ -147,22 +147,28 @@ def _tags(report: AnalyzeReport, *, detailed: bool) -> Table:
 def _calls(report: AnalyzeReport, width: int) -> Table:
     from rich.text import Text
 
-    table = _table()
-    table.add_column("module", no_wrap=True, overflow="ellipsis")
-    if width >= WIDE:
-        table.add_column("name", no_wrap=True, overflow="ellipsis", style="dim")
+    narrow = width < NARROW
     headers = ["nodes"]
     if report.cost is not None:
-        headers += ["params", "MACs"] if width < NARROW else ["params", "weights", "MACs", "share", "results"]
-    for header in headers:
-        table.add_column(header, justify="right", no_wrap=True, min_width=6)
+        headers += ["params", "MACs"] if narrow else ["params", "weights", "MACs", "share", "results"]
     whole = report.cost.total.macs if report.cost is not None else 0
-    for entry in report.calls:
-        label = Text("  " * entry.depth, "dim") if width >= NARROW else Text(" " * entry.depth)
+    rows = [_cells(entry, whole, narrow=narrow) for entry in report.calls]
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    table = _table()
+    # What is left beside the numbers: rich would take from these first.
+    left = width - sum(widths) - 3 * (len(widths) + 1)
+    table.add_column("module", no_wrap=True, overflow="ellipsis", max_width=max(left, 12))
+    names = max((len(entry.fqn) for entry in report.calls), default=0)
+    labels = max((2 * entry.depth + len(_segment(entry)) for entry in report.calls), default=0)
+    named = labels + names + 3 <= left
+    if named:
+        table.add_column("name", no_wrap=True, overflow="ellipsis", style="dim")
+    for header in headers:
+        table.add_column(header, justify="right", no_wrap=True)
+    for entry, row in zip(report.calls, rows, strict=True):
+        label = Text((" " if narrow else "  ") * entry.depth)
         label.append(_segment(entry), "bold" if entry.depth == 0 else "")
-        table.add_row(
-            label, *([Text(entry.fqn)] if width >= WIDE else []), *_cells(entry, whole, narrow=width < NARROW)
-        )
+        table.add_row(label, *([Text(entry.fqn)] if named else []), *row)
     return table
 
 

@@ -12,7 +12,6 @@ from onnx_ir.passes.common import ShapeInferencePass
 from hx_projector._graphs import nested_graphs
 from hx_sidecar_schema import HxError
 
-logger = logging.getLogger(__name__)
 # Where inference refuses a model, its pass logs a traceback: what stays unknown is reported anyway.
 logging.getLogger("onnx_ir.passes.common.shape_inference").addHandler(logging.NullHandler())
 
@@ -45,13 +44,13 @@ class ValueTypes:
             return None
         return math.ceil(math.prod(sizes) * dtype.itemsize)
 
-    def read(self, value: ir.Value, said: ir.Value) -> None:
-        """Take what a value, or its twin in a copy of the model, says of itself."""
-        if said.dtype is not None:
-            self._dtypes[value] = said.dtype
+    def read(self, value: ir.Value) -> None:
+        """Take what a value says of itself now."""
+        if value.dtype is not None:
+            self._dtypes[value] = value.dtype
         if value in self.sizes:
             return
-        shape = said.shape if said.const_value is None else said.const_value.shape
+        shape = value.shape if value.const_value is None else value.const_value.shape
         if shape is None:
             return
         dims: list[int] = []
@@ -96,7 +95,7 @@ def value_types(
     symbols = _bind(model.graph, given, recorded)
     known = ValueTypes(symbols)
     for value in _values(model.graph):
-        known.read(value, value)
+        known.read(value)
     for value in model.graph.inputs:
         name = str(value.name)
         _check(value, given.get(name), known)
@@ -167,7 +166,7 @@ def _check(value: ir.Value, given: Sequence[int] | None, known: ValueTypes) -> N
 
 
 def _values(graph: ir.Graph) -> Iterator[ir.Value]:
-    """Yield all values of a graph and of the bodies in it, in an order that clones share."""
+    """Yield all values of a graph and of the bodies in it."""
     yield from graph.inputs
     yield from graph.initializers.values()
     for node in graph:
@@ -181,13 +180,16 @@ def _unknown(graph: ir.Graph, known: ValueTypes) -> list[ir.Value]:
 
 
 def _infer(model: ir.Model, known: ValueTypes) -> None:
-    """Let ONNX infer what is not known yet, from what is."""
-    copy = model.clone()
-    pairs = list(zip(_values(model.graph), _values(copy.graph), strict=True))
-    for value, twin in pairs:
-        if value in known.sizes and twin.const_value is None:
-            twin.shape = ir.Shape(known.sizes[value])
-    result = ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(copy)
-    logger.debug("shape inference %s", "found more" if result.modified else "found nothing more")
-    for value, twin in pairs:
-        known.read(value, twin)
+    """Let ONNX infer what is not known yet, from what is; the model is the same again afterwards."""
+    said = [(value, value.shape, value.type) for value in _values(model.graph)]
+    try:
+        for value, _, _ in said:
+            dtype = known.dtype(value)
+            if value in known.sizes and value.const_value is None and dtype is not None:
+                value.shape, value.dtype = ir.Shape(known.sizes[value]), dtype
+        ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+        for value, _, _ in said:
+            known.read(value)
+    finally:
+        for value, shape, kind in said:
+            value.shape, value.type = shape, kind
