@@ -94,8 +94,8 @@ class ProjectReport(Report):
 class NodeGroup(Report):
     """Nodes of one module, or of equal modules that differ in numbers alone."""
 
-    module: str = Field(
-        description="Qualified name, `*` for numbers in which equal modules differ; empty where unknown."
+    module: str | None = Field(
+        description="Qualified name, `*` for numbers in which equal modules differ; empty for the root, null where unknown."
     )
     modules: int = Field(description="Number of modules that this stands for.")
     operators: dict[str, int] = Field(description="Nodes of each of them by operator.")
@@ -107,7 +107,7 @@ class Divergence(Report):
 
     node: str = Field(description="First output of the node in the left graph.")
     op_type: str
-    module: str
+    module: str | None = Field(description="Its qualified name; empty for the root, null where unknown.")
     other: str | None = Field(
         description="First output of the node that reads the same values in the right graph."
     )
@@ -123,15 +123,22 @@ class CompareReport(Report):
     same: bool
     digests: tuple[str, str] = Field(description="SHA-256 of each topology, independent of names and order.")
     nodes: tuple[int, int]
-    inputs: list[str] = Field(description="What differs between their inputs.")
-    outputs: list[str]
+    inputs: list[str] = Field(default_factory=list, description="What differs between their inputs.")
+    outputs: list[str] = Field(default_factory=list, description="What differs between their outputs.")
+    elsewhere: list[str] = Field(default_factory=list, description="Other opset imports, other functions.")
     operators: dict[str, tuple[int, int]] = Field(
-        description="Operators that they have in different numbers."
+        default_factory=dict, description="Operators that they have in different numbers."
     )
-    divergence: list[Divergence]
-    removed: list[NodeGroup] = Field(description="Nodes that the left graph alone has.")
-    added: list[NodeGroup] = Field(description="Nodes that the right graph alone has.")
-    rewired: list[NodeGroup] = Field(description="Nodes that both have, reading from other places.")
+    divergence: list[Divergence] = Field(default_factory=list[Divergence])
+    removed: list[NodeGroup] = Field(
+        default_factory=list[NodeGroup], description="Nodes that the left graph alone has."
+    )
+    added: list[NodeGroup] = Field(
+        default_factory=list[NodeGroup], description="Nodes that the right graph alone has."
+    )
+    rewired: list[NodeGroup] = Field(
+        default_factory=list[NodeGroup], description="Nodes that both have, reading from other places."
+    )
 
 
 class PortEntry(Report):
