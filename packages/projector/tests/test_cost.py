@@ -109,6 +109,8 @@ def test_what_onnx_tool_raises_is_reported(monkeypatch):
 def test_arithmetic_that_contracts_nothing_is_counted_apart():
     (row,) = cost_of("(float[2,8] x) => (y) { y = Add(x, x) }").nodes
     assert (row.arithmetic.macs, row.arithmetic.other) == (0, 16)
+    (row,) = cost_of("(float x) => (y) { y = Exp(x) }").nodes
+    assert row.arithmetic.other == 32
 
 
 def test_a_call_of_a_function_costs_what_its_body_does():
