@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import onnx
 import pytest
 
+ROOT = Path(__file__).parents[3]
 Rows = dict[str, Any]
 Corruption = Callable[[Rows, onnx.ModelProto], str]
 PLANTED: list[Any] = []
@@ -518,3 +520,15 @@ def test_every_code_is_planted_or_shown_elsewhere() -> None:
     from hx_projector import MEANINGS
 
     assert {param.values[1] for param in PLANTED} == MEANINGS.keys() - {"V05"}
+
+
+@pytest.mark.skipif(not (ROOT / "docs" / "validate.md").exists(), reason="outside the repository")
+def test_every_code_is_documented_as_the_program_says_it() -> None:
+    from hx_projector import MEANINGS
+
+    text = (ROOT / "docs" / "validate.md").read_text()
+    rows = dict(re.findall(r"^\| (V\d\d) \| ([^|]+) \|", text, re.MULTILINE))
+    assert rows.keys() == MEANINGS.keys()
+    assert {
+        code for code, meaning in MEANINGS.items() if rows[code].lower() != meaning.title.lower()
+    } == set()

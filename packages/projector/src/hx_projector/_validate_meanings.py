@@ -18,7 +18,7 @@ class Meaning(NamedTuple):
 
 _EXPORT = "Export the model again."
 _REPAIR = "Run `hx validate --repair`."
-_EDITED = "The sidecar was changed after the export: take it from there, or export again."
+_EDITED = "Something changed the sidecar after the export: restore it, or export again."
 
 MEANINGS = {
     "V01": Meaning("The ONNX checker refuses the model", "Report it to those who made the file."),

@@ -17,6 +17,7 @@ from hx_sidecar_schema import Sidecar
 _NODES = ("V11", "V12", "V13")
 _CALLS = ("V10", "V20", "V21", "V22", "V23")
 _MODULES = ("V50", "V53")
+_NOW = "Now the sidecar says that too."
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def repair(model: ir.Model, sidecar: Sidecar, path: Path, findings: Iterable[Fin
             continue
         sidecar, made = step.run(Subject(model, sidecar), path)
         changes += made
+        if not made:
+            refused.update((code, "What is right cannot be told from this file.") for code in sorted(asked))
     return Repair(sidecar, changes, refused)
 
 
@@ -96,7 +99,7 @@ def _info(subject: Subject, path: Path) -> Rewritten:
     after = Subject(subject.model, subject.sidecar.model_copy(update={"model": right}))
     left = {finding.subject for finding in model_info(after, path.name)}
     changes = [
-        Finding("V04", finding.subject, "It is now as the file has it.")
+        Finding("V04", finding.subject, f"{finding.message} {_NOW}")
         for finding in model_info(subject, path.name)
         if finding.subject not in left
     ]
@@ -130,9 +133,7 @@ def _consumers(subject: Subject, path: Path) -> Rewritten:
 
 
 def _summary(subject: Subject, path: Path) -> Rewritten:
-    changes = [
-        Finding("V60", finding.subject, "It is now what the rows give.") for finding in summary(subject)
-    ]
+    changes = [Finding("V60", finding.subject, f"{finding.message} {_NOW}") for finding in summary(subject)]
     return subject.sidecar.model_copy(update={"summary": recomputed_summary(subject)}), changes
 
 
