@@ -12,6 +12,8 @@ from hx_cli._compare_command import compare
 from hx_cli._demo_command import demo
 from hx_cli._export_command import export
 from hx_cli._extract_command import extract
+from hx_cli._modules_command import modules
+from hx_cli._nodes_command import nodes
 from hx_cli._options import Quiet, Verbose
 from hx_cli._output import Output
 from hx_cli._profile_command import profile
@@ -57,6 +59,8 @@ for command, summary in (
     (demo, "See it work on a small model."),
     (export, "PyTorch model to ONNX file and sidecar."),
     (tree, "The module tree of an export."),
+    (modules, "All that is known of every module, as JSON."),
+    (nodes, "Names of a module's nodes, for other tools."),
     (analyze, "Coverage and cost, by category and module."),
     (extract, "Module calls as ONNX models of their own."),
     (project, "A sidecar for a model exported elsewhere."),
