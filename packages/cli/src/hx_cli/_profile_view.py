@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SMALL = 0.01
 """Calls that take a smaller share than this are drawn as one line for all siblings; those without a kernel are not."""
+LARGE = 0.1
+"""Calls that take a larger share than this are bold."""
 SLOWEST = 5
 KERNELS = 10
 WIDE = 100
@@ -155,32 +157,44 @@ class _Tree:
         from rich.text import Text
 
         wide = width >= WIDE
+        headers = ["time", "share", "own", *(("spread", "kernels", "peak memory") if wide else ())]
+        rows = [
+            (guide, label, shown, self._cells(shown, wide=wide))
+            for guide, shown, label in self._lines(roots, "", top=True)
+        ]
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-        table.add_column("module", no_wrap=True, overflow="ellipsis")
-        for header in ("time", "share", "own", *(("spread", "kernels", "peak memory") if wide else ())):
-            table.add_column(header, justify="right", no_wrap=True)
-        for guide, shown, label in self._lines(roots, "", top=True):
-            name = Text.assemble((guide, "dim"), (label, "dim" if isinstance(shown, list) else ""))
-            calls = [shown] if not isinstance(shown, list) else shown
-            share = sum(map(self._share, calls))
-            cells = [
-                duration(sum(call.median_us for call in calls)),
-                percent(100 * share),
-                _own(calls),
-            ]
-            if wide:
-                peak = max((c.peak_memory_bytes or 0 for c in calls), default=0)
-                cells += [
-                    duration(calls[0].spread_us) if len(calls) == 1 else "",
-                    str(sum(call.kernels for call in calls)),
-                    size(peak) if peak else "",
-                ]
-            table.add_row(name, *cells, style="bold" if share >= 0.1 and not isinstance(shown, list) else "")
+        rooms = [
+            max(map(len, column)) for column in zip(headers, *(cells for *_, cells in rows), strict=True)
+        ]
+        left = width - sum(room + 3 for room in rooms) - 3  # where there is little room, the names are cut
+        table.add_column("module", no_wrap=True, overflow="ellipsis", max_width=max(left, 8))
+        for header, room in zip(headers, rooms, strict=True):
+            table.add_column(header, justify="right", no_wrap=True, min_width=room)
+        for guide, label, shown, cells in rows:
+            several = len(shown) > 1
+            name = Text.assemble((guide, "dim"), (label, "dim" if several else ""))
+            large = not several and self._share(shown[0]) >= LARGE
+            table.add_row(name, *cells, style="bold" if large else "")
         return table
+
+    def _cells(self, calls: Sequence[CallTime], *, wide: bool) -> list[str]:
+        cells = [
+            duration(sum(call.median_us for call in calls)),
+            percent(100 * sum(map(self._share, calls))),
+            _own(calls),
+        ]
+        if wide:
+            peak = max((call.peak_memory_bytes or 0 for call in calls), default=0)
+            cells += [
+                duration(calls[0].spread_us) if len(calls) == 1 else "",
+                str(sum(call.kernels for call in calls)),
+                size(peak) if peak else "",
+            ]
+        return cells
 
     def _lines(
         self, siblings: Sequence[int], indent: str, *, top: bool = False, level: int = 0
-    ) -> Iterator[tuple[str, CallTime | list[CallTime], str]]:
+    ) -> Iterator[tuple[str, list[CallTime], str]]:
         """Yield guides with calls, or with all small siblings together."""
         calls = self._profile.calls
         shown = [one for one in siblings if top or not self._small or calls[one].kernels]
@@ -192,7 +206,7 @@ class _Tree:
         for number, position in enumerate(large):
             last = number == len(large) - 1 and not small
             guide, deeper = ("", "") if top else (corner if last else tee, gap if last else bar)
-            yield indent + guide, calls[position], self._label(position, top=top)
+            yield indent + guide, [calls[position]], self._label(position, top=top)
             if self._depth is None or level < self._depth:
                 yield from self._lines(self._children.get(position, []), indent + deeper, level=level + 1)
         if small:

@@ -3,7 +3,7 @@
 from hx_profiler._attribute import Measurement, attribute
 from hx_profiler._chrome import to_chrome_trace
 from hx_profiler._compare import ModuleChange, ProfileComparison, compare
-from hx_profiler._feeds import feeds_of
+from hx_profiler._feeds import Arrays, feeds_of
 from hx_profiler._html import to_html
 from hx_profiler._isolated import IsolatedCall, SpanningKernel, isolate
 from hx_profiler._modules import ModuleTime, by_module, slowest
@@ -16,6 +16,7 @@ from hx_profiler._trace import Trace, read_trace
 __all__ = [
     "LEVELS",
     "PROFILE_VERSION",
+    "Arrays",
     "CallTime",
     "Execution",
     "IsolatedCall",
