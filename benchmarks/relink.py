@@ -1,6 +1,6 @@
 """Relinking judged: `uv run python benchmarks/relink.py [MODEL ...]`.
 
-Every model is exported, transformed by every tool (transforming.py) and relinked. The judge is the witness: an eager
+Every model is exported, transformed by every tool (tests/transforming.py) and relinked. The judge is the witness: an eager
 run in PyTorch, whose tensors are compared with the values of the transformed graph; relinking knows nothing of it.
 The tables go to stdout and, where no models are named, to benchmarks/relink.md.
 """
@@ -12,18 +12,27 @@ import importlib.metadata
 import logging
 import subprocess
 import sys
-import tempfile
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 PAGE = HERE / "relink.md"
-MODELS = ["bert", "gpt2", "llama", "albert", "t5", "vit", "resnet", "swin", "convnext", "whisper", "mamba", "gru"]
+MODELS = [
+    "bert",
+    "gpt2",
+    "llama",
+    "albert",
+    "t5",
+    "vit",
+    "resnet",
+    "swin",
+    "convnext",
+    "whisper",
+    "mamba",
+    "gru",
+]
 FACTORIES = {"gru"}
-LOSSY = {"float16": 1e-2, "dynamic quantisation": 5e-2, "static quantisation": 5e-2}
-"""How far values may be from PyTorch's and still be the same, of their largest magnitude; else 1e-4."""
 PACKAGES = ("torch", "transformers", "onnx", "onnxruntime", "onnxscript", "onnxslim", "onnxsim")
 
 Row = dict[str, Any]
@@ -34,85 +43,10 @@ def examine(model: str) -> list[Row]:
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     sys.path.insert(0, str(HERE.parent / "tests"))
-    import onnx_ir as ir
-    import torch
-    import truth
-    from judging import feeds_of
-    from transforming import TRANSFORMATIONS
+    from relinking import relinked_by_every_tool
 
-    import hx_projector
-    import hx_tracer
-    from hx_extractor import infer_types, read_model
-    from hx_sidecar_schema import STRATEGIES
-
-    torch.manual_seed(0)
     spec = f"{HERE / 'factories.py'}:{model}" if model in FACTORIES else f"tiny:{model}"
-    with truth.quiet():
-        loaded = hx_tracer.load_model(spec)
-        inputs = hx_tracer.example_inputs(loaded.module, example=loaded.example)
-        exported = hx_tracer.export(
-            loaded.module,
-            inputs.kwargs,
-            args=inputs.args,
-            strategy=STRATEGIES["dynamo"].model_copy(update={"observer": "eager"}),
-        )
-    feeds = feeds_of(exported)
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "source.onnx"
-        ir.save(exported.program.model, source)
-        original = read_model(source)
-        sidecar = hx_projector.project(original, exported.context, file=source.name)
-        for tool, transform in TRANSFORMATIONS.items():
-            target = Path(folder) / f"{tool.replace(' ', '_')}.onnx"
-            row: Row = {"model": model, "tool": tool}
-            rows.append(row)
-            try:
-                with truth.quiet():
-                    transform(source, target, feeds)
-            except Exception as error:  # noqa: BLE001 - tools raise what they like; the row says it
-                row["refused"] = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
-                continue
-            made = read_model(target)
-            infer_types(made)
-            relinked = hx_projector.relink(made, original, sidecar, file=target.name)
-            row |= {
-                "nodes": relinked.summary.nodes,
-                "owned": sum(n.owner != 0 or n.confidence != "low" for n in relinked.nodes),
-                "high": sum(n.confidence == "high" for n in relinked.nodes),
-                "spanning": sum(bool(n.covers) for n in relinked.nodes),
-                "before": sum(call.status == "extractable" for call in sidecar.calls),
-                "extractable": sum(call.status == "extractable" for call in relinked.calls),
-                **_judge(made, exported, relinked, feeds, LOSSY.get(tool, 1e-4)),
-            }
-    return rows
-
-
-def _judge(
-    made: Any, exported: Any, relinked: Any, feeds: Mapping[str, Any], tolerance: float
-) -> Row:
-    """Compare the owners of a transformed graph with the operations of an eager run whose results are equal."""
-    from hx_projector._ties import Ties
-    from hx_projector._tree import CallTree
-    from hx_projector._values import Values
-    from hx_projector._witnessed_graph import WitnessedGraph
-
-    seen = exported.context.observation
-    tree = CallTree(exported.context.calls)
-    values = Values(made, feeds, tolerance=tolerance)
-    values.compare_with(row.value for row in (*seen.operations, *seen.ports))
-    ties = Ties(WitnessedGraph(made, values), seen, tree)
-    truth = ties.certain()
-    nodes = {node.output: node for node in relinked.nodes if not node.graph}
-    wrong: list[str] = []
-    for output, call in truth.items():
-        node = nodes[output]
-        # The operation with this result, and those before it that have no value of their own in the graph.
-        calls = {call, *ties.covered(output)}
-        if node.confidence == "high" and not calls & {node.owner, *node.covers}:
-            tags = [relinked.tag(relinked.calls[row]) for row in (node.owner, call)]
-            wrong.append(f"{node.op_type} {output}: {tags[0]}, by its value {tags[1]}")
-    return {"judged": len(truth), "wrong": wrong}
+    return [{"model": model, **row._asdict()} for row in relinked_by_every_tool(spec)]
 
 
 def table(rows: list[Row]) -> str:
@@ -122,10 +56,10 @@ def table(rows: list[Row]) -> str:
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for tool in dict.fromkeys(row["tool"] for row in rows):
-        own = [row for row in rows if row["tool"] == tool and "nodes" in row]
+        own = [row for row in rows if row["tool"] == tool and not row["refused"]]
         if not own:
             continue
-        sums = {key: sum(row[key] for row in own) for key in own[0] if key not in ("model", "tool", "wrong")}
+        sums = {key: sum(row[key] for row in own) for key, value in own[0].items() if isinstance(value, int)}
         wrong = sum(len(row["wrong"]) for row in own)
         lines.append(
             f"| {tool} | {len(own)} | {sums['nodes']} | {_percent(sums['owned'], sums['nodes'])} | "
@@ -141,7 +75,7 @@ def by_model(rows: list[Row]) -> str:
     lines = [f"| model | {' | '.join(tools)} |", "|---|" + "---:|" * len(tools)]
     for model in dict.fromkeys(row["model"] for row in rows):
         cells = {
-            row["tool"]: _percent(row["high"], row["nodes"]) if "nodes" in row else "refused"
+            row["tool"]: _percent(row["high"], row["nodes"]) if not row["refused"] else "refused"
             for row in rows
             if row["model"] == model
         }
@@ -157,8 +91,8 @@ def _percent(part: int, whole: int) -> str:
 def page(rows: list[Row]) -> str:
     """Return benchmarks/relink.md."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
-    refused = [f"- {r['tool']} on {r['model']}: {r['refused']}" for r in rows if "refused" in r]
-    wrong = [f"- {r['tool']} on {r['model']}: {text}" for r in rows for text in r.get("wrong", ())]
+    refused = [f"- {r['tool']} on {r['model']}: {r['refused']}" for r in rows if r["refused"]]
+    wrong = [f"- {r['tool']} on {r['model']}: {text}" for r in rows for text in r["wrong"]]
     parts = [
         "# Relinking, judged",
         "Small models with random weights, static shapes, transformed by every tool and relinked. *Judged* are nodes "
@@ -199,7 +133,7 @@ def main() -> None:
         rows += own
         print(f"{model}\n{table(own)}", flush=True)
         for row in own:
-            for text in (*row.get("wrong", ()), *filter(None, [row.get("refused")])):
+            for text in (*row["wrong"], *filter(None, [row["refused"]])):
                 print(f"  {row['tool']}: {text}", flush=True)
     text = page(rows)
     if options.models:

@@ -42,17 +42,28 @@ def _dynamic_quantisation(source: Path, target: Path, feeds: Feeds) -> None:
     quantize_dynamic(source, target)
 
 
-def _static_quantisation(source: Path, target: Path, feeds: Feeds) -> None:
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+def _static_quantisation(bits: int) -> Transformation:
+    def transform(source: Path, target: Path, feeds: Feeds) -> None:
+        from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Reader(CalibrationDataReader):
-        def __init__(self) -> None:
-            self._left: list[dict[str, Any]] = [dict(feeds)]
+        class Reader(CalibrationDataReader):
+            def __init__(self) -> None:
+                self._left: list[dict[str, Any]] = [dict(feeds)]
 
-        def get_next(self) -> dict[str, Any] | None:
-            return self._left.pop() if self._left else None
+            def get_next(self) -> dict[str, Any] | None:
+                return self._left.pop() if self._left else None
 
-    quantize_static(source, target, Reader(), quant_format=QuantFormat.QDQ)
+        kinds = (QuantType.QUInt8, QuantType.QInt8) if bits == 8 else (QuantType.QUInt16, QuantType.QInt16)
+        quantize_static(
+            source,
+            target,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            activation_type=kinds[0],
+            weight_type=kinds[1],
+        )
+
+    return transform
 
 
 def _half(source: Path, target: Path, feeds: Feeds) -> None:
@@ -98,7 +109,8 @@ TRANSFORMATIONS: dict[str, Transformation] = {
     "ORT all": _runtime("ENABLE_ALL"),
     "transformer optimizer": _transformer_optimizer,
     "dynamic quantisation": _dynamic_quantisation,
-    "static quantisation": _static_quantisation,
+    "static quantisation": _static_quantisation(8),
+    "static quantisation, 16 bit": _static_quantisation(16),
     "float16": _half,
     "onnxslim": _slim,
     "onnxsim": _simplify,

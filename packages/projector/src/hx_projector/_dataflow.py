@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from graphlib import TopologicalSorter
+from collections.abc import Iterable
 
 import onnx_ir as ir
 
-from hx_projector._graphs import output_of, reads
+from hx_projector._graphs import in_order, output_of, reads
 
 CARRIERS = frozenset(
-    [
-        "Identity",
-        "Cast",
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "DynamicQuantizeLinear",
-        "ReorderInput",
-        "ReorderOutput",
-    ]
+    ("Identity", "Cast", "QuantizeLinear", "DequantizeLinear", "ReorderInput", "ReorderOutput")
 )
-"""Operators of ONNX and ONNX Runtime whose result is their first input in another type, precision or layout."""
+"""Operators of ONNX and ONNX Runtime whose result is their first input in another type, precision or layout.
+
+Not DynamicQuantizeLinear: it finds the scale, as part of the quantised operator that reads it.
+"""
 
 _SIZES = ("Shape", "Size")
 
@@ -29,14 +23,15 @@ class Dataflow:
     """Who makes and who reads every value; a node goes by its first output."""
 
     def __init__(self, model: ir.Model) -> None:
-        self.nodes = _sorted({output_of(node): node for node in model.graph})
-        """In topological order, whatever their order in the file: quantisation tools append."""
+        self.nodes = {output_of(node): node for node in in_order(model.graph)}
+        """In topological order."""
         self.order = {key: index for index, key in enumerate(self.nodes)}
         self.inputs = [str(value.name) for value in model.graph.inputs if not value.is_initializer()]
         self.outputs = [str(value.name) for value in model.graph.outputs]
         self.initializers = model.graph.initializers
         made = (out for node in model.graph for out in node.outputs)
-        self._values = {str(value.name): value for value in (*model.graph.inputs, *made) if value.name}
+        given = (*model.graph.inputs, *model.graph.initializers.values())
+        self._values = {value.name: value for value in (*given, *made) if value.name}
         self.maker: dict[str, str] = {}
         """Of a value, the node."""
         self.reads: dict[str, list[str]] = {}
@@ -56,7 +51,7 @@ class Dataflow:
                     self.data.add(out)
 
     def value(self, name: str) -> ir.Value | None:
-        """Return a value of the graph."""
+        """Return a value or initializer of the graph."""
         return self._values.get(name)
 
     def made(self, key: str) -> list[str]:
@@ -113,14 +108,3 @@ class Dataflow:
                 if self.nodes[key].op_type not in _SIZES:
                     flowing.update(self.made(key))
         return found
-
-
-def _sorted(nodes: Mapping[str, ir.Node]) -> dict[str, ir.Node]:
-    maker = {out.name: key for key, node in nodes.items() for out in node.outputs if out.name}
-    before = {key: [maker[name] for name in reads(node) if name in maker] for key, node in nodes.items()}
-    seen: set[str] = set()
-    for key, earlier in before.items():
-        if not seen.issuperset(earlier):
-            return {key: nodes[key] for key in TopologicalSorter(before).static_order()}
-        seen.add(key)
-    return dict(nodes)

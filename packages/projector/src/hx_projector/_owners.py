@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from hx_projector._graphs import nodes_below, output_of
+from hx_projector._graphs import in_order, nodes_below, output_of
 from hx_projector._sources import Claim, Claims, Scene, find_source
 from hx_projector._tree import CallTree
 from hx_sidecar_schema import Confidence, Evidence, ModuleContext
@@ -54,13 +54,13 @@ def own_nodes(
         sources: Names of sources of evidence, the strongest first.
         witnessed: Claims of the witness, where a run was observed.
     """
-    nodes = list(model.graph)
+    nodes, ordered = list(model.graph), in_order(model.graph)
     keys = [output_of(node) for node in nodes]
     claims: dict[str, Claim] = {}
     evidence_of: dict[str, Evidence] = {}
     disagreed: list[Disagreed] = []
     for name in sources:
-        found = find_source(name)(Scene(nodes, context, tree, claims, witnessed or {}))
+        found = find_source(name)(Scene(ordered, context, tree, claims, witnessed or {}))
         for key, claim in found.items():
             if key not in claims:
                 claims[key], evidence_of[key] = claim, name

@@ -20,6 +20,7 @@ from hx_sidecar_schema import (
     ModuleCall,
     ModuleContext,
     Port,
+    RecoveredNode,
     Sidecar,
 )
 
@@ -96,7 +97,7 @@ def _context(
 ) -> ModuleContext:
     """Return the original's modules and calls, with the ports that they have in the transformed graph."""
     where = {value: name for name, value in points.same().items()}
-    usable = [_is_usable(row.inputs, row.dtypes, new, points.old) for row in sidecar.recovered]
+    usable = [_is_usable(row, new, points.old) for row in sidecar.recovered]
     made = {
         out for row, ok in zip(sidecar.recovered, usable, strict=True) for out in row.outputs if ok and out
     }
@@ -118,9 +119,9 @@ def _context(
         if call.status == "not_called":
             continue
         inputs = [placed(port) for port in call.inputs if not port.implicit]
-        calls.append(
-            call.model_copy(update={"inputs": inputs, "outputs": [placed(port) for port in call.outputs]})
-        )
+        outputs = [placed(port) for port in call.outputs]
+        kept = [row for row in call.recovered if usable[row]]
+        calls.append(call.model_copy(update={"inputs": inputs, "outputs": outputs, "recovered": kept}))
     return ModuleContext(
         generator=sidecar.generator,
         modules=sidecar.modules,
@@ -143,13 +144,14 @@ def _reshaped(now: ir.Value, before: ir.Value | None) -> bool:
     return any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in dims)
 
 
-def _is_usable(inputs: list[str], dtypes: list[str], new: Dataflow, old: Dataflow) -> bool:
+def _is_usable(row: RecoveredNode, new: Dataflow, old: Dataflow) -> bool:
     """Say whether a recovered node still computes in the types that it was recorded with."""
-    for name in inputs:
+    for name in row.inputs:
         now, before = new.value(name), old.value(name)
         if before is not None and (now is None or now.dtype != before.dtype):
             return False
-    return True
+    made = ((new.value(name), dtype) for name, dtype in zip(row.outputs, row.dtypes, strict=True))
+    return all(now is None or now.dtype is None or now.dtype.name == dtype for now, dtype in made)
 
 
 def _initializers(new: Dataflow, sidecar: Sidecar) -> Iterator[Initializer]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from hx_projector._graphs import reads
+from hx_projector._graphs import in_order, reads
 from hx_sidecar_schema import Fingerprint, HxError, sample_positions
 
 Array = np.ndarray[Any, Any]
@@ -47,7 +47,7 @@ class Values:
         """Names in topological order: inputs and initializers before what nodes make."""
         for value in (*graph.inputs, *graph.initializers.values()):
             self.order[str(value.name)] = -1
-        for index, node in enumerate(graph):
+        for index, node in enumerate(in_order(graph)):
             self.order.update((str(out.name), index) for out in node.outputs if out.name)
         self.fingerprints: dict[str, Fingerprint] = {}
         for value in graph.initializers.values():
@@ -154,7 +154,7 @@ def _bucket(value: Fingerprint) -> tuple[Any, ...]:
 
 def _variable(graph: ir.Graph) -> set[str]:
     found = {str(value.name) for value in graph.inputs if not value.is_initializer()}
-    for node in graph:
+    for node in in_order(graph):
         if any(name in found for name in reads(node)):
             found.update(str(out.name) for out in node.outputs if out.name)
     return found

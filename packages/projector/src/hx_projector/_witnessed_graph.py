@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from hx_projector._graphs import output_of, reads
+from hx_projector._graphs import in_order, output_of, reads
 from hx_projector._values import Values
 
 
@@ -15,7 +15,7 @@ class WitnessedGraph:
 
     def __init__(self, model: ir.Model, values: Values) -> None:
         self.values = values
-        self.nodes = list(model.graph)
+        self.nodes = in_order(model.graph)
         self.inputs = {str(value.name) for value in model.graph.inputs if not value.is_initializer()}
         self.shapes = {
             str(value.name): value.shape

@@ -1,0 +1,59 @@
+"""What tools make of real models, relinked, and judged by the values of a run in PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from relinking import LOSSY, Relinked, relinked_by_every_tool
+from transforming import TRANSFORMATIONS
+
+import hx_projector
+import hx_tracer
+from hx_extractor import infer_types, load, read_model
+
+MODELS = ("bert", "resnet")
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def rows(request: pytest.FixtureRequest) -> list[Relinked]:
+    return list(relinked_by_every_tool(f"tiny:{request.param}"))
+
+
+def test_every_tool_takes_the_model(rows: list[Relinked]) -> None:
+    assert {row.tool: row.refused for row in rows} == dict.fromkeys(TRANSFORMATIONS, "")
+
+
+def test_every_node_is_owned_and_none_wrongly(rows: list[Relinked]) -> None:
+    assert {row.tool: row.wrong for row in rows if row.wrong} == {}
+    assert {row.tool for row in rows if row.owned < row.nodes} == set()
+    assert {row.tool: row.high / row.nodes for row in rows if row.high < 0.95 * row.nodes} == {}
+    # The judge has something to say: of exact tools, on most nodes, unless ONNX Runtime chose another layout.
+    judged = {row.tool: row.judged / row.nodes for row in rows if row.tool not in (*LOSSY, "ORT all")}
+    assert min(judged.values()) > 0.7, judged
+
+
+def test_fused_nodes_say_what_they_span(rows: list[Relinked]) -> None:
+    spanning = {row.tool: row.spanning for row in rows}
+    assert spanning["ORT extended"] >= 5
+    assert spanning["ORT basic"] == spanning["version conversion"] == 0
+
+
+@pytest.mark.parametrize("tool", ["ORT extended", "dynamic quantisation", "float16", "onnxsim"])
+def test_calls_are_cut_out_of_transformed_models(tool: str, tmp_path: Path) -> None:
+    loaded = hx_tracer.load_model("tiny:bert")
+    inputs = hx_tracer.example_inputs(loaded.module)
+    exported = hx_tracer.export(loaded.module, inputs.kwargs)
+    source, target = tmp_path / "m.onnx", tmp_path / "made.onnx"
+    exported.program.save(str(source))
+    original = read_model(source)
+    sidecar = hx_projector.project(original, exported.context, file="m.onnx")
+    TRANSFORMATIONS[tool](source, target, {name: t.numpy() for name, t in exported.inputs.items()})
+    made = read_model(target)
+    infer_types(made)
+    hx_projector.relink(made, original, sidecar, file="made.onnx").save(tmp_path / "made_hierarchy.json")
+    model = load(target)
+    rows = model.calls()
+    assert len(rows) > 10
+    for row in rows:
+        assert model.extract(row).validate().relative_error <= (1e-2 if tool == "float16" else 1e-5), row
