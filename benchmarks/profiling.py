@@ -1,0 +1,231 @@
+"""What `hx profile` keeps and costs: `uv run python benchmarks/profiling.py [conserve|overhead|planted]`.
+
+Conserve: twelve models at each level of optimisation; the time of all kernels against the sum over modules and what is
+unattributed. Overhead: the same runs under ONNX Runtime's profiler alone, interleaved. Planted: one MLP of twelve is made
+wider, and must be the slowest. The tables go to stdout and to benchmarks/profiling.md.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import onnxruntime as ort
+from measuring import HERE, MODELS, Row, export, machine, table
+
+import hx_profiler
+from hx_extractor import HierarchicalModel, load
+from hx_projector import relink
+from hx_sidecar_schema import graph_digest
+
+SPECS = [
+    "tiny:bert",
+    "tiny:gpt2",
+    "tiny:llama",
+    "tiny:albert",
+    "tiny:vit",
+    "tiny:resnet",
+    "tiny:convnext",
+    "tiny:whisper",
+    "tiny:mamba",
+    "tiny:t5",
+    f"{HERE / 'factories.py'}:lstm",
+    f"{HERE / 'factories.py'}:cnn",
+]
+PLANTED = """
+import torch
+from torch import nn
+class Block(nn.Module):
+    def __init__(self, wide):
+        super().__init__()
+        self.norm = nn.LayerNorm(128)
+        self.mlp = nn.Sequential(nn.Linear(128, wide), nn.GELU(), nn.Linear(wide, 128))
+    def forward(self, x):
+        return x + self.mlp(self.norm(x))
+class Net(nn.Module):
+    def __init__(self, planted):
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(2048 if n == planted else 512) for n in range(12))
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x
+"""
+
+
+def exported(spec: str, target: Path) -> HierarchicalModel:
+    """Export a model and open it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "hx_cli", "-q", "export", spec, "-o", str(target), "--no-verify"],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{spec}: {done.stderr[-2000:]}")
+    return load(target)
+
+
+def profiled(model: HierarchicalModel, folder: Path, level: str, runs: int = 10) -> hx_profiler.Profile:
+    """Run a model, relink what ran, and attribute its time."""
+    execution = hx_profiler.execute(
+        model.path, hx_profiler.feeds_of(model), folder, optimization=level, runs=runs, threads=1
+    )
+    sidecar = model.sidecar
+    if graph_digest(execution.executed) != sidecar.model.graph_digest:
+        sidecar = relink(execution.executed, model.model, sidecar, file="executed.onnx")
+    return hx_profiler.attribute(execution.trace, execution.executed, sidecar, model=model.path.name).profile
+
+
+def bench_conserve(folder: Path) -> str:
+    """Sums at every level, of twelve models."""
+    rows: list[Row] = []
+    for spec in SPECS:
+        name = spec.rpartition(":")[2]
+        model = exported(spec, folder / f"{name}.onnx")
+        for level in hx_profiler.LEVELS:
+            profile = profiled(model, folder, level)
+            modules = sum(call.self_us for call in profile.calls)
+            equal = modules + profile.unattributed_us == profile.kernels_us
+            rows.append(
+                (
+                    name,
+                    level,
+                    str(len(profile.kernels)),
+                    str(profile.kernels_us),
+                    str(modules),
+                    f"{profile.unattributed_us} ({len(profile.unattributed())})",
+                    "yes" if equal else "NO",
+                    str(sum(len(kernel.covers) > 1 for kernel in profile.kernels)),
+                    f"{100 * sum(call.spanning_us for call in profile.calls) / profile.kernels_us:.1f}",
+                )
+            )
+            print(*rows[-1], flush=True)
+    head = (
+        "model",
+        "optimization",
+        "kernels",
+        "their time, us",
+        "modules, us",
+        "unattributed, us (kernels)",
+        "equal",
+        "spanning kernels",
+        "their share, %",
+    )
+    return table(head, rows)
+
+
+def bench_overhead(folder: Path) -> str:
+    """Wall time of the same runs with ONNX Runtime's profiler alone and with hx."""
+    (folder / "models.py").write_text(MODELS)
+    export("gpt2_small", "gpt2_small.onnx", folder)
+    models = [(load(folder / "gpt2_small.onnx"), 5), (exported("tiny:bert", folder / "tiny_bert.onnx"), 15)]
+    rows: list[Row] = []
+    for model, repeat in models:
+        feeds = hx_profiler.feeds_of(model)
+
+        def plain(place: Path, model: HierarchicalModel = model, feeds: hx_profiler.Arrays = feeds) -> None:
+            options = ort.SessionOptions()
+            options.enable_profiling = True
+            options.profile_file_prefix = str(place / "profile")
+            options.log_severity_level = 4
+            session = ort.InferenceSession(str(model.path), options, providers=["CPUExecutionProvider"])
+            for _ in range(23):
+                session.run(None, feeds)
+            session.end_profiling()
+
+        def hx(place: Path, model: HierarchicalModel = model, feeds: hx_profiler.Arrays = feeds) -> None:
+            hx_profiler.execute(model.path, feeds, place)
+
+        plain_s, hx_s = interleaved(plain, hx, repeat)
+        with tempfile.TemporaryDirectory() as place:
+            execution = hx_profiler.execute(model.path, feeds, Path(place))
+            start = time.perf_counter()
+            sidecar = relink(execution.executed, model.model, model.sidecar, file="executed.onnx")
+            relinked = time.perf_counter()
+            hx_profiler.attribute(execution.trace, execution.executed, sidecar, model="model")
+            attributed = time.perf_counter()
+        rows.append(
+            (
+                model.path.stem,
+                f"{plain_s:.3f} s",
+                f"{hx_s:.3f} s",
+                f"{hx_s / plain_s:.3f}",
+                f"{1000 * (hx_s - plain_s):.0f} ms",
+                f"{1000 * (relinked - start):.0f} ms",
+                f"{1000 * (attributed - relinked):.0f} ms",
+            )
+        )
+        print(*rows[-1], flush=True)
+    head = (
+        "model, 23 runs",
+        "ONNX Runtime's profiler alone",
+        "hx runs it",
+        "ratio",
+        "difference",
+        "relinking",
+        "attributing",
+    )
+    return table(head, rows)
+
+
+def interleaved(
+    left: Callable[[Path], None], right: Callable[[Path], None], repeat: int
+) -> tuple[float, float]:
+    """Return the median seconds of both, run in turns."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(repeat):
+        for run, taken in zip((left, right), seconds, strict=True):
+            with tempfile.TemporaryDirectory() as place:
+                start = time.perf_counter()
+                run(Path(place))
+                taken.append(time.perf_counter() - start)
+    return statistics.median(seconds[0]), statistics.median(seconds[1])
+
+
+def bench_planted(folder: Path) -> str:
+    """The widened MLP of twelve, at each place and level, among the modules by their own time."""
+    found = 0
+    wrong: list[str] = []
+    for planted in (0, 5, 11):
+        source = folder / f"planted{planted}.py"
+        source.write_text(
+            f"{PLANTED}\ndef net():\n    torch.manual_seed(0)\n    return Net({planted}), {{'x': torch.randn(8, 32, 128)}}\n"
+        )
+        model = exported(f"{source}:net", folder / f"planted{planted}.onnx")
+        for level in hx_profiler.LEVELS:
+            first = hx_profiler.slowest(profiled(model, folder, level))[0].fqn
+            found += first.startswith(f"blocks.{planted}.mlp")
+            wrong += [] if first.startswith(f"blocks.{planted}.mlp") else [f"{planted} at {level}: {first}"]
+    return f"A planted slow MLP of twelve was first by own time in {found} of 12 profiles. {'; '.join(wrong)}".rstrip()
+
+
+BENCHMARKS = {
+    "conserve": ("Conservation", bench_conserve),
+    "overhead": ("Overhead", bench_overhead),
+    "planted": ("Planted", bench_planted),
+}
+
+
+def main() -> None:
+    wanted = sys.argv[1:] or list(BENCHMARKS)
+    page = [f"# Profiling\n\nWritten by `benchmarks/profiling.py`. {machine()}\n"]
+    for name in wanted:
+        title, run = BENCHMARKS[name]
+        with tempfile.TemporaryDirectory() as folder:
+            page.append(f"## {title}\n\n{run(Path(folder))}\n")
+    text = "\n".join(page)
+    print(text)
+    if len(wanted) == len(BENCHMARKS):
+        (HERE / "profiling.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
