@@ -137,6 +137,15 @@ def test_data_between_two_calls_is_their_common_ancestors(context_by_hand: Conte
     assert known(node_of(sidecar, "h")) == (2, "dataflow", "medium")
 
 
+def test_a_helper_belongs_to_what_it_helps_and_not_to_what_comes_after_that(
+    context_by_hand: ContextByHand,
+) -> None:
+    model = model_of("a = Abs(x)  k = Constant<value = float {2.0}>()  h = Mul(a, k)  g = Exp(h)  y = Relu(g)")
+    context = context_by_hand(CALLS, origins={"a": [2], "g": [3], "y": [4]})
+    sidecar = project(model, context, file="m.onnx")
+    assert known(node_of(sidecar, "h")) == known(node_of(sidecar, "k")) == (1, "dataflow", "low")
+
+
 def test_a_weight_does_not_tell_calls_of_one_module_apart(context_by_hand: ContextByHand) -> None:
     """The order of nodes need not be the order in which the calls ran."""
     calls = [{"fqn": ""}, {"fqn": "lin"}, {"fqn": "lin", "index": 1}]

@@ -171,8 +171,17 @@ def _dataflow(scene: Scene) -> Claims:
             enclosed = not any(ends) and above[key] == below[key]
             # What comes from the model's own inputs, or is handed out, may be the root's.
             claims[key] = Claim(0 if any(ends) else owner, "medium" if enclosed else "low")
-        elif (helped := below[key]) is not None:
-            claims[key] = Claim(helped, "medium" if one else "low")
+    for node in reversed(silent):
+        key = output_of(node)
+        if key in claims or any(out.name in data for out in node.outputs):
+            continue
+        readers = {output_of(user) for out in node.outputs for user in users.get(out.name or "", ())}
+        helped = [claim for reader in readers if (claim := known.get(reader) or claims.get(reader))]
+        if helped:
+            owners = {claim.owner for claim in helped}
+            handed_out = any(out.is_graph_output() for out in node.outputs)
+            sure = len(owners) == 1 and not handed_out and all(claim.confidence != "low" for claim in helped)
+            claims[key] = Claim(tree.common(owners), "medium" if sure else "low")
     for node in silent:  # the root hands out one of its own arguments, and exporters copy it for that
         if node.op_type != "Identity" or not node.inputs:
             continue
