@@ -2,7 +2,8 @@
 
 Conserve: twelve models at each level of optimisation; the time of all kernels against the sum over modules and what is
 unattributed. Overhead: the same runs under ONNX Runtime's profiler alone, interleaved. Planted: one MLP of twelve is made
-wider, and must be the slowest. The tables go to stdout and to benchmarks/profiling.md.
+wider, and must be the slowest. Each part goes to stdout and replaces its own section of
+benchmarks/profiling.md.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def bench_overhead(folder: Path) -> str:
     """Wall time of the same runs with ONNX Runtime's profiler alone and with hx."""
     (folder / "models.py").write_text(MODELS)
     export("gpt2_small", "gpt2_small.onnx", folder)
-    models = [(load(folder / "gpt2_small.onnx"), 5), (exported("tiny:bert", folder / "tiny_bert.onnx"), 15)]
+    models = [(load(folder / "gpt2_small.onnx"), 3), (exported("tiny:bert", folder / "tiny_bert.onnx"), 15)]
     rows: list[Row] = []
     for model, repeat in models:
         feeds = hx_profiler.feeds_of(model)
@@ -215,16 +216,16 @@ BENCHMARKS = {
 
 
 def main() -> None:
-    wanted = sys.argv[1:] or list(BENCHMARKS)
-    page = [f"# Profiling\n\nWritten by `benchmarks/profiling.py`. {machine()}\n"]
-    for name in wanted:
+    page = HERE / "profiling.md"
+    old = page.read_text() if page.exists() else ""
+    parts = {text.partition("\n")[0]: text.partition("\n")[2].strip() for text in old.split("\n## ")[1:]}
+    for name in sys.argv[1:] or list(BENCHMARKS):
         title, run = BENCHMARKS[name]
         with tempfile.TemporaryDirectory() as folder:
-            page.append(f"## {title}\n\n{run(Path(folder))}\n")
-    text = "\n".join(page)
-    print(text)
-    if len(wanted) == len(BENCHMARKS):
-        (HERE / "profiling.md").write_text(text)
+            parts[title] = f"{machine()}\n\n{run(Path(folder))}"
+        print(f"## {title}\n\n{parts[title]}", flush=True)
+        sections = [f"## {title}\n\n{parts[title]}\n" for title, _ in BENCHMARKS.values() if title in parts]
+        page.write_text("\n".join(["# Profiling\n\nWritten by `benchmarks/profiling.py`.\n", *sections]))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class Net(nn.Module):
 
 
 def net():
-    return Net(), {"x": torch.randn(64, 64)}
+    return Net(), {"x": torch.randn(2, 32, 64)}
 """
 
 
@@ -66,15 +66,49 @@ def test_time_is_conserved_at_every_level_and_every_kernel_has_a_call(profiled, 
     assert ("SkipLayerNormalization" in spanning) == (level in ("extended", "all"))
 
 
-def test_a_planted_slow_module_is_first(hx, profiled, tmp_path):
-    (tmp_path / "slow.py").write_text(SLOW)
-    assert hx("-q", "export", "slow.py:net", "-o", "slow.onnx", "--no-verify", cwd=tmp_path).code == 0
-    record = profiled("slow.onnx", *QUICK)
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory):
+    """Five MLPs, of which the third is wider; exported."""
+    from hx_cli._main import run
+
+    folder = tmp_path_factory.mktemp("slow")
+    (folder / "slow.py").write_text(SLOW)
+    path = folder / "slow.onnx"
+    assert run(["-q", "export", f"{folder / 'slow.py'}:net", "-o", str(path), "--no-verify"]) == 0
+    return path
+
+
+def test_a_planted_slow_module_is_first(hx, profiled, slow):
+    record = profiled(slow, *QUICK)
     blocks = [call for call in record["calls"] if call["class_name"].endswith(".Block")]
     assert max(blocks, key=lambda call: call["median_us"])["fqn"] == "blocks.2"
-    shown = hx("profile", "slow.onnx", *QUICK).out
+    shown = hx("profile", slow, *QUICK).out
     first = shown.partition("Slowest by own time:\n")[2].splitlines()[0]
     assert "blocks.2.mlp" in first
+
+
+def test_all_but_the_slow_module_quantised(hx, profiled, slow, tmp_path):
+    """The walk of docs/profiling.md."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    kept = hx("nodes", slow, "--module", "blocks.2.mlp").out.split()
+    target = tmp_path / "mixed.onnx"
+    quantize_dynamic(slow, target, weight_type=QuantType.QInt8, nodes_to_exclude=kept)
+    assert hx("-q", "relink", target, "--from", slow).code == 0
+    record = profiled(target, *QUICK)
+    assert record["unattributed_us"] == 0
+    integer = {
+        record["calls"][kernel["call"]]["fqn"]
+        for kernel in record["kernels"]
+        if kernel["op_type"] == "DynamicQuantizeMatMul"
+    }
+    assert integer == {f"blocks.{n}.mlp.{k}" for n in (0, 1, 3, 4) for k in (0, 2)}
+    compared = json.loads(hx("profile", slow, target, *QUICK, "--json").out)
+    modules = {module["fqn"]: module for module in compared["modules"]}
+    before, after = modules["blocks.0.mlp.0"]["kernels"]
+    assert before != after
+    before, after = modules["blocks.2.mlp.0"]["kernels"]
+    assert before == after
 
 
 def test_the_tree_fits_sixty_columns_and_is_whole_in_a_pipe(hx, bert):
