@@ -8,7 +8,7 @@ from hx_projector._validate_subject import Finding
 
 
 def checker(path: Path) -> list[Finding]:
-    """The ONNX checker accepts the file (V01). Weights are not read."""
+    """The ONNX checker accepts the file (V01). External weights are not read."""
     import onnx
 
     try:
