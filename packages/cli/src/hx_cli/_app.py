@@ -9,6 +9,7 @@ import typer
 
 from hx_cli._analyze_command import analyze
 from hx_cli._compare_command import compare
+from hx_cli._debug_command import debug
 from hx_cli._demo_command import demo
 from hx_cli._export_command import export
 from hx_cli._extract_command import extract
@@ -66,6 +67,7 @@ for command, summary in (
     (project, "A sidecar for a model exported elsewhere."),
     (relink, "A sidecar for what a tool made of an export."),
     (compare, "Whether two models have the same topology."),
+    (debug, "Both exports and all that a maintainer asks for."),
     (validate, "Whether a model and its sidecar are consistent."),
     (verify, "Every call's numbers against PyTorch."),
     (profile, "Time by module of what really runs."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,22 +27,38 @@ def compare_models(left: Path, right: Path, output: Output) -> CompareReport:
         HxError: HX202, HX204 if a file cannot be read.
     """
     from hx_extractor import read_model
-    from hx_projector import graph_difference, structural_digest
 
     with output.working("Comparing the graphs"), _no_collections():
         models = read_model(left), read_model(right)
-        digests = structural_digest(models[0]), structural_digest(models[1])
-        found = graph_difference(*models, digests=digests)
-        report = CompareReport(
-            left=str(left),
-            right=str(right),
-            same=found is None,
-            digests=digests,
-            nodes=(len(models[0].graph), len(models[1].graph)),
+        return compare_loaded(
+            models, (str(left), str(right)), lambda side: _modules((left, right)[side], models[side])
         )
-        if found is None:
-            return report
-        modules = _modules(left, models[0]), _modules(right, models[1])
+
+
+def compare_loaded(
+    models: tuple[ir.Model, ir.Model], names: tuple[str, str], modules: Callable[[int], Mapping[str, str]]
+) -> CompareReport:
+    """Compare two models that are read already.
+
+    Args:
+        models: Not changed.
+        names: Of their files.
+        modules: Of the first (0) or second (1) returns nodes with the modules that own them; asked where they differ.
+    """
+    from hx_projector import graph_difference, structural_digest
+
+    digests = structural_digest(models[0]), structural_digest(models[1])
+    found = graph_difference(*models, digests=digests)
+    report = CompareReport(
+        left=names[0],
+        right=names[1],
+        same=found is None,
+        digests=digests,
+        nodes=(len(models[0].graph), len(models[1].graph)),
+    )
+    if found is None:
+        return report
+    owners = modules(0), modules(1)
     ops = tuple({_first(node): node.op_type for node in model.graph} for model in models)
     differences = {
         "inputs": found.inputs,
@@ -53,17 +69,26 @@ def compare_models(left: Path, right: Path, output: Output) -> CompareReport:
             Divergence(
                 node=node,
                 op_type=ops[0][node],
-                module=modules[0].get(node),
+                module=owners[0].get(node),
                 other=other,
                 other_op_type=ops[1].get(other) if other else None,
             )
             for node, other in found.divergence
         ],
-        "removed": _groups(found.only_left, ops[0], modules[0]),
-        "added": _groups(found.only_right, ops[1], modules[1]),
-        "rewired": _groups(found.rewired, ops[0], modules[0]),
+        "removed": _groups(found.only_left, ops[0], owners[0]),
+        "added": _groups(found.only_right, ops[1], owners[1]),
+        "rewired": _groups(found.rewired, ops[0], owners[0]),
     }
     return report.model_copy(update=differences)
+
+
+def modules_of(sidecar: Sidecar) -> dict[str, str]:
+    """Return the nodes of the main graph with the modules that own them."""
+    return {
+        node.output: sidecar.module_of(sidecar.calls[node.owner]).fqn
+        for node in sidecar.nodes
+        if not node.graph
+    }
 
 
 @contextmanager
@@ -90,11 +115,7 @@ def _modules(path: Path, model: ir.Model) -> dict[str, str]:
         return {}
     if sidecar.model.graph_digest != graph_digest(model):
         return {}
-    return {
-        node.output: sidecar.module_of(sidecar.calls[node.owner]).fqn
-        for node in sidecar.nodes
-        if not node.graph
-    }
+    return modules_of(sidecar)
 
 
 def _groups(nodes: Iterable[str], ops: Mapping[str, str], modules: Mapping[str, str]) -> list[NodeGroup]:

@@ -80,7 +80,7 @@ def export_model(request: ExportRequest, output: Output) -> ExportReport:
     Raises:
         HxError: HX402 or HX306 before any work where the files could not be written; else as the packages raise.
     """
-    strategies = _strategies(request)
+    strategies = strategies_of(request)
     target = export_path(request.output, spec_name(request.pytorch.spec))
     _settle(target, request)
     clock = Clock()
@@ -109,7 +109,7 @@ def export_model(request: ExportRequest, output: Output) -> ExportReport:
             context,
             file=target.name,
             sources=strategy.sources,
-            feeds=_feeds(exported) if strategy.observer else None,
+            feeds=feeds_of(exported) if strategy.observer else None,
             min_confidence=request.min_confidence,
         )
         _write_metadata(request, exported, sidecar)
@@ -142,13 +142,18 @@ def _settle(target: Path, request: ExportRequest) -> None:
     check_writable(target.parent)
 
 
-def _strategies(request: ExportRequest) -> list[Strategy]:
-    """Return the strategies to try; with --cross-check, the witness is asked too."""
+def strategies_of(request: ExportRequest) -> list[Strategy]:
+    """Return the strategies to try; with --cross-check, the witness is asked too.
+
+    Raises:
+        HxError: HX123 if there is none of that name.
+    """
     chosen = [*STRATEGIES.values()] if request.strategy == "auto" else [find_strategy(request.strategy)]
     return [with_witness(strategy) for strategy in chosen] if request.cross_check else chosen
 
 
-def _feeds(exported: Exported) -> dict[str, Any]:
+def feeds_of(exported: Exported) -> dict[str, Any]:
+    """Return the example inputs as arrays, by their names in the graph."""
     from hx_cli._verify import to_numpy
 
     return {name: to_numpy(tensor) for name, tensor in exported.inputs.items()}
@@ -173,7 +178,7 @@ def _export(
 ) -> tuple[Exported, Strategy]:
     from hx_tracer import ExportError, export_with_first
 
-    axes = _axes(request, inputs.kwargs)
+    axes = axes_of(request, inputs.kwargs)
     printed = io.StringIO()
     try:
         with output.foreign() as printed:
@@ -194,7 +199,12 @@ def _export(
         raise HxError(error.message, code=error.code, hint=hint) from error
 
 
-def _axes(request: ExportRequest, kwargs: Mapping[str, Any]) -> dict[str, dict[int, str]]:
+def axes_of(request: ExportRequest, kwargs: Mapping[str, Any]) -> dict[str, dict[int, str]]:
+    """Return the axes that are asked to be dynamic, with their symbols, by input path.
+
+    Raises:
+        HxError: HX112 if one that is given is none of the inputs.
+    """
     from hx_tracer import free_axes, parse_axis
 
     axes = free_axes(kwargs) if request.dynamic else {}

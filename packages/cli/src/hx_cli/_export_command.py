@@ -11,16 +11,24 @@ from hx_cli._options import (
     Attn,
     Confidence,
     Dtype,
+    Dynamic,
+    DynamicShape,
     Embed,
     Experts,
+    InputsFile,
+    InputShape,
     Json,
     MinConfidence,
+    ModelSpec,
     NoMetadata,
     NoVerify,
+    Opset,
     Overwrite,
     Quiet,
     RandomWeights,
+    StrategyName,
     Task,
+    TorchNNNames,
     Verbose,
 )
 from hx_cli._output import output_of
@@ -28,13 +36,7 @@ from hx_cli._output import output_of
 
 def export(
     context: typer.Context,
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="Hub id or folder (org/name[@revision]), file.py:factory, package.module:factory, or tiny:ARCH.",
-        ),
-    ],
+    model: ModelSpec,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -42,46 +44,13 @@ def export(
         ),
     ] = None,
     overwrite: Overwrite = False,
-    dynamic: Annotated[
-        bool, typer.Option("--dynamic", help="Free the batch and sequence dimension of every input.")
-    ] = False,
-    dynamic_shape: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME:AXIS=SYMBOL", help="Free one axis. Repeatable.", show_default=False),
-    ] = None,
-    input_shape: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=2,3,224,224", help="Shape of an example input. Repeatable.", show_default=False
-        ),
-    ] = None,
-    inputs: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Example inputs by name: .pt, .npz or .safetensors.",
-            show_default=False,
-        ),
-    ] = None,
-    opset: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="ONNX opset; default: the exporter's.", show_default=False),
-    ] = None,
-    torch_nn: Annotated[
-        str,
-        typer.Option(
-            metavar="default|all|none|NAME,...",
-            help="Which torch.nn classes have tags of their own; default: normalisation layers and Embedding.",
-            show_default=False,
-        ),
-    ] = "default",
-    strategy: Annotated[
-        str,
-        typer.Option(
-            metavar="dynamo|htp|fx_graph|usage_based|auto",
-            help="The exporter and the evidence; auto: the first of these that takes the model.",
-        ),
-    ] = "dynamo",
+    dynamic: Dynamic = False,
+    dynamic_shape: DynamicShape = None,
+    input_shape: InputShape = None,
+    inputs: InputsFile = None,
+    opset: Opset = None,
+    torch_nn: TorchNNNames = "default",
+    strategy: StrategyName = "dynamo",
     cross_check: Annotated[
         bool,
         typer.Option(

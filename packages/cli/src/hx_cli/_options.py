@@ -43,6 +43,50 @@ OnnxFile = Annotated[
         show_default=False,
     ),
 ]
+ModelSpec = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="Hub id or folder (org/name[@revision]), file.py:factory, package.module:factory, or tiny:ARCH.",
+    ),
+]
+Dynamic = Annotated[
+    bool, typer.Option("--dynamic", help="Free the batch and sequence dimension of every input.")
+]
+DynamicShape = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME:AXIS=SYMBOL", help="Free one axis. Repeatable.", show_default=False),
+]
+InputShape = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=2,3,224,224", help="Shape of an example input. Repeatable.", show_default=False
+    ),
+]
+InputsFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Example inputs by name: .pt, .npz or .safetensors.", show_default=False
+    ),
+]
+Opset = Annotated[
+    int | None, typer.Option(metavar="N", help="ONNX opset; default: the exporter's.", show_default=False)
+]
+TorchNNNames = Annotated[
+    str,
+    typer.Option(
+        metavar="default|all|none|NAME,...",
+        help="Which torch.nn classes have tags of their own; default: normalisation layers and Embedding.",
+        show_default=False,
+    ),
+]
+StrategyName = Annotated[
+    str,
+    typer.Option(
+        metavar="dynamo|htp|fx_graph|usage_based|auto",
+        help="The exporter and the evidence; auto: the first of these that takes the model.",
+    ),
+]
 Task = Annotated[
     str | None,
     typer.Option(

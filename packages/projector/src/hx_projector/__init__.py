@@ -9,6 +9,7 @@ from hx_projector._cost_onnx_tool import Arithmetic
 from hx_projector._embed import embed, strip_metadata
 from hx_projector._project import project, project_file
 from hx_projector._read import with_words
+from hx_projector._redact import redact_numbers, redact_record, redact_words
 from hx_projector._relink import relink
 from hx_projector._sources import Claim, Scene, Source
 from hx_projector._topology import GraphDifference, graph_difference
@@ -42,6 +43,9 @@ __all__ = [
     "model_cost",
     "project",
     "project_file",
+    "redact_numbers",
+    "redact_record",
+    "redact_words",
     "relink",
     "repair",
     "strip_metadata",

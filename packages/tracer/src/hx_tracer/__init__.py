@@ -5,6 +5,7 @@ from hx_tracer._errors import ExportError
 from hx_tracer._examples import example_record
 from hx_tracer._export import Exported, export, export_with_first
 from hx_tracer._implementations import set_implementation
+from hx_tracer._independent import plain_export
 from hx_tracer._inputs import ExampleInputs, example_inputs
 from hx_tracer._modules import module_records
 from hx_tracer._ports import input_ports, output_ports
@@ -30,6 +31,7 @@ __all__ = [
     "observed_context",
     "output_ports",
     "parse_axis",
+    "plain_export",
     "set_implementation",
     "unchanged",
 ]

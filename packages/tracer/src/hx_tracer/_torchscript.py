@@ -13,7 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Generator as Yields
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +52,13 @@ def export_torchscript(job: Job) -> tuple[torch.onnx.ONNXProgram, ModuleContext,
     leaves, spec = pytree.tree_flatten((job.args, dict(job.kwargs)))
     places = [index for index, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
     tensors = [leaves[place] for place in places]
-    input_names, output_names = _names(job, tensors)
-    axes = _axes_that_hold(job, tensors, input_names, leaves, spec, places)
+    input_names, output_names = graph_names(job.module, job.args, job.kwargs, job.result, tensors)
+    axes = axes_that_hold(job, tensors, input_names, leaves, spec, places)
     scopes = _Scopes(job.module)
     try:
         with (
             quiet(),
-            # torch 2.13 means to print the graph where it fails only when asked to, and always does, on stdout.
-            replaced(torch._C, "_jit_onnx_log", lambda *_: None),  # pyright: ignore[reportPrivateUsage, reportUnknownLambdaType]
+            silent_about_graphs(),
             unchanged(job.module),
             _taking_tensors(job.module, leaves, spec, places),
             watching_calls(scopes.call),
@@ -90,17 +89,39 @@ def export_torchscript(job: Job) -> tuple[torch.onnx.ONNXProgram, ModuleContext,
     )
 
 
-def _names(job: Job, tensors: Sequence[torch.Tensor]) -> tuple[list[str], list[str]]:
-    """Return the names of the graph's inputs and outputs: those of the root's ports."""
-    paths = {id(tensor): name for name, tensor in input_ports(job.module, job.args, job.kwargs)}
+def silent_about_graphs() -> AbstractContextManager[None]:
+    """Keep the exporter from printing the whole graph on stdout where it fails.
+
+    torch 2.13 means to do so only when asked to, and always does.
+    """
+    return replaced(torch._C, "_jit_onnx_log", lambda *_: None)  # pyright: ignore[reportPrivateUsage, reportUnknownLambdaType]
+
+
+def graph_names(
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    result: Any,
+    tensors: Sequence[torch.Tensor],
+) -> tuple[list[str], list[str]]:
+    """Return the names of the graph's inputs and outputs: those of the root's ports.
+
+    Args:
+        module: The root.
+        args: Its positional arguments.
+        kwargs: Its arguments by name.
+        result: What it returned for them.
+        tensors: Those among the arguments, in order.
+    """
+    paths = {id(tensor): name for name, tensor in input_ports(module, args, kwargs)}
     inputs = [paths.get(id(tensor), f"input.{index}") for index, tensor in enumerate(tensors)]
     for index, name in enumerate(inputs):  # one tensor for two arguments
         if name in inputs[:index]:
             inputs[index] = f"{name}.{index}"
-    return inputs, [name for name, _ in output_ports(job.result, inputs)]
+    return inputs, [name for name, _ in output_ports(result, inputs)]
 
 
-def _axes_that_hold(
+def axes_that_hold(
     job: Job,
     tensors: Sequence[torch.Tensor],
     names: Sequence[str],

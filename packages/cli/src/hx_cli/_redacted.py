@@ -1,0 +1,64 @@
+"""Words that others may read: without the places of this machine, and without numbers of tensors."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+Words = Callable[[str], str]
+
+_NUMBERS = re.compile(r"\[[-+.,\seE\d]*\d\.[-+.,\seE\d]*\]")
+"""A list with a decimal number in it: shapes and axes have none."""
+_SCALAR = re.compile(r"(tensor\(|\{)-?\d+\.\d*(?:[eE][-+]?\d+)?(?=[,)}])")
+
+
+def redactor(places: Sequence[Path] = (), *, numbers: bool) -> Words:
+    """Return a function that takes out of a text what others need not see.
+
+    The current folder becomes `.`, the home folder `~`, packages `<packages>`, Python `<python>`, and further places
+    `<model>`. Not promised is that a text names nothing private: names of classes, files and inputs stay.
+
+    Args:
+        places: Folders that the model was read from.
+        numbers: Take out the numbers of tensors too, where a text prints them.
+    """
+    named = [
+        *((path, "<model>") for path in places),
+        (Path(sysconfig.get_path("purelib")), "<packages>"),
+        (Path(sysconfig.get_path("platlib")), "<packages>"),
+        (Path(sysconfig.get_path("stdlib")), "<python>"),
+        (Path(sys.prefix), "<python>"),
+        (Path(sys.base_prefix), "<python>"),
+        (Path(tempfile.gettempdir()), "<tmp>"),
+        (Path.cwd(), "."),
+        (Path.home(), "~"),
+    ]
+    shown: dict[str, str] = {}
+    for path, name in named:
+        for spelling in (os.path.abspath(path), os.path.realpath(path)):
+            if len(spelling) > 1:
+                shown.setdefault(spelling, name)
+    longest = sorted(shown, key=len, reverse=True)
+    pattern = re.compile(f"(?:{'|'.join(map(re.escape, longest))})(?![\\w-])")
+
+    def words(text: str) -> str:
+        text = pattern.sub(lambda match: shown[match[0]], text)
+        if numbers:
+            text = _SCALAR.sub(r"\1...", _NUMBERS.sub("[...]", text))
+        return text
+
+    return words
+
+
+def spec_folders(spec: str) -> list[Path]:
+    """Return the folder of this machine that a model spec names, or whose file it names; none for others."""
+    path = Path(spec)
+    if path.is_dir():
+        return [path]
+    file = Path(spec.rpartition(":")[0])
+    return [file.parent] if file.is_file() else []

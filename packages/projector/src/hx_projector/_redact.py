@@ -1,0 +1,149 @@
+"""Taking out of a model and its records what is not structure: numbers of weights, and words that name a machine."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from hx_sidecar_schema import ModuleContext, RecoveredNode, Sidecar, graph_digest
+
+INTEGERS = 64
+"""A constant with at most so many integers keeps them: axes, shapes, paddings."""
+
+AnyRecord = TypeVar("AnyRecord", Sidecar, ModuleContext)
+
+
+def redact_words(model: ir.Model, words: Callable[[str], str]) -> None:
+    """Send every text in a model that is no name through a function, in place: metadata and documentation.
+
+    Args:
+        model: The model.
+        words: Returns what stands there instead.
+    """
+    for holder in _holders(model):
+        for key, text in list(holder.metadata_props.items()):
+            holder.metadata_props[key] = words(text)
+        if holder.doc_string:
+            holder.doc_string = words(holder.doc_string)
+
+
+def redact_numbers(model: ir.Model) -> None:
+    """Take the numbers of weights out of a model, in place.
+
+    Initializers become inputs without a value, as in an extracted model without weights. Of tensors in attributes, those of
+    more than one floating-point number or more than `INTEGERS` elements become zeros. The model's topology is another
+    one then, and it does not run; nodes and edges are the same.
+
+    Args:
+        model: The model.
+    """
+    for value in list(model.graph.initializers.values()):
+        value.const_value = None
+        model.graph.initializers.pop(str(value.name))
+        if not value.is_graph_input():
+            model.graph.inputs.append(value)
+    for node in _nodes(model):
+        _without_numbers(node)
+        for attribute in node.attributes.values():
+            for graph in _graphs(attribute):
+                for value in graph.initializers.values():
+                    value.const_value = None if value.const_value is None else _zeros(value.const_value)
+    for function in model.functions.values():
+        for name, attribute in list(function.attributes.items()):
+            function.attributes[name] = _zero_attribute(attribute)
+
+
+def redact_record(record: AnyRecord, model: ir.Model | None = None) -> AnyRecord:
+    """Return a record without numbers of tensors: values of inputs, of constants in recovered nodes, fingerprints.
+
+    Args:
+        record: A sidecar or context.
+        model: The model without its numbers that a sidecar is to belong to.
+    """
+    recovered = [row.model_copy(update={"proto": _without_numbers_proto(row)}) for row in record.recovered]
+    if isinstance(record, ModuleContext):
+        examples = {name: row.model_copy(update={"data": None}) for name, row in record.examples.items()}
+        return record.model_copy(update={"recovered": recovered, "examples": examples, "observation": None})
+    inputs = [
+        row.model_copy(update={"example": row.example and row.example.model_copy(update={"data": None})})
+        for row in record.model.inputs
+    ]
+    digest = record.model.graph_digest if model is None else graph_digest(model)
+    info = record.model.model_copy(update={"inputs": inputs, "graph_digest": digest})
+    return record.model_copy(update={"recovered": recovered, "model": info})
+
+
+def _without_numbers_proto(row: RecoveredNode) -> str:
+    # Its inputs are in another graph: as a node of none it could not be read without complaints.
+    proto = onnx.NodeProto.FromString(base64.b64decode(row.proto))
+    for attribute in proto.attribute:
+        for tensor in (*((attribute.t,) if attribute.HasField("t") else ()), *attribute.tensors):
+            tensor.CopyFrom(ir.to_proto(_zeros(ir.from_proto(tensor))))
+    return base64.b64encode(proto.SerializeToString()).decode()
+
+
+def _without_numbers(node: ir.Node) -> None:
+    for name, attribute in list(node.attributes.items()):
+        node.attributes[name] = _zero_attribute(attribute)
+
+
+def _zero_attribute(attribute: ir.Attr) -> ir.Attr:
+    if attribute.is_ref():
+        return attribute
+    if attribute.type == ir.AttributeType.TENSOR:
+        return ir.AttrTensor(attribute.name, _zeros(attribute.as_tensor()))
+    if attribute.type == ir.AttributeType.TENSORS:
+        return ir.AttrTensors(attribute.name, [_zeros(tensor) for tensor in attribute.as_tensors()])
+    return attribute
+
+
+def _zeros(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+    """Return zeros where a tensor may be a weight, else the tensor."""
+    if tensor.dtype == ir.DataType.STRING:
+        return tensor
+    if tensor.size <= (1 if tensor.dtype.is_floating_point() else INTEGERS):
+        return tensor
+    array = np.zeros(tensor.shape.numpy(), tensor.dtype.numpy())
+    return ir.Tensor(array, dtype=tensor.dtype, name=tensor.name)
+
+
+Holder = ir.Model | ir.Graph | ir.Function | ir.Node | ir.Value
+
+
+def _holders(model: ir.Model) -> Iterator[Holder]:
+    yield model
+    for graph in _all_graphs(model):
+        yield graph
+        yield from graph.inputs
+        if isinstance(graph, ir.Graph):
+            yield from graph.initializers.values()
+        for node in graph:
+            yield node
+            yield from node.outputs
+
+
+def _nodes(model: ir.Model) -> Iterable[ir.Node]:
+    return [node for graph in _all_graphs(model) for node in graph]
+
+
+def _all_graphs(model: ir.Model) -> list[ir.Graph | ir.Function]:
+    """Return main graph, functions, and all bodies in them."""
+    found: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for graph in found:  # grows while it is walked
+        found += [
+            body for node in graph for attribute in node.attributes.values() for body in _graphs(attribute)
+        ]
+    return found
+
+
+def _graphs(attribute: ir.Attr) -> list[ir.Graph]:
+    if attribute.is_ref():
+        return []
+    if attribute.type == ir.AttributeType.GRAPH:
+        return [attribute.as_graph()]
+    return list(attribute.as_graphs()) if attribute.type == ir.AttributeType.GRAPHS else []
