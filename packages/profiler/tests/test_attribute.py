@@ -96,7 +96,19 @@ def test_medians_are_of_runs(trace_file, profile_of):
     profile = profile_of(trace_file(*runs), TWO)
     root = profile.calls[0]
     assert (profile.runs, root.total_us, root.median_us, root.spread_us) == (3, 81, 9.0, 29.0)
-    assert profile.kernels_median_us == 9.0
+    assert (profile.kernels_median_us, profile.typical_us, root.typical_us) == (9.0, 9.0, 9.0)
+
+
+def test_typical_times_add_up_whatever_interrupts_a_kernel_in_each_run(trace_file, profile_of):
+    """Every run takes 100 us, of which an interruption has 90: once in this kernel, once in that one."""
+    runs = [
+        [("one", "Relu", 0, 1000 * n, one), ("two", "Tanh", 1, 1000 * n + 200, two)]
+        for n, (one, two) in enumerate(((94, 6), (4, 96), (4, 6)), 1)
+    ]
+    calls = [("", None), ("a", 0), ("b", 0)]
+    profile = profile_of(trace_file(*runs), TWO, calls, {"y": 1, "z": 2})
+    assert [call.typical_us for call in profile.calls] == [10.0, 4.0, 6.0]
+    assert (profile.calls[0].median_us, profile.kernels_us) == (100.0, 210)
 
 
 def test_calls_of_one_module_are_counted_together_and_the_slowest_module_is_first(trace_file, profile_of):

@@ -79,7 +79,7 @@ def test_a_call_is_timed_alone_beside_its_time_in_the_model(write, measure):
         {},
         {},
     )
-    assert found.in_model_us == profile.calls[2].median_us
+    assert found.in_model_us == profile.calls[2].typical_us
     assert found.alone_us is not None
     assert found.wall_warm_us > 0
     assert found.wall_cold_us > found.alone_us
@@ -95,4 +95,4 @@ def test_a_call_that_cannot_be_cut_out_says_why(write, measure):
     found = isolate(model, 1, profile)
     assert found.alone_us is None
     assert "Gone." in found.reason
-    assert found.in_model_us == profile.calls[1].median_us
+    assert found.in_model_us == profile.calls[1].typical_us

@@ -102,9 +102,9 @@ def _head(profile: Profile) -> str:
     how += [plural(settings.threads, "thread")] if settings.threads else []
     spread = duration(profile.kernels_spread_us)
     return (
-        f"[bold]{escape(profile.model)}[/]: {duration(profile.kernels_median_us)} in "
-        f"{plural(len(profile.kernels), 'kernel')}, spread {spread}\n[dim]{escape(', '.join(how))}; "
-        "times and shares are medians of a run[/]"
+        f"[bold]{escape(profile.model)}[/]: {duration(profile.typical_us)} a run in "
+        f"{plural(len(profile.kernels), 'kernel')}; whole runs spread {spread}\n[dim]{escape(', '.join(how))}; "
+        "times are sums of the kernels' medians[/]"
     )
 
 
@@ -179,7 +179,7 @@ class _Tree:
 
     def _cells(self, calls: Sequence[CallTime], *, wide: bool) -> list[str]:
         cells = [
-            duration(sum(call.median_us for call in calls)),
+            duration(sum(call.typical_us for call in calls)),
             percent(100 * sum(map(self._share, calls))),
             _own(calls),
         ]
@@ -214,7 +214,7 @@ class _Tree:
 
     def _share(self, call: CallTime) -> float:
         """Of medians: one run that something disturbed moves the shares of sums."""
-        return call.median_us / self._profile.kernels_median_us if self._profile.kernels_median_us else 0.0
+        return call.typical_us / self._profile.typical_us if self._profile.typical_us else 0.0
 
     def _label(self, position: int, *, top: bool) -> str:
         call = self._profile.calls[position]
@@ -224,7 +224,7 @@ class _Tree:
 
 
 def _own(calls: Sequence[CallTime]) -> str:
-    own = sum(call.self_median_us for call in calls)
+    own = sum(call.self_typical_us for call in calls)
     return duration(own) if any(call.own_kernels for call in calls) else ""
 
 
@@ -240,7 +240,7 @@ def _slowest(profile: Profile, width: int) -> RenderableType:
     table.add_column(no_wrap=True, overflow="fold")
     shown = [module for module in slowest(profile)[:SLOWEST] if module.self_us > 0]
     for module in shown:
-        share = 100 * module.self_us / profile.kernels_median_us if profile.kernels_median_us else 0.0
+        share = 100 * module.self_us / profile.typical_us if profile.typical_us else 0.0
         times = f" {TIMES}{module.calls}" if module.calls > 1 else ""
         name = ending((module.fqn or "(the model itself)") + times, max(width - 24, 12))
         table.add_row(f"  {duration(module.self_us)}", percent(share), Text(name))

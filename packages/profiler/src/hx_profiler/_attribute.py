@@ -95,6 +95,7 @@ def attribute(
             event.duration_us for event, outer in zip(trace.events, around, strict=True) if outer is None
         ),
         kernels_median_us=float(median),
+        typical_us=sum(kernel.median_us for kernel in kernels),
         kernels_spread_us=float(high - low),
         unattributed_us=sum(kernel.self_us for kernel in kernels if kernel.call is None),
         calls=calls,
@@ -199,21 +200,24 @@ def _calls(
 ) -> list[CallTime]:
     parents = [None if row == rows[0] else place.get(sidecar.calls[row].parent or 0, 0) for row in rows]
     own = np.zeros((len(rows), by_run.shape[1]), dtype=np.int64)
+    own_typical = [0.0] * len(rows)
     spanning, counts = [0] * len(rows), [0] * len(rows)
     peaks: list[int | None] = [None] * len(rows)
     for number, kernel in enumerate(kernels):
         if kernel.call is None:
             continue
         own[kernel.call] += by_run[number]
+        own_typical[kernel.call] += kernel.median_us
         counts[kernel.call] += 1
         if len(kernel.covers) > 1:
             spanning[kernel.call] += kernel.self_us
         peaks[kernel.call] = _larger(peaks[kernel.call], kernel.peak_memory_bytes)
-    total, below = own.copy(), list(counts)
+    total, below, typical = own.copy(), list(counts), list(own_typical)
     for position in range(len(rows) - 1, 0, -1):  # a parent stands before its children
         parent = parents[position] or 0
         total[parent] += total[position]
         below[parent] += below[position]
+        typical[parent] += typical[position]
         peaks[parent] = _larger(peaks[parent], peaks[position])
     everything = int(by_run.sum())
     times = Counter(sidecar.calls[row].module for row in rows)
@@ -238,7 +242,8 @@ def _calls(
                 share=int(total[position].sum()) / everything if everything else 0.0,
                 median_us=float(median),
                 spread_us=float(high - low),
-                self_median_us=float(np.median(own[position])),
+                typical_us=typical[position],
+                self_typical_us=own_typical[position],
                 kernels=below[position],
                 own_kernels=counts[position],
                 spanning_us=spanning[position],

@@ -10,7 +10,7 @@ from hx_sidecar_schema import Record
 
 
 class ModuleChange(Record):
-    """One module in two profiles; microseconds of one run, as sums of its calls' medians."""
+    """One module in two profiles; microseconds of one run, as sums of kernels' medians."""
 
     fqn: str
     class_name: str
@@ -34,7 +34,7 @@ class ProfileComparison(Record):
     after: str
     settings: tuple[Settings, Settings]
     runs: tuple[int, int]
-    run_us: tuple[float, float] = Field(description="Median of all kernels' time by run.")
+    run_us: tuple[float, float] = Field(description="Sum of the kernels' medians by run.")
     ratio: float | None
     unattributed_us: tuple[float, float] = Field(description="On average by run.")
     modules: list[ModuleChange]
@@ -45,7 +45,7 @@ def compare(before: Profile, after: Profile) -> ProfileComparison:
     left = {module.fqn: module for module in by_module(before)}
     right = {module.fqn: module for module in by_module(after)}
     changes = [_change(left.get(fqn), right.get(fqn)) for fqn in dict.fromkeys([*left, *right])]
-    totals = (before.kernels_median_us, after.kernels_median_us)
+    totals = (before.typical_us, after.typical_us)
     return ProfileComparison(
         before=before.model,
         after=after.model,

@@ -36,7 +36,7 @@ class SpanningKernel(Record):
 
 
 class IsolatedCall(Record):
-    """One call; times are medians by run in microseconds."""
+    """One call; times are sums of kernels' medians by run, or medians of runs, in microseconds."""
 
     fqn: str
     call: int
@@ -96,7 +96,7 @@ def isolate(
         fqn=module.fqn,
         call=call.index,
         tag=model.sidecar.tag(call),
-        in_model_us=profile.calls[position].median_us if position is not None else 0.0,
+        in_model_us=profile.calls[position].typical_us if position is not None else 0.0,
         alone_us=None,
         in_model_kernels=len(kernels),
         spanning=[
@@ -119,7 +119,7 @@ def isolate(
     model_ops = Counter(kernel.op_type for kernel in kernels)
     return found.model_copy(
         update={
-            "alone_us": alone.kernels_median_us,
+            "alone_us": alone.typical_us,
             "alone_spread_us": alone.kernels_spread_us,
             "wall_warm_us": warm,
             "wall_cold_us": cold,

@@ -12,7 +12,7 @@ class ModuleTime:
     """One module; microseconds of one run.
 
     Attributes:
-        self_us: Sum of its calls' medians: one run that something disturbed moves a sum of all runs, not these.
+        self_us: Sum of the medians of its kernels: what interrupts some kernel in every run does not count.
         total_us: The same with what is below; of a module that runs inside itself, the outermost calls alone count.
     """
 
@@ -34,8 +34,8 @@ def by_module(profile: Profile) -> list[ModuleTime]:
             call.fqn,
             call.class_name,
             call.calls,
-            before.self_us + call.self_median_us,
-            before.total_us + (call.median_us if outermost else 0.0),
+            before.self_us + call.self_typical_us,
+            before.total_us + (call.typical_us if outermost else 0.0),
             before.kernels + (call.kernels if outermost else 0),
         )
     return list(found.values())

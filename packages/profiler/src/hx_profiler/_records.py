@@ -49,7 +49,11 @@ class CallTime(Record):
     share: float = Field(description="`total_us` of all kernels' time, 0 to 1.")
     median_us: float = Field(description="Median of the total by run.")
     spread_us: float = Field(description="Interquartile range of the total by run.")
-    self_median_us: float = Field(description="Median of its own kernels' time by run.")
+    typical_us: float = Field(
+        description="Sum of the medians of its kernels by run, those of calls below included: adds up over the tree, and "
+        "what interrupts another kernel in each run does not count, as it does in `median_us`."
+    )
+    self_typical_us: float = Field(description="The same of its own kernels.")
     kernels: int = Field(description="Nodes of the executed graph, those of calls below included.")
     own_kernels: int
     spanning_us: int = Field(description="Part of `self_us` in fused nodes that stand for several calls.")
@@ -79,6 +83,7 @@ class Profile(Record):
     runs_us: list[int] = Field(description="Time of each run, profiling included.")
     kernels_us: int = Field(description="Time of all kernels; those in bodies count once.")
     kernels_median_us: float = Field(description="Median of the kernels' time by run.")
+    typical_us: float = Field(description="Sum of the kernels' medians by run.")
     kernels_spread_us: float = Field(description="Its interquartile range.")
     unattributed_us: int
     calls: list[CallTime]

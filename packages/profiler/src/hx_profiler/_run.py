@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ class Execution:
         settings: How it ran.
         files: ONNX Runtime's profile, and the file of that graph.
         notes: What a reader must know.
+        running_s: Seconds from making the session to the end of its profile.
     """
 
     trace: Trace
@@ -46,6 +48,7 @@ class Execution:
     settings: Settings
     files: tuple[Path, Path]
     notes: list[str]
+    running_s: float
 
 
 def execute(
@@ -99,6 +102,7 @@ def execute(
             options.add_session_config_entry(f"session.{name}", value)
         return _session(source, options, provider, str(path))
 
+    start = time.perf_counter()
     try:
         running = session()
     except HxError:
@@ -111,6 +115,7 @@ def execute(
     for _ in range(warmup + runs):
         run_session(running, feeds)
     profile = Path(running.end_profiling())
+    running_s = time.perf_counter() - start
     whole = read_trace(profile)
     trace = whole.without_first(min(warmup, len(whole.runs) - 1))
     notes = []
@@ -123,8 +128,9 @@ def execute(
         threads=threads,
         warmup=warmup,
     )
+    executed = folder / EXECUTED
     return Execution(
-        trace, read_executed(folder / EXECUTED, path.parent), settings, (profile, folder / EXECUTED), notes
+        trace, read_executed(executed, path.parent), settings, (profile, executed), notes, running_s
     )
 
 
