@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from relinking import LOSSY, Relinked, relinked_by_every_tool
+from relinking import Relinked, relinked_by_every_tool
 from transforming import TRANSFORMATIONS
 
 import hx_projector
 import hx_tracer
 from hx_extractor import infer_types, load, read_model
 
+UNJUDGED = {"ORT all", "dynamic quantisation", "static quantisation", "static quantisation, 16 bit"}
+"""Tools after which many values equal none of PyTorch's: another layout, or too few bits."""
 MODELS = ("bert", "resnet")
 
 
@@ -29,7 +31,7 @@ def test_every_node_is_owned_and_none_wrongly(rows: list[Relinked]) -> None:
     assert {row.tool for row in rows if row.owned < row.nodes} == set()
     assert {row.tool: row.high / row.nodes for row in rows if row.high < 0.95 * row.nodes} == {}
     # The judge has something to say: of exact tools, on most nodes, unless ONNX Runtime chose another layout.
-    judged = {row.tool: row.judged / row.nodes for row in rows if row.tool not in (*LOSSY, "ORT all")}
+    judged = {row.tool: row.judged / row.nodes for row in rows if row.tool not in UNJUDGED}
     assert min(judged.values()) > 0.7, judged
 
 

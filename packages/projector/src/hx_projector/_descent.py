@@ -6,14 +6,18 @@ around it. Names of nodes say nothing, and a weight alone decides nothing: tools
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from hx_projector._assemble import weakest
 from hx_projector._dataflow import CARRIERS, Dataflow
-from hx_projector._fixed_points import FixedPoints
+from hx_projector._fixed_points import FixedPoints, Region, Span
 from hx_projector._tree import CallTree
 from hx_sidecar_schema import Confidence, Node, Sidecar
+
+MANY = 64
+"""Of the original's nodes that several new ones share: no list of what each stands for."""
 
 
 class Descent(NamedTuple):
@@ -41,36 +45,36 @@ class _Descender:
         self._new, self._points, self._old = new, points, points.old
         self._tree = CallTree(sidecar.calls)
         self._rows: dict[str, Node] = {row.output: row for row in sidecar.nodes if not row.graph}
-        self._told_apart = set(points.twins.values())
-        """Nodes of the original that a node of the new graph stands for alone."""
+        self._wholes: dict[Span, Descent | None] = {}
         self._found: dict[str, Descent] = {}
 
     def run(self) -> dict[str, Descent]:
         loads = self._loads()
         for key in reversed(self._new.nodes):
+            span, region = self._points.spans[key], self._points.region(key)
             twin = self._points.twins.get(key)
-            region = self._points.region(key)
-            absorbed = [other for other in region if other not in self._told_apart]
             if twin is not None:
-                originals = sorted({twin, *absorbed}, key=self._old.order.__getitem__)
+                originals = sorted({twin, *region.left}, key=self._old.order.__getitem__)
                 self._found[key] = self._descent([twin], originals)
             elif (value := self._copied(key)) is not None:
                 self._found[key] = self._copy(key, value)
-            elif deciding := self._deciding(key, absorbed or region):
-                sure = len(loads[self._points.spans[key]]) == 1 or self._serves_all(key, deciding)
-                self._found[key] = self._descent(deciding, absorbed or region, sure=sure)
+            elif key in self._new.data and (whole := self._whole(span, region)) is not None:
+                sure = loads[span] == 1 or self._serves_all(span, whole)
+                if whole.covers and not sure and whole.confidence == "high":
+                    whole = whole._replace(confidence="medium")
+                many = loads[span] > 1 and len(whole.originals) > MANY
+                self._found[key] = whole._replace(originals=[]) if many else whole
             else:
                 self._found[key] = self._helper(key)
         return self._found
 
-    def _loads(self) -> dict[tuple[frozenset[str], frozenset[str]], list[str]]:
-        """Return the nodes that compute between the same fixed points."""
-        loads: dict[tuple[frozenset[str], frozenset[str]], list[str]] = {}
-        for key, node in self._new.nodes.items():
-            group = loads.setdefault(self._points.spans[key], [])
-            if key not in self._points.twins and node.op_type not in CARRIERS and key in self._new.data:
-                group.append(key)
-        return loads
+    def _loads(self) -> Counter[Span]:
+        """Count the nodes that compute between the same fixed points."""
+        return Counter(
+            self._points.spans[key]
+            for key, node in self._new.nodes.items()
+            if key not in self._points.twins and node.op_type not in CARRIERS and key in self._new.data
+        )
 
     def _copied(self, key: str) -> str | None:
         """Return the original's value that a node turns from one form into another, if that is all it does."""
@@ -81,34 +85,28 @@ class _Descender:
     def _copy(self, key: str, value: str) -> Descent:
         """A copy belongs to who made the value; of an input of the model, to who reads it."""
         maker = self._old.maker.get(value)
-        return self._descent([maker])._replace(originals=[]) if maker in self._rows else self._helper(key)
+        return self._descent([maker], []) if maker in self._rows else self._helper(key)
 
-    def _deciding(self, key: str, region: Sequence[str]) -> list[str]:
-        """Return the nodes of the original that compute what a node computes."""
-        if key not in self._new.data:
-            return []
-        above, _ = self._points.spans[key]
-        fed = self._old.fed(region, above) or [other for other in region if other in self._old.data]
-        return [other for other in fed if self._old.nodes[other].op_type not in CARRIERS] or fed
+    def _whole(self, span: Span, region: Region) -> Descent | None:
+        """Return what all nodes between some fixed points stand for; None where nothing is computed there."""
+        if span not in self._wholes:
+            nodes = region.left or region.nodes
+            fed = self._old.fed(nodes, span[0]) or [other for other in nodes if other in self._old.data]
+            computing = [other for other in fed if self._old.nodes[other].op_type not in CARRIERS]
+            self._wholes[span] = self._descent(computing or fed, nodes) if fed else None
+        return self._wholes[span]
 
-    def _serves_all(self, key: str, deciding: Iterable[str]) -> bool:
-        """Say whether the values that a node leads to have no smaller call in common than what it may stand for."""
-        _, below = self._points.spans[key]
-        ends = [self._rows[maker].owner for end in below if (maker := self._old.maker.get(end)) in self._rows]
-        return bool(ends) and self._tree.common(ends) == self._tree.common(
-            self._rows[other].owner for other in deciding
-        )
+    def _serves_all(self, span: Span, whole: Descent) -> bool:
+        """Say whether the values that nodes lead to have no smaller call in common than what they may stand for."""
+        makers = (self._old.maker.get(end) for end in span[1])
+        ends = [self._rows[maker].owner for maker in makers if maker in self._rows]
+        return bool(ends) and self._tree.common(ends) == whole.owner
 
-    def _descent(
-        self, deciding: Iterable[str], originals: Iterable[str] | None = None, *, sure: bool = True
-    ) -> Descent:
+    def _descent(self, deciding: Iterable[str], originals: Iterable[str]) -> Descent:
         rows = [self._rows[key] for key in deciding]
         calls = sorted({row.owner for row in rows})
         confidence = weakest(row.confidence for row in rows)
-        if len(calls) > 1 and not sure and confidence == "high":
-            confidence = "medium"
-        names = list(originals) if originals is not None else [row.output for row in rows]
-        return Descent(self._tree.common(calls), confidence, names, calls if len(calls) > 1 else [])
+        return Descent(self._tree.common(calls), confidence, list(originals), calls if len(calls) > 1 else [])
 
     def _helper(self, key: str) -> Descent:
         """What stands for nothing belongs to what it helps: the calls of the nodes that read it."""

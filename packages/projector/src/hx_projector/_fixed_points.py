@@ -9,12 +9,41 @@ operation of its kind. A name alone never decides beyond the first step: the val
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from hx_projector._dataflow import Dataflow
 
 Span = tuple[frozenset[str], frozenset[str]]
 """Values of the original that a node comes from, and those that it leads to: the nearest fixed points."""
+
+
+class Region:
+    """Nodes of the original between fixed points.
+
+    Args:
+        old: The original.
+        nodes: In the order of the graph.
+        twins: Nodes of the original that one of the transformed graph stands for alone.
+    """
+
+    def __init__(self, old: Dataflow, nodes: Sequence[str], twins: Container[str]) -> None:
+        self.nodes = nodes
+        self.members = frozenset(nodes)
+        self.left = [key for key in nodes if key not in twins]
+        """Those that no node stands for alone."""
+        self._by_kind: dict[str, list[str]] = {}
+        self._by_weight: dict[tuple[str, str], set[str]] = {}
+        for key in self.left:
+            kind = old.nodes[key].op_type
+            self._by_kind.setdefault(kind, []).append(key)
+            for weight in old.weights(key):
+                self._by_weight.setdefault((kind, weight), set()).add(key)
+
+    def only(self, kind: str, weights: Iterable[str]) -> str | None:
+        """Return the one node of a kind that reads some of the weights, else the one of that kind."""
+        sharing = set[str]().union(*(self._by_weight.get((kind, weight), ()) for weight in weights))
+        alike = sharing if len(sharing) == 1 else self._by_kind.get(kind, ())
+        return next(iter(alike)) if len(alike) == 1 else None
 
 
 class FixedPoints:
@@ -38,18 +67,19 @@ class FixedPoints:
             if old.holds(name):
                 self.pairs[name] = name
         self.spans: dict[str, Span] = {}
-        self._regions: dict[Span, list[str]] = {}
+        self._regions: dict[Span, Region] = {}
         self._carry()
         self._measure()
         while self._pair_by_name() or self._pair_by_kind():
             self._carry()
             self._measure()
 
-    def region(self, key: str) -> list[str]:
-        """Return the nodes of the original between the fixed points around a node, in the order of the graph."""
+    def region(self, key: str) -> Region:
+        """Return the part of the original between the fixed points around a node."""
         span = self.spans[key]
         if span not in self._regions:
-            self._regions[span] = self.old.between(*span, stops=self._paired)
+            nodes = self.old.between(*span, stops=self._paired)
+            self._regions[span] = Region(self.old, nodes, self._told_apart)
         return self._regions[span]
 
     def same(self) -> dict[str, str]:
@@ -97,6 +127,7 @@ class FixedPoints:
             theirs = self.old.maker.get(pairs.get(key, ""))
             if theirs is not None and self.old.nodes[theirs].op_type == node.op_type:
                 self.twins[key] = theirs
+        self._told_apart = set(self.twins.values())
 
     def _carry(self) -> None:
         """Follow fixed points through nodes that only carry them, forwards and backwards."""
@@ -122,7 +153,7 @@ class FixedPoints:
             if key in self.pairs:
                 continue
             for base in (beginning(key, known), beginning(node.name or "", known)):
-                if base is not None and known[base] in self.region(key):
+                if base is not None and known[base] in self.region(key).members:
                     claims.setdefault(base, []).append(key)
                     break
         return self._accept(claims)
@@ -130,31 +161,20 @@ class FixedPoints:
     def _pair_by_kind(self) -> bool:
         """Pair results of operations that stand once between the same fixed points, with the same weights or alone."""
         claims: dict[str, list[str]] = {}
-        twins = set(self.twins.values())
         for key, node in self.new.nodes.items():
-            if key in self.pairs:
-                continue
-            weights = {self._weight(name) for name in self.new.weights(key)}
-            alike = [
-                other
-                for other in self.region(key)
-                if self.old.nodes[other].op_type == node.op_type and other not in twins
-            ]
-            sharing = [other for other in alike if weights & set(self.old.weights(other))]
-            for candidates in (sharing, alike):
-                if len(candidates) == 1:
-                    claims.setdefault(candidates[0], []).append(key)
-                    break
+            if key not in self.pairs:
+                weights = map(self._weight, self.new.weights(key))
+                other = self.region(key).only(node.op_type, weights)
+                if other is not None:
+                    claims.setdefault(other, []).append(key)
         return self._accept(claims)
 
     def _weight(self, name: str) -> str:
         known = self.old.initializers
         return name if name in known else beginning(name, known) or name
 
-    def _accept(self, claims: Mapping[str, Iterable[str]]) -> bool:
-        found = {
-            keys[0]: value for value, keys in ((v, list(k)) for v, k in claims.items()) if len(keys) == 1
-        }
+    def _accept(self, claims: Mapping[str, Sequence[str]]) -> bool:
+        found = {keys[0]: value for value, keys in claims.items() if len(keys) == 1}
         self.pairs.update(found)
         return bool(found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import onnx_ir as ir
 
@@ -11,6 +12,13 @@ from hx_projector._tree import CallTree
 from hx_sidecar_schema import CONTAINERS, Module, ModuleCall, ModuleContext, Port, Status
 
 _NOT_CALLED = "No call was seen: it did not run, or its forward() was called directly."
+
+
+class _Merged(NamedTuple):
+    """Calls that one node stands for together, and what made it so, as reasons name it."""
+
+    by: str
+    calls: set[tuple[int, ...]]
 
 
 def judge_calls(
@@ -24,10 +32,11 @@ def judge_calls(
         tree: Of the calls.
         merger: What merged modules where they are merged, as reasons name it.
     """
+    merged = _Merged(merger, {tuple(rows) for rows in context.origins.values() if len(rows) > 1})
     dead, folded = set(context.dead_calls), set(context.folded_calls)
     judged: list[ModuleCall] = []
     for row, call in enumerate(context.calls):
-        status, reason = _fate(row, call, row in dead, row in folded, context, tree, merger)
+        status, reason = _fate(row, call, row in dead, row in folded, context, tree, merged)
         inputs = call.inputs
         if status == "extractable":
             inputs = _used_inputs(row, call, cutter)
@@ -39,7 +48,7 @@ def judge_calls(
             ]
             if skipped and len(inputs) > len(call.inputs):
                 # What reaches past an argument does not stand in for it.
-                status, reason, inputs = "fused", _neighbour(row, skipped, context, tree, merger), call.inputs
+                status, reason, inputs = "fused", _neighbour(row, skipped, context, tree, merged), call.inputs
         judged.append(call.model_copy(update={"status": status, "reason": reason, "inputs": inputs}))
     called = {call.module for call in context.calls}
     judged += [
@@ -57,7 +66,7 @@ def _fate(
     folded: bool,
     context: ModuleContext,
     tree: CallTree,
-    merger: str,
+    merged: _Merged,
 ) -> tuple[Status, str]:
     if call.reason:
         return call.status, call.reason
@@ -73,7 +82,7 @@ def _fate(
     if folded or all(port.initializer is not None for port in outputs):
         return "folded", "The result does not depend on the model's inputs: the exporter made it a constant."
     if missing:
-        return "fused", _neighbour(row, missing, context, tree, merger)
+        return "fused", _neighbour(row, missing, context, tree, merged)
     return "extractable", ""
 
 
@@ -81,16 +90,18 @@ def _is_lost(port: Port) -> bool:
     return port.value is None and port.initializer is None and not port.unused
 
 
-def _neighbour(row: int, missing: Sequence[str], context: ModuleContext, tree: CallTree, merger: str) -> str:
+def _neighbour(
+    row: int, missing: Sequence[str], context: ModuleContext, tree: CallTree, merged: _Merged
+) -> str:
     """Say with which calls this one was merged: a node of the final graph stands for them all."""
     others: set[int] = set()
-    for rows in context.origins.values():
-        if len(rows) > 1 and any(tree.contains(row, other) for other in rows):
+    for rows in merged.calls:
+        if any(tree.contains(row, other) for other in rows):
             others.update(other for other in rows if not tree.contains(row, other))
     names = ", ".join(repr(_tag(context.modules, context.calls[other])) for other in sorted(others)[:3])
     ports = ", ".join(map(repr, missing))
-    merged = f" with {names}" if names else ""
-    return f"{merger} merged it{merged}: {ports} is in the graph no more."
+    partners = f" with {names}" if names else ""
+    return f"{merged.by} merged it{partners}: {ports} is in the graph no more."
 
 
 def _tag(modules: Sequence[Module], call: ModuleCall) -> str:

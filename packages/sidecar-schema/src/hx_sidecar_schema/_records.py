@@ -158,7 +158,7 @@ class Node(Record):
     )
     originals: list[str] = Field(
         default_factory=list,
-        description="Nodes of the original model's main graph that this one stands for, by `output`. In a relinked model.",
+        description="Nodes of the original model's main graph that this one stands for, by `output`; empty where it shares many of them with others. In a relinked model.",
     )
     covers: list[int] = Field(
         default_factory=list,
