@@ -140,7 +140,9 @@ def test_data_between_two_calls_is_their_common_ancestors(context_by_hand: Conte
 def test_a_helper_belongs_to_what_it_helps_and_not_to_what_comes_after_that(
     context_by_hand: ContextByHand,
 ) -> None:
-    model = model_of("a = Abs(x)  k = Constant<value = float {2.0}>()  h = Mul(a, k)  g = Exp(h)  y = Relu(g)")
+    model = model_of(
+        "a = Abs(x)  k = Constant<value = float {2.0}>()  h = Mul(a, k)  g = Exp(h)  y = Relu(g)"
+    )
     context = context_by_hand(CALLS, origins={"a": [2], "g": [3], "y": [4]})
     sidecar = project(model, context, file="m.onnx")
     assert known(node_of(sidecar, "h")) == known(node_of(sidecar, "k")) == (1, "dataflow", "low")
