@@ -66,7 +66,7 @@ def _show_profile(
     output.data(tree.table(roots or [0], output.stdout.width), asked=True)
     spanning = [kernel for kernel in profile.kernels if len(kernel.covers) > 1]
     if spanning:
-        time = sum(kernel.self_us for kernel in spanning)
+        time = sum(kernel.median_us for kernel in spanning)
         output.data(
             f"* with {plural(len(spanning), 'node')} that ONNX Runtime fused over several modules, "
             f"{_share(time, profile)} of the time; each counts for the module around them."
@@ -115,8 +115,8 @@ def _covered(kernel: Kernel, profile: Profile) -> str:
     return f"{owner} of {', '.join(names)}"
 
 
-def _share(us: int, profile: Profile) -> str:
-    return percent(100 * us / profile.kernels_us) if profile.kernels_us else ""
+def _share(us: float, profile: Profile) -> str:
+    return percent(100 * us / profile.typical_us) if profile.typical_us else ""
 
 
 def _show_unattributed(profile: Profile, output: Output) -> None:
@@ -126,9 +126,9 @@ def _show_unattributed(profile: Profile, output: Output) -> None:
     if not lost:
         return
     output.data(
-        f"[yellow]unattributed[/]: {plural(len(lost), 'kernel')}, {_share(profile.unattributed_us, profile)} of the time"
+        f"[yellow]unattributed[/]: {plural(len(lost), 'kernel')}, {_share(sum(kernel.median_us for kernel in lost), profile)} of the time"
     )
-    shown = lost if output.verbosity > 0 else sorted(lost, key=lambda k: -k.self_us)[:KERNELS]
+    shown = lost if output.verbosity > 0 else sorted(lost, key=lambda k: -k.median_us)[:KERNELS]
     for kernel in shown:
         name, reason = escape(f"{kernel.op_type} {kernel.name}"), escape(kernel.reason)
         output.data(f"  {name} {duration(kernel.median_us)} [dim]{reason}[/]")

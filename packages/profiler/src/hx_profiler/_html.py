@@ -29,10 +29,10 @@ def to_html(profile: Profile) -> str:
 
 def _facts(profile: Profile) -> str:
     settings = profile.settings
-    facts = [f"{profile.runs} runs"]
+    facts = [f"sum of {profile.runs} runs"]
     facts += [f"optimization {settings.optimization}"] if settings.optimization else []
     facts += [name.removesuffix("ExecutionProvider") for name in settings.providers]
-    facts += [f"{settings.threads} threads"] if settings.threads else []
+    facts += [f"threads {settings.threads}"] if settings.threads else []
     facts += [f"ONNX Runtime {settings.onnxruntime}"] if settings.onnxruntime else []
     return ", ".join(facts)
 
