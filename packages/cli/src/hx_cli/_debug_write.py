@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import tempfile
 from collections import Counter
@@ -15,7 +16,7 @@ from hx_cli._debug import HIERARCHY, PLAIN, Session, input_entries
 from hx_cli._debug_page import page
 from hx_cli._debug_reports import DebugReport
 from hx_cli._environment import environment
-from hx_cli._generator import command_of
+from hx_cli._export import EXTERNAL_DATA_BYTES
 from hx_cli._paths import sidecar_path
 from hx_cli._reports import File
 from hx_sidecar_schema import HxError
@@ -118,7 +119,9 @@ def _write_model(model: ir.Model, path: Path, session: Session, *, with_weights:
     redact_words(model, session.journal.words)
     if not with_weights:
         redact_numbers(model)
-    ir.save(model, path, external_data=f"{path.name}.data" if with_weights else None)
+    tensors = [value.const_value for value in model.graph.initializers.values()]
+    large = sum(tensor.nbytes for tensor in tensors if tensor is not None) > EXTERNAL_DATA_BYTES
+    ir.save(model, path, external_data=f"{path.name}.data" if large else None)
 
 
 def _report(session: Session, target: Path, *, with_weights: bool) -> DebugReport:
@@ -127,7 +130,7 @@ def _report(session: Session, target: Path, *, with_weights: bool) -> DebugRepor
     words = session.journal.words
     return DebugReport(
         model=words(session.request.pytorch.spec),
-        command=words(command_of(session.journal.output.argv)),
+        command=words(shlex.join(["hx", *session.journal.output.argv])),
         folder=words(str(target)),
         verdict=verdict,
         summary=words(summary),

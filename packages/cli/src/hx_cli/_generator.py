@@ -23,12 +23,11 @@ def generator_of(base: Generator, argv: Sequence[str]) -> Generator:
     """
     versions = {name: importlib.metadata.version(name) for name in PACKAGES} | base.versions
     return base.model_copy(
-        update={"versions": versions, "command": command_of(argv), "timestamp": _timestamp()}
+        update={"versions": versions, "command": _command(argv), "timestamp": _timestamp()}
     )
 
 
-def command_of(argv: Sequence[str]) -> str:
-    """Return the command line, with the home folder as `~`."""
+def _command(argv: Sequence[str]) -> str:
     home = str(Path.home())
     words = ["hx", *argv]
     if len(home) > 1:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 Words = Callable[[str], str]
 
-_NUMBERS = re.compile(r"\[[-+.,\seE\d]*\d\.[-+.,\seE\d]*\]")
+_NUMBERS = re.compile(r"\[(?=[^][]*\d\.)(?:[-+.,\seE\d]|nan|inf)*+\]")
 """A list with a decimal number in it: shapes and axes have none."""
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _SCALAR = re.compile(r"(tensor\(|\{)-?\d+\.\d*(?:[eE][-+]?\d+)?(?=[,)}])")
 
 
@@ -47,7 +48,7 @@ def redactor(places: Sequence[Path] = (), *, numbers: bool) -> Words:
     pattern = re.compile(f"(?:{'|'.join(map(re.escape, longest))})(?![\\w-])")
 
     def words(text: str) -> str:
-        text = pattern.sub(lambda match: shown[match[0]], text)
+        text = pattern.sub(lambda match: shown[match[0]], _COLOUR.sub("", text))
         if numbers:
             text = _SCALAR.sub(r"\1...", _NUMBERS.sub("[...]", text))
         return text
