@@ -188,3 +188,32 @@ def test_what_hx_embedded_is_read_again() -> None:
     assert not any(key.startswith("pkg.torch") for node in model.graph for key in node.metadata_props)
     again = project_file(ir.from_proto(ir.to_proto(model)), file="m.onnx")
     assert owners(again) == owners(first)
+
+
+def test_functions_are_embedded_and_stripped_too() -> None:
+    model = ir.from_onnx_text(
+        """<ir_version: 10, opset_import: ["": 20, "local": 1]>
+        m (float[2,3] x) => (float[2,3] y) { h = Relu(x)  y = local.f(h) }
+        <domain: "local", opset_import: ["": 20]> f (a) => (r) { r = Neg(a) }"""
+    )
+    (function,) = model.functions.values()
+    for holder in (function, *function):
+        holder.metadata_props["pkg.torch.onnx.stack_trace"] = "/home/someone/model.py"
+    sidecar = project_file(stacked(model, {"h": [("", "pkg.Net"), ("act", "pkg.Act")]}), file="m.onnx")
+    embed(model, sidecar)
+    strip_metadata(model)
+    (node,) = function
+    assert node.metadata_props["pkg.hx.tag"] == "/Net"
+    assert not any(
+        key.startswith("pkg.torch") for holder in (function, node) for key in holder.metadata_props
+    )
+
+
+def test_weights_that_are_inputs_too_are_no_inputs_of_the_model() -> None:
+    model = ir.from_onnx_text(
+        """<ir_version: 10, opset_import: ["": 20]>
+        m (float[2,3] x, float[3] enc.w) => (float[2,3] y) <float[3] enc.w = {1, 2, 3}> { y = Mul(x, enc.w) }""".replace(
+            "enc.w", '"enc.w"'
+        )
+    )
+    assert [info.name for info in project_file(model, file="m.onnx").model.inputs] == ["x"]

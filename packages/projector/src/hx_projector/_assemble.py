@@ -89,7 +89,7 @@ def _model_info(model: ir.Model, context: ModuleContext, file: str) -> ModelInfo
         opset_imports=dict(model.opset_imports),
         ir_version=model.ir_version,
         graph_digest=graph_digest(model),
-        inputs=[_tensor(value, context) for value in model.graph.inputs],
+        inputs=[_tensor(value, context) for value in model.graph.inputs if not value.is_initializer()],
         outputs=[_tensor(value, context) for value in model.graph.outputs],
     )
 

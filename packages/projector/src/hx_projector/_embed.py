@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from hx_projector._graphs import nodes_below, output_of
+from hx_projector._graphs import all_nodes, body_inputs, output_of
 from hx_sidecar_schema import EMBEDDED, Sidecar, embedded
 
 _EXPORTER_PREFIX = "pkg.torch."
@@ -18,11 +18,11 @@ def embed(model: ir.Model, sidecar: Sidecar) -> None:
     the model gets the whole sidecar, so that the file can be read alone. ONNX Runtime ignores metadata.
 
     Args:
-        model: The model. Nodes of functions are left as they are.
+        model: The model.
         sidecar: Of that model.
     """
     nodes = {(node.graph, node.output): node for node in sidecar.nodes}
-    for path, node in _all_nodes(model):
+    for path, node in all_nodes(model):
         row = nodes[path, output_of(node)]
         call = sidecar.calls[row.owner]
         node.metadata_props.update(
@@ -39,24 +39,19 @@ def embed(model: ir.Model, sidecar: Sidecar) -> None:
 
 def strip_metadata(model: ir.Model) -> None:
     """Remove what the exporter wrote into nodes and values, in place: kilobytes a node, with paths of the machine."""
+    nodes = list(all_nodes(model))
     holders = [
         model,
         model.graph,
         *model.graph.inputs,
+        *body_inputs(model.graph),
         *model.graph.initializers.values(),
-        *(holder for _, node in _all_nodes(model) for holder in (node, *node.outputs)),
+        *model.functions.values(),
+        *(holder for _, node in nodes for holder in (node, *node.outputs)),
     ]
     for holder in holders:
         metadata = holder.metadata_props
         for key in [key for key in metadata if key.startswith(_EXPORTER_PREFIX) or key in _EXPORTER_KEYS]:
             del metadata[key]
-    for _, node in _all_nodes(model):
+    for _, node in nodes:
         node.doc_string = None
-
-
-def _all_nodes(model: ir.Model) -> list[tuple[str, ir.Node]]:
-    found: list[tuple[str, ir.Node]] = []
-    for node in model.graph:
-        found.append(("", node))
-        found += nodes_below(node, "")
-    return found
