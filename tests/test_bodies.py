@@ -210,6 +210,7 @@ def test_calls_in_bodies_are_seen_owned_and_cut_out(
     exported.program.save(str(tmp_path / "m.onnx"))
     sidecar.save(tmp_path / "m_hierarchy.json")
     model = hx_extractor.load(tmp_path / "m.onnx")
+    assert hx_projector.validate(model.model, sidecar, tmp_path / "m.onnx").findings == []
     for row in model.calls():
         extraction = model.extract(row)
         feeds = {port.name: torch.randn(_shape(port.shape)) for port in extraction.inputs}

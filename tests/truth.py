@@ -60,7 +60,7 @@ def examine(
     tolerance: float = 1e-4,
     strategy: Strategy = STRATEGIES["dynamo"],
 ) -> Verdict:
-    """Export a module, cut every extractable call out, and run each beside the module itself.
+    """Export a module, validate the files, cut every extractable call out, and run each beside the module itself.
 
     Args:
         module: In eval mode.
@@ -101,6 +101,8 @@ def examine(
         exported.program.save(str(path), external_data=False)
         sidecar.save(path.with_name("m_hierarchy.json"))
         model = hx_extractor.load(path)
+        findings = hx_projector.validate(model.model, sidecar, path).findings
+        verdict.problems += [f"{found.code} {found.subject}: {found.message}" for found in findings]
         kwargs = _other_sizes(inputs.kwargs, axes, exported.static_axes) if dynamic else inputs.kwargs
         truth = run_with_hooks(module, inputs.args, kwargs)
         given = [t for t in pytree.tree_leaves((inputs.args, kwargs)) if isinstance(t, torch.Tensor)]
