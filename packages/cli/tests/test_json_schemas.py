@@ -1,0 +1,130 @@
+"""The published schemas are those of the reports, and what commands really print fits them.
+
+`python -m hx_cli.schema` writes them again. Fields are only ever added within a major version.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import onnx
+import pytest
+import typer
+
+import hx_cli
+from hx_cli._app import app
+from hx_cli.schema import REPORTS, current_schema, published_schema, schema_names
+
+NAMES = list(schema_names())
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    return json.loads(published_schema(next(file for file in NAMES if file.rpartition("-")[0] == name)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_published_schema_is_the_reports(name: str) -> None:
+    assert published_schema(name) == current_schema(name), "run python -m hx_cli.schema"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_record_is_described_and_open(name: str) -> None:
+    schema = json.loads(published_schema(name))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for title, record in [(schema["title"], schema), *schema["$defs"].items()]:
+        assert record["description"], title
+        # A record of a newer minor version must pass the schema of an older one.
+        assert record.get("additionalProperties", True), title
+
+
+def test_every_command_that_prints_json_has_a_schema() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    printing = {name for name, command in commands.items() if any(p.name == "json" for p in command.params)}
+    assert {name.partition("-")[0] for name in REPORTS} == printing
+
+
+def test_regenerating_gives_the_same_files(tmp_path: Path) -> None:
+    package = Path(hx_cli.__file__).parent
+    copy = tmp_path / "hx_cli"
+    shutil.copytree(package, copy)
+    (copy / "schema" / NAMES[0]).unlink()
+    (copy / "schema" / NAMES[1]).write_text("old")
+    subprocess.run([sys.executable, "-m", "hx_cli.schema"], cwd=tmp_path, check=True)
+    published = {path.name for path in (package / "schema").glob("*.json")}
+    assert published == {*NAMES}  # none of a report that is gone
+    for name in NAMES:
+        assert (copy / "schema" / name).read_bytes() == (package / "schema" / name).read_bytes()
+
+
+@pytest.fixture
+def files(perceptron: Path, factories: Path) -> Path:
+    """A model under its own name, another with one node changed, and one that a tool made of it."""
+    import onnxruntime as ort
+
+    proto = onnx.load(perceptron)
+    for node in proto.graph.node:
+        if node.op_type == "Relu":
+            node.op_type = "Tanh"
+    onnx.save(proto, perceptron.with_name("other.onnx"))
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(perceptron.with_name("optimised.onnx"))
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    ort.InferenceSession(perceptron, options, providers=["CPUExecutionProvider"])
+    shutil.copy(factories, perceptron.with_name("models.py"))
+    return perceptron.parent
+
+
+COMMANDS = {
+    "analyze": ["analyze model.onnx", "analyze model.onnx --detailed -m act"],
+    "compare": [
+        "compare model.onnx model.onnx",
+        "compare model.onnx other.onnx",
+        "compare other.onnx model.onnx",
+    ],
+    "debug": ["debug models.py:perceptron -o session", "debug models.py:branching -o failed"],
+    "export": [
+        "export models.py:twice -o twice.onnx --cross-check",
+        "export models.py:perceptron --no-verify",
+    ],
+    "extract": ["extract model.onnx --all -o parts", "extract model.onnx -m act -o act.onnx --no-verify"],
+    "modules": ["modules model.onnx"],
+    "nodes": ["nodes model.onnx -m first"],
+    "profile": ["profile model.onnx --runs 2"],
+    "profile-comparison": ["profile model.onnx model.onnx --runs 2"],
+    "profile-isolated": ["profile model.onnx --isolated -m act --runs 2"],
+    "project": ["project other.onnx"],
+    "relink": ["relink optimised.onnx --from model.onnx"],
+    "tree": ["tree model.onnx"],
+    "validate": ["validate model.onnx", "validate other.onnx --sidecar model_hierarchy.json"],
+    "verify": [
+        "verify model.onnx --against models.py:perceptron",
+        "verify other.onnx --from model.onnx --against models.py:perceptron",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_a_command_prints_fits_its_schema(hx, files: Path, name: str) -> None:
+    for command in COMMANDS[name]:
+        result = hx(*command.split(), "--json", cwd=files)
+        assert result.code in (0, 1), result.err
+        record = json.loads(result.out)
+        jsonschema.validate(record, schema_of(name), jsonschema.Draft202012Validator)
+        del record["schema_version"]
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(record, schema_of(name), jsonschema.Draft202012Validator)
+    if name == "extract":
+        index = json.loads((files / "parts" / "index.json").read_text())
+        jsonschema.validate(index, schema_of("index"), jsonschema.Draft202012Validator)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate([{"fqn": ""}], schema_of("index"), jsonschema.Draft202012Validator)
+
+
+def test_every_schema_is_tried() -> None:
+    assert COMMANDS.keys() == REPORTS.keys()
