@@ -135,6 +135,53 @@ def test_a_value_with_its_old_name_and_another_shape_is_no_port(relinked):
     assert [call.status for call in sidecar.calls] == ["extractable", "fused", "fused"]
 
 
+RESIDUAL_HEAD = '<ir_version: 10, opset_import: ["": 20, "ms": 1]>\nm (float[2,3] x) => (float[2,3] y) '
+RESIDUAL = (
+    RESIDUAL_HEAD
+    + """<float[3,3] w = {1,2,3,4,5,6,7,8,9}, float[2,3] d, float[2,3] e> {
+  a = MatMul(x, w)
+  s = Exp(x)
+  d = Add(a, s)
+  e = Relu(d)
+  p = Sin(e)
+  q = Cos(e)
+  y = Sub(p, q)
+}"""
+)
+RESIDUAL_CALLS = [{"fqn": "", "outputs": {"output": "y"}}, {"fqn": "one"}, {"fqn": "two"}, {"fqn": "act"}]
+RESIDUAL_ORIGINS = {"a": [1], "s": [2], "d": [0], "e": [3], "p": [0], "q": [0], "y": [0]}
+
+
+@pytest.mark.parametrize("kind", ["MatMul", "Other"])
+def test_a_node_named_after_one_operation_may_have_taken_in_the_next(context_by_hand, kind):
+    """As convolutions of ONNX Runtime do, which add what they are given and have an activation inside."""
+    original = ir.from_onnx_text(RESIDUAL)
+    sidecar = project(original, context_by_hand(RESIDUAL_CALLS, origins=RESIDUAL_ORIGINS), file="m.onnx")
+    made = ir.from_onnx_text(
+        f"{RESIDUAL_HEAD}<float[3,3] other = {{1,2,3,4,5,6,7,8,9}}> {{ s = Exp(x)  v = ms.{kind}(x, other, s)"
+        "p = Sin(v)  q = Cos(v)  y = Sub(p, q) }"
+    )
+    (fused,) = (node for node in made.graph if node.domain == "ms")
+    fused.name = "a_nchwc"
+    nodes = _nodes(relink(made, original, sidecar, file="made.onnx"))
+    assert _facts(nodes["v"]) == (0, "high", ["a", "d", "e"], [0, 1, 3])
+    assert _facts(nodes["p"]) == (0, "high", ["p"], [])
+    assert _facts(nodes["q"]) == (0, "high", ["q"], [])
+
+
+def test_a_reader_that_does_the_same_operation_stands_for_it(context_by_hand):
+    """The value before it is not moved past it."""
+    original = ir.from_onnx_text(RESIDUAL)
+    sidecar = project(original, context_by_hand(RESIDUAL_CALLS, origins=RESIDUAL_ORIGINS), file="m.onnx")
+    made = ir.from_onnx_text(
+        f"{RESIDUAL_HEAD}<float[3,3] w = {{1,2,3,4,5,6,7,8,9}}> {{ a = MatMul(x, w)  s = Exp(x)  d_new = Add(a, s)"
+        "v = Relu(d_new)  p = Sin(v)  q = Cos(v)  y = Sub(p, q) }"
+    )
+    nodes = _nodes(relink(made, original, sidecar, file="made.onnx"))
+    assert _facts(nodes["d_new"]) == (0, "high", ["d"], [])
+    assert _facts(nodes["v"]) == (3, "high", ["e"], [])
+
+
 def test_nodes_may_stand_in_any_order(relinked):
     """Quantisation tools append."""
     nodes = _nodes(relinked("y = Add(x, d) d = Add(c, zero) c = Tanh(b) b = Add(a, zero) a = MatMul(x, w)"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import onnx_ir as ir
 
@@ -97,6 +97,30 @@ class Dataflow:
                 if name in self.maker and name not in first and name not in rest
             ]
         return sorted(found, key=self.order.__getitem__)
+
+    def sources(self, end: str, starts: Container[str], stops: Container[str], through: str) -> set[str]:
+        """Return those of some values that a value comes from, without passing others but one."""
+        found: set[str] = set()
+        pending, seen = [end], {end}
+        while pending:
+            name = pending.pop()
+            if name in starts and name != end:
+                found.add(name)
+            elif name in self.maker and (name in (end, through) or name not in stops):
+                reads = [read for read in self.reads[self.maker[name]] if read not in seen]
+                seen.update(reads)
+                pending += reads
+        return found
+
+    def is_function_of(self, name: str, other: str) -> bool:
+        """Say whether a value comes from another and single numbers alone, element by element or at least in its shape."""
+        for read in self.reads[self.maker[name]]:
+            weight = self.initializers.get(read)
+            tensor = weight.const_value if weight is not None else None
+            if read != other and (tensor is None or tensor.size > 1):
+                return False
+        shapes = [value.shape for value in (self.value(name), self.value(other)) if value is not None]
+        return len(shapes) == 2 and shapes[0] is not None and shapes[0] == shapes[1]
 
     def fed(self, nodes: Iterable[str], starts: Iterable[str]) -> list[str]:
         """Return those of the nodes, given in order, that the values flow into, other than as sizes."""

@@ -9,7 +9,8 @@ operation of its kind. A name alone never decides beyond the first step: the val
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from hx_projector._dataflow import Dataflow
 
@@ -60,18 +61,16 @@ class FixedPoints:
         """Values of the transformed graph with those of the original."""
         self.twins: dict[str, str] = {}
         """Nodes of the transformed graph with those of the original that do the same."""
+        self.spans: dict[str, Span] = {}
+        self._held: dict[str, str] = {}
+        """The pairs without those that follow from others, because a node only carries a value."""
         for mine, theirs in ((new.inputs, old.inputs), (new.outputs, old.outputs)):
             if len(mine) == len(theirs):
-                self.pairs.update(zip(mine, theirs, strict=True))
-        for name in new.maker:
-            if old.holds(name):
-                self.pairs[name] = name
-        self.spans: dict[str, Span] = {}
-        self._regions: dict[Span, Region] = {}
-        self._carry()
+                self._held.update(zip(mine, theirs, strict=True))
+        self._held.update((name, name) for name in new.maker if old.holds(name))
         self._measure()
-        while self._pair_by_name() or self._pair_by_kind():
-            self._carry()
+        steps = (self._pair_by_name, self._pair_by_kind, self._complete, self._slide, self._carry_back)
+        while any(step() for step in steps):
             self._measure()
 
     def region(self, key: str) -> Region:
@@ -100,10 +99,11 @@ class FixedPoints:
         return exact
 
     def _measure(self) -> None:
-        """Find the fixed points around every node, and the nodes that have a twin."""
+        """Find what follows from the pairs: the fixed points around every node, and the nodes that have a twin."""
+        self._carry()
         new, pairs = self.new, self.pairs
         self._paired = set(pairs.values())
-        self._regions.clear()
+        self._regions: dict[Span, Region] = {}
         above: dict[str, frozenset[str]] = {}
         for key in new.nodes:
             found: set[str] = set()
@@ -123,6 +123,7 @@ class FixedPoints:
                     found.update(*(below[user] for user in new.users.get(name, ())))
             below[key] = frozenset(found)
         self.spans = {key: (above[key], below[key]) for key in new.nodes}
+        self.twins = {}
         for key, node in new.nodes.items():
             theirs = self.old.maker.get(pairs.get(key, ""))
             if theirs is not None and self.old.nodes[theirs].op_type == node.op_type:
@@ -130,33 +131,103 @@ class FixedPoints:
         self._told_apart = set(self.twins.values())
 
     def _carry(self) -> None:
-        """Follow fixed points through nodes that only carry them, forwards and backwards."""
-        new, pairs = self.new, self.pairs
-        for key in new.nodes:
-            source = new.carried(key)
-            if source in pairs:
-                for name in new.made(key)[:1]:
-                    pairs.setdefault(name, pairs[source])
-        for key in reversed(new.nodes):
-            source = new.carried(key)
-            if source is None or source in pairs or source not in new.maker or key not in pairs:
+        """Follow fixed points through nodes that only carry them."""
+        self.pairs = dict(self._held)
+        for key in self.new.nodes:
+            source = self.new.carried(key)
+            if source in self.pairs:
+                self.pairs.setdefault(key, self.pairs[source])
+
+    def _carry_back(self) -> bool:
+        """Pair values that nothing else is known of, and that are carried to one that is paired."""
+        found: dict[str, str] = {}
+        for key in self.new.nodes:
+            source = self.new.carried(key)
+            if (
+                source is None
+                or source in self.pairs
+                or source not in self.new.maker
+                or key not in self.pairs
+            ):
                 continue
-            theirs = self.old.maker.get(pairs[key])
+            theirs = self.old.maker.get(self.pairs[key])
             if theirs is None or self.old.carried(theirs) is None:
-                pairs[source] = pairs[key]
+                found[source] = self.pairs[key]
+        self._held.update(found)
+        return bool(found)
 
     def _pair_by_name(self) -> bool:
-        """Pair values whose names, or whose nodes' names, are an original's with something added."""
-        known = {name: key for name, key in self.old.maker.items() if name not in self._paired}
+        """Pair values whose names, or whose nodes' names, are an original's with something added.
+
+        A node's own name counts too where both nodes have the same operator.
+        """
+        values = {name: key for name, key in self.old.maker.items() if name not in self._paired}
+        nodes = {node.name: key for key, node in self.old.nodes.items() if node.name and key in values}
         claims: dict[str, list[str]] = {}
         for key, node in self.new.nodes.items():
             if key in self.pairs:
                 continue
-            for base in (beginning(key, known), beginning(node.name or "", known)):
-                if base is not None and known[base] in self.region(key).members:
-                    claims.setdefault(base, []).append(key)
-                    break
+            names = (key, node.name or "")
+            alike = [nodes.get(name) or nodes.get(beginning(name, nodes) or "") for name in names]
+            candidates = [
+                *(base for name in names if (base := beginning(name, values)) is not None),
+                *(o for o in alike if o is not None and self.old.nodes[o].op_type == node.op_type),
+            ]
+            found = next((c for c in candidates if values[c] in self.region(key).members), None)
+            if found is not None:
+                claims.setdefault(found, []).append(key)
         return self._accept(claims)
+
+    def _complete(self) -> bool:
+        """Move a value that comes from more than the original's to the first one behind that comes from all of it.
+
+        A node that is named after a convolution may add what another one made, too.
+        """
+        moved = False
+        for key, value in self._held.items():
+            if key == value or key not in self.spans:
+                continue
+            above = self.spans[key][0]
+            if above <= self.old.sources(value, above, self._paired, value):
+                continue
+            for other in self._behind(value):
+                if above <= self.old.sources(other, above, self._paired, value):
+                    self._held[key] = other
+                    moved = True
+                    break
+        return moved
+
+    def _behind(self, value: str) -> Iterator[str]:
+        """Yield the values that come from one, nearest first, as far as none of them is paired."""
+        pending, seen = deque([value]), {value}
+        while pending:
+            for user in self.old.users.get(pending.popleft(), ()):
+                if user not in seen and user not in self._paired:
+                    seen.add(user)
+                    pending.append(user)
+                    yield user
+
+    def _slide(self) -> bool:
+        """Move a value that was found in another form past an operation that no node is left to stand for.
+
+        Activations are folded into what comes before them: a quantised convolution clips, one in a layout of the
+        runtime's own has an activation inside. So what all readers of the value lack was done before they read it.
+        """
+        moved = False
+        for name, value in self.pairs.items():
+            readers = self.new.users.get(name, ())
+            behind = self.old.users.get(value, ())
+            if name == value or not readers or len(behind) != 1 or behind[0] in self._told_apart:
+                continue
+            (user,) = behind
+            if user in self._paired or not self.old.is_function_of(user, value):
+                continue
+            kinds = {self.new.nodes[reader].op_type for reader in readers}
+            elsewhere = all(self.pairs.get(reader) not in (None, value, user) for reader in readers)
+            if elsewhere and self.old.nodes[user].op_type not in kinds:
+                self._held[name] = user
+                moved = True
+        return moved
 
     def _pair_by_kind(self) -> bool:
         """Pair results of operations that stand once between the same fixed points, with the same weights or alone."""
@@ -175,7 +246,7 @@ class FixedPoints:
 
     def _accept(self, claims: Mapping[str, Sequence[str]]) -> bool:
         found = {keys[0]: value for value, keys in claims.items() if len(keys) == 1}
-        self.pairs.update(found)
+        self._held.update(found)
         return bool(found)
 
 
