@@ -101,9 +101,11 @@ def _head(profile: Profile) -> str:
     how += [name.removesuffix("ExecutionProvider") for name in settings.providers]
     how += [plural(settings.threads, "thread")] if settings.threads else []
     spread = duration(profile.kernels_spread_us)
+    peak = profile.calls[0].peak_memory_bytes if profile.calls else None
+    memory = f"; peak memory {size(peak)}" if peak else ""
     return (
         f"[bold]{escape(profile.model)}[/]: {duration(profile.typical_us)} a run in "
-        f"{plural(len(profile.kernels), 'kernel')}; whole runs spread {spread}\n[dim]{escape(', '.join(how))}; "
+        f"{plural(len(profile.kernels), 'kernel')}; whole runs spread {spread}{memory}\n[dim]{escape(', '.join(how))}; "
         "times are sums of the kernels' medians[/]"
     )
 
@@ -157,7 +159,7 @@ class _Tree:
         from rich.text import Text
 
         wide = width >= WIDE
-        headers = ["time", "share", "own", *(("spread", "kernels", "peak memory") if wide else ())]
+        headers = ["time", "share", "own", *(("spread", "kernels") if wide else ())]
         rows = [
             (guide, label, shown, self._cells(shown, wide=wide))
             for guide, shown, label in self._lines(roots, "", top=True)
@@ -184,11 +186,9 @@ class _Tree:
             _own(calls),
         ]
         if wide:
-            peak = max((call.peak_memory_bytes or 0 for call in calls), default=0)
             cells += [
                 duration(calls[0].spread_us) if len(calls) == 1 else "",
                 str(sum(call.kernels for call in calls)),
-                size(peak) if peak else "",
             ]
         return cells
 
