@@ -65,7 +65,9 @@ def test_other_commands_take_the_result(hx, bert, optimised):
     report = json.loads(hx("verify", optimised, "--against", "tiny:bert", "--json").out)
     assert not report["failed"]
     assert report["compared"] > 20
-    cost = [json.loads(hx("analyze", path, "--json").out)["cost"]["total"]["macs"] for path in (bert, optimised)]
+    cost = [
+        json.loads(hx("analyze", path, "--json").out)["cost"]["total"]["macs"] for path in (bert, optimised)
+    ]
     assert cost[0] == cost[1] > 0
 
 
