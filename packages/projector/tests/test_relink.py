@@ -169,6 +169,20 @@ def test_a_node_named_after_one_operation_may_have_taken_in_the_next(context_by_
     assert _facts(nodes["q"]) == (0, "high", ["q"], [])
 
 
+def test_quantising_that_clips_is_the_activation(context_by_hand):
+    original = ir.from_onnx_text(RESIDUAL)
+    sidecar = project(original, context_by_hand(RESIDUAL_CALLS, origins=RESIDUAL_ORIGINS), file="m.onnx")
+    made = ir.from_onnx_text(
+        f"{RESIDUAL_HEAD}<float[3,3] w = {{1,2,3,4,5,6,7,8,9}}, float scale = {{1}}> {{ a = MatMul(x, w)  s = Exp(x)"
+        "e_in = Add(a, s)  e_q = QuantizeLinear(e_in, scale)  e = DequantizeLinear(e_q, scale)"
+        "p = Sin(e)  q = Cos(e)  y = Sub(p, q) }"
+    )
+    nodes = _nodes(relink(made, original, sidecar, file="made.onnx"))
+    assert _facts(nodes["e_in"]) == (0, "high", ["d"], [])
+    assert _facts(nodes["e_q"]) == (3, "high", ["e"], [])
+    assert _facts(nodes["e"]) == (3, "high", [], [])
+
+
 def test_a_reader_that_does_the_same_operation_stands_for_it(context_by_hand):
     """The value before it is not moved past it."""
     original = ir.from_onnx_text(RESIDUAL)

@@ -135,8 +135,14 @@ class FixedPoints:
         self.pairs = dict(self._held)
         for key in self.new.nodes:
             source = self.new.carried(key)
-            if source in self.pairs:
+            if source in self.pairs and not self._ends_elsewhere(key, self.pairs[source]):
                 self.pairs.setdefault(key, self.pairs[source])
+
+    def _ends_elsewhere(self, key: str, value: str) -> bool:
+        """Say whether all that reads a node carries on to another value: quantising clips, as an activation does."""
+        readers = self.new.users.get(key, ())
+        held = {self._held.get(reader) for reader in readers if self.new.carried(reader) == key}
+        return bool(held) and len(readers) == len(held) and not held & {None, value}
 
     def _carry_back(self) -> bool:
         """Pair values that nothing else is known of, and that are carried to one that is paired."""
