@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hx_projector import graph_difference, structural_digest
+from hx_projector._counterparts import longest_common
 
 OPERATORS = ("Add", "Mul", "Neg")
 
@@ -315,6 +317,65 @@ def test_functions_and_opsets_are_named() -> None:
         "opset imports ai.onnx 20, l 1 and ai.onnx 21, l 1",
         "function l::f differs",
     ]
+
+
+@given(st.lists(st.integers(0, 3), max_size=12), st.lists(st.integers(0, 3), max_size=12))
+def test_a_longest_common_subsequence_is_found_within_its_edits(one: list[int], other: list[int]) -> None:
+    longest = [[0] * (len(other) + 1) for _ in range(len(one) + 1)]
+    for i, left in enumerate(one):
+        for j, right in enumerate(other):
+            longest[i + 1][j + 1] = (
+                longest[i][j] + 1 if left == right else max(longest[i][j + 1], longest[i + 1][j])
+            )
+    edits = len(one) + len(other) - 2 * longest[-1][-1]
+    pairs = longest_common(one, other, edits)
+    assert pairs is not None
+    assert len(pairs) == longest[-1][-1]
+    assert all(one[i] == other[j] for i, j in pairs)
+    assert all(i < k and j < n for (i, j), (k, n) in itertools.pairwise(pairs))
+    if edits:
+        assert longest_common(one, other, edits - 1) is None
+
+
+def test_several_changes_far_apart_are_all_that_is_reported() -> None:
+    def chain(changes: dict[int, str]) -> ir.Model:
+        x = _value("x")
+        nodes, value = [], x
+        for index in range(9000):
+            operator = changes.get(index, ("Neg", "Abs", "Exp")[index % 3])
+            if operator == "":
+                continue
+            nodes.append(ir.Node("", operator, [value], outputs=[_value(f"v{index}")]))
+            value = nodes[-1].outputs[0]
+        return _model([x], [], nodes, [value])
+
+    changes = {1000: "Sin", 3001: "Cos", 5000: "", 8000: "Tan"}
+    found = graph_difference(chain({}), chain(changes))
+    assert found is not None
+    assert found.only_left == ["v1000", "v3001", "v5000", "v8000"]
+    assert found.only_right == ["v1000", "v3001", "v8000"]
+    assert found.rewired == []
+
+
+def test_files_may_have_nodes_in_any_order() -> None:
+    text = '<ir_version: 10, opset_import: ["": 20]> g (float[2] x) => (float[2] y) {{ {} }}'
+    lines = ["a = Neg(x)", "b = Abs(a)", "y = Exp(b)", "d = Tanh(b)"]
+    one, other = (ir.from_onnx_text(text.format("  ".join(order))) for order in (lines, lines))
+    other.graph.extend(list(reversed([other.graph.remove(node) or node for node in list(other.graph)])))
+    assert [node.op_type for node in other.graph] == ["Tanh", "Exp", "Abs", "Neg"]
+    assert graph_difference(one, other) is None
+    other.graph[0].op_type = "Sin"
+    found = graph_difference(one, other)
+    assert found is not None
+    assert (found.only_left, found.only_right, found.divergence) == (["d"], ["d"], [("d", "d")])
+
+
+def test_a_circle_which_no_valid_graph_has_ends_too() -> None:
+    text = '<ir_version: 10, opset_import: ["": 20]> g (float[2] x) => (float[2] y) {{ {} }}'
+    model = ir.from_onnx_text(text.format("a = Neg(x)  b = Abs(a)  y = Add(x, b)"))
+    model.graph[0].replace_input_with(0, model.graph[1].outputs[0])
+    other = ir.from_onnx_text(text.format("a = Neg(x)  b = Abs(a)  y = Add(x, b)"))
+    assert graph_difference(model, other) is not None
 
 
 def test_large_graphs_take_seconds() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from hx_projector._graphs import nested_graphs
-from hx_projector._signature import captures, operator_of, places, plain_attributes, type_of
+from hx_projector._signature import captures, in_order, operator_of, places, plain_attributes, type_of
 
 Graph = ir.Graph | ir.Function
 
@@ -58,14 +58,19 @@ def first_parting(left: ir.Graph, right: ir.Graph) -> tuple[ir.Node, ir.Node] | 
 
     None where they share all, as far as the shorter of the two has them.
     """
-    forms = _Form({}), _Form({})
-    for form, graph in zip(forms, (left, right), strict=True):
-        form.of(graph)
-    rows = (
-        [(line, node) for line, node in form.written if node.graph is graph]
-        for form, graph in zip(forms, (left, right), strict=True)
-    )
-    return next(((one, two) for (a, one), (b, two) in zip(*rows, strict=False) if a != b), None)
+    pairs = zip(_written(left), _written(right), strict=False)
+    return next(((one, two) for (a, one), (b, two) in pairs if a != b), None)
+
+
+def walk_order(graph: ir.Graph) -> list[ir.Node]:
+    """Return the nodes of a graph in the order of the walk from its outputs; then those that lead to none."""
+    return [node for _, node in _written(graph)]
+
+
+def _written(graph: ir.Graph) -> list[tuple[str, ir.Node]]:
+    form = _Form({})
+    form.of(graph)
+    return [(line, node) for line, node in form.written if node.graph is graph]
 
 
 class _Form:
@@ -95,6 +100,7 @@ class _Form:
         """Name all values that some come from, and write their nodes, without recursion over nodes."""
         names = self._names
         lines: list[str] = []
+        begun: set[int] = set()
         pending: list[tuple[ir.Value, list[ir.Value | None] | None]] = [
             (value, None) for value in reversed(roots)
         ]
@@ -108,7 +114,10 @@ class _Form:
             elif read is not None:
                 lines.append(self._written(node))
                 self.written.append((lines[-1], node))
+            elif id(node) in begun:
+                names[id(value)] = "circle"  # which no valid graph has
             else:
+                begun.add(id(node))
                 read = places(node)
                 pending.append((value, read))
                 pending += [(source, None) for source in reversed(read) if source is not None]
@@ -132,7 +141,7 @@ class _Form:
         """
         own: dict[int, str] = {}
         forms: list[tuple[str, ir.Node]] = []
-        for node in graph:
+        for node in in_order(graph):
             if all(id(out) in self._names for out in node.outputs):
                 continue
             inputs = ", ".join(_digest_of(value, own, self._names) for value in node.inputs)

@@ -96,3 +96,26 @@ def captures(graph: ir.Graph) -> list[ir.Value]:
         elif producer is not None:
             pending += reversed(places(producer))
     return list(found.values())
+
+
+def in_order(graph: ir.Graph | ir.Function) -> list[ir.Node]:
+    """Return the nodes with what they read before them, else as they stand: files may have them in any order."""
+    own = {id(node) for node in graph}
+    done: set[int] = set()
+    ordered: list[ir.Node] = []
+    for root in graph:
+        pending = [(root, False)]
+        while pending:
+            node, ready = pending.pop()
+            if ready:
+                ordered.append(node)
+            elif id(node) not in done:
+                done.add(id(node))  # before its sources are: a circle, which no valid graph has, is cut there
+                pending.append((node, True))
+                sources = [value.producer() for value in places(node) if value is not None]
+                pending += [
+                    (source, False)
+                    for source in reversed(sources)
+                    if source is not None and id(source) in own
+                ]
+    return ordered

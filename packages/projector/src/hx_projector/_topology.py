@@ -9,20 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 import onnx_ir as ir
 
-from hx_projector._canonical import canonical_form, first_parting, function_form, opsets_of, structural_digest
-from hx_projector._graphs import nested_graphs, output_of
-from hx_projector._signature import captures, operator_of, places, plain_attributes, type_of
-
-ALIGNED = 3000
-"""Nodes without a counterpart that are aligned in their order, which takes the square of their number."""
-_INPUT, _WEIGHT = -1, -2
-
-Source = tuple[int, Hashable]
-"""Where a value comes from: the row of a node and which of its outputs; or `_INPUT` and which; or `_WEIGHT` and its type."""
+from hx_projector._canonical import first_parting, function_form, opsets_of, structural_digest
+from hx_projector._counterparts import counterparts
+from hx_projector._graphs import output_of
+from hx_projector._signature import operator_of, type_of
+from hx_projector._wiring import Source, Wiring
 
 
 @dataclass(frozen=True)
@@ -58,9 +52,8 @@ def graph_difference(
     if one == two:
         return None
     numbers: dict[Hashable, int] = {}
-    a, b = _Wiring(left.graph, numbers), _Wiring(right.graph, numbers)
-    pairs = _pairs(a, b)
-    _align(a, b, pairs)
+    a, b = Wiring(left.graph, numbers), Wiring(right.graph, numbers)
+    pairs = counterparts(a, b)
     matched = set(pairs.values())
     only_left = [row for row in range(len(a.nodes)) if row not in pairs]
     only_right = [row for row in range(len(b.nodes)) if row not in matched]
@@ -94,112 +87,7 @@ def graph_difference(
     )
 
 
-class _Wiring:
-    """Nodes of a main graph by row, and their colours: what leads to them (forward), what they lead to (backward).
-
-    Args:
-        graph: The graph.
-        numbers: Of what was met; two graphs that share it have comparable colours.
-    """
-
-    def __init__(self, graph: ir.Graph, numbers: dict[Hashable, int]) -> None:
-        self._numbers = numbers
-        self.nodes = list(graph)
-        self.row = {id(node): row for row, node in enumerate(self.nodes)}
-        self._inputs = {id(value): index for index, value in enumerate(graph.inputs)}
-        self.reads = [[self._source(value) for value in places(node)] for node in self.nodes]
-        """Where each place of each node reads from; None where an input is left out."""
-        self.outputs = [self._source(value) for value in graph.outputs]
-        self.local = [self._number(_by_itself(node)) for node in self.nodes]
-        self.forward: list[int] = []
-        for row, local in enumerate(self.local):
-            self.forward.append(self._number(("f", local, self.origins(row))))
-        self.backward = self._backward()
-
-    def name(self, row: int) -> str:
-        """Return the first output of a node."""
-        return output_of(self.nodes[row])
-
-    def origins(self, row: int) -> Hashable:
-        """Return what leads to the places of a node."""
-        return tuple([self.origin(source) for source in self.reads[row]])
-
-    def origin(self, source: Source | None) -> Hashable:
-        """Return what leads to a value."""
-        if source is None or source[0] < 0:
-            return source
-        return self.forward[source[0]], source[1]
-
-    def _source(self, value: ir.Value | None) -> Source | None:
-        if value is None:
-            return None
-        producer = value.producer()
-        if producer is not None and id(producer) in self.row:
-            return self.row[id(producer)], value.index()
-        if id(value) in self._inputs:
-            return _INPUT, self._inputs[id(value)]
-        return _WEIGHT, type_of(value)
-
-    def _backward(self) -> list[int]:
-        colours = [0] * len(self.nodes)
-        uses: dict[Source, list[tuple[int, int]]] = {}
-        for index, source in enumerate(self.outputs):
-            if source is not None:
-                uses.setdefault(source, []).append((-1, index))
-        for row in range(len(self.nodes) - 1, -1, -1):
-            own = [tuple(sorted(uses.get((row, index), ()))) for index in range(len(self.nodes[row].outputs))]
-            colours[row] = self._number(("b", self.local[row], tuple(own)))
-            for place, source in enumerate(self.reads[row]):
-                if source is not None and source[0] >= 0:
-                    uses.setdefault(source, []).append((colours[row], place))
-        return colours
-
-    def _number(self, key: Hashable) -> int:
-        return self._numbers.setdefault(key, len(self._numbers))
-
-
-def _by_itself(node: ir.Node) -> Hashable:
-    if not node.attributes:
-        return operator_of(node), len(node.outputs)
-    bodies = "".join([canonical_form(graph, captures(graph)) for _, graph in nested_graphs(node)])
-    return operator_of(node), len(node.outputs), plain_attributes(node), bodies
-
-
-def _pairs(a: _Wiring, b: _Wiring) -> dict[int, int]:
-    """Return rows of `a` with their counterparts in `b`: by what leads to them, else by what they lead to."""
-    found: dict[int, int] = {}
-    taken: set[int] = set()
-    for left, right in ((a.forward, b.forward), (a.backward, b.backward)):
-        free: dict[int, list[int]] = {}
-        for row in range(len(right) - 1, -1, -1):
-            if row not in taken:
-                free.setdefault(right[row], []).append(row)
-        for row, colour in enumerate(left):
-            others = free.get(colour) if row not in found else None
-            if others:
-                found[row] = others.pop()
-                taken.add(found[row])
-    return found
-
-
-def _align(a: _Wiring, b: _Wiring, pairs: dict[int, int]) -> None:
-    """Pair what lies between two changes: alike nodes in the same order. Adds to `pairs`."""
-    taken = set(pairs.values())
-    left = [row for row in range(len(a.nodes)) if row not in pairs]
-    right = [row for row in range(len(b.nodes)) if row not in taken]
-    if max(len(left), len(right)) > ALIGNED:
-        return
-    matcher = SequenceMatcher(
-        None, [a.local[row] for row in left], [b.local[row] for row in right], autojunk=False
-    )
-    for block in matcher.get_matching_blocks():
-        for offset in range(block.size):
-            pairs[left[block.a + offset]] = right[block.b + offset]
-
-
-def _read_alike(
-    a: _Wiring, b: _Wiring, row: int, other: int, pairs: dict[int, int], matched: set[int]
-) -> bool:
+def _read_alike(a: Wiring, b: Wiring, row: int, other: int, pairs: dict[int, int], matched: set[int]) -> bool:
     """Say whether two nodes read from alike places; a node that the other graph lacks is its own difference."""
     reads = a.reads[row], b.reads[other]
     return len(reads[0]) == len(reads[1]) and all(
@@ -208,8 +96,8 @@ def _read_alike(
 
 
 def _alike(
-    a: _Wiring,
-    b: _Wiring,
+    a: Wiring,
+    b: Wiring,
     left: Source | None,
     right: Source | None,
     pairs: dict[int, int],
@@ -226,7 +114,7 @@ def _alike(
 
 
 def _divergence(
-    a: _Wiring, b: _Wiring, parted: set[int], only_right: list[int]
+    a: Wiring, b: Wiring, parted: set[int], only_right: list[int]
 ) -> list[tuple[str, str | None]]:
     """Return the parted nodes of `a` all of whose sources are shared, with what reads the same values in `b`."""
     shared = set(b.forward)
@@ -240,7 +128,7 @@ def _divergence(
     return found
 
 
-def _moved_outputs(a: _Wiring, b: _Wiring, pairs: dict[int, int], matched: set[int]) -> list[str]:
+def _moved_outputs(a: Wiring, b: Wiring, pairs: dict[int, int], matched: set[int]) -> list[str]:
     return [
         f"{index}: comes from elsewhere"
         for index, (left, right) in enumerate(zip(a.outputs, b.outputs, strict=False))
