@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from hx_projector._graphs import nested_graphs
-from hx_projector._signature import captures, in_order, operator_of, places, plain_attributes, type_of
+from hx_projector._signature import captures, operator_of, places, plain_attributes, type_of, walk_order
 
 Graph = ir.Graph | ir.Function
 
@@ -58,19 +58,14 @@ def first_parting(left: ir.Graph, right: ir.Graph) -> tuple[ir.Node, ir.Node] | 
 
     None where they share all, as far as the shorter of the two has them.
     """
-    pairs = zip(_written(left), _written(right), strict=False)
-    return next(((one, two) for (a, one), (b, two) in pairs if a != b), None)
-
-
-def walk_order(graph: ir.Graph) -> list[ir.Node]:
-    """Return the nodes of a graph in the order of the walk from its outputs; then those that lead to none."""
-    return [node for _, node in _written(graph)]
-
-
-def _written(graph: ir.Graph) -> list[tuple[str, ir.Node]]:
-    form = _Form({})
-    form.of(graph)
-    return [(line, node) for line, node in form.written if node.graph is graph]
+    forms = _Form({}), _Form({})
+    for form, graph in zip(forms, (left, right), strict=True):
+        form.of(graph)
+    rows = (
+        [(line, node) for line, node in form.written if node.graph is graph]
+        for form, graph in zip(forms, (left, right), strict=True)
+    )
+    return next(((one, two) for (a, one), (b, two) in zip(*rows, strict=False) if a != b), None)
 
 
 class _Form:
@@ -139,16 +134,17 @@ class _Form:
 
         Each is written with digests of what it reads, so that nothing depends on their order.
         """
+        names = self._names
+        if all(id(out) in names for node in graph for out in node.outputs):
+            return []
         own: dict[int, str] = {}
         forms: list[tuple[str, ir.Node]] = []
-        for node in in_order(graph):
-            if all(id(out) in self._names for out in node.outputs):
+        for node in walk_order(graph):
+            if all(id(out) in names for out in node.outputs):
                 continue
-            inputs = ", ".join(_digest_of(value, own, self._names) for value in node.inputs)
+            inputs = ", ".join(_digest_of(value, own, names) for value in node.inputs)
             bodies = {
-                name: _Form({id(value): _digest_of(value, own, self._names) for value in captures(body)}).of(
-                    body
-                )
+                name: _Form({id(value): _digest_of(value, own, names) for value in captures(body)}).of(body)
                 for name, body in nested_graphs(node)
             }
             text = f"{operator_of(node)}({inputs}){plain_attributes(node)}{bodies or ''}->{len(node.outputs)}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 
-from hx_projector._canonical import walk_order
 from hx_projector._wiring import Wiring
 
 EDITS = 1000
@@ -18,8 +17,8 @@ def counterparts(a: Wiring, b: Wiring) -> dict[int, int]:
     """Return rows of `a` with their counterparts in `b`.
 
     A node has one if all that leads to it is alike, else if all that it leads to is. What lies between two changes is
-    paired in the order of the walk from the outputs, which is as alike as the graphs are: alike nodes, as many as
-    possible. Not promised is that any are, where there are very many and few are alike.
+    paired in the order of the rows, which is as alike as the graphs are: alike nodes, as many as possible. Not promised
+    is that any are, where there are very many and few are alike.
     """
     pairs = _alike_on_one_side(a, b)
     left, right = _left_over(a, pairs), _left_over(b, pairs.values())
@@ -76,8 +75,7 @@ def _way_back(trace: Sequence[Sequence[int]], x: int, y: int) -> list[tuple[int,
 
 def _left_over(graph: Wiring, paired: Iterable[int]) -> list[int]:
     taken = set(paired)
-    rows = [graph.row[id(node)] for node in walk_order(graph.graph)] if len(taken) < len(graph.nodes) else []
-    return [row for row in rows if row not in taken]
+    return [row for row in range(len(graph.nodes)) if row not in taken]
 
 
 def _alike_on_one_side(a: Wiring, b: Wiring) -> dict[int, int]:

@@ -98,24 +98,26 @@ def captures(graph: ir.Graph) -> list[ir.Value]:
     return list(found.values())
 
 
-def in_order(graph: ir.Graph | ir.Function) -> list[ir.Node]:
-    """Return the nodes with what they read before them, else as they stand: files may have them in any order."""
+def walk_order(graph: ir.Graph | ir.Function) -> list[ir.Node]:
+    """Return the nodes as a walk from the outputs meets them, what a node reads before it; then those that lead to none.
+
+    Files may have nodes in any order.
+    """
     own = {id(node) for node in graph}
-    done: set[int] = set()
+    begun: set[int] = set()
     ordered: list[ir.Node] = []
-    for root in graph:
+    ends = [producer for value in graph.outputs if (producer := value.producer()) is not None]
+    for root in (*ends, *graph):
         pending = [(root, False)]
         while pending:
             node, ready = pending.pop()
             if ready:
                 ordered.append(node)
-            elif id(node) not in done:
-                done.add(id(node))  # before its sources are: a circle, which no valid graph has, is cut there
+            elif id(node) not in begun and id(node) in own:
+                begun.add(
+                    id(node)
+                )  # before its sources are: a circle, which no valid graph has, is cut there
                 pending.append((node, True))
                 sources = [value.producer() for value in places(node) if value is not None]
-                pending += [
-                    (source, False)
-                    for source in reversed(sources)
-                    if source is not None and id(source) in own
-                ]
+                pending += [(source, False) for source in reversed(sources) if source is not None]
     return ordered

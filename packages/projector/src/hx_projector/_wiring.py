@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from hx_projector._canonical import canonical_form
 from hx_projector._graphs import nested_graphs, output_of
-from hx_projector._signature import captures, in_order, operator_of, places, plain_attributes, type_of
+from hx_projector._signature import captures, operator_of, places, plain_attributes, type_of, walk_order
 
 _INPUT, _WEIGHT = -1, -2
 
@@ -17,7 +17,7 @@ Source = tuple[int, Hashable]
 
 
 class Wiring:
-    """Nodes of a main graph by row, and their colours: what leads to them (forward), what they lead to (backward).
+    """Nodes of a main graph by row, in the order of the walk from its outputs, and their colours: what leads to them (forward), what they lead to (backward).
 
     Args:
         graph: The graph.
@@ -25,9 +25,8 @@ class Wiring:
     """
 
     def __init__(self, graph: ir.Graph, numbers: dict[Hashable, int]) -> None:
-        self.graph = graph
         self._numbers = numbers
-        self.nodes = in_order(graph)
+        self.nodes = walk_order(graph)
         self.row = {id(node): row for row, node in enumerate(self.nodes)}
         self._inputs = {id(value): index for index, value in enumerate(graph.inputs)}
         self.reads = [[self._source(value) for value in places(node)] for node in self.nodes]
