@@ -41,7 +41,14 @@ class Output:
         if level is not None:
             handler = logging.StreamHandler()
             handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-            for name in ("hx_sidecar_schema", "hx_tracer", "hx_projector", "hx_extractor", "hx_profiler", "hx_cli"):
+            for name in (
+                "hx_sidecar_schema",
+                "hx_tracer",
+                "hx_projector",
+                "hx_extractor",
+                "hx_profiler",
+                "hx_cli",
+            ):
                 logger = logging.getLogger(name)
                 logger.setLevel(level)
                 logger.handlers = [handler]
