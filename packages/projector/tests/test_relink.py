@@ -204,6 +204,32 @@ def test_nodes_may_stand_in_any_order(relinked):
     }
 
 
+def test_nodes_of_bodies_keep_their_owners_in_place_and_moved_out(context_by_hand):
+    head = '<ir_version: 10, opset_import: ["": 20]> m (float[2,3] x, bool c) => (float[2,3] y) '
+    text = (
+        head
+        + """{ h = Neg(x)  y = If (c) <
+          then_branch = yes () => (float[2,3] t) { t1 = Exp(h)  t = Sin(t1) },
+          else_branch = no () => (float[2,3] e) { e = Cos(h) }
+        > }"""
+    )
+    calls = [{"fqn": "", "outputs": {"output": "y"}}, {"fqn": "a"}, {"fqn": "b"}, {"fqn": "c"}]
+    original = ir.from_onnx_text(text)
+    origins = {"h": [1], "y": [0], "t1": [2], "t": [3], "e": [2]}
+    sidecar = project(original, context_by_hand(calls, origins=origins), file="m.onnx")
+    same = relink(ir.from_onnx_text(text.replace("Cos", "Sin")), original, sidecar, file="made.onnx")
+    assert [(n.output, n.owner, n.confidence) for n in same.nodes] == [
+        ("h", 1, "high"),
+        ("y", 0, "high"),
+        ("t1", 2, "high"),
+        ("t", 3, "high"),
+        ("e", 0, "medium"),  # another operation than the original's
+    ]
+    moved = ir.from_onnx_text(head + "{ h = Neg(x)  t1 = Exp(h)  t = Sin(t1)  y = Identity(t) }")
+    nodes = _nodes(relink(moved, original, sidecar, file="made.onnx"))
+    assert {name: nodes[name].owner for name in ("h", "t1", "t")} == {"h": 1, "t1": 2, "t": 3}
+
+
 def test_an_owner_is_never_surer_than_it_was(context_by_hand):
     original = ir.from_onnx_text(ORIGINAL)
     origins = {name: rows for name, rows in ORIGINS.items() if name != "c"}

@@ -19,6 +19,7 @@ from hx_sidecar_schema import (
     Initializer,
     ModuleCall,
     ModuleContext,
+    Node,
     Port,
     RecoveredNode,
     Sidecar,
@@ -48,7 +49,7 @@ def relink(transformed: ir.Model, original: ir.Model, sidecar: Sidecar, *, file:
     _check(new, old, sidecar, file)
     points = FixedPoints(new, old)
     found = descend(new, points, sidecar)
-    owned = list(_owned(transformed, found, sidecar))
+    owned = list(_owned(transformed, found, old, sidecar))
     context = _context(new, points, found, sidecar)
     owned += in_functions(transformed, owned, CallTree(context.calls))
     return assemble(transformed, context, owned, file=file, merger="The transformation")
@@ -70,26 +71,32 @@ def _check(new: Dataflow, old: Dataflow, sidecar: Sidecar, file: str) -> None:
         )
 
 
-def _owned(model: ir.Model, found: Mapping[str, Descent], sidecar: Sidecar) -> Iterator[Owned]:
-    """Yield the nodes of the main graph and its bodies; a body's nodes go by their names."""
-    bodies: dict[str, set[int]] = {}
+def _owned(model: ir.Model, found: Mapping[str, Descent], old: Dataflow, sidecar: Sidecar) -> Iterator[Owned]:
+    """Yield the nodes of the main graph and its bodies.
+
+    Nodes of bodies go by their names: those that are in a body still, and those that were moved out of one because its
+    condition was known.
+    """
+    bodies: dict[tuple[str, str], list[Node]] = {}
     for row in sidecar.nodes:
         if row.graph:
-            bodies.setdefault(row.output, set()).add(row.owner)
+            bodies.setdefault((row.output, row.op_type), []).append(row)
     for node in model.graph:
         key = output_of(node)
         owner, confidence, originals, covers = found[key]
+        moved = bodies.get((key, node.op_type), [])
+        if len(moved) == 1 and not old.holds(key):
+            owner, confidence, originals, covers = moved[0].owner, moved[0].confidence, [], []
         unknown = owner == 0 and confidence == "low"
         yield Owned("", key, node, owner, LINEAGE, confidence, unknown, originals, covers)
         for path, inner in nodes_below(node, "") if node.attributes else ():
             output = output_of(inner)
-            same = bodies.get(output, set())
+            same = bodies.get((output, inner.op_type), [])
             if len(same) == 1:
-                yield Owned(path, output, inner, next(iter(same)), LINEAGE, confidence)
+                yield Owned(path, output, inner, same[0].owner, LINEAGE, same[0].confidence)
             else:
-                yield Owned(
-                    path, output, inner, owner, LINEAGE, "low" if unknown else "medium", fallback=unknown
-                )
+                level = "low" if unknown else "medium"
+                yield Owned(path, output, inner, owner, LINEAGE, level, fallback=unknown)
 
 
 def _context(
