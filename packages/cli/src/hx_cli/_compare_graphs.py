@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import re
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hx_cli._paths import sidecar_path
 from hx_cli._reports import CompareReport, Divergence, NodeGroup
-from hx_sidecar_schema import HxError, Sidecar, graph_digest
+from hx_sidecar_schema import HxError, Sidecar, collector_paused, graph_digest
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -28,7 +26,7 @@ def compare_models(left: Path, right: Path, output: Output) -> CompareReport:
     """
     from hx_extractor import read_model
 
-    with output.working("Comparing the graphs"), _no_collections():
+    with output.working("Comparing the graphs"), collector_paused():
         models = read_model(left), read_model(right)
         return compare_loaded(
             models, (str(left), str(right)), lambda side: _modules((left, right)[side], models[side])
@@ -89,18 +87,6 @@ def modules_of(sidecar: Sidecar) -> dict[str, str]:
         for node in sidecar.nodes
         if not node.graph
     }
-
-
-@contextmanager
-def _no_collections() -> Generator[None]:
-    """Keep the cyclic collector from walking both graphs again and again: a third of the time on 100,000 nodes."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _first(node: ir.Node) -> str:

@@ -16,7 +16,15 @@ from hx_extractor._extract import Extraction, extract
 from hx_extractor._parent import Parent
 from hx_extractor._run import run_model
 from hx_extractor._transformed import check_descent, infer_types, value_types
-from hx_sidecar_schema import EMBEDDED, HxError, Sidecar, find_calls, from_embedded, graph_digest
+from hx_sidecar_schema import (
+    EMBEDDED,
+    HxError,
+    Sidecar,
+    collector_paused,
+    find_calls,
+    from_embedded,
+    graph_digest,
+)
 
 
 class HierarchicalModel:
@@ -175,7 +183,8 @@ def read_model(path: Path) -> ir.Model:
         HxError: HX202, HX204 as for `load`.
     """
     try:
-        model = ir.load(path)
+        with collector_paused():
+            model = ir.load(path)
         if len(model.graph) == 0 and not model.graph.outputs:
             raise ValueError("it holds no graph")
     except OSError as error:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -16,7 +14,7 @@ from hx_projector._sources import Claims
 from hx_projector._tree import CallTree
 from hx_projector._values import Array
 from hx_projector._witness import witness
-from hx_sidecar_schema import Confidence, Disagreement, ModuleContext, Sidecar
+from hx_sidecar_schema import Confidence, Disagreement, ModuleContext, Sidecar, collector_paused
 
 
 def project(
@@ -48,7 +46,7 @@ def project(
     witnessed: Claims = {}
     if feeds is not None:
         context, witnessed = witness(model, context, feeds)
-    with _no_collections():
+    with collector_paused():
         return _project(model, context, file, sources, witnessed, min_confidence)
 
 
@@ -78,21 +76,6 @@ def project_file(
     owned, _ = own_nodes(model, context, tree, sources)
     context = with_boundaries(model, context, owned, tree)
     return project(model, context, file=file, sources=sources, min_confidence=min_confidence)
-
-
-@contextmanager
-def _no_collections() -> Generator[None]:
-    """Allocate rows without the cyclic collector, which would walk the whole graph again and again for nothing.
-
-    None of the rows is part of a cycle. On 100,000 nodes this is half of the time.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _project(

@@ -23,6 +23,7 @@ from hx_sidecar_schema import (
     Port,
     RecoveredNode,
     Sidecar,
+    collector_paused,
 )
 
 LINEAGE = "lineage"
@@ -45,14 +46,15 @@ def relink(transformed: ir.Model, original: ir.Model, sidecar: Sidecar, *, file:
     Raises:
         HxError: HX211 if the one was not made of the other.
     """
-    new, old = Dataflow(transformed), Dataflow(original)
-    _check(new, old, sidecar, file)
-    points = FixedPoints(new, old)
-    found = descend(new, points, sidecar)
-    owned = list(_owned(transformed, found, old, sidecar))
-    context = _context(new, points, found, sidecar)
-    owned += in_functions(transformed, owned, CallTree(context.calls))
-    return assemble(transformed, context, owned, file=file, merger="The transformation")
+    with collector_paused():
+        new, old = Dataflow(transformed), Dataflow(original)
+        _check(new, old, sidecar, file)
+        points = FixedPoints(new, old)
+        found = descend(new, points, sidecar)
+        owned = list(_owned(transformed, found, old, sidecar))
+        context = _context(new, points, found, sidecar)
+        owned += in_functions(transformed, owned, CallTree(context.calls))
+        return assemble(transformed, context, owned, file=file, merger="The transformation")
 
 
 def _check(new: Dataflow, old: Dataflow, sidecar: Sidecar, file: str) -> None:

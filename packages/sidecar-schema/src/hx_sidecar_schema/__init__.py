@@ -1,5 +1,6 @@
 """The versioned records that pass between hx's packages and into files."""
 
+from hx_sidecar_schema._collector import collector_paused
 from hx_sidecar_schema._context import CONTEXT_VERSION, ModuleContext
 from hx_sidecar_schema._digest import graph_digest
 from hx_sidecar_schema._errors import HxError
@@ -68,6 +69,7 @@ __all__ = [
     "TensorInfo",
     "TorchNN",
     "build_tags",
+    "collector_paused",
     "embedded",
     "find_calls",
     "find_strategy",
