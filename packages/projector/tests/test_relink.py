@@ -266,12 +266,18 @@ def chains(draw):
     copied = draw(
         st.lists(st.sampled_from(["", "Identity", "Cast"]), min_size=sum(lengths), max_size=sum(lengths))
     )
-    renamed = draw(st.lists(st.booleans(), min_size=sum(lengths), max_size=sum(lengths)))
+    renamed = draw(
+        st.lists(
+            st.sampled_from(["{}", "{}_suffixed", "Prefixed_{}"]),
+            min_size=sum(lengths),
+            max_size=sum(lengths),
+        )
+    )
     return lengths, kinds, copied, renamed
 
 
 @given(chains())
-def test_copies_and_suffixes_change_no_owner(context_by_hand, chain):
+def test_copies_and_other_names_change_no_owner(context_by_hand, chain):
     lengths, kinds, copied, renamed = chain
     modules = [row for row, length in enumerate(lengths, start=1) for _ in range(length)]
     ends = [sum(lengths[: row + 1]) for row in range(len(lengths))]
@@ -287,7 +293,7 @@ def test_copies_and_suffixes_change_no_owner(context_by_hand, chain):
     old, new, reads = [], [], "x"
     for index, kind in enumerate(kinds):
         old.append(f"v{index} = {kind}({f'v{index - 1}' if index else 'x'})")
-        made = f"v{index}_suffixed" if renamed[index] and index != last else f"v{index}"
+        made = renamed[index].format(f"v{index}") if index != last else f"v{index}"
         new.append(f"{made} = {kind}({reads})")
         reads = made
         if copied[index] and index != last:
@@ -300,5 +306,5 @@ def test_copies_and_suffixes_change_no_owner(context_by_hand, chain):
     origins = {f"v{index}": [row] for index, row in enumerate(modules)}
     sidecar = project(original, context_by_hand(calls, origins=origins), file="m.onnx")
     for node in relink(transformed, original, sidecar, file="made.onnx").nodes:
-        index = int(node.output.removeprefix("copy").removeprefix("v").removesuffix("_suffixed"))
+        index = int("".join(filter(str.isdigit, node.output)))
         assert (node.owner, node.confidence) == (modules[index], "high"), node

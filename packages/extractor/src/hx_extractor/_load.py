@@ -195,7 +195,10 @@ def read_model(path: Path) -> ir.Model:
         ) from error
     except Exception as error:
         # protobuf and onnx_ir raise many kinds for bytes that are no model.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # onnx_ir says what is wrong in the innermost
+            cause = cause.__cause__
+        reason = str(cause).splitlines()[0].rstrip(".") if str(cause) else type(cause).__name__
         raise HxError(
             f"File {str(path)!r} is no ONNX model: {reason}.",
             code="HX202",

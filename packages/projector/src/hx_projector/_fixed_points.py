@@ -2,7 +2,7 @@
 
 Tools that transform a model keep the names of most values. These are fixed points; what lies between them in one graph
 stands for what lies between them in the other. More are found there: a value that a node only carries in another form
-(quantised, cast, reordered), a value whose name begins with that of the original, and the result of the only
+(quantised, cast, reordered), a value whose name has that of the original in it, and the result of the only
 operation of its kind. A name alone never decides beyond the first step: the value must lie between the same fixed points.
 """
 
@@ -163,7 +163,7 @@ class FixedPoints:
         return bool(found)
 
     def _pair_by_name(self) -> bool:
-        """Pair values whose names, or whose nodes' names, are an original's with something added.
+        """Pair values whose names, or whose nodes' names, are an original's with something before or behind.
 
         A node's own name counts too where both nodes have the same operator.
         """
@@ -174,9 +174,9 @@ class FixedPoints:
             if key in self.pairs:
                 continue
             names = (key, node.name or "")
-            alike = [nodes.get(name) or nodes.get(beginning(name, nodes) or "") for name in names]
+            alike = [nodes.get(name) or nodes.get(known_part(name, nodes) or "") for name in names]
             candidates = [
-                *(base for name in names if (base := beginning(name, values)) is not None),
+                *(base for name in names if (base := known_part(name, values)) is not None),
                 *(o for o in alike if o is not None and self.old.nodes[o].op_type == node.op_type),
             ]
             found = next((c for c in candidates if values[c] in self.region(key).members), None)
@@ -248,7 +248,7 @@ class FixedPoints:
 
     def _weight(self, name: str) -> str:
         known = self.old.initializers
-        return name if name in known else beginning(name, known) or name
+        return name if name in known else known_part(name, known) or name
 
     def _accept(self, claims: Mapping[str, Sequence[str]]) -> bool:
         found = {keys[0]: value for value, keys in claims.items() if len(keys) == 1}
@@ -256,7 +256,8 @@ class FixedPoints:
         return bool(found)
 
 
-def beginning(name: str, known: Mapping[str, object]) -> str | None:
-    """Return the longest of the known names that a name begins with, and then goes on with no letter or digit."""
-    ends = [match.start() for match in re.finditer(r"[^A-Za-z0-9]", name)]
-    return next((name[:end] for end in reversed(ends) if name[:end] in known), None)
+def known_part(name: str, known: Container[str]) -> str | None:
+    """Return the longest of the known names that a name begins or ends with, set off by what is no letter or digit."""
+    breaks = [match.start() for match in re.finditer(r"[^A-Za-z0-9]", name)]
+    parts = [*(name[:end] for end in breaks), *(name[start + 1 :] for start in breaks)]
+    return max((part for part in parts if part in known), key=len, default=None)

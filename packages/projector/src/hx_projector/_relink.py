@@ -9,7 +9,7 @@ import onnx_ir as ir
 from hx_projector._assemble import assemble
 from hx_projector._dataflow import Dataflow
 from hx_projector._descent import Descent, descend
-from hx_projector._fixed_points import FixedPoints, beginning
+from hx_projector._fixed_points import FixedPoints, known_part
 from hx_projector._graphs import nodes_below, output_of
 from hx_projector._owners import Owned, in_functions
 from hx_projector._tree import CallTree
@@ -164,12 +164,12 @@ def _is_usable(row: RecoveredNode, new: Dataflow, old: Dataflow) -> bool:
 
 
 def _initializers(new: Dataflow, sidecar: Sidecar) -> Iterator[Initializer]:
-    """Yield the weights, with the parameters of those whose names begin with that of one of the original's."""
+    """Yield the weights, with the parameters of those whose names are one of the original's with something before or behind."""
     known = {row.name: row for row in sidecar.initializers}
     for name in new.initializers:
         if name in known:
             yield known[name]
-        elif (base := beginning(name, known)) is not None:
+        elif (base := known_part(name, known)) is not None:
             yield Initializer(name=name, parameter=known[base].parameter, transform="derived")
         else:
             yield Initializer(name=name)
