@@ -12,7 +12,7 @@ import hx_projector
 import hx_tracer
 from hx_extractor import infer_types, load, read_model
 
-UNJUDGED = {"ORT all", "dynamic quantisation", "static quantisation", "static quantisation, 16 bit"}
+UNJUDGED = {tool for tool in TRANSFORMATIONS if "quantisation" in tool or "all" in tool}
 """Tools after which many values equal none of PyTorch's: another layout, or too few bits."""
 MODELS = ("bert", "resnet")
 

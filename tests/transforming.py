@@ -103,6 +103,15 @@ def _version(source: Path, target: Path, feeds: Feeds) -> None:
     ir.save(model, target)
 
 
+def _then(first: Transformation, second: Transformation) -> Transformation:
+    def transform(source: Path, target: Path, feeds: Feeds) -> None:
+        between = target.with_name(f"between_{target.name}")
+        first(source, between, feeds)
+        second(between, target, feeds)
+
+    return transform
+
+
 TRANSFORMATIONS: dict[str, Transformation] = {
     "ORT basic": _runtime("ENABLE_BASIC"),
     "ORT extended": _runtime("ENABLE_EXTENDED"),
@@ -112,6 +121,9 @@ TRANSFORMATIONS: dict[str, Transformation] = {
     "static quantisation": _static_quantisation(8),
     "static quantisation, 16 bit": _static_quantisation(16),
     "float16": _half,
+    "float16, then ORT all": _then(_half, _runtime("ENABLE_ALL")),
+    "static quantisation, then ORT all": _then(_static_quantisation(8), _runtime("ENABLE_ALL")),
+    "dynamic quantisation, then ORT all": _then(_dynamic_quantisation, _runtime("ENABLE_ALL")),
     "onnxslim": _slim,
     "onnxsim": _simplify,
     "onnxscript optimizer": _script_optimizer,

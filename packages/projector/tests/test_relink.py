@@ -152,17 +152,21 @@ RESIDUAL_CALLS = [{"fqn": "", "outputs": {"output": "y"}}, {"fqn": "one"}, {"fqn
 RESIDUAL_ORIGINS = {"a": [1], "s": [2], "d": [0], "e": [3], "p": [0], "q": [0], "y": [0]}
 
 
-@pytest.mark.parametrize("kind", ["MatMul", "Other"])
-def test_a_node_named_after_one_operation_may_have_taken_in_the_next(context_by_hand, kind):
+@pytest.mark.parametrize(
+    ("kind", "name"), [("MatMul", "a_nchwc"), ("Other", "a_nchwc"), ("QLinearMatMul", "node_a_token_4")]
+)
+def test_a_node_named_after_one_operation_may_have_taken_in_the_next(context_by_hand, kind, name):
     """As convolutions of ONNX Runtime do, which add what they are given and have an activation inside."""
     original = ir.from_onnx_text(RESIDUAL)
+    for node in original.graph:
+        node.name = f"node_{node.outputs[0].name}"
     sidecar = project(original, context_by_hand(RESIDUAL_CALLS, origins=RESIDUAL_ORIGINS), file="m.onnx")
     made = ir.from_onnx_text(
         f"{RESIDUAL_HEAD}<float[3,3] other = {{1,2,3,4,5,6,7,8,9}}> {{ s = Exp(x)  v = ms.{kind}(x, other, s)"
         "p = Sin(v)  q = Cos(v)  y = Sub(p, q) }"
     )
     (fused,) = (node for node in made.graph if node.domain == "ms")
-    fused.name = "a_nchwc"
+    fused.name = name
     nodes = _nodes(relink(made, original, sidecar, file="made.onnx"))
     assert _facts(nodes["v"]) == (0, "high", ["a", "d", "e"], [0, 1, 3])
     assert _facts(nodes["p"]) == (0, "high", ["p"], [])

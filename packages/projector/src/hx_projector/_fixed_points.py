@@ -165,7 +165,7 @@ class FixedPoints:
     def _pair_by_name(self) -> bool:
         """Pair values whose names, or whose nodes' names, are an original's with something before or behind.
 
-        A node's own name counts too where both nodes have the same operator.
+        A node's own name counts too where one's operator has the other's in its name, as QLinearConv has Conv.
         """
         values = {name: key for name, key in self.old.maker.items() if name not in self._paired}
         nodes = {node.name: key for key, node in self.old.nodes.items() if node.name and key in values}
@@ -177,7 +177,7 @@ class FixedPoints:
             alike = [nodes.get(name) or nodes.get(known_part(name, nodes) or "") for name in names]
             candidates = [
                 *(base for name in names if (base := known_part(name, values)) is not None),
-                *(o for o in alike if o is not None and self.old.nodes[o].op_type == node.op_type),
+                *(o for o in alike if o is not None and self.old.nodes[o].op_type in node.op_type),
             ]
             found = next((c for c in candidates if values[c] in self.region(key).members), None)
             if found is not None:
@@ -194,7 +194,7 @@ class FixedPoints:
             if key == value or key not in self.spans:
                 continue
             above = self.spans[key][0]
-            if above <= self.old.sources(value, above, self._paired, value):
+            if above <= {value} | self.old.sources(value, above, self._paired, value):
                 continue
             for other in self._behind(value):
                 if above <= self.old.sources(other, above, self._paired, value):
