@@ -111,6 +111,32 @@ def test_all_but_the_slow_module_quantised(hx, profiled, slow, tmp_path):
     assert before == after
 
 
+def test_a_module_kept_in_single_precision(hx, slow, tmp_path):
+    """The other recipe of docs/profiling.md."""
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    kept = hx("nodes", slow, "--module", "blocks.2.mlp").out.split()
+    sizes = [slow.stat().st_size]
+    for name, blocked in (("mixed.onnx", kept), ("half.onnx", [])):
+        target = tmp_path / name
+        half = convert_float_to_float16(onnx.load(slow), keep_io_types=True, node_block_list=blocked)
+        onnx.save(half, target)
+        sizes.append(target.stat().st_size)
+        record = json.loads(hx("relink", target, "--from", slow, "--json").out)
+        assert record["covered_percent"] == 100
+        assert record["exact_percent"] > 95
+        assert record["calls"] == record["original_calls"]
+    assert sizes == sorted(sizes, reverse=True)
+    kinds = {
+        entry["fqn"]: {port["dtype"] for port in entry["inputs"]}
+        for entry in json.loads(
+            hx("extract", tmp_path / "mixed.onnx", "--all", "-o", tmp_path / "x", "--json").out
+        )["modules"]
+    }
+    assert kinds["blocks.1.mlp.2"] == {"FLOAT16"}
+
+
 def test_the_tree_fits_sixty_columns_and_is_whole_in_a_pipe(hx, bert):
     narrow = hx("profile", bert, *QUICK, "--optimization", "disable", "--all", columns=60)
     assert max(map(len, narrow.out.splitlines())) <= 60
