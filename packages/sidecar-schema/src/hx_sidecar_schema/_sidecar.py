@@ -135,7 +135,7 @@ class Sidecar(Record):
             raise HxError(
                 f"Sidecar {str(path)!r} cannot be read: {error.strerror}.",
                 code="HX301",
-                hint="Run `hx export` to make the model and its sidecar together.",
+                hint="Run `hx relink` if a tool made the model of an export, `hx project` if it comes from elsewhere.",
             ) from error
         return cls.from_json(content, path)
 
