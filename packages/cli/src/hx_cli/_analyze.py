@@ -20,7 +20,7 @@ from hx_cli._analyze_reports import (
 )
 from hx_cli._analyze_run import sizes_in_a_run
 from hx_cli._paths import find_model, sidecar_path
-from hx_sidecar_schema import HxError, Node, Sidecar, find_calls
+from hx_sidecar_schema import Node, Sidecar, find_calls
 
 if TYPE_CHECKING:
     from hx_cli._output import Output
@@ -120,16 +120,7 @@ def _open(path: Path) -> tuple[Sidecar, HierarchicalModel | None]:
         return Sidecar.load(beside), None
     from hx_extractor import load
 
-    try:
-        model = load(path)
-    except HxError as error:
-        if error.code != "HX301":
-            raise
-        raise HxError(
-            f"{str(path)!r} has no sidecar: {error.message}",
-            code="HX301",
-            hint=f"Make one with `hx project {path}`, or export the model with `hx export`.",
-        ) from error
+    model = load(path)
     return model.sidecar, model
 
 
