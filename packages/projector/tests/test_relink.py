@@ -94,6 +94,29 @@ def test_renamed_values_are_found_between_fixed_points(relinked):
     assert _facts(nodes["v2"]) == (1, "high", ["b"], [])
 
 
+@pytest.mark.parametrize("used", ["w, b", "other_w, other_b"])
+def test_an_operation_of_the_same_kind_before_a_product_is_not_the_one_behind_it(context_by_hand, used):
+    head = '<ir_version: 10, opset_import: ["": 20]> m (float[2,3] x) => (float[2,3] y) '
+    weights = "float[3,3] w = {1,2,3,4,5,6,7,8,9}, float[3] b = {1,2,3}"
+    new_weights = weights.replace(" w ", f" {used.split(', ')[0]} ").replace(
+        " b ", f" {used.split(', ')[1]} "
+    )
+    original = ir.from_onnx_text(
+        f"{head}<{weights}, int64[1] s = {{6}}, int64[2] back = {{2,3}}>"
+        "{ a = MatMul(x, w)  c = Add(a, b)  d = Reshape(c, s)  e = Tanh(d)  y = Reshape(e, back) }"
+    )
+    calls = [{"fqn": "", "outputs": {"output": "y"}}, {"fqn": "lin"}, {"fqn": "view"}]
+    origins = {"a": [1], "c": [1], "d": [2], "e": [0], "y": [0]}
+    sidecar = project(original, context_by_hand(calls, origins=origins), file="m.onnx")
+    made = ir.from_onnx_text(
+        f"{head}<{new_weights}, int64[2] flat = {{-1,3}}, int64[2] back = {{2,3}}>"
+        f"{{ v1 = Reshape(x, flat)  v2 = Gemm(v1, {used})  e = Tanh(v2)  y = Reshape(e, back) }}"
+    )
+    nodes = _nodes(relink(made, original, sidecar, file="made.onnx"))
+    assert [nodes[name].confidence for name in ("v1", "v2")] == ["medium", "medium"]
+    assert nodes["v2"].covers == [1, 2]
+
+
 def test_several_new_nodes_that_span_calls_are_not_told_apart(relinked):
     nodes = _nodes(relinked("v1 = Exp(x) v2 = Sin(v1) d = Cos(v2) y = Add(x, d)"))
     for name in ("v1", "v2", "d"):

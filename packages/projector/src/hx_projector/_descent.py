@@ -97,10 +97,10 @@ class _Descender:
         return self._wholes[span]
 
     def _serves_all(self, span: Span, whole: Descent) -> bool:
-        """Say whether the values that nodes lead to have no smaller call in common than what they may stand for."""
+        """Say whether nodes lead to results of so many of the calls that no smaller one has all of these in common."""
         makers = (self._old.maker.get(end) for end in span[1])
-        ends = [self._rows[maker].owner for maker in makers if maker in self._rows]
-        return bool(ends) and self._tree.common(ends) == whole.owner
+        ends = {self._rows[maker].owner for maker in makers if maker in self._rows}
+        return bool(ends) and ends <= set(whole.covers) and self._tree.common(ends) == whole.owner
 
     def _descent(self, deciding: Iterable[str], originals: Iterable[str]) -> Descent:
         rows = [self._rows[key] for key in deciding]

@@ -12,6 +12,8 @@ import re
 from collections import deque
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
+import onnx_ir as ir
+
 from hx_projector._dataflow import Dataflow
 
 Span = tuple[frozenset[str], frozenset[str]]
@@ -62,6 +64,8 @@ class FixedPoints:
         self.twins: dict[str, str] = {}
         """Nodes of the transformed graph with those of the original that do the same."""
         self.spans: dict[str, Span] = {}
+        self._weights = {self._weight(name) for name in new.initializers}
+        """Weights of the original that the transformed graph has, too, under whatever name."""
         self._held: dict[str, str] = {}
         """The pairs without those that follow from others, because a node only carries a value."""
         for mine, theirs in ((new.inputs, old.inputs), (new.outputs, old.outputs)):
@@ -242,9 +246,22 @@ class FixedPoints:
             if key not in self.pairs:
                 weights = map(self._weight, self.new.weights(key))
                 other = self.region(key).only(node.op_type, weights)
-                if other is not None:
+                if other is not None and self._read_alike(key, other):
                     claims.setdefault(other, []).append(key)
         return self._accept(claims)
+
+    def _read_alike(self, key: str, other: str) -> bool:
+        """Say whether the same weights are read on the way to two nodes.
+
+        A tool may put a Reshape before a product where the original has one behind it.
+        """
+        mine = self.new.between((), [key], stops=self.pairs)
+        theirs = self.old.between(self.spans[key][0], [other], stops=self._paired)
+        if _reads_numbers(self.new, mine) != _reads_numbers(self.old, theirs):
+            return False
+        known = {weight for node in theirs for weight in self.old.weights(node)}
+        found = {self._weight(weight) for node in mine for weight in self.new.weights(node)}
+        return {w for w in known if w in self._weights} == {w for w in found if w in self.old.initializers}
 
     def _weight(self, name: str) -> str:
         known = self.old.initializers
@@ -254,6 +271,12 @@ class FixedPoints:
         found = {keys[0]: value for value, keys in claims.items() if len(keys) == 1}
         self._held.update(found)
         return bool(found)
+
+
+def _reads_numbers(graph: Dataflow, nodes: Iterable[str]) -> bool:
+    """Say whether nodes read weights that are no sizes."""
+    weights = (graph.initializers[name] for node in nodes for name in graph.weights(node))
+    return any(weight.dtype != ir.DataType.INT64 for weight in weights)
 
 
 def known_part(name: str, known: Container[str]) -> str | None:
