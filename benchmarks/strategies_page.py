@@ -280,7 +280,7 @@ Figures are low where there is nothing to know them by:
 - `usage_based` is never certain, so nothing is exact. Nodes without weights have the owner that the nodes around them
   have in common, which is often too far up. A weight of a module that ran several times does not say which run it
   was, and of a weight that the exporter folded the parameter is not known. No values at the boundaries of calls are
-  known either, so none can be cut out. Mixed layers are its errors.
+  known either, so none can be cut out.
 - `htp` and `fx_graph` are not certain of nodes that the exporter made on its own, without a scope: constants that it
   folded, and copies of equal weights. They belong to the nodes that they help, with medium confidence. `fx_graph` asks
   no scopes at all: what is said below of graphs without names holds for it too.
