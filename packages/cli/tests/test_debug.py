@@ -112,10 +112,10 @@ EXPORTED = {
 def home(tmp_path, monkeypatch) -> Path:
     """A home folder with a folder in it that one works in, and a file of models."""
     home = tmp_path / "homes" / "erika"
-    (home / "work").mkdir(parents=True)
+    (home / "project").mkdir(parents=True)
     (home / "models.py").write_text(MODELS)
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.chdir(home / "work")
+    monkeypatch.chdir(home / "project")
     return home
 
 
@@ -309,7 +309,7 @@ def test_a_folder_that_exists_is_replaced_as_a_whole_or_not_at_all(hx, home, mon
 def test_words_lose_places_and_numbers(home):
     words = redactor([home], numbers=True)
     packages = Path(shutil.__file__).parent
-    assert words(f"{home}/work/a.py {home} {home}.cfg {home}s {packages}/x.py") == (
+    assert words(f"{home}/project/a.py {home} {home}.cfg {home}s {packages}/x.py") == (
         f"./a.py <model> <model>.cfg {str(home).replace(tempfile.gettempdir(), '<tmp>')}s <python>/x.py"
     )
     assert words("tensor([[0.1, -2.0e-3],\n [nan, 1.5]]) {0.25} shape [2, 3] 0.5") == (

@@ -149,6 +149,7 @@ def _try_next(model: Path, attention: TreeEntry, output: Output) -> None:
         (f"hx extract {model} --all", "every module call, with an index.json"),
         (f"hx extract {model} --module {simple} -o attentions", "every self-attention, with a pattern"),
         (f"hx tree {model} --all", "down to every torch.nn module"),
+        (f"hx profile {model}", "time by module, in what ONNX Runtime really runs"),
         ("hx export your/model --dynamic", "a Hub id, a folder, or file.py:factory"),
     ):
         output.data(f"   [cyan]{command}[/]\n     [dim]{what}[/]")
