@@ -30,7 +30,7 @@ class Record(NamedTuple):
     name: str
     owners: dict[str, CallKey]
     shared: set[str]
-    """Nodes made of constants alone that, as the exporter has it, no node of their own call reads."""
+    """Nodes made of constants and sizes alone that, as the exporter has it, no node of their own call reads."""
 
 
 class Offence(NamedTuple):
@@ -81,9 +81,10 @@ def records_of(exported: hx_tracer.Exported) -> tuple[Record, Record]:
     tree = CallTree(context.calls)
     values = Values(model, feeds_of(exported))
     values.compare_with(row.value for row in (*seen.operations, *seen.ports))
-    certain = Ties(WitnessedGraph(model, values), seen, tree).certain()
+    graph = WitnessedGraph(model, values)
+    certain = Ties(graph, seen, tree).certain()
     written = {output: tree.common(rows) for output, rows in context.origins.items() if rows}
-    shared = _shared(model, values.variable, written, tree)
+    shared = _shared(model, graph.asides, written, tree)
     return (
         Record("exporter", {output: _key(context, row) for output, row in written.items()}, shared),
         Record("witness", {output: _key(context, row) for output, row in certain.items()}, shared),
@@ -91,7 +92,7 @@ def records_of(exported: hx_tracer.Exported) -> tuple[Record, Record]:
 
 
 def _shared(
-    model: ir.Model, variable: Container[str], written: Mapping[str, int], tree: CallTree
+    model: ir.Model, asides: Container[str], written: Mapping[str, int], tree: CallTree
 ) -> set[str]:
     found: set[str] = set()
     readers: dict[str, list[str]] = {}
@@ -99,7 +100,7 @@ def _shared(
         key = output_of(node)
         for name in reads(node):
             readers.setdefault(name, []).append(key)
-        if key not in variable and key in written:
+        if key in asides and key in written:
             elsewhere = [
                 reader in found or (reader in written and not tree.contains(written[key], written[reader]))
                 for reader in readers.get(key, ())

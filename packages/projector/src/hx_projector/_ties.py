@@ -7,10 +7,10 @@ the operations passed are what the nodes passed compute.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cached_property
 
-from hx_projector._graphs import output_of, reads
+from hx_projector._observed import Observed
+from hx_projector._places import Places
 from hx_projector._sources import Claim
 from hx_projector._tree import CallTree
 from hx_projector._witnessed_graph import WitnessedGraph
@@ -29,13 +29,7 @@ class Ties:
     def __init__(self, graph: WitnessedGraph, observation: Observation, tree: CallTree) -> None:
         self._graph = graph
         self._tree = tree
-        self._operations = observation.operations
-        self._names = [graph.values.equal(operation.value) for operation in self._operations]
-        """Values that are equal to what each operation computed."""
-        known = {name for names in self._names for name in names}
-        known.update(name for port in observation.ports for name in graph.values.equal(port.value))
-        self._known = known
-        """Values that PyTorch knows too."""
+        self._seen = Observed(observation, graph.values)
         self._tied = self._find_tied()
 
     def certain(self) -> dict[str, int]:
@@ -44,81 +38,46 @@ class Ties:
 
     def covered(self, key: str) -> set[int]:
         """Return the calls of the operations that a node may stand for; none of one that is not tied itself."""
-        return self._covered(self._tied[key][0]) if key in self._tied else set()
+        return self._seen.covered(self._tied[key]) if key in self._tied else set()
 
     @cached_property
     def claims(self) -> dict[str, Claim]:
-        """Claims for tied nodes, and for the nodes that compute what only PyTorch does in one step."""
+        """Claims for nodes that compute what operations of one call do, and for those that one call alone can have made."""
+        telling = {key: rows for key, rows in self._tied.items() if self._tells(key, rows)}
+        places = Places(self._graph, self._seen, telling).of
         claims: dict[str, Claim] = {}
-        between: dict[str, set[int]] = {}
-        for key, (operations, telling) in self._tied.items():
-            calls = self._covered(operations)
-            above = self._untied_above(key)
-            # A mask of two values looks like many others: where it lies says more than what it holds. And where nodes
-            # above compute what PyTorch holds in another form, some of the operations are theirs.
-            sure = telling and (len(calls) == 1 or not above)
+        for key, rows in self._tied.items():
+            calls = self._seen.covered(rows)
+            if key in telling:
+                # Where nodes above compute what PyTorch holds in another form, some of the operations are theirs.
+                sure = len(calls) == 1 or not any(self._is_between(name) for name in self._graph.reads[key])
+            else:
+                sure = places[key].sure and places[key].makers == calls
             claims[key] = Claim(self._tree.common(calls), "high" if sure else "medium")
-            for other in above:
-                between.setdefault(other, set()).update(calls)
-        for key, calls in between.items():
-            claims.setdefault(key, Claim(self._tree.common(calls), "high" if len(calls) == 1 else "medium"))
-        self._add_constants(claims)
+        for key, place in places.items():
+            if key in claims or not place.makers:
+                continue
+            if place.sure and len(place.makers) == 1:
+                claims[key] = Claim(next(iter(place.makers)), "high")
+            elif self._is_between(key):
+                claims[key] = Claim(self._tree.common(place.makers), "medium")
         return claims
 
-    def _add_constants(self, claims: dict[str, Claim]) -> None:
-        """Claim constants for the one call whose nodes read them: they are parts of its operations."""
-        readers: dict[str, set[Claim | None]] = {}
-        for node in reversed(self._graph.nodes):
-            key = output_of(node)
-            if key not in claims and not node.inputs:
-                found = readers.get(key, set())
-                if len(found) == 1 and (claim := next(iter(found))) is not None:
-                    claims[key] = claim
-            for name in reads(node):
-                readers.setdefault(self._graph.key.get(name, ""), set()).add(claims.get(key))
-
-    def _find_tied(self) -> dict[str, tuple[list[int], bool]]:
-        """Return nodes with the operations of one call that compute the same, and whether that tells it from others."""
-        graph, found = self._graph, {}
+    def _find_tied(self) -> dict[str, list[int]]:
+        """Return nodes with the operations that compute the same, where those are of one call."""
+        graph = self._graph
         rows: dict[str, list[int]] = {}
-        for row, (operation, names) in enumerate(zip(self._operations, self._names, strict=True)):
-            for name in names if not operation.value.constant else ():
+        for row, (operation, names) in enumerate(zip(self._seen.operations, self._seen.names, strict=True)):
+            for name in names if operation.call is not None and not operation.value.constant else ():
                 if name in graph.key and name not in graph.same_as:
                     rows.setdefault(graph.key[name], []).append(row)
-        for key, operations in rows.items():
-            if len({self._operations[row].call for row in operations}) == 1:
-                telling = key in graph.values.variable and any(
-                    len(set(self._operations[row].value.sample)) > 2 for row in operations
-                )
-                found[key] = (operations, telling)
-        return found
+        return {key: found for key, found in rows.items() if len(self._seen.calls(found)) == 1}
 
-    def _covered(self, operations: Iterable[int]) -> set[int]:
-        """Return the calls of operations and of those before them whose results are not in the graph."""
-        calls: set[int] = set()
-        pending, seen = list(operations), set[int]()
-        while pending:
-            row = pending.pop()
-            if row in seen:
-                continue
-            seen.add(row)
-            operation = self._operations[row]
-            calls.add(operation.call)
-            pending += [
-                read for read in operation.reads if self._operations[read].variable and not self._names[read]
-            ]
-        return calls
+    def _tells(self, key: str, rows: list[int]) -> bool:
+        """Say whether a value tells its operation by itself: masks of two numbers and ranges look like many others."""
+        samples = (self._seen.operations[row].value.sample for row in rows)
+        return key not in self._graph.asides and any(len(set(sample)) > 2 for sample in samples)
 
-    def _untied_above(self, key: str) -> set[str]:
-        """Return the nodes that a tied node's inputs come from, back to values that PyTorch knows."""
-        graph = self._graph
-        found: set[str] = set()
-        pending = list(graph.reads[key])
-        while pending:
-            name = pending.pop()
-            above = graph.key.get(name)
-            if above is None or name in self._known or above in found or name not in graph.values.variable:
-                continue
-            found.add(above)
-            pending += graph.reads[name]
-        return found
+    def _is_between(self, name: str) -> bool:
+        """Say whether a value depends on the numbers of an input, and PyTorch has no such tensor."""
+        return name in self._graph.key and name not in self._graph.asides and name not in self._seen.known

@@ -21,6 +21,8 @@ ROUNDING = 1e-6
 AT_ONCE = 512
 """Values that one run fetches: bounds the memory, and costs a run for every so many."""
 SINGLE_TOLERANCE = 1e-4
+STAND_IN = 1e9
+"""Numbers of this magnitude and more stand for infinities, or come of them: the others are no rounding of theirs."""
 HALF_TOLERANCE = {"FLOAT16": 2e-2, "BFLOAT16": 5e-2}
 """Of the largest sampled magnitude."""
 
@@ -90,6 +92,11 @@ class Values:
         ]
         return sorted(found, key=self.order.__getitem__)
 
+    def shape(self, name: str) -> list[int] | None:
+        """Return the shape of a value; None of one that has no numbers."""
+        found = self.fingerprints.get(name)
+        return None if found is None else found.shape
+
     def repeats(self, name: str, other: str) -> bool:
         """Say whether two values hold exactly the same numbers in the same shape."""
         one, two = self.fingerprints.get(name), self.fingerprints.get(other)
@@ -107,10 +114,10 @@ class Values:
         # The mean of equal integers may differ in its last bit.
         limit = 1e-12 if exact else HALF_TOLERANCE.get(wanted.dtype, self._tolerance)
         with np.errstate(invalid="ignore", over="ignore"):
-            finite = np.abs(numbers[np.isfinite(numbers)])
-            scale = float(finite.max(initial=0.0)) or 1.0
+            size = np.abs(numbers)
+            scale = np.where(size < STAND_IN, float(size[size < STAND_IN].max(initial=0.0)) or 1.0, size)
             # Most rows differ in one number already: thousands of values of a large model have the same shape.
-            alike = np.flatnonzero(_differences(rows[:, -1], numbers[-1], scale) <= limit)
+            alike = np.flatnonzero(_differences(rows[:, -1], numbers[-1], scale[-1]) <= limit)
             largest = _differences(rows[alike], numbers, scale).max(axis=1)
         return [
             (names[row], float(far))
@@ -137,7 +144,7 @@ def fingerprint(array: Array) -> Fingerprint:
         )
 
 
-def _differences(rows: Array, numbers: Array, scale: float) -> Array:
+def _differences(rows: Array, numbers: Array, scale: Array) -> Array:
     equal = (rows == numbers) | (np.isnan(rows) & np.isnan(numbers))
     return np.nan_to_num(np.where(equal, 0.0, np.abs(rows - numbers) / scale), nan=np.inf)
 

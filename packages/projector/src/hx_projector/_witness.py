@@ -85,8 +85,10 @@ def _regions(graph: WitnessedGraph, calls: Sequence[ModuleCall], tree: CallTree)
                         confidence="medium"
                     )  # shared: the first call that needed it made it
                 else:
-                    # What only repeats its argument may stand on either side of a boundary.
-                    claims[key] = Claim(row, "medium" if name in graph.same_as else confidence)
+                    # What only repeats its argument may stand on either side of a boundary, and so may what is
+                    # made of sizes.
+                    beside = name in graph.same_as or name in graph.only_sizes
+                    claims[key] = Claim(row, "medium" if beside else confidence)
     return claims
 
 

@@ -32,20 +32,30 @@ class WitnessedGraph:
         """The first output of the node behind a value."""
         self.sizes: set[str] = set()
         """Values that hold sizes and nothing else of a tensor."""
+        self.only_sizes: set[str] = set()
+        """Values that depend on inputs through sizes alone."""
+        self.asides: set[str] = set()
+        """Values that depend on no number of an input: constants, and what is made of sizes alone."""
         self.same_as: dict[str, str] = {}
-        """Values that repeat the only one that their node reads."""
+        """Values that repeat the only one that their node reads, asides left out."""
         for node in self.nodes:
             names = reads(node)
             key = output_of(node)
             data = [name for name in names if name in values.variable]
+            tensors = [name for name in data if name not in self.only_sizes]
+            is_size = node.op_type in ("Shape", "Size") and node.domain == ""
             for out in node.outputs:
                 if not out.name:
                     continue
                 self.reads[out.name], self.key[out.name] = names, key
-                if node.op_type in ("Shape", "Size") and node.domain == "":
+                if is_size:
                     self.sizes.add(out.name)
-                if len(data) == 1 and values.repeats(out.name, data[0]):
-                    self.same_as[out.name] = data[0]
+                if data and (is_size or not tensors):
+                    self.only_sizes.add(out.name)
+                if is_size or not tensors:
+                    self.asides.add(out.name)
+                if len(tensors) == 1 and values.repeats(out.name, tensors[0]):
+                    self.same_as[out.name] = tensors[0]
 
     def origin(self, name: str) -> str:
         """Return the value that a chain of repetitions begins with."""

@@ -36,15 +36,20 @@ class Fingerprint(Record):
 
 
 class Operation(Record):
-    """A tensor that one operation returned."""
+    """A tensor that one operation returned, or that no operation made: an input, a parameter."""
 
-    call: int = Field(description="Row of the innermost call that ran it.")
+    call: int | None = Field(description="Row of the innermost call that ran it; null where none did.")
     name: str = Field(description="Of the operation, for people.")
-    reads: list[int] = Field(
-        default_factory=list, description="Rows of the operations whose results it was given."
-    )
+    reads: list[int] = Field(default_factory=list, description="Rows of the tensors that it was given.")
     variable: bool = Field(default=True, description="Whether it depends on an input of the model.")
     value: Fingerprint
+    sized: list[int] = Field(
+        default_factory=list, description="Rows of the calls that asked for a size of the tensor."
+    )
+    repeated: list[int] = Field(
+        default_factory=list,
+        description="Rows of the calls that ran operations which handed the tensor on unchanged, in order.",
+    )
 
 
 class PortValue(Record):

@@ -126,10 +126,11 @@ class EagerRun:
     def _note(
         self, row: int, side: Direction, ports: list[tuple[str, torch.Tensor]]
     ) -> dict[str, TensorLike]:
-        for name, tensor in ports if self._at_port else ():
-            assert self._at_port is not None
-            self._at_port(row, side, name, tensor)
-        return {name: tensor_like(tensor) for name, tensor in ports}
+        with torch._C.DisableTorchFunction():  # what is asked here, the model did not ask
+            for name, tensor in ports if self._at_port else ():
+                assert self._at_port is not None
+                self._at_port(row, side, name, tensor)
+            return {name: tensor_like(tensor) for name, tensor in ports}
 
 
 def first_names(model: torch.nn.Module) -> dict[int, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -155,7 +155,19 @@ def _of_calls(observation: Observation, calls: Sequence[TracedCall], context: Mo
         above = None if call.parent is None else rows[call.parent]
         rows.append(known.get((call.fqn, call.index), above))
 
-    operations = [row.model_copy(update={"call": rows[row.call] or 0}) for row in observation.operations]
+    def placed(found: Iterable[int]) -> list[int]:
+        return [rows[call] or 0 for call in found]
+
+    operations = [
+        row.model_copy(
+            update={
+                "call": None if row.call is None else rows[row.call] or 0,
+                "sized": placed(row.sized),
+                "repeated": placed(row.repeated),
+            }
+        )
+        for row in observation.operations
+    ]
     ports = [
         row.model_copy(update={"call": rows[row.call]})
         for row in observation.ports

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 from onnx_ir.tensor_adapters import from_torch_dtype
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes  # pyright: ignore[reportPrivateUsage]
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -35,16 +37,14 @@ def observe(
 
     def at_port(row: int, side: Direction, name: str, tensor: torch.Tensor) -> None:
         if row == 0 and side == "inputs":
-            operations.seen.note_input(tensor)
+            seen.note_input(tensor)
         ports.note(row, side, name, tensor)
 
     run = EagerRun(module, at_port)
-    operations = _Dispatched(run.stack)
-    with operations, modules_run():
+    seen = OperationsSeen()
+    with _Dispatched(run.stack, seen), Asked(run.stack, seen), modules_run():
         result = run.run(args, kwargs)
-    observation = Observation(
-        operations=operations.seen.rows, ports=ports.values, parameters=parameters_of(module)
-    )
+    observation = Observation(operations=seen.rows(), ports=ports.values, parameters=parameters_of(module))
     return result, run.calls, observation
 
 
@@ -89,14 +89,45 @@ class OperationsSeen:
     """Operations in their order, and which tensor came of which."""
 
     def __init__(self) -> None:
-        self.rows: list[Operation] = []
+        self._rows: list[Operation] = []
         self._made: Any = WeakTensorKeyDictionary()
+        """Tensors with the rows of what they hold."""
         self._variable: Any = WeakTensorKeyDictionary()
         """Tensors that depend on an input of the model."""
+        self._written: dict[int, tuple[StorageWeakRef, int]] = {}
+        """Memory that was written into, and the rows of what was: other tensors may lie there too."""
+        self._sized: dict[int, set[int]] = {}
+        self._repeated: dict[int, list[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def rows(self) -> list[Operation]:
+        """Return what was noted."""
+        return [
+            row.model_copy(
+                update={
+                    "sized": sorted(self._sized.get(index, ())),
+                    "repeated": self._repeated.get(index, []),
+                }
+            )
+            for index, row in enumerate(self._rows)
+        ]
 
     def note_input(self, tensor: torch.Tensor) -> None:
         """Take an input of the model."""
         self._variable[tensor] = True
+        if is_plain(tensor):
+            with _disable_current_modes():
+                self._add(None, "given", [], tensor)
+
+    def note_size(self, call: int, tensor: torch.Tensor) -> None:
+        """Take that a call asked for a size of a tensor."""
+        self._sized.setdefault(self._row_of(tensor), set()).add(call)
+
+    def note_repeat(self, call: int, tensor: torch.Tensor) -> None:
+        """Take that a call ran an operation that handed a tensor on as it is."""
+        self._repeated.setdefault(self._row_of(tensor), []).append(call)
 
     def note(
         self, call: int, name: str, result: Any, given: Sequence[torch.Tensor], before: Any = None
@@ -110,32 +141,54 @@ class OperationsSeen:
             given: The tensors that it was given.
             before: Copies of those, where it may have written into them.
         """
-        reads = sorted({self._made[tensor] for tensor in given if tensor in self._made})
+        rows = [self._row_of(tensor) for tensor in given]
+        reads = sorted(set(rows))
         variable = any(tensor in self._variable for tensor in given)
         for tensor in pytree.tree_leaves(result):
             if not is_plain(tensor):
                 continue
             if variable:
                 self._variable[tensor] = True
-            same = next((g for g, b in zip(given, before or given, strict=True) if _equal(tensor, b)), None)
+            held = before or given
+            same = next((row for row, b in zip(rows, held, strict=True) if _equal(tensor, b)), None)
             if same is None:
-                self._made[tensor] = len(self.rows)
-                self.rows.append(
-                    Operation(call=call, name=name, reads=reads, variable=variable, value=fingerprint(tensor))
-                )
-            elif same in self._made:
-                self._made[tensor] = self._made[same]
-            else:  # an input or a parameter was copied into it
-                self._made.pop(tensor, None)
+                row = self._add(call, name, reads, tensor)
+                if any(tensor is one for one in given):
+                    storage = tensor.untyped_storage()
+                    self._written[storage._cdata] = StorageWeakRef(storage), row
+            else:
+                self._made[tensor] = same
+                self._repeated.setdefault(same, []).append(call)
+
+    def _add(self, call: int | None, name: str, reads: list[int], tensor: torch.Tensor) -> int:
+        row = self._made[tensor] = len(self._rows)
+        variable = tensor in self._variable
+        self._rows.append(
+            Operation(call=call, name=name, reads=reads, variable=variable, value=fingerprint(tensor))
+        )
+        return row
+
+    def _row_of(self, tensor: torch.Tensor) -> int:
+        """Return the row of what a tensor holds now: a write into another view of its memory changed it too."""
+        made = self._made.get(tensor)
+        _, written = self._written.get(tensor.untyped_storage()._cdata, (None, -1))
+        if made is None and written < 0:
+            return self._add(None, "given", [], tensor)
+        if made is not None and written <= made:
+            return made
+        if self._rows[written].variable:
+            self._variable[tensor] = True
+        reads = [written] if made is None else [made, written]
+        return self._add(self._rows[written].call, self._rows[written].name, reads, tensor)
 
 
 class _Dispatched(TorchDispatchMode):
     """Sees every operation below the composite ones, with the innermost of the running calls."""
 
-    def __init__(self, stack: Sequence[int]) -> None:
+    def __init__(self, stack: Sequence[int], seen: OperationsSeen) -> None:
         super().__init__()
-        self.seen = OperationsSeen()
         self._stack = stack
+        self._seen = seen
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -144,8 +197,45 @@ class _Dispatched(TorchDispatchMode):
         before = [tensor.clone() for tensor in given] if func._schema.is_mutable else None
         result = func(*args, **(kwargs or {}))
         if self._stack:
-            self.seen.note(self._stack[-1], str(func), result, given, before)
+            self._seen.note(self._stack[-1], str(func), result, given, before)
         return result
+
+
+class Asked(TorchFunctionMode):
+    """Sees what runs no operation: a size that is asked for, and a tensor that is handed on as it is.
+
+    Args:
+        stack: Rows of the calls that are running, the innermost last.
+        seen: Is told.
+    """
+
+    def __init__(self, stack: Sequence[int], seen: OperationsSeen) -> None:
+        super().__init__()
+        self._stack = stack
+        self._seen = seen
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        before = len(self._seen)
+        result = func(*args, **(kwargs or {}))
+        if self._stack and args and is_plain(args[0]):
+            with _disable_current_modes():
+                if func in _SIZES:
+                    self._seen.note_size(self._stack[-1], args[0])
+                elif result is args[0] and len(self._seen) == before:
+                    self._seen.note_repeat(self._stack[-1], result)
+        return result
+
+
+_SIZES: tuple[Any, ...] = (
+    torch.Tensor.size,
+    torch.Tensor.shape.__get__,  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    torch.Tensor.__len__,
+    torch.Tensor.numel,
+    torch.Tensor.nelement,
+    torch.numel,
+)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from hx_sidecar_schema import HxError, Observation
 from hx_tracer._calls import EagerRun, TracedCall, first_names, identity
 from hx_tracer._errors import last_line
 from hx_tracer._modules import forward_signature
-from hx_tracer._observe import OperationsSeen, PortsSeen, is_plain, modules_run, parameters_of
+from hx_tracer._observe import Asked, OperationsSeen, PortsSeen, is_plain, modules_run, parameters_of
 
 _CALL = "hx_call"
 """Key among a node's meta: fqn and index of the call that it was made in."""
@@ -49,12 +49,12 @@ def observe_symbolically(
     rows = {(call.fqn, call.index): row for row, call in enumerate(eager.calls)}
     runner = _Runner(traced, rows)
     try:
-        with torch.no_grad(), modules_run():
+        with torch.no_grad(), modules_run(), runner.asked:
             runner.run(*pytree.tree_map(_copy, values))
     except Exception as error:  # a stand-in for what is no tensor
         raise _untraceable(module, last_line(error)) from error
     observation = Observation(
-        operations=runner.seen.rows, ports=ports.values, parameters=parameters_of(module)
+        operations=runner.seen.rows(), ports=ports.values, parameters=parameters_of(module)
     )
     return result, eager.calls, observation
 
@@ -138,15 +138,20 @@ class _Runner(torch.fx.Interpreter):
         super().__init__(module)
         self.seen = OperationsSeen()
         self._rows = rows
+        self._running: list[int] = []
+        """The row of the call that the node was made in."""
+        self.asked = Asked(self._running, self.seen)
 
     def run_node(self, n: torch.fx.Node) -> Any:
         values = [self.env.get(source) for source in n.all_input_nodes]
         given = [leaf for leaf in pytree.tree_leaves(values) if is_plain(leaf)]
         before = [tensor.clone() for tensor in given]  # nothing says what a node changes in place
+        row = self._rows.get(n.meta.get(_CALL, ("", 0)))
+        self._running[:] = [] if row is None else [row]
         result = super().run_node(n)
+        self._running.clear()
         if n.op == "placeholder" and isinstance(result, torch.Tensor):
             self.seen.note_input(result)
-        row = self._rows.get(n.meta.get(_CALL, ("", 0)))
         if row is not None and n.op not in ("placeholder", "output", "get_attr"):
             self.seen.note(row, f"{n.op} {n.target}", result, given, before)
         return result

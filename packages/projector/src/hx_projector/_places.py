@@ -1,0 +1,156 @@
+"""What can be said of a node by the nodes that read it.
+
+A value that looks like many others, such as a mask, is told by its reader: the operation behind that one was given one
+tensor of these numbers. What PyTorch has no tensor for, such as a literal or the sizes of a reshape, is a step of the
+operation that it leads to; no other call can have made it, unless one asked for the sizes that it came of.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from hx_projector._graphs import output_of, reads
+from hx_projector._observed import Observed
+from hx_projector._witnessed_graph import WitnessedGraph
+
+
+@dataclass
+class Place:
+    """Where a node stands among the operations of PyTorch."""
+
+    rows: set[int] = field(default_factory=set[int])
+    """Tensors that it stands for."""
+    given: set[int] = field(default_factory=set[int])
+    """Tensors that what it reads may be."""
+    is_step: bool = False
+    """Somebody reads it who was given no such tensor in PyTorch."""
+    repeats: bool = False
+    """It hands on what it reads."""
+    makers: set[int] = field(default_factory=set[int])
+    """All calls that can have made it."""
+    sure: bool = True
+    """There can be no others."""
+
+
+class Places:
+    """Finds the places of all nodes of a graph.
+
+    Args:
+        graph: The graph with its values.
+        seen: What ran in PyTorch.
+        anchors: Operations of nodes that their values alone tell.
+    """
+
+    def __init__(self, graph: WitnessedGraph, seen: Observed, anchors: Mapping[str, list[int]]) -> None:
+        self._graph = graph
+        self._seen = seen
+        self._anchors = anchors
+        self._users: dict[str, list[str]] = {}
+        for node in graph.nodes:
+            for name in reads(node):
+                self._users.setdefault(name, []).append(output_of(node))
+        self._strange: set[str] = set()
+        """Steps that read what their operation was not given."""
+        self._asked: dict[str, set[int]] = {}
+        """Calls that asked for the sizes that a value is made of."""
+        self.of = {output_of(node): Place() for node in graph.nodes}
+        """By the nodes' first outputs."""
+        for node in reversed(graph.nodes):
+            self._look_back(node)
+        self._repeats = Counter(row for place in self.of.values() if place.repeats for row in place.rows)
+        for node in graph.nodes:
+            if output_of(node) in graph.only_sizes:
+                self._find_asked(node)
+            else:
+                self._find_strange(node)
+        for node in reversed(graph.nodes):
+            self._find_makers(node)
+
+    def _look_back(self, node: ir.Node) -> None:
+        """Find the tensors that a node stands for, or those given to the operation that it is a step of."""
+        key = output_of(node)
+        place = self.of[key]
+        if key in self._anchors:
+            place.rows.update(self._anchors[key])
+            place.given = self._seen.given(place.rows)
+            return
+        for name, user in self._uses(node):
+            equal = self._seen.rows(name) & user.given
+            place.rows |= equal
+            if not equal:
+                place.is_step = True
+                place.given |= user.given
+        place.repeats = any(not place.rows.isdisjoint(self._seen.rows(name)) for name in reads(node))
+        place.given |= place.rows if place.repeats else self._seen.given(place.rows)
+
+    def _find_asked(self, node: ir.Node) -> None:
+        key = output_of(node)
+        names = [name for name in reads(node) if name in self._graph.values.variable]
+        calls: set[int] = set()
+        # Modules hand numbers on; a list of them is made for the operation that takes it.
+        if self._is_number(key) or not all(self._is_number(name) for name in names):
+            for name in names:
+                calls |= self._asked[name] if name in self._asked else self._askers(name)
+        self._asked.update((str(out.name), calls) for out in node.outputs)
+
+    def _find_strange(self, node: ir.Node) -> None:
+        graph, place = self._graph, self.of[output_of(node)]
+        if not place.is_step or place.rows:
+            return
+        for name in reads(node):
+            equal = self._seen.rows(name)
+            if name in graph.asides or name in graph.initializers or equal & place.given:
+                continue
+            # A step may begin further back: exporters make one of two transpositions.
+            passed = [row for row in place.given if not equal.isdisjoint(self._seen.operations[row].reads)]
+            place.makers |= self._seen.calls(passed)
+            if name in self._strange or (not passed and (name in self._seen.known or name in graph.inputs)):
+                self._strange.update(str(out.name) for out in node.outputs)
+
+    def _find_makers(self, node: ir.Node) -> None:
+        key, graph = output_of(node), self._graph
+        place = self.of[key]
+        if key in self._anchors:
+            place.makers = self._seen.covered(place.rows, constants=True)
+            return
+        uses = self._uses(node)
+        place.sure = bool(uses) and not any(out.is_graph_output() for out in node.outputs)
+        for name, user in uses:
+            equal = self._seen.rows(name) & user.given
+            makers = self._seen.calls(equal)
+            place.makers |= makers if makers and not place.repeats else makers | user.makers
+            place.sure &= user.sure or any(not self._seen.operations[row].value.constant for row in equal)
+        if place.repeats:
+            again = [call for row in place.rows for call in self._seen.operations[row].repeated]
+            # As many as ran in PyTorch are those; of more, some are steps of what makes or reads the tensor.
+            exact = len(set(again)) == 1 and len(again) == max(self._repeats[row] for row in place.rows)
+            place.makers = set(again) if exact else place.makers.union(again)
+        if not place.is_step:
+            return
+        place.makers |= self._asked.get(key, set())
+        if key not in graph.asides:
+            place.sure &= key not in self._strange and (bool(place.rows) or key not in self._seen.known)
+        elif any(user_key not in graph.asides for user_key in self._user_keys(node)):
+            # Numbers and lists of them are arguments of operations; tables that were not given are anybody's.
+            table = len(graph.values.shape(key) or ()) > 1
+            place.sure &= not table or any(self._seen.rows(name) & place.given for name in reads(node))
+
+    def _uses(self, node: ir.Node) -> list[tuple[str, Place]]:
+        return [(name, self.of[user]) for name in _outputs(node) for user in self._users.get(name, ())]
+
+    def _user_keys(self, node: ir.Node) -> list[str]:
+        return [user for name in _outputs(node) for user in self._users.get(name, ())]
+
+    def _is_number(self, name: str) -> bool:
+        return self._graph.values.shape(name) == []
+
+    def _askers(self, name: str) -> set[int]:
+        return {call for row in self._seen.rows(name) for call in self._seen.operations[row].sized}
+
+
+def _outputs(node: ir.Node) -> list[str]:
+    return [str(out.name) for out in node.outputs if out.name]
