@@ -91,9 +91,7 @@ def records_of(exported: hx_tracer.Exported) -> tuple[Record, Record]:
     )
 
 
-def _shared(
-    model: ir.Model, asides: Container[str], written: Mapping[str, int], tree: CallTree
-) -> set[str]:
+def _shared(model: ir.Model, asides: Container[str], written: Mapping[str, int], tree: CallTree) -> set[str]:
     found: set[str] = set()
     readers: dict[str, list[str]] = {}
     for node in reversed(model.graph):

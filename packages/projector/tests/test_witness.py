@@ -33,14 +33,27 @@ def model_of(body: str, weights: str = "", output: str = "y") -> ir.Model:
 
 def observed(
     context: ModuleContext,
-    operations: Sequence[tuple[int, Array, Sequence[int]]],
+    operations: Sequence[tuple[int | None, Array, Sequence[int]]],
     ports: Mapping[tuple[int, str, str], Array],
+    *,
+    sized: Mapping[int, Sequence[int]] | None = None,
+    repeated: Mapping[int, Sequence[int]] | None = None,
 ) -> ModuleContext:
-    """Add a run: operations with their calls, results and the rows that they read; tensors at ports."""
+    """Add a run: operations with their calls, results and the rows that they read; tensors at ports.
+
+    Calls that asked for the size of a result, or handed it on, by its row.
+    """
     observation = Observation(
         operations=[
-            Operation(call=call, name="op", reads=list(reads), value=fingerprint(value))
-            for call, value, reads in operations
+            Operation(
+                call=call,
+                name="op",
+                reads=list(reads),
+                value=fingerprint(value),
+                sized=list((sized or {}).get(row, ())),
+                repeated=list((repeated or {}).get(row, ())),
+            )
+            for row, (call, value, reads) in enumerate(operations)
         ],
         ports=[
             PortValue(call=call, side=side, port=port, value=fingerprint(value))  # pyright: ignore[reportArgumentType]
@@ -125,14 +138,114 @@ def test_one_node_for_the_operations_of_two_calls_is_their_common_ancestors(
     assert sidecar.calls[2].status == "fused"
 
 
-def test_constant_tensors_and_ambiguous_values_decide_nothing(context_by_hand: ContextByHand) -> None:
-    ones = np.ones_like(X)
-    operations = [(1, ones, []), (1, A, []), (2, A, []), (0, A + ones, [1])]
-    context = observed(context_by_hand([{"fqn": ""}, {"fqn": "a"}, {"fqn": "b"}]), operations, {})
+TWO = [{"fqn": ""}, {"fqn": "a"}, {"fqn": "b"}]
+ONES = np.ones_like(X)
+
+
+def test_constant_tensors_and_ambiguous_values_decide_nothing_by_themselves(
+    context_by_hand: ContextByHand,
+) -> None:
+    context = observed(context_by_hand(TWO), [(1, ONES, []), (1, A, []), (2, A, [])], {})
     sidecar = seen(model_of("z = Sub(x, x)  o = Exp(z)  v1 = Exp(x)  y = Add(v1, o)"), context)
-    assert owner(sidecar, "y") == (0, "witness", "high")
-    for name in ("z", "o", "v1"):
+    for name in ("z", "o", "v1", "y"):
         assert owner(sidecar, name)[1:] != ("witness", "high")
+
+
+def test_of_equal_tensors_a_value_is_the_one_that_its_reader_was_given(
+    context_by_hand: ContextByHand,
+) -> None:
+    rows = [(1, ONES, []), (2, ONES, []), (1, A, []), (2, A, []), (0, A + ONES, [1, 2])]
+    sidecar = seen(
+        model_of("z = Sub(x, x)  o = Exp(z)  v1 = Exp(x)  y = Add(v1, o)"),
+        observed(context_by_hand(TWO), rows, {}),
+    )
+    assert [owner(sidecar, name) for name in ("o", "v1", "y")] == [
+        (2, "witness", "high"),
+        (1, "witness", "high"),
+        (0, "witness", "high"),
+    ]
+
+
+def test_one_value_for_equal_tensors_of_two_calls_is_not_known_for_certain(
+    context_by_hand: ContextByHand,
+) -> None:
+    rows = [(1, A, []), (2, A, []), (1, A + ONES, [0]), (2, A * 3, [1]), (0, 4 * A + ONES, [2, 3])]
+    model = model_of(
+        "v1 = Exp(x)  p = Add(v1, one)  q = Mul(v1, three)  y = Add(p, q)",
+        "float one = {1}, float three = {3}",
+    )
+    sidecar = seen(model, observed(context_by_hand(TWO), rows, {}))
+    assert [owner(sidecar, name) for name in ("p", "q")] == [(1, "witness", "high"), (2, "witness", "high")]
+    assert owner(sidecar, "v1")[2] != "high"
+
+
+def test_literals_and_sizes_are_steps_of_the_operation_that_takes_them(
+    context_by_hand: ContextByHand,
+) -> None:
+    turned = A.reshape(3, 2)
+    rows = [(None, X, []), (1, A, [0]), (2, turned, [1]), (2, np.tanh(turned), [2])]
+    body = """v1 = Exp(x)  s = Shape(v1)  i = Constant<value_int=1>()  n = Gather(s, i)
+              axes = Constant<value_ints=[0]>()  n1 = Unsqueeze(n, axes)  rest = Constant<value_ints=[-1]>()
+              shape = Concat<axis=0>(n1, rest)  r = Reshape(v1, shape)  t = Tanh(r)  y = Reshape(t, s)"""
+    rows.append((0, np.tanh(turned).reshape(2, 3), [3]))
+    steps = ("i", "n", "n1", "axes", "rest", "shape")
+    by_asker = {
+        asker: seen(model_of(body), observed(context_by_hand(TWO), rows, {}, sized={1: [asker]}))
+        for asker in (2, 1)
+    }
+    assert {owner(by_asker[2], name) for name in steps} == {(2, "witness", "high")}
+    # The number may have been asked for in one call and handed to another; the list of it is the operation's.
+    certain = [name for name in steps if owner(by_asker[1], name)[2] == "high"]
+    assert certain == ["n1", "axes", "rest", "shape"]
+    assert owner(by_asker[2], "s")[2] != "high", "two calls use it"
+
+
+def test_tables_that_an_operation_was_not_given_are_not_its_steps_for_certain(
+    context_by_hand: ContextByHand,
+) -> None:
+    """PyTorch leaves masks out that exporters write out, in the module that makes them."""
+    rows = [(1, A, []), (2, B, [0])]
+    body = "v1 = Exp(x)  m = Add(table, table)  h = Add(v1, m)  y = Tanh(h)"
+    weights = "float[2,3] table = {0, 0, 0, 0, 0, 0}"
+    sidecar = seen(model_of(body, weights), observed(context_by_hand(TWO), rows, {}))
+    assert owner(sidecar, "y") == (2, "witness", "high")
+    assert owner(sidecar, "m")[2] != "high"
+
+
+def test_steps_that_read_what_their_operation_was_not_given_are_not_certain(
+    context_by_hand: ContextByHand,
+) -> None:
+    other = np.sin(X)
+    rows = [(1, A, []), (1, other, []), (2, np.tanh(A * other), [0])]
+    body = "v1 = Exp(x)  v2 = Sin(x)  k = Mul(v1, v2)  y = Tanh(k)"
+    sidecar = seen(model_of(body), observed(context_by_hand(TWO), rows, {}))
+    assert owner(sidecar, "y") == (2, "witness", "high")
+    assert owner(sidecar, "k") == (2, "witness", "medium")
+
+
+@pytest.mark.parametrize(
+    ("repeated", "known"), [([1], 1), ([2], 2), ([], None), ([1, 1], None), ([1, 2], None)]
+)
+def test_what_several_calls_read_was_handed_on_by_the_one_that_did_so(
+    context_by_hand: ContextByHand, repeated: list[int], known: int | None
+) -> None:
+    """As often as the graph does it, and nobody else: otherwise it may be a step of what made or reads the value."""
+    rows = [(0, A, []), (1, B, [0]), (0, A + B, [0, 1])]
+    context = observed(context_by_hand(TWO), rows, {}, repeated={0: repeated})
+    sidecar = seen(model_of("v1 = Exp(x)  c = Cast<to=1>(v1)  t = Tanh(c)  y = Add(c, t)"), context)
+    assert owner(sidecar, "t") == (1, "witness", "high")
+    made, _, confidence = owner(sidecar, "c")
+    assert (made if confidence == "high" else None) == known
+
+
+def test_numbers_that_stand_for_infinity_hide_no_others(context_by_hand: ContextByHand) -> None:
+    low = np.finfo(np.float32).min
+    masked = np.where(X > 0, X, low)
+    rows = [(1, masked, []), (2, np.where(X > 0, X + 1, low), [0])]
+    body = "m = Where(p, x, low)  h = Add(x, one)  y = Where(p, h, low)"
+    weights = f"bool[2,3] p = {{0, 0, 0, 1, 1, 1}}, float low = {{{low}}}, float one = {{1}}"
+    sidecar = seen(model_of(body, weights), observed(context_by_hand(TWO), rows, {}))
+    assert owner(sidecar, "y") == (2, "witness", "high")
 
 
 def test_what_only_repeats_its_argument_is_not_known_for_certain(context_by_hand: ContextByHand) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from observing import computed
 from torch import nn
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
@@ -24,7 +25,7 @@ PATIENCE_S = 30
 def observed(module: nn.Module, *args: Any, **kwargs: Any) -> tuple[list[TracedCall], Observation]:
     torch.manual_seed(0)
     _, calls, observation = observe(module.eval(), args or (X,), kwargs)
-    return calls, observation
+    return calls, computed(observation)
 
 
 def operations(module: nn.Module, *args: Any, **kwargs: Any) -> list[Operation]:
@@ -255,6 +256,85 @@ def test_an_input_that_the_model_changes_is_the_caller_s_no_more() -> None:
     ]
 
 
+def test_a_write_into_a_view_changes_what_it_is_a_view_of() -> None:
+    """Such a tensor is what the write made of it, where somebody reads it next."""
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        h = x + 1
+        h[:, 1:].mul_(3)
+        return h - 1
+
+    rows = operations(Lambda(forward))
+    assert [(short(row), row.reads) for row in rows] == [
+        ("add", []),
+        ("slice", [0]),
+        ("mul_", [1]),
+        ("mul_", [0, 2]),
+        ("sub", [3]),
+    ]
+    expected = X + 1
+    expected[:, 1:] *= 3
+    assert rows[3].value == fingerprint(expected)
+
+
+# Tensors that nobody computed, sizes, and tensors that are handed on
+
+
+class Asks(nn.Module):
+    """A root and a child that ask for sizes, and hand tensors on."""
+
+    def __init__(self, ask: Callable[[torch.Tensor], object]) -> None:
+        super().__init__()
+        self.child = Lambda(lambda h: (ask(h), h * 2)[1])
+        self.table = torch.arange(3.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows, _ = x.shape
+        return self.child(x + self.table) / rows
+
+
+def all_rows(module: nn.Module) -> tuple[list[str], list[Operation]]:
+    _, calls, observation = observe(module.eval(), (X,), {})
+    return [call.fqn for call in calls], observation.operations
+
+
+def test_what_nobody_computed_has_no_call() -> None:
+    _, rows = all_rows(Asks(lambda _: None))
+    assert [(row.name, row.call, row.reads) for row in rows[:3]] == [
+        ("given", None, []),
+        ("given", None, []),
+        ("aten.add.Tensor", 0, [0, 1]),
+    ]
+    assert [(row.variable, row.value) for row in rows[:2]] == [
+        (True, fingerprint(X)),
+        (False, fingerprint(torch.arange(3.0))),
+    ]
+
+
+@pytest.mark.parametrize(
+    "ask", [torch.Tensor.size, lambda h: h.shape[0], len, torch.Tensor.numel, torch.numel]
+)
+def test_calls_that_ask_for_a_size(ask: Callable[[torch.Tensor], object]) -> None:
+    """hx asks for sizes too, when it notes what crosses a boundary: those are not the model's."""
+    names, rows = all_rows(Asks(ask))
+    asked = {row.name: [names[call] for call in row.sized] for row in rows if row.sized}
+    assert asked == {"given": [""], "aten.add.Tensor": ["child"]}
+
+
+def test_what_is_not_a_size_is_not_asked_for() -> None:
+    _, rows = all_rows(Asks(lambda h: (h.dtype, h.device, h.ndim, h.requires_grad)))
+    assert [row.name for row in rows if row.sized] == ["given"]
+
+
+def test_calls_that_hand_a_tensor_on() -> None:
+    def handed_on(h: torch.Tensor) -> torch.Tensor:
+        return h.to(torch.float32).contiguous().expand(2, 3).view(2, 3).add_(1)
+
+    names, rows = all_rows(Asks(handed_on))
+    repeated = {row.name: [names[call] for call in row.repeated] for row in rows if row.repeated}
+    assert repeated == {"aten.add.Tensor": ["child"] * 4}
+
+
 # Forwards that raise
 
 
@@ -356,7 +436,7 @@ def test_two_threads_that_observe_at_the_same_time_do_not_mix() -> None:
 
     def run(index: int, meet: Callable[[], object]) -> tuple[list[TracedCall], Observation]:
         _, calls, observation = observe(Steps(functions[index], meet).eval(), (inputs[index],), {})
-        return calls, observation
+        return calls, computed(observation)
 
     alone = [run(index, lambda: None) for index in range(2)]
     with ThreadPoolExecutor(2) as pool:

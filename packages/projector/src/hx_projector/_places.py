@@ -62,6 +62,7 @@ class Places:
         for node in reversed(graph.nodes):
             self._look_back(node)
         self._repeats = Counter(row for place in self.of.values() if place.repeats for row in place.rows)
+        """How many nodes repeat each tensor."""
         for node in graph.nodes:
             if output_of(node) in graph.only_sizes:
                 self._find_asked(node)
@@ -126,9 +127,16 @@ class Places:
             place.sure &= user.sure or any(not self._seen.operations[row].value.constant for row in equal)
         if place.repeats:
             again = [call for row in place.rows for call in self._seen.operations[row].repeated]
-            # As many as ran in PyTorch are those; of more, some are steps of what makes or reads the tensor.
-            exact = len(set(again)) == 1 and len(again) == max(self._repeats[row] for row in place.rows)
-            place.makers = set(again) if exact else place.makers.union(again)
+            count = max(self._repeats[row] for row in place.rows)
+            users = set[int]().union(*(user.makers for _, user in uses))
+            # What several calls read is no step of theirs. It is what one call handed on, where no other did.
+            one = (
+                len(users) > 1
+                and len(again) == count
+                and len(set(again)) == 1
+                and self._is_plain(node, place)
+            )
+            place.makers = set(again) if one else place.makers.union(again)
         if not place.is_step:
             return
         place.makers |= self._asked.get(key, set())
@@ -144,6 +152,10 @@ class Places:
 
     def _user_keys(self, node: ir.Node) -> list[str]:
         return [user for name in _outputs(node) for user in self._users.get(name, ())]
+
+    def _is_plain(self, node: ir.Node, place: Place) -> bool:
+        """Say whether a repeating node reads nothing else that PyTorch knows: a bias of zeros is a step."""
+        return all(self._seen.rows(name) <= place.rows for name in reads(node))
 
     def _is_number(self, name: str) -> bool:
         return self._graph.values.shape(name) == []
