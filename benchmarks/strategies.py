@@ -1,6 +1,6 @@
 """Strategies compared: `uv run python benchmarks/strategies.py [--results FILE] [MODEL ...]`.
 
-Every model is exported with every strategy, static shapes, each in a process of its own. Owners are judged by the
+Every model is exported with every strategy, each in a process of its own. Owners are judged by the
 exporter's record and by the values of an eager run (judging.py); every extractable call is cut out and run beside the
 module itself. The tables go to stdout and, where no models are named, to docs/strategies.md. With --results, rows are
 kept in a file of JSON lines, and those that it has are not run again, unless they crashed.
@@ -51,7 +51,7 @@ def examine_row(model: str, strategy: Strategy, tell: Callable[[Row], None]) -> 
     sys.path.insert(0, str(HERE.parent / "tests"))
     import torch
     import truth
-    from judging import asides, attribute_without_names, feeds_of, judge, records_of
+    from judging import feeds_of, judge, records_of
 
     import hx_projector
     import hx_tracer
@@ -63,11 +63,12 @@ def examine_row(model: str, strategy: Strategy, tell: Callable[[Row], None]) -> 
         inputs = hx_tracer.example_inputs(loaded.module, example=loaded.example)
     row: Row = {"model": model, "strategy": strategy.name, "class_name": type(loaded.module).__name__}
 
-    def exported(strategy: Strategy) -> hx_tracer.Exported:
-        return hx_tracer.export(loaded.module, inputs.kwargs, args=inputs.args, strategy=strategy)
+    def exported(strategy: Strategy, *, dynamic: bool = False) -> hx_tracer.Exported:
+        axes = hx_tracer.free_axes(inputs.kwargs) if dynamic else {}
+        return hx_tracer.export(loaded.module, inputs.kwargs, args=inputs.args, axes=axes, strategy=strategy)
 
-    def attributed() -> Any:
-        made = exported(strategy)
+    def attributed(made: hx_tracer.Exported | None = None) -> Any:
+        made = made or exported(strategy)
         return hx_projector.project(
             made.program.model,
             made.context,
@@ -82,7 +83,8 @@ def examine_row(model: str, strategy: Strategy, tell: Callable[[Row], None]) -> 
     except HxError as error:
         tell({**row, "refused": f"{error.code}: {' '.join(error.message.split())[:200]}"})
         return
-    watched = exported(strategy.model_copy(update={"observer": "eager"}))
+    observing = strategy.model_copy(update={"observer": "eager"})
+    watched = exported(observing)
     records = records_of(watched)
     row |= {
         "nodes": verdict.nodes,
@@ -98,15 +100,37 @@ def examine_row(model: str, strategy: Strategy, tell: Callable[[Row], None]) -> 
     }
     tell(row)
     if strategy.name in RENAMED:
-        blind, names = attribute_without_names(watched)
-        unsure = {node.output for node in blind.nodes if node.confidence != "high"}
-        figures = {
-            "exact": blind.summary.exact_percent,
-            "covered": blind.summary.covered_percent,
-            "unsure": len(unsure),
-            "asides": len(unsure & asides(watched.program.model)),
-        }
-        tell({**row, "renamed": {**figures, **judge(blind, records[0], names)._asdict()}})
+        found: dict[str, Any] = {"static": without_names(watched, sidecar)}
+        try:
+            dynamic = exported(observing, dynamic=True)
+        except HxError as error:
+            found["dynamic"] = {"refused": error.message}
+        else:
+            found["dynamic"] = without_names(dynamic, attributed(dynamic))
+        tell({**row, "renamed": found})
+
+
+def without_names(exported: Any, known: Any) -> Row:
+    """Rename everything in an export, attribute it by its values, and judge that by what the exporter knows.
+
+    Args:
+        exported: With the observation of an eager run; is changed.
+        known: Its sidecar, with its names.
+    """
+    from judging import asides, attribute_without_names, judge, records_of
+
+    record, _ = records_of(exported)
+    blind, names = attribute_without_names(exported)
+    unsure = {node.output for node in blind.nodes if node.confidence != "high"}
+    return {
+        "nodes": len(blind.nodes),
+        "exported": known.summary.exact_percent,
+        "exact": blind.summary.exact_percent,
+        "covered": blind.summary.covered_percent,
+        "unsure": len(unsure),
+        "asides": len(unsure & asides(exported.program.model)),
+        **judge(blind, record, names)._asdict(),
+    }
 
 
 def _plain_export(strategy: Strategy, module: Any, inputs: Any) -> None:

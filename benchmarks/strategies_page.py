@@ -61,10 +61,12 @@ def offences(row: Row) -> list[str]:
         return []
     judged = [row["exporter"], row["witness"]]
     found = [offence for one in judged for kind in ("wrong", "contaminated") for offence in one[kind]]
-    blind = row.get("renamed", {})
     texts = [_said(offence) for offence in found]
     texts += [
-        f"renamed, {_said(offence)}" for kind in ("wrong", "contaminated") for offence in blind.get(kind, [])
+        f"renamed, {axes}, {_said(offence)}"
+        for axes, blind in row.get("renamed", {}).items()
+        for kind in ("wrong", "contaminated")
+        for offence in blind.get(kind, [])
     ]
     return list(dict.fromkeys(texts))
 
@@ -96,10 +98,10 @@ def summary(rows: Sequence[Row]) -> str:
 
 def renamed(rows: Sequence[Row]) -> str:
     """Return the table of graphs without names."""
-    good = [row for row in rows if "renamed" in row]
     head = (
         "model",
         "graph of",
+        "axes",
         "nodes",
         "exact % as exported",
         "exact % renamed",
@@ -111,9 +113,14 @@ def renamed(rows: Sequence[Row]) -> str:
     )
     lines: list[Sequence[str]] = []
     for name in RENAMED:
-        ours = [row for row in good if row["strategy"] == name]
-        lines += [_renamed_line(row["model"], [row]) for row in ours]
-        lines += [_renamed_line("all", ours)] if len(ours) > 1 else []
+        for axes in ("static", "dynamic"):
+            found = {
+                row["model"]: row["renamed"][axes]
+                for row in rows
+                if row["strategy"] == name and "nodes" in row.get("renamed", {}).get(axes, {})
+            }
+            lines += [_renamed_line([model, name, axes], [one]) for model, one in found.items()]
+            lines += [_renamed_line(["all", name, axes], list(found.values()))] if len(found) > 1 else []
     return _table(head, lines)
 
 
@@ -176,24 +183,22 @@ def _said(offence: Sequence[Any]) -> str:
     return f"{about}: `{owner}` by {evidence}, {confidence}; the {record} says `{truth}`"
 
 
-def _renamed_line(name: str, rows: Sequence[Row]) -> list[str]:
-    nodes, blind = sum(row["nodes"] for row in rows), [row["renamed"] for row in rows]
+def _renamed_line(names: Sequence[str], blind: Sequence[Mapping[str, Any]]) -> list[str]:
+    nodes = sum(one["nodes"] for one in blind)
 
-    def mean(values: Sequence[float]) -> str:
-        total = sum(row["nodes"] * value for row, value in zip(rows, values, strict=True))
-        return _percent(total / 100, nodes)
+    def mean(figure: str) -> str:
+        return _percent(sum(one["nodes"] * one[figure] for one in blind) / 100, nodes)
 
     return [
-        name,
-        rows[0]["strategy"],
+        *names,
         str(nodes),
-        mean([row["exact"] for row in rows]),
-        mean([one["exact"] for one in blind]),
+        mean("exported"),
+        mean("exact"),
         f"{sum(one['asides'] for one in blind)} of {sum(one['unsure'] for one in blind)}",
-        mean([one["covered"] for one in blind]),
+        mean("covered"),
         _percent(sum(one["right"] for one in blind), sum(one["known"] for one in blind)),
         _wrong(blind),
-        _mixed(rows, ["renamed"]),
+        _mixed([{"renamed": one} for one in blind], ["renamed"]),
     ]
 
 

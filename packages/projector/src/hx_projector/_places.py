@@ -85,7 +85,11 @@ class Places:
             if not equal:
                 place.is_step = True
                 place.given |= user.given
-        place.repeats = any(not place.rows.isdisjoint(self._seen.rows(name)) for name in reads(node))
+        names = reads(node)
+        same = [name for name in names if not place.rows.isdisjoint(self._seen.rows(name))]
+        others = {row for name in names if name not in same for row in self._seen.rows(name)}
+        # An operation that was given the rest too did this: it added a bias of zeros.
+        place.repeats = bool(same) and others.isdisjoint(self._seen.given(place.rows))
         place.given |= place.rows if place.repeats else self._seen.given(place.rows)
 
     def _find_asked(self, node: ir.Node) -> None:
