@@ -70,7 +70,6 @@ class Observation(Record):
 
     operations: list[Operation] = Field(default_factory=list)
     ports: list[PortValue] = Field(default_factory=list)
-    parameters: dict[str, Fingerprint] = Field(default_factory=dict, description="By their names.")
 
 
 def sample_positions(size: int) -> list[int]:

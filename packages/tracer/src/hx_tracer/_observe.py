@@ -44,14 +44,7 @@ def observe(
     seen = OperationsSeen()
     with _Dispatched(run.stack, seen), Asked(run.stack, seen), modules_run():
         result = run.run(args, kwargs)
-    observation = Observation(operations=seen.rows(), ports=ports.values, parameters=parameters_of(module))
-    return result, run.calls, observation
-
-
-def parameters_of(module: torch.nn.Module) -> dict[str, Fingerprint]:
-    """Return the fingerprints of a model's parameters and buffers."""
-    tensors = (*module.named_parameters(), *module.named_buffers())
-    return {name: fingerprint(tensor) for name, tensor in tensors if is_plain(tensor)}
+    return result, run.calls, seen.observation(ports)
 
 
 def fingerprint(tensor: torch.Tensor) -> Fingerprint:
@@ -102,9 +95,9 @@ class OperationsSeen:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def rows(self) -> list[Operation]:
+    def observation(self, ports: PortsSeen) -> Observation:
         """Return what was noted."""
-        return [
+        operations = [
             row.model_copy(
                 update={
                     "sized": sorted(self._sized.get(index, ())),
@@ -113,6 +106,7 @@ class OperationsSeen:
             )
             for index, row in enumerate(self._rows)
         ]
+        return Observation(operations=operations, ports=ports.values)
 
     def note_input(self, tensor: torch.Tensor) -> None:
         """Take an input of the model."""

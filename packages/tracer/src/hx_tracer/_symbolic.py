@@ -19,7 +19,7 @@ from hx_sidecar_schema import HxError, Observation
 from hx_tracer._calls import EagerRun, TracedCall, first_names, identity
 from hx_tracer._errors import last_line
 from hx_tracer._modules import forward_signature
-from hx_tracer._observe import Asked, OperationsSeen, PortsSeen, is_plain, modules_run, parameters_of
+from hx_tracer._observe import Asked, OperationsSeen, PortsSeen, is_plain, modules_run
 
 _CALL = "hx_call"
 """Key among a node's meta: fqn and index of the call that it was made in."""
@@ -53,10 +53,7 @@ def observe_symbolically(
             runner.run(*pytree.tree_map(_copy, values))
     except Exception as error:  # a stand-in for what is no tensor
         raise _untraceable(module, last_line(error)) from error
-    observation = Observation(
-        operations=runner.seen.rows(), ports=ports.values, parameters=parameters_of(module)
-    )
-    return result, eager.calls, observation
+    return result, eager.calls, runner.seen.observation(ports)
 
 
 def _trace(
