@@ -250,7 +250,8 @@ Take `dynamo` where it exports the model: it has the smaller graph, and an owner
 itself. `htp` is for the models that it refuses. `fx_graph` needs a model that `torch.fx` can trace as a whole, which
 few of transformers are. `usage_based` needs nothing but weights; read it as a first guess.
 
-All models here are small ones with random weights, exported with static shapes.
+All models here are small ones with random weights, exported with static shapes; graphs without names with dynamic
+axes too.
 
 ## What the columns mean
 
@@ -272,8 +273,8 @@ All models here are small ones with random weights, exported with static shapes.
 
 Two kinds of nodes are counted apart. *Nested*: of the two calls one lies in the other. The TorchScript exporter folds
 a normalisation into the convolution before it and leaves that one's scope on the node; the values show that it
-stands for both, and belongs to the call around them. *Shared*: made of constants alone, and read only outside the
-module that it has by the exporter's record. The TorchScript exporter keeps one node of all that are equal, with the
+stands for both, and belongs to the call around them. *Shared*: made of constants and sizes alone, and read only
+outside the module that it has by the exporter's record. The TorchScript exporter keeps one node of all that are equal, with the
 scope of the first, and may fold away what read it there.
 
 ## All models
@@ -306,10 +307,10 @@ Here every node and value of an exported graph is renamed, to `n1`, `v1` and so 
 Owners, and the ports of calls, are found by values alone (sources `witness` and `dataflow`), and judged by the
 exporter's record of the graph before. *Wrong* counts nodes with high confidence, *right* all of them.
 
-What is not exact is mostly *asides*: literals, sizes, and what is computed from constants alone, such as masks. Sizes
-are numbers in Python, for which PyTorch ran no operation, and an equal mask stands in many places, so values do not
-say whose these are. Graphs of TorchScript consist of them to a good part. The others are mainly nodes that only
-change the form of a tensor: those may stand on either side of a module's boundary.
+What is not exact: literals, sizes and masks that several calls share, since TorchScript keeps one of those that are
+equal; numbers made of sizes for which one call asked and which another one uses; and nodes that hand on what they read, where
+nothing tells on which side of a module's boundary they stand. *Asides* are literals, sizes, and what is
+computed from constants alone. A third of a TorchScript graph is that.
 
 {renamed}
 

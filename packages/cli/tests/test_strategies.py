@@ -67,6 +67,33 @@ def test_auto_says_what_it_skipped(hx, tmp_path, factories):
     ]
 
 
+def test_where_onnx_runtime_refuses_the_graph_the_exporters_word_remains(hx, tmp_path):
+    (tmp_path / "short.py").write_text(
+        "import torch\n"
+        "class Product(torch.nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return (x.to(torch.int16) @ x.to(torch.int16).T).float()\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.product = Product()\n"
+        "    def forward(self, x):\n"
+        "        return self.product(x) + 1\n"
+        "def net():\n"
+        "    return Net(), {'x': torch.ones(2, 3)}\n"
+    )
+    result = hx("export", "short.py:net", "-o", "m.onnx", "--strategy", "htp", "--json", cwd=tmp_path)
+    assert result.code == 1, "written, but ONNX Runtime does not run it"
+    record = json.loads(result.out)
+    assert record["exact_percent"] == 100
+    assert record["calls"] == {"fused": 2}
+    assert record["verification"]["status"] == "mismatch"
+    assert any("ONNX Runtime cannot run the model" in note for note in record["notes"])
+    assert "ONNX Runtime cannot run the graph" in hx("extract", "m.onnx", "product").err
+    blind = hx("export", "short.py:net", "-o", "n.onnx", "--strategy", "fx_graph")
+    assert (blind.code, "HX121" in blind.err) == (2, True)
+
+
 def test_where_no_strategy_fits_every_reason_is_given(hx, tmp_path, factories):
     (tmp_path / "never.py").write_text(
         "import torch\n"

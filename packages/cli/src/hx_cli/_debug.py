@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from hx_cli._compare_graphs import compare_loaded, modules_of
 from hx_cli._debug_journal import Failed, Journal
 from hx_cli._debug_reports import AttemptEntry, InputEntry
-from hx_cli._export import ExportRequest, axes_of, feeds_of, strategies_of
+from hx_cli._export import ExportRequest, axes_of, strategies_of
 from hx_cli._generator import generator_of
 from hx_cli._redacted import Words
 from hx_cli._reports import CompareReport, Verification
@@ -224,19 +224,17 @@ def _export_plain(session: Session, axes: dict[str, dict[int, str]]) -> None:
 def _attribute(session: Session) -> None:
     if session.exported is None or session.strategy is None:
         return
-    from hx_projector import project
+    from hx_cli._attributed import attributed
 
-    exported, request = session.exported, session.request
+    exported = session.exported
     with session.journal.step("attribute", "Finding the module of every node"):
         generator = generator_of(exported.context.generator, session.journal.output.argv)
         session.context = exported.context.model_copy(update={"generator": generator})
-        session.sidecar = project(
-            exported.program.model,
-            session.context,
+        session.sidecar, session.exported = attributed(
+            replace(exported, context=session.context),
+            session.strategy,
             file=HIERARCHY,
-            sources=session.strategy.sources,
-            feeds=feeds_of(exported) if session.strategy.observer else None,
-            min_confidence=request.min_confidence,
+            min_confidence=session.request.min_confidence,
         )
 
 

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,16 +100,14 @@ def export_model(request: ExportRequest, output: Output) -> ExportReport:
     with clock.step("export", output, "Exporting with torch.onnx.export"):
         exported, strategy = _export(request, strategies, loaded, inputs, target, output)
     with clock.step("attribute", output, "Finding the module of every node"):
-        from hx_projector import project
+        from hx_cli._attributed import attributed
 
         generator = generator_of(exported.context.generator, output.argv)
         context = exported.context.model_copy(update={"generator": generator})
-        sidecar = project(
-            exported.program.model,
-            context,
+        sidecar, exported = attributed(
+            replace(exported, context=context),
+            strategy,
             file=target.name,
-            sources=strategy.sources,
-            feeds=feeds_of(exported) if strategy.observer else None,
             min_confidence=request.min_confidence,
         )
         _write_metadata(request, exported, sidecar)
@@ -150,13 +148,6 @@ def strategies_of(request: ExportRequest) -> list[Strategy]:
     """
     chosen = [*STRATEGIES.values()] if request.strategy == "auto" else [find_strategy(request.strategy)]
     return [with_witness(strategy) for strategy in chosen] if request.cross_check else chosen
-
-
-def feeds_of(exported: Exported) -> dict[str, Any]:
-    """Return the example inputs as arrays, by their names in the graph."""
-    from hx_cli._verify import to_numpy
-
-    return {name: to_numpy(tensor) for name, tensor in exported.inputs.items()}
 
 
 def _write_metadata(request: ExportRequest, exported: Exported, sidecar: Sidecar) -> None:

@@ -8,8 +8,9 @@ operation that it leads to; no other call can have made it, unless one asked for
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 import onnx_ir as ir
 
@@ -96,11 +97,19 @@ class Places:
         key = output_of(node)
         names = [name for name in reads(node) if name in self._graph.values.variable]
         calls: set[int] = set()
-        # Modules hand numbers on; a list of them is made for the operation that takes it.
-        if self._is_number(key) or not all(self._is_number(name) for name in names):
+        if not self._makes_list(key, names):
             for name in names:
                 calls |= self._asked[name] if name in self._asked else self._askers(name)
         self._asked.update((str(out.name), calls) for out in node.outputs)
+
+    def _makes_list(self, key: str, names: Sequence[str]) -> bool:
+        """Say whether a node makes a list of numbers: modules hand numbers on, the list is for the operation."""
+        made, given = self._graph.values.shape(key), [self._graph.values.shape(name) for name in names]
+        if made is None or None in given:
+            return False
+        return (made != [] and all(shape == [] for shape in given)) or (
+            prod(made) > 1 and all(shape in ([], [1]) for shape in given)
+        )
 
     def _find_strange(self, node: ir.Node) -> None:
         graph, place = self._graph, self.of[output_of(node)]
@@ -160,9 +169,6 @@ class Places:
     def _is_plain(self, node: ir.Node, place: Place) -> bool:
         """Say whether a repeating node reads nothing else that PyTorch knows: a bias of zeros is a step."""
         return all(self._seen.rows(name) <= place.rows for name in reads(node))
-
-    def _is_number(self, name: str) -> bool:
-        return self._graph.values.shape(name) == []
 
     def _askers(self, name: str) -> set[int]:
         return {call for row in self._seen.rows(name) for call in self._seen.operations[row].sized}
