@@ -89,7 +89,7 @@ def test_where_onnx_runtime_refuses_the_graph_the_exporters_word_remains(hx, tmp
     assert record["calls"] == {"fused": 2}
     assert record["verification"]["status"] == "mismatch"
     assert any("ONNX Runtime cannot run the model" in note for note in record["notes"])
-    assert "ONNX Runtime cannot run the graph" in hx("extract", "m.onnx", "product").err
+    assert "ONNX Runtime cannot run the graph" in hx("extract", "m.onnx", "--module", "product").err
     blind = hx("export", "short.py:net", "-o", "n.onnx", "--strategy", "fx_graph")
     assert (blind.code, "HX121" in blind.err) == (2, True)
 
