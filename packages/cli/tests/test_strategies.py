@@ -47,6 +47,26 @@ def test_calls_of_other_strategies_are_cut_out_and_equal_to_pytorch(hx, tmp_path
     assert sum(entry["max_abs_error"] is not None for entry in record["modules"]) == 10
 
 
+def test_an_input_that_the_exporter_drops_is_no_obstacle(hx, tmp_path):
+    (tmp_path / "unused.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.lin = torch.nn.Linear(3, 3)\n"
+        "    def forward(self, mask, x):\n"
+        "        return self.lin(x) + 1\n"
+        "def net():\n"
+        "    return Net(), {'mask': torch.ones(2), 'x': torch.ones(2, 3)}\n"
+    )
+    result = hx("export", "unused.py:net", "-o", "m.onnx", "--strategy", "htp", "--json", cwd=tmp_path)
+    assert result.code == 0
+    record = json.loads(result.out)
+    assert record["inputs"] == {"x": [2, 3]}
+    assert (record["verification"]["status"], record["calls"]) == ("match", {"extractable": 2})
+    assert hx("verify", "m.onnx", "--against", "unused.py:net").code == 0
+
+
 def test_auto_says_what_it_skipped(hx, tmp_path, factories):
     (tmp_path / "hard.py").write_text(
         "import torch\n"

@@ -340,6 +340,16 @@ def test_one_tensor_for_two_arguments_makes_two_inputs() -> None:
     np.testing.assert_array_equal(judged(result, [X, X + 1])["output"], X - 2 * (X + 1))
 
 
+def test_an_input_that_nothing_uses_is_not_in_the_graph() -> None:
+    class Net(nn.Module):
+        def forward(self, unused: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+            return x * 2
+
+    result = exported(Net(), unused=X + 1, x=X)
+    assert [value.name for value in result.program.model.graph.inputs] == ["x"]
+    assert [(name, tensor is X) for name, tensor in result.inputs.items()] == [("x", True)]
+
+
 def test_variable_positional_arguments() -> None:
     class Net(nn.Module):
         def forward(self, *tensors: torch.Tensor) -> torch.Tensor:

@@ -239,16 +239,14 @@ def _attribute(session: Session) -> None:
 
 
 def _verify(session: Session) -> None:
-    if session.exported is None or session.inputs is None:
+    if session.exported is None:
         return
     from hx_cli._verify import verify_export
 
     with session.journal.step("verify", "Comparing the outputs with PyTorch"), TemporaryDirectory() as folder:
         path = Path(folder) / HIERARCHY
         session.exported.program.save(path, external_data=True)
-        session.verification = verify_export(
-            path, session.inputs.args, session.inputs.kwargs, session.exported.result
-        )
+        session.verification = verify_export(path, session.exported.inputs, session.exported.result)
 
 
 def _compare(session: Session) -> None:

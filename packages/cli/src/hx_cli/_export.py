@@ -125,9 +125,7 @@ def export_model(request: ExportRequest, output: Output) -> ExportReport:
             with clock.step("verify", output, "Comparing the outputs with PyTorch"):
                 from hx_cli._verify import verify_export
 
-                verification = verify_export(
-                    staging / target.name, inputs.args, inputs.kwargs, exported.result
-                )
+                verification = verify_export(staging / target.name, exported.inputs, exported.result)
     _remove_stale_data(target, written)
     return _report(request, loaded, exported, sidecar, written, verification, clock)
 

@@ -15,26 +15,24 @@ from hx_cli._reports import Verification
 from hx_extractor import difference
 
 
-def verify_export(path: Path, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Verification:
+def verify_export(path: Path, inputs: Mapping[str, torch.Tensor], result: Any) -> Verification:
     """Run a saved model on the inputs that its module ran on, and compare every output.
 
     Args:
         path: The ONNX file; ONNX Runtime runs it as it is, without optimisation.
-        args: Positional inputs.
-        kwargs: Inputs by name.
+        inputs: The example inputs by their names in the graph; empty where those are not known.
         result: What the module returned for them.
 
     Returns:
         `mismatch` too where ONNX Runtime refuses the model; `not_checked` where it has no kernel for it.
     """
-    given = [leaf for leaf in pytree.tree_leaves((args, dict(kwargs))) if isinstance(leaf, torch.Tensor)]
     try:
         session = _session(path)
         names = [value.name for value in session.get_inputs()]
-        if len(names) != len(given):
-            return _unchecked(f"the graph has {len(names)} inputs, the example {len(given)} tensors")
+        if set(names) != inputs.keys():
+            return _unchecked(f"the graph has inputs {', '.join(names)}, which are not those of the example")
         outputs = [value.name for value in session.get_outputs()]
-        feeds = {name: to_numpy(tensor) for name, tensor in zip(names, given, strict=True)}
+        feeds = {name: to_numpy(tensor) for name, tensor in inputs.items()}
         actual = session.run(None, feeds)
     except Exception as error:  # noqa: BLE001 ONNX Runtime's exceptions are in no public module and share no base class
         if type(error).__name__ == "NotImplemented":

@@ -102,7 +102,9 @@ def export(
     )
     tensors = [leaf for leaf in pytree.tree_leaves((args, dict(kwargs))) if isinstance(leaf, torch.Tensor)]
     names = [str(value.name) for value in program.model.graph.inputs]
-    inputs = dict(zip(names, tensors, strict=True)) if len(names) == len(tensors) else {}
+    given = names if len(names) == len(tensors) else list(context.examples)  # TorchScript drops unused inputs
+    known = dict(zip(given, tensors, strict=True)) if len(given) == len(tensors) else {}
+    inputs = {name: known[name] for name in names} if known.keys() >= set(names) else {}
     return Exported(program, context, result, inputs, _fixed_axes(program, job.axes), notes)
 
 
