@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from hx_cli._verify import to_numpy
 from hx_sidecar_schema import HxError, TensorInfo
-from hx_tracer import LoadedModel, example_inputs
+from hx_tracer import LoadedModel, example_inputs, input_paths
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -37,8 +37,10 @@ class ModuleInputs:
 def recorded_inputs(loaded: LoadedModel, arrays: Arrays) -> ModuleInputs:
     """Bring arrays under ONNX names to the module's arguments: by name, else in the nesting of its own example.
 
+    What the ONNX model has no input for, as exporters drop what nothing uses, is the example's own.
+
     Raises:
-        HxError: HX407 if the module takes another number of tensors.
+        HxError: HX407 if the module takes another number of tensors, under other names.
     """
     tensors = {name: _tensor(array) for name, array in arrays.items()}
     parameters = inspect.signature(loaded.module.forward).parameters.values()
@@ -49,6 +51,12 @@ def recorded_inputs(loaded: LoadedModel, arrays: Arrays) -> ModuleInputs:
     example = example_inputs(loaded.module, example=loaded.example)
     leaves, tree = pytree.tree_flatten((example.args, example.kwargs))
     count = sum(isinstance(leaf, torch.Tensor) for leaf in leaves)
+    names = [name for name, _ in input_paths(example.kwargs)] if not example.args else []
+    if len(names) == count > len(tensors) and tensors.keys() <= set(names):
+        own = iter(names)
+        filled = [tensors.get(next(own), leaf) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+        args, kwargs = pytree.tree_unflatten(filled, tree)
+        return ModuleInputs(args, kwargs, arrays)
     if count != len(tensors):
         raise HxError(
             f"{type(loaded.module).__name__} takes {count} tensors, the ONNX model {list(arrays)!r}.",
@@ -95,10 +103,10 @@ def file_inputs(loaded: LoadedModel, path: Path, wanted: Sequence[TensorInfo]) -
 
 
 def _named(args: tuple[Any, ...], kwargs: Mapping[str, Any], wanted: Sequence[TensorInfo]) -> Arrays | None:
-    """Return tensors by ONNX name; None where their names or number are others."""
+    """Return the tensors that the ONNX model takes by its names; None where their names or number are others."""
     names = [info.name for info in wanted]
     if not args and all(isinstance(value, torch.Tensor) for value in kwargs.values()):
-        if set(kwargs) != set(names):
+        if not kwargs.keys() >= set(names):
             return None
         return {name: to_numpy(kwargs[name]) for name in names}
     leaves = [leaf for leaf in pytree.tree_leaves((args, dict(kwargs))) if isinstance(leaf, torch.Tensor)]
