@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from hx_projector._values import Values
 from hx_sidecar_schema import Observation
+
+REACH = 64
+"""Operations that are looked back over for a tensor that was turned and turned back."""
 
 
 class Observed:
@@ -39,6 +42,39 @@ class Observed:
     def given(self, rows: Iterable[int]) -> set[int]:
         """Return what operations were given, and behind tensors that are not in the graph what those came of."""
         return {read for row in self._hidden(rows, constants=True) for read in self.operations[row].reads}
+
+    def repeats(self, names: Iterable[str], rows: Collection[int]) -> bool:
+        """Say whether a node that stands for operations and reads some values only hands one of them on.
+
+        Not so where an operation was given the others too: that one added a bias of zeros. Nor where it was given a
+        tensor of the same numbers: that one made a copy of another type.
+        """
+        own = {row for row in rows if not self._hands_on(row)}
+        same = [name for name in names if not own.isdisjoint(self.rows(name))]
+        others = {row for name in names if name not in same for row in self.rows(name)}
+        return bool(same) and others.isdisjoint(self.given(rows))
+
+    def alike_before(self, name: str, rows: Collection[int]) -> set[int]:
+        """Return the tensors equal to a value that some came of, where no earlier value stands for those.
+
+        Exporters cancel what is turned and turned back: one value is then the tensor before and after.
+        """
+        wanted = {row for row in self.rows(name) if self._first_name(row) == name} - set(rows)
+        found, pending, seen = set[int](), list(rows) if wanted else [], set[int]()
+        while pending and len(seen) < REACH:
+            row = pending.pop(0)
+            if row not in seen:
+                seen.add(row)
+                found |= {row} & wanted
+                pending += self.operations[row].reads
+        return found
+
+    def _hands_on(self, row: int) -> bool:
+        names = set(self.names[row])
+        return any(not names.isdisjoint(self.names[read]) for read in self.operations[row].reads)
+
+    def _first_name(self, row: int) -> str | None:
+        return next(iter(self.names[row]), None)
 
     def covered(self, rows: Iterable[int], *, constants: bool = False) -> set[int]:
         """Return the calls of operations and of those before them whose results are not in the graph.

@@ -86,11 +86,10 @@ class Places:
             if not equal:
                 place.is_step = True
                 place.given |= user.given
-        names = reads(node)
-        same = [name for name in names if not place.rows.isdisjoint(self._seen.rows(name))]
-        others = {row for name in names if name not in same for row in self._seen.rows(name)}
-        # An operation that was given the rest too did this: it added a bias of zeros.
-        place.repeats = bool(same) and others.isdisjoint(self._seen.given(place.rows))
+        place.repeats = self._seen.repeats(reads(node), place.rows)
+        if not place.repeats:
+            for name in _outputs(node):
+                place.rows |= self._seen.alike_before(name, place.rows)
         place.given |= place.rows if place.repeats else self._seen.given(place.rows)
 
     def _find_asked(self, node: ir.Node) -> None:
@@ -136,8 +135,11 @@ class Places:
         for name, user in uses:
             equal = self._seen.rows(name) & user.given
             makers = self._seen.calls(equal)
-            place.makers |= makers if makers and not place.repeats else makers | user.makers
+            # A literal may be one of the operation's own numbers, which are equal to a tensor by chance.
+            literal = not node.inputs and all(self._seen.operations[row].value.constant for row in equal)
+            place.makers |= makers if makers and not (place.repeats or literal) else makers | user.makers
             place.sure &= user.sure or any(not self._seen.operations[row].value.constant for row in equal)
+        place.makers |= self._seen.calls(place.rows)
         if place.repeats:
             again = [call for row in place.rows for call in self._seen.operations[row].repeated]
             count = max(self._repeats[row] for row in place.rows)

@@ -7,8 +7,6 @@ the operations passed are what the nodes passed compute.
 
 from __future__ import annotations
 
-from functools import cached_property
-
 from hx_projector._observed import Observed
 from hx_projector._places import Places
 from hx_projector._sources import Claim
@@ -31,6 +29,10 @@ class Ties:
         self._tree = tree
         self._seen = Observed(observation, graph.values)
         self._tied = self._find_tied()
+        self.doubtful: set[str] = set()
+        """Nodes that several calls can have made."""
+        self.claims = self._find_claims()
+        """For nodes that compute what operations of one call do, and for those that one call alone can have made."""
 
     def certain(self) -> dict[str, int]:
         """Return nodes, by their first outputs, that one call alone made."""
@@ -40,27 +42,22 @@ class Ties:
         """Return the calls of the operations that a node may stand for; none of one that is not tied itself."""
         return self._seen.covered(self._tied[key]) if key in self._tied else set()
 
-    @cached_property
-    def claims(self) -> dict[str, Claim]:
-        """Claims for nodes that compute what operations of one call do, and for those that one call alone can have made."""
+    def _find_claims(self) -> dict[str, Claim]:
         telling = {key: rows for key, rows in self._tied.items() if self._tells(key, rows)}
-        places = Places(self._graph, self._seen, telling).of
         claims: dict[str, Claim] = {}
-        for key, rows in self._tied.items():
-            calls = self._seen.covered(rows)
+        for key, place in Places(self._graph, self._seen, telling).of.items():
+            makers = self._seen.covered(self._tied[key]) if key in self._tied else place.makers
             if key in telling:
                 # Where nodes above compute what PyTorch holds in another form, some of the operations are theirs.
-                sure = len(calls) == 1 or not any(self._is_between(name) for name in self._graph.reads[key])
+                sure = len(makers) == 1 or not any(self._is_between(name) for name in self._graph.reads[key])
             else:
-                sure = places[key].sure and places[key].makers == calls
-            claims[key] = Claim(self._tree.common(calls), "high" if sure else "medium")
-        for key, place in places.items():
-            if key in claims or not place.makers:
-                continue
-            if place.sure and len(place.makers) == 1:
-                claims[key] = Claim(next(iter(place.makers)), "high")
-            elif self._is_between(key):
-                claims[key] = Claim(self._tree.common(place.makers), "medium")
+                sure = place.sure and len(makers) == 1 and makers == place.makers
+            if sure:
+                claims[key] = Claim(self._tree.common(makers), "high")
+            elif makers:
+                self.doubtful.add(key)
+                if key in self._tied or self._is_between(key):
+                    claims[key] = Claim(self._tree.common(makers), "medium")
         return claims
 
     def _find_tied(self) -> dict[str, list[int]]:
@@ -69,7 +66,7 @@ class Ties:
         rows: dict[str, list[int]] = {}
         for row, (operation, names) in enumerate(zip(self._seen.operations, self._seen.names, strict=True)):
             for name in names if operation.call is not None and not operation.value.constant else ():
-                if name in graph.key and name not in graph.same_as:
+                if name in graph.key and not self._seen.repeats(graph.reads[name], [row]):
                     rows.setdefault(graph.key[name], []).append(row)
         return {key: found for key, found in rows.items() if len(self._seen.calls(found)) == 1}
 

@@ -69,7 +69,9 @@ class Values:
         for name, found in self.fingerprints.items():
             rows.setdefault(_bucket(found), []).append(name)
         for key, names in rows.items():
-            self._index[key] = (names, np.array([_numbers(self.fingerprints[name]) for name in names]))
+            numbers = np.array([_numbers(self.fingerprints[name]) for name in names])
+            order = np.argsort(numbers[:, -1], kind="stable")
+            self._index[key] = ([names[row] for row in order], numbers[order])
 
     def compare_with(self, tensors: Iterable[Fingerprint]) -> None:
         """Take all tensors that `equal` will be asked for: of two that are nearly equal, a value is the nearer one.
@@ -117,11 +119,13 @@ class Values:
             size = np.abs(numbers)
             scale = np.where(size < STAND_IN, float(size[size < STAND_IN].max(initial=0.0)) or 1.0, size)
             # Most rows differ in one number already: thousands of values of a large model have the same shape.
-            alike = np.flatnonzero(_differences(rows[:, -1], numbers[-1], scale[-1]) <= limit)
-            largest = _differences(rows[alike], numbers, scale).max(axis=1)
+            away = limit * scale[-1] if np.isfinite(scale[-1]) else 0.0
+            start = int(np.searchsorted(rows[:, -1], numbers[-1] - away, side="left"))
+            end = int(np.searchsorted(rows[:, -1], numbers[-1] + away, side="right"))
+            largest = _differences(rows[start:end], numbers, scale).max(axis=1)
         return [
-            (names[row], float(far))
-            for row, far in zip(alike.tolist(), largest.tolist(), strict=True)
+            (name, float(far))
+            for name, far in zip(names[start:end], largest.tolist(), strict=True)
             if far <= limit
         ]
 

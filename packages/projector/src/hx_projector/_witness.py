@@ -9,7 +9,7 @@ Tensors of one single number, masks of ones, and values that several calls compu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -49,15 +49,18 @@ def witness(
     if not any(port.value for call in calls for port in (*call.inputs, *call.outputs)):
         finder = PortFinder(graph, context, tree, ties.certain())
         calls = [finder.located(row, call) for row, call in enumerate(calls)]
-    claims = {**ties.claims, **_regions(graph, calls, tree)}
+    claims = {**ties.claims, **_regions(graph, calls, tree, ties.doubtful)}
     claims.update((key, claim) for key, claim in ties.claims.items() if claim.confidence == "high")
     return context.model_copy(update={"calls": calls}), claims
 
 
-def _regions(graph: WitnessedGraph, calls: Sequence[ModuleCall], tree: CallTree) -> dict[str, Claim]:
+def _regions(
+    graph: WitnessedGraph, calls: Sequence[ModuleCall], tree: CallTree, doubtful: Collection[str]
+) -> dict[str, Claim]:
     """Claim what lies between the ports of calls, for the innermost.
 
-    Where a call below has ports that were not found, it may have made some of what is left to the outer one.
+    Where a call below has ports that were not found, it may have made some of what is left to the outer one. What several
+    calls can have made may stand on either side of a boundary.
     """
     located = [_is_located(call) for call in calls]
     hidden_below = {call.parent for call, found in zip(calls, located, strict=True) if not found}
@@ -66,6 +69,8 @@ def _regions(graph: WitnessedGraph, calls: Sequence[ModuleCall], tree: CallTree)
         if not located[row]:
             continue
         starts = {port.carrier for port in call.inputs if not port.unused}
+        if not starts:
+            continue
         between: set[str] = set()
         pending = [port.carrier for port in call.outputs if port.value and port.carrier not in starts]
         while pending:
@@ -85,10 +90,7 @@ def _regions(graph: WitnessedGraph, calls: Sequence[ModuleCall], tree: CallTree)
                         confidence="medium"
                     )  # shared: the first call that needed it made it
                 else:
-                    # What only repeats its argument may stand on either side of a boundary, and so may what is
-                    # made of sizes.
-                    beside = name in graph.same_as or name in graph.only_sizes
-                    claims[key] = Claim(row, "medium" if beside else confidence)
+                    claims[key] = Claim(row, "medium" if key in doubtful else confidence)
     return claims
 
 

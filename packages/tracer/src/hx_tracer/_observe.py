@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -137,7 +138,8 @@ class OperationsSeen:
         """
         rows = [self._row_of(tensor) for tensor in given]
         reads = sorted(set(rows))
-        variable = any(tensor in self._variable for tensor in given)
+        # Of `zeros_like(x)` and `x.new_ones(2)` the numbers of x say nothing.
+        variable = not _FACTORY.search(name) and any(tensor in self._variable for tensor in given)
         for tensor in pytree.tree_leaves(result):
             if not is_plain(tensor):
                 continue
@@ -179,6 +181,8 @@ class OperationsSeen:
 class _Dispatched(TorchDispatchMode):
     """Sees every operation below the composite ones, with the innermost of the running calls."""
 
+    supports_higher_order_operators = True  # torch.cond is one operation
+
     def __init__(self, stack: Sequence[int], seen: OperationsSeen) -> None:
         super().__init__()
         self._stack = stack
@@ -187,8 +191,11 @@ class _Dispatched(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        given = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if is_plain(leaf)]
-        before = [tensor.clone() for tensor in given] if func._schema.is_mutable else None
+        # What torch.tensor makes of numbers comes here as a tensor that is given.
+        leaves = [] if func is torch.ops.aten.lift_fresh.default else pytree.tree_leaves((args, kwargs))
+        given = [leaf for leaf in leaves if is_plain(leaf)]
+        schema = getattr(func, "_schema", None)
+        before = [tensor.clone() for tensor in given] if schema is not None and schema.is_mutable else None
         result = func(*args, **(kwargs or {}))
         if self._stack:
             self._seen.note(self._stack[-1], str(func), result, given, before)
@@ -255,5 +262,14 @@ def is_plain(value: Any) -> bool:
     )
 
 
+_FACTORY = re.compile(r"\.new_\w+\.|_like\.")
+
+
 def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
-    return one.dtype == other.dtype and one.shape == other.shape and torch.equal(one, other)
+    """Say whether two tensors hold the same; NaN is NaN."""
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    if torch.equal(one, other):
+        return True
+    kinds = one.is_floating_point() or one.is_complex()
+    return kinds and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
