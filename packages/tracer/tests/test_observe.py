@@ -22,8 +22,12 @@ X = torch.arange(6.0).reshape(2, 3) - 2
 PATIENCE_S = 30
 
 
-def observed(module: nn.Module, *args: Any, **kwargs: Any) -> tuple[list[TracedCall], Observation]:
+@pytest.fixture(autouse=True)
+def _same_weights_every_time() -> None:
     torch.manual_seed(0)
+
+
+def observed(module: nn.Module, *args: Any, **kwargs: Any) -> tuple[list[TracedCall], Observation]:
     _, calls, observation = observe(module.eval(), args or (X,), kwargs)
     return calls, computed(observation)
 

@@ -19,8 +19,12 @@ from hx_tracer._symbolic import _trace, observe_symbolically
 X = torch.arange(6.0).reshape(2, 3) - 2
 
 
-def observed(module: nn.Module, *args: Any, **kwargs: Any) -> tuple[list[TracedCall], Observation]:
+@pytest.fixture(autouse=True)
+def _same_weights_every_time() -> None:
     torch.manual_seed(0)
+
+
+def observed(module: nn.Module, *args: Any, **kwargs: Any) -> tuple[list[TracedCall], Observation]:
     args = args or (() if kwargs else (X,))
     _, calls, observation = observe_symbolically(module.eval(), args, kwargs)
     return calls, computed(observation)
