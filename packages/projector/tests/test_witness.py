@@ -238,6 +238,43 @@ def test_what_several_calls_read_was_handed_on_by_the_one_that_did_so(
     assert (made if confidence == "high" else None) == known
 
 
+def test_an_operand_that_changes_nothing_makes_no_node_of_the_tensor_s_maker(
+    context_by_hand: ContextByHand,
+) -> None:
+    """A mask that masks nothing: PyTorch ran an operation, which handed its argument on."""
+    rows = [(1, A, []), (2, B, [0])]
+    model = model_of("v1 = Exp(x)  m = Mul(v1, ones)  y = Tanh(m)", "float[2,3] ones = {1, 1, 1, 1, 1, 1}")
+    sidecar = seen(model, observed(context_by_hand(CALLS), rows, PORTS, repeated={0: [0]}))
+    assert owner(sidecar, "v1") == (1, "witness", "high")
+    assert owner(sidecar, "m")[2] != "high"
+
+
+def test_a_tensor_turned_and_turned_back_may_be_the_one_before_or_after(
+    context_by_hand: ContextByHand,
+) -> None:
+    turned = np.ascontiguousarray(A.T)
+    rows = [(1, A, []), (0, turned, [0]), (2, A, [1]), (2, B, [2])]
+    context = observed(context_by_hand(TWO), rows, {})
+    cancelled = seen(model_of("v1 = Exp(x)  y = Tanh(v1)"), context)
+    assert owner(cancelled, "v1")[2] != "high"
+    kept = seen(model_of("v1 = Exp(x)  t = Transpose(v1)  u = Transpose(t)  y = Tanh(u)"), context)
+    assert [owner(kept, name) for name in ("v1", "t", "u")] == [
+        (1, "witness", "high"),
+        (0, "witness", "high"),
+        (2, "witness", "high"),
+    ]
+
+
+def test_a_literal_may_be_equal_to_a_tensor_by_chance(context_by_hand: ContextByHand) -> None:
+    half = np.full((1,), 0.5, dtype=np.float32)
+    rows = [(1, half, []), (1, A, []), (2, A + 0.5 * half, [0, 1])]
+    body = """k = Constant<value_floats=[0.5]>()  l = Constant<value_floats=[0.5]>()
+              v1 = Exp(x)  p = Mul(k, l)  y = Add(v1, p)"""
+    sidecar = seen(model_of(body), observed(context_by_hand(TWO), rows, {}))
+    assert owner(sidecar, "p") == (2, "witness", "high")
+    assert {owner(sidecar, name)[2] for name in ("k", "l")} == {"medium"}
+
+
 def test_numbers_that_stand_for_infinity_hide_no_others(context_by_hand: ContextByHand) -> None:
     low = np.finfo(np.float32).min
     masked = np.where(X > 0, X, low)

@@ -260,6 +260,32 @@ def test_an_input_that_the_model_changes_is_the_caller_s_no_more() -> None:
     ]
 
 
+def test_numbers_made_like_a_tensor_do_not_depend_on_it() -> None:
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return x + torch.zeros_like(x) * x.new_full((3,), 2.0) - torch.tensor(4.0)
+
+    rows = operations(Lambda(forward))
+    assert [(short(row), row.variable) for row in rows] == [
+        ("zeros_like", False),
+        ("new_full", False),
+        ("lift_fresh", False),
+        ("sub", True),
+    ], "what changes nothing is no operation"
+
+
+def test_not_a_number_is_what_it_was() -> None:
+    rows = operations(Lambda(lambda x: (x / x).contiguous().view(2, 3).to(torch.float32)))
+    assert [short(row) for row in rows] == ["div"]
+
+
+def test_a_condition_is_one_operation() -> None:
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return torch.cond(x.sum() > 0, lambda x: x * 2, lambda x: x - 1, (x,)) + 1
+
+    values = [row.value for row in operations(Lambda(forward))]
+    assert values[-2:] == [fingerprint(X * 2), fingerprint(X * 2 + 1)]
+
+
 def test_a_write_into_a_view_changes_what_it_is_a_view_of() -> None:
     """Such a tensor is what the write made of it, where somebody reads it next."""
 
