@@ -308,9 +308,10 @@ Owners, and the ports of calls, are found by values alone (sources `witness` and
 exporter's record of the graph before. *Wrong* counts nodes with high confidence, *right* all of them.
 
 What is not exact: literals, sizes and masks that several calls share, since TorchScript keeps one of those that are
-equal; numbers made of sizes for which one call asked and which another one uses; and nodes that hand on what they read, where
-nothing tells on which side of a module's boundary they stand. *Asides* are literals, sizes, and what is
-computed from constants alone. A third of a TorchScript graph is that.
+equal; numbers made of sizes for which one call asked and which another one uses; masks that the model leaves out
+while no exporter looks (with dynamic axes those are more); and nodes that hand on what they read, where nothing tells on
+which side of a module's boundary they stand. *Asides* are literals, sizes, and what is computed from constants
+alone. A third of a TorchScript graph is that.
 
 {renamed}
 

@@ -212,6 +212,17 @@ def test_tables_that_an_operation_was_not_given_are_not_its_steps_for_certain(
     assert owner(sidecar, "m")[2] != "high"
 
 
+def test_tables_made_of_what_an_operation_was_given_are_its_steps(context_by_hand: ContextByHand) -> None:
+    """As the gates of an LSTM's weights are put into another order."""
+    weight = np.arange(6, dtype=np.float32).reshape(2, 3)
+    rows = [(1, A, []), (None, weight, []), (2, np.tanh(A + weight[::-1]), [0, 1])]
+    body = """v1 = Exp(x)  s, t = Split<axis=0, num_outputs=2>(weight)  w = Concat<axis=0>(t, s)
+              h = Add(v1, w)  y = Tanh(h)"""
+    weights = "float[2,3] weight = {0, 1, 2, 3, 4, 5}"
+    sidecar = seen(model_of(body, weights), observed(context_by_hand(TWO), rows, {}))
+    assert {owner(sidecar, name) for name in ("s", "w", "h", "y")} == {(2, "witness", "high")}
+
+
 def test_steps_that_read_what_their_operation_was_not_given_are_not_certain(
     context_by_hand: ContextByHand,
 ) -> None:

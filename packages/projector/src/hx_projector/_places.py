@@ -64,7 +64,10 @@ class Places:
             self._look_back(node)
         self._repeats = Counter(row for place in self.of.values() if place.repeats for row in place.rows)
         """How many nodes repeat each tensor."""
+        self._rooted: set[str] = set()
+        """Constants and sizes that are made of what their operation was given."""
         for node in graph.nodes:
+            self._find_rooted(node)
             if output_of(node) in graph.only_sizes:
                 self._find_asked(node)
             else:
@@ -91,6 +94,13 @@ class Places:
             for name in _outputs(node):
                 place.rows |= self._seen.alike_before(name, place.rows)
         place.given |= place.rows if place.repeats else self._seen.given(place.rows)
+
+    def _find_rooted(self, node: ir.Node) -> None:
+        key = output_of(node)
+        if key in self._graph.asides and any(
+            name in self._rooted or self._seen.rows(name) & self.of[key].given for name in reads(node)
+        ):
+            self._rooted.update(_outputs(node))
 
     def _find_asked(self, node: ir.Node) -> None:
         key = output_of(node)
@@ -160,7 +170,7 @@ class Places:
         elif any(user_key not in graph.asides for user_key in self._user_keys(node)):
             # Numbers and lists of them are arguments of operations; tables that were not given are anybody's.
             table = len(graph.values.shape(key) or ()) > 1
-            place.sure &= not table or any(self._seen.rows(name) & place.given for name in reads(node))
+            place.sure &= not table or key in self._rooted
 
     def _uses(self, node: ir.Node) -> list[tuple[str, Place]]:
         return [(name, self.of[user]) for name in _outputs(node) for user in self._users.get(name, ())]
