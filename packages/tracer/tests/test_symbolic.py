@@ -130,6 +130,13 @@ def test_what_depends_on_no_input_is_not_variable() -> None:
     assert [(row.variable, row.reads) for row in observation.operations] == [(False, []), (True, [0])]
 
 
+def test_modules_that_stay_whole_are_given_their_weights() -> None:
+    _, _, seen = observe_symbolically(nn.Sequential(nn.Linear(3, 2)).eval(), (X,), {})
+    x, weight, bias, result = seen.operations
+    assert [row.call for row in (x, weight, bias)] == [None] * 3
+    assert (weight.value.shape, bias.value.shape, result.reads) == ([2, 3], [2], [0, 1, 2])
+
+
 def test_parts_of_a_tuple_are_what_the_operation_returned() -> None:
     def forward(x: torch.Tensor) -> torch.Tensor:
         first, second = (x * 2).split(1)[0], (x * 2).split(1)[1]

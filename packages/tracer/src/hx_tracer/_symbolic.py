@@ -143,6 +143,9 @@ class _Runner(torch.fx.Interpreter):
         values = [self.env.get(source) for source in n.all_input_nodes]
         given = [leaf for leaf in pytree.tree_leaves(values) if is_plain(leaf)]
         before = [tensor.clone() for tensor in given]  # nothing says what a node changes in place
+        if n.op == "call_module":
+            weights = [weight for weight in _weights(self.fetch_attr(str(n.target))) if is_plain(weight)]
+            given, before = [*given, *weights], [*before, *weights]
         row = self._rows.get(n.meta.get(_CALL, ("", 0)))
         self._running[:] = [] if row is None else [row]
         result = super().run_node(n)
@@ -152,6 +155,10 @@ class _Runner(torch.fx.Interpreter):
         if row is not None and n.op not in ("placeholder", "output", "get_attr"):
             self.seen.note(row, f"{n.op} {n.target}", result, given, before)
         return result
+
+
+def _weights(module: torch.nn.Module) -> list[torch.Tensor]:
+    return [*module.parameters(), *module.buffers()]
 
 
 def _copy(value: Any) -> Any:
