@@ -223,6 +223,17 @@ def test_tables_made_of_what_an_operation_was_given_are_its_steps(context_by_han
     assert {owner(sidecar, name) for name in ("s", "w", "h", "y")} == {(2, "witness", "high")}
 
 
+def test_a_table_of_the_size_of_a_step_is_a_step_of_the_same_operation(
+    context_by_hand: ContextByHand,
+) -> None:
+    """As the first state of a recurrent layer; nobody else knows of that tensor."""
+    rows = [(1, A, []), (2, np.tanh(-A), [0])]
+    body = "v1 = Exp(x)  n = Neg(v1)  s = Shape(n)  t = Expand(zero, s)  h = Add(n, t)  y = Tanh(h)"
+    context = observed(context_by_hand(TWO), rows, {}, sized={0: [1]})
+    sidecar = seen(model_of(body, "float zero = {0}"), context)
+    assert {owner(sidecar, name) for name in ("n", "s", "t", "h", "y")} == {(2, "witness", "high")}
+
+
 def test_steps_that_read_what_their_operation_was_not_given_are_not_certain(
     context_by_hand: ContextByHand,
 ) -> None:

@@ -65,7 +65,7 @@ class Places:
         self._repeats = Counter(row for place in self.of.values() if place.repeats for row in place.rows)
         """How many nodes repeat each tensor."""
         self._rooted: set[str] = set()
-        """Constants and sizes that are made of what their operation was given."""
+        """Constants and sizes that are made of what their operation was given, or of its own steps."""
         for node in graph.nodes:
             self._find_rooted(node)
             if output_of(node) in graph.only_sizes:
@@ -98,9 +98,17 @@ class Places:
     def _find_rooted(self, node: ir.Node) -> None:
         key = output_of(node)
         if key in self._graph.asides and any(
-            name in self._rooted or self._seen.rows(name) & self.of[key].given for name in reads(node)
+            name in self._rooted or self._seen.rows(name) & self.of[key].given or self._is_inner(name)
+            for name in reads(node)
         ):
             self._rooted.update(_outputs(node))
+
+    def _is_inner(self, name: str) -> bool:
+        """Say whether a value is a step that PyTorch has no tensor for: no other call can ask for its size."""
+        key = self._graph.key.get(name)
+        if key is None or name in self._graph.asides or name in self._seen.known:
+            return False
+        return self.of[key].is_step and not self.of[key].rows
 
     def _find_asked(self, node: ir.Node) -> None:
         key = output_of(node)
