@@ -97,8 +97,10 @@ def _judge(
     assert seen is not None
     values = Values(made, feeds, tolerance=tolerance)
     values.compare_with(row.value for row in (*seen.operations, *seen.ports))
-    ties = Ties(WitnessedGraph(made, values), seen, CallTree(exported.context.calls))
-    truth = ties.certain()
+    graph = WitnessedGraph(made, values)
+    ties = Ties(graph, seen, CallTree(exported.context.calls))
+    # A converter's copy of a constant is nobody's result.
+    truth = {output: call for output, call in ties.certain().items() if output not in graph.asides}
     nodes = {node.output: node for node in relinked.nodes if not node.graph}
     wrong: list[str] = []
     for output, call in truth.items():

@@ -30,7 +30,7 @@ class Ties:
         self._seen = Observed(observation, graph.values)
         self._tied = self._find_tied()
         self.doubtful: set[str] = set()
-        """Nodes that several calls can have made."""
+        """Nodes that other calls can have made than the one that is claimed, wherever they lie."""
         self.claims = self._find_claims()
         """For nodes that compute what operations of one call do, and for those that one call alone can have made."""
 
@@ -55,7 +55,8 @@ class Ties:
             if sure:
                 claims[key] = Claim(self._tree.common(makers), "high")
             elif makers:
-                self.doubtful.add(key)
+                if key not in self._tied or len(makers) > 1:
+                    self.doubtful.add(key)
                 if key in self._tied or self._is_between(key):
                     claims[key] = Claim(self._tree.common(makers), "medium")
         return claims
