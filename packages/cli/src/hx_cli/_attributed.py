@@ -40,7 +40,9 @@ def attributed(
     except HxError as error:
         if error.code != "HX121" or strategy.sources[0] != "exporter":
             raise
-        note = f"{error.message} Owners are the exporter's word alone, and no call can be cut out."
+        note = (
+            f"{error.message.rstrip('.')}. Owners are the exporter's word alone, and no call can be cut out."
+        )
     reason = "ONNX Runtime cannot run the graph, so its values do not say where the ports are."
     lost = {"status": "fused", "reason": reason}
     calls = [call.model_copy(update=lost) for call in exported.context.calls]

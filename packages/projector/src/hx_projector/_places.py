@@ -167,7 +167,7 @@ class Places:
                 len(users) > 1
                 and len(again) == count
                 and len(set(again)) == 1
-                and self._is_plain(node, place)
+                and self._reads_nothing_else(node, place)
             )
             place.makers = set(again) if one else place.makers.union(again)
         if not place.is_step:
@@ -175,7 +175,7 @@ class Places:
         place.makers |= self._asked.get(key, set())
         if key not in graph.asides:
             place.sure &= key not in self._strange and (bool(place.rows) or key not in self._seen.known)
-        elif any(user_key not in graph.asides for user_key in self._user_keys(node)):
+        elif any(user not in graph.asides for name in _outputs(node) for user in self._users.get(name, ())):
             # Numbers and lists of them are arguments of operations; tables that were not given are anybody's.
             table = len(graph.values.shape(key) or ()) > 1
             place.sure &= not table or key in self._rooted
@@ -183,11 +183,8 @@ class Places:
     def _uses(self, node: ir.Node) -> list[tuple[str, Place]]:
         return [(name, self.of[user]) for name in _outputs(node) for user in self._users.get(name, ())]
 
-    def _user_keys(self, node: ir.Node) -> list[str]:
-        return [user for name in _outputs(node) for user in self._users.get(name, ())]
-
-    def _is_plain(self, node: ir.Node, place: Place) -> bool:
-        """Say whether a repeating node reads nothing else that PyTorch knows: a bias of zeros is a step."""
+    def _reads_nothing_else(self, node: ir.Node, place: Place) -> bool:
+        """Say whether a repeating node reads no other tensor that PyTorch knows."""
         return all(self._seen.rows(name) <= place.rows for name in reads(node))
 
     def _askers(self, name: str) -> set[int]:
