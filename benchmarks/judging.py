@@ -13,11 +13,11 @@ import onnx_ir as ir
 
 import hx_projector
 import hx_tracer
-from hx_projector._graphs import output_of, reads
-from hx_projector._ties import Ties
-from hx_projector._tree import CallTree
-from hx_projector._values import Values
-from hx_projector._witnessed_graph import WitnessedGraph
+from hx_graph.call_tree import CallTree
+from hx_graph.nested import output_of, reads
+from hx_projector.witness.graph import WitnessedGraph
+from hx_projector.witness.matches import Ties
+from hx_projector.witness.values import Values
 from hx_sidecar_schema import ModuleContext, Node, Port, Sidecar
 
 CallKey = tuple[str, int]

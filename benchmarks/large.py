@@ -31,7 +31,7 @@ EXTRACT_ALL = [
     "--quiet",
 ]
 SHARE_ALL = f"""
-import onnx, hx_extractor, hx_cli._extract, hx_cli._judge, hx_cli._extract_view, hx_cli._main
+import onnx, hx_extractor, hx._extract, hx._verify.judge, hx_cli.extract.view, hx_cli._main
 def run():
     assert hx_cli._main.run({EXTRACT_ALL!r}) == 0
 """

@@ -15,10 +15,10 @@ from truth import array, quiet
 import hx_projector
 import hx_tracer
 from hx_extractor import infer_types, read_model
-from hx_projector._ties import Ties
-from hx_projector._tree import CallTree
-from hx_projector._values import Values
-from hx_projector._witnessed_graph import WitnessedGraph
+from hx_graph.call_tree import CallTree
+from hx_projector.witness.graph import WitnessedGraph
+from hx_projector.witness.matches import Ties
+from hx_projector.witness.values import Values
 from hx_sidecar_schema import STRATEGIES, Sidecar
 
 LOSSY = {"float16": 1e-2, "static quantisation, 16 bit": 2e-3}

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from hx_projector._values import Values
-from hx_projector._values import fingerprint as fingerprint_of_array
+from hx_projector.witness.values import Values
+from hx_projector.witness.values import fingerprint as fingerprint_of_array
 from hx_sidecar_schema import Fingerprint
-from hx_tracer._observe import fingerprint as fingerprint_of_tensor
+from hx_tracer.watch.operations import fingerprint as fingerprint_of_tensor
 
 RANDOM = torch.Generator().manual_seed(0)
 TENSORS = {

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hx_cli._batches import batches_of
+from hx._verify.batches import batches_of
 from hx_cli._parse import parse_memory, parse_threshold
 from hx_sidecar_schema import HxError
 

@@ -51,7 +51,7 @@ class TestExport:
         generator = Sidecar.load(tmp_path / "a_hierarchy.json").generator
         assert generator.timestamp == "2023-11-14T22:13:20+00:00"
         assert generator.command == "hx export '~/models.py:perceptron' -o a.onnx"
-        assert {"hx-cli", "hx-projector", "torch", "onnx", "transformers"} <= generator.versions.keys()
+        assert {"hx-onnx-cli", "hx-projector", "torch", "onnx", "transformers"} <= generator.versions.keys()
 
     def test_equal_runs_give_equal_bytes(self, hx, tmp_path, factories, monkeypatch):
         monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
@@ -75,7 +75,7 @@ class TestExport:
         assert json.loads((tmp_path / "perceptron_context.json").read_text())["schema_version"] == "1.0"
 
     def test_large_weights_have_a_file_of_their_own(self, hx, tmp_path, factories, monkeypatch):
-        monkeypatch.setattr("hx_cli._export.EXTERNAL_DATA_BYTES", 100)
+        monkeypatch.setattr("hx._export.EXTERNAL_DATA_BYTES", 100)
         spec = f"{factories}:wide"
         assert hx("export", spec, cwd=tmp_path).code == 0
         data = tmp_path / "wide.onnx.data"

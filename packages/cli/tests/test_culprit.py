@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hx_cli._culprit import FACTOR, FLOOR, ROUNDINGS, CallError, first_culprit, limits_of, wrong_calls
+from hx._verify.blame import FACTOR, FLOOR, ROUNDINGS, CallError, first_culprit, limits_of, wrong_calls
 
 Tree = list[CallError]
 

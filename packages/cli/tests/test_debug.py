@@ -14,8 +14,8 @@ import onnx
 import pytest
 import torch
 
-from hx_cli import _debug_write
-from hx_cli._redacted import redactor
+from hx._debug import write as _debug_write
+from hx._debug.redacted import redactor
 
 MODELS = """
 import torch

@@ -1,6 +1,6 @@
 """The published schemas are those of the reports, and what commands really print fits them.
 
-`python -m hx_cli.schema` writes them again. Fields are only ever added within a major version.
+`python -m hx.schema` writes them again. Fields are only ever added within a major version.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import pytest
 import typer
 
 import hx_cli
+from hx.schema import REPORTS, current_schema, published_schema, schema_names
 from hx_cli._app import app
-from hx_cli.schema import REPORTS, current_schema, published_schema, schema_names
 
 NAMES = list(schema_names())
 
@@ -30,7 +30,7 @@ def schema_of(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_published_schema_is_the_reports(name: str) -> None:
-    assert published_schema(name) == current_schema(name), "run python -m hx_cli.schema"
+    assert published_schema(name) == current_schema(name), "run python -m hx.schema"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,7 +55,7 @@ def test_regenerating_gives_the_same_files(tmp_path: Path) -> None:
     shutil.copytree(package, copy)
     (copy / "schema" / NAMES[0]).unlink()
     (copy / "schema" / NAMES[1]).write_text("old")
-    subprocess.run([sys.executable, "-m", "hx_cli.schema"], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-m", "hx.schema"], cwd=tmp_path, check=True)
     published = {path.name for path in (package / "schema").glob("*.json")}
     assert published == {*NAMES}  # none of a report that is gone
     for name in NAMES:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hx_cli._paths import call_stems, spec_name
+from hx._paths import call_stems, spec_name
 from hx_cli._text import count, percent, size
 
 

@@ -143,7 +143,8 @@ def test_cross_check_lists_where_sources_disagree(hx, tmp_path, factories, monke
     result = hx("export", f"{factories}:perceptron", "--cross-check", "--json", cwd=tmp_path)
     assert json.loads(result.out)["disagreements"] == []
 
-    from hx_projector import Claim, _project
+    from hx_projector import Claim
+    from hx_projector.attribution import project as _project
 
     witness = _project.witness
 

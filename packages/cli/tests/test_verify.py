@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 import pytest
 
-from hx_cli._reports import VerifyReport
+from hx.records.reports import VerifyReport
 from hx_extractor import load
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hx_cli import _measure
-from hx_cli._inputs import recorded_inputs
-from hx_cli._pytorch import PyTorchModel
+from hx._model_spec import PyTorchModel
+from hx._verify import measure as _measure
+from hx._verify.inputs import recorded_inputs
 from hx_extractor import load
 
 

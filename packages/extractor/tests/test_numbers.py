@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from hx_extractor import _numbers as numbers
 from hx_extractor import compare, difference
+from hx_extractor.run import numbers
 
 
 def f32(*values: float) -> np.ndarray:

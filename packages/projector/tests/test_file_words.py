@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 
 from hx_projector import embed, project_file, strip_metadata
-from hx_projector._written import written_on
+from hx_projector.file_metadata.read import written_on
 from hx_sidecar_schema import HxError, Sidecar
 
 W = 'float[3] "{}" = {{1.0, 2.0, 3.0}}'

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hx_projector import graph_difference, structural_digest
-from hx_projector._counterparts import longest_common
+from hx_projector.comparison.matching import longest_common
 
 OPERATORS = ("Add", "Mul", "Neg")
 

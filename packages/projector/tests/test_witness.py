@@ -10,7 +10,7 @@ import onnx_ir as ir
 import pytest
 
 from hx_projector import project
-from hx_projector._values import Values, fingerprint
+from hx_projector.witness.values import Values, fingerprint
 from hx_sidecar_schema import HxError, ModuleContext, Observation, Operation, PortValue, Sidecar
 
 ContextByHand = Callable[..., ModuleContext]

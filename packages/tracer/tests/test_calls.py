@@ -15,7 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from hx_sidecar_schema import HxError, ModuleContext
 from hx_tracer import ExportError, export
-from hx_tracer._recorder import CallRecorder
+from hx_tracer.watch.recorder import CallRecorder
 
 X = torch.arange(6.0).reshape(2, 3) - 2
 

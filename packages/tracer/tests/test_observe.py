@@ -15,8 +15,8 @@ from torch import nn
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from hx_sidecar_schema import Observation, Operation
-from hx_tracer._calls import EagerRun, TracedCall
-from hx_tracer._observe import fingerprint, modules_run, observe
+from hx_tracer.watch.calls import EagerRun, TracedCall
+from hx_tracer.watch.operations import fingerprint, modules_run, observe
 
 X = torch.arange(6.0).reshape(2, 3) - 2
 PATIENCE_S = 30

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hx_tracer._patches import replaced
+from hx_tracer.watch.patches import replaced
 
 PATIENCE_S = 30
 

@@ -12,9 +12,9 @@ from torch import nn
 
 from hx_sidecar_schema import STRATEGIES, HxError, Observation
 from hx_tracer import export
-from hx_tracer._calls import TracedCall
-from hx_tracer._observe import fingerprint, observe
-from hx_tracer._symbolic import _trace, observe_symbolically
+from hx_tracer.watch.calls import TracedCall
+from hx_tracer.watch.operations import fingerprint, observe
+from hx_tracer.watch.symbolic import _trace, observe_symbolically
 
 X = torch.arange(6.0).reshape(2, 3) - 2
 

@@ -7,22 +7,22 @@ from typing import Annotated
 
 import typer
 
-from hx_cli._analyze_command import analyze
-from hx_cli._compare_command import compare
-from hx_cli._debug_command import debug
-from hx_cli._demo_command import demo
-from hx_cli._export_command import export
-from hx_cli._extract_command import extract
-from hx_cli._modules_command import modules
-from hx_cli._nodes_command import nodes
 from hx_cli._options import Quiet, Verbose
 from hx_cli._output import Output
-from hx_cli._profile_command import profile
-from hx_cli._project_command import project
-from hx_cli._relink_command import relink
-from hx_cli._tree_command import tree
-from hx_cli._validate_command import validate
-from hx_cli._verify_command import verify
+from hx_cli.analyze.command import analyze
+from hx_cli.compare.command import compare
+from hx_cli.debug.command import debug
+from hx_cli.demo.command import demo
+from hx_cli.export.command import export
+from hx_cli.extract.command import extract
+from hx_cli.modules.command import modules
+from hx_cli.nodes.command import nodes
+from hx_cli.profile.command import profile
+from hx_cli.project.command import project
+from hx_cli.relink.command import relink
+from hx_cli.tree.command import tree
+from hx_cli.validate.command import validate
+from hx_cli.verify.command import verify
 
 app = typer.Typer(
     name="hx",

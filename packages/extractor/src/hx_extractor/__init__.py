@@ -1,12 +1,12 @@
 """Any module call of an exported model as a runnable ONNX model. Imports no torch, ever."""
 
-from hx_extractor._examples import example_array
-from hx_extractor._extract import Extraction, Weights
 from hx_extractor._load import HierarchicalModel, load, load_transformed, read_model
-from hx_extractor._numbers import Difference, difference
-from hx_extractor._run import make_session, run_session
 from hx_extractor._transformed import infer_types
-from hx_extractor._validate import Validation, compare
+from hx_extractor.cut.cut import Extraction, Weights
+from hx_extractor.run.check import Validation, compare
+from hx_extractor.run.examples import example_array
+from hx_extractor.run.numbers import Difference, difference
+from hx_extractor.run.session import make_session, run_session
 
 __all__ = [
     "Difference",

@@ -11,11 +11,11 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from hx_extractor._examples import example_array
-from hx_extractor._extract import Extraction, extract
-from hx_extractor._parent import Parent
-from hx_extractor._run import run_model
 from hx_extractor._transformed import check_descent, infer_types, value_types
+from hx_extractor.cut.cut import Extraction, extract
+from hx_extractor.cut.index import Parent
+from hx_extractor.run.examples import example_array
+from hx_extractor.run.session import run_model
 from hx_sidecar_schema import (
     EMBEDDED,
     HxError,

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import onnx
 import onnx_ir as ir
 
-from hx_extractor._source import Source
-from hx_extractor._validate import without_weights
+from hx_extractor.cut.source import Source
+from hx_extractor.run.check import without_weights
 from hx_sidecar_schema import HxError, Port, Sidecar
 
 if TYPE_CHECKING:
-    from hx_extractor._parent import Parent
-    from hx_extractor._rebuild import Rebuild
+    from hx_extractor.cut.builder import Rebuild
+    from hx_extractor.cut.index import Parent
 
 HINT = "Look at the calls around it; the transformation left no such part in the graph."
 

@@ -1,17 +1,17 @@
 """Time by module call: ONNX Runtime's own profile, read with a sidecar. Imports no torch, ever."""
 
-from hx_profiler._attribute import Measurement, attribute
-from hx_profiler._chrome import to_chrome_trace
-from hx_profiler._compare import ModuleChange, ProfileComparison, compare
 from hx_profiler._feeds import Arrays, feeds_of
-from hx_profiler._html import to_html
-from hx_profiler._isolated import IsolatedCall, SpanningKernel, isolate
-from hx_profiler._modules import ModuleTime, by_module, slowest
 from hx_profiler._records import PROFILE_VERSION, CallTime, Kernel, Profile, Settings
 from hx_profiler._run import LEVELS, Execution, execute, read_executed
-from hx_profiler._speedscope import to_speedscope
-from hx_profiler._tables import to_csv
 from hx_profiler._trace import Trace, read_trace
+from hx_profiler.attribution.attribute import Measurement, attribute
+from hx_profiler.formats.chrome import to_chrome_trace
+from hx_profiler.formats.html import to_html
+from hx_profiler.formats.speedscope import to_speedscope
+from hx_profiler.reports.compare import ModuleChange, ProfileComparison, compare
+from hx_profiler.reports.csv import to_csv
+from hx_profiler.reports.isolated import IsolatedCall, SpanningKernel, isolate
+from hx_profiler.reports.modules import ModuleTime, by_module, slowest
 
 __all__ = [
     "LEVELS",

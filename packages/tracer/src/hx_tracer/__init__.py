@@ -1,17 +1,17 @@
 """PyTorch models to ONNX, with every module call recorded on the way."""
 
-from hx_tracer._dynamic import dynamic_shapes, free_axes, input_paths, parse_axis
-from hx_tracer._errors import ExportError
-from hx_tracer._examples import example_record
-from hx_tracer._export import Exported, export, export_with_first
-from hx_tracer._implementations import set_implementation
-from hx_tracer._independent import plain_export
-from hx_tracer._inputs import ExampleInputs, example_inputs
-from hx_tracer._modules import module_records
-from hx_tracer._ports import input_ports, output_ports
-from hx_tracer._spec import LoadedModel, load_model
-from hx_tracer._unchanged import unchanged
-from hx_tracer._unplaced import observed_context
+from hx_tracer.exporting.errors import ExportError
+from hx_tracer.exporting.export import Exported, export, export_with_first
+from hx_tracer.exporting.plain import plain_export
+from hx_tracer.exporting.without_graph_values import observed_context
+from hx_tracer.inputs.dynamic_axes import dynamic_shapes, free_axes, input_paths, parse_axis
+from hx_tracer.inputs.example import ExampleInputs, example_inputs
+from hx_tracer.inputs.record import example_record
+from hx_tracer.models.implementations import set_implementation
+from hx_tracer.models.records import module_records
+from hx_tracer.models.spec import LoadedModel, load_model
+from hx_tracer.watch.ports import input_ports, output_ports
+from hx_tracer.watch.preserve import unchanged
 
 __all__ = [
     "ExampleInputs",

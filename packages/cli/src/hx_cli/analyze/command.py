@@ -1,0 +1,137 @@
+"""The options of `hx analyze`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hx_cli._options import Json, ModulePattern, OnnxFile, Overwrite, Quiet, Verbose
+from hx_cli._output import output_of
+
+DEPTH = 2
+"""Levels of the table of modules, where nothing else is said."""
+
+
+class Sort(StrEnum):
+    """Order of modules."""
+
+    macs = "macs"
+    params = "params"
+    nodes = "nodes"
+
+
+class Format(StrEnum):
+    """Form of the report."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+def analyze(
+    context: typer.Context,
+    model: OnnxFile = None,
+    module: ModulePattern = None,
+    category: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only nodes of this operator category.", show_default=False),
+    ] = None,
+    detailed: Annotated[bool, typer.Option("--detailed", help="List every tag and every node.")] = False,
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Levels of modules. Default: 2 in tables, all of them below --module, in JSON and in CSV.",
+            show_default=False,
+        ),
+    ] = None,
+    sort: Annotated[
+        Sort | None,
+        typer.Option(help="Modules below one parent, most first. Default: as they ran.", show_default=False),
+    ] = None,
+    input_shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=1,128",
+            help="Count for this shape of an input. Repeatable. Default: the recorded example's.",
+            show_default=False,
+        ),
+    ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PERCENT",
+            help="Warn where less of a category is covered. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    thresholds: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml", help="Thresholds from a file: lines NAME = PERCENT.", show_default=False
+        ),
+    ] = None,
+    fail_under: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PERCENT",
+            min=0,
+            max=100,
+            help="Exit code 1 where less of all nodes is covered.",
+            show_default=False,
+        ),
+    ] = None,
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", help="Default: what the ending of -o says, else table.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write the report to a file.", show_default=False
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> int:
+    """Say how well nodes are attributed by operator category, and what each module costs: weights, MACs, results."""
+    from hx._analysis.analyze import AnalyzeRequest, analyze_model
+    from hx._analysis.thresholds import find_category, read_thresholds
+    from hx_cli._parse import parse_shapes
+    from hx_cli.analyze.view import warn_analyze
+    from hx_cli.analyze.write import check_output, print_report, write_report
+
+    out = output_of(context, verbose, quiet)
+    if json:
+        form = Format.json
+    if form is None:
+        ending = output.suffix.removeprefix(".").lower() if output is not None else ""
+        form = Format(ending) if ending in ("json", "csv") else Format.table
+    if depth is None and form is Format.table and not module:
+        depth = DEPTH
+    if output is not None:
+        check_output(output, overwrite=overwrite)
+    request = AnalyzeRequest(
+        model=model,
+        patterns=module or [],
+        category=find_category(category) if category is not None else None,
+        depth=depth,
+        sort=sort.value if sort is not None else None,
+        detailed=detailed,
+        thresholds=read_thresholds(threshold or [], thresholds),
+        fail_under=fail_under,
+        shapes=parse_shapes(input_shape or []),
+    )
+    report = analyze_model(request, out)
+    if output is not None:
+        write_report(report, form.value, output)
+    else:
+        print_report(report, form.value, out)
+    warn_analyze(report, out)
+    return int(not report.passed)

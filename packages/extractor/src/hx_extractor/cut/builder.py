@@ -1,0 +1,257 @@
+"""Building a new graph from parts of another.
+
+Values are asked for by name; each is built once, after what it reads. The other graph is never changed, weights
+are shared and not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from hx_sidecar_schema import HxError
+
+if TYPE_CHECKING:
+    from hx_extractor.cut.index import Parent
+    from hx_extractor.cut.source import Source
+
+
+class Rebuild:
+    """A graph under construction.
+
+    Args:
+        parent: Where nodes and weights come from.
+        overrides: Nodes that stand for the parent's own, by the values they make.
+        taken: Names that inner values must not have, because inputs and outputs will.
+    """
+
+    def __init__(self, parent: Parent, overrides: Mapping[str, Source], taken: Collection[str]) -> None:
+        self._parent = parent
+        self._overrides = overrides
+        self._taken = set(taken)
+        self._values: dict[str, ir.Value] = {}
+        self._node_names: set[str] = set()
+        self._built: set[int] = set()
+        self._inputs: list[ir.Value] = []
+        self._outputs: list[ir.Value] = []
+        self._initializers: list[ir.Value] = []
+        self._nodes: list[ir.Node] = []
+        self.sources: list[Source] = []
+        """What the graph was built of, in execution order."""
+
+    def add_input(
+        self, name: str, carrier: str, dtype: ir.DataType | None, shape: ir.Shape | None
+    ) -> ir.Value:
+        """Make a graph input that stands for the parent's value `carrier`."""
+        value = ir.Value(name=name, type=ir.TensorType(dtype) if dtype else None, shape=_copy(shape))
+        self._inputs.append(value)
+        self._values[carrier] = value
+        return value
+
+    def substitute(self, name: str, value: ir.Value) -> None:
+        """Use `value` wherever the parent's value `name` is read."""
+        self._values[name] = value
+
+    def append(self, node: ir.Node, name: str) -> ir.Value:
+        """Add a node that the parent does not have; return its first output, which is called `name`."""
+        node.outputs[0].name = self._free(name)
+        node.name = self._free_node_name(f"hx_{name}")
+        self._nodes.append(node)
+        return node.outputs[0]
+
+    def add_output(self, carrier: str, name: str, dtype: ir.DataType | None, shape: ir.Shape | None) -> None:
+        """Make a graph output of the parent's value `carrier`, building all that it needs."""
+        self.build(carrier)
+        value = self._values[carrier]
+        if value.producer() is None or value in self._outputs:
+            value_out = self.append(ir.node("Identity", [value]), f"{name}.copy")
+            value_out.type, value_out.shape = value.type, _copy(value.shape)
+            value = value_out
+        value.name = name
+        if dtype is not None:
+            value.type, value.shape = ir.TensorType(dtype), _copy(shape)
+        self._outputs.append(value)
+
+    def build(self, name: str) -> None:
+        """Build a value and everything before it, up to inputs and substitutes. Explores without recursion.
+
+        Raises:
+            HxError: HX201 if the parent lacks a value, HX212 if that of a transformed
+                model ends in an input which is none of the call's.
+        """
+        pending = [name]
+        while pending:
+            current = pending[-1]
+            if current in self._values:
+                pending.pop()
+                continue
+            source = self._overrides.get(current) or self._parent.source(current)
+            if source is None:
+                self._weight(current)
+                pending.pop()
+                continue
+            missing = [read for read in source.reads if read not in self._values]
+            if missing:
+                pending.extend(reversed(missing))
+                continue
+            pending.pop()
+            self._copy_node(source)
+
+    def model(self) -> ir.Model:
+        """Return the finished model, with the parent's opset imports and the functions it uses."""
+        parent = self._parent.model
+        graph = ir.Graph(
+            self._inputs,
+            self._outputs,
+            nodes=self._nodes,
+            initializers=self._initializers,
+            opset_imports=dict(parent.opset_imports),
+            name="main_graph",
+        )
+        used = {node.op_identifier() for node in ir.traversal.RecursiveGraphIterator(graph)}
+        functions = []
+        if parent.functions:
+            used = _with_callees(used, parent)
+            functions = [function.clone() for key, function in parent.functions.items() if key in used]
+        return ir.Model(
+            graph,
+            ir_version=parent.ir_version,
+            producer_name=parent.producer_name,
+            producer_version=parent.producer_version,
+            functions=functions,
+        )
+
+    def value(self, carrier: str) -> ir.Value:
+        """Return what stands here for a value of the parent; it must be built."""
+        return self._values[carrier]
+
+    def name_of(self, carrier: str) -> str | None:
+        """Return what a value of the parent is called here; None where it is not here."""
+        value = self._values.get(carrier)
+        return None if value is None else value.name
+
+    def _weight(self, name: str) -> None:
+        old = self._parent.values[name]
+        if name in self._parent.carried:
+            raise HxError(
+                f"Value {name!r} is an input of a loop's body: it has another value in every round.",
+                code="HX206",
+                hint="Give inputs of your own.",
+            )
+        # An extracted model saved without weights has them as inputs; only a transformed one may end in others.
+        if self._parent.transformed and old.is_graph_input() and not old.is_initializer():
+            raise HxError(
+                f"It also needs the model's input {name!r}, which is none of its own.",
+                code="HX212",
+                hint="Look at the calls around it; the transformation left no such part in the graph.",
+            )
+        value = ir.Value(
+            name=self._free(name), type=old.type, shape=_copy(old.shape), const_value=old.const_value
+        )
+        self._values[name] = value
+        self._initializers.append(value)
+
+    def _copy_node(self, source: Source) -> None:
+        if id(source) in self._built:
+            return
+        self._built.add(id(source))
+        self.sources.append(source)
+        node = source.node
+        outputs: list[ir.Value] = []
+        for name, old in zip(source.outputs, node.outputs, strict=True):
+            value = ir.Value(name=self._free(name) if name else "", type=old.type, shape=_copy(old.shape))
+            outputs.append(value)
+            if name and name not in self._values:
+                self._values[name] = value
+            elif name:  # an input or substitute stands for it
+                value.name = self._free(f"{name}.copy")
+        inputs = [None if v is None or not v.name else self._values[v.name] for v in node.inputs]
+        new = ir.Node(
+            node.domain,
+            node.op_type,
+            inputs,
+            [self._attribute(attribute) for attribute in node.attributes.values()],
+            overload=node.overload,
+            outputs=outputs,
+            version=node.version,
+            name=self._free_node_name(node.name or f"hx_{_first(source.outputs)}"),
+            metadata_props=dict(node.metadata_props),
+        )
+        self._nodes.append(new)
+
+    def _attribute(self, attribute: ir.Attr) -> ir.Attr:
+        if attribute.type == ir.AttributeType.GRAPH:
+            return ir.AttrGraph(attribute.name, self._body(attribute.as_graph()))
+        if attribute.type == ir.AttributeType.GRAPHS:
+            return ir.AttrGraphs(attribute.name, [self._body(graph) for graph in attribute.as_graphs()])
+        return attribute
+
+    def _body(self, graph: ir.Graph) -> ir.Graph:
+        """Copy a body; what it captures is read from the new graph, what would shadow a port is renamed."""
+        copy = graph.clone(allow_outer_scope_values=True)
+        nodes = list(ir.traversal.RecursiveGraphIterator(copy))
+        own: list[ir.Value] = []
+        for body in (copy, *(nested for node in nodes for nested in bodies(node))):
+            own += [*body.inputs, *body.initializers.values()]
+        own += [out for node in nodes for out in node.outputs]
+        inside = {id(value) for value in own}
+        for value in own:
+            if value.name and value.name in self._taken:
+                value.name = self._free(value.name)
+        for node in nodes:
+            for index, value in enumerate(node.inputs):
+                if value is not None and id(value) not in inside:
+                    node.replace_input_with(index, self._values[str(value.name)])
+        for index, value in enumerate(copy.outputs):
+            if id(value) not in inside:
+                copy.outputs[index] = self._values[str(value.name)]
+        return copy
+
+    def _free_node_name(self, name: str) -> str:
+        """ONNX Runtime refuses two nodes of one name."""
+        while name in self._node_names:
+            name = f"{name}.copy"
+        self._node_names.add(name)
+        return name
+
+    def _free(self, name: str) -> str:
+        while name in self._taken:
+            name = f"{name}.inner"
+        self._taken.add(name)
+        return name
+
+
+def named_bodies(node: ir.Node) -> Iterator[tuple[str, ir.Graph]]:
+    """Yield the graphs among a node's attributes with their names in a path."""
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield attribute.name, attribute.as_graph()
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            for index, graph in enumerate(attribute.as_graphs()):
+                yield f"{attribute.name}.{index}", graph
+
+
+def bodies(node: ir.Node) -> list[ir.Graph]:
+    """Return the graphs among a node's attributes."""
+    return [graph for _, graph in named_bodies(node)]
+
+
+def _first(names: Sequence[str]) -> str:
+    return next((name for name in names if name), "")
+
+
+def _copy(shape: ir.Shape | None) -> ir.Shape | None:
+    return None if shape is None else shape.copy()
+
+
+def _with_callees(used: set[ir.OperatorIdentifier], model: ir.Model) -> set[ir.OperatorIdentifier]:
+    pending = [key for key in used if key in model.functions]
+    while pending:
+        for node in ir.traversal.RecursiveGraphIterator(model.functions[pending.pop()]):
+            key = node.op_identifier()
+            if key in model.functions and key not in used:
+                used.add(key)
+                pending.append(key)
+    return used

@@ -1,0 +1,162 @@
+"""The sidecar of an extracted model: what the exported model's says about that part."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import onnx_ir as ir
+
+from hx_extractor.cut.builder import Rebuild, named_bodies
+from hx_sidecar_schema import ModelInfo, ModuleCall, Node, Port, Sidecar, Summary, TensorInfo, graph_digest
+
+
+def cut_sidecar(sidecar: Sidecar, row: int, rebuild: Rebuild, model: ir.Model) -> Sidecar:
+    """Return the sidecar of the model that was cut out at `row`.
+
+    Nodes that were copied in belong to its root call. Calls below keep their ports where they are in the
+    model; a call that needs recovered nodes is left to the exported model.
+    """
+    end = sidecar.subtree_end[row]
+    root = sidecar.calls[row].module
+    rows = list(range(row, end))
+    modules = _module_rows(sidecar, root, {sidecar.calls[r].module for r in rows})
+    new_row = {old: new for new, old in enumerate(rows)}
+    counts = Counter(node.output for node in sidecar.nodes)
+    known = {node.output: node for node in sidecar.nodes if not node.graph or counts[node.output] == 1}
+    names = {_name: rebuild.name_of(_name) for _name in known}
+    old_name = {new: old for old, new in names.items() if new}
+    in_functions = {(node.graph, node.output): node for node in sidecar.nodes if "::" in node.graph}
+    nodes: list[Node] = []
+    for path, output, node in _all_nodes(model):
+        old = in_functions.get((path, output)) or known.get(old_name.get(output, output))
+        owner = new_row.get(old.owner) if old is not None else None
+        nodes.append(
+            Node(
+                graph=path,
+                output=output,
+                name=node.name or "",
+                op_type=node.op_type,
+                owner=owner or 0,
+                evidence=old.evidence if old is not None and owner is not None else "dataflow",
+                confidence=old.confidence if old is not None and owner is not None else "low",
+            )
+        )
+    nodes = _with_consumers(model, nodes, [end - row for end in sidecar.subtree_end[row:end]])
+    calls = [_call(sidecar.calls[r], r == row, rebuild, new_row, modules) for r in rows]
+    exact = sum(node.confidence == "high" for node in nodes)
+    percent = round(100 * exact / len(nodes), 2) if nodes else 100.0
+    return Sidecar(
+        generator=sidecar.generator,
+        model=ModelInfo(
+            file="",
+            opset_imports=dict(model.opset_imports),
+            ir_version=model.ir_version,
+            graph_digest=graph_digest(model),
+            inputs=[_tensor(value) for value in model.graph.inputs],
+            outputs=[_tensor(value) for value in model.graph.outputs],
+        ),
+        modules=[
+            sidecar.modules[old].model_copy(
+                update={"parent": None if old == root else modules.get(sidecar.modules[old].parent or 0)}
+            )
+            for old in modules
+        ],
+        calls=calls,
+        nodes=nodes,
+        initializers=[
+            item
+            for item in sidecar.initializers
+            if rebuild.name_of(item.name) == item.name and item.name in model.graph.initializers
+        ],
+        summary=Summary(nodes=len(nodes), exact_percent=percent, covered_percent=100.0),
+    )
+
+
+def _all_nodes(model: ir.Model) -> Iterator[tuple[str, str, ir.Node]]:
+    """Yield all nodes as `_nodes` does, those of functions last."""
+    yield from _nodes(model.graph, "")
+    for key, function in model.functions.items():
+        yield from _nodes(function, "::".join(part for part in key if part))
+
+
+def _nodes(graph: ir.Graph | ir.Function, path: str) -> Iterator[tuple[str, str, ir.Node]]:
+    """Yield all nodes with the path of their graph and their first output, those of bodies after their node."""
+    for node in graph:
+        output = next((out.name for out in node.outputs if out.name), "")
+        yield path, output, node
+        for name, body in named_bodies(node):
+            yield from _nodes(body, f"{path}/{output}.{name}" if path else f"{output}.{name}")
+
+
+def _with_consumers(model: ir.Model, nodes: list[Node], ends: list[int]) -> list[Node]:
+    """Return rows of nodes with the calls that read them here: what was copied in belongs to the root.
+
+    Args:
+        model: The part.
+        nodes: Its rows, in the order of `_all_nodes`.
+        ends: For each call, the row after its last descendant.
+    """
+    found = [node for _, _, node in _all_nodes(model)]
+    readers: dict[int, set[int]] = {}
+    for row, node in zip(nodes, found, strict=True):
+        for value in node.inputs:
+            if value is not None:
+                readers.setdefault(id(value), set()).add(row.owner)
+    rewritten: list[Node] = []
+    for row, node in zip(nodes, found, strict=True):
+        calls = {call for out in node.outputs for call in readers.get(id(out), ())}
+        outside = sorted(call for call in calls if not row.owner <= call < ends[row.owner])
+        rewritten.append(row.model_copy(update={"consumers": outside}))
+    return rewritten
+
+
+def _module_rows(sidecar: Sidecar, root: int, called: set[int]) -> dict[int, int]:
+    """Rows of the modules that were called, and of those between them and the root, to their new rows."""
+    needed = {root}
+    for start in called:
+        chain: list[int] = []
+        module: int | None = start
+        while module is not None and module not in needed:
+            chain.append(module)
+            module = sidecar.modules[module].parent
+        if module is not None:
+            needed.update(chain)
+        needed.add(start)
+    order = [root, *sorted(needed - {root})]
+    return {old: new for new, old in enumerate(order)}
+
+
+def _call(
+    call: ModuleCall, is_root: bool, rebuild: Rebuild, new_row: dict[int, int], modules: dict[int, int]
+) -> ModuleCall:
+    def port(old: Port) -> Port:
+        if is_root:
+            return old.model_copy(update={"value": None if old.unused else old.name, "initializer": None})
+        value = rebuild.name_of(old.value) if old.value else None
+        initializer = rebuild.name_of(old.initializer) if old.initializer else None
+        return old.model_copy(update={"value": value, "initializer": initializer})
+
+    inputs, outputs = [port(p) for p in call.inputs], [port(p) for p in call.outputs]
+    gone = any(p.value is None and p.initializer is None and not p.unused for p in (*inputs, *outputs))
+    update: dict[str, object] = {
+        "module": modules[call.module],
+        "parent": None if is_root else new_row[call.parent or 0],
+        "inputs": inputs,
+        "outputs": outputs,
+        "recovered": [],
+    }
+    if not is_root and call.status == "extractable" and (gone or call.recovered):
+        update |= {
+            "status": "fused",
+            "reason": "Only the exported model holds all of it; extract it from there.",
+        }
+    return call.model_copy(update=update)
+
+
+def _tensor(value: ir.Value) -> TensorInfo:
+    return TensorInfo(
+        name=value.name or "",
+        dtype=value.dtype.name if value.dtype else "UNDEFINED",
+        shape=[dim if isinstance(dim, int) else str(dim.value or "?") for dim in value.shape or ()],
+    )

@@ -1,0 +1,1 @@
+"""Models in ONNX Runtime, and how far numbers are apart."""

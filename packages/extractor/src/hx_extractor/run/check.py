@@ -1,0 +1,76 @@
+"""Whether an extracted model is valid and computes what the exported model computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from hx_extractor.run.numbers import difference
+from hx_sidecar_schema import HxError
+
+if TYPE_CHECKING:
+    from hx_extractor.cut.cut import Extraction
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Differences between an extracted model and what it should compute."""
+
+    max_abs_error: float
+    """Largest |expected - actual| over all outputs; infinite where shapes, NaNs or infinities differ."""
+    relative_error: float
+    """The same, relative to the largest magnitude of each expected output; of integers and bools as it is."""
+
+
+def validate(extraction: Extraction) -> Validation:
+    """Check an extraction. See `Extraction.validate`."""
+    check(extraction.model)
+    actual = extraction.run(extraction.example_inputs())
+    carriers = {port.name: port.value or port.initializer or "" for port in extraction.outputs}
+    expected = extraction.parent.compute(carriers.values())
+    return compare({name: expected[carrier] for name, carrier in carriers.items()}, actual)
+
+
+def check(model: ir.Model) -> None:
+    """Run the ONNX checker, without weights.
+
+    Raises:
+        HxError: HX208 with its reason.
+    """
+    proto = ir.serde.serialize_model(without_weights(model))
+    try:
+        onnx.checker.check_model(proto)
+    except onnx.checker.ValidationError as error:
+        raise HxError(
+            f"The ONNX checker refuses the model: {str(error).splitlines()[0]}",
+            code="HX208",
+            hint="Report this with the model's name and options: an extracted model must be valid.",
+        ) from error
+
+
+def compare(expected: dict[str, NDArray[Any]], actual: dict[str, NDArray[Any]]) -> Validation:
+    """Compare outputs by name; the errors are those of `difference`, the worst of all outputs.
+
+    Args:
+        expected: Arrays of any shape and dtype.
+        actual: The same names.
+    """
+    found = [difference(reference, actual[name]) for name, reference in expected.items()]
+    return Validation(
+        max((one.max_abs_error for one in found), default=0.0),
+        max((one.relative_error for one in found), default=0.0),
+    )
+
+
+def without_weights(model: ir.Model) -> ir.Model:
+    """Return a copy whose weights are inputs: small, whatever the model's size."""
+    bare = model.clone()
+    for value in list(bare.graph.initializers.values()):
+        bare.graph.initializers.pop(str(value.name))
+        value.const_value = None
+        bare.graph.inputs.append(value)
+    return bare

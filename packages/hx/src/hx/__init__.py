@@ -1,0 +1,1 @@
+"""PyTorch models to ONNX with their modules: export, look, cut, verify, compare."""

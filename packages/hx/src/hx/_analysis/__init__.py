@@ -1,0 +1,1 @@
+"""Coverage and cost by category and module call."""

@@ -1,0 +1,242 @@
+"""`hx analyze`: how well nodes are attributed, and what they cost, by category and module call."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hx._analysis.calls import call_entries, cost_entry, selected_rows
+from hx._analysis.measured_shapes import sizes_in_a_run
+from hx._analysis.thresholds import UNCATEGORISED
+from hx._paths import find_model, sidecar_path
+from hx.records.analyze import (
+    AnalyzeReport,
+    CategoryEntry,
+    ModelCostEntry,
+    NodeEntry,
+    TagEntry,
+    UnknownOperator,
+)
+from hx_sidecar_schema import Node, Sidecar, find_calls
+
+if TYPE_CHECKING:
+    from hx_cli._output import Output
+    from hx_extractor import HierarchicalModel
+    from hx_projector import ModelCost
+
+
+@dataclass(frozen=True)
+class AnalyzeRequest:
+    """What is asked for.
+
+    Attributes:
+        model: The ONNX file; None for the only export in the current folder.
+        patterns: Only nodes of these calls and of what is below them.
+        category: Only nodes of this category.
+        depth: Levels of calls below the root, or below those that `patterns` name; None for all.
+        sort: `macs`, `params` or `nodes`: order of calls below one parent, most first. Else that of execution.
+        detailed: List all nodes.
+        thresholds: Percent by category.
+        fail_under: Percent of nodes that must be covered.
+        shapes: Of inputs.
+    """
+
+    model: Path | None
+    patterns: Sequence[str] = ()
+    category: str | None = None
+    depth: int | None = None
+    sort: str | None = None
+    detailed: bool = False
+    thresholds: Mapping[str, float] = field(default_factory=dict[str, float])
+    fail_under: float | None = None
+    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
+
+
+def analyze_model(request: AnalyzeRequest, output: Output) -> AnalyzeReport:
+    """Count nodes and cost.
+
+    Without the .onnx file, its sidecar tells of coverage alone.
+
+    Raises:
+        HxError: HX403 if there is no single export, HX301 if the model has no sidecar, HX401 if a pattern matches
+            nothing, HX409 if an input shape is none that the model takes, else as `hx_extractor.load`.
+    """
+    from hx_projector import call_costs
+
+    path = find_model(request.model)
+    with output.working(f"Reading {path}"):
+        sidecar, model = _open(path)
+    roots = sorted({row for pattern in request.patterns for row in find_calls(sidecar, pattern)})
+    rows = selected_rows(sidecar, roots)
+    kinds = _categories()
+
+    def wanted(node: Node) -> bool:
+        kind = kinds.get(node.op_type, UNCATEGORISED)
+        return node.owner in rows and request.category in (None, kind)
+
+    nodes = [node for node in sidecar.nodes if wanted(node)]
+    cost, costs = None, None
+    if model is not None:
+        with output.working("Counting what nodes compute"):
+            cost = _cost(model, request.shapes)
+            costs = call_costs(sidecar, cost, wanted)
+    categories = _category_entries(sidecar, nodes, kinds, request.thresholds, whole=0 in rows)
+    tags = [sidecar.display_tag(row) for row in range(len(sidecar.calls))]
+    shown = Counter(tags[node.owner] for node in nodes)
+    covered = _share(sum(entry.covered for entry in categories), len(nodes))
+    return AnalyzeReport(
+        model=str(path),
+        modules=list(request.patterns),
+        category=request.category,
+        nodes=len(nodes),
+        exact_percent=_share(sum(entry.exact for entry in categories), len(nodes)),
+        covered_percent=covered,
+        unique_tags=len(shown),
+        tags=[TagEntry(tag=tag, nodes=amount) for tag, amount in shown.most_common()],
+        evidence=dict(Counter(f"{node.evidence}, {node.confidence}" for node in nodes).most_common()),
+        categories=categories,
+        cost=None if cost is None else _model_cost(sidecar, cost, nodes),
+        calls=call_entries(
+            sidecar,
+            nodes,
+            costs,
+            roots or [0],
+            everything=bool(roots),
+            depth=request.depth,
+            sort=request.sort,
+        ),
+        node_list=_node_entries(sidecar, nodes, kinds, tags, cost) if request.detailed else None,
+        fail_under=request.fail_under,
+        passed=request.fail_under is None or covered >= request.fail_under,
+    )
+
+
+def _open(path: Path) -> tuple[Sidecar, HierarchicalModel | None]:
+    beside = sidecar_path(path)
+    if not path.exists() and beside.exists():
+        return Sidecar.load(beside), None
+    from hx_extractor import load
+
+    model = load(path)
+    return model.sidecar, model
+
+
+def _cost(model: HierarchicalModel, shapes: Mapping[str, Sequence[int]]) -> ModelCost:
+    from hx_projector import model_cost
+
+    recorded = {
+        info.name: info.example.shape for info in model.sidecar.model.inputs if info.example is not None
+    }
+    return model_cost(
+        model.model, shapes, recorded, lambda names, inputs: sizes_in_a_run(model, names, inputs)
+    )
+
+
+def _categories() -> dict[str, str]:
+    from hx_projector import CATEGORIES
+
+    return {operator: category.name for category in CATEGORIES for operator in category.operators}
+
+
+def _category_entries(
+    sidecar: Sidecar,
+    nodes: Sequence[Node],
+    kinds: Mapping[str, str],
+    thresholds: Mapping[str, float],
+    *,
+    whole: bool,
+) -> list[CategoryEntry]:
+    """Count nodes by category.
+
+    A node that nothing is known of belongs to the root: those are counted in the sidecar's summary alone, and are none
+    of the nodes below any other call.
+    """
+    from hx_projector import CATEGORIES
+
+    critical = {category.name for category in CATEGORIES if category.critical}
+    operators: dict[str, Counter[str]] = {}
+    exact: Counter[str] = Counter()
+    for node in nodes:
+        kind = kinds.get(node.op_type, UNCATEGORISED)
+        operators.setdefault(kind, Counter())[node.op_type] += 1
+        exact[kind] += node.confidence == "high"
+    entries: list[CategoryEntry] = []
+    for name in (*(category.name for category in CATEGORIES), UNCATEGORISED):
+        if name not in operators:
+            continue
+        total = operators[name].total()
+        known = sidecar.summary.category_statistics.get(name) if whole else None
+        covered = total - (known.total - known.tagged if known is not None else 0)
+        percent, threshold = _share(covered, total), thresholds.get(name)
+        entries.append(
+            CategoryEntry(
+                name=name,
+                total=total,
+                covered=covered,
+                exact=exact[name],
+                covered_percent=percent,
+                exact_percent=_share(exact[name], total),
+                threshold=threshold,
+                critical=name in critical,
+                below=threshold is not None and percent < threshold,
+                operators=dict(operators[name].most_common()),
+            )
+        )
+    return entries
+
+
+def _share(part: int, whole: int) -> float:
+    return round(100.0 * part / whole, 2) if whole else 100.0
+
+
+def _model_cost(sidecar: Sidecar, cost: ModelCost, nodes: Sequence[Node]) -> ModelCostEntry:
+    from hx_projector import total_cost
+
+    keys = {(node.graph, node.output) for node in nodes}
+    counted = [row.arithmetic for row in cost.nodes if (row.graph, row.output) in keys]
+    unknown = Counter(pair for row in counted for pair in row.unknown)
+    return ModelCostEntry(
+        total=cost_entry(total_cost(sidecar, cost, nodes)),
+        input_shapes=cost.inputs,
+        unknown=[
+            UnknownOperator(operator=name, reason=why, nodes=amount)
+            for (name, why), amount in unknown.most_common()
+        ],
+        uncounted=dict(Counter(name for row in counted for name in row.uncounted).most_common()),
+        once=cost.once,
+    )
+
+
+def _node_entries(
+    sidecar: Sidecar,
+    nodes: Sequence[Node],
+    kinds: Mapping[str, str],
+    tags: Sequence[str],
+    cost: ModelCost | None,
+) -> list[NodeEntry]:
+    rows = {(row.graph, row.output): row for row in cost.nodes} if cost is not None else {}
+    entries: list[NodeEntry] = []
+    for node in nodes:
+        call, found = sidecar.calls[node.owner], rows.get((node.graph, node.output))
+        entries.append(
+            NodeEntry(
+                graph=node.graph,
+                output=node.output,
+                op_type=node.op_type,
+                category=kinds.get(node.op_type, UNCATEGORISED),
+                fqn=sidecar.module_of(call).fqn,
+                call=call.index,
+                tag=tags[node.owner],
+                evidence=node.evidence,
+                confidence=node.confidence,
+                macs=found.arithmetic.macs if found is not None and not found.arithmetic.unknown else None,
+                other=found.arithmetic.other
+                if found is not None and not found.arithmetic.uncounted
+                else None,
+                activation_bytes=found.activation_bytes if found is not None and not found.unsized else None,
+            )
+        )
+    return entries

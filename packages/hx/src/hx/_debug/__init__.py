@@ -1,0 +1,1 @@
+"""A folder with both exports of a model and all that a maintainer asks for."""

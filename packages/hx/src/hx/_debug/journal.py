@@ -1,0 +1,119 @@
+"""What happens during a session, noted as it happens: steps with their times, errors, what is logged and printed."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+import traceback
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hx._debug.redacted import Words
+from hx.records.debug import ErrorEntry, StepEntry
+from hx_sidecar_schema import HxError
+
+if TYPE_CHECKING:
+    from hx_cli._output import Output
+
+LEVELS = {
+    **dict.fromkeys(
+        ("hx_sidecar_schema", "hx_tracer", "hx_projector", "hx_extractor", "hx_cli"), logging.DEBUG
+    ),
+    **dict.fromkeys(("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "transformers"), logging.INFO),
+}
+
+
+class Failed(Exception):
+    """A step did not succeed, and is noted; what needs it is left out."""
+
+
+@dataclass
+class Journal:
+    """The notes of a session.
+
+    Attributes:
+        output: Shows a person what goes on.
+        words: What errors say goes through it.
+        steps: So far.
+        log: What was logged and printed.
+    """
+
+    output: Output
+    words: Words
+    steps: list[StepEntry] = field(default_factory=list[StepEntry])
+    log: io.StringIO = field(default_factory=io.StringIO)
+
+    @contextmanager
+    def step(self, name: str, text: str) -> Generator[None]:
+        """Note a step; whatever goes wrong in it is noted too, and is `Failed` to the caller.
+
+        Args:
+            name: One word.
+            text: What a person reads while it runs.
+        """
+        self.log.write(f"== {name}\n")
+        start = time.perf_counter()
+        error: BaseException | None = None
+        try:
+            with self.output.working(text):
+                yield
+        except Failed as failed:  # an attempt inside it, which is noted there
+            error = failed.__cause__ or failed
+            raise
+        except Exception as caught:  # the session is there to tell of it, whatever it is
+            error = caught
+            raise Failed(name) from caught
+        finally:
+            seconds = round(time.perf_counter() - start, 3)
+            entry = None if error is None else self.entry(error)
+            self.steps.append(
+                StepEntry(
+                    name=name, status="done" if entry is None else "failed", seconds=seconds, error=entry
+                )
+            )
+            self.log.write(f"== {name}: {self.steps[-1].status}, {seconds} s\n")
+
+    def entry(self, error: BaseException) -> ErrorEntry:
+        """Return an error as a record; where one of hx has a cause, with the cause's traceback."""
+        known = isinstance(error, HxError)
+        origin = error.__cause__ if known and error.__cause__ is not None else error
+        return ErrorEntry(
+            type=f"{type(error).__module__}.{type(error).__qualname__}",
+            code=error.code if known else "",
+            message=self.words(error.message if known else str(error)),
+            hint=self.words(error.hint) if known else "",
+            traceback=self.words("".join(traceback.format_exception(origin))),
+        )
+
+    @contextmanager
+    def listening(self) -> Generator[None]:
+        """Take into the log what hx, the exporter and Python's warnings say, and what is printed meanwhile."""
+        handler = logging.StreamHandler(self.log)
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        loggers = {name: logging.getLogger(name) for name in LEVELS}
+        before = {name: logger.level for name, logger in loggers.items()}
+        for name, logger in loggers.items():
+            logger.setLevel(LEVELS[name])
+            logger.addHandler(handler)
+        try:
+            with warnings.catch_warnings(), self.output.foreign() as printed:
+                warnings.simplefilter("always")
+                warnings.showwarning = self._warned
+                try:
+                    yield
+                finally:
+                    if printed.getvalue().strip():
+                        self.log.write(f"-- printed\n{printed.getvalue().rstrip()}\n--\n")
+        finally:
+            for name, logger in loggers.items():
+                logger.removeHandler(handler)
+                logger.setLevel(before[name])
+
+    def _warned(
+        self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object
+    ) -> None:
+        self.log.write(f"{category.__name__} {filename}:{lineno}: {message}\n")

@@ -1,0 +1,240 @@
+"""`report.md` of a session: what a maintainer asks first stands first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from hx.records.debug import AttemptEntry, DebugReport, ErrorEntry
+from hx_cli._text import count, percent, plural, size
+from hx_sidecar_schema import Module, simple_name
+
+TREE = 60
+"""Modules that are listed."""
+TRACEBACK = 30
+"""Lines of a traceback that are shown, the last ones; all are in session.json."""
+
+FILES = {
+    "model.onnx": "the export of hx",
+    "model.onnx.data": "its weights",
+    "model_hierarchy.json": "its sidecar: `hx tree model.onnx` works here",
+    "plain.onnx": "what `torch.onnx.export` alone makes, in the same settings",
+    "plain.onnx.data": "its weights",
+    "comparison.json": "`hx compare plain.onnx model.onnx --json`, made before the weights were taken out",
+    "context.json": "what was seen during the export",
+    "modules.json": "the module tree of the PyTorch model",
+    "log.txt": "debug logging of hx, logging and warnings of the exporter, and what was printed",
+    "report.md": "this page",
+    "session.json": "all of this page and more, for programs",
+}
+
+
+def page(report: DebugReport, modules: Sequence[Module], files: Sequence[str]) -> str:
+    """Return the page.
+
+    Args:
+        report: The session.
+        modules: The tree of the PyTorch model; empty where there is none.
+        files: Names of all files of the folder.
+    """
+    parts = [
+        f"# {report.model}",
+        f"**{report.summary}**",
+        f"```sh\n{report.command}\n```",
+        _versions(report),
+        *_errors(report),
+        "## Exports",
+        _attempts(report.attempts) or "None was tried.",
+        *_notes(report),
+        *_comparison(report),
+        *_coverage(report),
+        *_model(report, modules),
+        "## Steps",
+        _table(
+            ("step", "", "time"), [(step.name, step.status, f"{step.seconds:.1f} s") for step in report.steps]
+        ),
+        "## Files",
+        _table(("file", "holds"), [(f"`{name}`", _holds(name)) for name in files]),
+        _kept(report),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _versions(report: DebugReport) -> str:
+    machine = report.environment
+    wanted = ("hx-onnx-cli", "torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
+    versions = ", ".join(f"{name} {machine.versions[name]}" for name in wanted)
+    memory = f", {size(machine.memory_bytes)} memory" if machine.memory_bytes else ""
+    lines = [
+        f"{machine.python}, {versions}",
+        f"{machine.platform}, {plural(machine.cores, 'core')}{memory}",
+        *(f"{name}={value}" for name, value in machine.variables.items()),
+    ]
+    return "\n".join(f"* {line}" for line in lines)
+
+
+def _errors(report: DebugReport) -> Iterable[str]:
+    """All different errors, with the end of their tracebacks."""
+    rows = [
+        (f"{row.kind} export, {row.strategy} {row.settings}".strip(), row.error) for row in report.attempts
+    ]
+    rows += [
+        (f"step {step.name}", step.error)
+        for step in report.steps
+        if step.error is not None and not step.error.type.endswith("_debug_journal.Failed")
+    ]
+    seen: set[str] = set()
+    for title, error in rows:
+        if error is None or error.message in seen:
+            continue
+        seen.add(error.message)
+        yield f"## Error: {title}"
+        yield _error(error)
+
+
+def _error(error: ErrorEntry) -> str:
+    lines = error.traceback.rstrip().splitlines()
+    cut = ["..."] if len(lines) > TRACEBACK else []
+    head = f"{error.code or error.type}: {' '.join(error.message.split())}"
+    hint = f"\n\nhint: {error.hint}" if error.hint else ""
+    return f"{head}{hint}\n\n" + _fenced("\n".join([*cut, *lines[-TRACEBACK:]]))
+
+
+def _fenced(text: str, language: str = "text") -> str:
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _attempts(attempts: Sequence[AttemptEntry]) -> str:
+    rows: list[tuple[str, ...]] = []
+    for row in attempts:
+        why = "" if row.error is None else _cell(row.error.message)
+        what = f"{row.kind} {row.settings}".strip()
+        rows.append((what, row.strategy, row.status, f"{row.seconds:.1f} s", why))
+    return _table(("export", "strategy", "", "time", "why not"), rows) if rows else ""
+
+
+def _notes(report: DebugReport) -> Iterable[str]:
+    notes = list(report.notes)
+    if report.static_axes:
+        notes.append(f"The model itself fixes these axes, left static: {', '.join(report.static_axes)}.")
+    if notes:
+        yield "\n".join(f"* {note}" for note in notes)
+
+
+def _comparison(report: DebugReport) -> Iterable[str]:
+    found = report.comparison
+    if found is None:
+        return
+    yield "## Plain export and hierarchy export"
+    if found.same:
+        order = (
+            ""
+            if report.first_difference is None
+            else f" In their order they differ: {report.first_difference}."
+        )
+        yield f"The same topology: {found.nodes[0]} nodes, SHA-256 `{found.digests[0][:16]}`.{order}"
+        return
+    yield f"{found.nodes[0]} and {found.nodes[1]} nodes. First difference: {report.first_difference}."
+    rows = [(name, str(one), str(two)) for name, (one, two) in found.operators.items()]
+    if rows:
+        yield _table(("operator", "plain", "hierarchy"), rows)
+    words = [
+        *(f"inputs {word}" for word in found.inputs),
+        *(f"outputs {word}" for word in found.outputs),
+        *found.elsewhere,
+        *(
+            f"they part at {row.op_type} `{row.node}` ({_module(row.module)}); the other has "
+            f"{f'{row.other_op_type} `{row.other}`' if row.other else 'nothing there'}"
+            for row in found.divergence[:10]
+        ),
+    ]
+    for title, groups in (
+        ("only plain", found.removed),
+        ("only hierarchy", found.added),
+        ("rewired", found.rewired),
+    ):
+        for group in groups[:20]:
+            operators = ", ".join(f"{n} {name}" for name, n in group.operators.items())
+            words.append(
+                f"{title}: {_module(group.module)}: {operators}, in {plural(group.modules, 'module')}"
+            )
+    yield "\n".join(f"* {word}" for word in words)
+
+
+def _module(name: str | None) -> str:
+    return "module unknown" if name is None else f"`{name}`" if name else "the model itself"
+
+
+def _coverage(report: DebugReport) -> Iterable[str]:
+    if report.nodes is None or report.exact_percent is None or report.covered_percent is None:
+        return
+    yield "## Hierarchy export"
+    calls = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in report.calls.items())
+    lines = [
+        f"strategy {report.strategy}",
+        f"{report.nodes} nodes, {percent(report.exact_percent)} exact, {percent(report.covered_percent)} covered",
+        f"calls: {calls}",
+    ]
+    check = report.verification
+    if check is not None:
+        error = (
+            f", {check.relative_error:.1e} of the largest value" if check.relative_error is not None else ""
+        )
+        worst = f", at `{check.worst_output}`" if check.worst_output else ""
+        reason = f": {check.reason}" if check.reason else ""
+        lines.append(f"outputs beside PyTorch: {check.status.replace('_', ' ')}{error}{worst}{reason}")
+    yield "\n".join(f"* {line}" for line in lines)
+
+
+def _model(report: DebugReport, modules: Sequence[Module]) -> Iterable[str]:
+    yield "## Model and inputs"
+    if report.class_name is None:
+        yield "Not loaded."
+        return
+    weights = "" if report.parameters is None else f", {count(report.parameters)} parameters"
+    yield f"`{report.class_name}`{weights}, {plural(len(modules), 'module')}"
+    if report.inputs:
+        rows = [(f"`{row.name}`", row.dtype, str(row.shape)) for row in report.inputs]
+        yield _table(("input", "dtype", "shape"), rows)
+    else:
+        yield "No inputs."
+    yield _fenced("\n".join(_tree(modules)))
+
+
+def _tree(modules: Sequence[Module]) -> Iterable[str]:
+    """Yield modules by depth as far as there is room, in their order."""
+    depths: list[int] = []
+    for module in modules:
+        depths.append(0 if module.parent is None else depths[module.parent] + 1)
+    deepest = max((d for d in set(depths) if sum(x <= d for x in depths) <= TREE), default=0)
+    for module, depth in zip(modules, depths, strict=True):
+        if depth <= deepest:
+            name = module.fqn.rpartition(".")[2]
+            yield f"{'  ' * depth}{f'{name}: ' if name else ''}{simple_name(module.class_name)}"
+    hidden = sum(depth > deepest for depth in depths)
+    if hidden:
+        yield f"and {plural(hidden, 'module')} below; all are in modules.json"
+
+
+def _holds(name: str) -> str:
+    return FILES.get(name, "the exporter's own report" if name.startswith("exporter_report") else "")
+
+
+def _kept(report: DebugReport) -> str:
+    if report.with_weights:
+        return "Weights and inputs are in these files, as asked for with --with-weights."
+    return (
+        "Numbers of weights and inputs were left out: initializers are inputs without a value, constants are zeros. "
+        "Paths of the machine are shortened."
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

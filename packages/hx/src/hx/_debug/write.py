@@ -1,0 +1,196 @@
+"""The folder of a session: written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hx._debug.environment import environment
+from hx._debug.page import page
+from hx._debug.run import HIERARCHY, PLAIN, Session, input_entries
+from hx._export import EXTERNAL_DATA_BYTES
+from hx._paths import sidecar_path
+from hx.records.debug import DebugReport
+from hx.records.reports import File
+from hx_sidecar_schema import HxError
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    from pydantic import BaseModel
+
+
+@contextmanager
+def whole_folder(target: Path) -> Generator[Path]:
+    """Yield an empty folder that takes the place of another one at the end, or of none.
+
+    Args:
+        target: A folder that is there is removed when the new one is whole.
+
+    Raises:
+        HxError: HX306 if it cannot be written.
+    """
+    staging: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # The name is that of `replacing`, which removes what a killed process left.
+        staging = Path(tempfile.mkdtemp(prefix=f".hx-writing-{os.getpid()}-", dir=target.parent))
+        made = staging / "new"
+        made.mkdir()
+        yield made
+        if target.exists():
+            os.replace(target, staging / "old")
+        os.replace(made, target)
+    except OSError as error:
+        raise HxError(
+            f"Cannot write {str(error.filename or target)!r}: {error.strerror or error}.",
+            code="HX306",
+            hint="Choose a folder that you may write to and that has room, with -o.",
+        ) from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def write_session(session: Session, folder: Path, target: Path, *, with_weights: bool) -> DebugReport:
+    """Write everything there is of a session.
+
+    The models in memory lose their weights on the way, unless these are asked for.
+
+    Args:
+        session: What was found.
+        folder: Empty.
+        target: Where it will be.
+        with_weights: Keep numbers of weights and inputs, and the fingerprints of a run in PyTorch.
+    """
+    from hx_projector import redact_record
+
+    if session.plain is not None:
+        _write_model(session.plain, folder / PLAIN, session, with_weights=with_weights)
+    if session.exported is not None:
+        model = session.exported.program.model
+        _write_model(model, folder / HIERARCHY, session, with_weights=with_weights)
+        if session.sidecar is not None:
+            sidecar = session.sidecar if with_weights else redact_record(session.sidecar, model)
+            path = folder / sidecar_path(Path(HIERARCHY)).name
+            path.write_text(session.places(sidecar.to_json().decode()), encoding="utf-8")
+        if session.context is not None:
+            context = session.context if with_weights else redact_record(session.context)
+            _write_json(folder / "context.json", context, session)
+    if session.modules:
+        rows = ",\n".join(module.model_dump_json() for module in session.modules)
+        (folder / "modules.json").write_text(session.places(f"[\n{rows}\n]\n"), encoding="utf-8")
+    if session.comparison is not None:
+        _write_json(folder / "comparison.json", session.comparison, session)
+    for number, path in enumerate(sorted(session.reports.glob("*.md")), start=1):
+        name = f"exporter_report_{number}.md" if number > 1 else "exporter_report.md"
+        _write(folder / name, path.read_text(encoding="utf-8"), session)
+    _write(folder / "log.txt", session.journal.log.getvalue(), session)
+    report = _report(session, target, with_weights=with_weights)
+    names = sorted({*(path.name for path in folder.iterdir()), "report.md", "session.json"})
+    _write(folder / "report.md", page(report, session.modules, names), session)
+    report = report.model_copy(
+        update={"files": [File(path=p.name, size_bytes=p.stat().st_size) for p in sorted(folder.iterdir())]}
+    )
+    _write_json(folder / "session.json", report, session)
+    return report
+
+
+def _write_json(path: Path, record: BaseModel, session: Session) -> None:
+    # What records hold of texts that others wrote went through `words` already.
+    path.write_text(session.places(record.model_dump_json(indent=1) + "\n"), encoding="utf-8")
+
+
+def _write(path: Path, text: str, session: Session) -> None:
+    path.write_text(session.journal.words(text), encoding="utf-8", errors="replace")
+
+
+def _write_model(model: ir.Model, path: Path, session: Session, *, with_weights: bool) -> None:
+    import onnx_ir as ir
+
+    from hx_projector import redact_numbers, redact_words
+
+    redact_words(model, session.journal.words)
+    if not with_weights:
+        redact_numbers(model)
+    tensors = [value.const_value for value in model.graph.initializers.values()]
+    large = sum(tensor.nbytes for tensor in tensors if tensor is not None) > EXTERNAL_DATA_BYTES
+    ir.save(model, path, external_data=f"{path.name}.data" if large else None)
+
+
+def _report(session: Session, target: Path, *, with_weights: bool) -> DebugReport:
+    sidecar, loaded, exported = session.sidecar, session.loaded, session.exported
+    verdict, summary = _verdict(session)
+    words = session.journal.words
+    return DebugReport(
+        model=words(session.request.pytorch.spec),
+        command=words(shlex.join(["hx", *session.journal.output.argv])),
+        folder=words(str(target)),
+        verdict=verdict,
+        summary=words(summary),
+        with_weights=with_weights,
+        environment=environment(),
+        class_name=session.modules[0].class_name if session.modules else None,
+        parameters=None if loaded is None else sum(weight.numel() for weight in loaded.module.parameters()),
+        modules=len(session.modules) or None,
+        inputs=input_entries(session),
+        attempts=session.attempts,
+        strategy=None if session.strategy is None else session.strategy.name,
+        notes=[] if exported is None else exported.notes,
+        static_axes=[] if exported is None else exported.static_axes,
+        first_difference=session.first_difference,
+        comparison=session.comparison,
+        nodes=None if sidecar is None else sidecar.summary.nodes,
+        exact_percent=None if sidecar is None else sidecar.summary.exact_percent,
+        covered_percent=None if sidecar is None else sidecar.summary.covered_percent,
+        calls={} if sidecar is None else dict(Counter(call.status for call in sidecar.calls)),
+        verification=session.verification,
+        steps=session.journal.steps,
+    )
+
+
+def _verdict(session: Session) -> tuple[str, str]:
+    failed = [step for step in session.journal.steps if step.status == "failed"]
+    if session.failure is not None:
+        return "not_loaded", f"There was nothing to export: {_said(session, session.failure)}"
+    if session.comparison is None or session.sidecar is None:
+        return "failed", _failures(session, [step.name for step in failed])
+    if not session.comparison.same:
+        return "different", f"The two exports differ: {session.first_difference}."
+    if session.verification is not None and session.verification.status == "mismatch":
+        return "numbers_differ", (
+            "Both exports have the same topology, and the outputs are not those of the PyTorch module."
+        )
+    return "same", f"Both exports have the same topology of {session.comparison.nodes[0]} nodes."
+
+
+def _failures(session: Session, steps: Sequence[str]) -> str:
+    refusals: dict[str, str] = {}
+    for kind, name in (("hierarchy", "hx"), ("plain", "torch.onnx.export alone")):
+        rows = [row for row in session.attempts if row.kind == kind]
+        if rows and all(row.error is not None for row in rows):
+            refusals[name] = next(_first_line(row.error.message) for row in rows if row.error is not None)
+    if len(refusals) == 2 and len({*refusals.values()}) == 1:
+        return f"Neither hx nor torch.onnx.export alone exports the model: {refusals['hx']}"
+    words = [f"{name} does not export the model: {why}" for name, why in refusals.items()]
+    if len(refusals) == 1:
+        words.append(f"{'hx' if 'hx' not in refusals else 'torch.onnx.export alone'} does")
+    others = [step for step in steps if step not in ("export", "plain")]
+    if others:
+        words.append(f"these steps failed: {', '.join(others)}")
+    text = "; ".join(words)
+    return f"{text}."
+
+
+def _said(session: Session, error: BaseException) -> str:
+    return _first_line(session.journal.entry(error).message)
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")

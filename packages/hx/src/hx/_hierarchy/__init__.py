@@ -1,0 +1,1 @@
+"""The calls, modules and nodes of an export as records."""

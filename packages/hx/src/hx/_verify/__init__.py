@@ -1,0 +1,1 @@
+"""Every call's numbers beside PyTorch's."""

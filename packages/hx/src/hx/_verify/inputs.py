@@ -1,0 +1,121 @@
+"""Inputs of one run: as the PyTorch module takes them, and as the ONNX model does."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils import _pytree as pytree
+
+from hx._verify.whole_model import to_numpy
+from hx_sidecar_schema import HxError, TensorInfo
+from hx_tracer import LoadedModel, example_inputs, input_paths
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True)
+class ModuleInputs:
+    """The same tensors twice.
+
+    Attributes:
+        args: Positional arguments of the module.
+        kwargs: Arguments of the module by name.
+        arrays: Under the names of the ONNX model's inputs.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    arrays: Arrays
+
+
+def recorded_inputs(loaded: LoadedModel, arrays: Arrays) -> ModuleInputs:
+    """Bring arrays under ONNX names to the module's arguments: by name, else in the nesting of its own example.
+
+    What the ONNX model has no input for, as exporters drop what nothing uses, is the example's own.
+
+    Raises:
+        HxError: HX407 if the module takes another number of tensors, under other names.
+    """
+    tensors = {name: _tensor(array) for name, array in arrays.items()}
+    parameters = inspect.signature(loaded.module.forward).parameters.values()
+    fixed = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    required = {p.name for p in fixed if p.default is p.empty}
+    if required <= tensors.keys() <= {p.name for p in fixed}:
+        return ModuleInputs((), tensors, arrays)
+    example = example_inputs(loaded.module, example=loaded.example)
+    leaves, tree = pytree.tree_flatten((example.args, example.kwargs))
+    count = sum(isinstance(leaf, torch.Tensor) for leaf in leaves)
+    names = [name for name, _ in input_paths(example.kwargs)] if not example.args else []
+    if len(names) == count > len(tensors) and tensors.keys() <= set(names):
+        own = iter(names)
+        filled = [tensors.get(next(own), leaf) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+        args, kwargs = pytree.tree_unflatten(filled, tree)
+        return ModuleInputs(args, kwargs, arrays)
+    if count != len(tensors):
+        raise HxError(
+            f"{type(loaded.module).__name__} takes {count} tensors, the ONNX model {list(arrays)!r}.",
+            code="HX407",
+            hint="Give --against the model that the ONNX file was exported from.",
+        )
+    values = iter(tensors.values())
+    filled = [next(values) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+    args, kwargs = pytree.tree_unflatten(filled, tree)
+    return ModuleInputs(args, kwargs, arrays)
+
+
+def file_inputs(loaded: LoadedModel, path: Path, wanted: Sequence[TensorInfo]) -> ModuleInputs:
+    """Read inputs that the user gives.
+
+    Args:
+        loaded: The module that takes them, under the names of its `forward()`.
+        path: `.pt`, `.npz` or `.safetensors`.
+        wanted: Inputs of the ONNX model.
+
+    Raises:
+        HxError: HX109 or HX110 if the module does not take them or the file cannot be read, HX409 if the ONNX model
+            does not take them.
+    """
+    given = example_inputs(loaded.module, inputs_file=path)
+    arrays = _named(given.args, given.kwargs, wanted)
+    reason = ""
+    if arrays is None:
+        names = [*[f"args.{index}" for index in range(len(given.args))], *given.kwargs]
+        reason = f"it holds {names!r}, the ONNX model takes {[info.name for info in wanted]!r}"
+    else:
+        for info in wanted:
+            shape = list(arrays[info.name].shape)
+            pairs = zip(info.shape, shape, strict=False)
+            if len(shape) != len(info.shape) or any(isinstance(d, int) and d != n for d, n in pairs):
+                reason = f"{info.name!r} has the shape {shape}, the ONNX model takes {info.shape}"
+    if arrays is None or reason:
+        raise HxError(
+            f"Inputs file {str(path)!r} does not fit the ONNX model: {reason}.",
+            code="HX409",
+            hint="Give exactly the inputs that the model was exported with; free their sizes with --dynamic.",
+        )
+    return ModuleInputs(given.args, given.kwargs, arrays)
+
+
+def _named(args: tuple[Any, ...], kwargs: Mapping[str, Any], wanted: Sequence[TensorInfo]) -> Arrays | None:
+    """Return the tensors that the ONNX model takes by its names; None where their names or number are others."""
+    names = [info.name for info in wanted]
+    if not args and all(isinstance(value, torch.Tensor) for value in kwargs.values()):
+        if not kwargs.keys() >= set(names):
+            return None
+        return {name: to_numpy(kwargs[name]) for name in names}
+    leaves = [leaf for leaf in pytree.tree_leaves((args, dict(kwargs))) if isinstance(leaf, torch.Tensor)]
+    if len(leaves) != len(names):
+        return None
+    return {name: to_numpy(leaf) for name, leaf in zip(names, leaves, strict=True)}
+
+
+def _tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.astype(np.float32)).to(torch.bfloat16)
+    return torch.from_numpy(np.array(array))

@@ -1,0 +1,215 @@
+"""Every call's numbers beside PyTorch's: alone on PyTorch's own inputs, and in a run of the whole model.
+
+The tensors of all calls together may be many times the model. They are fetched in batches: each batch runs both models
+once and holds what crosses the borders of its calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hx._verify.batches import batches_of
+from hx._verify.boundaries import Boundary, CallKey, Seen, copied, pytorch_keys, run_module, seen
+from hx._verify.inputs import Arrays, ModuleInputs
+from hx._verify.isolated import compare_ports, run_alone
+from hx_extractor import Difference, Extraction, HierarchicalModel
+from hx_sidecar_schema import HxError, ModuleCall, Port
+from hx_tracer import LoadedModel
+
+Array = np.ndarray[Any, Any]
+EPSILON = {"DOUBLE": 2.0**-52, "FLOAT": 2.0**-23, "FLOAT16": 2.0**-10, "BFLOAT16": 2.0**-7}
+"""Distance from 1 to the next number, by ONNX element type."""
+
+
+@dataclass(frozen=True)
+class CallNumbers:
+    """What was measured of one call.
+
+    Attributes:
+        local: By output port; empty where it could not be compared.
+        accumulated: By output port; empty where it could not be compared.
+        reason: Why something is missing.
+        borrowed: Inputs of the local run that the ONNX model gave: port name to value name.
+        epsilon: Of the coarsest floating-point type at the call's border, in either model.
+        recomputed: Nodes of calls outside that the local run computes from this call's inputs.
+    """
+
+    local: Mapping[str, Difference] = field(default_factory=dict[str, Difference])
+    accumulated: Mapping[str, Difference] = field(default_factory=dict[str, Difference])
+    reason: str = ""
+    borrowed: Mapping[str, str] = field(default_factory=dict[str, str])
+    epsilon: float = 0.0
+    recomputed: Sequence[str] = ()
+
+
+class _Place(NamedTuple):
+    """Where the PyTorch run has a value: a port of a call."""
+
+    call: CallKey
+    side: str
+    port: str
+
+
+@dataclass(frozen=True)
+class _Held:
+    boundaries: Mapping[CallKey, Boundary[Array]]
+    values: Mapping[str, Array]
+
+
+class Measurement:
+    """A comparison in progress.
+
+    Args:
+        model: The ONNX model.
+        loaded: The PyTorch model. It runs once here, to see how large the tensors are.
+        inputs: For both.
+        memory_bytes: Of tensors held at once, besides what each runtime needs to run its model.
+
+    Attributes:
+        batches: Rows of the calls that are compared, in execution order; both models run once for each batch.
+    """
+
+    def __init__(
+        self, model: HierarchicalModel, loaded: LoadedModel, inputs: ModuleInputs, memory_bytes: int
+    ) -> None:
+        self._model, self._loaded, self._inputs = model, loaded, inputs
+        self._keys = pytorch_keys(model.sidecar)
+        self._seen = run_module(loaded, inputs, set(self._keys), seen)
+        self._missing = {row: self._missing_inputs(row) for row in model.calls() if self._was_made(row)}
+        self._places = self._find({port.carrier for ports in self._missing.values() for port in ports})
+        rows = list(self._missing)
+        runs = batches_of([self._held_bytes(row) for row in rows], memory_bytes)
+        self.batches = [[rows[position] for position in run] for run in runs]
+        self._held: _Held | None = None
+
+    def fetch(self, rows: Sequence[int]) -> None:
+        """Run both models and hold what the calls of one batch got and gave; what was held before is let go.
+
+        Raises:
+            HxError: HX207 if ONNX Runtime does not run the ONNX model, HX407 if PyTorch does not run the other.
+        """
+        self._held = None
+        ports = [port for row in rows for port in self._missing[row]]
+        places = [self._places[port.carrier] for port in ports if port.carrier in self._places]
+        wanted = {self._keys[row] for row in rows} | {place.call for place in places}
+        boundaries = run_module(self._loaded, self._inputs, wanted, copied)
+        borrowed = [port.carrier for port in ports if port.carrier not in self._places]
+        made = [port.carrier for row in rows for port in _outputs(self._model.sidecar.calls[row])]
+        names = [name for name in (*borrowed, *made) if self._model.holds(name)]
+        values = self._model.run(names, self._inputs.arrays) if names else {}
+        self._held = _Held(boundaries, values)
+
+    def measure(self, row: int) -> CallNumbers:
+        """Compare a call of the batch that is held."""
+        assert self._held is not None
+        boundary = self._held.boundaries[self._keys[row]]
+        call = self._model.sidecar.calls[row]
+        borrowed: dict[str, str] = {}
+        reasons: list[str] = []
+        epsilon, recomputed = 0.0, list[str]()
+        local: dict[str, Difference] = {}
+        try:
+            extraction = self._model.extract(row)
+            epsilon, recomputed = self._epsilon(row, extraction), extraction.recomputed
+            local = run_alone(extraction, boundary, lambda ports: self._borrow(ports, borrowed))
+        except HxError as error:  # one call that cannot be compared must not cost the others
+            reasons.append(error.message)
+        else:
+            if lost := [port.name for port in extraction.outputs if port.name not in local]:
+                reasons.append(f"The PyTorch module gave no {lost}.")
+        accumulated = self._accumulated(call, boundary)
+        if gone := [port.name for port in _outputs(call) if port.name not in accumulated]:
+            reasons.append(f"The whole ONNX model has no value for {gone}.")
+        return CallNumbers(local, accumulated, " ".join(reasons), borrowed, epsilon, recomputed)
+
+    def not_made(self, row: int) -> bool:
+        """Say whether the PyTorch run lacks an extractable call."""
+        return self._model.sidecar.calls[row].status == "extractable" and not self._was_made(row)
+
+    def _accumulated(self, call: ModuleCall, boundary: Boundary[Array]) -> dict[str, Difference]:
+        assert self._held is not None
+        values = self._held.values
+        actual: Arrays = {p.name: values[p.carrier] for p in _outputs(call) if p.carrier in values}
+        return compare_ports(boundary.outputs, actual)
+
+    def _borrow(self, ports: Sequence[Port], borrowed: dict[str, str]) -> Arrays:
+        """Return inputs that are no arguments: another port of the PyTorch run has them, or the ONNX run."""
+        assert self._held is not None
+        given: Arrays = {}
+        for port in ports:
+            place = self._places.get(port.carrier)
+            if place is not None:
+                given[port.name] = getattr(self._held.boundaries[place.call], place.side)[place.port]
+            elif port.carrier in self._held.values:
+                given[port.name] = self._held.values[port.carrier]
+                borrowed[port.name] = port.carrier
+            else:
+                raise HxError(
+                    f"The value of its input {port.name!r} is not known: no module got or gave it, and the ONNX "
+                    "model does not hold it.",
+                    code="HX206",
+                    hint="Look at the calls around it.",
+                )
+        return given
+
+    def _was_made(self, row: int) -> bool:
+        return self._keys[row] in self._seen
+
+    def _missing_inputs(self, row: int) -> list[Port]:
+        """Return the used inputs that the PyTorch module did not get as arguments."""
+        given = self._seen[self._keys[row]].inputs
+        return [p for p in self._model.sidecar.calls[row].inputs if not p.unused and p.name not in given]
+
+    def _find(self, carriers: set[str]) -> dict[str, _Place]:
+        """Find values among the ports of all calls; the first place counts."""
+        places: dict[str, _Place] = {}
+        for key, call in zip(self._keys, self._model.sidecar.calls, strict=True):
+            border = self._seen.get(key)
+            if border is None:
+                continue
+            for side, ports, known in (
+                ("inputs", call.inputs, border.inputs),
+                ("outputs", call.outputs, border.outputs),
+            ):
+                for port in ports:
+                    if port.carrier in carriers and port.name in known:
+                        places.setdefault(port.carrier, _Place(key, side, port.name))
+        return places
+
+    def _held_bytes(self, row: int) -> int:
+        """Inputs once; outputs three times: PyTorch's, the whole ONNX model's, and those of the call alone."""
+        own = self._seen[self._keys[row]]
+        total = _bytes(own.inputs) + 3 * _bytes(own.outputs)
+        for port in self._missing[row]:
+            place = self._places.get(port.carrier)
+            if place is not None:
+                there = self._seen[place.call]
+                total += _bytes(there.inputs) + _bytes(there.outputs)
+            else:  # no run has shown its size yet; what a module reaches past its arguments is mostly a mask
+                known = (*own.inputs.values(), *own.outputs.values())
+                total += max((one.size_bytes for one in known), default=0)
+        return total
+
+    def _epsilon(self, row: int, extraction: Extraction) -> float:
+        """Return the coarsest of the types at a call's border, PyTorch's and the ONNX model's."""
+        own = self._seen[self._keys[row]]
+        torchs = [one.epsilon for one in (*own.inputs.values(), *own.outputs.values())]
+        ports = (*extraction.inputs, *extraction.outputs)
+        return max([*torchs, *(EPSILON.get(port.dtype, 0.0) for port in ports)], default=0.0)
+
+
+def _bytes(ports: Mapping[str, Seen]) -> int:
+    return sum(one.size_bytes for one in ports.values())
+
+
+def worst(found: Mapping[str, Difference]) -> tuple[str, Difference] | None:
+    """Return the output with the largest relative error; the first of equals."""
+    return max(found.items(), key=lambda item: item[1].relative_error, default=None)
+
+
+def _outputs(call: ModuleCall) -> Iterable[Port]:
+    return (port for port in call.outputs if not port.unused)

@@ -1,0 +1,1 @@
+"""What every function returns, and `--json` prints: API, like the schema of sidecars."""

@@ -1,0 +1,128 @@
+"""What `hx analyze --json` prints."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from hx.records.reports import REPORT_VERSION, Report
+
+
+class CategoryEntry(Report):
+    """Coverage of one operator category."""
+
+    name: str
+    total: int
+    covered: int
+    exact: int
+    covered_percent: float
+    exact_percent: float
+    threshold: float | None = Field(
+        description="Percent that should be covered; null for uncategorised operators."
+    )
+    critical: bool
+    below: bool = Field(description="Whether less is covered than the threshold says.")
+    operators: dict[str, int] = Field(description="Nodes by operator, most first.")
+
+
+class TagEntry(Report):
+    """A tag that nodes show."""
+
+    tag: str
+    nodes: int
+
+
+class CostEntry(Report):
+    """What nodes cost together."""
+
+    nodes: int
+    macs: int = Field(
+        description="Multiply-accumulates of matrix products, convolutions, recurrences, einsums."
+    )
+    other: int = Field(description="Other arithmetic, in processor instructions, as onnx-tool counts it.")
+    parameters: int = Field(
+        description="Elements of the weights that the nodes read, each weight once; sizes and indices are not among them."
+    )
+    weight_bytes: int = Field(description="Of all initializers that the nodes read, each once.")
+    activation_bytes: int = Field(
+        description="Of all outputs of the nodes, views included; not what is in memory at once."
+    )
+    unknown_nodes: int = Field(description="Nodes whose multiply-accumulates are unknown, and in no count.")
+    unsized_values: int = Field(description="Outputs whose size is unknown, and in no count.")
+
+
+class CallEntry(Report):
+    """One module call; a parent stands before its children."""
+
+    fqn: str
+    call: int
+    tag: str
+    class_name: str
+    tagged: bool
+    parent: int | None = Field(description="Position of the parent in this list.")
+    depth: int
+    nodes: int = Field(description="Nodes of the call and of all calls below it.")
+    own_nodes: int
+    total: CostEntry | None = Field(
+        description="Of the call and all calls below it; null without the .onnx file."
+    )
+    own: CostEntry | None
+
+
+class NodeEntry(Report):
+    """One node, with --detailed."""
+
+    graph: str
+    output: str
+    op_type: str
+    category: str
+    fqn: str
+    call: int
+    tag: str
+    evidence: str
+    confidence: str
+    macs: int | None = Field(description="Null where unknown.")
+    other: int | None
+    activation_bytes: int | None
+
+
+class UnknownOperator(Report):
+    """An operator whose multiply-accumulates are unknown."""
+
+    operator: str
+    reason: str
+    nodes: int
+
+
+class ModelCostEntry(Report):
+    """Cost of all selected nodes, and what is not in it."""
+
+    total: CostEntry
+    input_shapes: dict[str, list[int] | None] = Field(description="Sizes that the counts are for.")
+    unknown: list[UnknownOperator]
+    uncounted: dict[str, int] = Field(
+        description="Nodes by operator whose arithmetic is not in `other`; they have no multiply-accumulates."
+    )
+    once: int = Field(
+        description="Nodes in bodies of If and Loop, counted once each: both branches, one iteration."
+    )
+
+
+class AnalyzeReport(Report):
+    """What `hx analyze` found. With --module or --category, all of it is about the nodes that these select."""
+
+    schema_version: str = REPORT_VERSION
+    model: str
+    modules: list[str] = Field(description="Patterns of --module.")
+    category: str | None
+    nodes: int
+    exact_percent: float
+    covered_percent: float
+    unique_tags: int
+    tags: list[TagEntry] = Field(description="Most nodes first.")
+    evidence: dict[str, int] = Field(description="Nodes by evidence and confidence, as `exporter, high`.")
+    categories: list[CategoryEntry]
+    cost: ModelCostEntry | None = Field(description="Null where the .onnx file is missing.")
+    calls: list[CallEntry]
+    node_list: list[NodeEntry] | None = Field(description="With --detailed, else null.")
+    fail_under: float | None
+    passed: bool = Field(description="Whether `covered_percent` is not below `fail_under`.")

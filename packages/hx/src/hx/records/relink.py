@@ -1,0 +1,36 @@
+"""What `hx relink --json` prints."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from hx.records.reports import REPORT_VERSION, File, Report
+
+
+class SpanningNode(Report):
+    """A node that stands for operations of several calls."""
+
+    output: str = Field(description="Its first output.")
+    op_type: str
+    owner: str = Field(description="Tag of the call that these have in common.")
+    covers: list[str] = Field(description="Tags of the calls.")
+    originals: list[str] = Field(description="The original's nodes that it stands for, by first output.")
+
+
+class RelinkReport(Report):
+    """What `hx relink` did."""
+
+    schema_version: str = REPORT_VERSION
+    model: str
+    original: str
+    file: File
+    nodes: int
+    original_nodes: int
+    exact_percent: float
+    covered_percent: float
+    calls: dict[str, int] = Field(description="Number of calls by status.")
+    original_calls: dict[str, int] = Field(description="The same of the original.")
+    spanning: list[SpanningNode]
+    unsure: dict[str, int] = Field(
+        description="Nodes by confidence, of those that are not known with high confidence."
+    )

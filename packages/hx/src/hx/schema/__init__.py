@@ -1,0 +1,89 @@
+"""The JSON Schemas of what `--json` prints, published with the package.
+
+After a change of a report, `python -m hx.schema` writes them again.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any
+
+from pydantic import BaseModel, RootModel
+from pydantic.json_schema import GenerateJsonSchema
+
+from hx.records.analyze import AnalyzeReport
+from hx.records.debug import DebugReport
+from hx.records.modules import ModulesReport, NodesReport
+from hx.records.profile import IsolatedReport
+from hx.records.relink import RelinkReport
+from hx.records.reports import (
+    CompareReport,
+    ExportReport,
+    ExtractReport,
+    ModuleEntry,
+    ProjectReport,
+    TreeReport,
+    VerifyReport,
+)
+from hx.records.validate import ValidateReport
+from hx_profiler import Profile, ProfileComparison
+
+REPORTS: dict[str, type[BaseModel]] = {
+    "analyze": AnalyzeReport,
+    "compare": CompareReport,
+    "debug": DebugReport,
+    "export": ExportReport,
+    "extract": ExtractReport,
+    "modules": ModulesReport,
+    "nodes": NodesReport,
+    "profile": Profile,
+    "profile-comparison": ProfileComparison,
+    "profile-isolated": IsolatedReport,
+    "project": ProjectReport,
+    "relink": RelinkReport,
+    "tree": TreeReport,
+    "validate": ValidateReport,
+    "verify": VerifyReport,
+}
+"""Name of a command, with what it was asked for where it prints several records, to the record."""
+
+
+class Index(RootModel[list[ModuleEntry]]):
+    """The calls of a model that were cut out, in the `index.json` beside them."""
+
+
+def schema_names() -> dict[str, type[BaseModel]]:
+    """Return the file name of every schema with the record that it describes: `NAME-VERSION.json`."""
+    names = {f"{name}-{_version(record)}.json": record for name, record in REPORTS.items()}
+    return {**names, f"index-{_version(ExtractReport)}.json": Index}
+
+
+def published_schema(name: str) -> str:
+    """Return the text of a published schema.
+
+    Args:
+        name: A key of `schema_names()`.
+    """
+    return files(__name__).joinpath(name).read_text(encoding="utf-8")
+
+
+def current_schema(name: str) -> str:
+    """Return what a schema would be, made from the records as they are now.
+
+    Args:
+        name: A key of `schema_names()`.
+    """
+    schema = schema_names()[name].model_json_schema(mode="serialization", schema_generator=_Printed)
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=1) + "\n"
+
+
+class _Printed(GenerateJsonSchema):
+    """A field with a default is printed too: programs may count on it."""
+
+    def field_is_required(self, field: Any, total: bool) -> bool:
+        return True
+
+
+def _version(record: type[BaseModel]) -> str:
+    return str(record.model_fields["schema_version"].default)

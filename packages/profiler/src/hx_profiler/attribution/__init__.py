@@ -1,0 +1,1 @@
+"""The module call of every kernel that ran."""

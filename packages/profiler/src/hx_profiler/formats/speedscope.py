@@ -1,0 +1,72 @@
+"""Profiles for speedscope: https://www.speedscope.app/file-format-schema.json."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hx_profiler.attribution.attribute import Measurement
+from hx_profiler.formats.stacks import Frame, Span, label, median_run, samples, spans
+
+
+def to_speedscope(measurement: Measurement) -> dict[str, Any]:
+    """Return a file of two profiles: all measured runs by module, and the run in the middle as it went.
+
+    Returns:
+        A JSON value. The weights of the first profile are microseconds and add up to `kernels_us`.
+    """
+    profile = measurement.profile
+    frames: dict[Frame, int] = {}
+
+    def number(frame: Frame) -> int:
+        return frames.setdefault(frame, len(frames))
+
+    stacks = list(samples(profile))
+    all_runs = {
+        "type": "sampled",
+        "name": f"{profile.runs} runs by module",
+        "unit": "microseconds",
+        "startValue": 0,
+        "endValue": profile.kernels_us,
+        "samples": [[number(frame) for frame in stack] for stack, _ in stacks],
+        "weights": [weight for _, weight in stacks],
+    }
+    run = median_run(profile)
+    events = [(kind, at, number(frame)) for kind, at, frame in _events(spans(measurement, run))]
+    start = events[0][1] if events else 0
+    one_run = {
+        "type": "evented",
+        "name": f"run {run + 1} of {profile.runs} in time",
+        "unit": "microseconds",
+        "startValue": 0,
+        "endValue": events[-1][1] - start if events else 0,
+        "events": [{"type": kind, "at": at - start, "frame": frame} for kind, at, frame in events],
+    }
+    return {
+        "$schema": "https://www.speedscope.app/file-format-schema.json",
+        "exporter": "hx",
+        "name": profile.model,
+        "activeProfileIndex": 0,
+        "shared": {"frames": [_frame(measurement, frame) for frame in frames]},
+        "profiles": [all_runs, one_run],
+    }
+
+
+def _events(found: list[Span]) -> list[tuple[str, int, Frame]]:
+    """Return openings and closings in order of time; what opened last closes first."""
+    events: list[tuple[str, int, Frame]] = []
+    open_spans: list[Span] = []
+    for span in found:
+        while open_spans and open_spans[-1].depth >= span.depth:
+            closed = open_spans.pop()
+            events.append(("C", closed.end_us, closed.frame))
+        events.append(("O", span.start_us, span.frame))
+        open_spans.append(span)
+    events.extend(("C", span.end_us, span.frame) for span in reversed(open_spans))
+    return events
+
+
+def _frame(measurement: Measurement, frame: Frame) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": label(measurement.profile, frame)}
+    if frame.kind == "kernel":
+        found["file"] = measurement.profile.kernels[frame.position].provider
+    return found

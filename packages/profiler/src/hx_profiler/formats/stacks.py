@@ -1,0 +1,118 @@
+"""Module calls and kernels as stacks: what flame graphs are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from hx_profiler._records import Profile
+from hx_profiler.attribution.attribute import Measurement
+
+UNATTRIBUTED = "(unattributed)"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One level of a stack: a module call, a kernel, or the place of what is unattributed.
+
+    Attributes:
+        kind: `call`, `kernel` or `unattributed`.
+        position: In the profile's list of its kind; 0 for `unattributed`.
+    """
+
+    kind: str
+    position: int
+
+
+@dataclass(frozen=True)
+class Span:
+    """One frame in time."""
+
+    frame: Frame
+    depth: int
+    start_us: int
+    end_us: int
+
+
+def stack_of(profile: Profile, call: int | None) -> list[Frame]:
+    """Return a call and those around it, outermost first."""
+    if call is None:
+        return [Frame("unattributed", 0)]
+    chain: list[Frame] = []
+    position: int | None = call
+    while position is not None:
+        chain.append(Frame("call", position))
+        position = profile.calls[position].parent
+    return chain[::-1]
+
+
+def samples(profile: Profile) -> Iterator[tuple[list[Frame], int]]:
+    """Yield each kernel's stack with its own time in microseconds; the times add up to `kernels_us`."""
+    for position, kernel in enumerate(profile.kernels):
+        yield [*stack_of(profile, kernel.call), Frame("kernel", position)], kernel.self_us
+
+
+def label(profile: Profile, frame: Frame, *, short: bool = False) -> str:
+    """Return the name of a frame.
+
+    Args:
+        profile: That it is of.
+        frame: What to name.
+        short: Of a call the part of its tag below its parent's.
+    """
+    if frame.kind == "unattributed":
+        return UNATTRIBUTED
+    if frame.kind == "kernel":
+        kernel = profile.kernels[frame.position]
+        return f"{kernel.op_type} {kernel.name}"
+    tag = profile.calls[frame.position].tag
+    return tag.rsplit("/", 1)[-1] if short else tag
+
+
+def spans(measurement: Measurement, run: int) -> list[Span]:
+    """Return one run in time: calls around their kernels, properly nested, an outer span before those inside.
+
+    A call that other calls' kernels interrupt has several spans. What ran in the body of a control-flow node lies
+    inside of that node's span.
+    """
+    profile, events = measurement.profile, measurement.trace.events
+    inside: dict[int | None, list[int]] = {}
+    for index, outer in enumerate(measurement.around):
+        if events[index].run == run:
+            inside.setdefault(outer, []).append(index)
+    found: list[Span] = []
+
+    def add(indices: Sequence[int], around: Sequence[Frame], limit: int | None) -> None:
+        open_spans: list[tuple[Frame, int]] = []  # frame and its position in `found`
+        at = 0
+        for index in indices:
+            event, number = events[index], measurement.kernels[index]
+            start = max(event.start_us, at)
+            end = max(event.start_us + event.duration_us, start)
+            end = end if limit is None else max(min(end, limit), start)
+            stack = stack_of(profile, profile.kernels[number].call)
+            while around and stack and stack[0] in around:
+                stack = stack[1:]
+            keep = 0
+            while keep < min(len(open_spans), len(stack)) and open_spans[keep][0] == stack[keep]:
+                keep += 1
+            del open_spans[keep:]
+            for frame in stack[keep:]:
+                open_spans.append((frame, len(found)))
+                found.append(Span(frame, len(around) + len(open_spans) - 1, start, end))
+            for _, position in open_spans:
+                found[position] = replace(found[position], end_us=end)
+            kernel = Frame("kernel", number)
+            outer = [*around, *(frame for frame, _ in open_spans)]
+            found.append(Span(kernel, len(outer), start, end))
+            add(inside.get(index, []), [*outer, kernel], end)
+            at = end
+
+    add(inside.get(None, []), [], None)
+    return found
+
+
+def median_run(profile: Profile) -> int:
+    """Return the run whose time is in the middle."""
+    order = sorted(range(profile.runs), key=lambda run: profile.runs_us[run])
+    return order[(profile.runs - 1) // 2]

@@ -1,0 +1,1 @@
+"""Profiles by module, compared, and of calls alone."""

@@ -1,0 +1,1 @@
+"""Which call owns each node, and what became of every call."""

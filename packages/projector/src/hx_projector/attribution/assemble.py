@@ -1,0 +1,103 @@
+"""From nodes with owners to the sidecar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import onnx_ir as ir
+
+from hx_graph.call_tree import CallTree
+from hx_projector.attribution.categories import summarise
+from hx_projector.attribution.cut import Cutter
+from hx_projector.attribution.owners import Owned, consumers
+from hx_projector.attribution.status import judge_calls, shape_of
+from hx_sidecar_schema import (
+    Confidence,
+    ModelInfo,
+    ModuleContext,
+    Node,
+    Sidecar,
+    TensorInfo,
+    graph_digest,
+)
+
+RANK: dict[Confidence, int] = {"low": 0, "medium": 1, "high": 2}
+
+
+def weakest(confidences: Iterable[Confidence]) -> Confidence:
+    """Return the lowest of some confidences, which must not be none."""
+    return min(confidences, key=lambda confidence: RANK[confidence])
+
+
+def assemble(
+    model: ir.Model,
+    context: ModuleContext,
+    owned: Sequence[Owned],
+    *,
+    file: str,
+    min_confidence: Confidence = "low",
+    merger: str = "The exporter",
+) -> Sidecar:
+    """Return the sidecar of a model whose nodes have owners: statuses of calls, consumers, counts.
+
+    Args:
+        model: It.
+        context: Its modules, calls and their ports.
+        owned: Every node of it.
+        file: Name of the ONNX file.
+        min_confidence: Nodes that are known less surely are left to the root.
+        merger: What merged modules where they are merged, as the reasons of calls name it.
+    """
+    tree = CallTree(context.calls)
+    calls = judge_calls(context, Cutter(model, owned, tree, context), tree, merger)
+    owned = [row if RANK[row.confidence] >= RANK[min_confidence] else _left_out(row) for row in owned]
+    nodes = [
+        Node(
+            graph=row.graph,
+            output=row.output,
+            name=row.node.name or "",
+            op_type=row.node.op_type,
+            owner=row.owner,
+            evidence=row.evidence,
+            confidence=row.confidence,
+            consumers=readers,
+            originals=list(row.originals),
+            covers=list(row.covers),
+        )
+        for row, readers in zip(owned, consumers(owned, tree), strict=True)
+    ]
+    return Sidecar(
+        generator=context.generator,
+        model=_model_info(model, context, file),
+        modules=context.modules,
+        calls=calls,
+        nodes=nodes,
+        initializers=context.initializers,
+        recovered=context.recovered,
+        sizes=context.sizes,
+        summary=summarise(owned),
+    )
+
+
+def _left_out(row: Owned) -> Owned:
+    return row._replace(owner=0, evidence="dataflow", confidence="low", fallback=True, covers=())
+
+
+def _model_info(model: ir.Model, context: ModuleContext, file: str) -> ModelInfo:
+    return ModelInfo(
+        file=file,
+        opset_imports=dict(model.opset_imports),
+        ir_version=model.ir_version,
+        graph_digest=graph_digest(model),
+        inputs=[_tensor(value, context) for value in model.graph.inputs if not value.is_initializer()],
+        outputs=[_tensor(value, context) for value in model.graph.outputs],
+    )
+
+
+def _tensor(value: ir.Value, context: ModuleContext) -> TensorInfo:
+    return TensorInfo(
+        name=value.name or "",
+        dtype=value.dtype.name if value.dtype else "UNDEFINED",
+        shape=shape_of(value),
+        example=context.examples.get(value.name or ""),
+    )

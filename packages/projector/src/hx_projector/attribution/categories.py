@@ -1,0 +1,123 @@
+"""Operator categories and how much of each must be attributed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hx_projector.attribution.owners import Owned
+from hx_sidecar_schema import CategoryStatistics, Summary
+
+
+@dataclass(frozen=True)
+class Category:
+    """A group of operators: `threshold` is the covered share, in percent, below which hx warns."""
+
+    name: str
+    threshold: float
+    critical: bool
+    operators: frozenset[str]
+
+
+def _category(name: str, threshold: float, critical: bool, operators: str) -> Category:
+    return Category(name, threshold, critical, frozenset(operators.split()))
+
+
+CATEGORIES = (
+    _category(
+        "mathematical",
+        95,
+        True,
+        "Add Sub Mul Div Pow Sqrt Exp Log Neg Abs Reciprocal Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh "
+        "Atanh Erf Floor Ceil Round Sign Mod Min Max Sum Mean Clip MatMul Einsum CumSum Det BitShift DFT STFT",
+    ),
+    _category(
+        "activation",
+        95,
+        True,
+        "Relu LeakyRelu PRelu Elu Celu Selu Gelu Sigmoid HardSigmoid HardSwish Tanh Softmax LogSoftmax Softplus "
+        "Softsign Mish ThresholdedRelu Hardmax Swish",
+    ),
+    _category(
+        "neural network layers",
+        95,
+        True,
+        "Conv ConvTranspose ConvInteger DeformConv Gemm LSTM GRU RNN BatchNormalization LayerNormalization "
+        "InstanceNormalization GroupNormalization RMSNormalization LpNormalization LRN MaxPool AveragePool LpPool "
+        "GlobalAveragePool GlobalMaxPool Dropout Attention RotaryEmbedding MatMulInteger Upsample Resize GridSample",
+    ),
+    _category(
+        "reduction",
+        95,
+        True,
+        "ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp "
+        "ReduceSumSquare ArgMax ArgMin TopK",
+    ),
+    _category(
+        "lookup/indexing",
+        90,
+        False,
+        "Gather GatherElements GatherND Scatter ScatterElements ScatterND NonZero OneHot Unique Compress TensorScatter",
+    ),
+    _category(
+        "tensor manipulation",
+        85,
+        False,
+        "Reshape Transpose Squeeze Unsqueeze Flatten Concat Split Slice Pad Tile Expand DepthToSpace SpaceToDepth "
+        "Identity Trilu ReverseSequence EyeLike SplitToSequence SequenceAt ConcatFromSequence SequenceConstruct Col2Im",
+    ),
+    _category("shape/metadata", 85, False, "Shape Size Range"),
+    _category("parameter/constants", 70, False, "Constant ConstantOfShape RandomNormal RandomUniform"),
+    _category(
+        "comparison/logic",
+        80,
+        False,
+        "Equal Greater GreaterOrEqual Less LessOrEqual And Or Not Xor Where IsNaN IsInf BitwiseAnd BitwiseOr "
+        "BitwiseNot BitwiseXor",
+    ),
+    _category(
+        "type conversion", 60, False, "Cast CastLike QuantizeLinear DequantizeLinear DynamicQuantizeLinear"
+    ),
+    _category("control flow", 80, False, "If Loop Scan SequenceMap Optional OptionalGetElement"),
+)
+UNCATEGORISED = "uncategorised"
+
+_BY_OPERATOR = {operator: category.name for category in CATEGORIES for operator in category.operators}
+
+
+def summarise(owned: Iterable[Owned]) -> Summary:
+    """Count nodes by category; a node without any evidence counts as neither covered nor exact."""
+    counts = count_categories((row.node.op_type, row.confidence == "high", row.fallback) for row in owned)
+    nodes, covered, exact = (sum(count[i] for count in counts.values()) for i in range(3))
+    return Summary(
+        nodes=nodes,
+        exact_percent=percent_of(exact, nodes),
+        covered_percent=percent_of(covered, nodes),
+        category_statistics={
+            name: CategoryStatistics(
+                total=total, tagged=tagged, percentage=percent_of(tagged, total), exact=exact
+            )
+            for name, (total, tagged, exact) in counts.items()
+        },
+    )
+
+
+def count_categories(rows: Iterable[tuple[str, bool, bool]]) -> dict[str, tuple[int, int, int]]:
+    """Return all, covered and exact nodes of each category that has any, in the table's order.
+
+    Args:
+        rows: Operator, whether its owner is known with high confidence, whether nothing is known.
+    """
+    counts: dict[str, list[int]] = {}
+    for op_type, exact, unknown in rows:
+        total = counts.setdefault(_BY_OPERATOR.get(op_type, UNCATEGORISED), [0, 0, 0])
+        total[0] += 1
+        total[1] += not unknown
+        total[2] += exact
+    order = [*(category.name for category in CATEGORIES), UNCATEGORISED]
+    return {name: (counts[name][0], counts[name][1], counts[name][2]) for name in order if name in counts}
+
+
+def percent_of(part: int, whole: int) -> float:
+    """Return a share with two decimals; of nothing, all."""
+    return round(100.0 * part / whole, 2) if whole else 100.0

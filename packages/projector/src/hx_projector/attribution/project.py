@@ -1,0 +1,92 @@
+"""From an ONNX graph and what the tracer saw to the sidecar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import onnx_ir as ir
+
+from hx_graph.call_tree import CallTree
+from hx_projector.attribution.assemble import assemble
+from hx_projector.attribution.boundaries import with_boundaries
+from hx_projector.attribution.owners import own_nodes
+from hx_projector.attribution.sources import Claims
+from hx_projector.file_metadata.context import read_context
+from hx_projector.witness.run import witness
+from hx_projector.witness.values import Array
+from hx_sidecar_schema import Confidence, Disagreement, ModuleContext, Sidecar, collector_paused
+
+
+def project(
+    model: ir.Model,
+    context: ModuleContext,
+    *,
+    file: str,
+    sources: Sequence[str] = ("exporter", "parameter", "dataflow"),
+    feeds: Mapping[str, Array] | None = None,
+    min_confidence: Confidence = "low",
+) -> Sidecar:
+    """Attribute every node of a model.
+
+    Args:
+        model: The exported model; not changed.
+        context: What the tracer saw while it was exported.
+        file: Name of the ONNX file, beside which the sidecar will lie.
+        sources: Names of sources of evidence, the strongest first.
+        feeds: Inputs of the run that the context observed, by their names in the graph. With them, ports that the
+            context does not place are found by their values, and the source `witness` has something to say.
+        min_confidence: Nodes that are known less surely are left to the root, and do not count as covered.
+
+    Returns:
+        The sidecar: an owner with its evidence for every node, nested graphs and functions included.
+
+    Raises:
+        HxError: HX121 if ONNX Runtime cannot run the model on the feeds, HX122 if there is no such source.
+    """
+    witnessed: Claims = {}
+    if feeds is not None:
+        context, witnessed = witness(model, context, feeds)
+    with collector_paused():
+        return _project(model, context, file, sources, witnessed, min_confidence)
+
+
+def project_file(
+    model: ir.Model,
+    *,
+    file: str,
+    sources: Sequence[str] = ("exporter", "parameter", "dataflow"),
+    min_confidence: Confidence = "low",
+) -> Sidecar:
+    """Attribute every node of a model that was made elsewhere, by what the file itself says.
+
+    Args:
+        model: With types of its values, where calls shall be cut out of it; not changed.
+        file: Name of the ONNX file.
+        sources: Names of sources of evidence, the strongest first.
+        min_confidence: As in `project`.
+
+    Returns:
+        The sidecar. Ports of its calls are the values that cross their boundaries, under their own names.
+
+    Raises:
+        HxError: HX126 if nothing in the file names a module.
+    """
+    context = read_context(model)
+    tree = CallTree(context.calls)
+    owned, _ = own_nodes(model, context, tree, sources)
+    context = with_boundaries(model, context, owned, tree)
+    return project(model, context, file=file, sources=sources, min_confidence=min_confidence)
+
+
+def _project(
+    model: ir.Model,
+    context: ModuleContext,
+    file: str,
+    sources: Sequence[str],
+    witnessed: Claims,
+    min_confidence: Confidence,
+) -> Sidecar:
+    tree = CallTree(context.calls)
+    owned, disagreed = own_nodes(model, context, tree, sources, witnessed)
+    sidecar = assemble(model, context, owned, file=file, min_confidence=min_confidence)
+    return sidecar.model_copy(update={"disagreements": [Disagreement(**row._asdict()) for row in disagreed]})

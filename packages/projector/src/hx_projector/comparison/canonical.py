@@ -1,0 +1,177 @@
+"""A form of a graph that is the same whatever its nodes and values are called and ordered.
+
+Every edge has a place: an input of a node, an output of the graph. So two graphs whose outputs stand in order can be
+matched in one way only, from the outputs backwards; numbering nodes in the order of that walk gives a canonical form,
+linear in the number of nodes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import onnx_ir as ir
+
+from hx_graph.nested import nested_graphs
+from hx_projector.comparison.signature import (
+    captures,
+    operator_of,
+    places,
+    plain_attributes,
+    type_of,
+    walk_order,
+)
+
+Graph = ir.Graph | ir.Function
+
+
+def structural_digest(model: ir.Model) -> str:
+    """Return a SHA-256 over a model's topology, as hex.
+
+    Equal for two models exactly if one becomes the other by renaming nodes, values and weights, reordering nodes, and
+    changing the contents of weights and metadata. Operators, attributes (constants included), edges with their
+    places, nested graphs, functions, opsets, and the types of inputs, outputs and weights count. So do nodes whose
+    results nobody uses; among those, ones that differ only in which of two alike results they use may be taken for
+    equal.
+    """
+    parts = [opsets_of(model), canonical_form(model.graph)]
+    parts += [f"{key}:{function_form(model.functions[key])}" for key in sorted(model.functions)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def opsets_of(holder: ir.Model | ir.Function) -> str:
+    """Return the opset imports in words; ONNX's own domain under one name."""
+    versions = {domain or "ai.onnx": version for domain, version in holder.opset_imports.items()}
+    return ", ".join(f"{domain} {version}" for domain, version in sorted(versions.items()))
+
+
+def function_form(function: ir.Function) -> str:
+    """Return the canonical form of a function, with its attributes and their defaults."""
+    return f"{opsets_of(function)};{plain_attributes(function)}{canonical_form(function)}"
+
+
+def canonical_form(graph: Graph, known: Sequence[ir.Value] = ()) -> str:
+    """Return the canonical form of a graph, with the bodies in it.
+
+    Args:
+        graph: The graph.
+        known: Values from outside that it may read, in an order that both graphs have them in.
+    """
+    return _Form({id(value): f"c{index}" for index, value in enumerate(known)}).of(graph)
+
+
+def first_parting(left: ir.Graph, right: ir.Graph) -> tuple[ir.Node, ir.Node] | None:
+    """Return the first nodes, in the order of the walk from the outputs, that two graphs do not share.
+
+    None where they share all, as far as the shorter of the two has them.
+    """
+    forms = _Form({}), _Form({})
+    for form, graph in zip(forms, (left, right), strict=True):
+        form.of(graph)
+    rows = (
+        [(line, node) for line, node in form.written if node.graph is graph]
+        for form, graph in zip(forms, (left, right), strict=True)
+    )
+    return next(((one, two) for (a, one), (b, two) in zip(*rows, strict=False) if a != b), None)
+
+
+class _Form:
+    """Canonical names of the values of a graph and of the bodies in it.
+
+    Args:
+        names: Of values from outside, by identity. Taken over.
+    """
+
+    def __init__(self, names: dict[int, str]) -> None:
+        self._names = names
+        self._count = 0
+        self.written: list[tuple[str, ir.Node]] = []
+        """Nodes, with what was written of them, in the order of the walk."""
+
+    def of(self, graph: Graph) -> str:
+        """Return the canonical form of a graph."""
+        for value in graph.inputs:
+            self._names[id(value)] = self._next("i", type_of(value))
+        lines = self._walk(graph.outputs)
+        outputs = [f"{self._name(value)}:{type_of(value)}" for value in graph.outputs]
+        inputs = [type_of(value) for value in graph.inputs]
+        dead = self._dead(graph)
+        return "\n".join(["(", *inputs, "->", *lines, "=>", *outputs, "dead", *dead, ")"])
+
+    def _walk(self, roots: Sequence[ir.Value]) -> list[str]:
+        """Name all values that some come from, and write their nodes, without recursion over nodes."""
+        names = self._names
+        lines: list[str] = []
+        begun: set[int] = set()
+        pending: list[tuple[ir.Value, list[ir.Value | None] | None]] = [
+            (value, None) for value in reversed(roots)
+        ]
+        while pending:
+            value, read = pending.pop()
+            if id(value) in names:
+                continue
+            node = value.producer()
+            if node is None:
+                names[id(value)] = self._next("w", type_of(value))
+            elif read is not None:
+                lines.append(self._written(node))
+                self.written.append((lines[-1], node))
+            elif id(node) in begun:
+                names[id(value)] = "circle"  # which no valid graph has
+            else:
+                begun.add(id(node))
+                read = places(node)
+                pending.append((value, read))
+                pending += [(source, None) for source in reversed(read) if source is not None]
+        return lines
+
+    def _written(self, node: ir.Node) -> str:
+        name = self._next("n", "")
+        inputs = ", ".join([self._name(value) for value in node.inputs])
+        text = f"{name}={operator_of(node)}({inputs})"
+        if node.attributes:
+            bodies = {attribute: self.of(graph) for attribute, graph in nested_graphs(node)}
+            text += f"{plain_attributes(node)}{bodies or ''}"
+        for index, out in enumerate(node.outputs):
+            self._names[id(out)] = f"{name}.{index}"
+        return f"{text}->{len(node.outputs)}"
+
+    def _dead(self, graph: Graph) -> list[str]:
+        """Return what can be told of nodes that no output comes from: what they compute, as a sorted list.
+
+        Each is written with digests of what it reads, so that nothing depends on their order.
+        """
+        names = self._names
+        if all(id(out) in names for node in graph for out in node.outputs):
+            return []
+        own: dict[int, str] = {}
+        forms: list[tuple[str, ir.Node]] = []
+        for node in walk_order(graph):
+            if all(id(out) in names for out in node.outputs):
+                continue
+            inputs = ", ".join(_digest_of(value, own, names) for value in node.inputs)
+            bodies = {
+                name: _Form({id(value): _digest_of(value, own, names) for value in captures(body)}).of(body)
+                for name, body in nested_graphs(node)
+            }
+            text = f"{operator_of(node)}({inputs}){plain_attributes(node)}{bodies or ''}->{len(node.outputs)}"
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            for index, out in enumerate(node.outputs):
+                own[id(out)] = f"{digest}.{index}"
+            forms.append((digest, node))
+        forms.sort(key=lambda form: form[0])
+        self.written += forms
+        return [digest for digest, _ in forms]
+
+    def _name(self, value: ir.Value | None) -> str:
+        return "" if value is None else self._names[id(value)]
+
+    def _next(self, kind: str, suffix: str) -> str:
+        self._count += 1
+        return f"{kind}{self._count}:{suffix}" if suffix else f"{kind}{self._count}"
+
+
+def _digest_of(value: ir.Value | None, own: Mapping[int, str], names: Mapping[int, str]) -> str:
+    if value is None:
+        return ""
+    return own.get(id(value)) or names.get(id(value)) or f"w:{type_of(value)}"

@@ -1,0 +1,95 @@
+"""Whether two graphs are the same, whatever their nodes and values are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import onnx_ir as ir
+
+from hx_projector.comparison.signature import content_of, type_of
+
+_Graph = ir.Graph | ir.Function
+
+
+def first_difference(a: ir.Model, b: ir.Model) -> str | None:
+    """Return where two exports of one model differ, in words; None where their topology is identical.
+
+    Nodes are compared in order: operator, attributes, and where each input comes from. Also compared are inputs and
+    outputs with dtype and shape, and the dtypes and shapes of weights; not their contents. Names do not matter.
+    """
+    if a.functions.keys() != b.functions.keys():
+        return f"functions are {sorted(a.functions)} and {sorted(b.functions)}"
+    problem = _graphs(a.graph, b.graph, _Pairs(), "main graph")
+    for key, function in a.functions.items():
+        problem = problem or _graphs(function, b.functions[key], _Pairs(), f"function {key[1]!r}")
+    return problem
+
+
+class _Pairs:
+    """Values of one graph and their counterparts in the other; one value has one counterpart."""
+
+    def __init__(self) -> None:
+        self._left: dict[int, int] = {}
+        self._right: dict[int, int] = {}
+
+    def add(self, left: Iterable[ir.Value], right: Iterable[ir.Value]) -> None:
+        for a, b in zip(left, right, strict=True):
+            self._left[id(a)], self._right[id(b)] = id(b), id(a)
+
+    def match(self, a: ir.Value, b: ir.Value) -> bool | None:
+        """Say whether the two are counterparts; None where neither has one yet."""
+        if id(a) not in self._left and id(b) not in self._right:
+            return None
+        return self._left.get(id(a)) == id(b)
+
+
+def _graphs(a: _Graph, b: _Graph, same: _Pairs, where: str) -> str | None:
+    for side, left, right in (("input", a.inputs, b.inputs), ("output", a.outputs, b.outputs)):
+        if [type_of(value) for value in left] != [type_of(value) for value in right]:
+            return f"{where}: {side}s are {list(left)!r} and {list(right)!r}"
+    same.add(a.inputs, b.inputs)
+    nodes_a, nodes_b = list(a), list(b)
+    for index, (left, right) in enumerate(zip(nodes_a, nodes_b, strict=False)):
+        problem = _nodes(left, right, same)
+        if problem is not None:
+            return f"{where}, node {index} ({left.op_type} {left.outputs[0].name!r}): {problem}"
+        same.add(left.outputs, right.outputs)
+    if len(nodes_a) != len(nodes_b):
+        return f"{where}: {len(nodes_a)} nodes and {len(nodes_b)} nodes"
+    for left, right in zip(a.outputs, b.outputs, strict=True):
+        if not _equal_values(left, right, same):
+            return f"{where}: output {left.name!r} comes from elsewhere than {right.name!r}"
+    return None
+
+
+def _nodes(a: ir.Node, b: ir.Node, same: _Pairs) -> str | None:
+    if (a.domain, a.op_type, len(a.outputs)) != (b.domain, b.op_type, len(b.outputs)):
+        return f"the other is {b.op_type}"
+    if len(a.inputs) != len(b.inputs):
+        return f"{len(a.inputs)} inputs and {len(b.inputs)} inputs"
+    for index, (left, right) in enumerate(zip(a.inputs, b.inputs, strict=True)):
+        if not _equal_values(left, right, same):
+            return f"input {index} comes from elsewhere"
+    if a.attributes.keys() != b.attributes.keys():
+        return f"attributes {sorted(a.attributes)} and {sorted(b.attributes)}"
+    for name, left in a.attributes.items():
+        right = b.attributes[name]
+        if left.type == ir.AttributeType.GRAPH and right.type == ir.AttributeType.GRAPH:
+            problem = _graphs(left.as_graph(), right.as_graph(), same, f"body {name!r}")
+            if problem is not None:
+                return problem
+        elif left.type != right.type or content_of(left) != content_of(right):
+            return f"attribute {name!r} is {left.value!r} and {right.value!r}"
+    return None
+
+
+def _equal_values(a: ir.Value | None, b: ir.Value | None, same: _Pairs) -> bool:
+    if a is None or b is None:
+        return a is b
+    known = same.match(a, b)
+    if known is not None or a.producer() is not None or b.producer() is not None:
+        return bool(known)
+    if type_of(a) != type_of(b):
+        return False
+    same.add([a], [b])  # two weights, met for the first time
+    return True

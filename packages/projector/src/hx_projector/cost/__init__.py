@@ -1,0 +1,1 @@
+"""What nodes and calls cost: multiply-accumulates, weights, bytes."""

@@ -1,0 +1,1 @@
+"""What an ONNX file itself says of the modules behind its nodes; what hx writes into it."""

@@ -1,0 +1,1 @@
+"""Owners carried to what a tool made of an export."""

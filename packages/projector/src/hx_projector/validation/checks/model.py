@@ -1,0 +1,40 @@
+"""Whether a model file is valid by itself: for the ONNX checker, and for ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hx_projector.validation.subject import Finding
+
+
+def checker(path: Path) -> list[Finding]:
+    """The ONNX checker accepts the file (V01). External weights are not read."""
+    import onnx
+
+    try:
+        onnx.checker.check_model(str(path))
+    except (onnx.checker.ValidationError, ValueError) as error:
+        return [Finding("V01", "model", f"The ONNX checker refuses it: {_line(error)}")]
+    return []
+
+
+def runtime(path: Path) -> list[Finding]:
+    """ONNX Runtime loads the file (V02).
+
+    Raises:
+        ImportError: If onnxruntime is not installed.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    try:
+        onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 ONNX Runtime's exceptions share no base class; each is a finding
+        return [Finding("V02", "model", f"ONNX Runtime does not load it: {_line(error)}")]
+    return []
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:400]

@@ -1,0 +1,1 @@
+"""The export itself, with each exporter, and what is recorded of it."""

@@ -1,0 +1,172 @@
+"""What was seen during an export, as the record that the projector reads."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Any
+
+import onnx_ir as ir
+import torch
+
+from hx_sidecar_schema import Example, Generator, Initializer, ModuleCall, ModuleContext, Port, TorchNN
+from hx_tracer.exporting.dims import dims_of, rename
+from hx_tracer.exporting.recover import Recovery
+from hx_tracer.exporting.survivors import Lineage, RawGraph
+from hx_tracer.inputs.dynamic_axes import input_paths
+from hx_tracer.inputs.record import example_record
+from hx_tracer.models.records import module_records
+from hx_tracer.watch.calls import TracedCall
+from hx_tracer.watch.recorder import CallRecorder
+
+UNSEEN = "The exporter traced the model in a way that hx cannot watch: what the call passes is not known."
+
+
+def assemble_context(
+    module: torch.nn.Module,
+    kwargs: Mapping[str, Any],
+    program: torch.onnx.ONNXProgram,
+    recorder: CallRecorder,
+    raw: RawGraph,
+    torch_nn: TorchNN,
+    seen: bool,
+) -> ModuleContext:
+    """Return what is known of an export.
+
+    Args:
+        module: The exported module.
+        kwargs: Its example inputs.
+        program: Optimised.
+        recorder: Of the trace behind it.
+        raw: The graph before optimisation.
+        torch_nn: Which `torch.nn` classes give tags of their own.
+        seen: Whether the recorder saw what the calls pass.
+    """
+    graph = program.model.graph
+    modules = module_records(module, torch_nn)
+    rows = {record.fqn: row for row, record in enumerate(modules)}
+    dims = _dim_names(raw, graph)
+    lineage = Lineage(raw, graph)
+    recovery = Recovery(lineage, dims)
+    calls = [
+        _call(row, call, rows[call.fqn], raw, lineage, recovery, dims, _hidden(call, seen or row == 0))
+        for row, call in enumerate(recorder.calls)
+    ]
+    results = [
+        [raw.ports[key] for name in call.outputs if (key := (row, "outputs", name)) in raw.ports]
+        for row, call in enumerate(recorder.calls)
+    ]
+    names = [name.name for name in graph.inputs]
+    paths = [tensor for _, tensor in input_paths(kwargs)]
+    examples: dict[str, Example] = {}
+    if len(names) == len(paths):
+        examples = {str(n): example_record(t) for n, t in zip(names, paths, strict=True)}
+    return ModuleContext(
+        generator=Generator(),
+        modules=modules,
+        calls=calls,
+        origins=lineage.origins(graph),
+        dead_calls=[
+            row for row, values in enumerate(results) if not any(id(value) in raw.live for value in values)
+        ],
+        folded_calls=[
+            row
+            for row, (call, values) in enumerate(zip(recorder.calls, results, strict=True))
+            if call.outputs and not any(id(value) in raw.variable for value in values)
+        ],
+        recovered=recovery.nodes,
+        sizes={
+            str((lineage.survivor(value) or value).name): rename(expression, dims)
+            for value, expression in raw.sizes
+        },
+        initializers=_initializers(raw, graph),
+        examples=examples,
+    )
+
+
+def _call(
+    row: int,
+    call: TracedCall,
+    module_row: int,
+    raw: RawGraph,
+    lineage: Lineage,
+    recovery: Recovery,
+    dims: Mapping[str, str],
+    hidden: str,
+) -> ModuleCall:
+    recovered, lost, unused = recovery.of_call(row, call)
+
+    def port(side: Any, name: str) -> Port:
+        value = raw.ports.get((row, side, name))
+        like = getattr(call, side)[name]
+        shape = [dim if isinstance(dim, int) else rename(str(dim), dims) for dim in like.shape]
+        if value is None:  # removed before translation: nothing used it, or no more than its size
+            return Port(name=name, dtype=like.dtype, shape=shape, unused=True)
+        dead = side == "outputs" and id(value) not in raw.live
+        survivor = lineage.survivor(value)
+        found = value.name if survivor is None and name not in lost else None
+        if survivor is not None:
+            found = survivor.name
+        constant = survivor is not None and survivor.is_initializer() and not survivor.is_graph_input()
+        return Port(
+            name=name,
+            value=None if constant or dead else found,
+            initializer=found if constant and not dead else None,
+            dtype=value.dtype.name if value.dtype else "UNDEFINED",
+            shape=dims_of(value, dims),
+            unused=dead or (side == "inputs" and name in unused),
+        )
+
+    inputs = [port("inputs", name) for name in call.inputs]
+    outputs = [port("outputs", name) for name in call.outputs]
+    return ModuleCall(
+        module=module_row,
+        index=call.index,
+        parent=call.parent,
+        in_body=call.in_body,
+        inputs=inputs,
+        outputs=outputs,
+        recovered=recovered,
+        status="fused" if hidden else "extractable",
+        reason=hidden,
+    )
+
+
+def _hidden(call: TracedCall, seen: bool) -> str:
+    """Say why the ports of a call are not known; empty where they are."""
+    if not seen:
+        return UNSEEN
+    return call.hidden
+
+
+def _initializers(raw: RawGraph, graph: ir.Graph) -> list[Initializer]:
+    """Tie every weight of the graph to the parameter it is, or was computed from before optimisation."""
+    parameters = {value.name for value in raw.initializers.values()}
+    made = {out.name: out for node in raw.nodes for out in node.outputs}
+    rows: list[Initializer] = []
+    for name in graph.initializers:
+        parameter, transform = (name if name in parameters else None), None
+        if parameter is None and name in made:
+            behind = raw.ancestors([made[name]], stop=())
+            sources = [v.name for v in raw.initializers.values() if id(v) in behind]
+            parameter = sources[0] if len(sources) == 1 else None
+            transform = "folded"
+        rows.append(Initializer(name=name, parameter=parameter, transform=transform))
+    return rows
+
+
+def _dim_names(raw: RawGraph, graph: ir.Graph) -> dict[str, str]:
+    """The exporter renames the trace's symbols after optimisation: learn the names from the inputs."""
+    names: dict[str, str] = {}
+    for value in graph.inputs:
+        before = raw.input_dims.get(value.name, [])
+        for old, new in zip(before, value.shape or (), strict=False):
+            if not isinstance(old, int) and not isinstance(new, int):
+                names.setdefault(str(old.value), str(new.value))
+    return names
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what made an export."""
+    packages = ("hx-tracer", "torch", "transformers", "onnx", "onnx-ir", "onnxscript")
+    return {name: importlib.metadata.version(name) for name in packages}

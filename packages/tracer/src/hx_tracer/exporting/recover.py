@@ -1,0 +1,186 @@
+"""Ports that the optimiser removed, recovered by the nodes that stood around them.
+
+Between a batch-first GRU and LSTM two transposes cancel, and the value between the modules is gone; a Reshape of a
+Reshape becomes one. Each module still computes the same: from its lost input, the removed nodes lead to values that
+survive, and from surviving values they lead to its lost output. Those nodes are kept and stand for the graph's own
+producers when that call is cut out. A small table that was folded with others into one constant (relative positions
+and a mask) is kept too. A port that needs any other weight which is no longer in the graph stays lost: the call was
+fused with its neighbour.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from hx_sidecar_schema import RecoveredNode
+from hx_tracer.exporting.dims import Dims, dims_of
+from hx_tracer.exporting.survivors import Lineage, RawNode
+from hx_tracer.watch.calls import TracedCall
+
+SMALL_BYTES = 16 * 1024
+"""Constants up to this size may be written into a recovered node."""
+
+
+class _LostError(Exception):
+    """The value cannot be had from what the final graph holds."""
+
+
+@dataclass
+class _Cut:
+    """What is known while one call is looked at."""
+
+    given: set[int]
+    """Ids of the call's input ports."""
+    rows: dict[int, list[int] | None] = field(default_factory=dict)
+    """Rows of a removed node and of what it needs, by its id; None where it is lost."""
+
+
+class Recovery:
+    """Recovered nodes of all calls, each kept once.
+
+    Args:
+        lineage: From the graph before optimisation to the one after.
+        dims: Final names of symbolic dimensions.
+    """
+
+    def __init__(self, lineage: Lineage, dims: Dims) -> None:
+        self.nodes: list[RecoveredNode] = []
+        self._lineage = lineage
+        self._raw = lineage.raw
+        self._dims = dims
+        self._rows: dict[tuple[str, ...], int] = {}
+        self._users: dict[int, list[RawNode]] = {}
+        for node in self._raw.nodes:
+            for value in node.inputs:
+                if value is not None:
+                    self._users.setdefault(id(value), []).append(node)
+
+    def of_call(self, row: int, call: TracedCall) -> tuple[list[int], set[str], set[str]]:
+        """Return the rows that a call needs, the names of its lost ports, and of its unused input ports.
+
+        Lost ports are the ones that stay lost.
+        """
+        ports = self._raw.ports
+        inputs = {name: ports[key] for name in call.inputs if (key := (row, "inputs", name)) in ports}
+        outputs = {name: ports[key] for name in call.outputs if (key := (row, "outputs", name)) in ports}
+        live = {name: value for name, value in outputs.items() if id(value) in self._raw.live}
+        inside = self._raw.ancestors(live.values(), stop=inputs.values())
+        unused = {name for name in call.inputs if name not in inputs or id(inputs[name]) not in inside}
+        rows: list[int] = []
+        lost: set[str] = set()
+        cut = _Cut({id(value) for value in inputs.values()})
+        for name, value in inputs.items():
+            if name not in unused and self._lineage.survivor(value) is None:
+                try:
+                    rows += self._downwards(value, inside, cut)
+                except _LostError:
+                    lost.add(name)
+                else:
+                    self._keep_value(value)
+        for name, value in live.items():
+            if self._lineage.survivor(value) is None and id(value) not in cut.given:
+                try:
+                    rows += self._upwards(value, cut)
+                except _LostError:
+                    lost.add(name)
+        return list(dict.fromkeys(rows)), lost, unused
+
+    def _keep_value(self, value: ir.Value) -> None:
+        """Keep the nodes that compute a lost input in the whole model, where that is possible: to compare with it."""
+        with contextlib.suppress(_LostError):
+            self._upwards(value, _Cut(set()))
+
+    def _downwards(self, value: ir.Value, inside: set[int], cut: _Cut) -> list[int]:
+        """Rows from a lost value down to the first values that survive."""
+        rows: list[int] = []
+        pending = [value]
+        while pending:
+            for node in self._users.get(id(pending.pop()), ()):
+                if id(node) in cut.rows or not any(id(out) in inside for out in node.outputs):
+                    continue
+                rows += self._add(node, cut)
+                pending += [
+                    out for out in node.outputs if id(out) in inside and self._lineage.survivor(out) is None
+                ]
+        return rows
+
+    def _upwards(self, value: ir.Value, cut: _Cut, *, folded: bool = True) -> list[int]:
+        """Rows that make a lost value.
+
+        Args:
+            value: It.
+            cut: Of the call.
+            folded: Whether a weight may be kept: what was made of it went into a constant, not into a neighbour.
+        """
+        node = self._raw.producer.get(id(value))
+        if node is not None:
+            return self._add(node, cut)
+        return [self._constant(value, (self._raw.weights if folded else self._raw.constants).get(id(value)))]
+
+    def _add(self, node: RawNode, cut: _Cut) -> list[int]:
+        """Rows of a node and of the removed nodes that its other inputs come from."""
+        known = cut.rows.get(id(node), ())
+        if known is None or (node.domain, node.op_type, node.overload) in self._raw.functions:
+            raise _LostError
+        if known:
+            return list(known)
+        cut.rows[id(node)] = None  # lost, unless all goes well
+        rows: list[int] = []
+        for value in node.inputs:
+            if value is None or id(value) in cut.given or self._lineage.survivor(value) is not None:
+                continue
+            rows += self._upwards(value, cut, folded=id(node.outputs[0]) not in self._raw.variable)
+        rows = list(dict.fromkeys((*rows, self._write(node))))
+        cut.rows[id(node)] = rows
+        return rows
+
+    def _name(self, value: ir.Value) -> str:
+        survivor = self._lineage.survivor(value)
+        name = value.name if survivor is None else survivor.name
+        assert name is not None
+        return name
+
+    def _constant(self, value: ir.Value, tensor: ir.TensorProtocol | None) -> int:
+        if tensor is None or tensor.nbytes > SMALL_BYTES:
+            raise _LostError
+        attribute = ir.AttrTensor("value", ir.Tensor(np.ascontiguousarray(tensor.numpy())))
+        return self._write(RawNode("", "Constant", "", None, (), (value,), (attribute,), None))
+
+    def _write(self, node: RawNode) -> int:
+        if any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes):
+            raise _LostError
+        inputs = [None if value is None else self._name(value) for value in node.inputs]
+        outputs = [self._name(out) for out in node.outputs]
+        values = [None if name is None else ir.Value(name=name) for name in inputs]
+        written = ir.Node(
+            node.domain,
+            node.op_type,
+            values,
+            node.attributes,
+            overload=node.overload,
+            outputs=[ir.Value(name=name) for name in outputs],
+            version=node.version,
+        )
+        proto = ir.serde.serialize_node(written).SerializeToString(deterministic=True)
+        encoded = base64.b64encode(proto).decode()
+        key = (encoded, *outputs)
+        if key not in self._rows:
+            self._rows[key] = len(self.nodes)
+            self.nodes.append(
+                RecoveredNode(
+                    inputs=[name or "" for name in inputs],
+                    outputs=outputs,
+                    proto=encoded,
+                    dtypes=[
+                        out.dtype.name if out.dtype and isinstance(out.type, ir.TensorType) else "UNDEFINED"
+                        for out in node.outputs
+                    ],
+                    shapes=[dims_of(out, self._dims) for out in node.outputs],
+                )
+            )
+        return self._rows[key]

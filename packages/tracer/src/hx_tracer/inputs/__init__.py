@@ -1,0 +1,1 @@
+"""Example inputs: given, read, or generated and tried."""

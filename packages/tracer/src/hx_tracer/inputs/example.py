@@ -1,0 +1,181 @@
+"""Example inputs for a module: the factory's, the user's file or shapes, or generated and tried."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hx_sidecar_schema import HxError
+from hx_tracer.inputs.config_sizes import Facts, facts_of
+from hx_tracer.inputs.draw import IDS, MASK
+from hx_tracer.inputs.file import read_inputs
+from hx_tracer.inputs.generate import float_dtype, generate
+from hx_tracer.inputs.sampling import Recipe, redraw
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ExampleInputs:
+    """Inputs for one call of a module.
+
+    Attributes:
+        kwargs: Values by the name of forward()'s parameters, in the order of its signature: tensors, or containers
+            of tensors. Float tensors have the module's own data type.
+        args: Values for a forward() that takes `*args`; they stand before `kwargs`.
+        recipes: How each generated input can be drawn again; `given` for those that were not generated.
+    """
+
+    kwargs: dict[str, Any]
+    args: tuple[Any, ...] = ()
+    recipes: dict[str, Recipe] = field(default_factory=dict[str, Recipe])
+
+
+def example_inputs(
+    module: torch.nn.Module,
+    *,
+    example: Mapping[str, Any] | tuple[Any, ...] | None = None,
+    inputs_file: Path | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    seed: int = 0,
+) -> ExampleInputs:
+    """Take or make inputs that fit a module's forward().
+
+    The first source that is present counts: `inputs_file`, `example`, else generated inputs. `input_shapes` then
+    replaces or adds inputs of these shapes. Only generated inputs are tried on the module; given ones are bound to
+    the signature.
+
+    Args:
+        module: In eval mode; run under `torch.no_grad` to try generated inputs.
+        example: Inputs that a factory returned with the module, by name or by position.
+        inputs_file: `.pt` (a dict, loaded with `weights_only`), `.npz` or `.safetensors`.
+        input_shapes: Shapes by parameter name.
+        seed: Seed of the generated values.
+
+    Raises:
+        HxError: HX108 where no inputs could be made, HX109 where given ones do not fit, HX110 for an unreadable file.
+    """
+    shapes = dict(input_shapes or {})
+    dtype = float_dtype(module)
+    if inputs_file is not None:
+        example = read_inputs(inputs_file)
+    if example is not None or shapes:
+        given, args = _bound(module, example if example is not None else {})
+        recipes = {name: Recipe("given") for name in given}
+        missing = _missing(module, {**given, **dict.fromkeys(shapes)}, args)
+        if not missing or example is not None:
+            return _with_shapes(module, ExampleInputs(given, args, recipes), shapes, dtype, seed)
+        _check_names(module, shapes)
+        _logger.info("Inputs %s have no shape given; generated.", missing)
+    kwargs, recipes = generate(module, dtype, seed)
+    made = ExampleInputs(kwargs, (), recipes)
+    return _with_shapes(module, made, shapes, dtype, seed) if shapes else made
+
+
+def _parameters(module: torch.nn.Module) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(module.forward).parameters)
+
+
+def _named(module: torch.nn.Module) -> list[str]:
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [name for name, p in _parameters(module).items() if p.kind not in variadic]
+
+
+def _required(module: torch.nn.Module) -> list[str]:
+    return [name for name in _named(module) if _parameters(module)[name].default is inspect.Parameter.empty]
+
+
+def _missing(module: torch.nn.Module, given: Mapping[str, Any], args: tuple[Any, ...]) -> list[str]:
+    return [name for name in _required(module)[len(args) :] if name not in given]
+
+
+def _check_names(module: torch.nn.Module, given: Mapping[str, Any]) -> None:
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in _parameters(module).values())
+    unknown = [name for name in given if name not in _named(module)]
+    if unknown and not takes_any:
+        raise HxError(
+            f"Inputs {unknown!r} are no parameters of {type(module).__name__}.forward(), which takes {_named(module)!r}.",
+            code="HX109",
+            hint="Name the inputs as forward() does.",
+        )
+
+
+def _bound(
+    module: torch.nn.Module, example: Mapping[str, Any] | tuple[Any, ...]
+) -> tuple[dict[str, Any], tuple[Any, ...]]:
+    """Bind given inputs to the signature: by name in its order, and what only `*args` can take."""
+    dtype = float_dtype(module)
+    if isinstance(example, Mapping):
+        _check_names(module, example)
+        order = [n for n in _named(module) if n in example] + [n for n in example if n not in _named(module)]
+        return {name: _as_dtype(example[name], dtype) for name in order}, ()
+    names = _named(module)
+    variadic = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in _parameters(module).values())
+    values = tuple(_as_dtype(value, dtype) for value in example)
+    if variadic:
+        return {}, values
+    if len(values) > len(names):
+        raise HxError(
+            f"{len(values)!r} inputs were given, {type(module).__name__}.forward() takes {names!r}.",
+            code="HX109",
+            hint="Return at most one input for each parameter of forward().",
+        )
+    return dict(zip(names, values, strict=False)), ()
+
+
+def _as_dtype(value: Any, dtype: torch.dtype) -> Any:
+    """Float tensors, in any nesting of containers, in the module's own data type."""
+    if isinstance(value, torch.Tensor):
+        return value.to(dtype) if value.dtype.is_floating_point and value.dtype != dtype else value
+    if isinstance(value, dict):
+        return {key: _as_dtype(item, dtype) for key, item in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_as_dtype(item, dtype) for item in value))
+    if isinstance(value, (list, tuple)):
+        return type(value)(_as_dtype(item, dtype) for item in value)
+    return value
+
+
+def _with_shapes(
+    module: torch.nn.Module,
+    made: ExampleInputs,
+    shapes: Mapping[str, Sequence[int]],
+    dtype: torch.dtype,
+    seed: int,
+) -> ExampleInputs:
+    """Replace or add the inputs whose shape the user gave, and check that none is missing."""
+    _check_names(module, shapes)
+    kwargs, recipes = dict(made.kwargs), dict(made.recipes)
+    facts = facts_of(module)
+    for name, shape in shapes.items():
+        old = kwargs.get(name)
+        kind = old.dtype if isinstance(old, torch.Tensor) else dtype
+        recipe = recipes.get(name, Recipe("given"))
+        if recipe.kind == "given":
+            integers = old is not None and not kind.is_floating_point
+            recipe, kind = _recipe_of(name, facts, dtype, integers=integers)
+        kwargs[name], recipes[name] = redraw(recipe, shape, kind, name=name, seed=seed), recipe
+    if missing := _missing(module, kwargs, made.args):
+        raise HxError(
+            f"{type(module).__name__}.forward() also needs {missing!r}; given were {list(kwargs)!r}.",
+            code="HX109",
+            hint=f"Add `--input-shape {missing[0]}=...`, or give that input in the file or factory.",
+        )
+    order = [n for n in _named(module) if n in kwargs] + [n for n in kwargs if n not in _named(module)]
+    return ExampleInputs(
+        {n: kwargs[n] for n in order}, made.args, {n: recipes[n] for n in order if n in recipes}
+    )
+
+
+def _recipe_of(name: str, facts: Facts, dtype: torch.dtype, *, integers: bool) -> tuple[Recipe, torch.dtype]:
+    if MASK.search(name):
+        return Recipe("mask"), torch.int64
+    if integers or IDS.search(name):
+        return Recipe("ids", 0, facts.vocab, tuple(sorted(set(facts.special.values())))), torch.int64
+    return Recipe("normal"), dtype

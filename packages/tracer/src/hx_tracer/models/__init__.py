@@ -1,0 +1,1 @@
+"""Model specs to modules, small random ones included."""

@@ -1,0 +1,147 @@
+"""Model specs: what a user writes to name a model, and the module that it stands for."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModel
+
+from hx_sidecar_schema import HxError
+from hx_tracer.models.factory import call_factory
+from hx_tracer.models.implementations import set_implementation
+from hx_tracer.models.quiet import quiet
+from hx_tracer.models.randomize import perturb
+from hx_tracer.models.tiny import fitting, tiny_model, without_cache
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A module that a spec named.
+
+    Attributes:
+        module: In eval mode, on the CPU.
+        name: File stem for outputs: the architecture of `tiny:ARCH`, the last part of a Hub id or folder, the
+            name of a factory.
+        example: Inputs that a factory returned with the module.
+    """
+
+    module: torch.nn.Module
+    name: str
+    example: dict[str, Any] | tuple[Any, ...] | None = None
+
+
+def load_model(
+    spec: str,
+    *,
+    random_weights: bool = False,
+    task: str | None = None,
+    dtype: str | None = None,
+    attn: str | None = None,
+    experts: str | None = None,
+    seed: int = 0,
+) -> LoadedModel:
+    """Load or build the module that a spec names.
+
+    Args:
+        spec: A Hub id or local folder (`org/name[@revision]`), `path/file.py:factory`, `package.module:factory`, or
+            `tiny:ARCH`.
+        random_weights: For a Hub id or folder, take the configuration only.
+        task: Name of a transformers pipeline task or auto class; `AutoModel` without it. Factories ignore it.
+        dtype: `float32`, `float16` or `bfloat16`; `None` leaves what the model has.
+        attn: How a transformers model computes attention: `eager`, `sdpa`, ...; `None` leaves what it has.
+        experts: The same for its experts: `eager`, `batched_mm`, ...
+        seed: Seed of everything random. Torch's global generator is left as it was.
+
+    Raises:
+        HxError: HX101 to HX107 by the kind of spec, HX111 for an unknown task or dtype, HX113 if `attn` or `experts` does not
+            fit.
+    """
+    if dtype is not None and dtype not in _DTYPES:
+        raise HxError(f"Unknown dtype {dtype!r}.", code="HX111", hint=f"Use one of {', '.join(_DTYPES)}.")
+    example: Any = None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if spec.startswith("tiny:"):
+            name = spec.removeprefix("tiny:")
+            classes = _auto_classes(task)
+            module = tiny_model(name, seed, auto_classes=classes)
+        elif _is_factory(spec):
+            module, example = call_factory(spec)
+            name = spec.rpartition(":")[2]
+        else:
+            module, name = _from_hub(spec, _auto_classes(task), random_weights=random_weights, seed=seed)
+    if dtype is not None:
+        module = module.to(_DTYPES[dtype])
+    if attn is not None:
+        set_implementation(module, "attn", attn)
+    if experts is not None:
+        set_implementation(module, "experts", experts)
+    return LoadedModel(module.eval(), name, example)
+
+
+def _is_factory(spec: str) -> bool:
+    where, colon, name = spec.rpartition(":")
+    return bool(colon) and name.isidentifier() and (where.endswith(".py") or "/" not in where)
+
+
+def _auto_classes(task: str | None) -> list[Any]:
+    """The auto classes of a pipeline task, in transformers' own order, or the one that is named."""
+    if task is None:
+        return [AutoModel]
+    if task.startswith("Auto") and hasattr(getattr(transformers, task, None), "from_config"):
+        return [getattr(transformers, task)]
+    from transformers.pipelines import PIPELINE_REGISTRY  # takes as long to import as torch
+
+    tasks: dict[str, Any] = PIPELINE_REGISTRY.supported_tasks
+    aliases: dict[str, str] = PIPELINE_REGISTRY.task_aliases
+    name = aliases.get(task, task)
+    if name not in tasks:
+        near = difflib.get_close_matches(task, list(tasks), n=3, cutoff=0.0)
+        raise HxError(
+            f"Task {task!r} is not known to transformers; closest: {', '.join(near)}.",
+            code="HX111",
+            hint="Use the name of a pipeline task or of an auto class such as AutoModelForMaskedLM.",
+        )
+    return list(tasks[name]["pt"])
+
+
+def _from_hub(
+    spec: str, classes: list[Any], *, random_weights: bool, seed: int
+) -> tuple[torch.nn.Module, str]:
+    place, _, revision = spec.partition("@") if not Path(spec).is_dir() else (spec, "", "")
+    folder = Path(place)
+    name = folder.resolve().name if folder.is_dir() else place.rpartition("/")[2]
+    options: dict[str, Any] = {"revision": revision} if revision else {}
+    with quiet():
+        try:
+            config = AutoConfig.from_pretrained(place, **options)
+            without_cache(config)
+            auto = fitting(classes, config)
+            if random_weights:
+                module: torch.nn.Module = auto.from_config(config)
+                perturb(module, seed)
+            else:
+                module = auto.from_pretrained(place, config=config, dtype="auto", **options)
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+            raise _not_loaded(spec, error) from error
+    without_cache(getattr(module, "config", None))
+    return module, name
+
+
+def _not_loaded(spec: str, error: Exception) -> HxError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("0", "")
+    return HxError(
+        f"Model {spec!r} cannot be loaded{' (offline)' if offline else ''}: {reason}",
+        code="HX101",
+        hint="Give a Hub id that is reachable from here, a folder with config.json and weights, FILE.py:factory or tiny:ARCH.",
+    )

@@ -1,0 +1,101 @@
+"""Small random-weight models of any architecture: its default configuration, shrunk, built and tried."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
+
+from hx_sidecar_schema import HxError
+from hx_tracer.inputs.config_sizes import configs
+from hx_tracer.inputs.generate import float_dtype, generate
+from hx_tracer.models.quiet import quiet
+from hx_tracer.models.randomize import perturb
+from hx_tracer.models.shrink import PLANS, Plan, shrink
+
+_logger = logging.getLogger(__name__)
+_MAX_PARAMETERS = 21_000_000
+
+
+def tiny_model(arch: str, seed: int = 0, *, auto_classes: Sequence[Any] = (AutoModel,)) -> torch.nn.Module:
+    """Build a small model of an architecture, in eval mode, that runs on the inputs generated for it.
+
+    Args:
+        arch: A `model_type` that transformers knows.
+        seed: Seed of the weights; the same seed gives the same weights on the same versions.
+        auto_classes: Transformers auto classes; the first that knows the architecture picks the model class.
+
+    Raises:
+        HxError: HX102 for an unknown architecture, HX107 where no shrunk configuration builds and runs.
+    """
+    known = list(CONFIG_MAPPING.keys())
+    if arch not in known:
+        near = difflib.get_close_matches(arch, known, n=3, cutoff=0.0)
+        raise HxError(
+            f"Architecture {arch!r} is not known to transformers; closest: {', '.join(near)}.",
+            code="HX102",
+            hint="Use a `model_type` of the installed transformers version.",
+        )
+    reasons: list[str] = []
+    with quiet():
+        for plan in PLANS:
+            try:
+                module = _built(arch, plan, seed, auto_classes)
+                generate(module, float_dtype(module), seed)
+            except Exception as error:  # noqa: BLE001 a plan that does not fit fails anywhere in the model's code; reported
+                reasons.append(str(error) if isinstance(error, HxError) else _first_line(error))
+                _logger.debug("Plan %s does not fit %s: %s", plan, arch, reasons[-1])
+                continue
+            return module
+    raise HxError(
+        f"No tiny model of {arch!r} builds and runs: {reasons[0]!r}.",
+        code="HX107",
+        hint="Give a factory (`file.py:factory`) that builds a small model of it.",
+    )
+
+
+def without_cache(config: Any) -> None:
+    """Turn `use_cache` off in a configuration and its sub-configurations, where they have it."""
+    for one in configs(config):
+        if getattr(one, "use_cache", None):
+            one.use_cache = False
+
+
+def fitting(classes: Sequence[Any], config: Any) -> Any:
+    """The first auto class that has a model for this configuration, else the first, whose own error says why not."""
+    return next((c for c in classes if type(config) in c._model_mapping), classes[0])
+
+
+def _built(arch: str, plan: Plan, seed: int, auto_classes: Sequence[Any]) -> torch.nn.Module:
+    config = AutoConfig.for_model(arch)
+    auto_class = fitting(auto_classes, config)
+    shrink(config, plan)
+    without_cache(config)
+    with torch.device("meta"):
+        count = _count_on_meta(auto_class, config)
+    if count is not None and count > _MAX_PARAMETERS:
+        raise ValueError(f"{count} parameters after shrinking, more than {_MAX_PARAMETERS}")
+    if count is None and plan.widths == "keep":
+        raise ValueError("the number of parameters is not known before building, and widths are not shrunk")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module: torch.nn.Module = auto_class.from_config(config)
+    perturb(module, seed)
+    return module.float().eval()
+
+
+def _count_on_meta(auto_class: Any, config: Any) -> int | None:
+    """Number of parameters, or `None` for a model whose construction needs real memory."""
+    try:
+        return sum(p.numel() for p in auto_class.from_config(config).parameters())
+    except Exception as error:  # noqa: BLE001 construction that reads values fails on meta; the real build decides
+        _logger.debug("Not countable on meta: %s", _first_line(error))
+        return None
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"[:300]

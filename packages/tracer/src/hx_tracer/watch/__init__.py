@@ -1,0 +1,1 @@
+"""What runs while a model is exported or run: calls, ports, operations."""

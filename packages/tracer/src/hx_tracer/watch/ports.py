@@ -1,0 +1,81 @@
+"""Names of the tensors that cross a call's boundary."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from hx_tracer.models.records import forward_signature
+
+Path = tuple[str, ...]
+
+
+def input_ports(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> list[tuple[str, torch.Tensor]]:
+    """Return the tensors among a call's arguments, in the order of the signature, with their port names.
+
+    A name is the parameter's, then the pytree path: `hidden_states`, `position_embeddings.0`, `args.0` for
+    variable arguments; what `**kwargs` takes has its own keyword as name.
+    """
+    signature = forward_signature(module)
+    arguments: Mapping[str, Any]
+    try:
+        if signature is None:
+            raise TypeError
+        arguments = signature.bind(*args, **kwargs).arguments
+    except TypeError:  # a wrong call raises in forward() itself, with a better message
+        arguments = {"args": args, **kwargs}
+    else:
+        for parameter in signature.parameters.values():
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD and parameter.name in arguments:
+                arguments = {k: v for k, v in arguments.items() if k != parameter.name} | arguments[
+                    parameter.name
+                ]
+    return _named(arguments.items())
+
+
+def output_ports(result: Any, input_names: Iterable[str]) -> list[tuple[str, torch.Tensor]]:
+    """Return the tensors of a call's result with their port names.
+
+    `output` for a tensor, `output.0` in a tuple, the key in a dict or dataclass. A name that an input port has
+    becomes `NAME.output`.
+    """
+    taken = set(input_names)
+    keyed = isinstance(result, Mapping) or dataclasses.is_dataclass(result)
+    prefix: Path = () if keyed else ("output",)
+    ports = [(".".join((*prefix, *path)), tensor) for path, tensor in _tensors(result)]
+    return [(f"{name}.output" if name in taken else name, tensor) for name, tensor in ports]
+
+
+def _named(items: Iterable[tuple[str, Any]]) -> list[tuple[str, torch.Tensor]]:
+    return [(".".join((name, *path)), tensor) for name, value in items for path, tensor in _tensors(value)]
+
+
+def _tensors(value: Any) -> Iterator[tuple[Path, torch.Tensor]]:
+    if isinstance(value, torch.Tensor):
+        yield (), value
+        return
+    children: Iterable[tuple[str, Any]]
+    if isinstance(value, Mapping):
+        children = ((str(key), child) for key, child in value.items())
+    elif isinstance(value, (list, tuple)):
+        children = ((str(index), child) for index, child in enumerate(value))
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        children = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+    elif type(value) in pytree.SUPPORTED_NODES:
+        leaves, _ = pytree.tree_flatten_with_path(value)
+        children = (
+            (".".join(str(getattr(k, "key", getattr(k, "idx", getattr(k, "name", k)))) for k in path), leaf)
+            for path, leaf in leaves
+        )
+    else:
+        return
+    for key, child in children:
+        for path, tensor in _tensors(child):
+            yield (key, *path), tensor
