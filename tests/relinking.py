@@ -80,7 +80,7 @@ def relinked_by_every_tool(spec: str, tools: Sequence[str] = tuple(TRANSFORMATIO
             yield Relinked(
                 tool=tool,
                 nodes=relinked.summary.nodes,
-                owned=sum(node.owner != 0 or node.confidence != "low" for node in relinked.nodes),
+                owned=sum(node.known for node in relinked.nodes),
                 high=sum(node.confidence == "high" for node in relinked.nodes),
                 spanning=sum(bool(node.covers) for node in relinked.nodes),
                 before=sum(call.status == "extractable" for call in sidecar.calls),

@@ -88,6 +88,7 @@ def test_thresholds_warn_and_fail_under_decides(hx, bert, tmp_path):
     sidecar = json.loads(path.read_text())
     row = sidecar["summary"]["category_statistics"]["activation"]
     row["tagged"] -= 1
+    next(node for node in sidecar["nodes"] if node["op_type"] == "Softmax")["known"] = False
     path.write_text(json.dumps(sidecar))
     share = 100 * row["tagged"] / row["total"]
     assert hx("analyze", bert, "--threshold", f"activation={share - 1}").err == ""

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from hx_sidecar_schema import Sidecar
+from hx_sidecar_schema import CONTEXT_VERSION, Sidecar
 
 
 def run_onnx(path: Path, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -72,7 +72,10 @@ class TestExport:
 
     def test_context_on_request(self, hx, tmp_path, factories):
         hx("export", f"{factories}:perceptron", "--keep-context", cwd=tmp_path)
-        assert json.loads((tmp_path / "perceptron_context.json").read_text())["schema_version"] == "1.0"
+        assert (
+            json.loads((tmp_path / "perceptron_context.json").read_text())["schema_version"]
+            == CONTEXT_VERSION
+        )
 
     def test_large_weights_have_a_file_of_their_own(self, hx, tmp_path, factories, monkeypatch):
         monkeypatch.setattr("hx._export.EXTERNAL_DATA_BYTES", 100)

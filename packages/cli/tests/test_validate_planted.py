@@ -375,14 +375,14 @@ def an_owner_in_another_layer(s, model):
 @planted("V42", "V40", "V60")
 def mathematics_that_the_root_stands_in_for(s, model):
     row = of_type(s, "Softmax")
-    row |= {"owner": 0, "evidence": "dataflow", "confidence": "low"}
+    row |= {"owner": 0, "evidence": "dataflow", "confidence": "low", "known": False}
     return row["output"]
 
 
 @planted("V42", "V40", "V60")
 def a_weight_that_the_root_reads(s, model):
     row = of_type(s, "Gather")
-    row |= {"owner": 0, "evidence": "dataflow", "confidence": "low"}
+    row |= {"owner": 0, "evidence": "dataflow", "confidence": "low", "known": False}
     return row["output"]
 
 

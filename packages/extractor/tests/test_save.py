@@ -13,7 +13,7 @@ import onnxruntime as ort
 import pytest
 
 from hx_extractor import HierarchicalModel, load
-from hx_sidecar_schema import HxError
+from hx_sidecar_schema import HxError, file_digest
 
 ExportByHand = Callable[..., HierarchicalModel]
 
@@ -133,6 +133,10 @@ def test_saved_models_can_be_explored_and_extracted_again(
     again = load(target)
     assert [again.sidecar.module_of(call).fqn for call in again.sidecar.calls] == ["second", "second.inner"]
     assert again.sidecar.model.file == "second.onnx"
+    assert again.sidecar.model.file_digest == file_digest(target)
+    (weight,) = again.sidecar.initializers
+    assert (weight.name, weight.elements) == ("w1", 3)
+    assert weight.readers == ([] if weights == "none" else [1]), "an input is no weight"
     inner = again.extract("second.inner")
     if weights != "none":
         np.testing.assert_array_equal(inner.run({"input": X})["output"], X + W1)

@@ -208,6 +208,7 @@ def test_nothing_known_falls_back_to_the_root_and_is_not_covered(context_by_hand
     model = model_of("h = Neg(x)  y = Relu(h)")
     sidecar = project(model, context_by_hand(CALLS), file="m.onnx")
     assert known(node_of(sidecar, "h")) == known(node_of(sidecar, "y")) == (0, "dataflow", "low")
+    assert not any(node.known for node in sidecar.nodes)
     assert (sidecar.summary.exact_percent, sidecar.summary.covered_percent) == (0.0, 0.0)
 
 

@@ -267,6 +267,27 @@ def test_an_owner_is_never_surer_than_it_was(context_by_hand):
     assert {name: (node.owner, node.confidence) for name, node in nodes.items()} == before
 
 
+def test_what_nothing_is_known_of_stays_unknown(context_by_hand):
+    """And what dataflow gives to the root, with the same low confidence, stays known."""
+    head = """<ir_version: 10, opset_import: ["": 20]> m (float[2,3] x) => (float[2,3] y, float[2,3] z)
+      <float[2,3] w = {1,2,3,4,5,6}> """
+    original = ir.from_onnx_text(head + "{ a = Exp(x)  b = Mul(a, w)  y = Neg(b)  z = Range(w, w, w) }")
+    sidecar = project(
+        original,
+        context_by_hand(CALLS, origins={"b": [1]}),
+        file="m.onnx",
+        sources=("exporter", "dataflow"),
+    )
+    made = ir.from_onnx_text(
+        head + "{ a = Exp(x)  b = Mul(a, w)  c = Identity(b)  y = Neg(c)  z = Range(w, w, w) }"
+    )
+    again = relink(made, original, sidecar, file="made.onnx")
+    for found in (sidecar, again):
+        known = {node.output: (node.owner, node.confidence, node.known) for node in found.nodes}
+        assert (known["a"], known["y"], known["z"]) == ((0, "low", True), (0, "low", True), (0, "low", False))
+    assert again.summary.covered_percent == 80
+
+
 @pytest.mark.parametrize(
     "text",
     [

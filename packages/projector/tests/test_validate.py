@@ -105,7 +105,7 @@ def test_a_nested_node_without_a_row_is_named(export: Export, name: str) -> None
 
 
 def unknown(node: Node) -> Node:
-    return node.model_copy(update={"owner": 0, "evidence": "dataflow", "confidence": "low"})
+    return node.model_copy(update={"owner": 0, "evidence": "dataflow", "confidence": "low", "known": False})
 
 
 def test_a_node_in_a_body_of_a_known_node_is_known(export: Export) -> None:

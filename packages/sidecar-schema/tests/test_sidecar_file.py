@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hx_sidecar_schema import (
+    SIDECAR_VERSION,
     CategoryStatistics,
+    CutFrom,
     Example,
     Generator,
     HxError,
@@ -26,6 +29,7 @@ from hx_sidecar_schema import (
     Summary,
     TensorInfo,
     _migrate,
+    file_digest,
 )
 
 
@@ -50,6 +54,7 @@ def sidecar() -> Sidecar:
             ],
             outputs=[TensorInfo(name="y", dtype="FLOAT", shape=["batch", 3])],
         ),
+        cut_from=CutFrom(file="whole.onnx", graph_digest="cd" * 32, fqn="net", index=1),
         modules=[
             Module(fqn="", class_name="net.Net", tag="/Net", tagged=True, children={"lin": "Linear"}),
             Module(
@@ -82,7 +87,9 @@ def sidecar() -> Sidecar:
                 consumers=[0, 1],
             ),
         ],
-        initializers=[Initializer(name="w", parameter="lin.weight", transform="folded")],
+        initializers=[
+            Initializer(name="w", parameter="lin.weight", transform="folded", elements=6, readers=[1, 2])
+        ],
         recovered=[
             RecoveredNode(inputs=["h"], outputs=["r"], proto="AAAA", dtypes=["FLOAT"], shapes=[[2, "batch"]])
         ],
@@ -139,7 +146,7 @@ def test_the_file_has_the_documented_parts_and_a_row_a_line() -> None:
         "summary",
     ]
     assert [part for part in data if part in documented] == documented
-    assert data["schema_version"] == "1.0"
+    assert data["schema_version"] == SIDECAR_VERSION == "1.1"
     assert sum('"op_type"' in line for line in text.splitlines()) == 2
     assert all(line.count('"op_type"') <= 1 for line in text.splitlines())
 
@@ -154,15 +161,23 @@ def test_a_row_for_a_node_is_short() -> None:
 
 
 def test_a_newer_minor_version_is_read(tmp_path: Path) -> None:
-    path = written(tmp_path / "m.json", schema_version="1.1", provenance={"signed": True})
+    path = written(tmp_path / "m.json", schema_version="1.2", provenance={"signed": True})
     data = json.loads(path.read_text())
     data["nodes"][0]["cost"] = 12
     data["model"]["checksum"] = "x"
     data["calls"][0]["inputs"][0]["layout"] = "NCHW"
     path.write_text(json.dumps(data))
     loaded = Sidecar.load(path)
-    assert loaded.schema_version == "1.1"
-    assert loaded.model_copy(update={"schema_version": "1.0"}) == sidecar()
+    assert loaded.schema_version == "1.2"
+    assert loaded.model_copy(update={"schema_version": SIDECAR_VERSION}) == sidecar()
+    assert json.loads(loaded.to_json())["schema_version"] == SIDECAR_VERSION, "what is written lacks the rest"
+
+
+def test_the_digest_of_the_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"model")
+    known = sidecar().with_file_digest(tmp_path / "m.onnx")
+    assert known.model.file_digest == file_digest(tmp_path / "m.onnx") == hashlib.sha256(b"model").hexdigest()
+    assert known.model_copy(update={"model": sidecar().model}) == sidecar()
 
 
 def test_a_newer_major_version_is_refused_with_what_to_install(tmp_path: Path) -> None:
@@ -177,7 +192,7 @@ def test_a_newer_major_version_is_refused_with_what_to_install(tmp_path: Path) -
 
 def test_an_older_major_version_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def from_0(data: dict[str, Any]) -> dict[str, Any]:
-        return {**data, "schema_version": "1.0", "modules": data.pop("layers")}
+        return {**data, "schema_version": SIDECAR_VERSION, "modules": data.pop("layers")}
 
     monkeypatch.setitem(_migrate.MIGRATIONS, 0, from_0)
     data = json.loads(sidecar().to_json())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import onnx_ir as ir
 
-from hx_sidecar_schema import HxError, Sidecar, graph_digest, replacing, settled
+from hx_sidecar_schema import HxError, Sidecar, file_digest, graph_digest, replacing, settled
 
 EXTERNAL_BYTES = 16 << 20
 """Weights beyond this size are written to a data file of their own: inside protobuf each byte is copied thrice."""
@@ -32,7 +33,8 @@ def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, fold
     try:
         with replacing(path.parent) as staging:
             target = staging / path.name
-            info = sidecar.model.model_copy(update={"file": path.name})
+            update: dict[str, Any] = {"file": path.name}
+            initializers = sidecar.initializers
             if weights == "copy":
                 for value in model.graph.initializers.values():
                     if isinstance(value.const_value, ir.ExternalTensor):
@@ -48,8 +50,10 @@ def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, fold
                     model.graph.initializers.pop(str(value.name))
                     model.graph.inputs.append(value)
                 ir.save(model, target)
-                info = info.model_copy(update={"graph_digest": graph_digest(model)})
-            written = sidecar.model_copy(update={"model": info})
+                update["graph_digest"] = graph_digest(model)
+                initializers = [row.model_copy(update={"readers": []}) for row in initializers]
+            info = sidecar.model.model_copy(update=update | {"file_digest": file_digest(target)})
+            written = sidecar.model_copy(update={"model": info, "initializers": initializers})
             (staging / f"{path.stem}_hierarchy.json").write_bytes(written.to_json())
             names = [file.name for file in staging.iterdir()]
     finally:

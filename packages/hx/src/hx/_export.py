@@ -116,7 +116,7 @@ def export_model(request: ExportRequest, output: Output) -> ExportReport:
     with replacing(target.parent) as staging:
         with clock.step("save", output, "Writing the files"):
             exported.program.save(staging / target.name, external_data=_is_large(exported) or None)
-            sidecar.save(staging / sidecar_path(target).name)
+            sidecar.with_file_digest(staging / target.name).save(staging / sidecar_path(target).name)
             if request.keep_context:
                 context_file = staging / _context_path(target).name
                 context_file.write_text(context.model_dump_json(indent=1) + "\n", encoding="utf-8")

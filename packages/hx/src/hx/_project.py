@@ -53,7 +53,7 @@ def project_model(request: ProjectRequest, output: Output) -> ProjectReport:
             sidecar = _project_against(model, request, request.against)
     sidecar = sidecar.model_copy(update={"generator": generator_of(sidecar.generator, output.argv)})
     with replacing(target.parent) as staging:
-        sidecar.save(staging / target.name)
+        sidecar.with_file_digest(request.model).save(staging / target.name)
     return ProjectReport(
         model=str(request.model),
         exporter=sidecar.generator.exporter,

@@ -38,7 +38,7 @@ def relink_model(
         sidecar = relink(model, export.model, export.sidecar, file=path.name)
     sidecar = sidecar.model_copy(update={"generator": generator_of(sidecar.generator, output.argv)})
     with replacing(target.parent) as staging:
-        sidecar.save(staging / target.name)
+        sidecar.with_file_digest(path).save(staging / target.name)
     return RelinkReport(
         model=str(path),
         original=str(original),

@@ -52,7 +52,7 @@ def validate_files(
                 result = validate(model, sidecar, path)
     written = done is not None and bool(done.changes)
     if written:
-        sidecar.save(target)
+        sidecar.with_file_digest(path).save(target)
     return _report(path, sidecar, result, done, read=read, written=str(target) if written else None)
 
 

@@ -2,7 +2,7 @@
 
 from hx_sidecar_schema._collector import collector_paused
 from hx_sidecar_schema._context import CONTEXT_VERSION, ModuleContext
-from hx_sidecar_schema._digest import graph_digest
+from hx_sidecar_schema._digest import file_digest, graph_digest
 from hx_sidecar_schema._errors import HxError
 from hx_sidecar_schema._files import replacing, settled
 from hx_sidecar_schema._observation import (
@@ -16,6 +16,7 @@ from hx_sidecar_schema._patterns import find_calls
 from hx_sidecar_schema._records import (
     CategoryStatistics,
     Confidence,
+    CutFrom,
     Disagreement,
     Evidence,
     Example,
@@ -44,6 +45,7 @@ __all__ = [
     "STRATEGIES",
     "CategoryStatistics",
     "Confidence",
+    "CutFrom",
     "Disagreement",
     "Evidence",
     "Example",
@@ -71,6 +73,7 @@ __all__ = [
     "build_tags",
     "collector_paused",
     "embedded",
+    "file_digest",
     "find_calls",
     "find_strategy",
     "from_embedded",

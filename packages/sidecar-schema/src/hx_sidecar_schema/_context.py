@@ -15,7 +15,7 @@ from hx_sidecar_schema._records import (
     RecoveredNode,
 )
 
-CONTEXT_VERSION = "1.0"
+CONTEXT_VERSION = "1.1"
 
 
 class ModuleContext(Record):

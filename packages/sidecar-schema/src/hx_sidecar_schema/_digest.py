@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, as hex.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def graph_digest(model: Any) -> str:

@@ -12,8 +12,28 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """From a major version to the next; the first major needs none."""
 
 
+def _from_1_0(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a file of format 1.0 with `known` of its nodes, which 1.0 spelled as the root with low confidence.
+
+    Dataflow may say the same of a node that it knows; where the summary counts every node as covered, it did.
+    """
+    nodes, summary = data.get("nodes"), data.get("summary")
+    if not isinstance(nodes, list) or (isinstance(summary, dict) and summary.get("covered_percent") == 100):
+        return data
+    return {**data, "nodes": [{**row, "known": False} if _is_unknown(row) else row for row in nodes]}
+
+
+def _is_unknown(row: Any) -> bool:
+    return (
+        isinstance(row, dict)
+        and row.get("owner") == 0
+        and row.get("evidence") in ("dataflow", "lineage")
+        and row.get("confidence") == "low"
+    )
+
+
 def migrate(data: Any, path: Path, current: str) -> dict[str, Any]:
-    """Return `data` in the current major version.
+    """Return `data` in the current version; its `schema_version` stays where only the minor one is older.
 
     Args:
         data: Parsed JSON.
@@ -46,4 +66,4 @@ def migrate(data: Any, path: Path, current: str) -> dict[str, Any]:
             )
         data = MIGRATIONS[major](data)
         major += 1
-    return data
+    return _from_1_0(data) if data.get("schema_version") == "1.0" else data

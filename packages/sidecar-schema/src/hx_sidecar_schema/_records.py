@@ -61,8 +61,22 @@ class ModelInfo(Record):
     graph_digest: str = Field(
         description="SHA-256 over the structure; weights, node names, metadata excluded."
     )
+    file_digest: str = Field(
+        default="",
+        description="SHA-256 of the bytes of `file` as it was saved; external data excluded. Equal: the sidecar "
+        "belongs to the file. Different: `graph_digest` decides. Empty where it is not known.",
+    )
     inputs: list[TensorInfo]
     outputs: list[TensorInfo]
+
+
+class CutFrom(Record):
+    """The call of another model that a model was cut out of."""
+
+    file: str = Field(description="Name of the ONNX file that it was cut out of, without its folder.")
+    graph_digest: str = Field(description="`model.graph_digest` of that file's sidecar.")
+    fqn: str = Field(description="Of the module that was called; empty for the root.")
+    index: int = Field(ge=0, description="Which of that module's calls, as `index` of a call.")
 
 
 class Module(Record):
@@ -114,7 +128,9 @@ class ModuleCall(Record):
     """One run of one module's `forward`; a module used three times has three calls."""
 
     module: int = Field(description="Row of the module.")
-    index: int = Field(ge=0, description="0-based, in execution order, per module.")
+    index: int = Field(
+        ge=0, description="Position among the calls of its module: 0-based, in execution order. Not a row."
+    )
     parent: int | None = Field(default=None, description="Row of the call that made this one.")
     in_body: bool = Field(
         default=False,
@@ -152,6 +168,11 @@ class Node(Record):
     owner: int = Field(description="Row of the innermost call during whose forward the operation ran.")
     evidence: Evidence
     confidence: Confidence
+    known: bool = Field(
+        default=True,
+        description="False where nothing is known of the node: the root stands in as owner, with the evidence "
+        "`dataflow` or `lineage` and low confidence, and the node does not count as covered.",
+    )
     consumers: list[int] = Field(
         default_factory=list,
         description="Rows of the calls, outside the owner's subtree, that read its outputs.",
@@ -186,13 +207,23 @@ class Initializer(Record):
         default=None,
         description="What the exporter did to it: `folded`, `transposed`; `derived`: what a later tool made of it.",
     )
+    elements: int | None = Field(
+        default=None,
+        ge=0,
+        description="Number of elements, 0 for an unknown shape; null in files of format 1.0.",
+    )
+    readers: list[int] = Field(
+        default_factory=list,
+        description="Rows of the calls whose own nodes of the main graph read it, bodies of these included. Empty "
+        "where the file takes the weight as an input.",
+    )
 
 
 class CategoryStatistics(Record):
     """Coverage of one operator category."""
 
     total: int
-    tagged: int = Field(description="Nodes whose owner is known by any evidence, the root fallback excluded.")
+    tagged: int = Field(description="Nodes that are `known`.")
     percentage: float
     exact: int = Field(description="Nodes whose owner is known with high confidence.")
 

@@ -12,10 +12,12 @@ from typing import Any
 from pydantic import Field, ValidationError
 from pydantic_core import to_json
 
+from hx_sidecar_schema._digest import file_digest
 from hx_sidecar_schema._errors import HxError
 from hx_sidecar_schema._files import replacing
 from hx_sidecar_schema._migrate import migrate
 from hx_sidecar_schema._records import (
+    CutFrom,
     Disagreement,
     Generator,
     Initializer,
@@ -28,15 +30,20 @@ from hx_sidecar_schema._records import (
     Summary,
 )
 
-SIDECAR_VERSION = "1.0"
+SIDECAR_VERSION = "1.1"
 
 
 class Sidecar(Record):
     """Modules, calls, nodes and initializers of one ONNX file, and how each is known."""
 
-    schema_version: str = SIDECAR_VERSION
+    schema_version: str = Field(
+        default=SIDECAR_VERSION, description="Of the file that was read; what is written is of this version."
+    )
     generator: Generator
     model: ModelInfo
+    cut_from: CutFrom | None = Field(
+        default=None, description="Where the model was cut out of another one; null for a whole model."
+    )
     modules: list[Module] = Field(default_factory=list)
     calls: list[ModuleCall] = Field(default_factory=list)
     nodes: list[Node] = Field(default_factory=list)
@@ -96,11 +103,20 @@ class Sidecar(Record):
         tags = [self.display_tag(row) for row in range(len(self.calls))]
         return {_key(node): tags[node.owner] for node in self.nodes}
 
+    def with_file_digest(self, path: Path) -> Sidecar:
+        """Return the sidecar with the digest of the ONNX file that it belongs to.
+
+        Raises:
+            OSError: If the file cannot be read.
+        """
+        info = self.model.model_copy(update={"file_digest": file_digest(path)})
+        return self.model_copy(update={"model": info})
+
     def to_json(self) -> bytes:
         """Return the file's bytes: equal sidecars give equal bytes; one row a line."""
         parts: list[bytes] = []
         for field in type(self).model_fields:
-            value: Any = getattr(self, field)
+            value: Any = SIDECAR_VERSION if field == "schema_version" else getattr(self, field)
             if isinstance(value, list):
                 rows = [row.__pydantic_serializer__.to_json(row, exclude_defaults=True) for row in value]
                 body = b"[\n" + b",\n".join(rows) + b"\n]" if rows else b"[]"

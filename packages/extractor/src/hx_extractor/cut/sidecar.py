@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import onnx_ir as ir
 
 from hx_extractor.cut.builder import Rebuild, named_bodies
+from hx_graph.weights import initializer_rows
 from hx_sidecar_schema import ModelInfo, ModuleCall, Node, Port, Sidecar, Summary, TensorInfo, graph_digest
 
 
@@ -40,12 +41,13 @@ def cut_sidecar(sidecar: Sidecar, row: int, rebuild: Rebuild, model: ir.Model) -
                 owner=owner or 0,
                 evidence=old.evidence if old is not None and owner is not None else "dataflow",
                 confidence=old.confidence if old is not None and owner is not None else "low",
+                known=old is None or old.known,
             )
         )
     nodes = _with_consumers(model, nodes, [end - row for end in sidecar.subtree_end[row:end]])
     calls = [_call(sidecar.calls[r], r == row, rebuild, new_row, modules) for r in rows]
     exact = sum(node.confidence == "high" for node in nodes)
-    percent = round(100 * exact / len(nodes), 2) if nodes else 100.0
+    covered = sum(node.known for node in nodes)
     return Sidecar(
         generator=sidecar.generator,
         model=ModelInfo(
@@ -64,13 +66,25 @@ def cut_sidecar(sidecar: Sidecar, row: int, rebuild: Rebuild, model: ir.Model) -
         ],
         calls=calls,
         nodes=nodes,
-        initializers=[
-            item
-            for item in sidecar.initializers
-            if rebuild.name_of(item.name) == item.name and item.name in model.graph.initializers
-        ],
-        summary=Summary(nodes=len(nodes), exact_percent=percent, covered_percent=100.0),
+        initializers=initializer_rows(
+            model.graph,
+            (
+                item
+                for item in sidecar.initializers
+                if rebuild.name_of(item.name) == item.name and item.name in model.graph.initializers
+            ),
+            {node.output: node.owner for node in nodes if not node.graph},
+        ),
+        summary=Summary(
+            nodes=len(nodes),
+            exact_percent=_percent(exact, nodes),
+            covered_percent=_percent(covered, nodes),
+        ),
     )
+
+
+def _percent(part: int, whole: list[Node]) -> float:
+    return round(100 * part / len(whole), 2) if whole else 100.0
 
 
 def _all_nodes(model: ir.Model) -> Iterator[tuple[str, str, ir.Node]]:

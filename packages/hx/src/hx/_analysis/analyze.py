@@ -83,7 +83,7 @@ def analyze_model(request: AnalyzeRequest, output: Output) -> AnalyzeReport:
         with output.working("Counting what nodes compute"):
             cost = _cost(model, request.shapes)
             costs = call_costs(sidecar, cost, wanted)
-    categories = _category_entries(sidecar, nodes, kinds, request.thresholds, whole=0 in rows)
+    categories = _category_entries(nodes, kinds, request.thresholds)
     tags = [sidecar.display_tag(row) for row in range(len(sidecar.calls))]
     shown = Counter(tags[node.owner] for node in nodes)
     covered = _share(sum(entry.covered for entry in categories), len(nodes))
@@ -142,40 +142,33 @@ def _categories() -> dict[str, str]:
 
 
 def _category_entries(
-    sidecar: Sidecar,
     nodes: Sequence[Node],
     kinds: Mapping[str, str],
     thresholds: Mapping[str, float],
-    *,
-    whole: bool,
 ) -> list[CategoryEntry]:
-    """Count nodes by category.
-
-    A node that nothing is known of belongs to the root: those are counted in the sidecar's summary alone, and are none
-    of the nodes below any other call.
-    """
+    """Count nodes by category."""
     from hx_projector import CATEGORIES
 
     critical = {category.name for category in CATEGORIES if category.critical}
     operators: dict[str, Counter[str]] = {}
     exact: Counter[str] = Counter()
+    known: Counter[str] = Counter()
     for node in nodes:
         kind = kinds.get(node.op_type, UNCATEGORISED)
         operators.setdefault(kind, Counter())[node.op_type] += 1
         exact[kind] += node.confidence == "high"
+        known[kind] += node.known
     entries: list[CategoryEntry] = []
     for name in (*(category.name for category in CATEGORIES), UNCATEGORISED):
         if name not in operators:
             continue
         total = operators[name].total()
-        known = sidecar.summary.category_statistics.get(name) if whole else None
-        covered = total - (known.total - known.tagged if known is not None else 0)
-        percent, threshold = _share(covered, total), thresholds.get(name)
+        percent, threshold = _share(known[name], total), thresholds.get(name)
         entries.append(
             CategoryEntry(
                 name=name,
                 total=total,
-                covered=covered,
+                covered=known[name],
                 exact=exact[name],
                 covered_percent=percent,
                 exact_percent=_share(exact[name], total),

@@ -79,6 +79,7 @@ def write_session(session: Session, folder: Path, target: Path, *, with_weights:
         if session.sidecar is not None:
             sidecar = session.sidecar if with_weights else redact_record(session.sidecar, model)
             path = folder / sidecar_path(Path(HIERARCHY)).name
+            sidecar = sidecar.with_file_digest(folder / HIERARCHY)
             path.write_text(session.places(sidecar.to_json().decode()), encoding="utf-8")
         if session.context is not None:
             context = session.context if with_weights else redact_record(session.context)

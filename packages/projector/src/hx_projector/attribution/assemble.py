@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import onnx_ir as ir
 
 from hx_graph.call_tree import CallTree
+from hx_graph.weights import initializer_rows
 from hx_projector.attribution.categories import summarise
 from hx_projector.attribution.cut import Cutter
 from hx_projector.attribution.owners import Owned, consumers
@@ -60,6 +61,7 @@ def assemble(
             owner=row.owner,
             evidence=row.evidence,
             confidence=row.confidence,
+            known=not row.fallback,
             consumers=readers,
             originals=list(row.originals),
             covers=list(row.covers),
@@ -72,7 +74,9 @@ def assemble(
         modules=context.modules,
         calls=calls,
         nodes=nodes,
-        initializers=context.initializers,
+        initializers=initializer_rows(
+            model.graph, context.initializers, {row.output: row.owner for row in owned if not row.graph}
+        ),
         recovered=context.recovered,
         sizes=context.sizes,
         summary=summarise(owned),

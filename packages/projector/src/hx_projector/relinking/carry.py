@@ -27,6 +27,7 @@ class Descent(NamedTuple):
     confidence: Confidence
     originals: list[str]
     covers: list[int]
+    known: bool = True
 
 
 def descend(new: Dataflow, points: FixedPoints, sidecar: Sidecar) -> dict[str, Descent]:
@@ -106,7 +107,13 @@ class _Descender:
         rows = [self._rows[key] for key in deciding]
         calls = sorted({row.owner for row in rows})
         confidence = weakest(row.confidence for row in rows)
-        return Descent(self._tree.common(calls), confidence, list(originals), calls if len(calls) > 1 else [])
+        return Descent(
+            self._tree.common(calls),
+            confidence,
+            list(originals),
+            calls if len(calls) > 1 else [],
+            all(row.known for row in rows),
+        )
 
     def _helper(self, key: str) -> Descent:
         """What stands for nothing belongs to what it helps: the calls of the nodes that read it."""
@@ -114,9 +121,10 @@ class _Descender:
             self._found[user] for name in self._new.made(key) for user in self._new.users.get(name, ())
         ]
         if not readers:
-            return Descent(0, "low", [], [])
+            return Descent(0, "low", [], [], known=False)
         calls = {reader.owner for reader in readers}
         confidence = weakest(reader.confidence for reader in readers)
         if len(calls) > 1 and confidence == "high":
             confidence = "medium"
-        return Descent(self._tree.common(calls), confidence, [], [])
+        known = all(reader.known for reader in readers)
+        return Descent(self._tree.common(calls), confidence, [], [], known)

@@ -85,20 +85,21 @@ def _owned(model: ir.Model, found: Mapping[str, Descent], old: Dataflow, sidecar
             bodies.setdefault((row.output, row.op_type), []).append(row)
     for node in model.graph:
         key = output_of(node)
-        owner, confidence, originals, covers = found[key]
+        owner, confidence, originals, covers, known = found[key]
         moved = bodies.get((key, node.op_type), [])
         if len(moved) == 1 and not old.holds(key):
             owner, confidence, originals, covers = moved[0].owner, moved[0].confidence, [], []
-        unknown = owner == 0 and confidence == "low"
-        yield Owned("", key, node, owner, LINEAGE, confidence, unknown, originals, covers)
+            known = moved[0].known
+        yield Owned("", key, node, owner, LINEAGE, confidence, not known, originals, covers)
         for path, inner in nodes_below(node, "") if node.attributes else ():
             output = output_of(inner)
             same = bodies.get((output, inner.op_type), [])
             if len(same) == 1:
-                yield Owned(path, output, inner, same[0].owner, LINEAGE, same[0].confidence)
+                row = same[0]
+                yield Owned(path, output, inner, row.owner, LINEAGE, row.confidence, not row.known)
             else:
-                level = "low" if unknown else "medium"
-                yield Owned(path, output, inner, owner, LINEAGE, level, fallback=unknown)
+                level = "medium" if known else "low"
+                yield Owned(path, output, inner, owner, LINEAGE, level, fallback=not known)
 
 
 def _context(

@@ -12,7 +12,7 @@ from hx_projector.validation.checks.modules import recomputed_tags
 from hx_projector.validation.checks.owners import recomputed_consumers
 from hx_projector.validation.checks.summary import model_info, recomputed_info, recomputed_summary, summary
 from hx_projector.validation.subject import Finding, Subject, module_name, named, node_name
-from hx_sidecar_schema import Sidecar
+from hx_sidecar_schema import SIDECAR_VERSION, Sidecar
 
 _NODES = ("V11", "V12", "V13")
 _CALLS = ("V10", "V20", "V21", "V22", "V23")
@@ -58,6 +58,11 @@ def repair(model: ir.Model, sidecar: Sidecar, path: Path, findings: Iterable[Fin
         changes += made
         if not made:
             refused.update((code, "What is right cannot be told from this file.") for code in sorted(asked))
+    if changes and sidecar.schema_version != SIDECAR_VERSION:
+        # It is written in the newest format, where rows alone say how many nodes are known.
+        sidecar = sidecar.model_copy(update={"schema_version": SIDECAR_VERSION})
+        summarised = recomputed_summary(Subject(model, sidecar))
+        sidecar = sidecar.model_copy(update={"summary": summarised})
     return Repair(sidecar, changes, refused)
 
 

@@ -43,9 +43,12 @@ class Subject:
     def is_part(self) -> bool:
         """Whether the model was cut out of another one: modules around it, and those not called, have no rows.
 
-        The root's own call may be cut out too; then it is the summary without categories that tells.
+        A file of format 1.0 does not say so. There a root that is not the model's tells, or a summary without
+        categories where the root's own call was cut out.
         """
         sidecar = self.sidecar
+        if sidecar.cut_from is not None:
+            return True
         inner = any(module.fqn for module in sidecar.modules[:1]) or any(
             call.index for call in sidecar.calls[:1]
         )

@@ -1,4 +1,4 @@
-"""The JSON Schemas of the files, published with the package.
+"""The JSON Schemas of the files, published with the package, those of older versions too.
 
 After a change of a record, `python -m hx_sidecar_schema.schema` writes them again.
 """
@@ -15,14 +15,14 @@ SCHEMAS: dict[str, type[Sidecar] | type[ModuleContext]] = {
     f"sidecar-{SIDECAR_VERSION}.json": Sidecar,
     f"context-{CONTEXT_VERSION}.json": ModuleContext,
 }
-"""File name to the record that it describes."""
+"""File name to the record that it describes, for the versions that are written now."""
 
 
 def published_schema(name: str) -> str:
     """Return the text of a published schema.
 
     Args:
-        name: A key of `SCHEMAS`.
+        name: A key of `SCHEMAS`, or `sidecar-1.0.json` or `context-1.0.json`.
     """
     return files(__name__).joinpath(name).read_text(encoding="utf-8")
 

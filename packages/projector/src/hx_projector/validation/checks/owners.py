@@ -14,7 +14,7 @@ from hx_projector.attribution.owners import Owned, consumers
 from hx_projector.attribution.sources import Claim, Scene, find_source
 from hx_projector.file_metadata.read import Written, written_on
 from hx_projector.validation.subject import Finding, Subject, named, node_name
-from hx_sidecar_schema import STRATEGIES, ModuleContext, Node
+from hx_sidecar_schema import STRATEGIES, ModuleContext
 
 _CRITICAL = frozenset(name for category in CATEGORIES if category.critical for name in category.operators)
 (_VIEWS,) = (category.operators for category in CATEGORIES if category.name == "tensor manipulation")
@@ -129,11 +129,10 @@ def _view_read_by(node: ir.Node, calls: list[int], owners: Mapping[str, int], tr
 def known_owners(subject: Subject) -> list[Finding]:
     """What computes with weights or data has an owner that is known by evidence (V42).
 
-    A row with the root as owner, by `dataflow`, with low confidence, is what hx writes where it knows nothing. It may
-    also be what dataflow says; so weights and dataflow are asked again, given all other rows. Nodes of functions are
-    left out: they belong to the users of the function. So is a part of a model: what was copied in belongs to its root.
+    Of rows that are not known, weights and dataflow are asked again, given all other rows. Nodes of functions are left
+    out: they belong to the users of the function. So is a part of a model: what was copied in belongs to its root.
     """
-    unsure = {(row.graph, row.output) for row in subject.sidecar.nodes if _may_be_unknown(row)}
+    unsure = {(row.graph, row.output) for row in subject.sidecar.nodes if not row.known}
     if not unsure or subject.is_part:
         return []
     weights = {row.name for row in subject.sidecar.initializers if row.parameter}
@@ -147,10 +146,6 @@ def known_owners(subject: Subject) -> list[Finding]:
         if claim is None or claim.owner != 0:
             findings.append(Finding("V42", node_name(path, output), _why(subject, node, claim)))
     return findings
-
-
-def _may_be_unknown(row: Node) -> bool:
-    return row.owner == 0 and row.evidence == "dataflow" and row.confidence == "low"
 
 
 def _matters(node: ir.Node, weights: set[str]) -> bool:
@@ -202,7 +197,7 @@ def disagreements(subject: Subject) -> list[Finding]:
             findings.append(
                 Finding("V43", row.output, "A disagreement is about it; the main graph has no such node.")
             )
-        elif node.owner != row.owner and not _may_be_unknown(node):
+        elif node.owner != row.owner and node.known:
             decided, owner = subject.call_name(row.owner), subject.call_name(node.owner)
             findings.append(
                 Finding(

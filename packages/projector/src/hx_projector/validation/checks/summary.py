@@ -45,7 +45,8 @@ def sidecar_inside(subject: Subject, path: Path) -> list[Finding]:
     other = [
         field
         for field in Sidecar.model_fields
-        if field not in ("generator", "model") and getattr(inside, field) != getattr(subject.sidecar, field)
+        if field not in ("schema_version", "generator", "model")
+        and getattr(inside, field) != getattr(subject.sidecar, field)
     ]
     if inside.model.graph_digest != subject.sidecar.model.graph_digest:
         other.insert(0, "graph_digest")
@@ -129,22 +130,19 @@ def _words(info: TensorInfo) -> str:
 def recomputed_summary(subject: Subject) -> Summary:
     """Return the summary that the rows give.
 
-    Which nodes with the root as owner are covered the rows do not tell; so the recorded number stays where it is
-    possible, else the least possible one is taken. A summary without categories stays so.
+    Rows of a file of format 1.0 may be known though they are not marked so: there the recorded number stays where it
+    is possible. A summary without categories stays so.
     """
-    said = subject.sidecar.summary
+    said, old = subject.sidecar.summary, subject.sidecar.schema_version == "1.0"
     counts = count_categories(
-        (
-            row.op_type,
-            row.confidence == "high",
-            row.owner == 0 and row.evidence == "dataflow" and row.confidence == "low",
-        )
-        for row in subject.sidecar.nodes
+        (row.op_type, row.confidence == "high", not row.known) for row in subject.sidecar.nodes
     )
     statistics: dict[str, CategoryStatistics] = {}
     for name, (total, sure, exact) in counts.items():
         recorded = said.category_statistics.get(name)
-        tagged = recorded.tagged if recorded is not None and sure <= recorded.tagged <= total else sure
+        tagged = (
+            recorded.tagged if old and recorded is not None and sure <= recorded.tagged <= total else sure
+        )
         statistics[name] = CategoryStatistics(
             total=total, tagged=tagged, percentage=percent_of(tagged, total), exact=exact
         )
@@ -153,7 +151,7 @@ def recomputed_summary(subject: Subject) -> Summary:
     covered = percent_of(sum(row.tagged for row in statistics.values()), nodes)
     if not said.category_statistics:
         least = percent_of(sum(sure for _, sure, _ in counts.values()), nodes)
-        covered = said.covered_percent if least <= said.covered_percent <= 100 else least
+        covered = said.covered_percent if old and least <= said.covered_percent <= 100 else least
     return Summary(
         nodes=nodes,
         exact_percent=percent_of(exact, nodes),

@@ -1,0 +1,34 @@
+"""Sizes and readers of weights."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from hx_graph.weights import initializer_rows
+from hx_sidecar_schema import Initializer
+
+TEXT = """
+<ir_version: 10, opset_import: ["": 20]>
+main (float[2,3] x, bool c) => (float[2,3] y)
+<float[3] w = {1.0, 2.0, 3.0}, float[2,3] body = {1.0, 2.0, 3.0, 4.0, 5.0, 6.0}, float one = {1.0}, float[4] idle = {1.0, 2.0, 3.0, 4.0}>
+{
+  h = Mul(x, w)
+  k = If(c) <then_branch = inside () => (float[2,3] t) { s = Add(h, body)  t = Mul(s, w) },
+             else_branch = other () => (float[2,3] e) { e = Add(h, one) }>
+  y = Add(k, w)
+}
+"""
+
+
+def test_bodies_are_read_by_the_call_of_their_node() -> None:
+    graph = ir.from_onnx_text(TEXT).graph
+    known = [Initializer(name="w", parameter="a.weight"), Initializer(name="gone", parameter="a.bias")]
+    rows = {row.name: row for row in initializer_rows(graph, known, {"h": 1, "k": 2, "y": 1})}
+    assert {name: (row.elements, row.readers) for name, row in rows.items()} == {
+        "w": (3, [1, 2]),
+        "gone": (None, []),
+        "body": (6, [2]),
+        "one": (1, [2]),
+        "idle": (4, []),
+    }
+    assert (rows["w"].parameter, rows["body"].parameter) == ("a.weight", None)
