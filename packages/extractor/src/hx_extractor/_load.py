@@ -18,6 +18,7 @@ from hx_extractor.run.examples import example_array
 from hx_extractor.run.session import run_model
 from hx_sidecar_schema import (
     EMBEDDED,
+    ForeignSidecar,
     HxError,
     Sidecar,
     collector_paused,
@@ -147,9 +148,8 @@ def load(path: str | Path, sidecar: str | Path | None = None) -> HierarchicalMod
     else:
         known = Sidecar.load(sidecar if sidecar is not None else beside)
     if graph_digest(model) != known.model.graph_digest:
-        raise HxError(
+        raise ForeignSidecar(
             f"Sidecar of {known.model.file!r} does not belong to {str(path)!r}: the graphs differ.",
-            code="HX203",
             hint="Export the model again, so that both files are of one run.",
         )
     return HierarchicalModel(path, known, model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hx_sidecar_schema import Confidence, HxError, ModuleContext, Sidecar, Strategy
+from hx_sidecar_schema import Confidence, ModelDoesNotRun, ModuleContext, Sidecar, Strategy
 
 if TYPE_CHECKING:
     from hx_tracer import Exported
@@ -37,8 +37,8 @@ def attributed(
 
     try:
         return projected(exported.context, _feeds_of(exported) if strategy.observer else None), exported
-    except HxError as error:
-        if error.code != "HX121" or strategy.sources[0] != "exporter":
+    except ModelDoesNotRun as error:
+        if strategy.sources[0] != "exporter":
             raise
         note = (
             f"{error.message.rstrip('.')}. Owners are the exporter's word alone, and no call can be cut out."

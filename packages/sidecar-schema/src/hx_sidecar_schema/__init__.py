@@ -3,7 +3,15 @@
 from hx_sidecar_schema._collector import collector_paused
 from hx_sidecar_schema._context import CONTEXT_VERSION, ModuleContext
 from hx_sidecar_schema._digest import file_digest, graph_digest
-from hx_sidecar_schema._errors import HxError
+from hx_sidecar_schema._errors import (
+    ForeignSidecar,
+    HxError,
+    MissingSidecar,
+    MissingValue,
+    ModelDoesNotRun,
+    UnavailableValue,
+    UnfitInputs,
+)
 from hx_sidecar_schema._files import replacing, settled
 from hx_sidecar_schema._observation import (
     Fingerprint,
@@ -50,9 +58,13 @@ __all__ = [
     "Evidence",
     "Example",
     "Fingerprint",
+    "ForeignSidecar",
     "Generator",
     "HxError",
     "Initializer",
+    "MissingSidecar",
+    "MissingValue",
+    "ModelDoesNotRun",
     "ModelInfo",
     "Module",
     "ModuleCall",
@@ -70,6 +82,8 @@ __all__ = [
     "Summary",
     "TensorInfo",
     "TorchNN",
+    "UnavailableValue",
+    "UnfitInputs",
     "build_tags",
     "collector_paused",
     "embedded",

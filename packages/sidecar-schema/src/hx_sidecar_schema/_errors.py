@@ -1,4 +1,4 @@
-"""The one exception type that users see: what is wrong, a stable code, one thing to do."""
+"""The exceptions that users see: what is wrong, a stable code, one thing to do."""
 
 from __future__ import annotations
 
@@ -8,15 +8,56 @@ class HxError(Exception):
 
     Args:
         message: What is wrong, with the offending value as its `repr`.
-        code: Stable identifier, `HX` and three digits, listed in `docs/errors.md`.
+        code: Stable identifier, `HX` and three digits, listed in `docs/errors.md`; a subclass has a default.
         hint: One imperative next step.
+        argument: Name of the argument of the Python API that helps; empty where none does.
     """
 
-    def __init__(self, message: str, *, code: str, hint: str) -> None:
+    code: str = ""
+
+    def __init__(self, message: str, *, hint: str, code: str = "", argument: str = "") -> None:
         super().__init__(message)
-        self.code = code
+        self.code = code or self.code
         self.hint = hint
+        self.argument = argument
 
     @property
     def message(self) -> str:
+        """What is wrong, without code and hint."""
         return str(self.args[0])
+
+
+class UnfitInputs(HxError):
+    """The inputs do not fit `forward()`: other names, too many, or shapes that it refuses."""
+
+    code = "HX109"
+
+
+class ModelDoesNotRun(HxError):
+    """ONNX Runtime cannot run the model on its example inputs."""
+
+    code = "HX121"
+
+
+class UnavailableValue(HxError):
+    """A value that a call takes cannot be told from the model and its recorded inputs."""
+
+    code = "HX206"
+
+
+class MissingValue(UnavailableValue):
+    """The model has no such value."""
+
+    code = "HX201"
+
+
+class ForeignSidecar(HxError):
+    """The sidecar belongs to another model."""
+
+    code = "HX203"
+
+
+class MissingSidecar(HxError):
+    """There is no sidecar, or it cannot be read."""
+
+    code = "HX301"

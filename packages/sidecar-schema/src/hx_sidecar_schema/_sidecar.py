@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from pydantic_core import to_json
 
 from hx_sidecar_schema._digest import file_digest
-from hx_sidecar_schema._errors import HxError
+from hx_sidecar_schema._errors import HxError, MissingSidecar
 from hx_sidecar_schema._files import replacing
 from hx_sidecar_schema._migrate import migrate
 from hx_sidecar_schema._records import (
@@ -148,9 +148,8 @@ class Sidecar(Record):
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise HxError(
+            raise MissingSidecar(
                 f"Sidecar {str(path)!r} cannot be read: {error.strerror}.",
-                code="HX301",
                 hint="Run `hx relink` if a tool made the model of an export, `hx project` if it comes from elsewhere.",
             ) from error
         return cls.from_json(content, path)

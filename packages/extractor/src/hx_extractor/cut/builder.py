@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from hx_sidecar_schema import HxError
+from hx_sidecar_schema import HxError, UnavailableValue
 
 if TYPE_CHECKING:
     from hx_extractor.cut.index import Parent
@@ -135,9 +135,8 @@ class Rebuild:
     def _weight(self, name: str) -> None:
         old = self._parent.values[name]
         if name in self._parent.carried:
-            raise HxError(
+            raise UnavailableValue(
                 f"Value {name!r} is an input of a loop's body: it has another value in every round.",
-                code="HX206",
                 hint="Give inputs of your own.",
             )
         # An extracted model saved without weights has them as inputs; only a transformed one may end in others.

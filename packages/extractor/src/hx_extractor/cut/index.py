@@ -14,7 +14,7 @@ import onnx_ir as ir
 from hx_extractor._transformed import in_exported_types
 from hx_extractor.cut.builder import Rebuild, bodies
 from hx_extractor.cut.source import Source
-from hx_sidecar_schema import HxError, RecoveredNode, Sidecar
+from hx_sidecar_schema import MissingValue, RecoveredNode, Sidecar
 
 
 class Parent:
@@ -65,9 +65,8 @@ class Parent:
         """
         value = self.values.get(name)
         if value is None:
-            raise HxError(
+            raise MissingValue(
                 f"Value {name!r} is not in the model.",
-                code="HX201",
                 hint="The .onnx file changed after the export; export it again.",
             )
         node = value.producer()

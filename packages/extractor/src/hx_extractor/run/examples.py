@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from hx_sidecar_schema import HxError, Port, TensorInfo
+from hx_sidecar_schema import Port, TensorInfo, UnavailableValue
 
 
 def example_array(info: TensorInfo) -> NDArray[np.generic]:
@@ -21,9 +21,8 @@ def example_array(info: TensorInfo) -> NDArray[np.generic]:
     """
     example = info.example
     if example is None:
-        raise HxError(
+        raise UnavailableValue(
             f"No example of input {info.name!r} is recorded.",
-            code="HX206",
             hint="Give the inputs yourself, or export the model again.",
         )
     dtype = ir.DataType[info.dtype].numpy()
@@ -48,9 +47,8 @@ def like(port: Port, inputs: Sequence[TensorInfo]) -> NDArray[np.generic]:
             sizes |= {str(d): n for d, n in zip(info.shape, info.example.shape, strict=True)}
     missing = [dim for dim in port.shape if isinstance(dim, str) and dim not in sizes]
     if missing:
-        raise HxError(
+        raise UnavailableValue(
             f"The size {missing[0]!r} of port {port.name!r} cannot be told from the recorded inputs.",
-            code="HX206",
             hint="Give the inputs yourself with `run`.",
         )
     shape = [dim if isinstance(dim, int) else sizes[dim] for dim in port.shape]

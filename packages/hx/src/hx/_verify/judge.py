@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hx._verify.tolerance import tolerance
 from hx.records.reports import ModuleEntry, PortEntry, finite
 from hx_extractor import Extraction, HierarchicalModel
-from hx_sidecar_schema import HxError, Port, Sidecar
+from hx_sidecar_schema import HxError, Port, Sidecar, UnavailableValue
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,6 @@ class Verdict:
     match: bool = True
     reason: str = ""
 
-
-UNKNOWN_INPUT = ("HX201", "HX206")
-"""The exporter removed a value that the call takes: the whole model cannot say what it was."""
 
 Judge = Callable[[Extraction], Verdict]
 
@@ -48,9 +45,7 @@ class OnnxJudge:
     def __call__(self, extraction: Extraction) -> Verdict:
         try:
             extraction.example_inputs()
-        except HxError as error:
-            if error.code not in UNKNOWN_INPUT:
-                raise
+        except UnavailableValue as error:
             return Verdict(reason=f"Not compared: {error.message}")
         result = extraction.validate()
         return verdict_of(extraction, result.max_abs_error, result.relative_error)

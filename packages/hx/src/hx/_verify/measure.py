@@ -17,7 +17,7 @@ from hx._verify.boundaries import Boundary, CallKey, Seen, copied, pytorch_keys,
 from hx._verify.inputs import Arrays, ModuleInputs
 from hx._verify.isolated import compare_ports, run_alone
 from hx_extractor import Difference, Extraction, HierarchicalModel
-from hx_sidecar_schema import HxError, ModuleCall, Port
+from hx_sidecar_schema import HxError, ModuleCall, Port, UnavailableValue
 from hx_tracer import LoadedModel
 
 Array = np.ndarray[Any, Any]
@@ -148,10 +148,9 @@ class Measurement:
                 given[port.name] = self._held.values[port.carrier]
                 borrowed[port.name] = port.carrier
             else:
-                raise HxError(
+                raise UnavailableValue(
                     f"The value of its input {port.name!r} is not known: no module got or gave it, and the ONNX "
                     "model does not hold it.",
-                    code="HX206",
                     hint="Look at the calls around it.",
                 )
         return given

@@ -10,9 +10,9 @@ import numpy as np
 from hx._verify.boundaries import Boundary, CallKey, copied, pytorch_keys, run_module, why_not_made
 from hx._verify.inputs import recorded_inputs
 from hx._verify.isolated import run_alone
-from hx._verify.judge import UNKNOWN_INPUT, Verdict, verdict_of
+from hx._verify.judge import Verdict, verdict_of
 from hx_extractor import Extraction, HierarchicalModel
-from hx_sidecar_schema import HxError
+from hx_sidecar_schema import UnavailableValue
 from hx_tracer import LoadedModel
 
 
@@ -41,9 +41,7 @@ class TorchJudge:
             return Verdict(match=extraction.call.in_body, reason=why_not_made(extraction.call))
         try:
             found = run_alone(extraction, boundary, lambda _: extraction.example_inputs())
-        except HxError as error:
-            if error.code not in UNKNOWN_INPUT:
-                raise
+        except UnavailableValue as error:
             return Verdict(reason=f"Not compared: {error.message}")
         missing = [port.name for port in extraction.outputs if port.name not in found]
         if missing:

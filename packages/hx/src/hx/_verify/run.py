@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hx._paths import find_model
 from hx.records.reports import Numbers, VerifyEntry, VerifyReport, finite
-from hx_sidecar_schema import HxError, Sidecar
+from hx_sidecar_schema import ForeignSidecar, HxError, MissingSidecar, Sidecar
 
 if TYPE_CHECKING:
     from hx._model_spec import PyTorchModel
@@ -71,11 +71,9 @@ def _open(request: VerifyRequest, output: Output) -> tuple[Path, HierarchicalMod
             return path, load_transformed(path, request.original)
         try:
             return path, load(path)
-        except HxError as error:
-            if error.code not in ("HX203", "HX301"):
-                raise
+        except (ForeignSidecar, MissingSidecar) as error:
             hint = "Name the export that it was made of with --from, or export the model again."
-            raise HxError(error.message, code=error.code, hint=hint) from error
+            raise type(error)(error.message, hint=hint) from error
 
 
 def _measure_all(measurement: Measurement, output: Output) -> dict[int, CallNumbers]:

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from hx_graph.nested import in_order, reads
-from hx_sidecar_schema import Fingerprint, HxError, sample_positions
+from hx_sidecar_schema import Fingerprint, ModelDoesNotRun, sample_positions
 
 Array = np.ndarray[Any, Any]
 
@@ -194,9 +194,8 @@ def _run(model: ir.Model, feeds: Mapping[str, Array], names: Iterable[str]) -> I
                 arrays: list[Array] = session.run(chunk, dict(feeds))  # pyright: ignore[reportAssignmentType]
                 yield from zip(chunk, arrays, strict=True)
         except Exception as error:  # ONNX Runtime's exceptions share no base class
-            raise HxError(
+            raise ModelDoesNotRun(
                 f"ONNX Runtime cannot run the model to compare it with PyTorch: {' '.join(str(error).split())[:300]}",
-                code="HX121",
                 hint="Export with a strategy that needs no run, such as --strategy dynamo.",
             ) from error
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from hx_sidecar_schema import HxError
+from hx_sidecar_schema import HxError, UnfitInputs
 from hx_tracer.inputs.dynamic_axes import input_paths
 from hx_tracer.models.implementations import Kind
 
@@ -55,9 +55,8 @@ def refused(error: Exception, remedy: Mapping[Kind, str]) -> ExportError:
 def unfit(error: Exception, module: torch.nn.Module, kwargs: Mapping[str, Any]) -> HxError:
     """Return the error for inputs that `forward` does not take."""
     shapes = ", ".join(f"{path}{list(tensor.shape)}" for path, tensor in input_paths(kwargs))
-    return HxError(
+    return UnfitInputs(
         f"The inputs {shapes} do not fit forward() of {type(module).__name__!r}: {last_line(error)}",
-        code="HX109",
         hint="Give inputs that the model accepts, with --input-shape NAME=2,16 or --inputs FILE.",
     )
 

@@ -9,7 +9,16 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from hx_sidecar_schema import STRATEGIES, Generator, HxError, ModuleContext, Observation, Strategy, TorchNN
+from hx_sidecar_schema import (
+    STRATEGIES,
+    Generator,
+    HxError,
+    ModuleContext,
+    Observation,
+    Strategy,
+    TorchNN,
+    UnfitInputs,
+)
 from hx_tracer.exporting.context import versions
 from hx_tracer.exporting.dynamo import export_dynamo
 from hx_tracer.exporting.errors import ExportError, quiet, unfit
@@ -130,8 +139,10 @@ def export_with_first(
     for strategy in strategies:
         try:
             exported = export(module, kwargs, **options, strategy=strategy)
+        except UnfitInputs:
+            raise
         except HxError as error:
-            if len(strategies) == 1 or error.code == "HX109":
+            if len(strategies) == 1:
                 raise
             refusals[strategy.name] = error
         else:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from hx_sidecar_schema import HxError
+from hx_sidecar_schema import UnfitInputs
 from hx_tracer.inputs.config_sizes import Facts, facts_of
 from hx_tracer.inputs.draw import IDS, MASK
 from hx_tracer.inputs.file import read_inputs
@@ -99,9 +99,8 @@ def _check_names(module: torch.nn.Module, given: Mapping[str, Any]) -> None:
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in _parameters(module).values())
     unknown = [name for name in given if name not in _named(module)]
     if unknown and not takes_any:
-        raise HxError(
+        raise UnfitInputs(
             f"Inputs {unknown!r} are no parameters of {type(module).__name__}.forward(), which takes {_named(module)!r}.",
-            code="HX109",
             hint="Name the inputs as forward() does.",
         )
 
@@ -121,9 +120,8 @@ def _bound(
     if variadic:
         return {}, values
     if len(values) > len(names):
-        raise HxError(
+        raise UnfitInputs(
             f"{len(values)!r} inputs were given, {type(module).__name__}.forward() takes {names!r}.",
-            code="HX109",
             hint="Return at most one input for each parameter of forward().",
         )
     return dict(zip(names, values, strict=False)), ()
@@ -162,9 +160,8 @@ def _with_shapes(
             recipe, kind = _recipe_of(name, facts, dtype, integers=integers)
         kwargs[name], recipes[name] = redraw(recipe, shape, kind, name=name, seed=seed), recipe
     if missing := _missing(module, kwargs, made.args):
-        raise HxError(
+        raise UnfitInputs(
             f"{type(module).__name__}.forward() also needs {missing!r}; given were {list(kwargs)!r}.",
-            code="HX109",
             hint=f"Add `--input-shape {missing[0]}=...`, or give that input in the file or factory.",
         )
     order = [n for n in _named(module) if n in kwargs] + [n for n in kwargs if n not in _named(module)]
