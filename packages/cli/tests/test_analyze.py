@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 
 import onnx
 import pytest
@@ -160,6 +162,17 @@ def test_a_sidecar_without_its_model_tells_of_coverage_alone(hx, bert):
     record = json.loads(hx("analyze", bert, "--json", "--detailed").out)
     assert record["cost"] is None
     assert record["calls"][0]["total"] is None
+
+
+def test_a_sidecar_alone_needs_no_graph_library(bert):
+    bert.unlink()
+    code = f"""
+import sys
+from hx_cli._main import run
+assert run(["analyze", {str(bert)!r}]) == 0
+assert not [name for name in ("numpy", "onnx", "onnx_ir", "onnxruntime", "torch") if name in sys.modules]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
 def test_a_model_without_modules(analyzed, tmp_path, hx):

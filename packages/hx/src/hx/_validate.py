@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hx._paths import check_writable, find_model, sidecar_path
-from hx.records.validate import Change, FindingEntry, ValidateReport
+from hx.records.validate import ValidateReport
 from hx_sidecar_schema import EMBEDDED, Sidecar, from_embedded
 
 if TYPE_CHECKING:
@@ -73,8 +73,6 @@ def _report(
     read: str,
     written: str | None,
 ) -> ValidateReport:
-    from hx_projector import MEANINGS
-
     return ValidateReport(
         model=str(path),
         sidecar=read,
@@ -83,21 +81,9 @@ def _report(
         calls=len(sidecar.calls),
         modules=len(sidecar.modules),
         counts=dict(Counter(finding.code for finding in result.findings)),
-        findings=[
-            FindingEntry(
-                code=finding.code,
-                subject=finding.subject,
-                message=finding.message,
-                meaning=MEANINGS[finding.code].title,
-                remedy=MEANINGS[finding.code].remedy,
-                repairable=MEANINGS[finding.code].repairable,
-            )
-            for finding in result.findings
-        ],
+        findings=result.findings,
         skipped=result.skipped,
-        repaired=[Change(code=c.code, subject=c.subject, message=c.message) for c in done.changes]
-        if done
-        else [],
+        repaired=done.changes if done else [],
         refused=done.refused if done else {},
         written=written,
     )

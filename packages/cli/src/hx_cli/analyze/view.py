@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from hx.records.analyze import AnalyzeReport, CallEntry, ModelCostEntry
+    from hx.records.analyze import AnalyzeReport, CallEntry
     from hx_cli._output import Output
+    from hx_projector import TotalCost
 
 TAGS = 8
 """Tags that are listed without --detailed."""
@@ -85,7 +86,7 @@ def _summary(report: AnalyzeReport) -> RenderableType:
     return Panel(grid, title=title, title_align="left", expand=False, box=box.ROUNDED)
 
 
-def _cost(cost: ModelCostEntry) -> list[tuple[str, str]]:
+def _cost(cost: TotalCost) -> list[tuple[str, str]]:
     from rich.markup import escape
 
     total = cost.total

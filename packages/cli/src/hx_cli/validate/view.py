@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 from hx_cli._text import plural
 
 if TYPE_CHECKING:
-    from hx.records.validate import Change, FindingEntry, ValidateReport
+    from hx.records.validate import ValidateReport
     from hx_cli._output import Output
+    from hx_projector import Change, Finding
 
 FIRST = 5
 """Rows of one code that are shown without -v."""
@@ -42,14 +43,14 @@ def show_validate(report: ValidateReport, output: Output) -> None:
     output.data(f"{verdict}: {escape(report.model)}, {size}.")
 
 
-Row = TypeVar("Row", "FindingEntry", "Change")
+Row = TypeVar("Row", "Finding", "Change")
 
 
 def _by_code(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     return [(code, list(group)) for code, group in groupby(rows, key=lambda row: row.code)]
 
 
-def _rows(rows: Sequence[FindingEntry] | Sequence[Change], output: Output) -> None:
+def _rows(rows: Sequence[Finding] | Sequence[Change], output: Output) -> None:
     """Print a row a line in a pipe; on a terminal wrapped and indented."""
     from rich.padding import Padding
     from rich.text import Text

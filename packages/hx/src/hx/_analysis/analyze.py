@@ -8,18 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hx._analysis.calls import call_entries, cost_entry, selected_rows
+from hx._analysis.calls import call_entries, selected_rows
 from hx._analysis.measured_shapes import sizes_in_a_run
-from hx._analysis.thresholds import UNCATEGORISED
 from hx._paths import find_model, sidecar_path
 from hx.records.analyze import (
     AnalyzeReport,
     CategoryEntry,
-    ModelCostEntry,
     NodeEntry,
     TagEntry,
-    UnknownOperator,
 )
+from hx_projector import CATEGORIES, UNCATEGORISED, category_of
 from hx_sidecar_schema import Node, Sidecar, find_calls
 
 if TYPE_CHECKING:
@@ -64,26 +62,25 @@ def analyze_model(request: AnalyzeRequest, output: Output) -> AnalyzeReport:
         HxError: HX403 if there is no single export, HX301 if the model has no sidecar, HX401 if a pattern matches
             nothing, HX409 if an input shape is none that the model takes, else as `hx_extractor.load`.
     """
-    from hx_projector import call_costs
-
     path = find_model(request.model)
     with output.working(f"Reading {path}"):
         sidecar, model = _open(path)
     roots = sorted({row for pattern in request.patterns for row in find_calls(sidecar, pattern)})
     rows = selected_rows(sidecar, roots)
-    kinds = _categories()
 
     def wanted(node: Node) -> bool:
-        kind = kinds.get(node.op_type, UNCATEGORISED)
-        return node.owner in rows and request.category in (None, kind)
+        return node.owner in rows and request.category in (None, category_of(node.op_type))
 
     nodes = [node for node in sidecar.nodes if wanted(node)]
-    cost, costs = None, None
+    total, cost, costs = None, None, None
     if model is not None:
         with output.working("Counting what nodes compute"):
+            from hx_projector import call_costs, total_cost
+
             cost = _cost(model, request.shapes)
             costs = call_costs(sidecar, cost, wanted)
-    categories = _category_entries(nodes, kinds, request.thresholds)
+            total = total_cost(sidecar, cost, nodes)
+    categories = _category_entries(nodes, request.thresholds)
     tags = [sidecar.display_tag(row) for row in range(len(sidecar.calls))]
     shown = Counter(tags[node.owner] for node in nodes)
     covered = _share(sum(entry.covered for entry in categories), len(nodes))
@@ -98,7 +95,7 @@ def analyze_model(request: AnalyzeRequest, output: Output) -> AnalyzeReport:
         tags=[TagEntry(tag=tag, nodes=amount) for tag, amount in shown.most_common()],
         evidence=dict(Counter(f"{node.evidence}, {node.confidence}" for node in nodes).most_common()),
         categories=categories,
-        cost=None if cost is None else _model_cost(sidecar, cost, nodes),
+        cost=total,
         calls=call_entries(
             sidecar,
             nodes,
@@ -108,7 +105,7 @@ def analyze_model(request: AnalyzeRequest, output: Output) -> AnalyzeReport:
             depth=request.depth,
             sort=request.sort,
         ),
-        node_list=_node_entries(sidecar, nodes, kinds, tags, cost) if request.detailed else None,
+        node_list=_node_entries(sidecar, nodes, tags, cost) if request.detailed else None,
         fail_under=request.fail_under,
         passed=request.fail_under is None or covered >= request.fail_under,
     )
@@ -135,26 +132,17 @@ def _cost(model: HierarchicalModel, shapes: Mapping[str, Sequence[int]]) -> Mode
     )
 
 
-def _categories() -> dict[str, str]:
-    from hx_projector import CATEGORIES
-
-    return {operator: category.name for category in CATEGORIES for operator in category.operators}
-
-
 def _category_entries(
     nodes: Sequence[Node],
-    kinds: Mapping[str, str],
     thresholds: Mapping[str, float],
 ) -> list[CategoryEntry]:
     """Count nodes by category."""
-    from hx_projector import CATEGORIES
-
     critical = {category.name for category in CATEGORIES if category.critical}
     operators: dict[str, Counter[str]] = {}
     exact: Counter[str] = Counter()
     known: Counter[str] = Counter()
     for node in nodes:
-        kind = kinds.get(node.op_type, UNCATEGORISED)
+        kind = category_of(node.op_type)
         operators.setdefault(kind, Counter())[node.op_type] += 1
         exact[kind] += node.confidence == "high"
         known[kind] += node.known
@@ -185,28 +173,9 @@ def _share(part: int, whole: int) -> float:
     return round(100.0 * part / whole, 2) if whole else 100.0
 
 
-def _model_cost(sidecar: Sidecar, cost: ModelCost, nodes: Sequence[Node]) -> ModelCostEntry:
-    from hx_projector import total_cost
-
-    keys = {(node.graph, node.output) for node in nodes}
-    counted = [row.arithmetic for row in cost.nodes if (row.graph, row.output) in keys]
-    unknown = Counter(pair for row in counted for pair in row.unknown)
-    return ModelCostEntry(
-        total=cost_entry(total_cost(sidecar, cost, nodes)),
-        input_shapes=cost.inputs,
-        unknown=[
-            UnknownOperator(operator=name, reason=why, nodes=amount)
-            for (name, why), amount in unknown.most_common()
-        ],
-        uncounted=dict(Counter(name for row in counted for name in row.uncounted).most_common()),
-        once=cost.once,
-    )
-
-
 def _node_entries(
     sidecar: Sidecar,
     nodes: Sequence[Node],
-    kinds: Mapping[str, str],
     tags: Sequence[str],
     cost: ModelCost | None,
 ) -> list[NodeEntry]:
@@ -219,7 +188,7 @@ def _node_entries(
                 graph=node.graph,
                 output=node.output,
                 op_type=node.op_type,
-                category=kinds.get(node.op_type, UNCATEGORISED),
+                category=category_of(node.op_type),
                 fqn=sidecar.module_of(call).fqn,
                 call=call.index,
                 tag=tags[node.owner],
@@ -229,7 +198,9 @@ def _node_entries(
                 other=found.arithmetic.other
                 if found is not None and not found.arithmetic.uncounted
                 else None,
-                activation_bytes=found.activation_bytes if found is not None and not found.unsized else None,
+                activation_bytes=found.activation_bytes
+                if found is not None and not found.unsized_values
+                else None,
             )
         )
     return entries

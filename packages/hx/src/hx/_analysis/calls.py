@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hx.records.analyze import CallEntry, CostEntry
+from hx.records.analyze import CallEntry
 from hx_sidecar_schema import Node, Sidecar
 
 if TYPE_CHECKING:
-    from hx_projector import CallCost, Cost
+    from hx_projector import CallCost
 
 SORTS = ("macs", "params", "nodes")
 
@@ -20,20 +20,6 @@ def selected_rows(sidecar: Sidecar, roots: Sequence[int]) -> set[int]:
     if not roots:
         return set(range(len(sidecar.calls)))
     return {row for root in roots for row in range(root, sidecar.subtree_end[root])}
-
-
-def cost_entry(cost: Cost) -> CostEntry:
-    """Return a cost as the report has it."""
-    return CostEntry(
-        nodes=cost.nodes,
-        macs=cost.macs,
-        other=cost.other,
-        parameters=cost.parameters,
-        weight_bytes=cost.weight_bytes,
-        activation_bytes=cost.activation_bytes,
-        unknown_nodes=cost.unknown,
-        unsized_values=cost.unsized,
-    )
 
 
 def call_entries(
@@ -99,8 +85,8 @@ def call_entries(
                 depth=level,
                 nodes=held[row],
                 own_nodes=owned[row],
-                total=cost_entry(costs[row].total) if costs is not None else None,
-                own=cost_entry(costs[row].own) if costs is not None else None,
+                total=costs[row].total if costs is not None else None,
+                own=costs[row].own if costs is not None else None,
             )
         )
         if depth is None or level < depth:

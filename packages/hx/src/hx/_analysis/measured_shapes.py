@@ -6,8 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from hx_sidecar_schema import HxError
 
 if TYPE_CHECKING:
@@ -26,6 +24,7 @@ def sizes_in_a_run(
         names: Values of the main graph.
         inputs: Sizes of the inputs. Where they are not those of the recorded ones, recorded numbers are repeated.
     """
+    import numpy as np
     import onnx_ir as ir
 
     from hx_extractor import make_session, run_session

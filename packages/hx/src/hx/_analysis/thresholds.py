@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from hx_projector import CATEGORIES, UNCATEGORISED
 from hx_sidecar_schema import HxError
 
 
@@ -20,8 +21,6 @@ def read_thresholds(texts: Iterable[str], file: Path | None) -> dict[str, float]
     Raises:
         HxError: HX406 if the file cannot be read, a name is no category, or a value no percentage.
     """
-    from hx_projector import CATEGORIES
-
     thresholds = {category.name: category.threshold for category in CATEGORIES}
     if file is not None:
         for name, value in _table(file).items():
@@ -44,8 +43,6 @@ def find_category(name: str) -> str:
     Raises:
         HxError: HX406 if there is none of that name.
     """
-    from hx_projector import CATEGORIES
-
     names = [*(category.name for category in CATEGORIES), UNCATEGORISED]
     wanted = " ".join(name.lower().split())
     if wanted not in names:
@@ -55,9 +52,6 @@ def find_category(name: str) -> str:
             hint=f"Take one of {', '.join(map(repr, names))}.",
         )
     return wanted
-
-
-UNCATEGORISED = "uncategorised"
 
 
 def _table(file: Path) -> dict[str, Any]:

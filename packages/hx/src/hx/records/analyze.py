@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from hx.records.reports import REPORT_VERSION, Report
+from hx_projector import Cost, TotalCost
 
 
 class CategoryEntry(Report):
@@ -31,25 +32,6 @@ class TagEntry(Report):
     nodes: int
 
 
-class CostEntry(Report):
-    """What nodes cost together."""
-
-    nodes: int
-    macs: int = Field(
-        description="Multiply-accumulates of matrix products, convolutions, recurrences, einsums."
-    )
-    other: int = Field(description="Other arithmetic, in processor instructions, as onnx-tool counts it.")
-    parameters: int = Field(
-        description="Elements of the weights that the nodes read, each weight once; sizes and indices are not among them."
-    )
-    weight_bytes: int = Field(description="Of all initializers that the nodes read, each once.")
-    activation_bytes: int = Field(
-        description="Of all outputs of the nodes, views included; not what is in memory at once."
-    )
-    unknown_nodes: int = Field(description="Nodes whose multiply-accumulates are unknown, and in no count.")
-    unsized_values: int = Field(description="Outputs whose size is unknown, and in no count.")
-
-
 class CallEntry(Report):
     """One module call; a parent stands before its children."""
 
@@ -62,10 +44,8 @@ class CallEntry(Report):
     depth: int
     nodes: int = Field(description="Nodes of the call and of all calls below it.")
     own_nodes: int
-    total: CostEntry | None = Field(
-        description="Of the call and all calls below it; null without the .onnx file."
-    )
-    own: CostEntry | None
+    total: Cost | None = Field(description="Of the call and all calls below it; null without the .onnx file.")
+    own: Cost | None
 
 
 class NodeEntry(Report):
@@ -85,28 +65,6 @@ class NodeEntry(Report):
     activation_bytes: int | None
 
 
-class UnknownOperator(Report):
-    """An operator whose multiply-accumulates are unknown."""
-
-    operator: str
-    reason: str
-    nodes: int
-
-
-class ModelCostEntry(Report):
-    """Cost of all selected nodes, and what is not in it."""
-
-    total: CostEntry
-    input_shapes: dict[str, list[int] | None] = Field(description="Sizes that the counts are for.")
-    unknown: list[UnknownOperator]
-    uncounted: dict[str, int] = Field(
-        description="Nodes by operator whose arithmetic is not in `other`; they have no multiply-accumulates."
-    )
-    once: int = Field(
-        description="Nodes in bodies of If and Loop, counted once each: both branches, one iteration."
-    )
-
-
 class AnalyzeReport(Report):
     """What `hx analyze` found. With --module or --category, all of it is about the nodes that these select."""
 
@@ -121,7 +79,7 @@ class AnalyzeReport(Report):
     tags: list[TagEntry] = Field(description="Most nodes first.")
     evidence: dict[str, int] = Field(description="Nodes by evidence and confidence, as `exporter, high`.")
     categories: list[CategoryEntry]
-    cost: ModelCostEntry | None = Field(description="Null where the .onnx file is missing.")
+    cost: TotalCost | None = Field(description="Null where the .onnx file is missing.")
     calls: list[CallEntry]
     node_list: list[NodeEntry] | None = Field(description="With --detailed, else null.")
     fail_under: float | None

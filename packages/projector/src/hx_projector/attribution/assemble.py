@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from hx_graph.call_tree import CallTree
 from hx_graph.weights import initializer_rows
-from hx_projector.attribution.categories import summarise
+from hx_projector.attribution.categories import count_categories, summary_of
 from hx_projector.attribution.cut import Cutter
 from hx_projector.attribution.owners import Owned, consumers
 from hx_projector.attribution.status import judge_calls, shape_of
@@ -79,7 +79,9 @@ def assemble(
         ),
         recovered=context.recovered,
         sizes=context.sizes,
-        summary=summarise(owned),
+        summary=summary_of(
+            count_categories((row.node.op_type, row.confidence == "high", row.fallback) for row in owned)
+        ),
     )
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from hx_projector.attribution.owners import Owned
 from hx_sidecar_schema import CategoryStatistics, Summary
 
 
@@ -85,9 +84,33 @@ UNCATEGORISED = "uncategorised"
 _BY_OPERATOR = {operator: category.name for category in CATEGORIES for operator in category.operators}
 
 
-def summarise(owned: Iterable[Owned]) -> Summary:
-    """Count nodes by category; a node without any evidence counts as neither covered nor exact."""
-    counts = count_categories((row.node.op_type, row.confidence == "high", row.fallback) for row in owned)
+def category_of(op_type: str) -> str:
+    """Return the name of the category of an operator; `UNCATEGORISED` for one that no category has."""
+    return _BY_OPERATOR.get(op_type, UNCATEGORISED)
+
+
+def count_categories(rows: Iterable[tuple[str, bool, bool]]) -> dict[str, tuple[int, int, int]]:
+    """Return all, covered and exact nodes of each category that has any, in the table's order.
+
+    Args:
+        rows: Operator, whether its owner is known with high confidence, whether nothing is known.
+    """
+    counts: dict[str, list[int]] = {}
+    for op_type, exact, unknown in rows:
+        total = counts.setdefault(category_of(op_type), [0, 0, 0])
+        total[0] += 1
+        total[1] += not unknown
+        total[2] += exact
+    order = [*(category.name for category in CATEGORIES), UNCATEGORISED]
+    return {name: (counts[name][0], counts[name][1], counts[name][2]) for name in order if name in counts}
+
+
+def summary_of(counts: Mapping[str, tuple[int, int, int]]) -> Summary:
+    """Return the summary of a sidecar for counted categories.
+
+    Args:
+        counts: All, covered and exact nodes by category, as `count_categories` returns them.
+    """
     nodes, covered, exact = (sum(count[i] for count in counts.values()) for i in range(3))
     return Summary(
         nodes=nodes,
@@ -102,22 +125,6 @@ def summarise(owned: Iterable[Owned]) -> Summary:
     )
 
 
-def count_categories(rows: Iterable[tuple[str, bool, bool]]) -> dict[str, tuple[int, int, int]]:
-    """Return all, covered and exact nodes of each category that has any, in the table's order.
-
-    Args:
-        rows: Operator, whether its owner is known with high confidence, whether nothing is known.
-    """
-    counts: dict[str, list[int]] = {}
-    for op_type, exact, unknown in rows:
-        total = counts.setdefault(_BY_OPERATOR.get(op_type, UNCATEGORISED), [0, 0, 0])
-        total[0] += 1
-        total[1] += not unknown
-        total[2] += exact
-    order = [*(category.name for category in CATEGORIES), UNCATEGORISED]
-    return {name: (counts[name][0], counts[name][1], counts[name][2]) for name in order if name in counts}
-
-
 def percent_of(part: int, whole: int) -> float:
-    """Return a share with two decimals; of nothing, all."""
+    """Return `part` in percent of `whole`, rounded to two decimals; 100 where `whole` is 0."""
     return round(100.0 * part / whole, 2) if whole else 100.0

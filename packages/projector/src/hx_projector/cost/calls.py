@@ -1,56 +1,43 @@
-"""What every module call costs: its nodes' costs, and those of all calls below it."""
+"""What module calls cost: the nodes that each owns itself, and with those of all calls below it."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import onnx_ir as ir
 
 from hx_projector.cost.nodes import ModelCost, NodeCost, Weight
+from hx_projector.cost.records import Cost, TotalCost, UnknownOperator
 from hx_sidecar_schema import Node, Sidecar
 
 _INTEGERS = {ir.DataType.INT64, ir.DataType.BOOL, ir.DataType.STRING}
 """Types of sizes, indices and flags: initializers of these count as parameters only where they are known to be some."""
 
 
-class Cost(NamedTuple):
-    """What nodes cost together.
+class CallCost(NamedTuple):
+    """What one call costs."""
 
-    Attributes:
-        nodes: How many.
-        macs: Multiply-accumulates of those whose count is known.
-        other: Other arithmetic, as onnx-tool counts it.
-        parameters: Elements of the weights that they read, each weight once; sizes and indices are not among them.
-        weight_bytes: Of all initializers that they read, each once.
-        activation_bytes: Of all their outputs, views and intermediates included: not what is in memory at once.
-        unknown: Nodes whose multiply-accumulates are not known.
-        unsized: Outputs that are not in `activation_bytes`.
-    """
-
-    nodes: int
-    macs: int
-    other: int
-    parameters: int
-    weight_bytes: int
-    activation_bytes: int
-    unknown: int
-    unsized: int
+    own: Cost
+    """The nodes that it owns itself."""
+    total: Cost
+    """These, and those of all calls below it."""
 
 
 class _Sum:
-    """What nodes cost, while they are counted."""
+    """Costs of nodes while they are added up; a weight that several nodes read counts once."""
 
     def __init__(self) -> None:
-        self.counts = [0] * 6  # nodes, macs, other, activation_bytes, unknown, unsized
+        self.counts = [0] * 6  # nodes, macs, other, activation_bytes, unknown_nodes, unsized_values
         self.weights: set[str] = set()
 
-    def node(self, row: NodeCost | None) -> None:
+    def add(self, row: NodeCost | None) -> None:
         if row is None:
             self.counts[0] += 1
             return
         found = row.arithmetic
-        values = (1, found.macs, found.other, row.activation_bytes, bool(found.unknown), row.unsized)
+        values = (1, found.macs, found.other, row.activation_bytes, bool(found.unknown), row.unsized_values)
         self.counts = [one + other for one, other in zip(self.counts, values, strict=True)]
         self.weights.update(row.weights)
 
@@ -59,7 +46,7 @@ class _Sum:
         self.weights |= below.weights
 
     def cost(self, weights: Mapping[str, Weight], parameters: Collection[str]) -> Cost:
-        nodes, macs, other, activation_bytes, unknown, unsized = self.counts
+        nodes, macs, other, activation_bytes, unknown_nodes, unsized_values = self.counts
         return Cost(
             nodes=nodes,
             macs=macs,
@@ -67,16 +54,9 @@ class _Sum:
             parameters=sum(weights[name].elements for name in self.weights if name in parameters),
             weight_bytes=sum(weights[name].size_bytes for name in self.weights),
             activation_bytes=activation_bytes,
-            unknown=unknown,
-            unsized=unsized,
+            unknown_nodes=unknown_nodes,
+            unsized_values=unsized_values,
         )
-
-
-class CallCost(NamedTuple):
-    """What one call costs: the nodes that it owns itself, and with all calls below it."""
-
-    own: Cost
-    total: Cost
 
 
 def call_costs(
@@ -86,7 +66,7 @@ def call_costs(
 
     Args:
         sidecar: Of the model. A node of a function costs nothing itself: the nodes that call the function have it.
-        cost: Of its nodes; one that the sidecar has and the model has not costs nothing.
+        cost: Of its nodes; a node that only the sidecar has costs nothing.
         wanted: Which nodes count.
 
     Returns:
@@ -97,7 +77,7 @@ def call_costs(
     own = [_Sum() for _ in sidecar.calls]
     for node in sidecar.nodes:
         if wanted(node):
-            own[node.owner].node(rows.get((node.graph, node.output)))
+            own[node.owner].add(rows.get((node.graph, node.output)))
     costs: list[CallCost] = []
     below: dict[int, _Sum] = {}
     for row in range(len(own) - 1, -1, -1):  # a call stands before those that it made
@@ -110,13 +90,25 @@ def call_costs(
     return costs[::-1]
 
 
-def total_cost(sidecar: Sidecar, cost: ModelCost, nodes: Iterable[Node]) -> Cost:
-    """Sum some nodes of a sidecar, whoever owns them."""
+def total_cost(sidecar: Sidecar, cost: ModelCost, nodes: Iterable[Node]) -> TotalCost:
+    """Sum some nodes of a sidecar, whoever owns them, and list the operators that are in no count."""
     rows = {(row.graph, row.output): row for row in cost.nodes}
+    counted = [rows.get((node.graph, node.output)) for node in nodes]
     total = _Sum()
-    for node in nodes:
-        total.node(rows.get((node.graph, node.output)))
-    return total.cost(cost.weights, _parameters(sidecar, cost))
+    for row in counted:
+        total.add(row)
+    arithmetic = [row.arithmetic for row in counted if row is not None]
+    unknown = Counter(pair for found in arithmetic for pair in found.unknown)
+    return TotalCost(
+        total=total.cost(cost.weights, _parameters(sidecar, cost)),
+        input_shapes=cost.inputs,
+        unknown=[
+            UnknownOperator(operator=name, reason=reason, nodes=amount)
+            for (name, reason), amount in unknown.most_common()
+        ],
+        uncounted=dict(Counter(name for found in arithmetic for name in found.uncounted).most_common()),
+        once=cost.counted_once,
+    )
 
 
 def _parameters(sidecar: Sidecar, cost: ModelCost) -> set[str]:

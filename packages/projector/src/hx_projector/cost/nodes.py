@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from hx_graph.nested import nested_graphs, output_of
 from hx_projector.cost.arithmetic import Arithmetic, OnnxTool, operator_name, without_macs
-from hx_projector.cost.sizes import Look, ValueTypes, value_types
+from hx_projector.cost.sizes import MeasureShapes, ValueTypes, value_types
 
 _SMALL_BYTES = 1000
 """Tensors of sizes and axes are smaller: what decides shapes."""
@@ -26,7 +26,7 @@ class NodeCost(NamedTuple):
         output: Its first output.
         arithmetic: What it computes, its bodies excepted; of a body of a Scan, in all steps together.
         activation_bytes: Of all its outputs; of a constant, 0.
-        unsized: Outputs whose size is unknown, which are not in `activation_bytes`.
+        unsized_values: Outputs whose size is unknown, which are not in `activation_bytes`.
         weights: Names of the initializers that it reads.
     """
 
@@ -34,7 +34,7 @@ class NodeCost(NamedTuple):
     output: str
     arithmetic: Arithmetic
     activation_bytes: int
-    unsized: int
+    unsized_values: int
     weights: tuple[str, ...]
 
 
@@ -52,13 +52,13 @@ class ModelCost(NamedTuple):
     Attributes:
         nodes: In graph order, those of bodies after their node.
         weights: By name.
-        once: Nodes in bodies of If and Loop. Each counts once, both branches, whatever runs.
+        counted_once: Nodes in bodies of If and Loop. Each counts once, both branches, whatever runs.
         inputs: Sizes that the inputs have.
     """
 
     nodes: list[NodeCost]
     weights: dict[str, Weight]
-    once: int
+    counted_once: int
     inputs: dict[str, list[int] | None]
 
 
@@ -66,7 +66,7 @@ def model_cost(
     model: ir.Model,
     given: Mapping[str, Sequence[int]],
     recorded: Mapping[str, Sequence[int]],
-    look: Look | None = None,
+    measure_shapes: MeasureShapes | None = None,
 ) -> ModelCost:
     """Count what every node costs. Weights that are stored outside the file are not read.
 
@@ -74,49 +74,49 @@ def model_cost(
         model: Not changed.
         given: Shapes of inputs.
         recorded: Shapes of inputs where those leave a symbol open.
-        look: Asked for sizes that neither file nor inference know; see `value_types`.
+        measure_shapes: Asked for sizes that neither file nor inference know; see `value_types`.
 
     Raises:
         HxError: HX213 if onnx-tool is not installed, HX409 if a shape in `given` is none that the model takes.
     """
     tool = OnnxTool()
-    types = value_types(model, given, recorded, look)
+    types = value_types(model, given, recorded, measure_shapes)
     counted = _Counting(model, types, tool)
-    counted.graph(model.graph, "", 1, sure=True)
+    counted.graph(model.graph, "", 1, certain=True)
     inputs: dict[str, list[int] | None] = {}
     for value in model.graph.inputs:
         if not value.is_initializer():
             sizes = types.sizes.get(value)
             inputs[str(value.name)] = None if sizes is None else list(sizes)
-    return ModelCost(counted.nodes, counted.weights, counted.once, inputs)
+    return ModelCost(counted.nodes, counted.weights, counted.counted_once, inputs)
 
 
 class _Counting:
     def __init__(self, model: ir.Model, types: ValueTypes, tool: OnnxTool) -> None:
         self.nodes: list[NodeCost] = []
         self.weights: dict[str, Weight] = {}
-        self.once = 0
+        self.counted_once = 0
         self._model = model
         self._types = types
         self._tool = tool
         self._bodies: dict[bytes, Arithmetic | None] = {}  # by nodes that are alike but for names
 
-    def graph(self, graph: ir.Graph, path: str, times: int, *, sure: bool) -> None:
+    def graph(self, graph: ir.Graph, path: str, times: int, *, certain: bool) -> None:
         """Count a graph's nodes and those of their bodies.
 
         Args:
             graph: It.
             path: Of it.
             times: How often it runs.
-            sure: Whether it runs just as often.
+            certain: Whether it runs just as often.
         """
         for node in graph:
-            self.once += not sure
+            self.counted_once += not certain
             self.nodes.append(self._node(node, path, times))
             for name, body in nested_graphs(node) if node.attributes else ():
                 below = f"{path}/{output_of(node)}.{name}" if path else f"{output_of(node)}.{name}"
                 steps = self._steps(node)
-                self.graph(body, below, times * (steps or 1), sure=sure and steps is not None)
+                self.graph(body, below, times * (steps or 1), certain=certain and steps is not None)
 
     def _node(self, node: ir.Node, path: str, times: int) -> NodeCost:
         found = self._arithmetic(node)
@@ -180,7 +180,7 @@ class _Counting:
         if any(inner.op_identifier() == node.op_identifier() for inner in model.graph):
             return None  # no body
         inner = _Counting(model, value_types(model, {}, {}), self._tool)
-        inner.graph(model.graph, "", 1, sure=True)
+        inner.graph(model.graph, "", 1, certain=True)
         return Arithmetic(
             sum(row.arithmetic.macs for row in inner.nodes),
             sum(row.arithmetic.other for row in inner.nodes),

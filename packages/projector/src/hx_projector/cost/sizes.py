@@ -16,7 +16,7 @@ from hx_sidecar_schema import HxError
 logging.getLogger("onnx_ir.passes.common.shape_inference").addHandler(logging.NullHandler())
 
 Sizes = tuple[int, ...]
-Look = Callable[[Sequence[str], Mapping[str, Sizes]], Mapping[str, Sequence[int]]]
+MeasureShapes = Callable[[Sequence[str], Mapping[str, Sizes]], Mapping[str, Sequence[int]]]
 """Says how large values of the main graph are, as far as it can: gets their names, and the sizes of the inputs."""
 
 
@@ -76,18 +76,18 @@ def value_types(
     model: ir.Model,
     given: Mapping[str, Sequence[int]],
     recorded: Mapping[str, Sequence[int]],
-    look: Look | None = None,
+    measure_shapes: MeasureShapes | None = None,
 ) -> ValueTypes:
     """Find the sizes of all values for given sizes of the inputs.
 
     What the file says of a value comes first, with the symbols of the inputs replaced by numbers; then the shape
-    inference of ONNX, which reads small weights only; then, for what is left, `look`.
+    inference of ONNX, which reads small weights only; then, for what is left, `measure_shapes`.
 
     Args:
         model: Not changed.
         given: Shapes of inputs that the user asks for.
         recorded: Shapes of inputs to use where a symbol is not settled by those.
-        look: Asked once, for what neither file nor inference say.
+        measure_shapes: Asked once, for what neither file nor inference say.
 
     Raises:
         HxError: HX409 if a given shape is of no input, or is none that the model takes.
@@ -106,10 +106,10 @@ def value_types(
         return known
     _infer(model, known)
     missing = [value for value in _unknown(model.graph, known) if value.graph is model.graph]
-    if missing and look is not None:
+    if missing and measure_shapes is not None:
         names = [str(value.name) for value in missing]
         inputs = {str(value.name): known.sizes[value] for value in model.graph.inputs if value in known.sizes}
-        seen = look(names, inputs)
+        seen = measure_shapes(names, inputs)
         known.sizes.update(
             (value, tuple(seen[name])) for value, name in zip(missing, names, strict=True) if name in seen
         )

@@ -11,7 +11,8 @@ import onnx_ir as ir
 from hx_projector.validation.checks.modules import recomputed_tags
 from hx_projector.validation.checks.owners import recomputed_consumers
 from hx_projector.validation.checks.summary import model_info, recomputed_info, recomputed_summary, summary
-from hx_projector.validation.subject import Finding, Subject, module_name, named, node_name
+from hx_projector.validation.findings import Change, Finding
+from hx_projector.validation.subject import Subject, module_name, named, node_name
 from hx_sidecar_schema import SIDECAR_VERSION, Sidecar
 
 _NODES = ("V11", "V12", "V13")
@@ -25,7 +26,7 @@ class Repair:
     """What was rewritten, and what was left."""
 
     sidecar: Sidecar
-    changes: list[Finding]
+    changes: list[Change]
     """What was wrong, with what it is now as the message."""
     refused: dict[str, str]
     """Codes that could be repaired in general, with the reason why they were not here."""
@@ -44,7 +45,7 @@ def repair(model: ir.Model, sidecar: Sidecar, path: Path, findings: Iterable[Fin
         findings: What `validate` found.
     """
     codes = {finding.code for finding in findings}
-    changes: list[Finding] = []
+    changes: list[Change] = []
     refused: dict[str, str] = {}
     for step in _STEPS:
         asked = codes & set(step.codes)
@@ -66,7 +67,7 @@ def repair(model: ir.Model, sidecar: Sidecar, path: Path, findings: Iterable[Fin
     return Repair(sidecar, changes, refused)
 
 
-Rewritten = tuple[Sidecar, list[Finding]]
+Rewritten = tuple[Sidecar, list[Change]]
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,12 @@ def _order(subject: Subject, path: Path) -> Rewritten:
     moved = sum(one is not other for one, other in zip(nodes, subject.sidecar.nodes, strict=True))
     return (
         subject.sidecar.model_copy(update={"nodes": nodes}),
-        [Finding("V15", "nodes", f"{moved} rows were put where their nodes stand.")],
+        [Change(code="V15", subject="nodes", message=f"{moved} rows were put where their nodes stand.")],
     )
 
 
 def _facts(subject: Subject, path: Path) -> Rewritten:
-    changes: list[Finding] = []
+    changes: list[Change] = []
     nodes = list(subject.sidecar.nodes)
     for index, row in enumerate(nodes):
         node = subject.found[row.graph, row.output]
@@ -95,7 +96,9 @@ def _facts(subject: Subject, path: Path) -> Rewritten:
         if right != {"op_type": row.op_type, "name": row.name}:
             nodes[index] = row.model_copy(update=right)
             was, now = f"{row.op_type} {row.name!r}", f"{node.op_type} {node.name or ''!r}"
-            changes.append(Finding("V14", node_name(row.graph, row.output), f"{was} is now {now}."))
+            changes.append(
+                Change(code="V14", subject=node_name(row.graph, row.output), message=f"{was} is now {now}.")
+            )
     return subject.sidecar.model_copy(update={"nodes": nodes}), changes
 
 
@@ -104,7 +107,7 @@ def _info(subject: Subject, path: Path) -> Rewritten:
     after = Subject(subject.model, subject.sidecar.model_copy(update={"model": right}))
     left = {finding.subject for finding in model_info(after, path.name)}
     changes = [
-        Finding("V04", finding.subject, f"{finding.message} {_NOW}")
+        Change(code="V04", subject=finding.subject, message=f"{finding.message} {_NOW}")
         for finding in model_info(subject, path.name)
         if finding.subject not in left
     ]
@@ -117,7 +120,7 @@ def _tags(subject: Subject, path: Path) -> Rewritten:
         return subject.sidecar, []
     modules = subject.sidecar.modules
     changes = [
-        Finding("V52", module_name(module), f"{module.tag!r} is now {tag!r}.")
+        Change(code="V52", subject=module_name(module), message=f"{module.tag!r} is now {tag!r}.")
         for module, tag in zip(modules, right, strict=True)
         if module.tag != tag
     ]
@@ -126,19 +129,24 @@ def _tags(subject: Subject, path: Path) -> Rewritten:
 
 
 def _consumers(subject: Subject, path: Path) -> Rewritten:
-    changes: list[Finding] = []
+    changes: list[Change] = []
     nodes = list(subject.sidecar.nodes)
     for index, right in enumerate(recomputed_consumers(subject)):
         row = nodes[index]
         if row.consumers != right:
             nodes[index] = row.model_copy(update={"consumers": right})
             was, now = (named(map(subject.owner_name, rows)) or "nobody" for rows in (row.consumers, right))
-            changes.append(Finding("V40", node_name(row.graph, row.output), f"{was} is now {now}."))
+            changes.append(
+                Change(code="V40", subject=node_name(row.graph, row.output), message=f"{was} is now {now}.")
+            )
     return subject.sidecar.model_copy(update={"nodes": nodes}), changes
 
 
 def _summary(subject: Subject, path: Path) -> Rewritten:
-    changes = [Finding("V60", finding.subject, f"{finding.message} {_NOW}") for finding in summary(subject)]
+    changes = [
+        Change(code="V60", subject=finding.subject, message=f"{finding.message} {_NOW}")
+        for finding in summary(subject)
+    ]
     return subject.sidecar.model_copy(update={"summary": recomputed_summary(subject)}), changes
 
 

@@ -22,7 +22,8 @@ from hx_projector.validation.checks.rows import (
     node_rows,
 )
 from hx_projector.validation.checks.summary import digest, model_info, sidecar_inside, summary
-from hx_projector.validation.subject import Finding, Subject
+from hx_projector.validation.findings import Finding
+from hx_projector.validation.subject import Subject
 from hx_sidecar_schema import Sidecar
 
 

@@ -1,9 +1,8 @@
-"""What is validated, and what a finding is."""
+"""What is validated, and how it is named in messages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 
 import onnx_ir as ir
@@ -11,18 +10,6 @@ import onnx_ir as ir
 from hx_graph.call_tree import CallTree
 from hx_graph.nested import all_nodes, body_inputs, nodes_below, output_of
 from hx_sidecar_schema import Module, Sidecar
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is not as it must be."""
-
-    code: str
-    """Stable; `MEANINGS` has what it means and what to do."""
-    subject: str
-    """What it concerns: a node as `graph:output`, a call or module as its fqn, `@1` for a later call."""
-    message: str
-    """What is wrong with it, with the values."""
 
 
 class Subject:

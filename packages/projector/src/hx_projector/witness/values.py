@@ -37,7 +37,7 @@ class Values:
             may be apart.
 
     Raises:
-        HxError: HX121 if ONNX Runtime cannot run the model.
+        HxError: HX121 if ONNX Runtime cannot run the model, HX209 if it is not installed.
     """
 
     def __init__(
@@ -173,8 +173,15 @@ def _variable(graph: ir.Graph) -> set[str]:
 
 def _run(model: ir.Model, feeds: Mapping[str, Array], names: Iterable[str]) -> Iterator[tuple[str, Array]]:
     import onnx
-    import onnxruntime
 
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise HxError(
+            "onnxruntime is not installed.",
+            code="HX209",
+            hint="Install it: `pip install hx-projector[ort]`.",
+        ) from error
     wanted = list(names)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

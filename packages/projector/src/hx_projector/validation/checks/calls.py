@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hx_projector.validation.subject import Finding, Subject, module_name, named
+from hx_projector.validation.findings import Finding
+from hx_projector.validation.subject import Subject, module_name, named
 from hx_sidecar_schema import CONTAINERS, ModuleCall
 
 _WITHOUT_FORWARD = frozenset(f"torch.nn.modules.container.{name}" for name in ("ModuleList", "ModuleDict"))
@@ -13,10 +14,10 @@ def call_tree(subject: Subject) -> list[Finding]:
     """One root, calls in pre-order, rows of modules that were never called at the end (V20, V21)."""
     calls, findings = subject.sidecar.calls, list[Finding]()
     if not calls:
-        return [Finding("V20", "calls", "There is no call at all, so not the root's.")]
+        return [Finding.of("V20", "calls", "There is no call at all, so not the root's.")]
     if calls[0].parent is not None or calls[0].module != 0:
         findings.append(
-            Finding("V20", subject.call_name(0), "The first row is not the call of the first module.")
+            Finding.of("V20", subject.call_name(0), "The first row is not the call of the first module.")
         )
     stack: list[int] = []
     """The calls that are running."""
@@ -25,20 +26,20 @@ def call_tree(subject: Subject) -> list[Finding]:
         if call.parent is None:
             if row and call.status != "not_called":
                 findings.append(
-                    Finding("V20", name, "It has no parent, and is neither the root's nor `not_called`.")
+                    Finding.of("V20", name, "It has no parent, and is neither the root's nor `not_called`.")
                 )
             stack = [row]
             continue
         if call.parent >= row:
             findings.append(
-                Finding("V21", name, f"Its parent {subject.call_name(call.parent)!r} stands behind it.")
+                Finding.of("V21", name, f"Its parent {subject.call_name(call.parent)!r} stands behind it.")
             )
             continue
         while stack and stack[-1] != call.parent:
             stack.pop()
         if not stack:
             findings.append(
-                Finding(
+                Finding.of(
                     "V21",
                     name,
                     f"It stands outside the subtree of its parent {subject.call_name(call.parent)!r}.",
@@ -59,7 +60,7 @@ def call_indices(subject: Subject) -> list[Finding]:
         if not right:
             asked = f"{before + 1} or more" if subject.is_part else str(before + 1)
             findings.append(
-                Finding("V22", subject.call_name(row), f"Its index is {call.index}; {asked} comes next.")
+                Finding.of("V22", subject.call_name(row), f"Its index is {call.index}; {asked} comes next.")
             )
         last[call.module] = max(before, call.index)
     return findings
@@ -71,7 +72,9 @@ def called_modules(subject: Subject) -> list[Finding]:
         return []
     called = {call.module for call in subject.sidecar.calls}
     return [
-        Finding("V25", module_name(module), "No row of `calls` is of it, not even one that is `not_called`.")
+        Finding.of(
+            "V25", module_name(module), "No row of `calls` is of it, not even one that is `not_called`."
+        )
         for row, module in enumerate(subject.sidecar.modules)
         if row not in called and module.class_name not in CONTAINERS
     ]
@@ -83,10 +86,10 @@ def callers(subject: Subject) -> list[Finding]:
     for row, call in enumerate(sidecar.calls):
         name = subject.call_name(row)
         if sidecar.modules[call.module].class_name in _WITHOUT_FORWARD:
-            findings.append(Finding("V23", name, "A list or dict of modules has no `forward` to call."))
+            findings.append(Finding.of("V23", name, "A list or dict of modules has no `forward` to call."))
         if call.parent is not None and sidecar.calls[call.parent].status == "not_called":
             parent = subject.call_name(call.parent)
-            findings.append(Finding("V23", name, f"Its parent {parent!r} is recorded as not called."))
+            findings.append(Finding.of("V23", name, f"Its parent {parent!r} is recorded as not called."))
     return findings
 
 
@@ -99,7 +102,7 @@ def statuses(subject: Subject) -> list[Finding]:
     for row, call in enumerate(subject.sidecar.calls):
         problem = _status(call, owners.get(row))
         if problem:
-            findings.append(Finding("V24", subject.call_name(row), problem))
+            findings.append(Finding.of("V24", subject.call_name(row), problem))
     return findings
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hx_projector.validation.subject import Finding
+from hx_projector.validation.findings import Finding
 
 
 def checker(path: Path) -> list[Finding]:
@@ -14,7 +14,7 @@ def checker(path: Path) -> list[Finding]:
     try:
         onnx.checker.check_model(str(path))
     except (onnx.checker.ValidationError, ValueError) as error:
-        return [Finding("V01", "model", f"The ONNX checker refuses it: {_line(error)}")]
+        return [Finding.of("V01", "model", f"The ONNX checker refuses it: {_line(error)}")]
     return []
 
 
@@ -32,7 +32,7 @@ def runtime(path: Path) -> list[Finding]:
     try:
         onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 ONNX Runtime's exceptions share no base class; each is a finding
-        return [Finding("V02", "model", f"ONNX Runtime does not load it: {_line(error)}")]
+        return [Finding.of("V02", "model", f"ONNX Runtime does not load it: {_line(error)}")]
     return []
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from hx_projector.validation.subject import Finding, Subject, module_name, named
+from hx_projector.validation.findings import Finding
+from hx_projector.validation.subject import Subject, module_name, named
 from hx_sidecar_schema import CONTAINERS, Module, build_tags, simple_name
 
 
@@ -13,12 +14,12 @@ def module_tree(subject: Subject) -> list[Finding]:
     """The root stands first, parents before children; no two modules share a name (V50)."""
     modules, findings = subject.sidecar.modules, list[Finding]()
     if not modules:
-        return [Finding("V50", "modules", "There is no module at all, so not the root.")]
+        return [Finding.of("V50", "modules", "There is no module at all, so not the root.")]
     names = Counter(name for module in modules for name in (module.fqn, *module.aliases))
     for row, module in enumerate(modules):
         problem = _placed(row, module, subject, names)
         if problem:
-            findings.append(Finding("V50", module_name(module), problem))
+            findings.append(Finding.of("V50", module_name(module), problem))
     return findings
 
 
@@ -58,7 +59,7 @@ def tags(subject: Subject) -> list[Finding]:
     for module in modules:
         owners.setdefault(module.tag, []).append(module)
     findings += [
-        Finding(
+        Finding.of(
             "V51", module_name(sharing[1]), f"Its tag {tag!r} is also that of {module_name(sharing[0])!r}."
         )
         for tag, sharing in owners.items()
@@ -74,7 +75,7 @@ def tags(subject: Subject) -> list[Finding]:
             wrong = bool(allowed) and module.tag not in allowed
             rule = f"the module tree gives {' or '.join(map(repr, sorted(allowed)))}"
         if wrong:
-            findings.append(Finding("V52", module_name(module), f"Its tag is {module.tag!r}; {rule}."))
+            findings.append(Finding.of("V52", module_name(module), f"Its tag is {module.tag!r}; {rule}."))
     return findings
 
 
@@ -105,12 +106,12 @@ def shown_tags(subject: Subject) -> list[Finding]:
     for row, module in enumerate(subject.sidecar.modules):
         if not module.tagged and (not module.class_name.startswith("torch.nn.") or not module.fqn):
             findings.append(
-                Finding("V55", module_name(module), f"A {simple_name(module.class_name)} is not `tagged`.")
+                Finding.of("V55", module_name(module), f"A {simple_name(module.class_name)} is not `tagged`.")
             )
         elif row and first.setdefault(module.class_name, module.tagged) != module.tagged:
             others = "not" if module.tagged else "are"
             findings.append(
-                Finding(
+                Finding.of(
                     "V55", module_name(module), f"`tagged` is {module.tagged}; others of its class {others}."
                 )
             )
@@ -127,14 +128,14 @@ def children(subject: Subject) -> list[Finding]:
             if row is None:
                 if not subject.is_part:
                     findings.append(
-                        Finding(
+                        Finding.of(
                             "V53", module_name(module), f"Its child {attribute!r} ({class_name}) has no row."
                         )
                     )
             elif simple_name(modules[row].class_name) != class_name:
                 found = simple_name(modules[row].class_name)
                 findings.append(
-                    Finding(
+                    Finding.of(
                         "V53",
                         module_name(module),
                         f"It says that its child {attribute!r} is a {class_name}; the row of that child says {found}.",
@@ -151,7 +152,7 @@ def children(subject: Subject) -> list[Finding]:
         }
         if parent is not None and own and not own & parent.children.keys():
             findings.append(
-                Finding(
+                Finding.of(
                     "V53",
                     module_name(module),
                     f"Its parent {module_name(parent)!r} does not name it as a child.",
@@ -169,7 +170,7 @@ def parameters(subject: Subject) -> list[Finding]:
         unlisted = [name for name in module.direct_parameters if name not in set(module.parameters)]
         if unlisted:
             findings.append(
-                Finding(
+                Finding.of(
                     "V54",
                     module_name(module),
                     f"Its own parameter {named(unlisted)} is not among `parameters`.",
@@ -182,7 +183,7 @@ def parameters(subject: Subject) -> list[Finding]:
                 continue
             if holder is None or attribute not in own[holder]:
                 findings.append(
-                    Finding("V54", module_name(module), f"No module below it has the parameter {name!r}.")
+                    Finding.of("V54", module_name(module), f"No module below it has the parameter {name!r}.")
                 )
     return findings
 

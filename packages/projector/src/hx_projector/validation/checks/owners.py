@@ -13,7 +13,8 @@ from hx_projector.attribution.categories import CATEGORIES
 from hx_projector.attribution.owners import Owned, consumers
 from hx_projector.attribution.sources import Claim, Scene, find_source
 from hx_projector.file_metadata.read import Written, written_on
-from hx_projector.validation.subject import Finding, Subject, named, node_name
+from hx_projector.validation.findings import Finding
+from hx_projector.validation.subject import Subject, named, node_name
 from hx_sidecar_schema import STRATEGIES, ModuleContext
 
 _CRITICAL = frozenset(name for category in CATEGORIES if category.critical for name in category.operators)
@@ -43,7 +44,7 @@ def node_consumers(subject: Subject) -> list[Finding]:
         if row.consumers != right:
             said, there = (named(map(subject.call_name, rows)) or "nobody" for rows in (row.consumers, right))
             findings.append(
-                Finding(
+                Finding.of(
                     "V40",
                     node_name(row.graph, row.output),
                     f"Its consumers are {said}; in the graph {there} read{'s' if len(right) < 2 else ''} it.",
@@ -87,7 +88,7 @@ def exporter_words(subject: Subject) -> list[Finding]:
         ):
             who = f"{subject.call_name(row.owner)!r} ({row.evidence}, {row.confidence})"
             findings.append(
-                Finding(
+                Finding.of(
                     "V41",
                     node_name(row.graph, row.output),
                     f"The node itself names {subject.call_name(meant[0])!r}; the owner is {who}, which is not around it.",
@@ -144,7 +145,7 @@ def known_owners(subject: Subject) -> list[Finding]:
         in_known = ("", outer) not in unsure  # in a body of a node that is known
         claim = Claim(-1, "low") if in_known else claims.get(outer)
         if claim is None or claim.owner != 0:
-            findings.append(Finding("V42", node_name(path, output), _why(subject, node, claim)))
+            findings.append(Finding.of("V42", node_name(path, output), _why(subject, node, claim)))
     return findings
 
 
@@ -195,15 +196,15 @@ def disagreements(subject: Subject) -> list[Finding]:
         node = owners.get(row.output)
         if node is None:
             findings.append(
-                Finding("V43", row.output, "A disagreement is about it; the main graph has no such node.")
+                Finding.of("V43", row.output, "A disagreement is about it; the main graph has no such node.")
             )
         elif node.owner != row.owner and node.known:
             decided, owner = subject.call_name(row.owner), subject.call_name(node.owner)
             findings.append(
-                Finding(
+                Finding.of(
                     "V43", row.output, f"`{row.evidence}` gave it to {decided!r}; the owner is {owner!r}."
                 )
             )
         elif row.owner == row.other:
-            findings.append(Finding("V43", row.output, "Both sources name the same call."))
+            findings.append(Finding.of("V43", row.output, "Both sources name the same call."))
     return findings

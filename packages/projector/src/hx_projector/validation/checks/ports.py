@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 
 import onnx_ir as ir
 
-from hx_projector.validation.subject import Finding, Subject, named
+from hx_projector.validation.findings import Finding
+from hx_projector.validation.subject import Subject, named
 from hx_sidecar_schema import Port, RecoveredNode
 
 Type = tuple[str | None, Sequence[int | str] | None]
@@ -35,7 +36,7 @@ def ports(subject: Subject) -> list[Finding]:
                 continue
             if port.value and port.initializer:
                 findings.append(
-                    Finding(
+                    Finding.of(
                         "V30", name, f"Port {port.name!r} is carried by a value and an initializer at once."
                     )
                 )
@@ -46,7 +47,7 @@ def ports(subject: Subject) -> list[Finding]:
             if known is None or (port.initializer and carrier not in weights):
                 what = "initializer" if port.initializer else "value"
                 findings.append(
-                    Finding(
+                    Finding.of(
                         "V30", name, f"Port {port.name!r} is {what} {carrier!r}, which is not in the model."
                     )
                 )
@@ -58,7 +59,7 @@ def ports(subject: Subject) -> list[Finding]:
 def _repeated(name: str, side: Sequence[Port]) -> list[Finding]:
     counts = Counter(port.name for port in side)
     return [
-        Finding("V33", name, f"{amount} of its ports are called {port!r}.")
+        Finding.of("V33", name, f"{amount} of its ports are called {port!r}.")
         for port, amount in counts.items()
         if amount > 1
     ]
@@ -70,13 +71,15 @@ def _mistyped(name: str, port: Port, carrier: str, known: Sequence[Type]) -> lis
     if None not in dtypes and port.dtype not in dtypes and "UNDEFINED" not in (port.dtype, *dtypes):
         there = named(sorted({str(dtype) for dtype in dtypes}))
         return [
-            Finding("V31", name, f"Port {port.name!r} is {port.dtype}; {carrier!r} in the model is {there}.")
+            Finding.of(
+                "V31", name, f"Port {port.name!r} is {port.dtype}; {carrier!r} in the model is {there}."
+            )
         ]
     shapes = [shape for _, shape in known]
     if any(shape is None or _fits(port.shape, shape) for shape in shapes):
         return []
     return [
-        Finding(
+        Finding.of(
             "V32",
             name,
             f"Port {port.name!r} is {_text(port.shape)}; {carrier!r} in the model is {_text(shape)}.",
@@ -128,7 +131,7 @@ def recovered_nodes(subject: Subject) -> list[Finding]:
     for number, row in enumerate(rows):
         problem = _recovered(row, known, ports.get(number))
         if problem:
-            findings.append(Finding("V34", f"recovered {number}", problem))
+            findings.append(Finding.of("V34", f"recovered {number}", problem))
     return findings
 
 
@@ -159,12 +162,12 @@ def initializers(subject: Subject) -> list[Finding]:
     }  # what was cut out with --weights none takes weights as inputs
     rows = Counter(row.name for row in subject.sidecar.initializers)
     findings = [
-        Finding("V35", name, "The model has no such weight." if amount == 1 else f"It has {amount} rows.")
+        Finding.of("V35", name, "The model has no such weight." if amount == 1 else f"It has {amount} rows.")
         for name, amount in rows.items()
         if amount > 1 or (name not in graph.initializers and name not in given)
     ]
     findings += [
-        Finding("V36", name, "No row says which parameter it is.")
+        Finding.of("V36", name, "No row says which parameter it is.")
         for name in graph.initializers
         if name not in rows
     ]
@@ -173,7 +176,7 @@ def initializers(subject: Subject) -> list[Finding]:
             module = (row.parameter or "").rpartition(".")[0]
             if module not in subject.module_rows:
                 findings.append(
-                    Finding(
+                    Finding.of(
                         "V37",
                         row.name,
                         f"It is the parameter {row.parameter!r}; there is no module {module!r}.",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hx_projector.validation.subject import Finding, Subject, module_name, named, node_name
+from hx_projector.validation.findings import Finding
+from hx_projector.validation.subject import Subject, module_name, named, node_name
 from hx_sidecar_schema import Node
 
 
@@ -18,13 +19,13 @@ def node_rows(subject: Subject) -> list[Finding]:
         name = node_name(path, output)
         if have < amount:
             op_type = subject.found[path, output].op_type
-            findings.append(Finding("V11", name, f"No row says who made this {op_type}."))
+            findings.append(Finding.of("V11", name, f"No row says who made this {op_type}."))
         elif have > amount:
             owners = [r.owner for r in subject.sidecar.nodes if (r.graph, r.output) == (path, output)]
             who = named(subject.owner_name(owner) for owner in owners)
-            findings.append(Finding("V12", name, f"It has {have} rows, with the owners {who}."))
+            findings.append(Finding.of("V12", name, f"It has {have} rows, with the owners {who}."))
     findings += [
-        Finding("V13", node_name(row.graph, row.output), f"The model has no such {row.op_type}.")
+        Finding.of("V13", node_name(row.graph, row.output), f"The model has no such {row.op_type}.")
         for row in subject.sidecar.nodes
         if (row.graph, row.output) not in nodes
     ]
@@ -39,16 +40,18 @@ def node_facts(subject: Subject) -> list[Finding]:
         node = subject.found[row.graph, row.output]
         name = node_name(row.graph, row.output)
         if row.op_type != node.op_type:
-            findings.append(Finding("V14", name, f"The row says {row.op_type}, the model {node.op_type}."))
+            findings.append(Finding.of("V14", name, f"The row says {row.op_type}, the model {node.op_type}."))
         elif row.name != (node.name or ""):
             findings.append(
-                Finding("V14", name, f"The row calls the node {row.name!r}, the model {node.name or ''!r}.")
+                Finding.of(
+                    "V14", name, f"The row calls the node {row.name!r}, the model {node.name or ''!r}."
+                )
             )
         if ordered and (row.graph, row.output) != (path, output):
             ordered = False
             there = node_name(path, output)
             findings.append(
-                Finding("V15", name, f"Its row stands where that of {there!r} belongs; others may follow.")
+                Finding.of("V15", name, f"Its row stands where that of {there!r} belongs; others may follow.")
             )
     return findings
 
@@ -106,7 +109,7 @@ def covered_calls(subject: Subject) -> list[Finding]:
     for node in subject.sidecar.nodes:
         problem = _covers(node, subject)
         if problem:
-            findings.append(Finding("V44", node_name(node.graph, node.output), problem))
+            findings.append(Finding.of("V44", node_name(node.graph, node.output), problem))
     return findings
 
 
@@ -129,4 +132,4 @@ def _covers(node: Node, subject: Subject) -> str:
 
 
 def _nowhere(name: str, field: str, row: int, what: str, count: int) -> Finding:
-    return Finding("V10", name, f"`{field}` is row {row} of `{what}`, which has {count}.")
+    return Finding.of("V10", name, f"`{field}` is row {row} of `{what}`, which has {count}.")

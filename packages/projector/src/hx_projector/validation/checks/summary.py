@@ -7,9 +7,10 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from hx_projector.attribution.categories import count_categories, percent_of
+from hx_projector.attribution.categories import count_categories, summary_of
 from hx_projector.attribution.status import shape_of
-from hx_projector.validation.subject import Finding, Subject, named
+from hx_projector.validation.findings import Finding
+from hx_projector.validation.subject import Subject, named
 from hx_sidecar_schema import (
     EMBEDDED,
     CategoryStatistics,
@@ -29,7 +30,9 @@ def digest(subject: Subject) -> list[Finding]:
     if right == said:
         return []
     return [
-        Finding("V03", "model", f"The sidecar is of the graph {said[:16]!r}, the file holds {right[:16]!r}.")
+        Finding.of(
+            "V03", "model", f"The sidecar is of the graph {said[:16]!r}, the file holds {right[:16]!r}."
+        )
     ]
 
 
@@ -41,7 +44,7 @@ def sidecar_inside(subject: Subject, path: Path) -> list[Finding]:
     try:
         inside = from_embedded(text, path)
     except HxError as error:
-        return [Finding("V05", "model", error.message)]
+        return [Finding.of("V05", "model", error.message)]
     other = [
         field
         for field in Sidecar.model_fields
@@ -50,7 +53,7 @@ def sidecar_inside(subject: Subject, path: Path) -> list[Finding]:
     ]
     if inside.model.graph_digest != subject.sidecar.model.graph_digest:
         other.insert(0, "graph_digest")
-    return [Finding("V05", "model", f"They differ in {named(other)}.")] if other else []
+    return [Finding.of("V05", "model", f"They differ in {named(other)}.")] if other else []
 
 
 def recomputed_info(subject: Subject, file: str) -> ModelInfo:
@@ -94,7 +97,7 @@ def model_info(subject: Subject, file: str) -> list[Finding]:
         one, other = getattr(said, field), getattr(right, field)
         if one != other:
             findings.append(
-                Finding("V04", f"model.{field}", f"The sidecar says {one!r}, the file {other!r}.")
+                Finding.of("V04", f"model.{field}", f"The sidecar says {one!r}, the file {other!r}.")
             )
     for field, ours, theirs in (
         ("inputs", said.inputs, right.inputs),
@@ -102,12 +105,14 @@ def model_info(subject: Subject, file: str) -> list[Finding]:
     ):
         if [_words(info) for info in ours] != [_words(info) for info in theirs]:
             here, there = (", ".join(_words(info) for info in infos) for infos in (ours, theirs))
-            findings.append(Finding("V04", f"model.{field}", f"The sidecar says {here}; the file {there}."))
+            findings.append(
+                Finding.of("V04", f"model.{field}", f"The sidecar says {here}; the file {there}.")
+            )
     for info in said.inputs:
         example = info.example
         if example is not None and not _fits(example.shape, info.shape):
             findings.append(
-                Finding(
+                Finding.of(
                     "V04",
                     f"model.inputs.{info.name}",
                     f"Its example is {example.shape}, the input {info.shape}.",
@@ -128,36 +133,24 @@ def _words(info: TensorInfo) -> str:
 
 
 def recomputed_summary(subject: Subject) -> Summary:
-    """Return the summary that the rows give.
+    """Return the summary that the rows of nodes give.
 
-    Rows of a file of format 1.0 may be known though they are not marked so: there the recorded number stays where it
-    is possible. A summary without categories stays so.
+    Rows of a file of format 1.0 may be known though they are not marked so: there the recorded numbers stay where they
+    are possible. A summary without categories stays without.
     """
-    said, old = subject.sidecar.summary, subject.sidecar.schema_version == "1.0"
-    counts = count_categories(
-        (row.op_type, row.confidence == "high", not row.known) for row in subject.sidecar.nodes
-    )
-    statistics: dict[str, CategoryStatistics] = {}
-    for name, (total, sure, exact) in counts.items():
-        recorded = said.category_statistics.get(name)
-        tagged = (
-            recorded.tagged if old and recorded is not None and sure <= recorded.tagged <= total else sure
-        )
-        statistics[name] = CategoryStatistics(
-            total=total, tagged=tagged, percentage=percent_of(tagged, total), exact=exact
-        )
-    nodes = len(subject.sidecar.nodes)
-    exact = sum(row.exact for row in statistics.values())
-    covered = percent_of(sum(row.tagged for row in statistics.values()), nodes)
+    said, rows = subject.sidecar.summary, subject.sidecar.nodes
+    old = subject.sidecar.schema_version == "1.0"
+    counts = count_categories((row.op_type, row.confidence == "high", not row.known) for row in rows)
+    least = summary_of(counts)
     if not said.category_statistics:
-        least = percent_of(sum(sure for _, sure, _ in counts.values()), nodes)
-        covered = said.covered_percent if old and least <= said.covered_percent <= 100 else least
-    return Summary(
-        nodes=nodes,
-        exact_percent=percent_of(exact, nodes),
-        covered_percent=covered,
-        category_statistics=statistics if said.category_statistics else {},
-    )
+        stays = old and least.covered_percent <= said.covered_percent <= 100
+        covered = said.covered_percent if stays else least.covered_percent
+        return least.model_copy(update={"covered_percent": covered, "category_statistics": {}})
+    for name, (total, covered, exact) in counts.items() if old else ():
+        recorded = said.category_statistics.get(name)
+        if recorded is not None and covered <= recorded.tagged <= total:
+            counts[name] = (total, recorded.tagged, exact)
+    return summary_of(counts)
 
 
 def summary(subject: Subject) -> list[Finding]:
@@ -167,12 +160,12 @@ def summary(subject: Subject) -> list[Finding]:
     for field in ("nodes", "exact_percent", "covered_percent"):
         one, other = getattr(said, field), getattr(right, field)
         if one != other:
-            findings.append(Finding("V60", f"summary.{field}", f"It is {one}; the rows give {other}."))
+            findings.append(Finding.of("V60", f"summary.{field}", f"It is {one}; the rows give {other}."))
     for name in {**right.category_statistics, **said.category_statistics}:
         one, other = (part.category_statistics.get(name) for part in (said, right))
         if one != other:
             here, there = (_numbers(row) for row in (one, other))
-            findings.append(Finding("V60", f"summary.{name}", f"It is {here}; the rows give {there}."))
+            findings.append(Finding.of("V60", f"summary.{name}", f"It is {here}; the rows give {there}."))
     return findings
 
 
