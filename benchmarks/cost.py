@@ -75,8 +75,7 @@ def bench_extract(folder: Path) -> list[Row]:
     import hx_extractor
 
     model = hx_extractor.load(folder / "large.onnx")
-    row = model.calls("h.12.mlp")[0]
-    extraction = model.extract(row)
+    extraction = model.extract("h.12.mlp")
     inputs, outputs = extraction.external_inputs, [port.value for port in extraction.outputs]
     del model, extraction
     theirs = f"""

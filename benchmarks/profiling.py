@@ -21,7 +21,7 @@ import onnxruntime as ort
 from measuring import HERE, MODELS, Row, export, machine, table
 
 import hx_profiler
-from hx_extractor import HierarchicalModel, load
+from hx_extractor import Hierarchy, load
 from hx_projector import relink
 from hx_sidecar_schema import graph_digest
 
@@ -60,7 +60,7 @@ class Net(nn.Module):
 """
 
 
-def exported(spec: str, target: Path) -> HierarchicalModel:
+def exported(spec: str, target: Path) -> Hierarchy:
     """Export a model and open it."""
     done = subprocess.run(
         [sys.executable, "-m", "hx_cli", "-q", "export", spec, "-o", str(target), "--no-verify"],
@@ -74,7 +74,7 @@ def exported(spec: str, target: Path) -> HierarchicalModel:
     return load(target)
 
 
-def profiled(model: HierarchicalModel, folder: Path, level: str, runs: int = 10) -> hx_profiler.Profile:
+def profiled(model: Hierarchy, folder: Path, level: str, runs: int = 10) -> hx_profiler.Profile:
     """Run a model, relink what ran, and attribute its time."""
     execution = hx_profiler.execute(
         model.path, hx_profiler.feeds_of(model), folder, optimization=level, runs=runs, threads=1
@@ -132,7 +132,7 @@ def bench_overhead(folder: Path) -> str:
     for model, repeat in models:
         feeds = hx_profiler.feeds_of(model)
 
-        def plain(place: Path, model: HierarchicalModel = model, feeds: hx_profiler.Arrays = feeds) -> None:
+        def plain(place: Path, model: Hierarchy = model, feeds: hx_profiler.Arrays = feeds) -> None:
             options = ort.SessionOptions()
             options.enable_profiling = True
             options.profile_file_prefix = str(place / "profile")
@@ -143,7 +143,7 @@ def bench_overhead(folder: Path) -> str:
             session.end_profiling()
 
         def hx(
-            place: Path, model: HierarchicalModel = model, feeds: hx_profiler.Arrays = feeds
+            place: Path, model: Hierarchy = model, feeds: hx_profiler.Arrays = feeds
         ) -> hx_profiler.Execution:
             return hx_profiler.execute(model.path, feeds, place)
 

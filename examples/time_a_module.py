@@ -42,12 +42,11 @@ def main() -> None:
 
     model = hx_extractor.load(options.model)
     print(f"{'median us':>10} {'spread us':>10} {'nodes':>6}  call")
-    for row in model.calls(options.pattern):
-        call = model.sidecar.calls[row]
+    for call in model.calls(options.pattern):
         if call.status != "extractable":
-            print(f"{'-':>10} {'-':>10} {'-':>6}  {model.sidecar.tag(call)}  {call.status}")
+            print(f"{'-':>10} {'-':>10} {'-':>6}  {call.tag}  {call.status}")
             continue
-        part = model.extract(row)
+        part = call.extract()
         feeds = part.example_inputs()
         median_us, spread_us = timed_us(lambda part=part, feeds=feeds: part.run(feeds), options.runs)
         print(f"{median_us:>10.1f} {spread_us:>10.1f} {len(part.model.graph):>6}  {part.tag}")

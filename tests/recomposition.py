@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from hx_extractor import Extraction, HierarchicalModel
+from hx_extractor import Extraction, Hierarchy
 from hx_sidecar_schema import HxError, Port
 
 Array = np.ndarray[Any, Any]
@@ -95,7 +95,7 @@ def assert_same_bits(expected: Array, actual: Array) -> None:
         raise AssertionError("zeros or NaNs differ in their bits")
 
 
-def recompose(model: HierarchicalModel, row: int) -> Recomposition:
+def recompose(model: Hierarchy, row: int) -> Recomposition:
     """Find the pieces of a call: the largest calls below it, and its own nodes between them.
 
     A call that can be no piece gives way to those below it, and what they leave are nodes of the parent: where it is
@@ -111,7 +111,7 @@ def recompose(model: HierarchicalModel, row: int) -> Recomposition:
         left_out |= unread
 
 
-def _pieces(model: HierarchicalModel, row: int, left_out: Collection[int]) -> Recomposition:
+def _pieces(model: Hierarchy, row: int, left_out: Collection[int]) -> Recomposition:
     whole = model.extract(row)
     known = {port.carrier: port for port in whole.inputs}
     values = _values(model) | {out for node in model.sidecar.recovered for out in node.outputs}
@@ -151,16 +151,14 @@ def _reads(step: Extraction) -> set[str]:
     return {port.carrier for port, value in pairs if value.uses() or value.is_graph_output()}
 
 
-def _values(model: HierarchicalModel) -> set[str]:
+def _values(model: Hierarchy) -> set[str]:
     """Return the names of the values of the main graph, without those in bodies."""
     graph = model.model.graph
     made = (out for node in graph for out in node.outputs)
     return {value.name for value in (*graph.inputs, *graph.initializers.values(), *made) if value.name}
 
 
-def _own_nodes(
-    model: HierarchicalModel, row: int, known: Mapping[str, Port], needed: Sequence[Port]
-) -> list[Step]:
+def _own_nodes(model: Hierarchy, row: int, known: Mapping[str, Port], needed: Sequence[Port]) -> list[Step]:
     """Return what computes values from known ones: the call at `row` with other ports. Nothing if all are known.
 
     Raises:
@@ -189,4 +187,4 @@ def _own_nodes(
     )
     calls = [own if index == row else other for index, other in enumerate(sidecar.calls)]
     changed = sidecar.model_copy(update={"calls": calls})
-    return [Step(HierarchicalModel(model.path, changed, model.model).extract(row))]
+    return [Step(Hierarchy(model.path, changed, model.model).extract(row))]

@@ -211,8 +211,8 @@ def test_calls_in_bodies_are_seen_owned_and_cut_out(
     sidecar.save(tmp_path / "m_hierarchy.json")
     model = hx_extractor.load(tmp_path / "m.onnx")
     assert hx_projector.validate(model.model, sidecar, tmp_path / "m.onnx").findings == []
-    for row in model.calls():
-        extraction = model.extract(row)
+    for call in model.calls(status="extractable"):
+        extraction = call.extract()
         feeds = {port.name: torch.randn(_shape(port.shape)) for port in extraction.inputs}
         actual = extraction.run({name: array(tensor) for name, tensor in feeds.items()})
         original = module.get_submodule(extraction.module.fqn)

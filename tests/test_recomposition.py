@@ -19,7 +19,7 @@ from truth import quiet
 import hx_extractor
 import hx_projector
 import hx_tracer
-from hx_extractor import Extraction, HierarchicalModel
+from hx_extractor import Extraction, Hierarchy
 
 Case = tuple[nn.Module, dict[str, torch.Tensor] | None]
 
@@ -100,7 +100,7 @@ def tiny(arch: str) -> Callable[[], Case]:
 
 
 class Export(NamedTuple):
-    model: HierarchicalModel
+    model: Hierarchy
     calls: dict[str, Recomposition]
     """By tag; those that have calls to be put together from."""
 
@@ -134,15 +134,13 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Exports:
         sidecar = hx_projector.project(exported.program.model, exported.context, file=path.name)
         sidecar.save(path.with_name("m_hierarchy.json"))
         model = hx_extractor.load(path)
-        pieces = {model.sidecar.tag(model.sidecar.calls[row]): recompose(model, row) for row in model.calls()}
+        pieces = {call.tag: recompose(model, call.row) for call in model.calls(status="extractable")}
         return Export(model, {tag: found for tag, found in pieces.items() if found.children})
 
     return export
 
 
-def draw_inputs(
-    model: HierarchicalModel, sizes: dict[str, int], random: np.random.Generator
-) -> dict[str, Array]:
+def draw_inputs(model: Hierarchy, sizes: dict[str, int], random: np.random.Generator) -> dict[str, Array]:
     """Return inputs of a model like the recorded ones, with other numbers and sizes."""
     inputs: dict[str, Array] = {}
     for info in model.sidecar.model.inputs:
@@ -157,7 +155,7 @@ def draw_inputs(
 
 
 def draw_feeds(
-    model: HierarchicalModel,
+    model: Hierarchy,
     whole: Extraction,
     inputs: dict[str, Array],
     sizes: dict[str, int],

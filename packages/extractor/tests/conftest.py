@@ -13,7 +13,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from hx_extractor import HierarchicalModel, load
+from hx_extractor import Hierarchy, load
 from hx_sidecar_schema import (
     Example,
     Generator,
@@ -28,7 +28,7 @@ from hx_sidecar_schema import (
     graph_digest,
 )
 
-ExportByHand = Callable[..., HierarchicalModel]
+ExportByHand = Callable[..., Hierarchy]
 
 
 def _values(model: ir.Model) -> dict[str, ir.Value]:
@@ -102,7 +102,7 @@ def _export_by_hand(
     feeds: Mapping[str, np.ndarray] | None = None,
     external: str | None = None,
     name: str = "model",
-) -> HierarchicalModel:
+) -> Hierarchy:
     """Write and open an export.
 
     Args:

@@ -10,10 +10,10 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from hx_extractor import Extraction, HierarchicalModel
+from hx_extractor import Extraction, Hierarchy
 from hx_sidecar_schema import HxError
 
-ExportByHand = Callable[..., HierarchicalModel]
+ExportByHand = Callable[..., Hierarchy]
 
 X = np.array([[1.0, -2.0, 3.0], [-4.0, 5.0, -6.0]], dtype=np.float32)
 W = np.array([1.0, 2.0, 3.0], dtype=np.float32)
@@ -37,7 +37,7 @@ CHAIN_CALLS = [
 CHAIN_OWNERS = {"h": 0, "a": 2, "b": 1, "y": 0}
 
 
-def chain(export_by_hand: ExportByHand, folder: Path) -> HierarchicalModel:
+def chain(export_by_hand: ExportByHand, folder: Path) -> Hierarchy:
     return export_by_hand(folder, CHAIN, CHAIN_CALLS, owners=CHAIN_OWNERS, feeds={"x": X})
 
 
@@ -525,8 +525,8 @@ def test_a_size_that_an_inner_node_reads_stays(export_by_hand: ExportByHand, tmp
 
 def test_validation_compares_with_the_model(export_by_hand: ExportByHand, tmp_path: Path) -> None:
     model = chain(export_by_hand, tmp_path)
-    for row in model.calls():
-        assert model.extract(row).validate().max_abs_error == 0.0
+    for call in model:
+        assert call.extract().validate().max_abs_error == 0.0
 
 
 def test_validation_notices_a_wrong_model(export_by_hand: ExportByHand, tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 import pytest
 
-from hx_extractor import HierarchicalModel, load
+from hx_extractor import Hierarchy, load
 from hx_sidecar_schema import HxError
 
-ExportByHand = Callable[..., HierarchicalModel]
+ExportByHand = Callable[..., Hierarchy]
 
 X = np.ones((2, 3), dtype=np.float32)
 TEXT = """
@@ -80,7 +80,7 @@ def test_a_model_without_sidecar(exported: Path) -> None:
 def test_a_sidecar_elsewhere(exported: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere.json"
     exported.with_name("model_hierarchy.json").rename(moved)
-    assert load(exported, moved).calls() == [0]
+    assert [call.row for call in load(exported, moved)] == [0]
 
 
 def test_missing_data(exported: Path) -> None:

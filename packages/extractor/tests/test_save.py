@@ -12,10 +12,10 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 
-from hx_extractor import HierarchicalModel, load
+from hx_extractor import Hierarchy, load
 from hx_sidecar_schema import HxError, file_digest
 
-ExportByHand = Callable[..., HierarchicalModel]
+ExportByHand = Callable[..., Hierarchy]
 
 X = np.array([[1.0, -2.0, 3.0], [-4.0, 5.0, -6.0]], dtype=np.float32)
 
@@ -42,7 +42,7 @@ W1 = np.array([4.0, 5.0, 6.0], dtype=np.float32)
 
 def two_layers(
     export_by_hand: ExportByHand, folder: Path, external: str | None = "model.onnx.data"
-) -> HierarchicalModel:
+) -> Hierarchy:
     return export_by_hand(folder, TWO_LAYERS, CALLS, owners=OWNERS, feeds={"x": X}, external=external)
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hx_extractor import HierarchicalModel
+from hx_extractor import Hierarchy
 
-ExportByHand = Callable[..., HierarchicalModel]
+ExportByHand = Callable[..., Hierarchy]
 
 UNARY = ("Relu", "Neg", "Abs", "Tanh", "Floor", "Identity")
 BINARY = ("Add", "Sub", "Mul", "Max")
@@ -52,7 +52,7 @@ def graphs(draw: st.DrawFn, *, chain: bool) -> Graph:
     return Graph(lines, reads, [1, *sorted(cuts)])
 
 
-def export(export_by_hand: ExportByHand, folder: Path, graph: Graph) -> HierarchicalModel:
+def export(export_by_hand: ExportByHand, folder: Path, graph: Graph) -> Hierarchy:
     """Every value that leaves a call is one of its ports; names of ports are those of other inner values."""
     count = len(graph.lines)
     ends = [*graph.cuts[1:], count + 1]

@@ -9,10 +9,10 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from hx_extractor import HierarchicalModel, load, load_transformed
+from hx_extractor import Hierarchy, load, load_transformed
 from hx_sidecar_schema import HxError
 
-ExportByHand = Callable[..., HierarchicalModel]
+ExportByHand = Callable[..., Hierarchy]
 
 X = np.array([[1.0, -2.0, 3.0], [-4.0, 5.0, -6.0]], dtype=np.float32)
 W = np.array([1.0, 2.0, 3.0], dtype=np.float32)
@@ -43,18 +43,18 @@ main (float[2,3] x) => (float[2,3] y)
 
 
 @pytest.fixture
-def transformed(export_by_hand: ExportByHand, tmp_path: Path) -> Callable[[str], HierarchicalModel]:
+def transformed(export_by_hand: ExportByHand, tmp_path: Path) -> Callable[[str], Hierarchy]:
     """Export, write another model beside it, and open that one with the export's sidecar."""
     export = export_by_hand(tmp_path, EXPORT, CALLS, owners=OWNERS, feeds={"x": X})
 
-    def open_with(text: str) -> HierarchicalModel:
+    def open_with(text: str) -> Hierarchy:
         ir.save(ir.from_onnx_text(text), tmp_path / "other.onnx")
         return load_transformed(tmp_path / "other.onnx", export.path)
 
     return open_with
 
 
-def test_load_itself_still_refuses_it(transformed: Callable[[str], HierarchicalModel]) -> None:
+def test_load_itself_still_refuses_it(transformed: Callable[[str], Hierarchy]) -> None:
     model = transformed(HALF)
     with pytest.raises(HxError) as caught:
         load(model.path, model.path.with_name("model_hierarchy.json"))
@@ -62,7 +62,7 @@ def test_load_itself_still_refuses_it(transformed: Callable[[str], HierarchicalM
 
 
 def test_ports_have_the_types_of_the_transformed_graph(
-    transformed: Callable[[str], HierarchicalModel],
+    transformed: Callable[[str], Hierarchy],
 ) -> None:
     """Nothing in the text says what `h` and `b` are: their types are inferred."""
     body = transformed(HALF).extract("body")
@@ -72,7 +72,7 @@ def test_ports_have_the_types_of_the_transformed_graph(
     np.testing.assert_array_equal(result, np.maximum(X * W, 0))
 
 
-def test_whole_runs_take_the_export_inputs(transformed: Callable[[str], HierarchicalModel]) -> None:
+def test_whole_runs_take_the_export_inputs(transformed: Callable[[str], Hierarchy]) -> None:
     model = transformed(
         HALF.replace("(float[2,3] x)", "(float16[2,3] x)").replace("Cast<to = 10>(x)", "Identity(x)")
     )
@@ -81,13 +81,13 @@ def test_whole_runs_take_the_export_inputs(transformed: Callable[[str], Hierarch
     np.testing.assert_array_equal(values["y"], -np.maximum((X + W) * W, 0))
 
 
-def test_holds(transformed: Callable[[str], HierarchicalModel]) -> None:
+def test_holds(transformed: Callable[[str], Hierarchy]) -> None:
     model = transformed(HALF)
     assert model.holds("h")
     assert not model.holds("nothing")
 
 
-def test_a_fused_boundary_is_said_to_be_gone(transformed: Callable[[str], HierarchicalModel]) -> None:
+def test_a_fused_boundary_is_said_to_be_gone(transformed: Callable[[str], Hierarchy]) -> None:
     """`h` has been merged away; only the call that begins there is lost."""
     model = transformed(EXPORT.replace("h = Add(x, w)  a = Mul(h, w)", "x1 = Add(x, w)  a = Mul(x1, w)"))
     with pytest.raises(HxError) as caught:
@@ -99,7 +99,7 @@ def test_a_fused_boundary_is_said_to_be_gone(transformed: Callable[[str], Hierar
 
 
 def test_a_cut_that_would_take_in_the_neighbour_is_refused(
-    transformed: Callable[[str], HierarchicalModel],
+    transformed: Callable[[str], Hierarchy],
 ) -> None:
     """`h` is there, but the body does not read it: it computes from the model's own input."""
     model = transformed(EXPORT.replace("a = Mul(h, w)", "x1 = Add(x, w)  a = Mul(x1, w)"))
@@ -109,7 +109,7 @@ def test_a_cut_that_would_take_in_the_neighbour_is_refused(
     assert "'x'" in caught.value.message
 
 
-def test_an_input_that_is_read_no_more_is_refused(transformed: Callable[[str], HierarchicalModel]) -> None:
+def test_an_input_that_is_read_no_more_is_refused(transformed: Callable[[str], Hierarchy]) -> None:
     model = transformed(
         EXPORT.replace("y = Neg(b)", "y = Expand(w, s)").replace(
             "<float[3] w = {1.0, 2.0, 3.0}>", "<float[3] w = {1.0, 2.0, 3.0}, int64[2] s = {2, 3}>"
@@ -122,7 +122,7 @@ def test_an_input_that_is_read_no_more_is_refused(transformed: Callable[[str], H
 
 
 def test_what_is_read_before_a_cast_is_the_same_value(
-    transformed: Callable[[str], HierarchicalModel],
+    transformed: Callable[[str], Hierarchy],
 ) -> None:
     """A converter that keeps `b` in single precision lets the module behind read what is before the Cast."""
     text = HALF.replace("b = Relu(a)", "b0 = Relu(a)  b = Cast<to = 1>(b0)").replace("Neg(b)", "Neg(b0)")
@@ -140,7 +140,7 @@ def test_what_is_read_before_a_cast_is_the_same_value(
     ],
 )
 def test_a_model_of_another_export(
-    transformed: Callable[[str], HierarchicalModel], old: str, new: str, said: str
+    transformed: Callable[[str], Hierarchy], old: str, new: str, said: str
 ) -> None:
     with pytest.raises(HxError) as caught:
         transformed(EXPORT.replace(old, new) if len(old) > 1 else _renamed(old, new))
@@ -157,7 +157,7 @@ def _renamed(old: str, new: str) -> str:
 
 
 def test_the_sidecar_must_belong_to_the_export(
-    transformed: Callable[[str], HierarchicalModel], export_by_hand: ExportByHand, tmp_path: Path
+    transformed: Callable[[str], Hierarchy], export_by_hand: ExportByHand, tmp_path: Path
 ) -> None:
     path = transformed(HALF).path
     other = export_by_hand(tmp_path, EXPORT.replace("Neg", "Abs"), CALLS, name="abs").path

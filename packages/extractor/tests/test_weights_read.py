@@ -9,9 +9,9 @@ import onnx_ir as ir
 import pytest
 
 import hx_extractor._save
-from hx_extractor import HierarchicalModel, load
+from hx_extractor import Hierarchy, load
 
-ExportByHand = Callable[..., HierarchicalModel]
+ExportByHand = Callable[..., Hierarchy]
 
 TEXT = """
 <ir_version: 10, opset_import: ["": 20]>
@@ -44,7 +44,7 @@ def path(export_by_hand: ExportByHand, tmp_path: Path) -> Path:
     return tmp_path / "model.onnx"
 
 
-def bytes_read(model: HierarchicalModel) -> int:
+def bytes_read(model: Hierarchy) -> int:
     """Count the weights that something has looked into: `onnx_ir` maps the file for each of them then."""
     tensors = [value.const_value for value in model.model.graph.initializers.values()]
     assert all(isinstance(tensor, ir.ExternalTensor) for tensor in tensors)
@@ -69,8 +69,8 @@ def test_a_copy_reads_the_call_s_own_weights_and_no_others(
 @pytest.mark.parametrize("weights", ["share", "none"])
 def test_nothing_else_reads_any(path: Path, weights: str) -> None:
     model = load(path)
-    for row in model.calls():
-        model.extract(row).save(path.with_name(f"cut{row}.onnx"), weights=weights)
+    for call in model:
+        call.extract().save(path.with_name(f"cut{call.row}.onnx"), weights=weights)
     assert bytes_read(model) == 0
     # What it was counted with does count.
     model.extract("first").model.graph.initializers["shared"].const_value.numpy()

@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from hx_extractor import HierarchicalModel, load
+from hx_extractor import Hierarchy, load
 from hx_profiler import Measurement, Profile, attribute, execute, feeds_of, read_trace
 from hx_sidecar_schema import (
     Example,
@@ -142,12 +142,12 @@ def sidecar_of(
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Callable[..., HierarchicalModel]:
+def write(tmp_path: Path) -> Callable[..., Hierarchy]:
     """Write a model with its sidecar, and open it."""
 
     def call(
         text: str, calls: Sequence[tuple[str, int | None]], owners: Mapping[str, int], **more: Any
-    ) -> HierarchicalModel:
+    ) -> Hierarchy:
         path = tmp_path / "model.onnx"
         ir.save(ir.from_onnx_text(text), path)
         sidecar_of(ir.load(path), calls, owners, **more).save(tmp_path / "model_hierarchy.json")
@@ -157,7 +157,7 @@ def write(tmp_path: Path) -> Callable[..., HierarchicalModel]:
 
 
 @pytest.fixture
-def branching(write: Callable[..., HierarchicalModel]) -> HierarchicalModel:
+def branching(write: Callable[..., Hierarchy]) -> Hierarchy:
     """A loop with a branch in its body, recorded with three rounds."""
     feeds = {"x": np.eye(4, dtype=np.float32), "n": np.array(3), "deep": np.array(True)}
     return write(BRANCHING, CALLS, OWNERS, feeds=feeds)
@@ -167,7 +167,7 @@ def branching(write: Callable[..., HierarchicalModel]) -> HierarchicalModel:
 def measure(tmp_path: Path) -> Callable[..., Measurement]:
     """Run a model without optimisation and attribute its kernels."""
 
-    def call(model: HierarchicalModel, **options: Any) -> Measurement:
+    def call(model: Hierarchy, **options: Any) -> Measurement:
         options = {"optimization": "disable", "runs": 4, "warmup": 1, "threads": 1, **options}
         folder = tmp_path / "session"
         folder.mkdir(exist_ok=True)

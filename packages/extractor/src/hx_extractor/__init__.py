@@ -1,17 +1,30 @@
-"""Any module call of an exported model as a runnable ONNX model. Imports no torch, ever."""
+"""Any module call of an exported model as a runnable ONNX model. Imports no torch, ever.
 
-from hx_extractor._load import HierarchicalModel, load, load_transformed, read_model
-from hx_extractor._transformed import infer_types
-from hx_extractor.cut.cut import Extraction, Weights
-from hx_extractor.run.check import Validation, compare
-from hx_extractor.run.examples import example_array
-from hx_extractor.run.numbers import Difference, difference
-from hx_extractor.run.session import make_session, run_session
+`load`, `Hierarchy` and `Call` import nothing of ONNX; what cuts and runs is imported when it is used first.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from hx_extractor._hierarchy import Call, Hierarchy
+from hx_extractor._load import load, load_transformed
+
+if TYPE_CHECKING:
+    from hx_extractor._read import read_model
+    from hx_extractor._transformed import infer_types
+    from hx_extractor.cut.cut import Extraction, Weights
+    from hx_extractor.run.check import Validation, compare
+    from hx_extractor.run.examples import example_array
+    from hx_extractor.run.numbers import Difference, difference
+    from hx_extractor.run.session import make_session, run_session
 
 __all__ = [
+    "Call",
     "Difference",
     "Extraction",
-    "HierarchicalModel",
+    "Hierarchy",
     "Validation",
     "Weights",
     "compare",
@@ -24,3 +37,20 @@ __all__ = [
     "read_model",
     "run_session",
 ]
+
+_MODULES = {
+    "_read": ("read_model",),
+    "_transformed": ("infer_types",),
+    "cut.cut": ("Extraction", "Weights"),
+    "run.check": ("Validation", "compare"),
+    "run.examples": ("example_array",),
+    "run.numbers": ("Difference", "difference"),
+    "run.session": ("make_session", "run_session"),
+}
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"hx_extractor.{module}"), name)
+    raise AttributeError(f"module 'hx_extractor' has no attribute {name!r}")

@@ -13,7 +13,9 @@ EXTERNAL_BYTES = 16 << 20
 """Weights beyond this size are written to a data file of their own: inside protobuf each byte is copied thrice."""
 
 
-def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, folder: Path) -> list[Path]:
+def save_model(
+    model: ir.Model, sidecar: Sidecar, path: Path, weights: str, folder: Path | None
+) -> list[Path]:
     """Write a model, its data file where it has one, and its sidecar, all or nothing.
 
     Args:
@@ -21,10 +23,11 @@ def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, fold
         sidecar: Of that model.
         path: The ONNX file.
         weights: `copy`, `share` or `none`.
-        folder: The exported model's.
+        folder: The exported model's; None where that is in memory.
     """
-    if weights == "share" and any(
-        isinstance(t.const_value, ir.ExternalTensor) for t in model.graph.initializers.values()
+    if weights == "share" and (
+        folder is None
+        or any(isinstance(v.const_value, ir.ExternalTensor) for v in model.graph.initializers.values())
     ):
         _check_beside(path, folder)
     # A second model over the same nodes would steal them; weights are swapped in place and put back.
@@ -65,12 +68,18 @@ def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, fold
     return [path.parent / name for name in sorted(names)]
 
 
-def _check_beside(path: Path, folder: Path) -> None:
+def _check_beside(path: Path, folder: Path | None) -> None:
     """onnx 1.23 and ONNX Runtime read external data from the model's own folder alone, and refuse links."""
     beside = settled(path.parent).resolve()
+    if folder is None:
+        raise HxError(
+            f"Weights cannot be shared with {str(path)!r}: the exported model is in memory.",
+            code="HX210",
+            hint="Save the exported model and open it from there, or copy the weights.",
+        )
     if beside != folder.resolve():
         raise HxError(
             f"Weights cannot be shared with {str(path)!r}: the data file lies in another folder.",
             code="HX210",
-            hint=f"Write beside the exported model, in {str(folder)!r}, or use --weights copy.",
+            hint=f"Write beside the exported model, in {str(folder)!r}, or copy the weights.",
         )

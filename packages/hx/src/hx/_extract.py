@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hx._model_spec import PyTorchModel
     from hx._verify.judge import Judge
     from hx_cli._output import Output
-    from hx_extractor import HierarchicalModel
+    from hx_extractor import Hierarchy
 
 INDEX = "index.json"
 
@@ -73,10 +73,10 @@ def extract_calls(request: ExtractRequest, output: Output) -> ExtractReport:
     )
 
 
-def _rows(model: HierarchicalModel, request: ExtractRequest) -> list[int]:
+def _rows(model: Hierarchy, request: ExtractRequest) -> list[int]:
     if request.everything:
         return list(range(len(model.sidecar.calls)))
-    return sorted({row for pattern in request.patterns for row in model.calls(pattern)})
+    return sorted({call.row for pattern in request.patterns for call in model.calls(pattern)})
 
 
 def _stems(sidecar: Sidecar, rows: Sequence[int]) -> list[str]:
@@ -125,7 +125,7 @@ def _check_extractable(sidecar: Sidecar, row: int) -> None:
 
 
 def _to_file(
-    model: HierarchicalModel, row: int, target: Path, request: ExtractRequest, output: Output
+    model: Hierarchy, row: int, target: Path, request: ExtractRequest, output: Output
 ) -> ModuleEntry:
     from hx._verify.judge import entry_of
 
@@ -140,7 +140,7 @@ def _to_file(
 
 
 def _to_folder(
-    model: HierarchicalModel,
+    model: Hierarchy,
     rows: Sequence[int],
     stems: Sequence[str],
     folder: Path,
@@ -150,7 +150,8 @@ def _to_folder(
     from hx._verify.judge import entry_of
 
     files = [f"{stem}.onnx" for stem in stems]
-    _protect(model.path, [folder / file for file in files])
+    if model.path is not None:
+        _protect(model.path, [folder / file for file in files])
     judge = _judge(model, rows, request, output)
     before = _listed(folder / INDEX)
     entries: list[ModuleEntry] = []
@@ -174,9 +175,7 @@ def _to_folder(
     return entries
 
 
-def _judge(
-    model: HierarchicalModel, rows: Sequence[int], request: ExtractRequest, output: Output
-) -> Judge | None:
+def _judge(model: Hierarchy, rows: Sequence[int], request: ExtractRequest, output: Output) -> Judge | None:
     """Return what compares an extraction with its original; None where nothing is to be compared."""
     if not request.verify:
         return None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from hx_cli._output import Output
-    from hx_extractor import HierarchicalModel
+    from hx_extractor import Hierarchy
     from hx_profiler import Measurement, Profile
 
 
@@ -93,7 +93,7 @@ def profile_models(request: ProfileRequest, output: Output) -> Found:
         else:
             model, measurement = _measured(_model_path(request), request, Path(folder), output)
     _write(request, measurement)
-    rows = sorted({row for pattern in request.patterns for row in model.calls(pattern)})
+    rows = sorted({call.row for pattern in request.patterns for call in model.calls(pattern)})
     if request.isolated:
         return Found(_isolated(model, rows, measurement.profile, request, output))
     return Found(measurement.profile, _positions(model, rows, measurement.profile))
@@ -138,7 +138,7 @@ def _saved_or_measured(path: Path, request: ProfileRequest, output: Output) -> P
 
 def _measured(
     path: Path, request: ProfileRequest, folder: Path, output: Output
-) -> tuple[HierarchicalModel, Measurement]:
+) -> tuple[Hierarchy, Measurement]:
     """Run a model, and give its kernels to calls."""
     with output.working(f"Reading {path}"):
         from hx_extractor import load
@@ -166,9 +166,7 @@ def _measured(
     return model, measurement
 
 
-def _from_trace(
-    request: ProfileRequest, trace: Path, output: Output
-) -> tuple[HierarchicalModel, Measurement]:
+def _from_trace(request: ProfileRequest, trace: Path, output: Output) -> tuple[Hierarchy, Measurement]:
     """Give the kernels of a profile that was taken elsewhere to calls."""
     with output.working(f"Reading {trace}"):
         from hx_extractor import load
@@ -176,26 +174,24 @@ def _from_trace(
 
         whole = read_trace(trace)
         warmup = min(request.warmup or 0, len(whole.runs) - 1)
-        if request.graph is not None and not request.models and sidecar_path(request.graph).exists():
-            model = load(request.graph)  # relinked before
-        else:
-            model = load(_model_path(request))
-        executed = (
-            read_executed(request.graph, model.path.parent) if request.graph is not None else model.model
-        )
+        graph = request.graph
+        relinked = graph is not None and not request.models and sidecar_path(graph).exists()
+        path = graph if graph is not None and relinked else _model_path(request)
+        model = load(path)
+        executed = model.model if graph is None else read_executed(graph, path.parent)
     with output.working("Finding the modules of what ran"):
-        sidecar = _sidecar_of(executed, model, (request.graph or model.path).name)
+        sidecar = _sidecar_of(executed, model, (graph or path).name)
         measurement = attribute(
             whole.without_first(warmup),
             executed,
             sidecar,
-            model=str(request.graph or model.path),
+            model=str(graph or path),
             settings=Settings(warmup=warmup),
         )
     return model, measurement
 
 
-def _sidecar_of(executed: ir.Model, model: HierarchicalModel, name: str) -> Sidecar:
+def _sidecar_of(executed: ir.Model, model: Hierarchy, name: str) -> Sidecar:
     """Return a sidecar of the executed graph: the model's own where the graph is the same."""
     if graph_digest(executed) == model.sidecar.model.graph_digest:
         return model.sidecar
@@ -205,7 +201,7 @@ def _sidecar_of(executed: ir.Model, model: HierarchicalModel, name: str) -> Side
 
 
 def _isolated(
-    model: HierarchicalModel, rows: list[int], profile: Profile, request: ProfileRequest, output: Output
+    model: Hierarchy, rows: list[int], profile: Profile, request: ProfileRequest, output: Output
 ) -> BaseModel:
     from hx.records.profile import IsolatedReport
     from hx_profiler import isolate
@@ -214,7 +210,7 @@ def _isolated(
     return IsolatedReport(model=profile.model, settings=profile.settings, runs=profile.runs, calls=calls)
 
 
-def _positions(model: HierarchicalModel, rows: Sequence[int], profile: Profile) -> list[int]:
+def _positions(model: Hierarchy, rows: Sequence[int], profile: Profile) -> list[int]:
     """Return where calls of a sidecar are in a profile."""
     wanted = {
         (model.sidecar.module_of(call).fqn, call.index) for call in map(model.sidecar.calls.__getitem__, rows)

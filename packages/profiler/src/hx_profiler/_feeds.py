@@ -9,14 +9,14 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from hx_extractor import HierarchicalModel, example_array
+from hx_extractor import Hierarchy, example_array
 from hx_sidecar_schema import HxError, TensorInfo
 
 Arrays = dict[str, NDArray[Any]]
 
 
 def feeds_of(
-    model: HierarchicalModel,
+    model: Hierarchy,
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
     given: Arrays | None = None,

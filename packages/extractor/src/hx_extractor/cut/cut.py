@@ -25,7 +25,7 @@ from hx_extractor.run.session import make_session, run_session
 from hx_sidecar_schema import HxError, Module, ModuleCall, Port, Sidecar
 
 if TYPE_CHECKING:
-    from hx_extractor._load import HierarchicalModel
+    from hx_extractor._hierarchy import Hierarchy
 
 Weights = Literal["copy", "share", "none"]
 
@@ -55,7 +55,7 @@ class Extraction:
     implicit_inputs: list[str]
     """Inputs that are no arguments of `forward`: reached through an attribute or closure."""
     sidecar: Sidecar
-    parent: HierarchicalModel
+    parent: Hierarchy
 
     def save(self, path: str | Path, *, weights: Weights = "copy") -> list[Path]:
         """Write the model and its own small sidecar, all or nothing.
@@ -71,11 +71,11 @@ class Extraction:
         Raises:
             HxError: HX306 if they cannot be written, HX210 if weights cannot be shared there.
         """
-        return save_model(self.model, self.sidecar, Path(path), weights, self.parent.path.parent)
+        return save_model(self.model, self.sidecar, Path(path), weights, self.parent.folder)
 
     @cached_property
     def _session(self) -> Any:
-        return make_session(self.model, self.parent.path.parent)
+        return make_session(self.model, self.parent.folder)
 
     def session(self, **options: Any) -> Any:
         """Return an `onnxruntime.InferenceSession` of the model; weights are mapped from the parent's files.
@@ -83,7 +83,7 @@ class Extraction:
         Args:
             options: Attributes of `onnxruntime.SessionOptions`, and `providers`.
         """
-        return make_session(self.model, self.parent.path.parent, **options) if options else self._session
+        return make_session(self.model, self.parent.folder, **options) if options else self._session
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run the model.
@@ -122,8 +122,8 @@ class Extraction:
         return validate(self)
 
 
-def extract(parent_model: HierarchicalModel, parent: Parent, row: int) -> Extraction:
-    """Cut the call at `row` out of the exported model. See `HierarchicalModel.extract`."""
+def extract(parent_model: Hierarchy, parent: Parent, row: int) -> Extraction:
+    """Cut the call at `row` out of the exported model. See `Hierarchy.extract`."""
     sidecar = parent.sidecar
     call = sidecar.calls[row]
     module, tag = sidecar.module_of(call), sidecar.tag(call)
@@ -155,7 +155,7 @@ def extract(parent_model: HierarchicalModel, parent: Parent, row: int) -> Extrac
 
 
 def _described(
-    parent_model: HierarchicalModel,
+    parent_model: Hierarchy,
     parent: Parent,
     row: int,
     rebuild: Rebuild,

@@ -6,7 +6,6 @@ import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 
 import onnx
 import onnx_ir as ir
@@ -23,7 +22,6 @@ class Parent:
     Args:
         model: The exported model; never changed.
         sidecar: Of that model.
-        folder: Where its external data lies.
         exported: Types that the values have in the export which the model was made of; None for an export itself.
     """
 
@@ -31,13 +29,11 @@ class Parent:
         self,
         model: ir.Model,
         sidecar: Sidecar,
-        folder: Path,
         *,
         exported: Mapping[str, ir.DataType] | None = None,
     ) -> None:
         self.model = model
         self.sidecar = sidecar
-        self.folder = folder
         self.transformed = exported is not None
         self._exported = exported or {}
         self.values: dict[str, ir.Value] = {}

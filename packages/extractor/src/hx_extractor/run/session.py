@@ -12,13 +12,19 @@ from numpy.typing import NDArray
 
 from hx_sidecar_schema import HxError
 
+PROTOBUF_BYTES = 1_000_000_000
+"""From here on weights are handed over beside the model: a protobuf message ends at 2 GB."""
+INLINE_BYTES = 1 << 20
+"""Weights below this size stay in the message: ONNX Runtime must read shapes and other constants there."""
 
-def make_session(model: ir.Model, folder: Path, **options: Any) -> Any:
+
+def make_session(model: ir.Model, folder: Path | None, **options: Any) -> Any:
     """Return an `onnxruntime.InferenceSession` without graph optimisation.
 
     Args:
-        model: Its external weights lie in `folder`, and are not read here.
-        folder: The exported model's.
+        model: Not changed. Weights in memory may be of any size.
+        folder: Where its external weights lie, which ONNX Runtime then maps; None to read them from where they
+            say that they lie.
         options: Attributes of `SessionOptions` that replace the defaults, and `providers`.
 
     Raises:
@@ -36,21 +42,85 @@ def make_session(model: ir.Model, folder: Path, **options: Any) -> Any:
     settings = ort.SessionOptions()
     settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     settings.log_severity_level = 3
-    settings.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", str(folder.resolve())
-    )
+    if folder is not None:
+        settings.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", str(folder.resolve())
+        )
     for name, value in options.items():
         setattr(settings, name, value)
     try:
-        return ort.InferenceSession(
-            ir.serde.serialize_model(model).SerializeToString(), settings, providers=providers
-        )
+        beside = _weights_beside(model, mapped=folder is not None)
+        content = _serialized(model, beside, mapped=folder is not None)
+        arrays = [_ort_value(tensor.numpy()) for tensor in beside.values()]
+        settings.add_external_initializers(list(beside), arrays)  # copied when the session is made
+        return ort.InferenceSession(content, settings, providers=providers)
     except Exception as error:
         raise HxError(
             f"ONNX Runtime refuses the model: {_first_line(error)}",
             code="HX207",
             hint="Report this with the model's name and options: an extracted model must load.",
         ) from error
+
+
+def _weights_beside(model: ir.Model, *, mapped: bool) -> dict[str, ir.TensorProtocol]:
+    """Return the weights that a model's bytes cannot hold.
+
+    Args:
+        model: To be serialised.
+        mapped: Whether external weights stay in their files.
+    """
+    weights = {
+        name: tensor
+        for name, value in model.graph.initializers.items()
+        if (tensor := value.const_value) is not None
+        and not (mapped and isinstance(tensor, ir.ExternalTensor))
+    }
+    if sum(tensor.nbytes for tensor in weights.values()) < PROTOBUF_BYTES:
+        return {}
+    return {name: tensor for name, tensor in weights.items() if tensor.nbytes >= INLINE_BYTES}
+
+
+def _serialized(model: ir.Model, beside: Mapping[str, ir.TensorProtocol], *, mapped: bool) -> bytes:
+    """Return a model's bytes.
+
+    Args:
+        model: Not changed.
+        beside: Weights that the bytes only announce: they are handed over apart.
+        mapped: Whether external weights stay in their files.
+    """
+    kept = {name: value.const_value for name, value in model.graph.initializers.items()}
+    try:
+        for name, tensor in kept.items():
+            if name in beside and tensor is not None:
+                announced = ir.ExternalTensor(
+                    "memory",
+                    0,
+                    tensor.nbytes,
+                    tensor.dtype,
+                    shape=ir.Shape(tensor.shape.numpy()),
+                    name=name,
+                    base_dir="",
+                )
+                model.graph.initializers[name].const_value = announced
+            elif isinstance(tensor, ir.ExternalTensor) and not mapped:
+                model.graph.initializers[name].const_value = ir.Tensor(tensor.numpy(), name=name)
+        return ir.serde.serialize_model(model).SerializeToString()
+    finally:
+        for name, tensor in kept.items():
+            model.graph.initializers[name].const_value = tensor
+
+
+def _ort_value(array: NDArray[Any]) -> Any:
+    """Return an `onnxruntime.OrtValue`, of bfloat16 too."""
+    import ml_dtypes
+    import onnxruntime as ort
+
+    array = np.ascontiguousarray(array)
+    if array.dtype == ml_dtypes.bfloat16:
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(
+            array.view(np.uint16), int(ir.DataType.BFLOAT16)
+        )
+    return ort.OrtValue.ortvalue_from_numpy(array)
 
 
 def run_session(session: Any, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -79,7 +149,9 @@ def run_session(session: Any, feeds: Mapping[str, NDArray[Any]]) -> dict[str, ND
     return dict(zip(outputs, results, strict=True))
 
 
-def run_model(model: ir.Model, folder: Path, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def run_model(
+    model: ir.Model, folder: Path | None, feeds: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
     """Run a model once."""
     return run_session(make_session(model, folder), feeds)
 
@@ -88,18 +160,7 @@ def _run_ort_values(
     session: Any, names: list[str], outputs: list[str], feeds: Mapping[str, NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
     """Run with element types that NumPy has no name for; arrays of ml_dtypes carry them."""
-    import ml_dtypes
-    import onnxruntime as ort
-
-    values: dict[str, Any] = {}
-    for name in names:
-        array = np.ascontiguousarray(feeds[name])
-        if array.dtype == ml_dtypes.bfloat16:
-            values[name] = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(
-                array.view(np.uint16), int(ir.DataType.BFLOAT16)
-            )
-        else:
-            values[name] = ort.OrtValue.ortvalue_from_numpy(array)
+    values = {name: _ort_value(feeds[name]) for name in names}
     try:  # onnxruntime 1.31 takes bfloat16 but cannot hand it back
         results = session.run_with_ort_values(outputs, values)
         return {name: result.numpy() for name, result in zip(outputs, results, strict=True)}

@@ -22,7 +22,7 @@ from hx_sidecar_schema import Node, Sidecar, find_calls
 
 if TYPE_CHECKING:
     from hx_cli._output import Output
-    from hx_extractor import HierarchicalModel
+    from hx_extractor import Hierarchy
     from hx_projector import ModelCost
 
 
@@ -111,7 +111,7 @@ def analyze_model(request: AnalyzeRequest, output: Output) -> AnalyzeReport:
     )
 
 
-def _open(path: Path) -> tuple[Sidecar, HierarchicalModel | None]:
+def _open(path: Path) -> tuple[Sidecar, Hierarchy | None]:
     beside = sidecar_path(path)
     if not path.exists() and beside.exists():
         return Sidecar.load(beside), None
@@ -121,7 +121,7 @@ def _open(path: Path) -> tuple[Sidecar, HierarchicalModel | None]:
     return model.sidecar, model
 
 
-def _cost(model: HierarchicalModel, shapes: Mapping[str, Sequence[int]]) -> ModelCost:
+def _cost(model: Hierarchy, shapes: Mapping[str, Sequence[int]]) -> ModelCost:
     from hx_projector import model_cost
 
     recorded = {

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from hx_sidecar_schema import HxError
 
 if TYPE_CHECKING:
-    from hx_extractor import HierarchicalModel
+    from hx_extractor import Hierarchy
 
 logger = logging.getLogger(__name__)
 
 
 def sizes_in_a_run(
-    model: HierarchicalModel, names: Sequence[str], inputs: Mapping[str, Sequence[int]]
+    model: Hierarchy, names: Sequence[str], inputs: Mapping[str, Sequence[int]]
 ) -> dict[str, tuple[int, ...]]:
     """Run the model once and return how large values are; nothing where it does not run.
 
@@ -43,7 +43,7 @@ def sizes_in_a_run(
             name: np.resize(array, inputs.get(name, array.shape))
             for name, array in model.example_inputs().items()
         }
-        arrays = run_session(make_session(copy, model.path.parent), feeds)
+        arrays = run_session(make_session(copy, model.folder), feeds)
     except HxError as error:  # a model that does not run can still be counted, in part
         logger.info("sizes of %d values stay unknown: %s", len(names), error.message)
         return {}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from hx_cli._output import Output
-    from hx_extractor import HierarchicalModel
+    from hx_extractor import Hierarchy
 
 
 def read_nodes(given: Path | None, patterns: Sequence[str], *, own: bool, output: Output) -> NodesReport:
@@ -37,7 +37,7 @@ def read_nodes(given: Path | None, patterns: Sequence[str], *, own: bool, output
 
         model = load(path)
     sidecar = model.sidecar
-    rows = sorted({row for pattern in patterns for row in model.calls(pattern)})
+    rows = sorted({call.row for pattern in patterns for call in model.calls(pattern)})
     owners = {
         inner
         for row in rows
@@ -88,7 +88,7 @@ def named(report: NodesReport) -> list[str]:
     return list(dict.fromkeys(node.name for node in report.nodes))
 
 
-def _names(model: HierarchicalModel) -> list[str]:
+def _names(model: Hierarchy) -> list[str]:
     """Return the names of the nodes as they are in the file, which may have been given others since the export."""
     import onnx_ir as ir
 

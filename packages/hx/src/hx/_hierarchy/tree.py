@@ -13,7 +13,7 @@ from hx_sidecar_schema import Sidecar
 
 if TYPE_CHECKING:
     from hx_cli._output import Output
-    from hx_extractor import HierarchicalModel
+    from hx_extractor import Hierarchy
 
 
 def read_tree(
@@ -38,13 +38,13 @@ def read_tree(
         model = load(path)
     sidecar = model.sidecar
     parents = _parents(sidecar)
-    roots = sorted({row for pattern in patterns for row in model.calls(pattern)})
+    roots = sorted({call.row for pattern in patterns for call in model.calls(pattern)})
     entries = _entries(model, parents, roots or [0], depth, everything or bool(roots))
     return TreeReport(model=str(path), calls=entries)
 
 
 def _entries(
-    model: HierarchicalModel,
+    model: Hierarchy,
     parents: Sequence[int | None],
     roots: Sequence[int],
     depth: int | None,
@@ -113,7 +113,7 @@ def _parents(sidecar: Sidecar) -> list[int | None]:
     return parents
 
 
-def _held(model: HierarchicalModel, parents: Sequence[int | None]) -> tuple[list[int], list[int]]:
+def _held(model: Hierarchy, parents: Sequence[int | None]) -> tuple[list[int], list[int]]:
     """Return how many nodes, and how many weights read by them, each call and those below it have."""
     sidecar = model.sidecar
     nodes = [0] * len(sidecar.calls)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from hx._verify.tolerance import tolerance
 from hx.records.reports import ModuleEntry, PortEntry, finite
-from hx_extractor import Extraction, HierarchicalModel
+from hx_extractor import Extraction, Hierarchy
 from hx_sidecar_schema import HxError, Port, Sidecar, UnavailableValue
 
 
@@ -35,7 +35,7 @@ class OnnxJudge:
         rows: The calls that will be compared.
     """
 
-    def __init__(self, model: HierarchicalModel, rows: Sequence[int]) -> None:
+    def __init__(self, model: Hierarchy, rows: Sequence[int]) -> None:
         calls = [model.sidecar.calls[row] for row in rows]
         ports = [port for call in calls for port in (*call.inputs, *call.outputs) if not port.unused]
         carriers = dict.fromkeys(port.value or port.initializer for port in ports)

@@ -16,7 +16,7 @@ from hx._verify.batches import batches_of
 from hx._verify.boundaries import Boundary, CallKey, Seen, copied, pytorch_keys, run_module, seen
 from hx._verify.inputs import Arrays, ModuleInputs
 from hx._verify.isolated import compare_ports, run_alone
-from hx_extractor import Difference, Extraction, HierarchicalModel
+from hx_extractor import Difference, Extraction, Hierarchy
 from hx_sidecar_schema import HxError, ModuleCall, Port, UnavailableValue
 from hx_tracer import LoadedModel
 
@@ -74,14 +74,14 @@ class Measurement:
     """
 
     def __init__(
-        self, model: HierarchicalModel, loaded: LoadedModel, inputs: ModuleInputs, memory_bytes: int
+        self, model: Hierarchy, loaded: LoadedModel, inputs: ModuleInputs, memory_bytes: int
     ) -> None:
         self._model, self._loaded, self._inputs = model, loaded, inputs
         self._keys = pytorch_keys(model.sidecar)
         self._seen = run_module(loaded, inputs, set(self._keys), seen)
-        self._missing = {row: self._missing_inputs(row) for row in model.calls() if self._was_made(row)}
+        rows = [call.row for call in model.calls(status="extractable") if self._was_made(call.row)]
+        self._missing = {row: self._missing_inputs(row) for row in rows}
         self._places = self._find({port.carrier for ports in self._missing.values() for port in ports})
-        rows = list(self._missing)
         runs = batches_of([self._held_bytes(row) for row in rows], memory_bytes)
         self.batches = [[rows[position] for position in run] for run in runs]
         self._held: _Held | None = None

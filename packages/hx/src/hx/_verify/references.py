@@ -11,7 +11,7 @@ from hx._verify.boundaries import Boundary, CallKey, copied, pytorch_keys, run_m
 from hx._verify.inputs import recorded_inputs
 from hx._verify.isolated import run_alone
 from hx._verify.judge import Verdict, verdict_of
-from hx_extractor import Extraction, HierarchicalModel
+from hx_extractor import Extraction, Hierarchy
 from hx_sidecar_schema import UnavailableValue
 from hx_tracer import LoadedModel
 
@@ -25,7 +25,7 @@ class TorchJudge:
         loaded: The PyTorch model; it runs once for all calls.
     """
 
-    def __init__(self, model: HierarchicalModel, rows: Sequence[int], loaded: LoadedModel) -> None:
+    def __init__(self, model: Hierarchy, rows: Sequence[int], loaded: LoadedModel) -> None:
         keys = pytorch_keys(model.sidecar)
         wanted = {keys[row] for row in rows}
         calls = model.sidecar.calls

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hx._verify.blame import CallError
     from hx._verify.measure import CallNumbers, Measurement
     from hx_cli._output import Output
-    from hx_extractor import Difference, HierarchicalModel
+    from hx_extractor import Difference, Hierarchy
 
 TRANSFORMED_CEILING = 0.5
 """A quantised model is as far off as its maker accepts; beyond half of the largest value nothing is left of an output."""
@@ -56,7 +56,7 @@ def verify_calls(request: VerifyRequest, output: Output) -> VerifyReport:
     return _report(request, path, model, measurement, numbers)
 
 
-def _open(request: VerifyRequest, output: Output) -> tuple[Path, HierarchicalModel]:
+def _open(request: VerifyRequest, output: Output) -> tuple[Path, Hierarchy]:
     if request.model is None and request.original is not None:
         raise HxError(
             "No model is named that was made of the export.",
@@ -91,7 +91,7 @@ def _measure_all(measurement: Measurement, output: Output) -> dict[int, CallNumb
 def _report(
     request: VerifyRequest,
     path: Path,
-    model: HierarchicalModel,
+    model: Hierarchy,
     measurement: Measurement,
     numbers: Mapping[int, CallNumbers],
 ) -> VerifyReport:
@@ -149,7 +149,7 @@ def _errors(sidecar: Sidecar, numbers: Mapping[int, CallNumbers]) -> list[CallEr
     return errors
 
 
-def _ceiling(request: VerifyRequest, model: HierarchicalModel) -> float:
+def _ceiling(request: VerifyRequest, model: Hierarchy) -> float:
     from hx._verify.tolerance import tolerance
 
     if request.original is not None or model.sidecar.is_relinked:

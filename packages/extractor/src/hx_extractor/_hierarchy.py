@@ -1,0 +1,293 @@
+"""An exported model with its calls. Nothing of ONNX is imported before something is cut out or run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hx_sidecar_schema import HxError, ModuleCall, Node, Port, Sidecar, Status, find_calls
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx_ir as ir
+    from numpy.typing import NDArray
+
+    from hx_extractor.cut.cut import Extraction
+    from hx_extractor.cut.index import Parent
+
+
+class Hierarchy:
+    """An ONNX model that knows which module call made every node: a sequence of calls, parents first.
+
+    Weights stay in their files until something runs or is saved.
+
+    Args:
+        path: The ONNX file; None for a model in memory.
+        sidecar: Of that model.
+        model: The model; None to read it from the file when it is needed first.
+        exported: Element types of the values of the export that the model was made of; see `load_transformed`.
+
+    Raises:
+        ValueError: If there is neither a path nor a model.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        sidecar: Sidecar,
+        model: ir.Model | None = None,
+        *,
+        exported: Mapping[str, ir.DataType] | None = None,
+    ) -> None:
+        if path is None and model is None:
+            raise ValueError("A hierarchy needs a path or a model.")
+        self.path = path
+        self.sidecar = sidecar
+        self._model = model
+        self._exported = exported
+        self._computed: dict[str, NDArray[np.generic]] = {}
+
+    @property
+    def model(self) -> ir.Model:
+        """The model, read from its file when it is asked for first.
+
+        Raises:
+            HxError: HX202, HX204 as `read_model` does.
+        """
+        if self._model is None:
+            from hx_extractor._read import read_model
+
+            assert self.path is not None
+            self._model = read_model(self.path)
+        return self._model
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the model's external data lies; None for a model in memory."""
+        return None if self.path is None else self.path.parent
+
+    def __len__(self) -> int:
+        """Return how many calls there are; a module that never ran has one, with the status `not_called`."""
+        return len(self.sidecar.calls)
+
+    def __iter__(self) -> Iterator[Call]:
+        """Yield all calls in execution order, a parent before its children; modules that never ran come last."""
+        return (Call(self, row) for row in range(len(self)))
+
+    def __getitem__(self, pattern: str) -> Call:
+        """Return the only call that a pattern names; see `calls`.
+
+        Raises:
+            HxError: HX401 if nothing matches, or more than one call.
+        """
+        found = self.calls(pattern)
+        if len(found) > 1:
+            raise HxError(
+                f"{len(found)} calls match {pattern!r}: {', '.join(repr(call.tag) for call in found[:3])}"
+                + (", ..." if len(found) > 3 else "."),
+                code="HX401",
+                hint="Name one of them, or take calls(), which returns all that match.",
+            )
+        return found[0]
+
+    @property
+    def root(self) -> Call:
+        """The call of the whole model."""
+        return Call(self, 0)
+
+    def calls(self, pattern: str | None = None, *, status: Status | None = None) -> list[Call]:
+        """Return the calls that a pattern names, in execution order; all calls without one.
+
+        Args:
+            pattern: As `hx_sidecar_schema.find_calls` takes it: a tag, an fqn, a class name, or a pattern of them.
+            status: Leave out those of another status; `extractable` are the ones that can be cut out.
+
+        Raises:
+            HxError: HX401 if nothing matches.
+        """
+        rows = range(len(self)) if pattern is None else find_calls(self.sidecar, pattern)
+        return [Call(self, row) for row in rows if status in (None, self.sidecar.calls[row].status)]
+
+    def extract(self, call: Call | int | str) -> Extraction:
+        """Cut a call out as a model of its own.
+
+        Args:
+            call: A call, its row, or a pattern; of several matches the first.
+
+        Raises:
+            HxError: HX205 if the call is not extractable, HX401 if nothing matches, HX201 if the file lacks a
+                value that the sidecar names, HX212 if a transformed model has no such part any more.
+        """
+        from hx_extractor.cut.cut import extract
+
+        if isinstance(call, str):
+            call = self.calls(call)[0]
+        return extract(self, self._index, call if isinstance(call, int) else call.row)
+
+    def example_inputs(self) -> dict[str, NDArray[np.generic]]:
+        """Return the inputs that were recorded at export: exact where they were small, else alike.
+
+        Raises:
+            HxError: HX206 if an input has no recorded example.
+        """
+        from hx_extractor.run.examples import example_array
+
+        return {info.name: example_array(info) for info in self.sidecar.model.inputs}
+
+    def compute(self, names: Iterable[str]) -> dict[str, NDArray[np.generic]]:
+        """Return values of this model for the recorded inputs, by ONNX Runtime; each is computed once.
+
+        Args:
+            names: Values of the model, recovered ones included. All that are asked for at once are held in
+                memory together.
+
+        Raises:
+            HxError: HX201 for a value that is not in the model; else as `run`.
+        """
+        names = list(names)
+        missing = [name for name in names if name not in self._computed]
+        if missing:
+            self._computed |= self.run(missing, self.example_inputs())
+        return {name: self._computed[name] for name in names}
+
+    def run(self, names: Iterable[str], inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.generic]]:
+        """Run the model up to some of its values, in ONNX Runtime without optimisation; nothing is kept.
+
+        Args:
+            names: Values of the model, recovered ones included.
+            inputs: An array for every input of the model, brought to the element type that it takes.
+
+        Raises:
+            HxError: HX201 for a value that is not in the model, HX207 if ONNX Runtime refuses model or inputs,
+                HX209 if it is not installed.
+        """
+        from hx_extractor.run.session import run_model
+
+        names = list(dict.fromkeys(names))
+        model = self._index.up_to(names)
+        dtypes = {str(value.name): value.dtype for value in model.graph.inputs}
+        feeds = {
+            name: array.astype(dtype.numpy(), copy=False) if (dtype := dtypes[name]) else array
+            for name, array in inputs.items()
+            if name in dtypes
+        }
+        arrays = run_model(model, self.folder, feeds)
+        return dict(zip(names, arrays.values(), strict=True))
+
+    def holds(self, value: str) -> bool:
+        """Say whether `run` can give a value: it is in the graph, or recovered from values that are."""
+        return self._index.holds(value)
+
+    @cached_property
+    def _index(self) -> Parent:
+        from hx_extractor.cut.index import Parent
+
+        return Parent(self.model, self.sidecar, exported=self._exported)
+
+    @cached_property
+    def owned(self) -> list[list[int]]:
+        """For each call, the positions of its own nodes in `sidecar.nodes`."""
+        owned: list[list[int]] = [[] for _ in self.sidecar.calls]
+        for position, node in enumerate(self.sidecar.nodes):
+            owned[node.owner].append(position)
+        return owned
+
+
+@dataclass(frozen=True)
+class Call:
+    """One run of one module's `forward`, of a model. Calls are equal that are the same call of one `Hierarchy`."""
+
+    hierarchy: Hierarchy = field(repr=False)
+    row: int
+    """Position in `sidecar.calls`."""
+
+    def __repr__(self) -> str:
+        """Return the tag and the status."""
+        return f"<Call {self.tag} ({self.status})>"
+
+    @property
+    def _sidecar(self) -> Sidecar:
+        return self.hierarchy.sidecar
+
+    @property
+    def _record(self) -> ModuleCall:
+        return self._sidecar.calls[self.row]
+
+    @property
+    def fqn(self) -> str:
+        """Name of the module in the PyTorch model; empty for the root."""
+        return self._sidecar.module_of(self._record).fqn
+
+    @property
+    def index(self) -> int:
+        """0 for the module's first call, 1 for its second, and so on."""
+        return self._record.index
+
+    @property
+    def tag(self) -> str:
+        """Path of classes that names the module, with `@1`, `@2` for later calls."""
+        return self._sidecar.tag(self._record)
+
+    @property
+    def class_name(self) -> str:
+        """Class of the module: package.module.Class."""
+        return self._sidecar.module_of(self._record).class_name
+
+    @property
+    def status(self) -> Status:
+        """What became of the call in the graph; only an `extractable` one can be cut out."""
+        return self._record.status
+
+    @property
+    def reason(self) -> str:
+        """For every status but `extractable`: why."""
+        return self._record.reason
+
+    @property
+    def parent(self) -> Call | None:
+        """The call that made this one; None for the root and for modules that never ran."""
+        row = self._record.parent
+        return None if row is None else Call(self.hierarchy, row)
+
+    @property
+    def children(self) -> list[Call]:
+        """The calls that this one made, in execution order."""
+        children: list[Call] = []
+        row, ends = self.row + 1, self._sidecar.subtree_end
+        while row < ends[self.row]:
+            children.append(Call(self.hierarchy, row))
+            row = ends[row]
+        return children
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The nodes of this call and of all calls below it, in the order of the sidecar."""
+        below = self.hierarchy.owned[self.row : self._sidecar.subtree_end[self.row]]
+        return [self._sidecar.nodes[position] for position in sorted(chain.from_iterable(below))]
+
+    @property
+    def own_nodes(self) -> list[Node]:
+        """The nodes that the module's `forward` made itself, in the order of the sidecar."""
+        return [self._sidecar.nodes[position] for position in self.hierarchy.owned[self.row]]
+
+    @property
+    def inputs(self) -> list[Port]:
+        """Tensors that `forward` got, then those that it reached without an argument."""
+        return self._record.inputs
+
+    @property
+    def outputs(self) -> list[Port]:
+        """Tensors that `forward` returned."""
+        return self._record.outputs
+
+    def extract(self) -> Extraction:
+        """Cut the call out as a model of its own.
+
+        Raises:
+            HxError: As `Hierarchy.extract`.
+        """
+        return self.hierarchy.extract(self)
