@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
-from hx_extractor import Hierarchy, load
-from hx_sidecar_schema import HxError
+from hx_extractor import Hierarchy, _read, load
+from hx_sidecar_schema import HxError, Sidecar
 
 ExportByHand = Callable[..., Hierarchy]
 
@@ -145,3 +146,27 @@ def test_other_weights_and_node_names_are_the_same_graph(
         node.metadata_props.add(key="scope", value="x")
     onnx.save(proto, path)
     assert load(path, sidecar).extract(0).run({"x": X})["output"].tolist() == [[13.0, 7.0, 9.0]] * 2
+
+
+def test_a_file_as_it_was_saved_is_not_parsed(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sidecar = exported.with_name("model_hierarchy.json")
+    Sidecar.load(sidecar).with_file_digest(exported).save(sidecar)
+    reads: list[Path] = []
+    read = _read.read_model
+    monkeypatch.setattr(_read, "read_model", lambda path: reads.append(path) or read(path))
+    model = load(exported)
+    assert (reads, model.root.status) == ([], "extractable")
+    assert model.model is model.model
+    assert reads == [exported]
+
+
+def test_a_file_that_was_saved_again_is_compared(exported: Path) -> None:
+    sidecar = exported.with_name("model_hierarchy.json")
+    Sidecar.load(sidecar).with_file_digest(exported).save(sidecar)
+    same = ir.load(exported)
+    same.producer_name = "another"
+    ir.save(same, exported)
+    assert load(exported).model.producer_name == "another"
+    same.graph[0].domain = "other"
+    ir.save(same, exported)
+    assert refused(exported).code == "HX203"

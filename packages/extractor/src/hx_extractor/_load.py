@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from hx_extractor._hierarchy import Hierarchy
-from hx_sidecar_schema import EMBEDDED, ForeignSidecar, Sidecar, from_embedded, graph_digest
+from hx_sidecar_schema import EMBEDDED, ForeignSidecar, Sidecar, file_digest, from_embedded, graph_digest
 
 
 def load(path: str | Path, sidecar: str | Path | None = None) -> Hierarchy:
     """Open an exported model and its sidecar.
+
+    A file that is as it was saved is not parsed: the sidecar knows its digest. Then `Hierarchy.model` reads it when
+    it is needed, and raises what is wrong with external data.
 
     Args:
         path: The ONNX file.
@@ -20,16 +23,17 @@ def load(path: str | Path, sidecar: str | Path | None = None) -> Hierarchy:
             or outside the file's folder, HX203 if the sidecar belongs to another model, HX301 to HX304 if the sidecar
             cannot be read.
     """
+    path = Path(path)
+    beside = path.with_name(f"{path.stem}_hierarchy.json")
+    known = Sidecar.load(sidecar or beside) if sidecar or beside.exists() else None
+    if known is not None and path.is_file() and known.model.file_digest == file_digest(path):
+        return Hierarchy(path, known)
     from hx_extractor._read import read_model
 
-    path = Path(path)
     model = read_model(path)
-    beside = path.with_name(f"{path.stem}_hierarchy.json")
-    inside = model.metadata_props.get(EMBEDDED)
-    if sidecar is None and inside is not None and not beside.exists():
-        known = from_embedded(inside, path)
-    else:
-        known = Sidecar.load(sidecar if sidecar is not None else beside)
+    if known is None:
+        inside = model.metadata_props.get(EMBEDDED)
+        known = Sidecar.load(beside) if inside is None else from_embedded(inside, path)
     if graph_digest(model) != known.model.graph_digest:
         raise ForeignSidecar(
             f"Sidecar of {known.model.file!r} does not belong to {str(path)!r}: the graphs differ.",
