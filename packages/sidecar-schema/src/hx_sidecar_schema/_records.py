@@ -16,7 +16,7 @@ Status = Literal["extractable", "identity", "fused", "folded", "unused", "not_ca
 class Record(BaseModel):
     """A frozen row; fields that a newer minor version added are ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class Example(Record):
