@@ -114,7 +114,7 @@ def bench_attribute(folder: Path) -> list[Row]:
     import onnx_ir as ir
 
     from hx_projector import project
-    from hx_sidecar_schema import Generator, Module, ModuleCall, ModuleContext, Port
+    from hx_sidecar_schema import Module, ModuleCall, ModuleContext, Port, Provenance
 
     layers, blocks, width = 500, 4, 50
     x = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(["batch", 8]))
@@ -173,7 +173,7 @@ def bench_attribute(folder: Path) -> list[Row]:
         return Port(name=name, value=carrier, dtype="FLOAT", shape=["batch", 8])
 
     context = ModuleContext(
-        generator=Generator(),
+        generator=Provenance(),
         modules=modules,
         calls=[
             ModuleCall(

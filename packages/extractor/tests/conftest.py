@@ -16,12 +16,12 @@ import pytest
 from hx_extractor import Hierarchy, load
 from hx_sidecar_schema import (
     Example,
-    Generator,
     ModelInfo,
     Module,
     ModuleCall,
     Node,
     Port,
+    Provenance,
     Sidecar,
     TensorInfo,
     build_tags,
@@ -123,7 +123,7 @@ def _export_by_hand(
     tags = build_tags(fqns, classes)
     parents = [fqn.rpartition(".")[0] for fqn in fqns]
     sidecar = Sidecar(
-        generator=Generator(),
+        generator=Provenance(),
         model=ModelInfo(
             file=f"{name}.onnx",
             opset_imports=dict(model.opset_imports),

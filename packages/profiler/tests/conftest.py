@@ -17,12 +17,12 @@ from hx_extractor import Hierarchy, load
 from hx_profiler import Measurement, Profile, attribute, execute, feeds_of, read_trace
 from hx_sidecar_schema import (
     Example,
-    Generator,
     ModelInfo,
     Module,
     ModuleCall,
     Node,
     Port,
+    Provenance,
     Sidecar,
     TensorInfo,
     build_tags,
@@ -108,7 +108,7 @@ def sidecar_of(
 
     add(model.graph, "")
     return Sidecar(
-        generator=Generator(),
+        generator=Provenance(),
         model=ModelInfo(
             file="model.onnx",
             opset_imports=dict(model.opset_imports),

@@ -9,12 +9,12 @@ import pytest
 
 from hx_sidecar_schema import (
     Example,
-    Generator,
     Initializer,
     Module,
     ModuleCall,
     ModuleContext,
     Port,
+    Provenance,
     RecoveredNode,
     build_tags,
 )
@@ -69,7 +69,7 @@ def _context_by_hand(
     ]
     weights = frozenset(parameters or {})
     return ModuleContext(
-        generator=Generator(),
+        generator=Provenance(),
         modules=[
             Module(fqn=fqn, class_name=class_name, tag=tag, tagged=True)
             for fqn, class_name, tag in zip(fqns, classes, build_tags(fqns, classes), strict=True)

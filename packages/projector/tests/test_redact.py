@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 
 from hx_projector import graph_difference, redact_numbers, redact_record, redact_words
-from hx_sidecar_schema import Example, Generator, ModuleContext, Observation, RecoveredNode
+from hx_sidecar_schema import Example, ModuleContext, Observation, Provenance, RecoveredNode
 
 TEXT = """
 <ir_version: 10, opset_import: ["": 20, "l": 1]>
@@ -105,7 +105,7 @@ def test_records_lose_values_of_inputs_constants_and_runs(caplog: pytest.LogCapt
     proto = base64.b64encode(ir.to_proto(node).SerializeToString()).decode()
     row = RecoveredNode(inputs=["gone"], outputs=["o"], proto=proto, dtypes=["FLOAT"], shapes=[[2]])
     context = ModuleContext(
-        generator=Generator(),
+        generator=Provenance(),
         modules=[],
         calls=[],
         recovered=[row],

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from hx_sidecar_schema import (
-    Generator,
     HxError,
     ModelInfo,
     Module,
     ModuleCall,
+    Provenance,
     Sidecar,
     build_tags,
     find_calls,
@@ -43,7 +43,7 @@ def sidecar() -> Sidecar:
         if name.startswith("encoder.layer.1.") or name == "encoder.layer.1"
     ]
     return Sidecar(
-        generator=Generator(),
+        generator=Provenance(),
         model=ModelInfo(
             file="m.onnx", opset_imports={}, ir_version=10, graph_digest="", inputs=[], outputs=[]
         ),

@@ -16,7 +16,6 @@ from hx_sidecar_schema import (
     CategoryStatistics,
     CutFrom,
     Example,
-    Generator,
     HxError,
     Initializer,
     ModelInfo,
@@ -24,6 +23,7 @@ from hx_sidecar_schema import (
     ModuleCall,
     Node,
     Port,
+    Provenance,
     RecoveredNode,
     Sidecar,
     Summary,
@@ -36,7 +36,7 @@ from hx_sidecar_schema import (
 def sidecar() -> Sidecar:
     x = Port(name="x", value="x", dtype="FLOAT", shape=["batch", 3])
     return Sidecar(
-        generator=Generator(
+        generator=Provenance(
             versions={"hx": "0.1.0"}, command="hx export m", timestamp="2025-01-01T00:00:00Z"
         ),
         model=ModelInfo(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hx_sidecar_schema import HxError, replacing
+from hx_sidecar_schema import HxError, atomic_folder
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_files_appear_together_at_the_end(folder: Path) -> None:
-    with replacing(folder) as staging:
+    with atomic_folder(folder) as staging:
         (staging / "a.onnx").write_bytes(b"new a")
         (staging / "b.json").write_bytes(b"new b")
         assert (folder / "a.onnx").read_bytes() == b"old a"
@@ -43,7 +43,7 @@ def test_files_appear_together_at_the_end(folder: Path) -> None:
 
 
 def test_folders_are_made_for_files_below(tmp_path: Path) -> None:
-    with replacing(tmp_path / "deep" / "out") as staging:
+    with atomic_folder(tmp_path / "deep" / "out") as staging:
         (staging / "sub").mkdir()
         (staging / "sub" / "a.onnx").write_bytes(b"a")
     assert files_of(tmp_path) == {"deep/out/sub/a.onnx": b"a"}
@@ -55,7 +55,7 @@ def test_an_exception_leaves_what_was_there(folder: Path, error: BaseException) 
     before = files_of(folder)
 
     def write() -> None:
-        with replacing(folder) as staging:
+        with atomic_folder(folder) as staging:
             (staging / "a.onnx").write_bytes(b"half")
             raise error
 
@@ -67,14 +67,14 @@ def test_an_exception_leaves_what_was_there(folder: Path, error: BaseException) 
 
 
 def test_a_failure_leaves_no_folder_that_was_made_for_it(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="stop"), replacing(tmp_path / "deep" / "out"):
+    with pytest.raises(ValueError, match="stop"), atomic_folder(tmp_path / "deep" / "out"):
         raise ValueError("stop")
     assert names_in(tmp_path) == []
 
 
 def test_an_error_of_the_user_passes_as_it_is(folder: Path) -> None:
     mine = HxError("mine", code="HX999", hint="none")
-    with pytest.raises(HxError) as caught, replacing(folder):
+    with pytest.raises(HxError) as caught, atomic_folder(folder):
         raise mine
     assert caught.value is mine
 
@@ -83,7 +83,7 @@ def test_a_full_disk(folder: Path) -> None:
     before = files_of(folder)
 
     def write() -> None:
-        with replacing(folder) as staging:
+        with atomic_folder(folder) as staging:
             (staging / "a.onnx").write_bytes(b"half")
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -98,7 +98,7 @@ def test_a_full_disk(folder: Path) -> None:
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"not a folder")
-    with pytest.raises(HxError) as caught, replacing(tmp_path / "file" / "out"):
+    with pytest.raises(HxError) as caught, atomic_folder(tmp_path / "file" / "out"):
         pytest.fail("the block must not run")
     assert caught.value.code == "HX306"
     assert str(tmp_path / "file") in caught.value.message
@@ -109,7 +109,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_folder_without_permission(folder: Path) -> None:
     folder.chmod(0o555)
     try:
-        with pytest.raises(HxError) as caught, replacing(folder):
+        with pytest.raises(HxError) as caught, atomic_folder(folder):
             pytest.fail("the block must not run")
         assert caught.value.code == "HX306"
         assert names_in(folder) == ["a.onnx", "other.txt"]
@@ -124,7 +124,7 @@ def test_a_name_that_a_folder_has(folder: Path) -> None:
     before = files_of(folder)
 
     def write() -> None:
-        with replacing(folder) as staging:
+        with atomic_folder(folder) as staging:
             (staging / "a.onnx").write_bytes(b"new a")
             (staging / "b.json").write_bytes(b"new b")
 
@@ -135,9 +135,9 @@ def test_a_name_that_a_folder_has(folder: Path) -> None:
 
 
 def test_two_writers_do_not_disturb_each_other(folder: Path) -> None:
-    with replacing(folder) as one:
+    with atomic_folder(folder) as one:
         (one / "one").write_bytes(b"1")
-        with replacing(folder) as two:
+        with atomic_folder(folder) as two:
             (two / "two").write_bytes(b"2")
         assert (one / "one").read_bytes() == b"1"
     assert names_in(folder) == ["a.onnx", "one", "other.txt", "two"]
@@ -153,7 +153,7 @@ def test_what_a_dead_process_left_is_removed(folder: Path) -> None:
     left = folder / f".hx-writing-{dead_pid()}-abc"
     left.mkdir()
     (left / "a.onnx").write_bytes(b"half")
-    with replacing(folder) as staging:
+    with atomic_folder(folder) as staging:
         (staging / "b.json").write_bytes(b"new")
     assert names_in(folder) == ["a.onnx", "b.json", "other.txt"]
 
@@ -161,7 +161,7 @@ def test_what_a_dead_process_left_is_removed(folder: Path) -> None:
 def test_what_a_running_process_writes_stays(folder: Path) -> None:
     running = folder / f".hx-writing-{os.getppid()}-abc"
     running.mkdir()
-    with replacing(folder):
+    with atomic_folder(folder):
         pass
     assert running.is_dir()
 
@@ -171,8 +171,8 @@ def test_a_killed_process_leaves_the_old_files(folder: Path) -> None:
     code = f"""
 import time
 from pathlib import Path
-from hx_sidecar_schema import replacing
-with replacing(Path({str(folder)!r})) as staging:
+from hx_sidecar_schema import atomic_folder
+with atomic_folder(Path({str(folder)!r})) as staging:
     (staging / "a.onnx").write_bytes(b"half of the new")
     print("staged", flush=True)
     time.sleep(60)
@@ -185,7 +185,7 @@ with replacing(Path({str(folder)!r})) as staging:
     child.stdout.close()
     assert (folder / "a.onnx").read_bytes() == b"old a"
     assert len(names_in(folder)) == 3  # with the abandoned staging folder
-    with replacing(folder) as staging:
+    with atomic_folder(folder) as staging:
         (staging / "a.onnx").write_bytes(b"new")
     assert files_of(folder) == {"a.onnx": b"new", "other.txt": b"other"}
     assert names_in(folder) == ["a.onnx", "other.txt"]
@@ -194,7 +194,7 @@ with replacing(Path({str(folder)!r})) as staging:
 def test_files_keep_the_permissions_that_new_files_have(folder: Path) -> None:
     mask = os.umask(0)
     os.umask(mask)
-    with replacing(folder) as staging:
+    with atomic_folder(folder) as staging:
         (staging / "b.json").write_bytes(b"b")
     assert (folder / "b.json").stat().st_mode & 0o777 == 0o666 & ~mask
     assert time.time() - (folder / "b.json").stat().st_mtime < 60

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from hx_sidecar_schema import HxError, Sidecar, file_digest, graph_digest, replacing, settled
+from hx_sidecar_schema import HxError, Sidecar, atomic_folder, file_digest, final_folder, graph_digest
 
 EXTERNAL_BYTES = 16 << 20
 """Weights beyond this size are written to a data file of their own: inside protobuf each byte is copied thrice."""
@@ -34,7 +34,7 @@ def save_model(
     kept = {name: value.const_value for name, value in model.graph.initializers.items()}
     moved: list[ir.Value] = []
     try:
-        with replacing(path.parent) as staging:
+        with atomic_folder(path.parent) as staging:
             target = staging / path.name
             update: dict[str, Any] = {"file": path.name}
             initializers = sidecar.initializers
@@ -70,7 +70,7 @@ def save_model(
 
 def _check_beside(path: Path, folder: Path | None) -> None:
     """onnx 1.23 and ONNX Runtime read external data from the model's own folder alone, and refuse links."""
-    beside = settled(path.parent).resolve()
+    beside = final_folder(path.parent).resolve()
     if folder is None:
         raise HxError(
             f"Weights cannot be shared with {str(path)!r}: the exported model is in memory.",

@@ -22,8 +22,8 @@ from hx_sidecar_schema import (
     Sidecar,
     Strategy,
     TorchNN,
+    atomic_folder,
     find_strategy,
-    replacing,
     with_witness,
 )
 
@@ -113,7 +113,7 @@ def export_model(request: ExportRequest, output: Output) -> ExportReport:
         _write_metadata(request, exported, sidecar)
 
     verification: Verification | None = None
-    with replacing(target.parent) as staging:
+    with atomic_folder(target.parent) as staging:
         with clock.step("save", output, "Writing the files"):
             exported.program.save(staging / target.name, external_data=_is_large(exported) or None)
             sidecar.with_file_digest(staging / target.name).save(staging / sidecar_path(target).name)
@@ -182,7 +182,7 @@ def _export(
             )
     except ExportError as error:
         report = target.with_name(f"{target.stem}_export_report.txt")
-        with replacing(report.parent) as staging:
+        with atomic_folder(report.parent) as staging:
             (staging / report.name).write_text(f"{error.report}\n{printed.getvalue()}", encoding="utf-8")
         hint = f"{error.hint} The whole report is in {str(report)!r}."
         raise HxError(error.message, code=error.code, hint=hint) from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hx._paths import call_stems, check_writable, find_model, onnx_path, refuse_existing, sidecar_path
 from hx.records.reports import ExtractReport, ModuleEntry
-from hx_sidecar_schema import HxError, Sidecar, replacing, simple_name
+from hx_sidecar_schema import HxError, Sidecar, atomic_folder, simple_name
 
 if TYPE_CHECKING:
     from hx._model_spec import PyTorchModel
@@ -155,7 +155,7 @@ def _to_folder(
     judge = _judge(model, rows, request, output)
     before = _listed(folder / INDEX)
     entries: list[ModuleEntry] = []
-    with replacing(folder) as staging:
+    with atomic_folder(folder) as staging:
         for row, file in output.each(list(zip(rows, files, strict=True)), "Extracting"):
             if model.sidecar.calls[row].status != "extractable":
                 entries.append(entry_of(model.sidecar, row, None, None, None))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hx._paths import check_writable, find_model, refuse_existing, sidecar_path
 from hx_cli._parse import parse_shapes
-from hx_sidecar_schema import HxError, Sidecar, graph_digest, replacing
+from hx_sidecar_schema import HxError, Sidecar, atomic_folder, graph_digest
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -232,5 +232,5 @@ def _write(request: ProfileRequest, measurement: Measurement) -> None:
     }
     for kind, path in request.files.items():
         if path is not None:
-            with replacing(path.parent) as staging:
+            with atomic_folder(path.parent) as staging:
                 (staging / path.name).write_text(makers[kind](), encoding="utf-8")

@@ -12,7 +12,7 @@ from hx._model_spec import PyTorchModel
 from hx._paths import check_writable, refuse_existing, sidecar_path
 from hx._provenance import generator_of
 from hx.records.reports import File, ProjectReport
-from hx_sidecar_schema import Confidence, HxError, Sidecar, replacing
+from hx_sidecar_schema import Confidence, HxError, Sidecar, atomic_folder
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -52,7 +52,7 @@ def project_model(request: ProjectRequest, output: Output) -> ProjectReport:
         else:
             sidecar = _project_against(model, request, request.against)
     sidecar = sidecar.model_copy(update={"generator": generator_of(sidecar.generator, output.argv)})
-    with replacing(target.parent) as staging:
+    with atomic_folder(target.parent) as staging:
         sidecar.with_file_digest(request.model).save(staging / target.name)
     return ProjectReport(
         model=str(request.model),

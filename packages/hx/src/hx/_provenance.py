@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hx_sidecar_schema import Generator
+from hx_sidecar_schema import Provenance
 
 PACKAGES = ("hx-onnx", "hx-tracer", "hx-projector", "hx-extractor", "hx-sidecar-schema")
 
 
-def generator_of(base: Generator, argv: Sequence[str]) -> Generator:
+def generator_of(base: Provenance, argv: Sequence[str]) -> Provenance:
     """Return the record of a run.
 
     Args:

@@ -10,7 +10,7 @@ from hx._paths import check_writable, refuse_existing, sidecar_path
 from hx._provenance import generator_of
 from hx.records.relink import RelinkReport, SpanningNode
 from hx.records.reports import File
-from hx_sidecar_schema import Sidecar, replacing
+from hx_sidecar_schema import Sidecar, atomic_folder
 
 if TYPE_CHECKING:
     from hx_cli._output import Output
@@ -37,7 +37,7 @@ def relink_model(
         infer_types(model)
         sidecar = relink(model, export.model, export.sidecar, file=path.name)
     sidecar = sidecar.model_copy(update={"generator": generator_of(sidecar.generator, output.argv)})
-    with replacing(target.parent) as staging:
+    with atomic_folder(target.parent) as staging:
         sidecar.with_file_digest(path).save(staging / target.name)
     return RelinkReport(
         model=str(path),

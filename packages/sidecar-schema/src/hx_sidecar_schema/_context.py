@@ -7,10 +7,10 @@ from pydantic import Field
 from hx_sidecar_schema._observation import Observation
 from hx_sidecar_schema._records import (
     Example,
-    Generator,
     Initializer,
     Module,
     ModuleCall,
+    Provenance,
     Record,
     RecoveredNode,
 )
@@ -26,7 +26,7 @@ class ModuleContext(Record):
     """
 
     schema_version: str = CONTEXT_VERSION
-    generator: Generator
+    generator: Provenance
     modules: list[Module]
     calls: list[ModuleCall]
     origins: dict[str, list[int]] = Field(

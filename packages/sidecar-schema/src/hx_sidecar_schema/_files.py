@@ -16,7 +16,7 @@ _PREFIX = ".hx-writing-"
 
 
 @contextmanager
-def replacing(folder: Path) -> Generator[Path]:
+def atomic_folder(folder: Path) -> Generator[Path]:
     """Yield an empty folder; on success move its files into `folder`, over what is there, last of all.
 
     The staging folder lies inside `folder`, so that moving is renaming. After an exception nothing has
@@ -60,7 +60,7 @@ def replacing(folder: Path) -> Generator[Path]:
                 path.rmdir()
 
 
-def settled(folder: Path) -> Path:
+def final_folder(folder: Path) -> Path:
     """Return where the files of a folder will lie: of a staging folder, the one around it."""
     return folder.parent if folder.name.startswith(_PREFIX) else folder
 

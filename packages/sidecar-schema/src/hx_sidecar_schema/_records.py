@@ -39,7 +39,7 @@ class TensorInfo(Record):
     example: Example | None = None
 
 
-class Generator(Record):
+class Provenance(Record):
     """What made the file."""
 
     name: str = "hx"

@@ -14,17 +14,17 @@ from pydantic_core import to_json
 
 from hx_sidecar_schema._digest import file_digest
 from hx_sidecar_schema._errors import HxError, MissingSidecar
-from hx_sidecar_schema._files import replacing
+from hx_sidecar_schema._files import atomic_folder
 from hx_sidecar_schema._migrate import migrate
 from hx_sidecar_schema._records import (
     CutFrom,
     Disagreement,
-    Generator,
     Initializer,
     ModelInfo,
     Module,
     ModuleCall,
     Node,
+    Provenance,
     Record,
     RecoveredNode,
     Summary,
@@ -39,7 +39,7 @@ class Sidecar(Record):
     schema_version: str = Field(
         default=SIDECAR_VERSION, description="Of the file that was read; what is written is of this version."
     )
-    generator: Generator
+    generator: Provenance
     model: ModelInfo
     cut_from: CutFrom | None = Field(
         default=None, description="Where the model was cut out of another one; null for a whole model."
@@ -133,7 +133,7 @@ class Sidecar(Record):
         Raises:
             HxError: HX306 if it cannot be written.
         """
-        with replacing(path.parent) as staging:
+        with atomic_folder(path.parent) as staging:
             (staging / path.name).write_bytes(self.to_json())
 
     @classmethod

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hx._paths import check_writable, refuse_existing
 from hx_cli._output import PIPE_WIDTH
 from hx_cli.analyze.view import analyze_parts
-from hx_sidecar_schema import replacing
+from hx_sidecar_schema import atomic_folder
 
 if TYPE_CHECKING:
     from hx.records.analyze import AnalyzeReport
@@ -45,7 +45,7 @@ def write_report(report: AnalyzeReport, kind: str, path: Path) -> None:
         text = as_csv(report)
     else:
         text = _as_tables(report)
-    with replacing(path.parent) as staging:
+    with atomic_folder(path.parent) as staging:
         (staging / path.name).write_text(text, encoding="utf-8", newline="")
 
 

@@ -33,7 +33,7 @@ def modules(
     """Print what is known of every module as JSON: class, signature, parameters, children, and its nodes."""
     from hx._hierarchy.modules import read_modules
     from hx._paths import check_writable, refuse_existing
-    from hx_sidecar_schema import replacing
+    from hx_sidecar_schema import atomic_folder
 
     out = output_of(context, verbose, quiet)
     if output is not None:
@@ -43,7 +43,7 @@ def modules(
     if output is None:
         out.json(report)
         return 0
-    with replacing(output.parent) as staging:
+    with atomic_folder(output.parent) as staging:
         (staging / output.name).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     out.note(f"{len(report.modules)} modules and {len(report.operation_hierarchy)} nodes in {output}")
     return 0

@@ -39,7 +39,7 @@ def whole_folder(target: Path) -> Generator[Path]:
     staging: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # The name is that of `replacing`, which removes what a killed process left.
+        # The name is that of `atomic_folder`, which removes what a killed process left.
         staging = Path(tempfile.mkdtemp(prefix=f".hx-writing-{os.getpid()}-", dir=target.parent))
         made = staging / "new"
         made.mkdir()

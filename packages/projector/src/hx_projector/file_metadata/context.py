@@ -11,12 +11,12 @@ from hx_graph.nested import output_of, reads
 from hx_projector.file_metadata.read import Written, written_on
 from hx_sidecar_schema import (
     Example,
-    Generator,
     HxError,
     Initializer,
     Module,
     ModuleCall,
     ModuleContext,
+    Provenance,
     build_tags,
     simple_name,
 )
@@ -86,7 +86,7 @@ def read_context(model: ir.Model) -> ModuleContext:
     several = _run_several_times(nodes, said, owners, fqns)
     keys, calls = _calls(fqns, counts, several)
     return ModuleContext(
-        generator=Generator(strategy="project", exporter=_producer(model)),
+        generator=Provenance(strategy="project", exporter=_producer(model)),
         modules=modules,
         calls=calls,
         origins={output: [keys[row.fqn, row.index or 0]] for output, row in said.items()},

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from hx_graph.nested import in_order, reads
-from hx_sidecar_schema import Fingerprint, ModelDoesNotRun, sample_positions
+from hx_sidecar_schema import Fingerprint, HxError, ModelDoesNotRun, sample_positions
 
 Array = np.ndarray[Any, Any]
 

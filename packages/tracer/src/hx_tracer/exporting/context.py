@@ -9,7 +9,7 @@ from typing import Any
 import onnx_ir as ir
 import torch
 
-from hx_sidecar_schema import Example, Generator, Initializer, ModuleCall, ModuleContext, Port, TorchNN
+from hx_sidecar_schema import Example, Initializer, ModuleCall, ModuleContext, Port, Provenance, TorchNN
 from hx_tracer.exporting.dims import dims_of, rename
 from hx_tracer.exporting.recover import Recovery
 from hx_tracer.exporting.survivors import Lineage, RawGraph
@@ -62,7 +62,7 @@ def assemble_context(
     if len(names) == len(paths):
         examples = {str(n): example_record(t) for n, t in zip(names, paths, strict=True)}
     return ModuleContext(
-        generator=Generator(),
+        generator=Provenance(),
         modules=modules,
         calls=calls,
         origins=lineage.origins(graph),

@@ -11,10 +11,10 @@ from torch.utils import _pytree as pytree
 
 from hx_sidecar_schema import (
     STRATEGIES,
-    Generator,
     HxError,
     ModuleContext,
     Observation,
+    Provenance,
     Strategy,
     TorchNN,
     UnfitInputs,
@@ -101,7 +101,7 @@ def export(
             raise unfit(error, module, kwargs) from error
     job = Job(module, args, kwargs, axes or {}, opset, torch_nn, result, calls)
     program, context, notes = EXPORTERS[strategy.exporter](job)
-    generator = Generator(
+    generator = Provenance(
         versions=versions(),
         strategy=strategy.name,
         exporter=f"torch.onnx.export(dynamo={strategy.exporter == 'dynamo'})",

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from hx_sidecar_schema import Generator, ModuleCall, ModuleContext, Port, TorchNN
+from hx_sidecar_schema import ModuleCall, ModuleContext, Port, Provenance, TorchNN
 from hx_tracer.exporting.context import versions
 from hx_tracer.exporting.errors import quiet, unfit
 from hx_tracer.models.records import module_records
@@ -51,7 +51,7 @@ def unplaced_context(
     modules = module_records(module, torch_nn)
     rows = {record.fqn: row for row, record in enumerate(modules)}
     return ModuleContext(
-        generator=Generator(versions=versions()),
+        generator=Provenance(versions=versions()),
         modules=modules,
         calls=[
             ModuleCall(
