@@ -48,12 +48,12 @@ def bench_export(folder: Path) -> list[Row]:
     """`hx export --no-verify` against a plain export plus save: GPT-2 small, 124 M parameters."""
     hx = """
 import models, pathlib, torch, hx_tracer, hx_projector
-from hx_sidecar_schema import replacing
+from hx_sidecar_schema import atomic_folder
 model, inputs = models.gpt2_small()
 def run():
     exported = hx_tracer.export(model, inputs)
     sidecar = hx_projector.project(exported.program.model, exported.context, file="hx.onnx")
-    with replacing(pathlib.Path("hx_out")) as staging:
+    with atomic_folder(pathlib.Path("hx_out")) as staging:
         exported.program.save(str(staging / "hx.onnx"), external_data=True)
         (staging / "hx_hierarchy.json").write_bytes(sidecar.to_json())
 """
