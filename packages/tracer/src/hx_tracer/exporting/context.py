@@ -9,11 +9,12 @@ from typing import Any
 import onnx_ir as ir
 import torch
 
-from hx_sidecar_schema import Example, Initializer, ModuleCall, ModuleContext, Port, Provenance, TorchNN
+from hx_sidecar_schema import Example, Initializer, ModuleCall, ModuleContext, Port, Provenance
 from hx_tracer.exporting.dims import dims_of, rename
 from hx_tracer.exporting.recover import Recovery
-from hx_tracer.exporting.survivors import Lineage, RawGraph
-from hx_tracer.inputs.dynamic_axes import input_paths
+from hx_tracer.exporting.request import ExportRequest
+from hx_tracer.exporting.survivors import RawGraph, Survivors
+from hx_tracer.inputs.dynamic_axes import argument_paths
 from hx_tracer.inputs.record import example_record
 from hx_tracer.models.records import module_records
 from hx_tracer.watch.calls import TracedCall
@@ -23,33 +24,28 @@ UNSEEN = "The exporter traced the model in a way that hx cannot watch: what the 
 
 
 def assemble_context(
-    module: torch.nn.Module,
-    kwargs: Mapping[str, Any],
+    request: ExportRequest,
     program: torch.onnx.ONNXProgram,
     recorder: CallRecorder,
-    raw: RawGraph,
-    torch_nn: TorchNN,
+    survivors: Survivors,
     seen: bool,
 ) -> ModuleContext:
     """Return what is known of an export.
 
     Args:
-        module: The exported module.
-        kwargs: Its example inputs.
+        request: What was exported.
         program: Optimised.
         recorder: Of the trace behind it.
-        raw: The graph before optimisation.
-        torch_nn: Which `torch.nn` classes give tags of their own.
+        survivors: From the graph before optimisation to the one after.
         seen: Whether the recorder saw what the calls pass.
     """
-    graph = program.model.graph
-    modules = module_records(module, torch_nn)
+    graph, raw = program.model.graph, survivors.raw
+    modules = module_records(request.module, request.torch_nn)
     rows = {record.fqn: row for row, record in enumerate(modules)}
     dims = _dim_names(raw, graph)
-    lineage = Lineage(raw, graph)
-    recovery = Recovery(lineage, dims)
+    recovery = Recovery(survivors, dims)
     calls = [
-        _call(row, call, rows[call.fqn], raw, lineage, recovery, dims, _hidden(call, seen or row == 0))
+        _call(row, call, rows[call.fqn], survivors, recovery, dims, _hidden(call, seen or row == 0))
         for row, call in enumerate(recorder.calls)
     ]
     results = [
@@ -57,7 +53,7 @@ def assemble_context(
         for row, call in enumerate(recorder.calls)
     ]
     names = [name.name for name in graph.inputs]
-    paths = [tensor for _, tensor in input_paths(kwargs)]
+    paths = [tensor for _, tensor in argument_paths(request.module, request.args, request.kwargs)]
     examples: dict[str, Example] = {}
     if len(names) == len(paths):
         examples = {str(n): example_record(t) for n, t in zip(names, paths, strict=True)}
@@ -65,7 +61,7 @@ def assemble_context(
         generator=Provenance(),
         modules=modules,
         calls=calls,
-        origins=lineage.origins(graph),
+        origins=survivors.origins(graph),
         dead_calls=[
             row for row, values in enumerate(results) if not any(id(value) in raw.live for value in values)
         ],
@@ -75,10 +71,7 @@ def assemble_context(
             if call.outputs and not any(id(value) in raw.variable for value in values)
         ],
         recovered=recovery.nodes,
-        sizes={
-            str((lineage.survivor(value) or value).name): rename(expression, dims)
-            for value, expression in raw.sizes
-        },
+        sizes={survivors.name_of(value): rename(expression, dims) for value, expression in raw.sizes},
         initializers=_initializers(raw, graph),
         examples=examples,
     )
@@ -88,12 +81,12 @@ def _call(
     row: int,
     call: TracedCall,
     module_row: int,
-    raw: RawGraph,
-    lineage: Lineage,
+    survivors: Survivors,
     recovery: Recovery,
     dims: Mapping[str, str],
     hidden: str,
 ) -> ModuleCall:
+    raw = survivors.raw
     recovered, lost, unused = recovery.of_call(row, call)
 
     def port(side: Any, name: str) -> Port:
@@ -103,10 +96,8 @@ def _call(
         if value is None:  # removed before translation: nothing used it, or no more than its size
             return Port(name=name, dtype=like.dtype, shape=shape, unused=True)
         dead = side == "outputs" and id(value) not in raw.live
-        survivor = lineage.survivor(value)
-        found = value.name if survivor is None and name not in lost else None
-        if survivor is not None:
-            found = survivor.name
+        survivor = survivors.survivor(value)
+        found = None if survivor is None and name in lost else survivors.name_of(value)
         constant = survivor is not None and survivor.is_initializer() and not survivor.is_graph_input()
         return Port(
             name=name,
@@ -159,8 +150,7 @@ def _dim_names(raw: RawGraph, graph: ir.Graph) -> dict[str, str]:
     """The exporter renames the trace's symbols after optimisation: learn the names from the inputs."""
     names: dict[str, str] = {}
     for value in graph.inputs:
-        before = raw.input_dims.get(value.name, [])
-        for old, new in zip(before, value.shape or (), strict=False):
+        for old, new in zip(raw.input_dims.get(id(value), ()), value.shape or (), strict=False):
             if not isinstance(old, int) and not isinstance(new, int):
                 names.setdefault(str(old.value), str(new.value))
     return names

@@ -16,9 +16,8 @@ import torch
 from hx_sidecar_schema import ModuleContext
 from hx_tracer.exporting.context import UNSEEN, assemble_context
 from hx_tracer.exporting.errors import cause, last_line, quiet, refused
-from hx_tracer.exporting.request import Job
-from hx_tracer.exporting.survivors import RawGraph
-from hx_tracer.inputs.dynamic_axes import dynamic_shapes
+from hx_tracer.exporting.request import ExportRequest
+from hx_tracer.exporting.survivors import RawGraph, Survivors
 from hx_tracer.models.implementations import find_remedy
 from hx_tracer.watch.body_values import stamp_bodies
 from hx_tracer.watch.calls import TracedCall
@@ -28,7 +27,7 @@ from hx_tracer.watch.preserve import unchanged
 from hx_tracer.watch.recorder import CallRecorder
 
 
-def export_dynamo(job: Job) -> tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]:
+def export_dynamo(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]:
     """Export a module.
 
     Returns:
@@ -37,9 +36,9 @@ def export_dynamo(job: Job) -> tuple[torch.onnx.ONNXProgram, ModuleContext, list
     Raises:
         ExportError: HX120 if the exporter refuses the model.
     """
-    module, calls = job.module, job.calls
+    module, calls = request.module, request.calls
     recorder = CallRecorder(module)
-    raw: list[RawGraph] = []
+    optimized: list[Survivors] = []
     notes: list[str] = []
 
     def run() -> torch.onnx.ONNXProgram:
@@ -47,16 +46,18 @@ def export_dynamo(job: Job) -> tuple[torch.onnx.ONNXProgram, ModuleContext, list
             quiet(),
             unchanged(module),
             recorder.watching(),
-            _before_optimize(raw, recorder, calls),
+            _before_optimize(optimized, recorder, calls),
         ):
             program = torch.onnx.export(
                 module,
-                job.args,
-                kwargs=dict(job.kwargs),
+                request.exporter_args,
+                kwargs=dict(request.kwargs),
                 dynamo=True,
                 verbose=False,
-                opset_version=job.opset,
-                dynamic_shapes=dynamic_shapes(job.kwargs, job.axes),
+                opset_version=request.opset,
+                dynamic_shapes=request.exporter_shapes,
+                input_names=request.input_names,
+                output_names=request.output_names,
             )
         assert program is not None
         return program
@@ -96,13 +97,13 @@ def export_dynamo(job: Job) -> tuple[torch.onnx.ONNXProgram, ModuleContext, list
         notes.append(UNSEEN)
     if seen:
         _drop_inputs_of_the_trace(recorder.calls, calls)
-    context = assemble_context(module, job.kwargs, program, recorder, raw[-1], job.torch_nn, seen)
+    context = assemble_context(request, program, recorder, optimized[-1], seen)
     return program, context, notes
 
 
 @contextmanager
 def _before_optimize(
-    raw: list[RawGraph], recorder: CallRecorder, eager_calls: list[TracedCall]
+    optimized: list[Survivors], recorder: CallRecorder, eager_calls: list[TracedCall]
 ) -> Generator[None]:
     def optimize(original: Any, program: torch.onnx.ONNXProgram) -> None:
         traced = program.exported_program
@@ -111,8 +112,11 @@ def _before_optimize(
             recorder.adopt(eager_calls, traced)
         elif recorder.body_error is None:
             stamp_bodies(traced.graph_module)
-        raw.append(RawGraph(program, recorder.size_calls))
+        raw = RawGraph(program, recorder.size_calls)
         original(program)
+        optimized.append(
+            Survivors(raw, program.model.graph)
+        )  # torch 2.13 gives inputs and outputs other names after this
 
     with replaced(torch.onnx.ONNXProgram, "optimize", optimize):
         yield

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 
 from hx_sidecar_schema import (
     STRATEGIES,
@@ -22,15 +21,15 @@ from hx_sidecar_schema import (
 from hx_tracer.exporting.context import versions
 from hx_tracer.exporting.dynamo import export_dynamo
 from hx_tracer.exporting.errors import ExportError, quiet, unfit
-from hx_tracer.exporting.request import Job
+from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.torchscript import export_torchscript
-from hx_tracer.inputs.dynamic_axes import Axes
+from hx_tracer.inputs.dynamic_axes import Axes, argument_paths
 from hx_tracer.watch.calls import EagerRun, TracedCall
 from hx_tracer.watch.operations import observe
 from hx_tracer.watch.preserve import unchanged
 from hx_tracer.watch.symbolic import observe_symbolically
 
-EXPORTERS: dict[str, Callable[[Job], tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]]] = {
+EXPORTERS: dict[str, Callable[[ExportRequest], tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]]] = {
     "dynamo": export_dynamo,
     "torchscript": export_torchscript,
 }
@@ -48,6 +47,13 @@ OBSERVERS: dict[str | None, Callable[..., tuple[Any, list[TracedCall], Observati
     "eager": observe,
     "symbolic": observe_symbolically,
 }
+
+
+_TRAINING = {
+    "dynamo": "The module is in training mode and is exported so, as torch.onnx.export does: dropout and batch statistics are part of the graph.",
+    "torchscript": "The module is in training mode; torch.onnx.export(dynamo=False) exports it in eval mode.",
+}
+"""What torch 2.13 does with a module in training mode, by exporter."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,9 @@ def export(
     *,
     args: tuple[Any, ...] = (),
     axes: Mapping[str, Axes] | None = None,
+    dynamic_shapes: Any = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
     opset: int | None = None,
     torch_nn: TorchNN = "default",
     strategy: Strategy = STRATEGIES["dynamo"],
@@ -79,19 +88,30 @@ def export(
     """Export a module with exactly the graph of a plain export, and what was seen on the way.
 
     Args:
-        module: In eval mode.
+        module: In the mode in which it shall run; its training flags, buffers and attributes are then as before.
         kwargs: Example inputs by the names of `forward`; tensors may be nested.
         args: Values for a `forward` with variable positional arguments.
         axes: Dynamic axes and their symbols by input path; none means static.
+        dynamic_shapes: Instead of `axes`, as `torch.onnx.export` takes it. TorchScript takes a name for each axis; those
+            of `Dim.AUTO` and `Dim.DYNAMIC` are dynamic there if the model runs with that one axis longer.
+        input_names: Of the graph's first inputs, instead of those that come of the arguments' names.
+        output_names: Of the graph's first outputs.
         opset: ONNX opset version; None is the exporter's default.
         torch_nn: Which `torch.nn` classes give tags of their own.
         strategy: The exporter, and how a run in PyTorch is observed for it.
 
     Raises:
         ExportError: HX120 if the exporter refuses the model.
-        HxError: HX109 if the inputs do not fit `forward`.
+        HxError: HX109 if the inputs do not fit `forward`, HX112 if both `axes` and `dynamic_shapes` are given.
     """
+    request = ExportRequest(
+        module, args, kwargs, axes, dynamic_shapes, input_names, output_names, opset, torch_nn
+    )
     with unchanged(module):
+        if (
+            strategy.exporter == "torchscript"
+        ):  # which traces every module in eval mode, and then sets it back
+            module.eval()
         try:
             with quiet():
                 result, calls, observation = OBSERVERS[strategy.observer](module, args, kwargs)
@@ -99,8 +119,8 @@ def export(
             raise
         except Exception as error:
             raise unfit(error, module, kwargs) from error
-    job = Job(module, args, kwargs, axes or {}, opset, torch_nn, result, calls)
-    program, context, notes = EXPORTERS[strategy.exporter](job)
+    request = replace(request, result=result, calls=calls)
+    program, context, notes = EXPORTERS[strategy.exporter](request)
     generator = Provenance(
         versions=versions(),
         strategy=strategy.name,
@@ -109,12 +129,22 @@ def export(
     context = context.model_copy(
         update={"generator": generator, "observation": observation and _of_calls(observation, calls, context)}
     )
-    tensors = [leaf for leaf in pytree.tree_leaves((args, dict(kwargs))) if isinstance(leaf, torch.Tensor)]
+    if module.training:
+        notes = [_TRAINING[strategy.exporter], *notes]
+    paths = argument_paths(module, args, kwargs)
     names = [str(value.name) for value in program.model.graph.inputs]
-    given = names if len(names) == len(tensors) else list(context.examples)  # TorchScript drops unused inputs
-    known = dict(zip(given, tensors, strict=True)) if len(given) == len(tensors) else {}
-    inputs = {name: known[name] for name in names} if known.keys() >= set(names) else {}
-    return Exported(program, context, result, inputs, _fixed_axes(program, job.axes), notes)
+    given = names if len(names) == len(paths) else list(context.examples)  # TorchScript drops unused inputs
+    known = dict(zip(given, paths, strict=True)) if len(given) == len(paths) else {}
+    inputs = {name: known[name][1] for name in names} if known.keys() >= set(names) else {}
+    static = [
+        f"{path}:{axis}"
+        for value in program.model.graph.inputs
+        if value.name in known and value.shape is not None
+        for path in [known[value.name][0]]
+        for axis in request.asked_axes.get(path, ())
+        if isinstance(value.shape[axis], int)
+    ]
+    return Exported(program, context, result, inputs, static, notes)
 
 
 def export_with_first(
@@ -187,14 +217,3 @@ def _of_calls(observation: Observation, calls: Sequence[TracedCall], context: Mo
         if (calls[row.call].fqn, calls[row.call].index) in known
     ]
     return observation.model_copy(update={"operations": operations, "ports": ports})
-
-
-def _fixed_axes(program: torch.onnx.ONNXProgram, axes: Mapping[str, Axes]) -> list[str]:
-    inputs = {value.name: value for value in program.model.graph.inputs}
-    fixed: list[str] = []
-    for path, named in axes.items():
-        value = inputs.get(path) or inputs.get(path.replace(".", "_"))
-        if value is None or value.shape is None:
-            continue
-        fixed += [f"{path}:{axis}" for axis in named if isinstance(value.shape[axis], int)]
-    return fixed

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import onnx
 import onnx_ir as ir
 import torch
-from torch.utils import _pytree as pytree
 
 from hx_sidecar_schema import STRATEGIES, Strategy
 from hx_tracer.exporting.errors import refused
-from hx_tracer.exporting.request import Job
-from hx_tracer.exporting.torchscript import axes_that_hold, graph_names, silent_about_graphs
-from hx_tracer.inputs.dynamic_axes import Axes, dynamic_shapes
+from hx_tracer.exporting.request import ExportRequest
+from hx_tracer.exporting.torchscript import FlatArguments, axes_that_hold, graph_names, run_exporter
+from hx_tracer.inputs.dynamic_axes import Axes
 from hx_tracer.watch.ports import output_ports
 from hx_tracer.watch.preserve import unchanged
 
@@ -28,6 +25,9 @@ def plain_export(
     *,
     args: tuple[Any, ...] = (),
     axes: Mapping[str, Axes] | None = None,
+    dynamic_shapes: Any = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
     opset: int | None = None,
     strategy: Strategy = STRATEGIES["dynamo"],
     gradients: bool = True,
@@ -36,10 +36,13 @@ def plain_export(
     """Export a module with `torch.onnx.export` alone.
 
     Args:
-        module: In eval mode.
+        module: In the mode in which it shall run; its training flags, buffers and attributes are then as before.
         kwargs: Example inputs by the names of `forward`; tensors may be nested.
         args: Values for a `forward` with variable positional arguments.
         axes: Dynamic axes and their symbols by input path; none means static.
+        dynamic_shapes: Instead of `axes`, as `torch.onnx.export` takes it.
+        input_names: Of the graph's first inputs, instead of those that come of the arguments' names.
+        output_names: Of the graph's first outputs.
         opset: ONNX opset version; None is the exporter's default.
         strategy: Only its exporter counts.
         gradients: Off: under `torch.no_grad()`.
@@ -51,25 +54,28 @@ def plain_export(
 
     Raises:
         ExportError: HX120 if the exporter refuses the model.
+        HxError: HX112 if both `axes` and `dynamic_shapes` are given.
     """
-    job = Job(module, args, kwargs, axes or {}, opset, "default", None, [])
+    request = ExportRequest(module, args, kwargs, axes, dynamic_shapes, input_names, output_names, opset)
     run = EXPORTERS[strategy.exporter]
     try:
         with unchanged(module), contextlib.nullcontext() if gradients else torch.no_grad():
-            return run(job, report_folder)
+            return run(request, report_folder)
     except Exception as error:
         raise refused(error, {}) from error
 
 
-def _dynamo(job: Job, report_folder: Path | None) -> ir.Model:
+def _dynamo(request: ExportRequest, report_folder: Path | None) -> ir.Model:
     program = torch.onnx.export(
-        job.module,
-        job.args,
-        kwargs=dict(job.kwargs),
+        request.module,
+        request.exporter_args,
+        kwargs=dict(request.kwargs),
         dynamo=True,
         verbose=False,
-        opset_version=job.opset,
-        dynamic_shapes=dynamic_shapes(job.kwargs, job.axes),
+        opset_version=request.opset,
+        dynamic_shapes=request.exporter_shapes,
+        input_names=request.input_names,
+        output_names=request.output_names,
         report=report_folder is not None,
         artifacts_dir=str(report_folder or "."),
     )
@@ -80,46 +86,26 @@ def _dynamo(job: Job, report_folder: Path | None) -> ir.Model:
 class _ByPosition(torch.nn.Module):
     """Takes the tensors among a module's inputs by position, returns those among its results."""
 
-    def __init__(self, module: torch.nn.Module, leaves: list[Any], spec: pytree.TreeSpec) -> None:
+    def __init__(self, module: torch.nn.Module, arguments: FlatArguments) -> None:
         super().__init__()
         self.module = module
-        self.leaves = leaves
-        self.spec = spec
+        self.arguments = arguments
 
     def forward(self, *tensors: Any) -> Any:
-        given = iter(tensors)
-        leaves = [next(given) if isinstance(leaf, torch.Tensor) else leaf for leaf in self.leaves]
-        args, kwargs = pytree.tree_unflatten(leaves, self.spec)
+        args, kwargs = self.arguments.filled(tensors)
         return tuple(tensor for _, tensor in output_ports(self.module(*args, **kwargs), ()))
 
 
-def _torchscript(job: Job, report_folder: Path | None) -> ir.Model:
+def _torchscript(request: ExportRequest, report_folder: Path | None) -> ir.Model:
     del report_folder
-    leaves, spec = pytree.tree_flatten((job.args, dict(job.kwargs)))
-    places = [index for index, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
-    tensors = [leaves[place] for place in places]
+    arguments = FlatArguments.of(request)
     with torch.no_grad():
-        result = job.module(*job.args, **job.kwargs)
-    names, outputs = graph_names(job.module, job.args, job.kwargs, result, tensors)
-    with tempfile.TemporaryDirectory() as folder, silent_about_graphs():
-        path, typed = Path(folder) / "model.onnx", Path(folder) / "typed.onnx"
-        torch.onnx.export(
-            _ByPosition(job.module, leaves, spec).eval(),
-            tuple(tensor.clone() for tensor in tensors),
-            str(path),
-            dynamo=False,
-            input_names=names,
-            output_names=outputs,
-            dynamic_axes=axes_that_hold(job, tensors, names, leaves, spec, places),
-            opset_version=job.opset,
-        )
-        onnx.shape_inference.infer_shapes_path(path, typed, data_prop=True)
-        model = ir.load(typed)
-        ir.external_data.load_to_model(model)
-    return model
+        result = request.module(*request.args, **request.kwargs)
+    names, axes = graph_names(request, result), axes_that_hold(request, arguments)
+    return run_exporter(_ByPosition(request.module, arguments).eval(), arguments, names, axes, request.opset)
 
 
-EXPORTERS: dict[str, Callable[[Job, Path | None], ir.Model]] = {
+EXPORTERS: dict[str, Callable[[ExportRequest, Path | None], ir.Model]] = {
     "dynamo": _dynamo,
     "torchscript": _torchscript,
 }

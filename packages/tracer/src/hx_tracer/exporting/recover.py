@@ -19,7 +19,7 @@ import onnx_ir as ir
 
 from hx_sidecar_schema import RecoveredNode
 from hx_tracer.exporting.dims import Dims, dims_of
-from hx_tracer.exporting.survivors import Lineage, RawNode
+from hx_tracer.exporting.survivors import RawNode, Survivors
 from hx_tracer.watch.calls import TracedCall
 
 SMALL_BYTES = 16 * 1024
@@ -44,14 +44,14 @@ class Recovery:
     """Recovered nodes of all calls, each kept once.
 
     Args:
-        lineage: From the graph before optimisation to the one after.
+        survivors: From the graph before optimisation to the one after.
         dims: Final names of symbolic dimensions.
     """
 
-    def __init__(self, lineage: Lineage, dims: Dims) -> None:
+    def __init__(self, survivors: Survivors, dims: Dims) -> None:
         self.nodes: list[RecoveredNode] = []
-        self._lineage = lineage
-        self._raw = lineage.raw
+        self._survivors = survivors
+        self._raw = survivors.raw
         self._dims = dims
         self._rows: dict[tuple[str, ...], int] = {}
         self._users: dict[int, list[RawNode]] = {}
@@ -75,7 +75,7 @@ class Recovery:
         lost: set[str] = set()
         cut = _Cut({id(value) for value in inputs.values()})
         for name, value in inputs.items():
-            if name not in unused and self._lineage.survivor(value) is None:
+            if name not in unused and self._survivors.survivor(value) is None:
                 try:
                     rows += self._downwards(value, inside, cut)
                 except _LostError:
@@ -83,7 +83,7 @@ class Recovery:
                 else:
                     self._keep_value(value)
         for name, value in live.items():
-            if self._lineage.survivor(value) is None and id(value) not in cut.given:
+            if self._survivors.survivor(value) is None and id(value) not in cut.given:
                 try:
                     rows += self._upwards(value, cut)
                 except _LostError:
@@ -105,7 +105,7 @@ class Recovery:
                     continue
                 rows += self._add(node, cut)
                 pending += [
-                    out for out in node.outputs if id(out) in inside and self._lineage.survivor(out) is None
+                    out for out in node.outputs if id(out) in inside and self._survivors.survivor(out) is None
                 ]
         return rows
 
@@ -132,18 +132,12 @@ class Recovery:
         cut.rows[id(node)] = None  # lost, unless all goes well
         rows: list[int] = []
         for value in node.inputs:
-            if value is None or id(value) in cut.given or self._lineage.survivor(value) is not None:
+            if value is None or id(value) in cut.given or self._survivors.survivor(value) is not None:
                 continue
             rows += self._upwards(value, cut, folded=id(node.outputs[0]) not in self._raw.variable)
         rows = list(dict.fromkeys((*rows, self._write(node))))
         cut.rows[id(node)] = rows
         return rows
-
-    def _name(self, value: ir.Value) -> str:
-        survivor = self._lineage.survivor(value)
-        name = value.name if survivor is None else survivor.name
-        assert name is not None
-        return name
 
     def _constant(self, value: ir.Value, tensor: ir.TensorProtocol | None) -> int:
         if tensor is None or tensor.nbytes > SMALL_BYTES:
@@ -154,8 +148,8 @@ class Recovery:
     def _write(self, node: RawNode) -> int:
         if any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes):
             raise _LostError
-        inputs = [None if value is None else self._name(value) for value in node.inputs]
-        outputs = [self._name(out) for out in node.outputs]
+        inputs = [None if value is None else self._survivors.name_of(value) for value in node.inputs]
+        outputs = [self._survivors.name_of(out) for out in node.outputs]
         values = [None if name is None else ir.Value(name=name) for name in inputs]
         written = ir.Node(
             node.domain,

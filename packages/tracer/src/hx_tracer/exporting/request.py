@@ -2,28 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
 
-from hx_sidecar_schema import TorchNN
-from hx_tracer.inputs.dynamic_axes import Axes
+from hx_sidecar_schema import HxError, TorchNN
+from hx_tracer.inputs.dynamic_axes import Axes, axes_of_shapes, dynamic_shapes
 from hx_tracer.watch.calls import TracedCall
 
 
 @dataclass(frozen=True)
-class Job:
-    """A module with its example inputs, and what a run of it in PyTorch showed."""
+class ExportRequest:
+    """A module, its example inputs, the arguments of `torch.onnx.export`, and what a run in PyTorch showed.
+
+    Raises:
+        HxError: HX112 if both `axes` and `dynamic_shapes` are given.
+    """
 
     module: torch.nn.Module
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
-    axes: Mapping[str, Axes]
-    opset: int | None
-    torch_nn: TorchNN
-    result: Any
+    axes: Mapping[str, Axes] | None = None
+    """Dynamic axes and their symbols by input path."""
+    dynamic_shapes: Any = None
+    """Instead of `axes`, as `torch.onnx.export` takes it."""
+    input_names: Sequence[str] | None = None
+    output_names: Sequence[str] | None = None
+    opset: int | None = None
+    torch_nn: TorchNN = "default"
+    result: Any = None
     """What the module returned."""
-    calls: list[TracedCall]
+    calls: list[TracedCall] = field(default_factory=list[TracedCall])
     """Its calls, in order."""
+
+    def __post_init__(self) -> None:
+        if self.axes and self.dynamic_shapes is not None:
+            raise HxError(
+                f"Dynamic axes are given twice: axes={dict(self.axes)!r} and dynamic_shapes={self.dynamic_shapes!r}.",
+                code="HX112",
+                hint="Give one of the two.",
+            )
+
+    @property
+    def exporter_args(self) -> tuple[Any, ...]:
+        """The `args` argument of `torch.onnx.export`, which takes a dict at their end for `kwargs`."""
+        takes_last = self.args and not self.kwargs and isinstance(self.args[-1], dict)
+        return (*self.args, {}) if takes_last else self.args
+
+    @property
+    def exporter_shapes(self) -> Any:
+        """The `dynamic_shapes` argument of `torch.onnx.export`.
+
+        What the caller gave is not changed, but for the order of a dict: torch 2.13 names axes by the position of their
+        input, whatever name the dict has it under.
+        """
+        if self.dynamic_shapes is None:
+            return dynamic_shapes(self.kwargs, self.axes or {})
+        shapes = self.dynamic_shapes
+        if not isinstance(shapes, dict) or self.args or shapes.keys() != self.kwargs.keys():
+            return shapes
+        return {name: shapes[name] for name in self.kwargs}
+
+    @cached_property
+    def asked_axes(self) -> Mapping[str, Axes]:
+        """The axes that shall be dynamic, by input path."""
+        if self.dynamic_shapes is None:
+            return self.axes or {}
+        return axes_of_shapes(self.module, self.args, self.kwargs, self.dynamic_shapes)

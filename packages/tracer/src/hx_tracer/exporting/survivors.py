@@ -58,7 +58,7 @@ class RawGraph:
         self.producer = {id(out): node for node in self.nodes for out in node.outputs}
         self.initializers = {id(value): value for value in graph.initializers.values()}
         self.inputs = (*graph.inputs, *body_inputs(graph))
-        self.input_dims = {value.name: list(value.shape or ()) for value in graph.inputs}
+        self.input_dims = {id(value): list(value.shape or ()) for value in graph.inputs}
         self.outputs = tuple(graph.outputs)
         self.weights = {id(value): value.const_value for value in graph.initializers.values()}
         self.constants = {
@@ -160,25 +160,29 @@ def _size_call(fx_node: torch.fx.Node, size_calls: Mapping[str, int]) -> int | N
     return 0 if size and any(source.op == "placeholder" for source in fx_node.all_input_nodes) else None
 
 
-class Lineage:
+class Survivors:
     """From values before optimisation to values after it.
 
     Args:
         raw: The graph before.
-        graph: The same graph object after.
+        graph: The same graph object after. Inputs and outputs may be given other names later.
     """
 
     def __init__(self, raw: RawGraph, graph: ir.Graph) -> None:
         self.raw = raw
+        self._graph = graph
         self._raw_inputs = {id(node.node): node.inputs for node in raw.nodes}
         self._raw_by_name = {out.name: node for node in raw.nodes for out in node.outputs}
         self._raw_calls = {id(node.node): node.call for node in raw.nodes}
         self._alive: dict[int, ir.Value] = {}
         self._by_name: dict[str | None, ir.Value] = {}
+        self._names: dict[int, str | None] = {}
+        """Of the values of the graph, right after optimisation."""
         outputs = (out for node in nodes_of(graph) for out in node.outputs)
         for value in (*graph.inputs, *body_inputs(graph), *graph.initializers.values(), *outputs):
             self._alive[id(value)] = value
             self._by_name[value.name] = value
+            self._names[id(value)] = value.name
         main = {id(out) for node in graph for out in node.outputs} | {id(v) for v in graph.inputs}
         main |= {id(value) for value in graph.initializers.values()}
         self._in_body = self._alive.keys() - main
@@ -202,6 +206,17 @@ class Lineage:
             self._survivors[id(value)] = self._same(value) or next(equal, None)
         return self._survivors[id(value)]
 
+    def name_of(self, value: ir.Value) -> str:
+        """Return the final name of the survivor of a value; of a removed value its own, with a suffix where it is taken.
+
+        Only names that a caller gave to inputs and outputs are taken.
+        """
+        survivor = self.survivor(value)
+        if survivor is not None:
+            return str(survivor.name)
+        taken = {border.name for border in (*self._graph.inputs, *self._graph.outputs)}
+        return f"{value.name}.removed" if value.name in taken else str(value.name)
+
     def _same(self, value: ir.Value) -> ir.Value | None:
         found = self._alive.get(id(value)) or self._by_name.get(value.name)
         if found is not None and self.raw.weights.get(id(value), found.const_value) is not found.const_value:
@@ -221,7 +236,7 @@ class Lineage:
             for out in node.outputs if known is None else ():
                 raw = (
                     self.raw.producer.get(id(out))
-                    or self._raw_by_name.get(out.name)
+                    or self._raw_by_name.get(self._names.get(id(out)))
                     or self._replaced_by(out)
                 )
                 if raw is not None:
@@ -241,7 +256,7 @@ class Lineage:
         for user, index in value.uses():
             before = self._raw_inputs.get(id(user))
             if before is None:  # a new node too, for the one that gave its result this name
-                alike = self._raw_by_name.get(next((out.name for out in user.outputs), None))
+                alike = self._raw_by_name.get(self._names.get(id(next(iter(user.outputs), None))))
                 before = alike.inputs if alike is not None and alike.op_type == user.op_type else ()
             old = before[index] if index < len(before) else None
             if old is not None:

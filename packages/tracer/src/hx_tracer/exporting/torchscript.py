@@ -12,8 +12,9 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Generator as Yields
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ from torch.utils import _pytree as pytree
 
 from hx_sidecar_schema import Initializer, ModuleContext
 from hx_tracer.exporting.errors import quiet, refused
-from hx_tracer.exporting.request import Job
+from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.without_graph_values import unplaced_context
+from hx_tracer.inputs.dynamic_axes import Axes, argument_paths
 from hx_tracer.inputs.record import example_record
 from hx_tracer.watch.calls import first_names, identity, watching_calls
 from hx_tracer.watch.patches import replaced
-from hx_tracer.watch.ports import input_ports, output_ports
+from hx_tracer.watch.ports import output_ports
 from hx_tracer.watch.preserve import unchanged
 
 CallKey = tuple[str, int]
@@ -40,7 +42,7 @@ _MARK = "@hx"
 _MARKED = re.compile(rf"{_MARK}(\d+)")
 
 
-def export_torchscript(job: Job) -> tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]:
+def export_torchscript(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]:
     """Export a module through TorchScript.
 
     Returns:
@@ -49,44 +51,81 @@ def export_torchscript(job: Job) -> tuple[torch.onnx.ONNXProgram, ModuleContext,
     Raises:
         ExportError: HX120 if the exporter refuses the model.
     """
-    leaves, spec = pytree.tree_flatten((job.args, dict(job.kwargs)))
-    places = [index for index, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
-    tensors = [leaves[place] for place in places]
-    input_names, output_names = graph_names(job.module, job.args, job.kwargs, job.result, tensors)
-    axes = axes_that_hold(job, tensors, input_names, leaves, spec, places)
-    scopes = _Scopes(job.module)
+    arguments = FlatArguments.of(request)
+    names, axes = graph_names(request, request.result), axes_that_hold(request, arguments)
+    scopes = _Scopes(request.module)
     try:
         with (
             quiet(),
-            silent_about_graphs(),
-            unchanged(job.module),
-            _taking_tensors(job.module, leaves, spec, places),
+            unchanged(request.module),
+            _taking_tensors(request.module, arguments),
             watching_calls(scopes.call),
-            tempfile.TemporaryDirectory() as folder,
         ):
-            path = Path(folder) / "model.onnx"
-            torch.onnx.export(
-                job.module,
-                tuple(tensor.clone() for tensor in tensors),  # a model may change its inputs in place
-                str(path),
-                dynamo=False,
-                input_names=input_names,
-                output_names=output_names,
-                dynamic_axes=axes,
-                opset_version=job.opset,
-            )
-            typed = Path(folder) / "typed.onnx"  # the exporter writes no types of inner values
-            onnx.shape_inference.infer_shapes_path(path, typed, data_prop=True)
-            model = ir.load(typed)
-            ir.external_data.load_to_model(model)
+            model = run_exporter(request.module, arguments, names, axes, request.opset)
     except Exception as error:
         raise refused(error, {}) from error
     ran = _take_numbers_out(model, scopes.keys)
-    return (
-        torch.onnx.ONNXProgram(model, None),
-        _context(job, model, ran, dict(zip(input_names, tensors, strict=True))),
-        [],
-    )
+    inputs = dict(zip(names[0], arguments.tensors, strict=True))
+    return torch.onnx.ONNXProgram(model, None), _context(request, model, ran, inputs), []
+
+
+@dataclass(frozen=True)
+class FlatArguments:
+    """The arguments of a module in one list, with the places of the tensors among them."""
+
+    leaves: list[Any]
+    spec: pytree.TreeSpec
+
+    @classmethod
+    def of(cls, request: ExportRequest) -> FlatArguments:
+        """Flatten the example inputs of a request."""
+        return cls(*pytree.tree_flatten((request.args, dict(request.kwargs))))
+
+    @property
+    def tensors(self) -> list[torch.Tensor]:
+        """The tensors, in order: the inputs of the graph."""
+        return [leaf for leaf in self.leaves if isinstance(leaf, torch.Tensor)]
+
+    def filled(self, tensors: Iterable[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return positional and named arguments that have these tensors in the places of the others."""
+        given = iter(tensors)
+        leaves = [next(given) if isinstance(leaf, torch.Tensor) else leaf for leaf in self.leaves]
+        return pytree.tree_unflatten(leaves, self.spec)
+
+
+def run_exporter(
+    module: torch.nn.Module,
+    arguments: FlatArguments,
+    names: tuple[Sequence[str], Sequence[str]],
+    axes: Sequence[Axes],
+    opset: int | None,
+) -> ir.Model:
+    """Run the TorchScript exporter; return its model with the types that shape inference finds for inner values.
+
+    Args:
+        module: Takes the tensors among the example inputs by position, and returns a tuple of tensors.
+        arguments: The example inputs.
+        names: Of the graph's inputs and outputs.
+        axes: The dynamic ones of each input.
+        opset: ONNX opset version; None is the exporter's default.
+    """
+    input_names, output_names = names
+    with silent_about_graphs(), tempfile.TemporaryDirectory() as folder:
+        path, typed = Path(folder) / "model.onnx", Path(folder) / "typed.onnx"
+        torch.onnx.export(
+            module,
+            tuple(tensor.clone() for tensor in arguments.tensors),  # a model may change its inputs in place
+            str(path),
+            dynamo=False,
+            input_names=input_names,
+            output_names=output_names,
+            dynamic_axes={name: named for name, named in zip(input_names, axes, strict=False) if named},
+            opset_version=opset,
+        )
+        onnx.shape_inference.infer_shapes_path(path, typed, data_prop=True)
+        model = ir.load(typed)
+        ir.external_data.load_to_model(model)
+    return model
 
 
 def silent_about_graphs() -> AbstractContextManager[None]:
@@ -97,71 +136,54 @@ def silent_about_graphs() -> AbstractContextManager[None]:
     return replaced(torch._C, "_jit_onnx_log", lambda *_: None)  # pyright: ignore[reportPrivateUsage, reportUnknownLambdaType]
 
 
-def graph_names(
-    module: torch.nn.Module,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    result: Any,
-    tensors: Sequence[torch.Tensor],
-) -> tuple[list[str], list[str]]:
-    """Return the names of the graph's inputs and outputs: those of the root's ports.
+def graph_names(request: ExportRequest, result: Any) -> tuple[list[str], list[str]]:
+    """Return the names of the graph's inputs and outputs: those that were asked for, then those of the root's ports.
 
     Args:
-        module: The root.
-        args: Its positional arguments.
-        kwargs: Its arguments by name.
-        result: What it returned for them.
-        tensors: Those among the arguments, in order.
+        request: What is exported.
+        result: What the root returned.
     """
-    paths = {id(tensor): name for name, tensor in input_ports(module, args, kwargs)}
-    inputs = [paths.get(id(tensor), f"input.{index}") for index, tensor in enumerate(tensors)]
-    for index, name in enumerate(inputs):  # one tensor for two arguments
-        if name in inputs[:index]:
-            inputs[index] = f"{name}.{index}"
-    return inputs, [name for name, _ in output_ports(result, inputs)]
+    inputs = [path for path, _ in argument_paths(request.module, request.args, request.kwargs)]
+    outputs = [name for name, _ in output_ports(result, inputs)]
+    asked, named = request.input_names or (), request.output_names or ()
+    return [*asked, *inputs[len(asked) :]], [*named, *outputs[len(named) :]]
 
 
-def axes_that_hold(
-    job: Job,
-    tensors: Sequence[torch.Tensor],
-    names: Sequence[str],
-    leaves: list[Any],
-    spec: pytree.TreeSpec,
-    places: Sequence[int],
-) -> dict[str, dict[int, str]]:
-    """Return the dynamic axes without those that the model itself fixes, which a trace does not show: tried out."""
+def axes_that_hold(request: ExportRequest, arguments: FlatArguments) -> list[Axes]:
+    """Return the dynamic axes of each input tensor without those that the model itself fixes.
+
+    A trace does not show them: the model is run once for each symbol, on inputs that are longer by one along its axes.
+    """
+    paths = [path for path, _ in argument_paths(request.module, request.args, request.kwargs)]
+    asked = [request.asked_axes.get(path, {}) for path in paths]
     held: set[str] = set()
-    for symbol in {symbol for named in job.axes.values() for symbol in named.values()}:
-        given = list(leaves)
-        for place, tensor, name in zip(places, tensors, names, strict=True):
-            longer = tensor.clone()
-            for axis, used in job.axes.get(name, {}).items():
+    for symbol in {symbol for named in asked for symbol in named.values()}:
+        longer: list[torch.Tensor] = []
+        for tensor, named in zip(arguments.tensors, asked, strict=True):
+            copy = tensor.clone()
+            for axis, used in named.items():
                 if used == symbol:
-                    longer = torch.cat([longer, longer.narrow(axis, 0, 1)], axis)
-            given[place] = longer
-        args, kwargs = pytree.tree_unflatten(given, spec)
+                    copy = torch.cat([copy, copy.narrow(axis, 0, 1)], axis)
+            longer.append(copy)
+        args, kwargs = arguments.filled(longer)
         try:
-            with quiet(), unchanged(job.module), torch.no_grad():
-                job.module(*args, **kwargs)
+            with quiet(), unchanged(request.module), torch.no_grad():
+                request.module(*args, **kwargs)
         except Exception:  # noqa: BLE001 - the model says no in whatever way it likes; the axis is reported as static
             continue
         held.add(symbol)
-    fitting = {
-        name: {axis: symbol for axis, symbol in named.items() if symbol in held}
-        for name, named in job.axes.items()
-    }
-    return {name: named for name, named in fitting.items() if named}
+    return [{axis: symbol for axis, symbol in named.items() if symbol in held} for named in asked]
 
 
 def _context(
-    job: Job, model: ir.Model, ran: Mapping[str, CallKey], inputs: Mapping[str, torch.Tensor]
+    request: ExportRequest, model: ir.Model, ran: Mapping[str, CallKey], inputs: Mapping[str, torch.Tensor]
 ) -> ModuleContext:
-    rows = {(call.fqn, call.index): row for row, call in enumerate(job.calls)}
-    context = unplaced_context(job.module, job.calls, job.torch_nn)
+    rows = {(call.fqn, call.index): row for row, call in enumerate(request.calls)}
+    context = unplaced_context(request.module, request.calls, request.torch_nn)
     return context.model_copy(
         update={
             "origins": {output: [rows[key]] for output, key in ran.items() if key in rows},
-            "initializers": _initializers(job.module, model),
+            "initializers": _initializers(request.module, model),
             "examples": {name: example_record(tensor) for name, tensor in inputs.items()},
         }
     )
@@ -222,9 +244,7 @@ class _Scopes:
 
 
 @contextmanager
-def _taking_tensors(
-    module: torch.nn.Module, leaves: list[Any], spec: pytree.TreeSpec, places: list[int]
-) -> Yields[None]:
+def _taking_tensors(module: torch.nn.Module, arguments: FlatArguments) -> Yields[None]:
     """Let a module take the tensors among its inputs by position while the block runs.
 
     The exporter binds keyword arguments to positions by the signature, which decorated forwards do not show, and
@@ -238,10 +258,7 @@ def _taking_tensors(
         nonlocal running
         if running:  # the module calls itself
             return forward(*tensors, **named)
-        given = list(leaves)
-        for place, tensor in zip(places, tensors, strict=True):
-            given[place] = tensor
-        args, kwargs = pytree.tree_unflatten(given, spec)
+        args, kwargs = arguments.filled(tensors)
         running = True
         try:
             result = forward(*args, **kwargs)

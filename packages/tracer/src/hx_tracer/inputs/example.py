@@ -9,14 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch.utils import _pytree as pytree
 
 from hx_sidecar_schema import UnfitInputs
 from hx_tracer.inputs.config_sizes import Facts, facts_of
 from hx_tracer.inputs.draw import IDS, MASK
+from hx_tracer.inputs.dynamic_axes import positional_names
 from hx_tracer.inputs.file import read_inputs
 from hx_tracer.inputs.generate import float_dtype, generate
 from hx_tracer.inputs.sampling import Recipe, redraw
+from hx_tracer.watch.preserve import unchanged
 
 _logger = logging.getLogger(__name__)
 
@@ -26,9 +30,9 @@ class ExampleInputs:
     """Inputs for one call of a module.
 
     Attributes:
-        kwargs: Values by the name of forward()'s parameters, in the order of its signature: tensors, or containers
-            of tensors. Float tensors have the module's own data type.
-        args: Values for a forward() that takes `*args`; they stand before `kwargs`.
+        kwargs: Values by the name of forward()'s parameters: tensors, or containers of tensors. Float tensors have the
+            module's own data type.
+        args: Values for a forward() that takes `*args` or positional-only parameters; they stand before `kwargs`.
         recipes: How each generated input can be drawn again; `given` for those that were not generated.
     """
 
@@ -40,7 +44,8 @@ class ExampleInputs:
 def example_inputs(
     module: torch.nn.Module,
     *,
-    example: Mapping[str, Any] | tuple[Any, ...] | None = None,
+    example: Mapping[str, Any] | Sequence[Any] | torch.Tensor | np.ndarray[Any, Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
     inputs_file: Path | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     seed: int = 0,
@@ -52,8 +57,10 @@ def example_inputs(
     the signature.
 
     Args:
-        module: In eval mode; run under `torch.no_grad` to try generated inputs.
-        example: Inputs that a factory returned with the module, by name or by position.
+        module: Run under `torch.no_grad` to try generated inputs; its buffers and attributes are then as before.
+        example: Inputs by name, which are brought into the order of the signature, or by position, or a single one.
+            Arrays of numpy among them, at any depth, become tensors.
+        kwargs: Further inputs by name beside positional ones; they keep their order, as `torch.onnx.export` has it.
         inputs_file: `.pt` (a dict, loaded with `weights_only`), `.npz` or `.safetensors`.
         input_shapes: Shapes by parameter name.
         seed: Seed of the generated values.
@@ -65,16 +72,21 @@ def example_inputs(
     dtype = float_dtype(module)
     if inputs_file is not None:
         example = read_inputs(inputs_file)
+    elif isinstance(example, (torch.Tensor, np.ndarray)):
+        example = (example,)
+    elif example is None and kwargs is not None:
+        example = ()
     if example is not None or shapes:
-        given, args = _bound(module, example if example is not None else {})
+        given, args = _bound(module, example if example is not None else {}, kwargs or {})
         recipes = {name: Recipe("given") for name in given}
         missing = _missing(module, {**given, **dict.fromkeys(shapes)}, args)
         if not missing or example is not None:
             return _with_shapes(module, ExampleInputs(given, args, recipes), shapes, dtype, seed)
         _check_names(module, shapes)
         _logger.info("Inputs %s have no shape given; generated.", missing)
-    kwargs, recipes = generate(module, dtype, seed)
-    made = ExampleInputs(kwargs, (), recipes)
+    with unchanged(module):
+        generated, recipes = generate(module, dtype, seed)
+    made = ExampleInputs(generated, (), recipes)
     return _with_shapes(module, made, shapes, dtype, seed) if shapes else made
 
 
@@ -92,7 +104,8 @@ def _required(module: torch.nn.Module) -> list[str]:
 
 
 def _missing(module: torch.nn.Module, given: Mapping[str, Any], args: tuple[Any, ...]) -> list[str]:
-    return [name for name in _required(module)[len(args) :] if name not in given]
+    by_position = positional_names(module, len(args))
+    return [name for name in _required(module) if name not in given and name not in by_position]
 
 
 def _check_names(module: torch.nn.Module, given: Mapping[str, Any]) -> None:
@@ -106,38 +119,66 @@ def _check_names(module: torch.nn.Module, given: Mapping[str, Any]) -> None:
 
 
 def _bound(
-    module: torch.nn.Module, example: Mapping[str, Any] | tuple[Any, ...]
+    module: torch.nn.Module, example: Mapping[str, Any] | Sequence[Any], kwargs: Mapping[str, Any]
 ) -> tuple[dict[str, Any], tuple[Any, ...]]:
-    """Bind given inputs to the signature: by name in its order, and what only `*args` can take."""
-    dtype = float_dtype(module)
+    """Bind given inputs to the signature: by name where that can be, else by position."""
     if isinstance(example, Mapping):
+        example = dict(example) | dict(kwargs)
         _check_names(module, example)
         order = [n for n in _named(module) if n in example] + [n for n in example if n not in _named(module)]
-        return {name: _as_dtype(example[name], dtype) for name in order}, ()
-    names = _named(module)
-    variadic = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in _parameters(module).values())
-    values = tuple(_as_dtype(value, dtype) for value in example)
-    if variadic:
-        return {}, values
-    if len(values) > len(names):
+        return {name: _converted(module, name, example[name]) for name in order}, ()
+    _check_names(module, kwargs)
+    kinds = {p.kind for p in _parameters(module).values()}
+    names = positional_names(module, len(example))
+    by_name = [name for name, p in _parameters(module).items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds and not set(names) <= set(_named(module)):
         raise UnfitInputs(
-            f"{len(values)!r} inputs were given, {type(module).__name__}.forward() takes {names!r}.",
-            hint="Return at most one input for each parameter of forward().",
+            f"{len(example)!r} inputs were given, {type(module).__name__}.forward() takes {_named(module)!r}.",
+            hint="Give at most one input for each parameter of forward().",
         )
-    return dict(zip(names, values, strict=False)), ()
+    if twice := [name for name in names if name in kwargs]:
+        raise UnfitInputs(
+            f"Inputs {twice!r} of {type(module).__name__}.forward() are given by position and by name.",
+            hint="Give each input once.",
+        )
+    values = tuple(_converted(module, name, value) for name, value in zip(names, example, strict=True))
+    named = {name: _converted(module, name, value) for name, value in kwargs.items()}
+    if all(name in by_name for name in names) and inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return dict(zip(names, values, strict=True)) | named, ()
+    return named, values
 
 
-def _as_dtype(value: Any, dtype: torch.dtype) -> Any:
-    """Float tensors, in any nesting of containers, in the module's own data type."""
-    if isinstance(value, torch.Tensor):
-        return value.to(dtype) if value.dtype.is_floating_point and value.dtype != dtype else value
-    if isinstance(value, dict):
-        return {key: _as_dtype(item, dtype) for key, item in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_as_dtype(item, dtype) for item in value))
-    if isinstance(value, (list, tuple)):
-        return type(value)(_as_dtype(item, dtype) for item in value)
-    return value
+def _converted(module: torch.nn.Module, name: str, value: Any) -> Any:
+    """Return an input with tensors for arrays, those of floats in the module's own data type."""
+    dtype = float_dtype(module)
+
+    def converted(leaf: Any) -> Any:
+        if isinstance(leaf, np.ndarray):
+            leaf = as_tensor(leaf)
+        fits = not isinstance(leaf, torch.Tensor) or not leaf.is_floating_point() or leaf.dtype == dtype
+        return leaf if fits else leaf.to(dtype)
+
+    leaves, spec = pytree.tree_flatten(value)
+    try:
+        new = [converted(leaf) for leaf in leaves]
+    except TypeError as error:
+        raise UnfitInputs(
+            f"Input {name!r} of {type(module).__name__}.forward() cannot be made a tensor: {error}.",
+            hint="Give numbers.",
+        ) from error
+    same = all(one is other for one, other in zip(leaves, new, strict=True))
+    return value if same else pytree.tree_unflatten(new, spec)
+
+
+def as_tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
+    """Return a copy of an array as a tensor; bfloat16, which numpy has from ml_dtypes, stays that.
+
+    Raises:
+        TypeError: If torch has no such numbers.
+    """
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.astype(np.float32)).to(torch.bfloat16)
+    return torch.from_numpy(np.array(array))
 
 
 def _with_shapes(
@@ -164,7 +205,9 @@ def _with_shapes(
             f"{type(module).__name__}.forward() also needs {missing!r}; given were {list(kwargs)!r}.",
             hint=f"Add `--input-shape {missing[0]}=...`, or give that input in the file or factory.",
         )
-    order = [n for n in _named(module) if n in kwargs] + [n for n in kwargs if n not in _named(module)]
+    order = [*kwargs]
+    if shapes:
+        order = [n for n in _named(module) if n in kwargs] + [n for n in kwargs if n not in _named(module)]
     return ExampleInputs(
         {n: kwargs[n] for n in order}, made.args, {n: recipes[n] for n in order if n in recipes}
     )

@@ -9,11 +9,12 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 
 from hx_sidecar_schema import HxError
@@ -40,23 +41,35 @@ def call_factory(spec: str) -> tuple[torch.nn.Module, Any]:
             code="HX104",
             hint="Name a function there that takes no arguments and returns a module.",
         )
+    return run_factory(spec, factory)
+
+
+def run_factory(name: str, factory: Callable[[], Any]) -> tuple[torch.nn.Module, Any]:
+    """Call a factory.
+
+    Args:
+        name: Of the factory, for messages.
+        factory: Takes no arguments.
+
+    Returns:
+        The module, and the example inputs that came with it (a dict or tuple), or `None`.
+
+    Raises:
+        HxError: HX105 if it raises, HX106 if it returns something else.
+    """
     try:
         made = factory()
     except Exception as error:
         raise HxError(
-            f"Factory {spec!r} failed at {_place(error)}: {_line(error)}",
+            f"Factory {name!r} failed at {_place(error)}: {_line(error)}",
             code="HX105",
             hint="Call the factory alone in Python and repair it; it must work without arguments.",
         ) from error
-    return _checked(spec, made)
-
-
-def _checked(spec: str, made: Any) -> tuple[torch.nn.Module, Any]:
     if isinstance(made, torch.nn.Module):
         return made, None
     if isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], torch.nn.Module):
         module, example = made
-        if isinstance(example, torch.Tensor):
+        if isinstance(example, (torch.Tensor, np.ndarray)):
             example = (example,)
         if isinstance(example, list):
             example = tuple(example)
@@ -66,7 +79,7 @@ def _checked(spec: str, made: Any) -> tuple[torch.nn.Module, Any]:
             return module, example
     parts = [type(item).__name__ for item in made] if isinstance(made, tuple) else type(made).__name__
     raise HxError(
-        f"Factory {spec!r} returned {parts!r}, neither a module nor (module, inputs).",
+        f"Factory {name!r} returned {parts!r}, neither a module nor (module, inputs).",
         code="HX106",
         hint="Return an nn.Module, or a tuple of it and its example inputs as a dict or tuple.",
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel
 
 from hx_sidecar_schema import HxError
-from hx_tracer.models.factory import call_factory
+from hx_tracer.models.factory import call_factory, run_factory
 from hx_tracer.models.implementations import set_implementation
 from hx_tracer.models.quiet import quiet
 from hx_tracer.models.randomize import perturb
@@ -25,12 +27,12 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A module that a spec named.
+    """A module to export.
 
     Attributes:
-        module: In eval mode, on the CPU.
+        module: In eval mode, on the CPU; one that was given in memory as it was given.
         name: File stem for outputs: the architecture of `tiny:ARCH`, the last part of a Hub id or folder, the
-            name of a factory.
+            name of a factory; of a module in memory its class name in snake case.
         example: Inputs that a factory returned with the module.
     """
 
@@ -40,7 +42,7 @@ class LoadedModel:
 
 
 def load_model(
-    spec: str,
+    model: str | torch.nn.Module | Callable[[], Any],
     *,
     random_weights: bool = False,
     task: str | None = None,
@@ -49,11 +51,11 @@ def load_model(
     experts: str | None = None,
     seed: int = 0,
 ) -> LoadedModel:
-    """Load or build the module that a spec names.
+    """Load or build the module that a spec names, or take one that is in memory.
 
     Args:
-        spec: A Hub id or local folder (`org/name[@revision]`), `path/file.py:factory`, `package.module:factory`, or
-            `tiny:ARCH`.
+        model: A Hub id or local folder (`org/name[@revision]`), `path/file.py:factory`, `package.module:factory`, or
+            `tiny:ARCH`; a module, which is not changed; or a factory, which returns a module or (module, inputs).
         random_weights: For a Hub id or folder, take the configuration only.
         task: Name of a transformers pipeline task or auto class; `AutoModel` without it. Factories ignore it.
         dtype: `float32`, `float16` or `bfloat16`; `None` leaves what the model has.
@@ -62,23 +64,36 @@ def load_model(
         seed: Seed of everything random. Torch's global generator is left as it was.
 
     Raises:
-        HxError: HX101 to HX107 by the kind of spec, HX111 for an unknown task or dtype, HX113 if `attn` or `experts` does not
-            fit.
+        HxError: HX101 to HX107 by the kind of spec, HX111 for an unknown task or dtype or for an option that would
+            change a module in memory, HX113 if `attn` or `experts` does not fit.
     """
     if dtype is not None and dtype not in _DTYPES:
         raise HxError(f"Unknown dtype {dtype!r}.", code="HX111", hint=f"Use one of {', '.join(_DTYPES)}.")
+    if isinstance(model, torch.nn.Module):
+        options = {"task": task, "dtype": dtype, "attn": attn, "experts": experts}
+        if changed := [name for name, value in options.items() if value is not None]:
+            raise HxError(
+                f"{', '.join(changed)} cannot be chosen for a module in memory: {type(model).__name__!r} is taken as it is.",
+                code="HX111",
+                hint="Change the module before, or give a factory that makes it.",
+            )
+        return LoadedModel(model, _snake_case(type(model).__name__))
     example: Any = None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if spec.startswith("tiny:"):
-            name = spec.removeprefix("tiny:")
-            classes = _auto_classes(task)
-            module = tiny_model(name, seed, auto_classes=classes)
-        elif _is_factory(spec):
-            module, example = call_factory(spec)
-            name = spec.rpartition(":")[2]
+        if not isinstance(model, str):
+            name = getattr(model, "__name__", "")
+            module, example = run_factory(name or repr(model), model)
+            if isinstance(model, type) or not name.isidentifier():  # a class, or a lambda
+                name = _snake_case(type(module).__name__)
+        elif model.startswith("tiny:"):
+            name = model.removeprefix("tiny:")
+            module = tiny_model(name, seed, auto_classes=_auto_classes(task))
+        elif _is_factory(model):
+            module, example = call_factory(model)
+            name = model.rpartition(":")[2]
         else:
-            module, name = _from_hub(spec, _auto_classes(task), random_weights=random_weights, seed=seed)
+            module, name = _from_hub(model, _auto_classes(task), random_weights=random_weights, seed=seed)
     if dtype is not None:
         module = module.to(_DTYPES[dtype])
     if attn is not None:
@@ -86,6 +101,10 @@ def load_model(
     if experts is not None:
         set_implementation(module, "experts", experts)
     return LoadedModel(module.eval(), name, example)
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def _is_factory(spec: str) -> bool:

@@ -41,7 +41,9 @@ def stamp_bodies(module: torch.fx.GraphModule) -> None:
     """Give what ran in a body, but in no module call there, to the call that ran the operator with the body."""
     for fx_node in module.graph.nodes:
         call = call_of(fx_node)
-        for source in fx_node.all_input_nodes if call is not None else ():
+        if call is None:
+            continue
+        for source in fx_node.all_input_nodes:
             body = getattr(module, str(source.target), None) if source.op == "get_attr" else None
             if not isinstance(body, torch.fx.GraphModule):
                 continue

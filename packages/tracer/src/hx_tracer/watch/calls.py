@@ -126,7 +126,7 @@ class EagerRun:
     def _note(
         self, row: int, side: Direction, ports: list[tuple[str, torch.Tensor]]
     ) -> dict[str, TensorLike]:
-        with torch._C.DisableTorchFunction():  # what is asked here, the model did not ask
+        with torch._C.DisableTorchFunction():  # pyright: ignore[reportPrivateUsage] - what is asked here, the model did not ask
             for name, tensor in ports if self._at_port else ():
                 assert self._at_port is not None
                 self._at_port(row, side, name, tensor)

@@ -94,7 +94,7 @@ def _made_by(node: torch.fx.Node) -> Generator[set[torch.fx.Node]]:
 
 def _bring_up_to_date(source: torch.fx.Node, tensor: FunctionalTensor) -> None:
     with _made_by(source):
-        torch._sync(tensor)  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
+        torch._sync(tensor)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage, reportUnknownMemberType]
 
 
 def _stamp_back(node: torch.fx.Node, new: set[torch.fx.Node], call: int | None) -> None:

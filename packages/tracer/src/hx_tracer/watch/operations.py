@@ -167,7 +167,7 @@ class OperationsSeen:
     def _row_of(self, tensor: torch.Tensor) -> int:
         """Return the row of what a tensor holds now: a write into another view of its memory changed it too."""
         made = self._made.get(tensor)
-        _, written = self._written.get(tensor.untyped_storage()._cdata, (None, -1))
+        _, written = self._written.get(tensor.untyped_storage()._cdata, (None, -1))  # pyright: ignore[reportPrivateUsage]
         if made is None and written < 0:
             return self._add(None, "given", [], tensor)
         if made is not None and written <= made:
