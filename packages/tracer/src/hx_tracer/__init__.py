@@ -4,8 +4,8 @@ from hx_tracer.exporting.errors import ExportError
 from hx_tracer.exporting.export import Exported, export, export_with_first
 from hx_tracer.exporting.plain import plain_export
 from hx_tracer.exporting.without_graph_values import observed_context
-from hx_tracer.inputs.dynamic_axes import dynamic_shapes, free_axes, input_paths, parse_axis
-from hx_tracer.inputs.example import ExampleInputs, example_inputs
+from hx_tracer.inputs.dynamic_axes import argument_paths, dynamic_shapes, free_axes, input_paths, parse_axis
+from hx_tracer.inputs.example import ExampleInputs, as_tensor, example_inputs
 from hx_tracer.inputs.record import example_record
 from hx_tracer.models.implementations import set_implementation
 from hx_tracer.models.records import module_records
@@ -18,6 +18,8 @@ __all__ = [
     "ExportError",
     "Exported",
     "LoadedModel",
+    "argument_paths",
+    "as_tensor",
     "dynamic_shapes",
     "example_inputs",
     "example_record",
