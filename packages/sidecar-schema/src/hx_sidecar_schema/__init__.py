@@ -11,6 +11,7 @@ from hx_sidecar_schema._errors import (
     ModelDoesNotRun,
     UnavailableValue,
     UnfitInputs,
+    first_line,
 )
 from hx_sidecar_schema._files import atomic_folder, final_folder
 from hx_sidecar_schema._observation import (
@@ -92,6 +93,7 @@ __all__ = [
     "final_folder",
     "find_calls",
     "find_strategy",
+    "first_line",
     "from_embedded",
     "graph_digest",
     "is_tagged",

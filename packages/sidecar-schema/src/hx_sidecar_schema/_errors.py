@@ -61,3 +61,15 @@ class MissingSidecar(HxError):
     """There is no sidecar, or it cannot be read."""
 
     code = "HX301"
+
+
+def first_line(error: BaseException, *, with_type: bool = False) -> str:
+    """Return the first line of an error's text that is not blank, at most 300 characters.
+
+    Args:
+        error: Any exception; one without text gives the name of its type.
+        with_type: Return `ValueError: text` instead.
+    """
+    name = type(error).__name__
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return (f"{name}: {text}" if with_type else text or name)[:300]
