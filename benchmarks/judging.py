@@ -13,8 +13,7 @@ import onnx_ir as ir
 
 import hx_projector
 import hx_tracer
-from hx_graph.call_tree import CallTree
-from hx_graph.nested import output_of, reads
+from hx_graph import CallTree, output_of, reads
 from hx_projector.witness.run import match_values
 from hx_sidecar_schema import ModuleContext, Node, Port, Sidecar
 

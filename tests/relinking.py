@@ -14,8 +14,7 @@ from truth import array, quiet
 
 import hx_projector
 import hx_tracer
-from hx_extractor import infer_types, read_model
-from hx_graph.call_tree import CallTree
+from hx_graph import CallTree, infer_types, read_model
 from hx_projector.witness.run import match_values
 from hx_sidecar_schema import STRATEGIES, Sidecar
 

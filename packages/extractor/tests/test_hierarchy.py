@@ -11,7 +11,7 @@ import pytest
 
 import hx_extractor
 from hx_extractor import Call, Hierarchy, load
-from hx_extractor.run import session
+from hx_graph import session
 from hx_sidecar_schema import HxError
 
 X = np.array([[1.0, -2.0, 3.0], [-4.0, 5.0, -6.0]], dtype=np.float32)

@@ -24,7 +24,7 @@ def compare_models(left: Path, right: Path, output: Output) -> CompareReport:
     Raises:
         HxError: HX202, HX204 if a file cannot be read.
     """
-    from hx_extractor import read_model
+    from hx_graph import read_model
 
     with output.working("Comparing the graphs"), collector_paused():
         models = read_model(left), read_model(right)
@@ -57,7 +57,9 @@ def compare_loaded(
     if found is None:
         return report
     owners = modules(0), modules(1)
-    ops = tuple({_first(node): node.op_type for node in model.graph} for model in models)
+    from hx_graph import output_of
+
+    ops = tuple({output_of(node): node.op_type for node in model.graph} for model in models)
     differences = {
         "inputs": found.inputs,
         "outputs": found.outputs,
@@ -87,10 +89,6 @@ def modules_of(sidecar: Sidecar) -> dict[str, str]:
         for node in sidecar.nodes
         if not node.graph
     }
-
-
-def _first(node: ir.Node) -> str:
-    return next((out.name for out in node.outputs if out.name), "")
 
 
 def _modules(path: Path, model: ir.Model) -> dict[str, str]:

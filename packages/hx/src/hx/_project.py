@@ -69,7 +69,7 @@ def project_model(request: ProjectRequest, output: Output) -> ProjectReport:
 
 def _read(path: Path) -> ir.Model:
     """Read a model with the types of its values: a file may leave them out, and calls need them."""
-    from hx_extractor import infer_types, read_model
+    from hx_graph import infer_types, read_model
 
     model = read_model(path)
     infer_types(model)

@@ -29,7 +29,8 @@ def relink_model(
     refuse_existing([target], overwrite=overwrite)
     check_writable(target.parent)
     with output.working("Following the values"):
-        from hx_extractor import infer_types, load, read_model
+        from hx_extractor import load
+        from hx_graph import infer_types, read_model
         from hx_projector import relink
 
         export = load(original)

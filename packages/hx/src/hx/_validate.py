@@ -32,7 +32,7 @@ def validate_files(
         HxError: HX403 if no model is named and there is not exactly one; HX202, HX204, HX301 to HX304 if a file cannot
             be read; HX306 if the sidecar cannot be written.
     """
-    from hx_extractor import read_model
+    from hx_graph import read_model
     from hx_projector import repair as repaired
     from hx_projector import validate
 

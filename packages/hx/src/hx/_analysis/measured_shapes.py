@@ -27,7 +27,7 @@ def sizes_in_a_run(
     import numpy as np
     import onnx_ir as ir
 
-    from hx_extractor import make_session, run_session
+    from hx_graph import make_session, run_session
 
     copy = model.model.clone()
     values = {value.name: value for node in copy.graph for value in node.outputs}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hx._paths import find_model
 from hx.records.modules import ModuleRecord, ModulesReport
-from hx_sidecar_schema import Module, Sidecar, find_calls
+from hx_sidecar_schema import Module, Sidecar, depths, find_calls
 
 if TYPE_CHECKING:
     from hx_cli._output import Output
@@ -31,7 +31,7 @@ def read_modules(given: Path | None, patterns: Sequence[str], output: Output) ->
         from hx_extractor import load
 
         sidecar = load(path).sidecar
-    depths = _depths(sidecar.modules)
+    levels = depths([module.parent for module in sidecar.modules])
     shown = _shown(sidecar, patterns)
     ran = Counter(call.module for call in sidecar.calls if call.status != "not_called")
     keys = sidecar.operation_hierarchy
@@ -45,19 +45,12 @@ def read_modules(given: Path | None, patterns: Sequence[str], output: Output) ->
         by_tag.setdefault(tag, []).append(key)
     return ModulesReport(
         model=str(path),
-        hierarchy_depth=max(depths, default=0),
-        modules=[_record(sidecar, row, depths[row], ran[row]) for row in shown],
+        hierarchy_depth=max(levels, default=0),
+        modules=[_record(sidecar, row, levels[row], ran[row]) for row in shown],
         expected_hierarchy={sidecar.modules[row].fqn: _shown_tag(sidecar.modules, row) for row in shown},
         module_to_operations=by_tag,
         operation_hierarchy=operations,
     )
-
-
-def _depths(modules: Sequence[Module]) -> list[int]:
-    depths: list[int] = []
-    for module in modules:
-        depths.append(0 if module.parent is None else depths[module.parent] + 1)
-    return depths
 
 
 def _shown(sidecar: Sidecar, patterns: Sequence[str]) -> dict[int, None]:

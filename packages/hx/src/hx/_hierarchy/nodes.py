@@ -13,8 +13,6 @@ from hx_cli._text import plural
 from hx_sidecar_schema import HxError
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
-
     from hx_cli._output import Output
     from hx_extractor import Hierarchy
 
@@ -90,19 +88,15 @@ def named(report: NodesReport) -> list[str]:
 
 def _names(model: Hierarchy) -> list[str]:
     """Return the names of the nodes as they are in the file, which may have been given others since the export."""
-    import onnx_ir as ir
+    from hx_graph import nodes_in, output_of
 
     counts: Counter[str] = Counter()
     found: dict[str, str] = {}
-    for node in ir.traversal.RecursiveGraphIterator(model.model.graph):
-        key = _first_output(node)
+    for _, node in nodes_in(model.model.graph):
+        key = output_of(node)
         counts[key] += 1
         found[key] = node.name or ""
     return [found[node.output] if counts[node.output] == 1 else node.name for node in model.sidecar.nodes]
-
-
-def _first_output(node: ir.Node) -> str:
-    return next((out.name for out in node.outputs if out.name), "")
 
 
 def _warn_of_shared(names: Sequence[str], nodes: Sequence[NamedNode], output: Output) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hx._paths import find_model
 from hx.records.reports import TreeEntry, TreeReport
-from hx_sidecar_schema import Sidecar
+from hx_sidecar_schema import Sidecar, depths
 
 if TYPE_CHECKING:
     from hx_cli._output import Output
@@ -115,6 +115,8 @@ def _parents(sidecar: Sidecar) -> list[int | None]:
 
 def _held(model: Hierarchy, parents: Sequence[int | None]) -> tuple[list[int], list[int]]:
     """Return how many nodes, and how many weights read by them, each call and those below it have."""
+    from hx_graph import output_of, reads
+
     sidecar = model.sidecar
     nodes = [0] * len(sidecar.calls)
     read: list[set[str]] = [set() for _ in sidecar.calls]
@@ -122,41 +124,17 @@ def _held(model: Hierarchy, parents: Sequence[int | None]) -> tuple[list[int], l
     for node in sidecar.nodes:
         nodes[node.owner] += 1
     for node in model.model.graph:
-        owner = owners.get(next((out.name for out in node.outputs if out.name), ""))
+        owner = owners.get(output_of(node))
         if owner is not None:
-            read[owner].update(name for name in _reads(node) if name in model.model.graph.initializers)
-    for row in sorted(range(len(parents)), key=lambda row: _level(parents, row), reverse=True):
+            read[owner].update(name for name in reads(node) if name in model.model.graph.initializers)
+    levels = depths(parents)
+    for row in sorted(range(len(parents)), key=levels.__getitem__, reverse=True):
         parent = parents[row]
         if parent is not None:
             nodes[parent] += nodes[row]
             read[parent] |= read[row]
     sizes = {name: _elements(value.shape) for name, value in model.model.graph.initializers.items()}
     return nodes, [sum(sizes[name] for name in names) for names in read]
-
-
-def _level(parents: Sequence[int | None], row: int) -> int:
-    level = 0
-    parent = parents[row]
-    while parent is not None:
-        level, parent = level + 1, parents[parent]
-    return level
-
-
-def _reads(node: object) -> list[str]:
-    """Names of all values that a node reads, in its bodies too."""
-    import onnx_ir as ir
-
-    assert isinstance(node, ir.Node)
-    names = [value.name for value in node.inputs if value is not None and value.name]
-    for attribute in node.attributes.values():
-        graphs: Sequence[ir.Graph] = ()
-        if attribute.type == ir.AttributeType.GRAPH:
-            graphs = (attribute.as_graph(),)
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            graphs = attribute.as_graphs()
-        for graph in graphs:
-            names += [name for inner in graph for name in _reads(inner)]
-    return names
 
 
 def _elements(shape: object) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
-from hx_graph.call_tree import CallTree
+from hx_graph import CallTree
 from hx_projector.attribution.assemble import assemble
 from hx_projector.attribution.boundaries import with_boundaries
 from hx_projector.attribution.owners import own_nodes

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from hx_graph.nested import in_order, output_of, reads
+from hx_graph import in_order, is_size_query, output_of, reads
 from hx_projector.witness.graph_run import GraphRun
 
 
@@ -44,7 +44,7 @@ class WitnessedGraph:
             key = output_of(node)
             dependent = [name for name in names if name in run.input_dependent]
             tensors = [name for name in dependent if name not in self.size_dependent]
-            is_size = node.op_type in ("Shape", "Size") and node.domain == ""
+            is_size = is_size_query(node)
             for out in node.outputs:
                 if not out.name:
                     continue

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from hx_graph.nested import in_order, reads
+from hx_graph import in_order, open_session, reads
 from hx_projector.witness.fingerprints import (
     SINGLE_TOLERANCE,
     Array,
@@ -91,17 +91,6 @@ def _run(model: ir.Model, feeds: Mapping[str, Array], names: Iterable[str]) -> I
     """Yield the named values of the main graph, as far as they are tensors that NumPy knows."""
     import onnx
 
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise HxError(
-            "onnxruntime is not installed.",
-            code="HX209",
-            hint="Install it: `pip install hx-projector[ort]`.",
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         ir.save(model, path, external_data="model.onnx.data")
@@ -110,12 +99,14 @@ def _run(model: ir.Model, feeds: Mapping[str, Array], names: Iterable[str]) -> I
         proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
         path.write_bytes(proto.SerializeToString())
         try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            session = open_session(path, package="hx-projector")
             fetched = [out.name for out in session.get_outputs() if re.fullmatch(_NUMPY_TENSORS, out.type)]
             for start in range(0, len(fetched), FETCHED_PER_RUN):
                 chunk = fetched[start : start + FETCHED_PER_RUN]
-                arrays: list[Array] = session.run(chunk, dict(feeds))  # pyright: ignore[reportAssignmentType]
+                arrays: list[Array] = session.run(chunk, dict(feeds))
                 yield from zip(chunk, arrays, strict=True)
+        except HxError:
+            raise
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise ModelDoesNotRun(
                 f"ONNX Runtime cannot run the model to compare it with PyTorch: {' '.join(str(error).split())[:300]}",

@@ -10,7 +10,7 @@ them, and the operations that are equal to it are of one call. All other nodes a
 
 from __future__ import annotations
 
-from hx_graph.call_tree import CallTree
+from hx_graph import CallTree
 from hx_projector.attribution.sources import Claim
 from hx_projector.witness.graph import WitnessedGraph
 from hx_projector.witness.observed import ObservedRun

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from hx_graph.call_tree import CallTree
+from hx_graph import CallTree, dims_of
 from hx_projector.witness.graph import WitnessedGraph
 from hx_sidecar_schema import ModuleCall, ModuleContext, Port, PortValue
 
@@ -141,4 +141,4 @@ class PortFinder:
             return port.shape
         if shape is None:
             return ["?"] * len(port.shape)
-        return [dim if isinstance(dim, int) else str(dim.value or "?") for dim in shape]
+        return dims_of(shape)

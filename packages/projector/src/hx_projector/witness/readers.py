@@ -18,7 +18,7 @@ from math import prod
 
 import onnx_ir as ir
 
-from hx_graph.nested import output_of, reads
+from hx_graph import output_of, reads
 from hx_projector.witness.graph import WitnessedGraph
 from hx_projector.witness.observed import ObservedRun
 
