@@ -123,7 +123,7 @@ def execute(
     if len(whole.runs) < warmup + runs:  # ONNX Runtime stops at a million events
         notes.append(f"ONNX Runtime's profile holds {len(whole.runs)} of {warmup + runs} runs: it is full.")
     settings = Settings(
-        onnxruntime=import_runtime("hx-profiler").__version__,  # its distribution has several names
+        onnxruntime=import_runtime("hx-extractor").__version__,  # its distribution has several names
         providers=list(running.get_providers()),
         optimization=optimization,
         threads=threads,
@@ -145,7 +145,7 @@ def open_session(path: Path, *, optimization: str = "all", provider: str = "cpu"
 
 
 def _session(source: Path | bytes, name: str, optimization: str, provider: str, **options: Any) -> Any:
-    ort = import_runtime("hx-profiler")
+    ort = import_runtime("hx-extractor")
     if optimization not in LEVELS:
         raise HxError(
             f"Optimisation level {optimization!r} is unknown.",
@@ -156,7 +156,7 @@ def _session(source: Path | bytes, name: str, optimization: str, provider: str, 
     level = getattr(ort.GraphOptimizationLevel, LEVELS[optimization])
     try:
         return graph_session(
-            source, package="hx-profiler", providers=providers, graph_optimization_level=level, **options
+            source, package="hx-extractor", providers=providers, graph_optimization_level=level, **options
         )
     except Exception as error:  # a type of its own for each status
         raise HxError(
