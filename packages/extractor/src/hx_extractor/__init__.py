@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+import hx_graph as hx_graph  # before onnx_ir, which then does without sympy
 from hx_extractor._hierarchy import Call, Hierarchy
 from hx_extractor._load import load, load_transformed
 

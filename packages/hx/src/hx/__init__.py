@@ -1,1 +1,3 @@
 """PyTorch models to ONNX with their modules: export, look, cut, verify, compare."""
+
+import hx_graph as hx_graph  # before onnx_ir, which then does without sympy

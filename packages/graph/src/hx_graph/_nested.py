@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from hx_graph.identity import body_path, function_path
+from hx_graph._identity import body_path, function_path
 
 
 def nested_graphs(node: ir.Node) -> Iterator[tuple[str, ir.Graph]]:

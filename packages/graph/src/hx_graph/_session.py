@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from hx_graph.weights import replaced_tensors
+from hx_graph._weights import replaced_tensors
 from hx_sidecar_schema import HxError, first_line
 
 PROTOBUF_BYTES = 1_000_000_000

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import onnx_ir as ir
 
-from hx_graph.identity import output_of
-from hx_graph.reads import reads
+from hx_graph._identity import output_of
+from hx_graph._reads import reads
 from hx_sidecar_schema import Initializer
 
 

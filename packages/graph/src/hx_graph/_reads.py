@@ -6,7 +6,7 @@ from graphlib import TopologicalSorter
 
 import onnx_ir as ir
 
-from hx_graph.nested import nested_graphs
+from hx_graph._nested import nested_graphs
 
 _GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
