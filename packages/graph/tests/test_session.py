@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from hx_graph import infer_types, make_session, open_session, read_model, run_session, session
+from hx_graph import _session, infer_types, make_session, open_session, read_model, run_session
 from hx_sidecar_schema import HxError
 
 TEXT = """
@@ -26,8 +26,8 @@ def test_weights_may_lie_anywhere(
 ) -> None:
     model = ir.from_onnx_text(TEXT)
     if beside:
-        monkeypatch.setattr(session, "PROTOBUF_BYTES", 0)
-        monkeypatch.setattr(session, "INLINE_BYTES", 0)
+        monkeypatch.setattr(_session, "PROTOBUF_BYTES", 0)
+        monkeypatch.setattr(_session, "INLINE_BYTES", 0)
     if external != "none":
         ir.save(model, tmp_path / "m.onnx", external_data="w.bin", size_threshold_bytes=0)
         model = read_model(tmp_path / "m.onnx")
