@@ -296,7 +296,7 @@ def test_a_bug_is_named_as_one(hx, tmp_path, factories, monkeypatch):
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("of\ntwo lines")
 
-    monkeypatch.setattr("hx._export.export_model", broken)
+    monkeypatch.setattr("hx.export", broken)
     result = hx("export", f"{factories}:perceptron", cwd=tmp_path)
     assert result.code == 70
     assert result.err.splitlines()[0] == "error[HX700]: A bug in hx: ZeroDivisionError: of two lines"

@@ -51,7 +51,7 @@ class TestExport:
         generator = Sidecar.load(tmp_path / "a_hierarchy.json").generator
         assert generator.timestamp == "2023-11-14T22:13:20+00:00"
         assert generator.command == "hx export '~/models.py:perceptron' -o a.onnx"
-        assert {"hx-onnx-cli", "hx-projector", "torch", "onnx", "transformers"} <= generator.versions.keys()
+        assert {"hx-onnx", "hx-projector", "torch", "onnx", "transformers"} <= generator.versions.keys()
 
     def test_equal_runs_give_equal_bytes(self, hx, tmp_path, factories, monkeypatch):
         monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 import pytest
 
-from hx.records.reports import VerifyReport
+from hx.records.verify import VerifyReport
 from hx_extractor import load
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hx._model_spec import PyTorchModel
+from hx import ModelSpec
 from hx._verify import measure as _measure
 from hx._verify.inputs import recorded_inputs
 from hx_extractor import load
@@ -29,7 +29,7 @@ class TestMemory:
     @pytest.mark.parametrize("memory", [500, 1000, 2000, 10**6])
     def test_what_is_held_stays_within_it(self, exported, verify_models, memory, monkeypatch):
         model = load(exported("gated"))
-        loaded = PyTorchModel(f"{verify_models}:gated").load()
+        loaded = ModelSpec(f"{verify_models}:gated").load()
         inputs = recorded_inputs(loaded, model.example_inputs())
         runs: list[object] = []
         original = _measure.run_module

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
+from hx_cli._command import expanded
 from hx_cli._options import Quiet, Verbose
 from hx_cli._output import Output
 from hx_cli.analyze.command import analyze
-from hx_cli.compare.command import compare
-from hx_cli.debug.command import debug
-from hx_cli.demo.command import demo
+from hx_cli.compare import compare
+from hx_cli.debug import debug
+from hx_cli.demo import demo
 from hx_cli.export.command import export
 from hx_cli.extract.command import extract
-from hx_cli.modules.command import modules
-from hx_cli.nodes.command import nodes
+from hx_cli.modules import modules
+from hx_cli.nodes import nodes
 from hx_cli.profile.command import profile
-from hx_cli.project.command import project
-from hx_cli.relink.command import relink
+from hx_cli.project import project
+from hx_cli.relink import relink
 from hx_cli.tree.command import tree
-from hx_cli.validate.command import validate
+from hx_cli.validate import validate
 from hx_cli.verify.command import verify
 
 app = typer.Typer(
@@ -39,7 +39,7 @@ def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        print(f"hx {version('hx-cli')}")
+        print(f"hx {version('hx-onnx-cli')}")
         raise typer.Exit
 
 
@@ -52,7 +52,7 @@ def _root(  # pyright: ignore[reportUnusedFunction]
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    context.obj = Output(argv=context.meta.get("hx.argv", sys.argv[1:]))
+    context.obj = Output()
     context.obj.adjust(verbose=verbose, quiet=quiet)
 
 
@@ -72,4 +72,4 @@ for command, summary in (
     (verify, "Every call's numbers against PyTorch."),
     (profile, "Time by module of what really runs."),
 ):
-    app.command(short_help=summary)(command)
+    app.command(short_help=summary)(expanded(command))

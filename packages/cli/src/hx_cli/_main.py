@@ -21,6 +21,7 @@ def run(argv: list[str]) -> int:
     """
     import typer
 
+    import hx
     from hx_cli._app import app
 
     for stream in (sys.stdout, sys.stderr):
@@ -30,6 +31,7 @@ def run(argv: list[str]) -> int:
             stream.reconfigure(errors="replace")
     usage_error = typer.BadParameter.__mro__[1]  # typer carries its own click since 0.26
     command = typer.main.get_command(app)
+    hx.command_line.set(["hx", *argv])
     try:
         code = command.main(argv or ["--help"], prog_name="hx", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
@@ -56,7 +58,9 @@ def _failed(error: Exception) -> int:
     if os.environ.get("HX_DEBUG", "0") not in ("", "0"):
         traceback.print_exception(error)
     if known:
-        _say(error.message, error.code, error.hint)
+        from hx_cli._options import hint_of
+
+        _say(error.message, error.code, hint_of(error))
         return COULD_NOT
     _say(
         f"A bug in hx: {type(error).__name__}: {error}",

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from hx_cli._output import Output
+
+if TYPE_CHECKING:
+    from hx import ModelSpec as Spec
+    from hx_sidecar_schema import HxError
 
 
 class Weights(StrEnum):
@@ -30,7 +37,6 @@ Verbose = Annotated[
     typer.Option("--verbose", "-v", count=True, help="Say more; twice for debugging.", show_default=False),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and asked-for data.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON record on stdout instead of tables.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 NoVerify = Annotated[
     bool, typer.Option("--no-verify", help="Skip running the result and comparing its numbers.")
@@ -50,77 +56,6 @@ ModelSpec = Annotated[
         help="Hub id or folder (org/name[@revision]), file.py:factory, package.module:factory, or tiny:ARCH.",
     ),
 ]
-Dynamic = Annotated[
-    bool, typer.Option("--dynamic", help="Free the batch and sequence dimension of every input.")
-]
-DynamicShape = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME:AXIS=SYMBOL", help="Free one axis. Repeatable.", show_default=False),
-]
-InputShape = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="NAME=2,3,224,224", help="Shape of an example input. Repeatable.", show_default=False
-    ),
-]
-InputsFile = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="Example inputs by name: .pt, .npz or .safetensors.", show_default=False
-    ),
-]
-Opset = Annotated[
-    int | None, typer.Option(metavar="N", help="ONNX opset; default: the exporter's.", show_default=False)
-]
-TorchNNNames = Annotated[
-    str,
-    typer.Option(
-        metavar="default|all|none|NAME,...",
-        help="Which torch.nn classes have tags of their own; default: normalisation layers and Embedding.",
-        show_default=False,
-    ),
-]
-StrategyName = Annotated[
-    str,
-    typer.Option(
-        metavar="dynamo|htp|fx_graph|usage_based|auto",
-        help="The exporter and the evidence; auto: the first of these that takes the model.",
-    ),
-]
-Task = Annotated[
-    str | None,
-    typer.Option(
-        "--task",
-        metavar="TASK",
-        help="Load the model class of a transformers task or auto class, e.g. text-classification.",
-        show_default=False,
-    ),
-]
-Dtype = Annotated[
-    str | None,
-    typer.Option(
-        "--dtype",
-        metavar="DTYPE",
-        help="float32, float16 or bfloat16; default: what the model has.",
-        show_default=False,
-    ),
-]
-Attn = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="How a transformers model computes attention: eager, sdpa, ... Default: its own choice.",
-        show_default=False,
-    ),
-]
-Experts = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="How a transformers model computes its experts: batched_mm, eager, ... Default: its own choice.",
-        show_default=False,
-    ),
-]
 ModulePattern = Annotated[
     list[str] | None,
     typer.Option(
@@ -131,10 +66,6 @@ ModulePattern = Annotated[
         show_default=False,
     ),
 ]
-MinConfidence = Annotated[
-    Confidence,
-    typer.Option(help="Leave what is known less surely to the root, uncovered."),
-]
 Embed = Annotated[
     bool,
     typer.Option("--embed", help="Write the sidecar into the model's metadata too, under pkg.hx.* keys."),
@@ -143,10 +74,173 @@ NoMetadata = Annotated[
     bool,
     typer.Option("--no-metadata", help="Remove the exporter's metadata: kilobytes a node, with local paths."),
 ]
-RandomWeights = Annotated[
-    bool,
-    typer.Option(
-        "--random-weights",
-        help="Of a Hub id or folder, take the configuration only.",
-    ),
+
+
+MinConfidence = Annotated[
+    Confidence,
+    typer.Option(help="Leave what is known less surely to the root, uncovered."),
 ]
+
+
+@dataclass(frozen=True)
+class Common:
+    """Options of every command."""
+
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON record on stdout instead of tables.")
+    ] = False
+    verbose: Verbose = 0
+    quiet: Quiet = False
+
+    def output(self, context: typer.Context) -> Output:
+        """Return the output of the run, with these flags added to those that stand before the command's name."""
+        output: Output = context.obj
+        output.adjust(verbose=self.verbose, quiet=self.quiet)
+        return output
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a PyTorch model is loaded."""
+
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            "--dtype",
+            metavar="DTYPE",
+            help="float32, float16 or bfloat16; default: what the model has.",
+            show_default=False,
+        ),
+    ] = None
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            metavar="TASK",
+            help="Load the model class of a transformers task or auto class, e.g. text-classification.",
+            show_default=False,
+        ),
+    ] = None
+    attn: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How a transformers model computes attention: eager, sdpa, ... Default: its own choice.",
+            show_default=False,
+        ),
+    ] = None
+    experts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How a transformers model computes its experts: batched_mm, eager, ... Default: its own choice.",
+            show_default=False,
+        ),
+    ] = None
+    random_weights: Annotated[
+        bool,
+        typer.Option(
+            "--random-weights",
+            help="Of a Hub id or folder, take the configuration only.",
+        ),
+    ] = False
+
+    def spec(self, model: str) -> Spec:
+        """Return a model with these options."""
+        from hx import ModelSpec
+
+        return ModelSpec(model, self.random_weights, self.task, self.dtype, self.attn, self.experts)
+
+
+@dataclass(frozen=True)
+class Exporting:
+    """How a model is exported."""
+
+    dynamic: Annotated[
+        bool, typer.Option("--dynamic", help="Free the batch and sequence dimension of every input.")
+    ] = False
+    dynamic_shape: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME:AXIS=SYMBOL", help="Free one axis. Repeatable.", show_default=False),
+    ] = None
+    input_shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=2,3,224,224", help="Shape of an example input. Repeatable.", show_default=False
+        ),
+    ] = None
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Example inputs by name: .pt, .npz or .safetensors.", show_default=False
+        ),
+    ] = None
+    opset: Annotated[
+        int | None, typer.Option(metavar="N", help="ONNX opset; default: the exporter's.", show_default=False)
+    ] = None
+    torch_nn: Annotated[
+        str,
+        typer.Option(
+            metavar="default|all|none|NAME,...",
+            help="Which torch.nn classes have tags of their own; default: normalisation layers and Embedding.",
+            show_default=False,
+        ),
+    ] = "default"
+    strategy: Annotated[
+        str,
+        typer.Option(
+            metavar="dynamo|htp|fx_graph|usage_based|auto",
+            help="The exporter and the evidence; auto: the first of these that takes the model.",
+        ),
+    ] = "dynamo"
+    cross_check: Annotated[
+        bool,
+        typer.Option(
+            "--cross-check",
+            help="Ask the values of a run in PyTorch too, and list the nodes on which the sources disagree.",
+        ),
+    ] = False
+    min_confidence: MinConfidence = Confidence.low
+
+    def settings(self) -> dict[str, Any]:
+        """Return them as arguments of `hx.export`."""
+        from hx_cli._parse import parse_axes, parse_shapes, parse_torch_nn
+
+        return {
+            "args": self.inputs if self.inputs is not None else (),
+            "dynamic": self.dynamic,
+            "dynamic_axes": parse_axes(self.dynamic_shape or []),
+            "input_shapes": parse_shapes(self.input_shape or []),
+            "opset_version": self.opset,
+            "torch_nn": parse_torch_nn(self.torch_nn),
+            "strategy": self.strategy,
+            "cross_check": self.cross_check,
+            "min_confidence": self.min_confidence.value,
+        }
+
+
+OPTIONS = {
+    "against": "--against MODEL",
+    "attn": "--attn",
+    "dtype": "--dtype",
+    "dynamic_axes": "--dynamic-shape NAME:AXIS=SYMBOL",
+    "experts": "--experts",
+    "input_shapes": "--input-shape NAME=SIZES",
+    "inputs": "--inputs FILE",
+    "original": "--from EXPORT.onnx",
+    "output": "-o",
+    "overwrite": "--overwrite",
+    "random_weights": "--random-weights",
+    "repair": "--repair",
+    "strategy": "--strategy",
+    "task": "--task",
+    "threads": "--threads",
+    "warmup": "--warmup",
+}
+"""The option of each argument that an error may name."""
+
+
+def hint_of(error: HxError) -> str:
+    """Return the hint of an error, with the option that sets the argument which it names."""
+    option = OPTIONS.get(error.argument)
+    return error.hint if option is None else f"{error.hint.rstrip('.')}, with {option}."

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import sys
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import typer
     from pydantic import BaseModel
     from rich.console import Console, RenderableType
+
+    from hx import Progress
 
 PIPE_WIDTH = 200
 """Columns where stdout is no terminal and COLUMNS is not set: lines are for programs, and are not cut."""
 
-Item = TypeVar("Item")
+LOGGERS = ("hx", "hx_extractor", "hx_graph", "hx_profiler", "hx_projector", "hx_sidecar_schema", "hx_tracer")
 
 
 class Output:
@@ -27,11 +27,10 @@ class Output:
 
     Attributes:
         verbosity: -1 quiet, 0 normal, 1 with details, 2 with debug logging.
-        argv: The arguments of the run, for the record of what made a file.
     """
 
-    def __init__(self, argv: Iterable[str] = (), verbosity: int = 0) -> None:
-        self.argv = list(argv)
+    def __init__(self, verbosity: int = 0) -> None:
+        """Start with what the flags before the command's name say."""
         self.verbosity = verbosity
 
     def adjust(self, *, verbose: int, quiet: bool) -> None:
@@ -41,14 +40,7 @@ class Output:
         if level is not None:
             handler = logging.StreamHandler()
             handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-            for name in (
-                "hx_sidecar_schema",
-                "hx_tracer",
-                "hx_projector",
-                "hx_extractor",
-                "hx_profiler",
-                "hx_cli",
-            ):
+            for name in LOGGERS:
                 logger = logging.getLogger(name)
                 logger.setLevel(level)
                 logger.handlers = [handler]
@@ -92,45 +84,33 @@ class Output:
             self.stderr.print(Text("warning: ", "yellow").append(text, "default"), soft_wrap=True)
 
     @contextmanager
-    def working(self, text: str) -> Generator[None]:
-        """Show that something is going on, where a person looks."""
+    def progress(self) -> Generator[Progress]:
+        """Yield what shows that something is going on: a line with a spinner and a bar, where a person looks."""
         if self.verbosity < 0 or not self.stderr.is_terminal:
-            yield
+            yield lambda text, done, total: None
             return
-        with self.stderr.status(text):
-            yield
+        from rich import progress
 
-    @contextmanager
-    def foreign(self) -> Generator[io.StringIO]:
-        """Catch what other people's code prints, which is no data of ours; shown with -v."""
-        caught = io.StringIO()
-        with redirect_stdout(caught), redirect_stderr(caught):
-            yield caught
-        if self.verbosity > 0 and caught.getvalue():
-            self.stderr.print(caught.getvalue().rstrip(), highlight=False, markup=False, soft_wrap=True)
+        columns = (
+            progress.SpinnerColumn(),
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeRemainingColumn(),
+        )
+        with progress.Progress(*columns[:2], console=self.stderr, transient=True) as spinner:
+            task = spinner.add_task("", total=None)
 
-    def each(self, items: list[Item], text: str) -> Iterator[Item]:
-        """Yield items under a progress bar, where a person looks."""
-        if self.verbosity < 0 or not self.stderr.is_terminal:
-            yield from items
-            return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            def show(text: str, done: int, total: int) -> None:
+                spinner.columns = columns if total else columns[:2]
+                spinner.update(task, description=text, completed=done, total=total or None)
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self.stderr, transient=True) as progress:
-            yield from progress.track(items, description=text)
+            yield show
 
 
 def _console(*, stderr: bool) -> Console:
     from rich.console import Console
 
-    stream = sys.stderr if stderr else sys.stdout  # as it is now: `foreign` redirects it while others print
+    stream = sys.stderr if stderr else sys.stdout  # as it is now: it is redirected while others print
     wide = not stream.isatty() and not os.environ.get("COLUMNS")
     return Console(file=stream, width=PIPE_WIDTH if wide else None)
-
-
-def output_of(context: typer.Context, verbose: int, quiet: bool) -> Output:
-    """Return the output of a run, with the flags of its command."""
-    output: Output = context.obj
-    output.adjust(verbose=verbose, quiet=quiet)
-    return output

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+import tomllib
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 from hx_sidecar_schema import HxError, TorchNN
 
@@ -27,6 +30,25 @@ def parse_shapes(texts: Iterable[str]) -> dict[str, list[int]]:
             )
         shapes[match[1]] = [int(size) for size in match[2].split(",") if size]
     return shapes
+
+
+def parse_axes(texts: Iterable[str]) -> dict[str, dict[int, str]]:
+    """Parse `NAME:AXIS=SYMBOL`.
+
+    Raises:
+        HxError: HX112 if one is not of that form.
+    """
+    axes: dict[str, dict[int, str]] = {}
+    for text in texts:
+        match = re.fullmatch(r"([\w.]+):(\d+)=([A-Za-z]\w*)", text)
+        if match is None:
+            raise HxError(
+                f"Dynamic shape {text!r} is not NAME:AXIS=SYMBOL.",
+                code="HX112",
+                hint="Write it like --dynamic-shape input_ids:1=sequence.",
+            )
+        axes.setdefault(match[1], {})[int(match[2])] = match[3]
+    return axes
 
 
 def parse_torch_nn(text: str) -> TorchNN:
@@ -83,3 +105,60 @@ def parse_threshold(value: float | None) -> float | None:
             hint="Write it like --fail-over 1e-3: relative to the largest magnitude of an output.",
         )
     return value
+
+
+def read_thresholds(texts: Iterable[str], file: Path | None) -> dict[str, float]:
+    """Return the covered share, in percent, below which categories are warned of.
+
+    Args:
+        texts: `NAME=PERCENT`; these win over the file.
+        file: TOML with `NAME = PERCENT`, at its top or in a table `thresholds`.
+
+    Raises:
+        HxError: HX406 if the file cannot be read, or a value is no percentage.
+    """
+    thresholds: dict[str, float] = {}
+    if file is not None:
+        for name, value in _table(file).items():
+            thresholds[name] = _percent(value, name)
+    for text in texts:
+        name, equals, value = text.rpartition("=")
+        if not equals:
+            raise HxError(
+                f"Threshold {text!r} is not NAME=PERCENT.",
+                code="HX406",
+                hint="Write it like --threshold activation=99.",
+            )
+        thresholds[name] = _percent(value, name)
+    return thresholds
+
+
+def _table(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            content = tomllib.load(stream)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise HxError(
+            f"Thresholds {str(file)!r} cannot be read: {reason}.",
+            code="HX406",
+            hint="Give a TOML file with lines like `activation = 99`.",
+        ) from error
+    table = content.get("thresholds", content)
+    return table if isinstance(table, dict) else content
+
+
+def _percent(value: object, name: str) -> float:
+    try:
+        number = (
+            float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else -1.0
+        )
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 100:
+        raise HxError(
+            f"Threshold {value!r} of {name!r} is no percentage.",
+            code="HX406",
+            hint="Give a number from 0 to 100, like --threshold activation=99.",
+        )
+    return number

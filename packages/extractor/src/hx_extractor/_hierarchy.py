@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hx_sidecar_schema import HxError, ModuleCall, Node, Port, Sidecar, Status, find_calls
+from hx_extractor._tree import TreeReport, tree_of
+from hx_sidecar_schema import HxError, ModuleCall, Node, Port, Sidecar, Status, file_digest, find_calls
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +60,7 @@ class Hierarchy:
             HxError: HX202, HX204 as `read_model` does.
         """
         if self._model is None:
-            from hx_graph import read_model
+            from hx_extractor._read import read_model
 
             assert self.path is not None
             self._model = read_model(self.path)
@@ -128,13 +129,48 @@ class Hierarchy:
             call = self.calls(call)[0]
         return extract(self, self._index, call if isinstance(call, int) else call.row)
 
+    @property
+    def name(self) -> str:
+        """Path of the file; of a model in memory the file name that it would have."""
+        return self.sidecar.model.file if self.path is None else str(self.path)
+
+    @cached_property
+    def is_unchanged(self) -> bool:
+        """Whether the file is byte for byte what the sidecar was written for; a model in memory is."""
+        known = self.sidecar.model.file_digest
+        return self.path is None or (bool(known) and file_digest(self.path) == known)
+
+    def tree(
+        self, modules: str | Sequence[str] = (), *, depth: int | None = None, everything: bool = False
+    ) -> TreeReport:
+        """Return the calls, a parent before its children, with the nodes and weights of each.
+
+        Args:
+            modules: Patterns: these calls and what is below them; empty for the whole model.
+            depth: Levels below each of them; None for all.
+            everything: Untagged modules too. What an untagged call holds counts for the nearest call that is shown.
+
+        Raises:
+            HxError: HX401 if a pattern matches nothing.
+        """
+        patterns = [modules] if isinstance(modules, str) else modules
+        roots = sorted({call.row for pattern in patterns for call in self.calls(pattern)})
+        return tree_of(self, roots or [0], depth=depth, everything=everything or bool(roots))
+
+    def __repr__(self) -> str:
+        """Return the name and the number of calls."""
+        return f"<{type(self).__name__} {self.name}: {len(self)} calls, {len(self.sidecar.nodes)} nodes>"
+
+    def _repr_html_(self) -> str:
+        return self.tree()._repr_html_()  # pyright: ignore[reportPrivateUsage]
+
     def example_inputs(self) -> dict[str, NDArray[np.generic]]:
         """Return the inputs that were recorded at export: exact where they were small, else alike.
 
         Raises:
             HxError: HX206 if an input has no recorded example.
         """
-        from hx_graph import example_array
+        from hx_extractor.run.examples import example_array
 
         return {info.name: example_array(info) for info in self.sidecar.model.inputs}
 
@@ -165,7 +201,7 @@ class Hierarchy:
             HxError: HX201 for a value that is not in the model, HX207 if ONNX Runtime refuses model or inputs,
                 HX209 if it is not installed.
         """
-        from hx_graph import make_session, run_session
+        from hx_extractor.run.session import run_model
 
         names = list(dict.fromkeys(names))
         model = self._index.up_to(names)
@@ -175,7 +211,7 @@ class Hierarchy:
             for name, array in inputs.items()
             if name in dtypes
         }
-        arrays = run_session(make_session(model, self.folder), feeds)
+        arrays = run_model(model, self.folder, feeds)
         return dict(zip(names, arrays.values(), strict=True))
 
     def holds(self, value: str) -> bool:

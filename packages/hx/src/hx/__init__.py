@@ -1,3 +1,109 @@
-"""PyTorch models to ONNX with their modules: export, look, cut, verify, compare."""
+"""Export PyTorch models to ONNX, know which module call made every node, cut any call out as a model of its own.
 
-import hx_graph as hx_graph  # before onnx_ir, which then does without sympy
+Example:
+    >>> import torch, hx
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+    >>> exported = hx.export(model, (torch.ones(2, 4),))
+    >>> part = exported["0"].extract()
+    >>> part.run(part.example_inputs())["output"].shape
+    (2, 3)
+
+Importing this module imports neither torch nor onnx_ir; each function imports what it needs when it is called.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hx._analysis.analyze import analyze
+    from hx._command_line import command_line
+    from hx._compare import compare
+    from hx._debug.debug import debug
+    from hx._demo import demo
+    from hx._export import Export, export
+    from hx._extract import extract
+    from hx._hierarchy.modules import modules
+    from hx._hierarchy.nodes import nodes
+    from hx._hierarchy.tree import tree
+    from hx._load import load
+    from hx._model_spec import ModelSpec
+    from hx._profile import compare_profiles, profile, profile_isolated
+    from hx._progress import Progress
+    from hx._project import project
+    from hx._relink import relink
+    from hx._validate import validate
+    from hx._verify.run import verify
+    from hx_extractor import Call, Extraction, Hierarchy
+    from hx_profiler import Profile, ProfileComparison
+    from hx_sidecar_schema import HxError
+
+__all__ = [
+    "Call",
+    "Export",
+    "Extraction",
+    "Hierarchy",
+    "HxError",
+    "ModelSpec",
+    "Profile",
+    "ProfileComparison",
+    "Progress",
+    "analyze",
+    "command_line",
+    "compare",
+    "compare_profiles",
+    "debug",
+    "demo",
+    "export",
+    "extract",
+    "load",
+    "modules",
+    "nodes",
+    "profile",
+    "profile_isolated",
+    "project",
+    "relink",
+    "tree",
+    "validate",
+    "verify",
+]
+
+_HOMES = {
+    "hx_extractor": ("Call", "Extraction", "Hierarchy"),
+    "hx_profiler": ("Profile", "ProfileComparison"),
+    "hx_sidecar_schema": ("HxError",),
+    "hx._analysis.analyze": ("analyze",),
+    "hx._compare": ("compare",),
+    "hx._debug.debug": ("debug",),
+    "hx._demo": ("demo",),
+    "hx._export": ("Export", "export"),
+    "hx._extract": ("extract",),
+    "hx._hierarchy.modules": ("modules",),
+    "hx._hierarchy.nodes": ("nodes",),
+    "hx._hierarchy.tree": ("tree",),
+    "hx._load": ("load",),
+    "hx._model_spec": ("ModelSpec",),
+    "hx._profile": ("compare_profiles", "profile", "profile_isolated"),
+    "hx._progress": ("Progress",),
+    "hx._project": ("project",),
+    "hx._command_line": ("command_line",),
+    "hx._relink": ("relink",),
+    "hx._validate": ("validate",),
+    "hx._verify.run": ("verify",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of `__all__` when it is first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__

@@ -1,13 +1,30 @@
-"""Inputs of a profiled run, from a file; torch is loaded for `.pt` alone."""
+"""Inputs of the ONNX model alone, given or read from a file; torch is loaded for `.pt` alone."""
 
 from __future__ import annotations
 
 import pickle
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hx_sidecar_schema import HxError
+
+Inputs = Mapping[str, Any] | str | Path
+"""Arrays or tensors by input name, or a file of them."""
+
+
+def arrays_of(inputs: Inputs) -> dict[str, Any]:
+    """Return inputs as arrays.
+
+    Raises:
+        HxError: HX110 if a file is missing, of another kind, damaged, or holds no dict of tensors.
+    """
+    if isinstance(inputs, str | Path):
+        return read_arrays(Path(inputs))
+    import numpy as np
+
+    return {name: np.asarray(value) for name, value in inputs.items()}
 
 
 def read_arrays(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`hx compare`: whether two models have the same topology, and what differs, by module."""
+"""Whether two models have the same topology, and what differs, by module."""
 
 from __future__ import annotations
 
@@ -8,32 +8,46 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hx._paths import sidecar_path
-from hx.records.reports import CompareReport, Divergence, NodeGroup
+from hx._open import AnyHierarchy, graph_of, name_of
+from hx._progress import Progress, silent
+from hx.files import sidecar_path
+from hx.records.compare import CompareReport, Divergence, NodeGroup
+from hx_extractor import Hierarchy
 from hx_sidecar_schema import HxError, Sidecar, collector_paused, graph_digest
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from hx_cli._output import Output
 
+def compare(left: AnyHierarchy, right: AnyHierarchy, *, progress: Progress = silent) -> CompareReport:
+    """Say whether two models have the same topology, whatever their nodes are called, and what differs by module.
 
-def compare_models(left: Path, right: Path, output: Output) -> CompareReport:
-    """Compare two models; sidecars beside them, where they fit, name the modules of what differs.
+    Sidecars beside the files, where they fit, name the modules.
+
+    Example:
+        >>> import torch, hx
+        >>> first, second = (hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),)) for _ in range(2))
+        >>> hx.compare(first, second).same
+        True
+
+    Args:
+        left: Any ONNX file, or a hierarchy.
+        right: Another one.
+        progress: Told what goes on.
 
     Raises:
         HxError: HX202, HX204 if a file cannot be read.
     """
-    from hx_graph import read_model
-
-    with output.working("Comparing the graphs"), collector_paused():
-        models = read_model(left), read_model(right)
-        return compare_loaded(
-            models, (str(left), str(right)), lambda side: _modules((left, right)[side], models[side])
+    progress("Comparing the graphs", 0, 0)
+    with collector_paused():
+        sides = left, right
+        graphs = graph_of(left), graph_of(right)
+        return compare_graphs(
+            graphs, (name_of(left), name_of(right)), lambda side: _modules(sides[side], graphs[side])
         )
 
 
-def compare_loaded(
+def compare_graphs(
     models: tuple[ir.Model, ir.Model], names: tuple[str, str], modules: Callable[[int], Mapping[str, str]]
 ) -> CompareReport:
     """Compare two models that are read already.
@@ -57,9 +71,7 @@ def compare_loaded(
     if found is None:
         return report
     owners = modules(0), modules(1)
-    from hx_graph import output_of
-
-    ops = tuple({output_of(node): node.op_type for node in model.graph} for model in models)
+    ops = tuple({_first(node): node.op_type for node in model.graph} for model in models)
     differences = {
         "inputs": found.inputs,
         "outputs": found.outputs,
@@ -91,15 +103,19 @@ def modules_of(sidecar: Sidecar) -> dict[str, str]:
     }
 
 
-def _modules(path: Path, model: ir.Model) -> dict[str, str]:
-    """Return nodes with the modules that own them; nothing where no sidecar of this very graph lies beside it."""
+def _first(node: ir.Node) -> str:
+    return next((out.name for out in node.outputs if out.name), "")
+
+
+def _modules(side: AnyHierarchy, model: ir.Model) -> dict[str, str]:
+    """Return nodes with the modules that own them; nothing where no sidecar of this very graph lies beside a file."""
+    if isinstance(side, Hierarchy):
+        return modules_of(side.sidecar)
     try:
-        sidecar = Sidecar.load(sidecar_path(path))
-    except HxError:
+        sidecar = Sidecar.load(sidecar_path(Path(side)))
+    except HxError:  # it names no modules then
         return {}
-    if sidecar.model.graph_digest != graph_digest(model):
-        return {}
-    return modules_of(sidecar)
+    return modules_of(sidecar) if sidecar.model.graph_digest == graph_digest(model) else {}
 
 
 def _groups(nodes: Iterable[str], ops: Mapping[str, str], modules: Mapping[str, str]) -> list[NodeGroup]:

@@ -1,24 +1,31 @@
-"""`hx export`: the steps from a model spec to files."""
+"""From a PyTorch model to an ONNX model that knows its modules, in memory and in files."""
 
 from __future__ import annotations
 
-import io
 import time
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from hx._model_spec import PyTorchModel
-from hx._paths import check_writable, export_path, refuse_existing, sidecar_path, spec_name
-from hx._provenance import generator_of
-from hx.records.reports import ExportReport, File, NodeDisagreement, Verification
+from hx._model_spec import AnyModel, ModelSpec, model_spec
+from hx._progress import Progress, captured, silent
+from hx._provenance import provenance_of
+from hx._tensors import to_numpy
+from hx.files import check_writable, onnx_path, refuse_existing, sidecar_path
+from hx.records.export import ExportReport, NodeDisagreement, Verification
+from hx.records.report import File
+from hx_extractor import Hierarchy
 from hx_sidecar_schema import (
     STRATEGIES,
     Confidence,
     HxError,
+    ModelDoesNotRun,
+    ModuleContext,
     Sidecar,
     Strategy,
     TorchNN,
@@ -28,133 +35,422 @@ from hx_sidecar_schema import (
 )
 
 if TYPE_CHECKING:
-    from hx_cli._output import Output
+    import onnx_ir as ir
+    import torch
+
     from hx_tracer import ExampleInputs, Exported, LoadedModel
 
 EXTERNAL_DATA_BYTES = 100 * 2**20
 """Weights beyond this go to NAME.onnx.data: a graph of a few megabytes opens at once everywhere."""
 
 
+def export(
+    model: AnyModel,
+    args: Any = (),
+    f: str | Path | None = None,
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    opset_version: int | None = None,
+    dynamic: bool = False,
+    dynamic_axes: Mapping[str, Mapping[int, str]] | None = None,
+    dynamic_shapes: Any = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    strategy: str = "dynamo",
+    cross_check: bool = False,
+    torch_nn: TorchNN = "default",
+    min_confidence: Confidence = "low",
+    verify: bool = True,
+    embed: bool = False,
+    metadata: bool = True,
+    keep_context: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Export:
+    """Export a model with exactly the graph that `torch.onnx.export` gives, and know which module call made every node.
+
+    Names, arguments and defaults are those of `torch.onnx.export` where it has them.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+        >>> exported = export(model, (torch.ones(2, 4),))
+        >>> [node.op_type for node in exported["0"].nodes]
+        ['Gemm']
+
+    Args:
+        model: A module in memory, which is as before afterwards; a function that makes one; or a string, see `ModelSpec`.
+        args: Example inputs: a tuple by position, a mapping by the names of `forward()`, one tensor, or a file (`.pt`,
+            `.npz`, `.safetensors`). Arrays are taken for tensors. Empty: what the function `model` gave, else inputs are
+            made that fit the signature.
+        f: Where to write the model, with its sidecar beside it; see `Export.save`. None writes nothing.
+        kwargs: Example inputs by name, beside those of `args`.
+        input_names: Names of the graph's inputs, in order.
+        output_names: Names of the graph's outputs, in order.
+        opset_version: Of the ONNX operators; None for the exporter's default.
+        dynamic: Free axis 0 of every input and axis 1 of every input of rank 2, as `batch` and `sequence`.
+        dynamic_axes: Further free axes by input, with their symbols: `{"input_ids": {1: "sequence"}}`.
+        dynamic_shapes: What `torch.onnx.export` takes under this name, instead of the two above.
+        input_shapes: Shapes of example inputs by name: these are made.
+        strategy: Exporter and evidence: `dynamo`, `htp`, `fx_graph`, `usage_based`, or `auto` for the first that takes
+            the model.
+        cross_check: Ask the values of a run in PyTorch too, and list where sources disagree.
+        torch_nn: Which `torch.nn` classes have tags of their own: `default`, `all`, `none`, or class names.
+        min_confidence: What is known less surely is left to the root, and not covered.
+        verify: Compare the outputs with PyTorch's.
+        embed: With `f`, as of `Export.save`; `metadata`, `keep_context` and `overwrite` too.
+        metadata: As of `Export.save`.
+        keep_context: As of `Export.save`.
+        overwrite: As of `Export.save`.
+        progress: Told what goes on.
+
+    Returns:
+        The model in memory. Its weights are the module's own tensors, not copies.
+
+    Raises:
+        HxError: HX402 or HX306 before any work where `f` could not be written; HX101 to HX113 where model or inputs
+            do not fit; HX120 or HX125 if the exporter refuses the model; HX123 for an unknown strategy.
+    """
+    request = ExportRequest(
+        pytorch=model_spec(model),
+        args=args,
+        kwargs=kwargs or {},
+        input_names=input_names,
+        output_names=output_names,
+        opset_version=opset_version,
+        dynamic=dynamic,
+        dynamic_axes=dynamic_axes or {},
+        dynamic_shapes=dynamic_shapes,
+        input_shapes=input_shapes or {},
+        strategy=strategy,
+        cross_check=cross_check,
+        torch_nn=torch_nn,
+        min_confidence=min_confidence,
+    )
+    strategies = request.strategies()
+    target = None if f is None else onnx_path(Path(f))
+    if target is not None:
+        _settle(target, keep_context=keep_context, overwrite=overwrite)
+    clock = Clock(progress)
+    with clock.step("load", "Loading torch and the model"):
+        loaded = request.pytorch.load()
+        inputs = request.inputs(loaded)
+        loaded = replace(loaded, example=inputs.args or inputs.kwargs)
+    with clock.step("export", "Exporting with torch.onnx.export"):
+        exported, used = _export(request, strategies, loaded, inputs, target)
+    with clock.step("attribute", "Finding the module of every node"):
+        sidecar, exported = attribute(
+            exported,
+            used,
+            file=target.name if target else f"{loaded.name}.onnx",
+            min_confidence=min_confidence,
+        )
+    result = Export(request, loaded, exported, sidecar, clock)
+    if target is not None:
+        result.save(
+            target, verify=verify, embed=embed, metadata=metadata, keep_context=keep_context, overwrite=True
+        )
+    elif verify:
+        _ = result.verification
+    return result
+
+
+class Export(Hierarchy):
+    """An exported model in memory, with the module that it was made of. Weights are the module's own tensors."""
+
+    def __init__(
+        self,
+        request: ExportRequest,
+        loaded: LoadedModel,
+        exported: Exported,
+        sidecar: Sidecar,
+        clock: Clock,
+    ) -> None:
+        """Hold what an export made; `export` makes it."""
+        super().__init__(None, sidecar, exported.program.model)
+        self._request = request
+        self._loaded = loaded
+        self._exported = exported
+        self._clock = clock
+        self._files: list[Path] = []
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The module that was exported."""
+        return self._loaded.module
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The module with its example inputs."""
+        return self._loaded
+
+    @property
+    def context(self) -> ModuleContext:
+        """What was seen during the export."""
+        return self._exported.context
+
+    @cached_property
+    def verification(self) -> Verification:
+        """The outputs beside those of the module, on the example inputs; compared when first asked for."""
+        with self._clock.step("verify", "Comparing the outputs with PyTorch"), TemporaryDirectory() as folder:
+            return self._compared(self._write(Path(folder) / self.sidecar.model.file))
+
+    @property
+    def report(self) -> ExportReport:
+        """What was done and found: the record that `hx export --json` prints."""
+        exported, sidecar = self._exported, self.sidecar
+        return ExportReport(
+            model=self._request.pytorch.name,
+            class_name=sidecar.modules[0].class_name,
+            files=[File(path=str(path), size_bytes=path.stat().st_size) for path in self._files],
+            parameters=sum(parameter.numel() for parameter in self.module.parameters()),
+            modules=len(sidecar.modules),
+            nodes=sidecar.summary.nodes,
+            exact_percent=sidecar.summary.exact_percent,
+            covered_percent=sidecar.summary.covered_percent,
+            calls=dict(Counter(call.status for call in sidecar.calls)),
+            category_statistics={
+                name: row.model_dump() for name, row in sidecar.summary.category_statistics.items()
+            },
+            inputs={tensor.name: tensor.shape for tensor in sidecar.model.inputs},
+            outputs={tensor.name: tensor.shape for tensor in sidecar.model.outputs},
+            static_axes=exported.static_axes,
+            notes=exported.notes,
+            strategy=sidecar.generator.strategy,
+            disagreements=_disagreements(sidecar),
+            verification=self.__dict__.get("verification"),
+            seconds=self._clock.seconds,
+        )
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        verify: bool = True,
+        embed: bool = False,
+        metadata: bool = True,
+        keep_context: bool = False,
+        overwrite: bool = False,
+    ) -> ExportReport:
+        """Write the model and its sidecar, all files together at the end: a failure leaves what was there before.
+
+        Weights of more than 100 MB go to `NAME.onnx.data`.
+
+        Args:
+            path: The ONNX file; the sidecar `NAME_hierarchy.json` lies beside it.
+            verify: Compare the outputs of the file with PyTorch's, where that was not done yet.
+            embed: Write the sidecar into the model's metadata too, under `pkg.hx.*` keys.
+            metadata: Keep the exporter's metadata: kilobytes a node, with local paths.
+            keep_context: Write `NAME_context.json` too: what was seen during the export.
+            overwrite: Replace files that exist.
+
+        Returns:
+            The record of the export, with its files.
+
+        Raises:
+            HxError: HX402 if a file exists, HX306 if one cannot be written, HX406 if `path` is no .onnx file.
+        """
+        from hx_projector import embed as embed_sidecar
+        from hx_projector import strip_metadata
+
+        target = onnx_path(Path(path))
+        _settle(target, keep_context=keep_context, overwrite=overwrite)
+        with atomic_folder(target.parent) as staging:
+            with self._clock.step("save", "Writing the files"):
+                sidecar = with_file(self.sidecar, target.name)
+                if not metadata:
+                    strip_metadata(self.model)
+                if embed:
+                    embed_sidecar(self.model, sidecar)
+                staged = self._write(staging / target.name)
+                sidecar.with_file_digest(staged).save(staging / sidecar_path(target).name)
+                if keep_context:
+                    text = self.context.model_dump_json(indent=1) + "\n"
+                    (staging / _context_path(target).name).write_text(text, encoding="utf-8")
+            written = [target.parent / path.name for path in sorted(staging.iterdir()) if path.is_file()]
+            if verify and "verification" not in self.__dict__:
+                with self._clock.step("verify", "Comparing the outputs with PyTorch"):
+                    self.__dict__["verification"] = self._compared(staged)
+        data = target.with_name(f"{target.name}.data")
+        if data not in written:  # of the model that was there before
+            data.unlink(missing_ok=True)
+        self._files = written
+        return self.report
+
+    def _write(self, path: Path) -> Path:
+        self._exported.program.save(path, external_data=_is_large(self.model) or None)
+        return path
+
+    def _compared(self, path: Path) -> Verification:
+        from hx._verify.whole_model import verify_export
+
+        return verify_export(path, self._exported.inputs, self._exported.result)
+
+
 @dataclass(frozen=True)
 class ExportRequest:
-    """What the user asked for; the fields are the options of `hx export`."""
+    """What to export and how; see `export` for the fields."""
 
-    pytorch: PyTorchModel
-    output: Path | None = None
-    overwrite: bool = False
+    pytorch: ModelSpec
+    args: Any = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    input_names: Sequence[str] | None = None
+    output_names: Sequence[str] | None = None
+    opset_version: int | None = None
     dynamic: bool = False
-    dynamic_shapes: list[str] = field(default_factory=list[str])
-    input_shapes: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
-    inputs_file: Path | None = None
-    opset: int | None = None
-    torch_nn: TorchNN = "default"
+    dynamic_axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict[str, Mapping[int, str]])
+    dynamic_shapes: Any = None
+    input_shapes: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
     strategy: str = "dynamo"
-    """Name of one, or `auto`."""
     cross_check: bool = False
+    torch_nn: TorchNN = "default"
     min_confidence: Confidence = "low"
-    embed: bool = False
-    metadata: bool = True
-    """Whether the exporter's stays in the file."""
-    keep_context: bool = False
-    verify: bool = True
+
+    def strategies(self) -> list[Strategy]:
+        """Return the strategies to try; with `cross_check`, the witness is asked too.
+
+        Raises:
+            HxError: HX123 if there is none of that name.
+        """
+        chosen = [*STRATEGIES.values()] if self.strategy == "auto" else [find_strategy(self.strategy)]
+        return [with_witness(strategy) for strategy in chosen] if self.cross_check else chosen
+
+    def inputs(self, loaded: LoadedModel) -> ExampleInputs:
+        """Return the example inputs: those that are given, the factory's, or made ones.
+
+        Raises:
+            HxError: HX108 to HX110 where there are none that fit.
+        """
+        return given_inputs(loaded, self.args, self.kwargs, self.input_shapes)
+
+    def options(self, inputs: ExampleInputs) -> dict[str, Any]:
+        """Return the settings that a plain export has too, as arguments of `hx_tracer`'s exports.
+
+        Raises:
+            HxError: HX112 if a free axis is given that is none of the inputs'.
+        """
+        return {
+            "args": inputs.args,
+            "axes": self._axes(inputs.kwargs),
+            "dynamic_shapes": self.dynamic_shapes,
+            "input_names": self.input_names,
+            "output_names": self.output_names,
+            "opset": self.opset_version,
+        }
+
+    def _axes(self, kwargs: Mapping[str, Any]) -> dict[str, dict[int, str]]:
+        from hx_tracer import free_axes, input_paths
+
+        axes = free_axes(kwargs) if self.dynamic else {}
+        tensors = dict(input_paths(kwargs))
+        for name, symbols in self.dynamic_axes.items():
+            for axis, symbol in symbols.items():
+                if name not in tensors or not 0 <= axis < tensors[name].ndim:
+                    shapes = ", ".join(f"{path}{list(tensor.shape)}" for path, tensor in tensors.items())
+                    raise HxError(
+                        f"Dynamic axis {f'{name}:{axis}'!r} is no axis of the inputs, which are {shapes}.",
+                        code="HX112",
+                        hint="Name an input and one of its axes, counted from 0.",
+                        argument="dynamic_axes",
+                    )
+                axes.setdefault(name, {})[axis] = symbol
+        return axes
+
+
+def given_inputs(
+    loaded: LoadedModel,
+    args: Any = (),
+    kwargs: Mapping[str, Any] | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+) -> ExampleInputs:
+    """Return inputs of a module as `export` takes them.
+
+    Raises:
+        HxError: HX108 to HX110 where there are none that fit.
+    """
+    from hx_tracer import example_inputs
+
+    file = Path(args) if isinstance(args, str | Path) else None
+    example: Any = None if file is not None else args
+    if isinstance(args, tuple) and not args:
+        example = None if kwargs else loaded.example
+    return example_inputs(
+        loaded.module, example=example, kwargs=kwargs or None, inputs_file=file, input_shapes=input_shapes
+    )
 
 
 @dataclass
 class Clock:
-    """Wall time of each step."""
+    """Wall time of each step, in seconds."""
 
+    progress: Progress
     seconds: dict[str, float] = field(default_factory=dict[str, float])
 
     @contextmanager
-    def step(self, name: str, output: Output, text: str) -> Generator[None]:
-        """Time a block and show that it runs."""
+    def step(self, name: str, text: str) -> Generator[None]:
+        """Time a block, and say what goes on."""
+        self.progress(text, 0, 0)
         start = time.perf_counter()
-        with output.working(text):
-            yield
+        yield
         self.seconds[name] = round(time.perf_counter() - start, 3)
 
 
-def export_model(request: ExportRequest, output: Output) -> ExportReport:
-    """Export, attribute, check and write, all files together at the end.
+def attribute(
+    exported: Exported, strategy: Strategy, *, file: str, min_confidence: Confidence
+) -> tuple[Sidecar, Exported]:
+    """Find the module call of every node of an export.
+
+    Returns:
+        The sidecar, and the export with what made it; with a note where ONNX Runtime cannot run the graph and the
+        exporter's word has to do: no call has ports then.
 
     Raises:
-        HxError: HX402 or HX306 before any work where the files could not be written; else as the packages raise.
+        ModelDoesNotRun: HX121 if ONNX Runtime cannot run the graph and the strategy does not ask the exporter.
     """
-    strategies = strategies_of(request)
-    target = export_path(request.output, spec_name(request.pytorch.spec))
-    _settle(target, request)
-    clock = Clock()
-    with clock.step("load", output, "Loading torch and the model"):
-        from hx_tracer import example_inputs
+    from hx_projector import project
 
-        loaded = request.pytorch.load()
-        if request.output is None and (named := export_path(None, loaded.name)) != target:
-            target = named
-            _settle(target, request)
-        inputs = example_inputs(
-            loaded.module,
-            example=loaded.example,
-            inputs_file=request.inputs_file,
-            input_shapes=request.input_shapes,
+    context = exported.context.model_copy(update={"generator": provenance_of(exported.context.generator)})
+    exported = replace(exported, context=context)
+
+    def projected(context: ModuleContext, feeds: dict[str, Any] | None) -> Sidecar:
+        return project(
+            exported.program.model,
+            context,
+            file=file,
+            sources=strategy.sources,
+            feeds=feeds,
+            min_confidence=min_confidence,
         )
-    with clock.step("export", output, "Exporting with torch.onnx.export"):
-        exported, strategy = _export(request, strategies, loaded, inputs, target, output)
-    with clock.step("attribute", output, "Finding the module of every node"):
-        from hx._attributed import attributed
 
-        generator = generator_of(exported.context.generator, output.argv)
-        context = exported.context.model_copy(update={"generator": generator})
-        sidecar, exported = attributed(
-            replace(exported, context=context),
-            strategy,
-            file=target.name,
-            min_confidence=request.min_confidence,
+    feeds = {name: to_numpy(tensor) for name, tensor in exported.inputs.items()}
+    try:
+        return projected(context, feeds if strategy.observer else None), exported
+    except ModelDoesNotRun as error:
+        if strategy.sources[0] != "exporter":
+            raise
+        note = (
+            f"{error.message.rstrip('.')}. Owners are the exporter's word alone, and no call can be cut out."
         )
-        _write_metadata(request, exported, sidecar)
-
-    verification: Verification | None = None
-    with atomic_folder(target.parent) as staging:
-        with clock.step("save", output, "Writing the files"):
-            exported.program.save(staging / target.name, external_data=_is_large(exported) or None)
-            sidecar.with_file_digest(staging / target.name).save(staging / sidecar_path(target).name)
-            if request.keep_context:
-                context_file = staging / _context_path(target).name
-                context_file.write_text(context.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        written = [target.parent / path.name for path in _files(staging)]
-        if request.verify:
-            with clock.step("verify", output, "Comparing the outputs with PyTorch"):
-                from hx._verify.whole_model import verify_export
-
-                verification = verify_export(staging / target.name, exported.inputs, exported.result)
-    _remove_stale_data(target, written)
-    return _report(request, loaded, exported, sidecar, written, verification, clock)
+    reason = "ONNX Runtime cannot run the graph, so its values do not say where the ports are."
+    calls = [call.model_copy(update={"status": "fused", "reason": reason}) for call in context.calls]
+    sidecar = projected(context.model_copy(update={"calls": calls}), None)
+    return sidecar, replace(exported, notes=[*exported.notes, note])
 
 
-def _settle(target: Path, request: ExportRequest) -> None:
+def with_file(sidecar: Sidecar, name: str) -> Sidecar:
+    """Return a sidecar of a file of this name."""
+    return sidecar.model_copy(update={"model": sidecar.model.model_copy(update={"file": name})})
+
+
+def _settle(target: Path, *, keep_context: bool, overwrite: bool) -> None:
     paths = [target, target.with_name(f"{target.name}.data"), sidecar_path(target)]
-    if request.keep_context:
-        paths.append(_context_path(target))
-    refuse_existing(paths, overwrite=request.overwrite)
+    refuse_existing([*paths, *([_context_path(target)] if keep_context else [])], overwrite=overwrite)
     check_writable(target.parent)
 
 
-def strategies_of(request: ExportRequest) -> list[Strategy]:
-    """Return the strategies to try; with --cross-check, the witness is asked too.
-
-    Raises:
-        HxError: HX123 if there is none of that name.
-    """
-    chosen = [*STRATEGIES.values()] if request.strategy == "auto" else [find_strategy(request.strategy)]
-    return [with_witness(strategy) for strategy in chosen] if request.cross_check else chosen
-
-
-def _write_metadata(request: ExportRequest, exported: Exported, sidecar: Sidecar) -> None:
-    from hx_projector import embed, strip_metadata
-
-    if not request.metadata:
-        strip_metadata(exported.program.model)
-    if request.embed:
-        embed(exported.program.model, sidecar)
+def _context_path(target: Path) -> Path:
+    return target.with_name(f"{target.stem}_context.json")
 
 
 def _export(
@@ -162,98 +458,31 @@ def _export(
     strategies: Sequence[Strategy],
     loaded: LoadedModel,
     inputs: ExampleInputs,
-    target: Path,
-    output: Output,
+    target: Path | None,
 ) -> tuple[Exported, Strategy]:
     from hx_tracer import ExportError, export_with_first
 
-    axes = axes_of(request, inputs.kwargs)
-    printed = io.StringIO()
-    try:
-        with output.foreign() as printed:
+    options = request.options(inputs)
+    with captured() as printed:
+        try:
             return export_with_first(
-                strategies,
-                loaded.module,
-                inputs.kwargs,
-                args=inputs.args,
-                axes=axes,
-                opset=request.opset,
-                torch_nn=request.torch_nn,
+                strategies, loaded.module, inputs.kwargs, **options, torch_nn=request.torch_nn
             )
-    except ExportError as error:
-        report = target.with_name(f"{target.stem}_export_report.txt")
-        with atomic_folder(report.parent) as staging:
-            (staging / report.name).write_text(f"{error.report}\n{printed.getvalue()}", encoding="utf-8")
-        hint = f"{error.hint} The whole report is in {str(report)!r}."
-        raise HxError(error.message, code=error.code, hint=hint) from error
+        except ExportError as error:
+            if target is None:
+                raise
+            text = f"{error.report}\n{printed.getvalue()}"
+            refusal = error
+    report = target.with_name(f"{target.stem}_export_report.txt")
+    with atomic_folder(report.parent) as staging:
+        (staging / report.name).write_text(text, encoding="utf-8")
+    hint = f"{refusal.hint} The whole report is in {str(report)!r}."
+    raise HxError(refusal.message, code=refusal.code, hint=hint) from refusal
 
 
-def axes_of(request: ExportRequest, kwargs: Mapping[str, Any]) -> dict[str, dict[int, str]]:
-    """Return the axes that are asked to be dynamic, with their symbols, by input path.
-
-    Raises:
-        HxError: HX112 if one that is given is none of the inputs.
-    """
-    from hx_tracer import free_axes, parse_axis
-
-    axes = free_axes(kwargs) if request.dynamic else {}
-    for text in request.dynamic_shapes:
-        name, axis, symbol = parse_axis(text, kwargs)
-        axes.setdefault(name, {})[axis] = symbol
-    return axes
-
-
-def _is_large(exported: Exported) -> bool:
-    values = exported.program.model.graph.initializers.values()
-    return sum(v.const_value.nbytes for v in values if v.const_value is not None) > EXTERNAL_DATA_BYTES
-
-
-def _context_path(target: Path) -> Path:
-    return target.with_name(f"{target.stem}_context.json")
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file())
-
-
-def _remove_stale_data(target: Path, written: list[Path]) -> None:
-    """The new model may hold its weights itself, where the one before had a file of them."""
-    data = target.with_name(f"{target.name}.data")
-    if data not in written:
-        data.unlink(missing_ok=True)
-
-
-def _report(
-    request: ExportRequest,
-    loaded: LoadedModel,
-    exported: Exported,
-    sidecar: Sidecar,
-    written: list[Path],
-    verification: Verification | None,
-    clock: Clock,
-) -> ExportReport:
-    return ExportReport(
-        model=request.pytorch.spec,
-        class_name=sidecar.modules[0].class_name,
-        files=[File(path=str(path), size_bytes=path.stat().st_size) for path in written],
-        parameters=sum(parameter.numel() for parameter in loaded.module.parameters()),
-        modules=len(sidecar.modules),
-        nodes=sidecar.summary.nodes,
-        exact_percent=sidecar.summary.exact_percent,
-        covered_percent=sidecar.summary.covered_percent,
-        calls=dict(Counter(call.status for call in sidecar.calls)),
-        category_statistics={
-            name: row.model_dump() for name, row in sidecar.summary.category_statistics.items()
-        },
-        inputs={tensor.name: tensor.shape for tensor in sidecar.model.inputs},
-        outputs={tensor.name: tensor.shape for tensor in sidecar.model.outputs},
-        static_axes=exported.static_axes,
-        notes=exported.notes,
-        strategy=sidecar.generator.strategy,
-        disagreements=_disagreements(sidecar),
-        verification=verification,
-        seconds=clock.seconds,
-    )
+def _is_large(model: ir.Model) -> bool:
+    tensors = (value.const_value for value in model.graph.initializers.values())
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None) > EXTERNAL_DATA_BYTES
 
 
 def _disagreements(sidecar: Sidecar) -> list[NodeDisagreement]:

@@ -1,173 +1,165 @@
-"""`hx extract`: calls to files, each compared with what it should compute."""
+"""Module calls to files, each compared with what it should compute."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from hx._paths import call_stems, check_writable, find_model, onnx_path, refuse_existing, sidecar_path
-from hx.records.reports import ExtractReport, ModuleEntry
-from hx_sidecar_schema import HxError, Sidecar, atomic_folder, simple_name
+from hx._model_spec import AnyModel, model_spec
+from hx._open import AnyHierarchy, name_of, opened
+from hx._progress import Progress, each, silent
+from hx.files import call_stems, check_writable, onnx_path, refuse_existing, sidecar_path
+from hx.records.extract import ExtractReport, ModuleEntry, PortEntry
+from hx_sidecar_schema import HxError, atomic_folder, simple_name
 
 if TYPE_CHECKING:
-    from hx._model_spec import PyTorchModel
-    from hx._verify.judge import Judge
-    from hx_cli._output import Output
-    from hx_extractor import Hierarchy
+    from hx._verify.references import Reference, Verdict
+    from hx_extractor import Call, Extraction, Hierarchy, Weights
 
 INDEX = "index.json"
 
 
-@dataclass(frozen=True)
-class ExtractRequest:
-    """What the user asked for; the fields are the options of `hx extract`."""
+def extract(
+    model: AnyHierarchy,
+    modules: str | Sequence[str] | None = None,
+    output: str | Path | None = None,
+    *,
+    weights: Weights = "copy",
+    against: AnyModel = None,
+    verify: bool = True,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> ExtractReport:
+    """Cut module calls out and write them as ONNX models that run alone, with the arguments of `forward()`.
 
-    model: Path | None = None
-    patterns: list[str] = field(default_factory=list[str])
-    everything: bool = False
-    output: Path | None = None
-    weights: Literal["copy", "share", "none"] = "copy"
-    against: PyTorchModel | None = None
-    overwrite: bool = False
-    verify: bool = True
+    `hx.load(path)[pattern].extract()` does it in memory.
 
+    Example:
+        >>> import torch, hx
+        >>> exported = hx.export(torch.nn.Sequential(torch.nn.Linear(4, 3)), (torch.ones(2, 4),))
+        >>> str(hx.extract(exported, "0", "part.onnx"))
+        '1 call cut out of sequential.onnx, compared with onnx: all equal'
 
-def extract_calls(request: ExtractRequest, output: Output) -> ExtractReport:
-    """Extract what the patterns name: one call to a file, several to a folder with an index.
+    Args:
+        model: An export, or the file of one.
+        modules: Patterns of calls; None for all calls.
+        output: The file, where one pattern names one call; else the folder, with an `index.json`. None: named after the
+            call or the model, in the current folder; with `weights="share"` several go to the model's folder.
+        weights: `copy` writes them, `share` refers to the exported model's data file, `none` makes them inputs.
+        against: Compare with the modules of this PyTorch model instead of with the whole ONNX model.
+        verify: Compare each with its original.
+        overwrite: Replace files that exist.
+        progress: Told what goes on.
 
     Raises:
-        HxError: HX403 if there is no single export, HX405 if nothing is asked for, HX401 if a pattern matches
-            nothing, HX404 if the only match is not extractable, HX402 if outputs exist, HX408 if an output is the
-            exported model itself; else as `hx_extractor` raises.
+        HxError: HX401 if a pattern matches nothing, HX404 if the only match is not extractable, HX402 if outputs
+            exist, HX408 if an output is the exported model itself; else as `load` and `Extraction.save`.
     """
-    if not request.patterns and not request.everything:
-        raise HxError(
-            "Nothing is named to extract.",
-            code="HX405",
-            hint="Add --module PATTERN, or --all; `hx tree` shows the modules.",
-        )
-    path = find_model(request.model)
-    with output.working(f"Reading {path}"):
-        from hx_extractor import load
-
-        model = load(path)
-    rows = _rows(model, request)
-    single = len(rows) == 1 and not request.everything
-    stems = _stems(model.sidecar, rows)
-    target = _target(path, request, stems[0], single=single)
-    if single:
-        _check_extractable(model.sidecar, rows[0])
-        entries = [_to_file(model, rows[0], target, request, output)]
+    progress(f"Reading {name_of(model)}", 0, 0)
+    hierarchy = opened(model)
+    if modules is None:
+        calls = list(hierarchy)
     else:
-        entries = _to_folder(model, rows, stems, target, request, output)
-    compared = ("pytorch" if request.against else "onnx") if request.verify else None
+        patterns = [modules] if isinstance(modules, str) else modules
+        rows = {call.row: call for pattern in patterns for call in hierarchy.calls(pattern)}
+        calls = [rows[row] for row in sorted(rows)]
+    single = len(calls) == 1 and modules is not None
+    stems = call_stems(
+        [(call.fqn, call.index) for call in calls], root=simple_name(hierarchy.root.class_name)
+    )
+    target = _target(
+        hierarchy, output, stems[0], single=single, shared=weights == "share", overwrite=overwrite
+    )
+    if single:
+        _check_extractable(calls[0])
+    reference = _reference(hierarchy, calls, against, progress) if verify else None
+    if single:
+        progress("Cutting the module out", 0, 0)
+        extraction = calls[0].extract()
+        verdict = reference(extraction) if reference else None
+        extraction.save(target, weights=weights)
+        entries = [_entry(calls[0], target.name, extraction, verdict)]
+    else:
+        entries = _to_folder(hierarchy, calls, stems, target, weights, reference, progress)
     return ExtractReport(
-        model=str(path),
+        model=name_of(model),
         output=str(target),
-        compared_with=compared,
+        compared_with=("onnx" if against is None else "pytorch") if verify else None,
         mismatches=sum(entry.failed for entry in entries),
         modules=entries,
     )
 
 
-def _rows(model: Hierarchy, request: ExtractRequest) -> list[int]:
-    if request.everything:
-        return list(range(len(model.sidecar.calls)))
-    return sorted({call.row for pattern in request.patterns for call in model.calls(pattern)})
-
-
-def _stems(sidecar: Sidecar, rows: Sequence[int]) -> list[str]:
-    calls = [(sidecar.module_of(sidecar.calls[row]).fqn, sidecar.calls[row].index) for row in rows]
-    return call_stems(calls, root=simple_name(sidecar.modules[0].class_name))
-
-
-def _target(model: Path, request: ExtractRequest, stem: str, *, single: bool) -> Path:
+def _target(
+    model: Hierarchy, output: str | Path | None, stem: str, *, single: bool, shared: bool, overwrite: bool
+) -> Path:
     """Settle where the results go, before any work."""
     if single:
-        target = onnx_path(request.output) if request.output is not None else Path(f"{stem}.onnx")
-        refuse_existing([target, sidecar_path(target)], overwrite=request.overwrite)
-        _protect(model, [target])
+        target = onnx_path(Path(output)) if output is not None else Path(f"{stem}.onnx")
+        refuse_existing([target, sidecar_path(target)], overwrite=overwrite)
+        _protect(model.path, [target])
         check_writable(target.parent)
         return target
-    shared = request.weights == "share"  # beside the data file, where else could they be read
-    folder = model.parent if shared else Path(f"{model.stem}_modules")
-    target = request.output if request.output is not None else folder
+    name = model.path or Path(model.sidecar.model.file)
+    # beside the data file, where else could they be read
+    target = Path(output) if output is not None else name.parent if shared else Path(f"{name.stem}_modules")
     if shared and target.is_dir():
-        refuse_existing([target / INDEX], overwrite=request.overwrite)
+        refuse_existing([target / INDEX], overwrite=overwrite)
     elif target.is_dir() and any(target.iterdir()):
-        refuse_existing([target], overwrite=request.overwrite)
+        refuse_existing([target], overwrite=overwrite)
     check_writable(target)
     return target
 
 
-def _protect(model: Path, targets: Sequence[Path]) -> None:
+def _protect(model: Path | None, targets: Sequence[Path]) -> None:
     for target in targets:
-        if target.exists() and target.samefile(model):
+        if model is not None and target.exists() and target.samefile(model):
             raise HxError(
                 f"Output {str(target)!r} is the exported model itself.",
                 code="HX408",
-                hint="Name another output with -o.",
+                hint="Name another output.",
+                argument="output",
             )
 
 
-def _check_extractable(sidecar: Sidecar, row: int) -> None:
-    call = sidecar.calls[row]
+def _check_extractable(call: Call) -> None:
     if call.status != "extractable":
         status = call.status.replace("_", " ")
         raise HxError(
-            f"Call {sidecar.tag(call)!r} cannot be extracted, it is {status}: {call.reason}",
+            f"Call {call.tag!r} cannot be extracted, it is {status}: {call.reason}",
             code="HX404",
             hint="Extract the module around it; `hx tree --all` shows what is extractable.",
         )
 
 
-def _to_file(
-    model: Hierarchy, row: int, target: Path, request: ExtractRequest, output: Output
-) -> ModuleEntry:
-    from hx._verify.judge import entry_of
-
-    with output.working("Cutting the module out"):
-        extraction = model.extract(row)
-    judge = _judge(model, [row], request, output)
-    with output.working("Comparing numbers"):
-        verdict = judge(extraction) if judge else None
-    with output.working("Writing the files"):
-        extraction.save(target, weights=request.weights)
-    return entry_of(model.sidecar, row, target.name, extraction, verdict)
-
-
 def _to_folder(
     model: Hierarchy,
-    rows: Sequence[int],
+    calls: Sequence[Call],
     stems: Sequence[str],
     folder: Path,
-    request: ExtractRequest,
-    output: Output,
+    weights: Weights,
+    reference: Reference | None,
+    progress: Progress,
 ) -> list[ModuleEntry]:
-    from hx._verify.judge import entry_of
-
     files = [f"{stem}.onnx" for stem in stems]
-    if model.path is not None:
-        _protect(model.path, [folder / file for file in files])
-    judge = _judge(model, rows, request, output)
+    _protect(model.path, [folder / file for file in files])
     before = _listed(folder / INDEX)
     entries: list[ModuleEntry] = []
     with atomic_folder(folder) as staging:
-        for row, file in output.each(list(zip(rows, files, strict=True)), "Extracting"):
-            if model.sidecar.calls[row].status != "extractable":
-                entries.append(entry_of(model.sidecar, row, None, None, None))
+        for call, file in each(list(zip(calls, files, strict=True)), "Extracting", progress):
+            if call.status != "extractable":
+                entries.append(_entry(call, None, None, None))
                 continue
             try:
-                extraction = model.extract(row)
-                verdict = judge(extraction) if judge else None
+                extraction = call.extract()
+                verdict = reference(extraction) if reference else None
             except HxError as error:  # one call that fails must not cost the others
-                entries.append(entry_of(model.sidecar, row, None, None, None, error=error.message))
+                entries.append(_entry(call, None, None, None, error=error.message))
                 continue
-            extraction.save(staging / file, weights=request.weights)
-            entries.append(entry_of(model.sidecar, row, file, extraction, verdict))
+            extraction.save(staging / file, weights=weights)
+            entries.append(_entry(call, file, extraction, verdict))
         index = [entry.model_dump(mode="json") for entry in entries]
         text = json.dumps(index, indent=1, ensure_ascii=False, allow_nan=False)
         (staging / INDEX).write_text(text + "\n", encoding="utf-8")
@@ -175,20 +167,47 @@ def _to_folder(
     return entries
 
 
-def _judge(model: Hierarchy, rows: Sequence[int], request: ExtractRequest, output: Output) -> Judge | None:
-    """Return what compares an extraction with its original; None where nothing is to be compared."""
-    if not request.verify:
-        return None
-    wanted = [row for row in rows if model.sidecar.calls[row].status == "extractable"]
-    if request.against is None:
-        from hx._verify.judge import OnnxJudge
+def _reference(model: Hierarchy, calls: Sequence[Call], against: AnyModel, progress: Progress) -> Reference:
+    """Return what compares an extraction with its original."""
+    wanted = [call for call in calls if call.status == "extractable"]
+    if against is None:
+        from hx._verify.references import OnnxReference
 
-        with output.working("Running the exported model"):
-            return OnnxJudge(model, wanted)
-    with output.working("Loading torch and the model, and running it"):
-        from hx._verify.references import TorchJudge
+        progress("Running the exported model", 0, 0)
+        return OnnxReference(model, wanted)
+    progress("Loading torch and the model, and running it", 0, 0)
+    from hx._verify.torch_reference import TorchReference
 
-        return TorchJudge(model, wanted, request.against.load())
+    return TorchReference(model, wanted, model_spec(against).load())
+
+
+def _entry(
+    call: Call, file: str | None, extraction: Extraction | None, verdict: Verdict | None, *, error: str = ""
+) -> ModuleEntry:
+    """Return the row of the index for a call; `error` says why an extractable one was not extracted or compared."""
+    inputs, outputs = (
+        [
+            PortEntry(
+                **port.model_dump(exclude={"value", "initializer"}), value=port.value or port.initializer
+            )
+            for port in ports
+        ]
+        for ports in (call.inputs, call.outputs)
+    )
+    return ModuleEntry(
+        fqn=call.fqn,
+        call=call.index,
+        tag=call.tag,
+        file=file,
+        status=call.status,
+        reason=error or (verdict and verdict.reason) or call.reason,
+        inputs=inputs,
+        outputs=outputs,
+        nodes=len(extraction.model.graph) if extraction else 0,
+        failed=bool(error) or (verdict is not None and not verdict.match),
+        max_abs_error=verdict and verdict.max_abs_error,
+        relative_error=verdict and verdict.relative_error,
+    )
 
 
 def _listed(index: Path) -> set[str | None]:

@@ -1,26 +1,50 @@
-"""The PyTorch model that a command exports, or compares with."""
+"""The PyTorch model that is exported, or compared with."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
+
     from hx_tracer import LoadedModel
 
 
 @dataclass(frozen=True)
-class PyTorchModel:
-    """A model as the user names it, and how it is loaded."""
+class ModelSpec:
+    """A PyTorch model, and how it is loaded where a string names it.
 
-    spec: str
+    Example:
+        >>> ModelSpec("tiny:bert", dtype="float16").name
+        'tiny:bert'
+
+    Attributes:
+        model: A module; a function that returns one, or a module and its example inputs; or a string: a Hub id or local
+            folder (`org/name[@revision]`), `path/file.py:factory`, `package.module:factory`, or `tiny:ARCH`.
+        random_weights: Of a Hub id or folder, take the configuration only.
+        task: Name of a transformers task or auto class; None for `AutoModel`.
+        dtype: `float32`, `float16` or `bfloat16`; None for what the model has.
+        attn: How a transformers model computes attention: `eager`, `sdpa`, ...; None for its own choice.
+        experts: How a transformers model computes its experts: `eager`, `batched_mm`, ...; None for its own choice.
+    """
+
+    model: str | torch.nn.Module | Callable[[], Any]
     random_weights: bool = False
     task: str | None = None
     dtype: str | None = None
     attn: str | None = None
     experts: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What messages and records call it: the string, or the name of the class or function."""
+        if isinstance(self.model, str):
+            return self.model
+        return getattr(self.model, "__qualname__", type(self.model).__name__)
 
     def load(self) -> LoadedModel:
         """Load it; imports torch.
@@ -32,10 +56,19 @@ class PyTorchModel:
 
         with redirect_stdout(sys.stderr):  # what a factory prints is no data of ours
             return load_model(
-                self.spec,
+                self.model,
                 random_weights=self.random_weights,
                 task=self.task,
                 dtype=self.dtype,
                 attn=self.attn,
                 experts=self.experts,
             )
+
+
+AnyModel = ModelSpec | Any
+"""A `ModelSpec`, or what one takes as its `model`."""
+
+
+def model_spec(model: AnyModel) -> ModelSpec:
+    """Return a model as a `ModelSpec`."""
+    return model if isinstance(model, ModelSpec) else ModelSpec(model)

@@ -1,194 +1,255 @@
-"""`hx profile`: where the time goes, by module."""
+"""Where the time goes in what ONNX Runtime really runs, by module call."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from hx._paths import check_writable, find_model, refuse_existing, sidecar_path
-from hx_cli._parse import parse_shapes
-from hx_sidecar_schema import HxError, Sidecar, atomic_folder, graph_digest
+from hx._arrays import Inputs, arrays_of
+from hx._open import AnyHierarchy, name_of, on_disk, opened
+from hx._progress import Progress, each, silent
+from hx.files import check_writable, refuse_existing
+from hx.records.profile import IsolatedReport
+from hx_profiler import Profile, ProfileComparison
+from hx_sidecar_schema import Sidecar, atomic_folder, graph_digest
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-    from pydantic import BaseModel
 
-    from hx_cli._output import Output
-    from hx_extractor import Hierarchy
-    from hx_profiler import Measurement, Profile
+    from hx_extractor import Call, Hierarchy
+    from hx_profiler import Measurement
 
-
-@dataclass(frozen=True)
-class ProfileRequest:
-    """What is asked for; see the options of the command."""
-
-    models: Sequence[Path]
-    inputs: Path | None
-    input_shapes: Sequence[str]
-    runs: int
-    warmup: int | None
-    optimization: str
-    provider: str
-    threads: int
-    trace: Path | None
-    graph: Path | None
-    patterns: Sequence[str]
-    isolated: bool
-    files: Mapping[str, Path | None]
-    overwrite: bool
-
-    @property
-    def saved(self) -> bool:
-        """Whether the model is a profile that was saved."""
-        return len(self.models) == 1 and self.models[0].suffix == ".json"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """How models run."""
-        return {
-            "runs": self.runs,
-            "warmup": 3 if self.warmup is None else self.warmup,
-            "optimization": self.optimization,
-            "provider": self.provider,
-            "threads": self.threads,
-        }
+WARMUP = 3
+"""Runs before the measured ones, where nothing else is said."""
 
 
-@dataclass(frozen=True)
-class Found:
-    """What is printed.
+def profile(
+    model: AnyHierarchy,
+    inputs: Inputs | None = None,
+    *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    modules: Sequence[str] = (),
+    runs: int = 20,
+    warmup: int | None = None,
+    optimization: str = "all",
+    provider: str = "cpu",
+    threads: int = 0,
+    trace: str | Path | None = None,
+    graph: str | Path | None = None,
+    files: Mapping[str, str | Path] | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Profile:
+    """Give the time of every kernel that really runs to the module call that it belongs to.
 
-    Attributes:
-        record: One of the profile, the comparison and the calls timed alone.
-        roots: Of a profile, positions of the calls that --module names.
-    """
+    Example:
+        >>> import torch, hx
+        >>> exported = hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),))
+        >>> found = hx.profile(exported, runs=3)
+        >>> found.kernels_us == sum(call.self_us for call in found.calls) + found.unattributed_us
+        True
 
-    record: BaseModel
-    roots: Sequence[int] = ()
-
-
-def profile_models(request: ProfileRequest, output: Output) -> Found:
-    """Profile one model, or compare two.
+    Args:
+        model: An export or a relinked model, or the file of one; one in memory is written to a temporary file for that.
+        inputs: Arrays or tensors by the names of the ONNX model's inputs, or a file of them. None: the recorded ones.
+        input_shapes: Other sizes of recorded inputs, or sizes of inputs that were not recorded.
+        modules: Patterns of the calls that are asked for: `roots` of the profile.
+        runs: Measured runs.
+        warmup: Runs before them, which are left out. None: 3, and none of a `trace`.
+        optimization: What ONNX Runtime may change before it runs: `disable`, `basic`, `extended` or `all`.
+        provider: `cpu`, `cuda`, or ONNX Runtime's full name of an execution provider.
+        threads: Within an operator; 0 for ONNX Runtime's choice.
+        trace: A profile that ONNX Runtime wrote elsewhere; nothing runs then.
+        graph: The graph that it ran, of `optimized_model_filepath`; None: the model itself.
+        files: Files to write too, by kind: `csv`, `speedscope`, `chrome`, `html`.
+        overwrite: Replace such files that exist.
+        progress: Told what goes on.
 
     Raises:
-        HxError: HX402, HX306 before any work where a file could not be written; HX405 where the options do not go
-            together; HX403 if there is no single model; else as the packages raise.
+        HxError: HX402, HX306 before any work where a file could not be written; HX206 or HX409 for inputs that are missing
+            or do not fit, HX207 if ONNX Runtime refuses the model, HX401 if a pattern matches nothing; else as `load`.
     """
-    _check(request)
-    if len(request.models) == 2:
-        from hx_profiler import compare
-
-        before, after = (_saved_or_measured(path, request, output) for path in request.models)
-        return Found(compare(before, after))
-    if request.saved:
-        from hx_profiler import Profile
-
-        return Found(Profile.load(request.models[0]))
-    with TemporaryDirectory(prefix="hx-profile-") as folder:
-        if request.trace is not None:
-            model, measurement = _from_trace(request, request.trace, output)
-        else:
-            model, measurement = _measured(_model_path(request), request, Path(folder), output)
-    _write(request, measurement)
-    rows = sorted({call.row for pattern in request.patterns for call in model.calls(pattern)})
-    if request.isolated:
-        return Found(_isolated(model, rows, measurement.profile, request, output))
-    return Found(measurement.profile, _positions(model, rows, measurement.profile))
-
-
-def _check(request: ProfileRequest) -> None:
-    reason = ""
-    files = [path for path in request.files.values() if path is not None]
-    if len(request.models) > 2:
-        reason = "hx profile takes one model, or two to compare"
-    elif len(request.models) == 2 and (files or request.trace or request.isolated or request.patterns):
-        reason = "two models are compared by module; files, --from-trace, --module and --isolated are of one"
-    elif request.saved and (files or request.trace or request.isolated or request.patterns):
-        reason = "a saved profile can be shown and compared; all else needs the model"
-    elif request.graph is not None and request.trace is None:
-        reason = "--graph is what a trace ran, without --from-trace there is none"
-    elif request.isolated and not request.patterns:
-        reason = "--isolated times the calls of --module, and none is named"
-    elif request.isolated and request.trace is not None:
-        reason = "--isolated runs the model, --from-trace does not"
-    if reason:
-        raise HxError(
-            f"These arguments do not go together: {reason}.", code="HX405", hint="See `hx profile --help`."
-        )
-    refuse_existing(files, overwrite=request.overwrite)
-    for path in files:
+    targets = {kind: Path(path) for kind, path in (files or {}).items()}
+    refuse_existing(targets.values(), overwrite=overwrite)
+    for path in targets.values():
         check_writable(path.parent)
+    if trace is not None:
+        found = _from_trace(model, Path(trace), graph, warmup or 0, progress)
+    else:
+        settings = _settings(runs, warmup, optimization, provider, threads)
+        found = _measured(model, inputs, input_shapes, settings, progress)
+    if modules:
+        roots = _positions(_calls(opened(model), modules), found.profile)
+        found = replace(found, profile=found.profile.model_copy(update={"roots": roots}))
+    _write(targets, found)
+    return found.profile
 
 
-def _model_path(request: ProfileRequest) -> Path:
-    return find_model(request.models[0] if request.models else None)
+def profile_isolated(
+    model: AnyHierarchy,
+    modules: str | Sequence[str],
+    inputs: Inputs | None = None,
+    *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    runs: int = 20,
+    warmup: int | None = None,
+    optimization: str = "all",
+    provider: str = "cpu",
+    threads: int = 0,
+    progress: Progress = silent,
+) -> IsolatedReport:
+    """Time calls alone too, beside their time in the model, and say what differs.
+
+    Example:
+        >>> import torch, hx
+        >>> exported = hx.export(torch.nn.Sequential(torch.nn.Linear(4, 3)), (torch.ones(2, 4),))
+        >>> [call.fqn for call in hx.profile_isolated(exported, "0", runs=3).calls]
+        ['0']
+
+    Args:
+        model: As of `profile`.
+        modules: Patterns of the calls.
+        inputs: As of `profile`, for the whole model; a call alone gets what it gets in the model for the recorded inputs.
+        input_shapes: As of `profile`.
+        runs: As of `profile`, for each call too; so are the settings below.
+        warmup: Runs before them, which are left out.
+        optimization: What ONNX Runtime may change before it runs.
+        provider: Execution provider.
+        threads: Within an operator.
+        progress: Told what goes on.
+
+    Raises:
+        HxError: As `profile`.
+    """
+    from hx_profiler import isolate
+
+    settings = _settings(runs, warmup, optimization, provider, threads)
+    hierarchy = opened(model)
+    calls = _calls(hierarchy, [modules] if isinstance(modules, str) else modules)
+    whole = _measured(model, inputs, input_shapes, settings, progress).profile
+    alone = [
+        isolate(hierarchy, call.row, whole, **settings) for call in each(calls, "Timing alone", progress)
+    ]
+    return IsolatedReport(model=whole.model, settings=whole.settings, runs=whole.runs, calls=alone)
 
 
-def _saved_or_measured(path: Path, request: ProfileRequest, output: Output) -> Profile:
-    from hx_profiler import Profile
+def compare_profiles(
+    before: AnyHierarchy | Profile,
+    after: AnyHierarchy | Profile,
+    *,
+    inputs: Inputs | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    runs: int = 20,
+    warmup: int | None = None,
+    optimization: str = "all",
+    provider: str = "cpu",
+    threads: int = 0,
+    progress: Progress = silent,
+) -> ProfileComparison:
+    """Say what changed between two models, in time by module.
 
-    if path.suffix == ".json":
-        return Profile.load(path)
-    with TemporaryDirectory(prefix="hx-profile-") as folder:
-        return _measured(path, request, Path(folder), output)[1].profile
+    Example:
+        >>> import torch, hx
+        >>> exported = hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),))
+        >>> found = hx.profile(exported, runs=3)
+        >>> hx.compare_profiles(found, found).modules[0].change_us
+        0.0
+
+    Args:
+        before: A profile, or a model as of `profile`, which is profiled. A path that ends in `.json` is a saved profile.
+        after: The other one.
+        inputs: As of `profile`, for what is profiled; so are the settings below.
+        input_shapes: Other sizes of recorded inputs.
+        runs: Measured runs.
+        warmup: Runs before them, which are left out.
+        optimization: What ONNX Runtime may change before it runs.
+        provider: Execution provider.
+        threads: Within an operator.
+        progress: Told what goes on.
+
+    Raises:
+        HxError: HX307 if a saved profile cannot be read; else as `profile`.
+    """
+    from hx_profiler import compare
+
+    settings = _settings(runs, warmup, optimization, provider, threads)
+
+    def taken(side: AnyHierarchy | Profile) -> Profile:
+        if isinstance(side, Profile):
+            return side
+        if isinstance(side, str | Path) and Path(side).suffix == ".json":
+            return Profile.load(side)
+        return _measured(side, inputs, input_shapes, settings, progress).profile
+
+    return compare(taken(before), taken(after))
+
+
+def _settings(
+    runs: int, warmup: int | None, optimization: str, provider: str, threads: int
+) -> dict[str, Any]:
+    return {
+        "runs": runs,
+        "warmup": WARMUP if warmup is None else warmup,
+        "optimization": optimization,
+        "provider": provider,
+        "threads": threads,
+    }
 
 
 def _measured(
-    path: Path, request: ProfileRequest, folder: Path, output: Output
-) -> tuple[Hierarchy, Measurement]:
+    model: AnyHierarchy,
+    inputs: Inputs | None,
+    input_shapes: Mapping[str, Sequence[int]] | None,
+    settings: Mapping[str, Any],
+    progress: Progress,
+) -> Measurement:
     """Run a model, and give its kernels to calls."""
-    with output.working(f"Reading {path}"):
-        from hx_extractor import load
-        from hx_profiler import attribute, execute, feeds_of
+    name = name_of(model)
+    progress(f"Reading {name}", 0, 0)
+    hierarchy = opened(model)
+    from hx_profiler import attribute, execute, feeds_of
 
-        model = load(path)
-        given = None
-        if request.inputs is not None:
-            from hx._arrays import read_arrays
-
-            given = read_arrays(request.inputs)
-        feeds = feeds_of(model, shapes=parse_shapes(request.input_shapes), given=given)
-    with output.working(f"Running {path}"):
-        execution = execute(path, feeds, folder, **request.settings)
-    with output.working("Finding the modules of what ran"):
-        sidecar = _sidecar_of(execution.executed, model, path.name)
-        measurement = attribute(
+    feeds = feeds_of(hierarchy, shapes=input_shapes, given=None if inputs is None else arrays_of(inputs))
+    progress(f"Running {name}", 0, 0)
+    with on_disk(model) as path, TemporaryDirectory(prefix="hx-profile-") as folder:
+        execution = execute(path, feeds, Path(folder), **settings)
+        progress("Finding the modules of what ran", 0, 0)
+        return attribute(
             execution.trace,
             execution.executed,
-            sidecar,
-            model=str(path),
+            _sidecar_of(execution.executed, hierarchy, path.name),
+            model=name,
             settings=execution.settings,
             notes=execution.notes,
         )
-    return model, measurement
 
 
-def _from_trace(request: ProfileRequest, trace: Path, output: Output) -> tuple[Hierarchy, Measurement]:
+def _from_trace(
+    model: AnyHierarchy, trace: Path, graph: str | Path | None, warmup: int, progress: Progress
+) -> Measurement:
     """Give the kernels of a profile that was taken elsewhere to calls."""
-    with output.working(f"Reading {trace}"):
-        from hx_extractor import load
-        from hx_profiler import Settings, attribute, read_executed, read_trace
+    progress(f"Reading {trace}", 0, 0)
+    from hx_profiler import Settings, attribute, read_executed, read_trace
 
-        whole = read_trace(trace)
-        warmup = min(request.warmup or 0, len(whole.runs) - 1)
-        graph = request.graph
-        relinked = graph is not None and not request.models and sidecar_path(graph).exists()
-        path = graph if graph is not None and relinked else _model_path(request)
-        model = load(path)
-        executed = model.model if graph is None else read_executed(graph, path.parent)
-    with output.working("Finding the modules of what ran"):
-        sidecar = _sidecar_of(executed, model, (graph or path).name)
-        measurement = attribute(
-            whole.without_first(warmup),
-            executed,
-            sidecar,
-            model=str(graph or path),
-            settings=Settings(warmup=warmup),
-        )
-    return model, measurement
+    whole = read_trace(trace)
+    warmup = min(warmup, len(whole.runs) - 1)
+    hierarchy = opened(model)
+    name = str(graph) if graph is not None else name_of(model)
+    executed = hierarchy.model
+    if graph is not None:
+        executed = read_executed(Path(graph), hierarchy.path.parent if hierarchy.path is not None else Path())
+    progress("Finding the modules of what ran", 0, 0)
+    return attribute(
+        whole.without_first(warmup),
+        executed,
+        _sidecar_of(executed, hierarchy, Path(name).name),
+        model=name,
+        settings=Settings(warmup=warmup),
+    )
 
 
 def _sidecar_of(executed: ir.Model, model: Hierarchy, name: str) -> Sidecar:
@@ -200,28 +261,18 @@ def _sidecar_of(executed: ir.Model, model: Hierarchy, name: str) -> Sidecar:
     return relink(executed, model.model, model.sidecar, file=name)
 
 
-def _isolated(
-    model: Hierarchy, rows: list[int], profile: Profile, request: ProfileRequest, output: Output
-) -> BaseModel:
-    from hx.records.profile import IsolatedReport
-    from hx_profiler import isolate
-
-    calls = [isolate(model, row, profile, **request.settings) for row in output.each(rows, "Timing alone")]
-    return IsolatedReport(model=profile.model, settings=profile.settings, runs=profile.runs, calls=calls)
+def _calls(model: Hierarchy, patterns: Sequence[str]) -> list[Call]:
+    calls = {call.row: call for pattern in patterns for call in model.calls(pattern)}
+    return [calls[row] for row in sorted(calls)]
 
 
-def _positions(model: Hierarchy, rows: Sequence[int], profile: Profile) -> list[int]:
-    """Return where calls of a sidecar are in a profile."""
-    wanted = {
-        (model.sidecar.module_of(call).fqn, call.index) for call in map(model.sidecar.calls.__getitem__, rows)
-    }
+def _positions(calls: Sequence[Call], profile: Profile) -> list[int]:
+    wanted = {(call.fqn, call.index) for call in calls}
     return [position for position, call in enumerate(profile.calls) if (call.fqn, call.call) in wanted]
 
 
-def _write(request: ProfileRequest, measurement: Measurement) -> None:
+def _write(files: Mapping[str, Path], measurement: Measurement) -> None:
     """Write the files that are asked for, each whole or not at all."""
-    import json
-
     from hx_profiler import to_chrome_trace, to_csv, to_html, to_speedscope
 
     makers = {
@@ -230,7 +281,6 @@ def _write(request: ProfileRequest, measurement: Measurement) -> None:
         "chrome": lambda: json.dumps(to_chrome_trace(measurement)),
         "html": lambda: to_html(measurement.profile),
     }
-    for kind, path in request.files.items():
-        if path is not None:
-            with atomic_folder(path.parent) as staging:
-                (staging / path.name).write_text(makers[kind](), encoding="utf-8")
+    for kind, path in files.items():
+        with atomic_folder(path.parent) as staging:
+            (staging / path.name).write_text(makers[kind](), encoding="utf-8")

@@ -1,61 +1,81 @@
-"""`hx project`: a sidecar for a model that was exported elsewhere."""
+"""A sidecar for a model that was exported elsewhere."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hx._model_spec import PyTorchModel
-from hx._paths import check_writable, refuse_existing, sidecar_path
-from hx._provenance import generator_of
-from hx.records.reports import File, ProjectReport
-from hx_sidecar_schema import Confidence, HxError, Sidecar, atomic_folder
+from hx._export import given_inputs
+from hx._model_spec import AnyModel, model_spec
+from hx._progress import Progress, silent
+from hx._relink import save_sidecar
+from hx._tensors import to_numpy
+from hx.files import check_writable, refuse_existing, sidecar_path
+from hx.records.project import ProjectReport
+from hx.records.report import File
+from hx_sidecar_schema import Confidence, HxError, Sidecar
 
 if TYPE_CHECKING:
     import onnx_ir as ir
     import torch
 
-    from hx_cli._output import Output
 
+def project(
+    model: str | Path,
+    against: AnyModel = None,
+    *,
+    inputs: Any = None,
+    output: str | Path | None = None,
+    min_confidence: Confidence = "low",
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> ProjectReport:
+    """Say which module made every node of a model that was exported elsewhere, and write its sidecar.
 
-@dataclass(frozen=True)
-class ProjectRequest:
-    """What the user asked for; the fields are the options of `hx project`."""
+    Afterwards `hx.load(model)` is a hierarchy like that of any export.
 
-    model: Path
-    output: Path | None = None
-    against: PyTorchModel | None = None
-    inputs_file: Path | None = None
-    min_confidence: Confidence = "low"
-    overwrite: bool = False
+    Example:
+        >>> import torch, hx
+        >>> model, inputs = torch.nn.Linear(4, 3).eval(), (torch.ones(2, 4),)
+        >>> _ = torch.onnx.export(model, inputs, "foreign.onnx", verbose=False)
+        >>> hx.project("foreign.onnx", model, inputs=inputs, overwrite=True).covered_percent
+        100.0
 
-
-def project_model(request: ProjectRequest, output: Output) -> ProjectReport:
-    """Attribute a model and write its sidecar.
+    Args:
+        model: Any ONNX file.
+        against: The PyTorch model, as `export` takes it: module tree, ports and the values of a run come from it. None:
+            what the file itself says has to do, and torch is not needed.
+        inputs: For that run, as the argument `args` of `export`.
+        output: The sidecar; None for `MODEL_hierarchy.json` beside the model.
+        min_confidence: What is known less surely is left to the root, and not covered.
+        overwrite: Replace a sidecar that exists.
+        progress: Told what goes on.
 
     Raises:
-        HxError: HX402 or HX306 before any work where the file could not be written; else as the packages raise.
+        HxError: HX402 or HX306 before any work where the file could not be written; HX202 or HX204 if the model cannot be
+            read, HX127 if the graph has other inputs than the module.
     """
-    target = request.output or sidecar_path(request.model)
-    refuse_existing([target], overwrite=request.overwrite)
+    path = Path(model)
+    target = Path(output) if output is not None else sidecar_path(path)
+    refuse_existing([target], overwrite=overwrite)
     check_writable(target.parent)
-    with output.working("Reading the model"):
-        model = _read(request.model)
-    with output.working("Finding the module of every node"):
-        if request.against is None:
-            from hx_projector import project_file
+    progress("Reading the model", 0, 0)
+    from hx_extractor import infer_types, read_model
 
-            sidecar = project_file(model, file=request.model.name, min_confidence=request.min_confidence)
-        else:
-            sidecar = _project_against(model, request, request.against)
-    sidecar = sidecar.model_copy(update={"generator": generator_of(sidecar.generator, output.argv)})
-    with atomic_folder(target.parent) as staging:
-        sidecar.with_file_digest(request.model).save(staging / target.name)
+    graph = read_model(path)
+    infer_types(graph)  # a file may leave types out, and calls need them
+    progress("Finding the module of every node", 0, 0)
+    if against is None:
+        from hx_projector import project_file
+
+        sidecar = project_file(graph, file=path.name, min_confidence=min_confidence)
+    else:
+        sidecar = _project_against(graph, against, inputs, path.name, min_confidence)
+    sidecar = save_sidecar(sidecar, path, target)
     return ProjectReport(
-        model=str(request.model),
+        model=str(path),
         exporter=sidecar.generator.exporter,
         file=File(path=str(target), size_bytes=target.stat().st_size),
         modules=len(sidecar.modules),
@@ -67,46 +87,26 @@ def project_model(request: ProjectRequest, output: Output) -> ProjectReport:
     )
 
 
-def _read(path: Path) -> ir.Model:
-    """Read a model with the types of its values: a file may leave them out, and calls need them."""
-    from hx_graph import infer_types, read_model
-
-    model = read_model(path)
-    infer_types(model)
-    return model
-
-
-def _project_against(model: ir.Model, request: ProjectRequest, against: PyTorchModel) -> Sidecar:
-    from hx._verify.whole_model import to_numpy
+def _project_against(
+    graph: ir.Model, against: AnyModel, inputs: Any, file: str, min_confidence: Confidence
+) -> Sidecar:
     from hx_projector import project, with_words
-    from hx_tracer import example_inputs, observed_context
+    from hx_tracer import example_record, observed_context
 
-    loaded = against.load()
-    inputs = example_inputs(
-        loaded.module,
-        example=loaded.example,
-        inputs_file=request.inputs_file,
-        input_shapes=None
-        if request.inputs_file or loaded.example is not None
-        else _static_shapes(model, loaded.module),
-    )
-    kwargs, tensors = _matched(model, inputs.kwargs, loaded.module)
-    context = observed_context(loaded.module, kwargs, args=inputs.args)
-    context = with_words(model, context)
+    loaded = model_spec(against).load()
+    shapes = _static_shapes(graph, loaded.module) if inputs is None and loaded.example is None else None
+    given = given_inputs(loaded, () if inputs is None else inputs, input_shapes=shapes)
+    kwargs, tensors = _matched(graph, given.kwargs, loaded.module)
+    context = observed_context(loaded.module, kwargs, args=given.args)
+    examples = {name: example_record(tensor) for name, tensor in tensors.items()}
     return project(
-        model,
-        context.model_copy(update={"examples": _examples(tensors)}),
-        file=request.model.name,
+        graph,
+        with_words(graph, context).model_copy(update={"examples": examples}),
+        file=file,
         sources=("exporter", "witness", "parameter", "dataflow"),
         feeds={name: to_numpy(tensor) for name, tensor in tensors.items()},
-        min_confidence=request.min_confidence,
+        min_confidence=min_confidence,
     )
-
-
-def _examples(tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    from hx_tracer import example_record
-
-    return {name: example_record(tensor) for name, tensor in tensors.items()}
 
 
 def _static_shapes(model: ir.Model, module: torch.nn.Module) -> dict[str, list[int]]:
@@ -147,5 +147,6 @@ def _matched(
     raise HxError(
         f"The graph has the inputs {', '.join(map(repr, names))}, {type(module).__name__!r} was given {', '.join(map(repr, paths))}.",
         code="HX127",
-        hint="Give the same inputs to both with --inputs FILE, named as forward() names them.",
+        hint="Give the same inputs to both, named as forward() names them.",
+        argument="inputs",
     )

@@ -5,34 +5,25 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shlex
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hx._command_line import command_line
 from hx_sidecar_schema import Provenance
 
 PACKAGES = ("hx-onnx", "hx-tracer", "hx-projector", "hx-extractor", "hx-sidecar-schema")
 
 
-def generator_of(base: Provenance, argv: Sequence[str]) -> Provenance:
-    """Return the record of a run.
-
-    Args:
-        base: What the tracer filled in.
-        argv: Arguments without the program's name.
-    """
+def provenance_of(base: Provenance) -> Provenance:
+    """Return the record of a run: `base`, with versions of hx, the command line and the time added."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES} | base.versions
-    return base.model_copy(
-        update={"versions": versions, "command": _command(argv), "timestamp": _timestamp()}
-    )
+    return base.model_copy(update={"versions": versions, "command": _command(), "timestamp": _timestamp()})
 
 
-def _command(argv: Sequence[str]) -> str:
+def _command() -> str:
     home = str(Path.home())
-    words = ["hx", *argv]
-    if len(home) > 1:
-        words = [word.replace(home, "~") for word in words]
-    return shlex.join(words)
+    words = command_line.get()
+    return shlex.join([word.replace(home, "~") for word in words] if len(home) > 1 else words)
 
 
 def _timestamp() -> str:

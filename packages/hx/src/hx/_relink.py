@@ -1,48 +1,64 @@
-"""`hx relink`: a sidecar for what a tool made of an export."""
+"""A sidecar for what a tool made of an export."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from hx._paths import check_writable, refuse_existing, sidecar_path
-from hx._provenance import generator_of
+from hx._open import AnyHierarchy, name_of, opened
+from hx._progress import Progress, silent
+from hx._provenance import provenance_of
+from hx.files import check_writable, refuse_existing, sidecar_path
 from hx.records.relink import RelinkReport, SpanningNode
-from hx.records.reports import File
+from hx.records.report import File
 from hx_sidecar_schema import Sidecar, atomic_folder
 
-if TYPE_CHECKING:
-    from hx_cli._output import Output
 
-
-def relink_model(
-    path: Path, original: Path, target: Path | None, output: Output, *, overwrite: bool
+def relink(
+    model: str | Path,
+    original: AnyHierarchy,
+    output: str | Path | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress = silent,
 ) -> RelinkReport:
-    """Attribute a transformed model by the export that it was made of, and write its sidecar.
+    """Carry the hierarchy of an export to what a tool made of it: optimised, fused, quantised or converted.
+
+    Afterwards `hx.load(model)` is a hierarchy like that of any export.
+
+    Example:
+        >>> import torch, hx
+        >>> exported = hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),), "linear.onnx", overwrite=True)
+        >>> hx.relink("linear.onnx", exported, "relinked.json", overwrite=True).covered_percent
+        100.0
+
+    Args:
+        model: The ONNX file that the tool wrote.
+        original: The export that it was made of.
+        output: The sidecar; None for `MODEL_hierarchy.json` beside the model.
+        overwrite: Replace a sidecar that exists.
+        progress: Told what goes on.
 
     Raises:
         HxError: HX402 or HX306 before any work where the file could not be written; HX211 if the one was not made of
-            the other; else as the packages raise.
+            the other; else as `load`.
     """
-    target = target or sidecar_path(path)
+    path = Path(model)
+    target = Path(output) if output is not None else sidecar_path(path)
     refuse_existing([target], overwrite=overwrite)
     check_writable(target.parent)
-    with output.working("Following the values"):
-        from hx_extractor import load
-        from hx_graph import infer_types, read_model
-        from hx_projector import relink
+    progress("Following the values", 0, 0)
+    from hx_extractor import infer_types, read_model
+    from hx_projector import relink as relinked
 
-        export = load(original)
-        model = read_model(path)
-        infer_types(model)
-        sidecar = relink(model, export.model, export.sidecar, file=path.name)
-    sidecar = sidecar.model_copy(update={"generator": generator_of(sidecar.generator, output.argv)})
-    with atomic_folder(target.parent) as staging:
-        sidecar.with_file_digest(path).save(staging / target.name)
+    export = opened(original)
+    graph = read_model(path)
+    infer_types(graph)
+    sidecar = relinked(graph, export.model, export.sidecar, file=path.name)
+    sidecar = save_sidecar(sidecar, path, target)
     return RelinkReport(
         model=str(path),
-        original=str(original),
+        original=name_of(original),
         file=File(path=str(target), size_bytes=target.stat().st_size),
         nodes=sidecar.summary.nodes,
         original_nodes=export.sidecar.summary.nodes,
@@ -63,6 +79,15 @@ def relink_model(
         ],
         unsure=dict(Counter(node.confidence for node in sidecar.nodes if node.confidence != "high")),
     )
+
+
+def save_sidecar(sidecar: Sidecar, model: Path, target: Path) -> Sidecar:
+    """Write the sidecar of a file that is there, and return it with what made it."""
+    sidecar = sidecar.with_file_digest(model)
+    sidecar = sidecar.model_copy(update={"generator": provenance_of(sidecar.generator)})
+    with atomic_folder(target.parent) as staging:
+        sidecar.save(staging / target.name)
+    return sidecar
 
 
 def _statuses(sidecar: Sidecar) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""`hx validate`: a model and its sidecar, read, checked, and where asked repaired and checked again."""
+"""Whether a model and its sidecar agree: read, checked, and where asked repaired and checked again."""
 
 from __future__ import annotations
 
@@ -6,54 +6,68 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hx._paths import check_writable, find_model, sidecar_path
+from hx._open import AnyHierarchy, name_of, on_disk
+from hx._progress import Progress, silent
+from hx.files import check_writable, sidecar_path
 from hx.records.validate import ValidateReport
 from hx_sidecar_schema import EMBEDDED, Sidecar, from_embedded
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from hx_cli._output import Output
     from hx_projector import Repair, ValidationResult
 
 
-def validate_files(
-    given: Path | None, sidecar_file: Path | None, *, repair: bool, output: Output
+def validate(
+    model: AnyHierarchy,
+    sidecar: str | Path | None = None,
+    *,
+    repair: bool = False,
+    progress: Progress = silent,
 ) -> ValidateReport:
-    """Check a model and its sidecar.
+    """Check that a model is valid, that its sidecar belongs to it, and that every row of the sidecar is consistent.
+
+    Example:
+        >>> import torch, hx
+        >>> hx.validate(hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),))).valid
+        True
 
     Args:
-        given: The model; None for the only export in the current folder.
-        sidecar_file: Its sidecar; None for the one beside the model, else the one inside it.
-        repair: Rewrite what can be computed, and write the sidecar beside the model, or where `sidecar_file` is.
-        output: For the spinner.
+        model: The file of a model, or a hierarchy; one in memory is written to a temporary file for that.
+        sidecar: Its sidecar; None for the one beside the model, else the one inside it.
+        repair: Rewrite what can be computed from the model and the sound rows, and write the sidecar beside the model, or
+            where `sidecar` is; then check again.
+        progress: Told what goes on.
 
     Raises:
-        HxError: HX403 if no model is named and there is not exactly one; HX202, HX204, HX301 to HX304 if a file cannot
-            be read; HX306 if the sidecar cannot be written.
+        HxError: HX202, HX204, HX301 to HX304 if a file cannot be read; HX306 if the sidecar cannot be written.
     """
-    from hx_graph import read_model
+    with on_disk(model) as path:
+        target = Path(sidecar) if sidecar is not None else sidecar_path(path)
+        return _validated(path, target, name_of(model), repair=repair, progress=progress)
+
+
+def _validated(path: Path, target: Path, name: str, *, repair: bool, progress: Progress) -> ValidateReport:
+    from hx_extractor import read_model
     from hx_projector import repair as repaired
     from hx_projector import validate
 
-    path = find_model(given)
-    target = sidecar_file or sidecar_path(path)
     if repair:
         check_writable(target.parent)
     model = read_model(path)
     sidecar, read = _sidecar(model, path, target)
     done: Repair | None = None
-    with output.working("Checking"):
-        result = validate(model, sidecar, path)
-        if repair and result.findings:
-            done = repaired(model, sidecar, path, result.findings)
-            if done.changes:
-                sidecar = done.sidecar
-                result = validate(model, sidecar, path)
+    progress("Checking", 0, 0)
+    result = validate(model, sidecar, path)
+    if repair and result.findings:
+        done = repaired(model, sidecar, path, result.findings)
+        if done.changes:
+            sidecar = done.sidecar
+            result = validate(model, sidecar, path)
     written = done is not None and bool(done.changes)
     if written:
         sidecar.with_file_digest(path).save(target)
-    return _report(path, sidecar, result, done, read=read, written=str(target) if written else None)
+    return _report(name, sidecar, result, done, read=read, written=str(target) if written else None)
 
 
 def _sidecar(model: ir.Model, path: Path, target: Path) -> tuple[Sidecar, str]:
@@ -65,7 +79,7 @@ def _sidecar(model: ir.Model, path: Path, target: Path) -> tuple[Sidecar, str]:
 
 
 def _report(
-    path: Path,
+    name: str,
     sidecar: Sidecar,
     result: ValidationResult,
     done: Repair | None,
@@ -74,7 +88,7 @@ def _report(
     written: str | None,
 ) -> ValidateReport:
     return ValidateReport(
-        model=str(path),
+        model=name,
         sidecar=read,
         valid=not result.findings,
         nodes=result.nodes,

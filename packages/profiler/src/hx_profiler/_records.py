@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from hx_sidecar_schema import HxError, Record
 
-PROFILE_VERSION = "1.0"
+PROFILE_VERSION = "1.1"
 
 
 class Kernel(Record):
@@ -88,6 +88,9 @@ class Profile(Record):
     unattributed_us: int
     calls: list[CallTime]
     kernels: list[Kernel] = Field(description="In the order in which they first ran.")
+    roots: list[int] = Field(
+        default_factory=list, description="Positions of the calls that were asked for; empty for all."
+    )
     notes: list[str] = Field(default_factory=list, description="What a reader must know, in sentences.")
 
     def unattributed(self) -> list[Kernel]:

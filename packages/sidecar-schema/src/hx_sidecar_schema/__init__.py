@@ -14,6 +14,7 @@ from hx_sidecar_schema._errors import (
     first_line,
 )
 from hx_sidecar_schema._files import atomic_folder, final_folder
+from hx_sidecar_schema._html import html_table
 from hx_sidecar_schema._observation import (
     Fingerprint,
     Observation,
@@ -45,7 +46,6 @@ from hx_sidecar_schema._records import (
 from hx_sidecar_schema._sidecar import EMBEDDED, SIDECAR_VERSION, Sidecar, embedded, from_embedded
 from hx_sidecar_schema._strategies import STRATEGIES, Strategy, find_strategy, with_witness
 from hx_sidecar_schema._tags import CONTAINERS, TorchNN, build_tags, is_tagged, simple_name
-from hx_sidecar_schema._trees import depths, subtree_ends
 
 __all__ = [
     "CONTAINERS",
@@ -89,7 +89,6 @@ __all__ = [
     "atomic_folder",
     "build_tags",
     "collector_paused",
-    "depths",
     "embedded",
     "file_digest",
     "final_folder",
@@ -98,9 +97,9 @@ __all__ = [
     "first_line",
     "from_embedded",
     "graph_digest",
+    "html_table",
     "is_tagged",
     "sample_positions",
     "simple_name",
-    "subtree_ends",
     "with_witness",
 ]

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hx_cli._options import Json, ModulePattern, OnnxFile, Overwrite, Quiet, Verbose
-from hx_cli._output import output_of
+from hx_cli._options import Common, ModulePattern, OnnxFile, Overwrite
 
 DEPTH = 2
 """Levels of the table of modules, where nothing else is said."""
@@ -96,19 +95,19 @@ def analyze(
         ),
     ] = None,
     overwrite: Overwrite = False,
-    json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
+    *,
+    common: Common,
 ) -> int:
     """Say how well nodes are attributed by operator category, and what each module costs: weights, MACs, results."""
-    from hx._analysis.analyze import AnalyzeRequest, analyze_model
-    from hx._analysis.thresholds import find_category, read_thresholds
-    from hx_cli._parse import parse_shapes
+    import hx
+    from hx.files import check_writable, refuse_existing
+    from hx_cli._parse import parse_shapes, read_thresholds
+    from hx_cli._paths import find_model
     from hx_cli.analyze.view import warn_analyze
-    from hx_cli.analyze.write import check_output, print_report, write_report
+    from hx_cli.analyze.write import print_report, write_report
 
-    out = output_of(context, verbose, quiet)
-    if json:
+    out = common.output(context)
+    if common.json:
         form = Format.json
     if form is None:
         ending = output.suffix.removeprefix(".").lower() if output is not None else ""
@@ -116,19 +115,21 @@ def analyze(
     if depth is None and form is Format.table and not module:
         depth = DEPTH
     if output is not None:
-        check_output(output, overwrite=overwrite)
-    request = AnalyzeRequest(
-        model=model,
-        patterns=module or [],
-        category=find_category(category) if category is not None else None,
-        depth=depth,
-        sort=sort.value if sort is not None else None,
-        detailed=detailed,
-        thresholds=read_thresholds(threshold or [], thresholds),
-        fail_under=fail_under,
-        shapes=parse_shapes(input_shape or []),
-    )
-    report = analyze_model(request, out)
+        refuse_existing([output], overwrite=overwrite)
+        check_writable(output.parent)
+    with out.progress() as progress:
+        report = hx.analyze(
+            find_model(model),
+            module or [],
+            category=category,
+            depth=depth,
+            sort=sort.value if sort is not None else None,
+            detailed=detailed,
+            thresholds=read_thresholds(threshold or [], thresholds),
+            fail_under=fail_under,
+            input_shapes=parse_shapes(input_shape or []),
+            progress=progress,
+        )
     if output is not None:
         write_report(report, form.value, output)
     else:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hx_cli._text import count, percent, plural, shape, size
+from hx.text import count, percent, plural, shape, size
+from hx_cli._widgets import boxed, fields
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -60,14 +61,9 @@ def warn_analyze(report: AnalyzeReport, output: Output) -> None:
 
 
 def _summary(report: AnalyzeReport) -> RenderableType:
-    from rich import box
     from rich.markup import escape
-    from rich.panel import Panel
-    from rich.table import Table
 
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="cyan", no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid = fields()
     if report.modules:
         grid.add_row("modules", escape(", ".join(report.modules)))
     if report.category:
@@ -82,8 +78,7 @@ def _summary(report: AnalyzeReport) -> RenderableType:
     if report.cost is not None:
         for name, text in _cost(report.cost):
             grid.add_row(name, text)
-    title = f"[bold]{escape(report.model)}[/]"
-    return Panel(grid, title=title, title_align="left", expand=False, box=box.ROUNDED)
+    return boxed(report.model, grid)
 
 
 def _cost(cost: TotalCost) -> list[tuple[str, str]]:

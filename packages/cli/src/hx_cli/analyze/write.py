@@ -8,24 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hx._paths import check_writable, refuse_existing
+from hx.files import write_text
 from hx_cli._output import PIPE_WIDTH
 from hx_cli.analyze.view import analyze_parts
-from hx_sidecar_schema import atomic_folder
 
 if TYPE_CHECKING:
     from hx.records.analyze import AnalyzeReport
     from hx_cli._output import Output
-
-
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Stop before any work where the report could not be written.
-
-    Raises:
-        HxError: HX402 if the file exists and `overwrite` is off, HX306 if the folder takes no files.
-    """
-    refuse_existing([path], overwrite=overwrite)
-    check_writable(path.parent)
 
 
 def write_report(report: AnalyzeReport, kind: str, path: Path) -> None:
@@ -45,8 +34,7 @@ def write_report(report: AnalyzeReport, kind: str, path: Path) -> None:
         text = as_csv(report)
     else:
         text = _as_tables(report)
-    with atomic_folder(path.parent) as staging:
-        (staging / path.name).write_text(text, encoding="utf-8", newline="")
+    write_text(path, text, overwrite=True)
 
 
 def print_report(report: AnalyzeReport, kind: str, output: Output) -> None:

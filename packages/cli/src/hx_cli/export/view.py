@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from hx.records.reports import ExportReport, Verification
-from hx_cli._text import count, number, percent, plural, shape, size
+from hx.records.export import ExportReport, Verification
+from hx.text import count, number, percent, plural, shape, size
+from hx_cli._widgets import boxed, fields, shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -64,17 +65,12 @@ def show_export(
     elif check is not None and check.status == "not_checked":
         output.warn(f"the outputs were not compared with PyTorch: {check.reason}.")
     if tables and following:
-        output.note(f"[dim]Next:[/] hx tree {_shown(report.files[0].path)}")
+        output.note(f"[dim]Next:[/] hx tree {shown(report.files[0].path)}")
 
 
 def _summary(report: ExportReport) -> RenderableType:
-    from rich import box
-    from rich.panel import Panel
-    from rich.table import Table
 
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="cyan", no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid = fields()
     simple = report.class_name.rsplit(".", 1)[-1]
     grid.add_row(
         "model", f"[bold]{simple}[/]  {count(report.parameters)} parameters in {report.modules} modules"
@@ -94,19 +90,17 @@ def _summary(report: ExportReport) -> RenderableType:
     grid.add_row("outputs", _ports(report.outputs))
     grid.add_row("numbers", _numbers(report.verification))
     grid.add_row(
-        "files", "\n".join(f"{_shown(file.path)}  [dim]{size(file.size_bytes)}[/]" for file in report.files)
+        "files", "\n".join(f"{shown(file.path)}  [dim]{size(file.size_bytes)}[/]" for file in report.files)
     )
     grid.add_row(
         "time", f"[dim]{', '.join(f'{step} {seconds:.1f} s' for step, seconds in report.seconds.items())}[/]"
     )
-    return Panel(
-        grid, title=f"[bold]{_shown(report.model)}[/]", title_align="left", expand=False, box=box.ROUNDED
-    )
+    return boxed(report.model, grid)
 
 
 def _ports(ports: Mapping[str, list[int | str]]) -> str:
-    shown = [f"{_shown(name)} [dim]{shape(dims)}[/]" for name, dims in list(ports.items())[:6]]
-    return "\n".join(shown + ([f"[dim]and {len(ports) - 6} more[/]"] if len(ports) > 6 else []))
+    lines = [f"{shown(name)} [dim]{shape(dims)}[/]" for name, dims in list(ports.items())[:6]]
+    return "\n".join(lines + ([f"[dim]and {len(ports) - 6} more[/]"] if len(ports) > 6 else []))
 
 
 def _numbers(check: Verification | None) -> str:
@@ -117,7 +111,7 @@ def _numbers(check: Verification | None) -> str:
         return f"[{style}]equal to PyTorch's[/] within {number(check.relative_error)} of the largest value"
     if check.status == "not_checked":
         return f"[{style}]not compared[/]"
-    return f"[{style}]not PyTorch's[/]  {_shown(_mismatch(check))}"
+    return f"[{style}]not PyTorch's[/]  {shown(_mismatch(check))}"
 
 
 def _mismatch(check: Verification) -> str:
@@ -159,9 +153,3 @@ def _thresholds() -> dict[str, float]:
     from hx_projector import CATEGORIES
 
     return {category.name: category.threshold for category in CATEGORIES}
-
-
-def _shown(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

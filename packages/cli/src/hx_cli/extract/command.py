@@ -7,22 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hx_cli._options import (
-    Attn,
-    Dtype,
-    Experts,
-    Json,
-    ModulePattern,
-    NoVerify,
-    OnnxFile,
-    Overwrite,
-    Quiet,
-    RandomWeights,
-    Task,
-    Verbose,
-    Weights,
-)
-from hx_cli._output import output_of
+from hx_cli._options import Common, Loading, ModulePattern, NoVerify, OnnxFile, Overwrite, Weights
 
 
 def extract(
@@ -51,36 +36,36 @@ def extract(
             show_default=False,
         ),
     ] = None,
-    dtype: Dtype = None,
-    task: Task = None,
-    attn: Attn = None,
-    experts: Experts = None,
-    random_weights: RandomWeights = False,
     overwrite: Overwrite = False,
     no_verify: NoVerify = False,
-    json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
+    *,
+    loading: Loading,
+    common: Common,
 ) -> int:
     """Cut module calls out as ONNX models that run alone, with forward()'s own inputs."""
-    from hx._extract import ExtractRequest, extract_calls
-    from hx._model_spec import PyTorchModel
+    import hx
+    from hx_cli._paths import find_model
     from hx_cli.extract.view import show_extract
 
-    out = output_of(context, verbose, quiet)
-    loading = PyTorchModel(against or "", random_weights, task, dtype, attn, experts)
-    request = ExtractRequest(
-        model=model,
-        patterns=module or [],
-        everything=everything,
-        output=output,
-        weights=weights.value,
-        against=loading if against else None,
-        overwrite=overwrite,
-        verify=not no_verify,
-    )
-    report = extract_calls(request, out)
-    if json:
+    if not module and not everything:
+        raise hx.HxError(
+            "Nothing is named to extract.",
+            code="HX405",
+            hint="Add --module PATTERN, or --all; `hx tree` shows the modules.",
+        )
+    out = common.output(context)
+    with out.progress() as progress:
+        report = hx.extract(
+            find_model(model),
+            None if everything else module,
+            output,
+            weights=weights.value,
+            against=loading.spec(against) if against else None,
+            verify=not no_verify,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    if common.json:
         out.json(report)
-    show_extract(report, out, tables=not json)
+    show_extract(report, out, tables=not common.json)
     return int(report.mismatches > 0)

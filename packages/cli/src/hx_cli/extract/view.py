@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hx.records.reports import ExtractReport, ModuleEntry, PortEntry
-from hx_cli._text import number, plural, shape
+from hx.records.extract import ExtractReport, ModuleEntry, PortEntry
+from hx.text import number, plural, shape
+from hx_cli._widgets import boxed, fields, shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -46,13 +47,13 @@ def show_extract(report: ExtractReport, output: Output, *, tables: bool) -> None
 
 def _show_folder(report: ExtractReport, output: Output) -> None:
     done = [entry for entry in report.modules if entry.status == "extractable"]
-    shown = done if output.verbosity > 0 else done[:ROWS]
-    if shown:
-        output.data(_table(shown, output.stdout.width, compared=report.compared_with is not None))
-    if len(shown) < len(done):
-        output.data(f"[dim]… and {len(done) - len(shown)} more; -v lists them all.[/]")
+    listed = done if output.verbosity > 0 else done[:ROWS]
+    if listed:
+        output.data(_table(listed, output.stdout.width, compared=report.compared_with is not None))
+    if len(listed) < len(done):
+        output.data(f"[dim]… and {len(done) - len(listed)} more; -v lists them all.[/]")
     written = sum(entry.file is not None for entry in done)
-    lines = [f"[bold]{plural(written, 'model')}[/] and index.json in [bold]{_shown(report.output)}[/]"]
+    lines = [f"[bold]{plural(written, 'model')}[/] and index.json in [bold]{shown(report.output)}[/]"]
     if report.compared_with is not None and done:
         errors = [entry.relative_error or 0.0 for entry in done if entry.max_abs_error is not None]
         state = f"[bold red]{report.mismatches} differ[/]" if report.mismatches else "[green]all equal[/]"
@@ -63,9 +64,7 @@ def _show_folder(report: ExtractReport, output: Output) -> None:
         unknown = [entry for entry in done if entry.max_abs_error is None and not entry.failed]
         if unknown:
             reasons = Counter(entry.reason.removeprefix("Not compared: ") for entry in unknown)
-            lines += [
-                f"[yellow]{n} not compared[/]: {_shown(reason)}" for reason, n in reasons.most_common(3)
-            ]
+            lines += [f"[yellow]{n} not compared[/]: {shown(reason)}" for reason, n in reasons.most_common(3)]
     others = Counter(entry.status for entry in report.modules if entry.status != "extractable")
     if others:
         what = ", ".join(f"{amount} {status.replace('_', ' ')}" for status, amount in others.most_common())
@@ -103,44 +102,33 @@ def _table(entries: Sequence[ModuleEntry], width: int, *, compared: bool) -> Ren
 
 
 def _one(entry: ModuleEntry, report: ExtractReport) -> RenderableType:
-    from rich import box
-    from rich.panel import Panel
-    from rich.table import Table
 
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="cyan", no_wrap=True)
-    grid.add_column(overflow="fold")
-    grid.add_row("module", _shown(entry.tag))
+    grid = fields()
+    grid.add_row("module", shown(entry.tag))
     grid.add_row("inputs", _ports(entry.inputs))
     grid.add_row("outputs", _ports(entry.outputs))
     grid.add_row("nodes", str(entry.nodes))
     if report.compared_with is None:
         grid.add_row("numbers", "[dim]not compared (--no-verify)[/]")
     elif entry.failed:
-        grid.add_row("numbers", f"[bold red]not {_original(report)}'s[/]  {_shown(entry.reason)}")
+        grid.add_row("numbers", f"[bold red]not {_original(report)}'s[/]  {shown(entry.reason)}")
     elif entry.max_abs_error is None:
-        grid.add_row("numbers", f"[yellow]{_shown(entry.reason)}[/]")
+        grid.add_row("numbers", f"[yellow]{shown(entry.reason)}[/]")
     else:
         error = number(entry.relative_error)
         grid.add_row(
             "numbers", f"[green]equal to {_original(report)}'s[/] within {error} of the largest value"
         )
-    grid.add_row("file", f"[bold]{_shown(report.output)}[/]")
-    return Panel(
-        grid,
-        title=f"[bold]{_shown(entry.fqn or entry.tag)}[/]",
-        title_align="left",
-        expand=False,
-        box=box.ROUNDED,
-    )
+    grid.add_row("file", f"[bold]{shown(report.output)}[/]")
+    return boxed(entry.fqn or entry.tag, grid)
 
 
 def _ports(ports: Sequence[PortEntry]) -> str:
     lines: list[str] = []
     for port in ports:
-        line = f"{_shown(port.name)} [dim]{shape(port.shape)} {port.dtype.lower()}[/]"
+        line = f"{shown(port.name)} [dim]{shape(port.shape)} {port.dtype.lower()}[/]"
         if port.unused:
-            line = f"[dim]{_shown(port.name)} unused: not in the graph[/]"
+            line = f"[dim]{shown(port.name)} unused: not in the graph[/]"
         elif port.implicit:
             line += " [yellow]implicit: no argument of forward()[/]"
         lines.append(line)
@@ -159,9 +147,3 @@ def _names(ports: Sequence[PortEntry]) -> str:
 
 def _original(report: ExtractReport) -> str:
     return "PyTorch" if report.compared_with == "pytorch" else "the whole model"
-
-
-def _shown(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from hx_cli._options import Json, ModulePattern, Overwrite, Quiet, Verbose
-from hx_cli._output import output_of
+from hx_cli._options import Common, ModulePattern, Overwrite
 
 
 class Optimization(StrEnum):
@@ -96,34 +95,87 @@ def profile(
         Path | None, typer.Option(metavar="FILE", help="Write a flame graph, one page.", show_default=False)
     ] = None,
     overwrite: Overwrite = False,
-    json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
+    *,
+    common: Common,
 ) -> int:
     """Give the time of every kernel that really runs to the module call that it belongs to."""
-    from hx._profile import ProfileRequest, profile_models
+    import hx
+    from hx.files import sidecar_path
+    from hx_cli._parse import parse_shapes
+    from hx_cli._paths import find_model
     from hx_cli.profile.view import show
 
-    out = output_of(context, verbose, quiet)
-    request = ProfileRequest(
-        models=models or [],
-        inputs=inputs,
-        input_shapes=input_shape or [],
-        runs=runs,
-        warmup=warmup,
-        optimization=optimization.value,
-        provider=provider,
-        threads=threads,
-        trace=from_trace,
-        graph=graph,
-        patterns=module or [],
-        isolated=isolated,
-        files={"csv": csv, "speedscope": speedscope, "chrome": chrome_trace, "html": html},
-        overwrite=overwrite,
-    )
-    found = profile_models(request, out)
-    if json:
-        out.json(found.record)
+    given = models or []
+    kinds = {"csv": csv, "speedscope": speedscope, "chrome": chrome_trace, "html": html}
+    files = {kind: path for kind, path in kinds.items() if path is not None}
+    saved = len(given) == 1 and given[0].suffix == ".json"
+    _check(given, files or from_trace or isolated or module, saved, from_trace, graph, isolated, module)
+    out = common.output(context)
+    settings: dict[str, Any] = {
+        "inputs": inputs,
+        "input_shapes": parse_shapes(input_shape or []),
+        "runs": runs,
+        "warmup": warmup,
+        "optimization": optimization.value,
+        "provider": provider,
+        "threads": threads,
+    }
+    with out.progress() as progress:
+        if len(given) == 2:
+            record = hx.compare_profiles(*given, **settings, progress=progress)
+        elif saved:
+            record = hx.Profile.load(given[0])
+        else:
+            if graph is not None and not given and sidecar_path(graph).exists():
+                model = graph  # relinked before
+            else:
+                model = find_model(given[0] if given else None)
+            if isolated:
+                record = hx.profile_isolated(model, module or [], **settings, progress=progress)
+            else:
+                record = hx.profile(
+                    model,
+                    **settings,
+                    modules=module or [],
+                    trace=from_trace,
+                    graph=graph,
+                    files=files,
+                    overwrite=overwrite,
+                    progress=progress,
+                )
+    if common.json:
+        out.json(record)
     else:
-        show(found.record, out, roots=found.roots, depth=depth, everything=everything)
+        show(record, out, depth=depth, everything=everything)
     return 0
+
+
+def _check(
+    models: list[Path],
+    of_one: object,
+    saved: bool,
+    trace: Path | None,
+    graph: Path | None,
+    isolated: bool,
+    module: list[str] | None,
+) -> None:
+    """Refuse arguments that do not go together; `of_one` is whatever is given that only one unsaved model can have."""
+    from hx import HxError
+
+    reason = ""
+    if len(models) > 2:
+        reason = "hx profile takes one model, or two to compare"
+    elif len(models) == 2 and of_one:
+        reason = "two models are compared by module; files, --from-trace, --module and --isolated are of one"
+    elif saved and of_one:
+        reason = "a saved profile can be shown and compared; all else needs the model"
+    elif graph is not None and trace is None:
+        reason = "--graph is what a trace ran, without --from-trace there is none"
+    elif isolated and not module:
+        reason = "--isolated times the calls of --module, and none is named"
+    elif isolated and trace is not None:
+        reason = "--isolated runs the model, --from-trace does not"
+    if reason:
+        raise HxError(
+            f"These arguments do not go together: {reason}.", code="HX405", hint="See `hx profile --help`."
+        )

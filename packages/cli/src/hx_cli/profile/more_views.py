@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hx_cli._text import plural
+from hx.text import plural
 from hx_cli.profile.view import duration, ending
 
 if TYPE_CHECKING:

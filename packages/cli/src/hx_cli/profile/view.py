@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from hx_cli._text import TIMES, percent, plural, size
+from hx.text import TIMES, percent, plural, size
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -24,9 +24,7 @@ KERNELS = 10
 WIDE = 100
 
 
-def show(
-    record: BaseModel, output: Output, *, roots: Sequence[int], depth: int | None, everything: bool
-) -> None:
+def show(record: BaseModel, output: Output, *, depth: int | None, everything: bool) -> None:
     """Print a profile, a comparison of two, or calls timed alone."""
     from hx.records.profile import IsolatedReport
     from hx_cli.profile.more_views import show_comparison, show_isolated
@@ -37,7 +35,7 @@ def show(
     elif isinstance(record, IsolatedReport):
         show_isolated(record, output)
     elif isinstance(record, Profile):
-        _show_profile(record, output, roots, depth, everything)
+        _show_profile(record, output, depth, everything)
 
 
 def duration(us: float | None) -> str:
@@ -55,15 +53,13 @@ def ending(text: str, room: int) -> str:
     return text if len(text) <= room else f"…{text[1 - room :]}"
 
 
-def _show_profile(
-    profile: Profile, output: Output, roots: Sequence[int], depth: int | None, everything: bool
-) -> None:
+def _show_profile(profile: Profile, output: Output, depth: int | None, everything: bool) -> None:
     from rich.markup import escape
     from rich.text import Text
 
     output.data(_head(profile))
     tree = _Tree(profile, depth, everything, ascii_only=not output.stdout.encoding.lower().startswith("utf"))
-    output.data(tree.table(roots or [0], output.stdout.width), asked=True)
+    output.data(tree.table(profile.roots or [0], output.stdout.width), asked=True)
     spanning = [kernel for kernel in profile.kernels if len(kernel.covers) > 1]
     if spanning:
         time = sum(kernel.median_us for kernel in spanning)
@@ -79,7 +75,7 @@ def _show_profile(
                     )
                 )
     _show_unattributed(profile, output)
-    if not roots:
+    if not profile.roots:
         output.data("\nSlowest by own time:", _slowest(profile, output.stdout.width))
     for note in profile.notes:
         output.warn(note)

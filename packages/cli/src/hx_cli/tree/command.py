@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hx_cli._options import Json, ModulePattern, OnnxFile, Quiet, Verbose
-from hx_cli._output import output_of
+from hx_cli._options import Common, ModulePattern, OnnxFile
 
 
 def tree(
@@ -20,17 +19,17 @@ def tree(
     everything: Annotated[
         bool, typer.Option("--all", "-a", help="Show torch.nn modules and repetitions too.")
     ] = False,
-    json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
+    *,
+    common: Common,
 ) -> int:
     """Show the module tree of an export: calls, nodes, weights."""
-    from hx._hierarchy.tree import read_tree
+    import hx
+    from hx_cli._paths import find_model
     from hx_cli.tree.view import show_tree
 
-    out = output_of(context, verbose, quiet)
-    report = read_tree(model, patterns=module or [], depth=depth, everything=everything, output=out)
-    if json:
+    out = common.output(context)
+    report = hx.tree(find_model(model), module or [], depth=depth, everything=everything)
+    if common.json:
         out.json(report)
     else:
         show_tree(report, out, collapse=not everything)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hx.records.reports import TreeEntry, TreeReport
-from hx_cli._text import TIMES, count
+from hx.records.tree import TreeEntry, TreeReport
+from hx.text import TIMES, count
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hx_cli._options import Attn, Dtype, Experts, Json, Quiet, RandomWeights, Task, Verbose
-from hx_cli._output import output_of
+from hx_cli._options import Common, Loading
 
 
 def verify(
@@ -59,32 +58,34 @@ def verify(
         ),
     ] = None,
     top: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of the table.")] = 10,
-    dtype: Dtype = None,
-    task: Task = None,
-    attn: Attn = None,
-    experts: Experts = None,
-    random_weights: RandomWeights = False,
-    json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
+    *,
+    loading: Loading,
+    common: Common,
 ) -> int:
     """Compare every module call with PyTorch, alone and in the whole model, and name the first that is wrong."""
-    from hx._model_spec import PyTorchModel
-    from hx._verify.run import VerifyRequest, verify_calls
+    import hx
     from hx_cli._parse import parse_memory, parse_threshold
+    from hx_cli._paths import find_model
     from hx_cli.verify.view import show_verify
 
-    out = output_of(context, verbose, quiet)
-    request = VerifyRequest(
-        against=PyTorchModel(against, random_weights, task, dtype, attn, experts),
-        model=model,
-        original=original,
-        inputs_file=inputs,
-        memory_bytes=parse_memory(memory),
-        fail_over=parse_threshold(fail_over),
-    )
-    report = verify_calls(request, out)
-    if json:
+    if model is None and original is not None:
+        raise hx.HxError(
+            "No model is named that was made of the export.",
+            code="HX405",
+            hint="Write it like `hx verify quantised.onnx --from export.onnx --against MODEL`.",
+        )
+    out = common.output(context)
+    with out.progress() as progress:
+        report = hx.verify(
+            find_model(model),
+            loading.spec(against),
+            inputs=inputs,
+            original=original,
+            memory_bytes=parse_memory(memory),
+            fail_over=parse_threshold(fail_over),
+            progress=progress,
+        )
+    if common.json:
         out.json(report)
     else:
         show_verify(report, out, top=top)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from hx.records.reports import Numbers, VerifyEntry, VerifyReport
-from hx_cli._text import number, plural
+from hx.records.verify import Numbers, VerifyEntry, VerifyReport
+from hx.text import number, plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

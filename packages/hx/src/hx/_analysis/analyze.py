@@ -1,93 +1,93 @@
-"""`hx analyze`: how well nodes are attributed, and what they cost, by category and module call."""
+"""How well nodes are attributed, and what they cost, by category and module call."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hx._analysis.calls import call_entries, selected_rows
-from hx._analysis.measured_shapes import sizes_in_a_run
-from hx._paths import find_model, sidecar_path
-from hx.records.analyze import (
-    AnalyzeReport,
-    CategoryEntry,
-    NodeEntry,
-    TagEntry,
-)
+from hx._analysis.measured_shapes import measure_shapes
+from hx._analysis.thresholds import default_thresholds, find_category
+from hx._open import AnyHierarchy, name_of, opened
+from hx._progress import Progress, silent
+from hx.files import sidecar_path
+from hx.records.analyze import AnalyzeReport, CategoryEntry, NodeEntry, TagEntry
+from hx_extractor import Hierarchy
 from hx_projector import CATEGORIES, UNCATEGORISED, category_of
 from hx_sidecar_schema import Node, Sidecar, find_calls
 
 if TYPE_CHECKING:
-    from hx_cli._output import Output
-    from hx_extractor import Hierarchy
     from hx_projector import ModelCost
 
 
-@dataclass(frozen=True)
-class AnalyzeRequest:
-    """What is asked for.
-
-    Attributes:
-        model: The ONNX file; None for the only export in the current folder.
-        patterns: Only nodes of these calls and of what is below them.
-        category: Only nodes of this category.
-        depth: Levels of calls below the root, or below those that `patterns` name; None for all.
-        sort: `macs`, `params` or `nodes`: order of calls below one parent, most first. Else that of execution.
-        detailed: List all nodes.
-        thresholds: Percent by category.
-        fail_under: Percent of nodes that must be covered.
-        shapes: Of inputs.
-    """
-
-    model: Path | None
-    patterns: Sequence[str] = ()
-    category: str | None = None
-    depth: int | None = None
-    sort: str | None = None
-    detailed: bool = False
-    thresholds: Mapping[str, float] = field(default_factory=dict[str, float])
-    fail_under: float | None = None
-    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
-
-
-def analyze_model(request: AnalyzeRequest, output: Output) -> AnalyzeReport:
-    """Count nodes and cost.
+def analyze(
+    model: AnyHierarchy,
+    modules: Sequence[str] = (),
+    *,
+    category: str | None = None,
+    depth: int | None = None,
+    sort: str | None = None,
+    detailed: bool = False,
+    thresholds: Mapping[str, float] | None = None,
+    fail_under: float | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    progress: Progress = silent,
+) -> AnalyzeReport:
+    """Say how well nodes are attributed by operator category, and what each module costs: weights, MACs, results.
 
     Without the .onnx file, its sidecar tells of coverage alone.
 
+    Example:
+        >>> import torch, hx
+        >>> found = hx.analyze(hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),)))
+        >>> found.covered_percent, found.cost.total.macs
+        (100.0, 24)
+
+    Args:
+        model: An export, or the file of one.
+        modules: Patterns: only nodes of these calls and of what is below them. Empty for all.
+        category: Only nodes of this operator category.
+        depth: Levels of calls below the root, or below those that `modules` name; None for all.
+        sort: `macs`, `params` or `nodes`: order of calls below one parent, most first. None for that of execution.
+        detailed: List all nodes.
+        thresholds: Percent by category, instead of the default ones, below which it is marked.
+        fail_under: Percent of nodes that must be covered, else `passed` is False.
+        input_shapes: Count for these shapes of inputs; None for the recorded examples'.
+        progress: Told what goes on.
+
     Raises:
-        HxError: HX403 if there is no single export, HX301 if the model has no sidecar, HX401 if a pattern matches
-            nothing, HX409 if an input shape is none that the model takes, else as `hx_extractor.load`.
+        HxError: HX401 if a pattern matches nothing, HX406 if there is no such category, HX409 if an input shape is none
+            that the model takes; else as `load`.
     """
-    path = find_model(request.model)
-    with output.working(f"Reading {path}"):
-        sidecar, model = _open(path)
-    roots = sorted({row for pattern in request.patterns for row in find_calls(sidecar, pattern)})
+    progress(f"Reading {name_of(model)}", 0, 0)
+    sidecar, hierarchy = _open(model)
+    limits = default_thresholds() | {find_category(name): value for name, value in (thresholds or {}).items()}
+    category = find_category(category) if category is not None else None
+    roots = sorted({row for pattern in modules for row in find_calls(sidecar, pattern)})
     rows = selected_rows(sidecar, roots)
 
     def wanted(node: Node) -> bool:
-        return node.owner in rows and request.category in (None, category_of(node.op_type))
+        return node.owner in rows and category in (None, category_of(node.op_type))
 
     nodes = [node for node in sidecar.nodes if wanted(node)]
     total, cost, costs = None, None, None
-    if model is not None:
-        with output.working("Counting what nodes compute"):
-            from hx_projector import call_costs, total_cost
+    if hierarchy is not None:
+        progress("Counting what nodes compute", 0, 0)
+        from hx_projector import call_costs, total_cost
 
-            cost = _cost(model, request.shapes)
-            costs = call_costs(sidecar, cost, wanted)
-            total = total_cost(sidecar, cost, nodes)
-    categories = _category_entries(nodes, request.thresholds)
+        cost = _cost(hierarchy, input_shapes or {})
+        costs = call_costs(sidecar, cost, wanted)
+        total = total_cost(sidecar, cost, nodes)
+    categories = _category_entries(nodes, limits)
     tags = [sidecar.display_tag(row) for row in range(len(sidecar.calls))]
     shown = Counter(tags[node.owner] for node in nodes)
     covered = _share(sum(entry.covered for entry in categories), len(nodes))
     return AnalyzeReport(
-        model=str(path),
-        modules=list(request.patterns),
-        category=request.category,
+        model=name_of(model),
+        modules=list(modules),
+        category=category,
         nodes=len(nodes),
         exact_percent=_share(sum(entry.exact for entry in categories), len(nodes)),
         covered_percent=covered,
@@ -102,23 +102,23 @@ def analyze_model(request: AnalyzeRequest, output: Output) -> AnalyzeReport:
             costs,
             roots or [0],
             everything=bool(roots),
-            depth=request.depth,
-            sort=request.sort,
+            depth=depth,
+            sort=sort,
         ),
-        node_list=_node_entries(sidecar, nodes, tags, cost) if request.detailed else None,
-        fail_under=request.fail_under,
-        passed=request.fail_under is None or covered >= request.fail_under,
+        node_list=_node_entries(sidecar, nodes, tags, cost) if detailed else None,
+        fail_under=fail_under,
+        passed=fail_under is None or covered >= fail_under,
     )
 
 
-def _open(path: Path) -> tuple[Sidecar, Hierarchy | None]:
-    beside = sidecar_path(path)
-    if not path.exists() and beside.exists():
-        return Sidecar.load(beside), None
-    from hx_extractor import load
-
-    model = load(path)
-    return model.sidecar, model
+def _open(model: AnyHierarchy) -> tuple[Sidecar, Hierarchy | None]:
+    if not isinstance(model, Hierarchy):
+        path = Path(model)
+        beside = sidecar_path(path)
+        if not path.exists() and beside.exists():
+            return Sidecar.load(beside), None
+    hierarchy = opened(model)
+    return hierarchy.sidecar, hierarchy
 
 
 def _cost(model: Hierarchy, shapes: Mapping[str, Sequence[int]]) -> ModelCost:
@@ -128,24 +128,21 @@ def _cost(model: Hierarchy, shapes: Mapping[str, Sequence[int]]) -> ModelCost:
         info.name: info.example.shape for info in model.sidecar.model.inputs if info.example is not None
     }
     return model_cost(
-        model.model, shapes, recorded, lambda names, inputs: sizes_in_a_run(model, names, inputs)
+        model.model, shapes, recorded, lambda names, inputs: measure_shapes(model, names, inputs)
     )
 
 
-def _category_entries(
-    nodes: Sequence[Node],
-    thresholds: Mapping[str, float],
-) -> list[CategoryEntry]:
+def _category_entries(nodes: Sequence[Node], thresholds: Mapping[str, float]) -> list[CategoryEntry]:
     """Count nodes by category."""
     critical = {category.name for category in CATEGORIES if category.critical}
     operators: dict[str, Counter[str]] = {}
-    exact: Counter[str] = Counter()
     known: Counter[str] = Counter()
+    exact: Counter[str] = Counter()
     for node in nodes:
         kind = category_of(node.op_type)
         operators.setdefault(kind, Counter())[node.op_type] += 1
-        exact[kind] += node.confidence == "high"
         known[kind] += node.known
+        exact[kind] += node.confidence == "high"
     entries: list[CategoryEntry] = []
     for name in (*(category.name for category in CATEGORIES), UNCATEGORISED):
         if name not in operators:

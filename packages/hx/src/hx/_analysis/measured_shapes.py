@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def sizes_in_a_run(
+def measure_shapes(
     model: Hierarchy, names: Sequence[str], inputs: Mapping[str, Sequence[int]]
 ) -> dict[str, tuple[int, ...]]:
     """Run the model once and return how large values are; nothing where it does not run.
@@ -27,7 +27,7 @@ def sizes_in_a_run(
     import numpy as np
     import onnx_ir as ir
 
-    from hx_graph import make_session, run_session
+    from hx_extractor import make_session, run_session
 
     copy = model.model.clone()
     values = {value.name: value for node in copy.graph for value in node.outputs}

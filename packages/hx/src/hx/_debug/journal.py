@@ -10,19 +10,14 @@ import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from hx._debug.redacted import Words
+from hx._debug.redacted import Redactor
+from hx._progress import Progress, captured
 from hx.records.debug import ErrorEntry, StepEntry
 from hx_sidecar_schema import HxError
 
-if TYPE_CHECKING:
-    from hx_cli._output import Output
-
 LEVELS = {
-    **dict.fromkeys(
-        ("hx_sidecar_schema", "hx_tracer", "hx_projector", "hx_extractor", "hx_cli"), logging.DEBUG
-    ),
+    **dict.fromkeys(("hx_sidecar_schema", "hx_tracer", "hx_projector", "hx_extractor", "hx"), logging.DEBUG),
     **dict.fromkeys(("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "transformers"), logging.INFO),
 }
 
@@ -36,14 +31,14 @@ class Journal:
     """The notes of a session.
 
     Attributes:
-        output: Shows a person what goes on.
-        words: What errors say goes through it.
+        progress: Told what goes on.
+        redact: What errors say goes through it.
         steps: So far.
         log: What was logged and printed.
     """
 
-    output: Output
-    words: Words
+    progress: Progress
+    redact: Redactor
     steps: list[StepEntry] = field(default_factory=list[StepEntry])
     log: io.StringIO = field(default_factory=io.StringIO)
 
@@ -59,8 +54,8 @@ class Journal:
         start = time.perf_counter()
         error: BaseException | None = None
         try:
-            with self.output.working(text):
-                yield
+            self.progress(text, 0, 0)
+            yield
         except Failed as failed:  # an attempt inside it, which is noted there
             error = failed.__cause__ or failed
             raise
@@ -84,9 +79,9 @@ class Journal:
         return ErrorEntry(
             type=f"{type(error).__module__}.{type(error).__qualname__}",
             code=error.code if known else "",
-            message=self.words(error.message if known else str(error)),
-            hint=self.words(error.hint) if known else "",
-            traceback=self.words("".join(traceback.format_exception(origin))),
+            message=self.redact(error.message if known else str(error)),
+            hint=self.redact(error.hint) if known else "",
+            traceback=self.redact("".join(traceback.format_exception(origin))),
         )
 
     @contextmanager
@@ -100,7 +95,7 @@ class Journal:
             logger.setLevel(LEVELS[name])
             logger.addHandler(handler)
         try:
-            with warnings.catch_warnings(), self.output.foreign() as printed:
+            with warnings.catch_warnings(), captured() as printed:
                 warnings.simplefilter("always")
                 warnings.showwarning = self._warned
                 try:

@@ -1,4 +1,4 @@
-"""Words that others may read: without the places of this machine, and without numbers of tensors."""
+"""Texts that others may read: without paths of this machine, and without numbers of tensors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-Words = Callable[[str], str]
+Redactor = Callable[[str], str]
 
 _NUMBERS = re.compile(r"\[(?=[^][]*\d\.)(?:[-+.,\seE\d]|nan|inf)*+\]")
 """A list with a decimal number in it: shapes and axes have none."""
@@ -18,7 +18,7 @@ _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _SCALAR = re.compile(r"(tensor\(|\{)-?\d+\.\d*(?:[eE][-+]?\d+)?(?=[,)}])")
 
 
-def redactor(places: Sequence[Path] = (), *, numbers: bool) -> Words:
+def redactor(places: Sequence[Path] = (), *, numbers: bool) -> Redactor:
     """Return a function that takes out of a text what others need not see.
 
     The current folder becomes `.`, the home folder `~`, packages `<packages>`, Python `<python>`, and further places
@@ -47,19 +47,21 @@ def redactor(places: Sequence[Path] = (), *, numbers: bool) -> Words:
     longest = sorted(shown, key=len, reverse=True)
     pattern = re.compile(f"(?:{'|'.join(map(re.escape, longest))})(?![\\w-])")
 
-    def words(text: str) -> str:
+    def redact(text: str) -> str:
         text = pattern.sub(lambda match: shown[match[0]], _COLOUR.sub("", text))
         if numbers:
             text = _SCALAR.sub(r"\1...", _NUMBERS.sub("[...]", text))
         return text
 
-    return words
+    return redact
 
 
-def spec_folders(spec: str) -> list[Path]:
+def model_folders(model: object) -> list[Path]:
     """Return the folder of this machine that a model spec names, or whose file it names; none for others."""
-    path = Path(spec)
+    if not isinstance(model, str):
+        return []
+    path = Path(model)
     if path.is_dir():
         return [path]
-    file = Path(spec.rpartition(":")[0])
+    file = Path(model.rpartition(":")[0])
     return [file.parent] if file.is_file() else []

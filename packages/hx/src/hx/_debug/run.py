@@ -1,21 +1,21 @@
-"""`hx debug`: both exports of a model beside each other, and everything that a maintainer would ask for."""
+"""Both exports of a model beside each other, and everything that a maintainer would ask for."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from hx._compare import compare_loaded, modules_of
+from hx._compare import compare_graphs, modules_of
 from hx._debug.journal import Failed, Journal
-from hx._debug.redacted import Words
-from hx._export import ExportRequest, axes_of, strategies_of
-from hx._provenance import generator_of
+from hx._debug.redacted import Redactor
+from hx._export import ExportRequest, attribute
+from hx.records.compare import CompareReport
 from hx.records.debug import AttemptEntry, InputEntry
-from hx.records.reports import CompareReport, Verification
+from hx.records.export import Verification
 from hx_sidecar_schema import Module, ModuleContext, Sidecar, Strategy
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Session:
 
     request: ExportRequest
     journal: Journal
-    places: Words
+    places: Redactor
     reports: Path
     failure: BaseException | None = None
     loaded: LoadedModel | None = None
@@ -60,11 +60,12 @@ class Session:
     comparison: CompareReport | None = None
 
 
-def run_session(session: Session) -> None:
+def run_session(session: Session, *, verify: bool) -> None:
     """Load, export twice, attribute, verify and compare; go on with what is left where a step fails.
 
     Args:
         session: Filled in. `failure` is set where there was nothing to export.
+        verify: Compare the outputs with PyTorch too.
     """
     journal = session.journal
     with journal.listening():
@@ -72,14 +73,14 @@ def run_session(session: Session) -> None:
             with journal.step("load", "Loading torch and the model"):
                 _load(session)
             with journal.step("inputs", "Making inputs"):
-                axes = _inputs(session)
+                options = _inputs(session)
         except Failed as failed:
             session.failure = failed.__cause__
             return
-        _attempt(lambda: _export_hierarchy(session, axes))
-        _attempt(lambda: _export_plain(session, axes))
+        _attempt(lambda: _export_hierarchy(session, options))
+        _attempt(lambda: _export_plain(session, options))
         _attempt(lambda: _attribute(session))
-        if session.request.verify:
+        if verify:
             _attempt(lambda: _verify(session))
         _attempt(lambda: _compare(session))
 
@@ -107,25 +108,17 @@ def _attempt(step: Callable[[], None]) -> None:
 
 
 def _load(session: Session) -> None:
-    strategies_of(session.request)  # a strategy that does not exist is found before the model is loaded
+    session.request.strategies()  # a strategy that does not exist is found before the model is loaded
     from hx_tracer import module_records
 
     session.loaded = session.request.pytorch.load()
     session.modules = module_records(session.loaded.module, session.request.torch_nn)
 
 
-def _inputs(session: Session) -> dict[str, dict[int, str]]:
-    from hx_tracer import example_inputs
-
+def _inputs(session: Session) -> dict[str, Any]:
     assert session.loaded is not None
-    request = session.request
-    session.inputs = example_inputs(
-        session.loaded.module,
-        example=session.loaded.example,
-        inputs_file=request.inputs_file,
-        input_shapes=request.input_shapes,
-    )
-    return axes_of(request, session.inputs.kwargs)
+    session.inputs = session.request.inputs(session.loaded)
+    return session.request.options(session.inputs)
 
 
 def _tried(
@@ -154,25 +147,17 @@ def _tried(
     return made
 
 
-def _export_hierarchy(session: Session, axes: dict[str, dict[int, str]]) -> None:
+def _export_hierarchy(session: Session, options: dict[str, Any]) -> None:
     from hx_tracer import export
 
     assert session.loaded is not None
     assert session.inputs is not None
     module, inputs, request = session.loaded.module, session.inputs, session.request
     with session.journal.step("export", "Exporting with hx"):
-        for strategy in strategies_of(request):
+        for strategy in request.strategies():
 
             def make(strategy: Strategy = strategy) -> Exported:
-                return export(
-                    module,
-                    inputs.kwargs,
-                    args=inputs.args,
-                    axes=axes,
-                    opset=request.opset,
-                    torch_nn=request.torch_nn,
-                    strategy=strategy,
-                )
+                return export(module, inputs.kwargs, **options, torch_nn=request.torch_nn, strategy=strategy)
 
             session.exported = _tried(session, "hierarchy", strategy, "", make)
             if session.exported is not None:
@@ -181,17 +166,17 @@ def _export_hierarchy(session: Session, axes: dict[str, dict[int, str]]) -> None
         raise Failed("export")
 
 
-def _export_plain(session: Session, axes: dict[str, dict[int, str]]) -> None:
+def _export_plain(session: Session, options: dict[str, Any]) -> None:
     """Export with every exporter that hx tried, and once more without gradients where it fails, as hx does."""
     from hx_tracer import plain_export
 
     assert session.loaded is not None
     assert session.inputs is not None
-    module, inputs, opset = session.loaded.module, session.inputs, session.request.opset
+    module, inputs = session.loaded.module, session.inputs
     tried = {row.strategy for row in session.attempts}
     exporters = {
         strategy.exporter: strategy
-        for strategy in strategies_of(session.request)[::-1]
+        for strategy in session.request.strategies()[::-1]
         if strategy.name in tried
     }
     made: dict[str, ir.Model] = {}
@@ -203,9 +188,7 @@ def _export_plain(session: Session, axes: dict[str, dict[int, str]]) -> None:
                     return plain_export(
                         module,
                         inputs.kwargs,
-                        args=inputs.args,
-                        axes=axes,
-                        opset=opset,
+                        **options,
                         strategy=strategy,
                         gradients=gradients,
                         report_folder=session.reports if gradients else None,
@@ -224,18 +207,11 @@ def _export_plain(session: Session, axes: dict[str, dict[int, str]]) -> None:
 def _attribute(session: Session) -> None:
     if session.exported is None or session.strategy is None:
         return
-    from hx._attributed import attributed
-
-    exported = session.exported
     with session.journal.step("attribute", "Finding the module of every node"):
-        generator = generator_of(exported.context.generator, session.journal.output.argv)
-        session.context = exported.context.model_copy(update={"generator": generator})
-        session.sidecar, session.exported = attributed(
-            replace(exported, context=session.context),
-            session.strategy,
-            file=HIERARCHY,
-            min_confidence=session.request.min_confidence,
+        session.sidecar, session.exported = attribute(
+            session.exported, session.strategy, file=HIERARCHY, min_confidence=session.request.min_confidence
         )
+        session.context = session.exported.context
 
 
 def _verify(session: Session) -> None:
@@ -259,4 +235,4 @@ def _compare(session: Session) -> None:
         session.first_difference = first_difference(*models)
         owners = modules_of(session.sidecar) if session.sidecar is not None else {}
         # The same nodes have the same values in both, where they are alike.
-        session.comparison = compare_loaded(models, (PLAIN, HIERARCHY), lambda _: owners)
+        session.comparison = compare_graphs(models, (PLAIN, HIERARCHY), lambda _: owners)

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hx._command_line import command_line
 from hx._debug.environment import environment
 from hx._debug.page import page
 from hx._debug.run import HIERARCHY, PLAIN, Session, input_entries
 from hx._export import EXTERNAL_DATA_BYTES
-from hx._paths import sidecar_path
+from hx.files import sidecar_path
 from hx.records.debug import DebugReport
-from hx.records.reports import File
+from hx.records.report import File
 from hx_sidecar_schema import HxError
 
 if TYPE_CHECKING:
@@ -104,12 +105,12 @@ def write_session(session: Session, folder: Path, target: Path, *, with_weights:
 
 
 def _write_json(path: Path, record: BaseModel, session: Session) -> None:
-    # What records hold of texts that others wrote went through `words` already.
+    # What records hold of texts that others wrote went through `redact` already.
     path.write_text(session.places(record.model_dump_json(indent=1) + "\n"), encoding="utf-8")
 
 
 def _write(path: Path, text: str, session: Session) -> None:
-    path.write_text(session.journal.words(text), encoding="utf-8", errors="replace")
+    path.write_text(session.journal.redact(text), encoding="utf-8", errors="replace")
 
 
 def _write_model(model: ir.Model, path: Path, session: Session, *, with_weights: bool) -> None:
@@ -117,7 +118,7 @@ def _write_model(model: ir.Model, path: Path, session: Session, *, with_weights:
 
     from hx_projector import redact_numbers, redact_words
 
-    redact_words(model, session.journal.words)
+    redact_words(model, session.journal.redact)
     if not with_weights:
         redact_numbers(model)
     tensors = [value.const_value for value in model.graph.initializers.values()]
@@ -128,13 +129,13 @@ def _write_model(model: ir.Model, path: Path, session: Session, *, with_weights:
 def _report(session: Session, target: Path, *, with_weights: bool) -> DebugReport:
     sidecar, loaded, exported = session.sidecar, session.loaded, session.exported
     verdict, summary = _verdict(session)
-    words = session.journal.words
+    redact = session.journal.redact
     return DebugReport(
-        model=words(session.request.pytorch.spec),
-        command=words(shlex.join(["hx", *session.journal.output.argv])),
-        folder=words(str(target)),
+        model=redact(session.request.pytorch.name),
+        command=redact(shlex.join(command_line.get())),
+        folder=redact(str(target)),
         verdict=verdict,
-        summary=words(summary),
+        summary=redact(summary),
         with_weights=with_weights,
         environment=environment(),
         class_name=session.modules[0].class_name if session.modules else None,

@@ -1,37 +1,34 @@
-"""`hx modules`: what is known of every module, and which nodes belong to it."""
+"""What is known of every module, and which nodes belong to it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from hx._paths import find_model
+from hx._open import AnyHierarchy, name_of, opened
 from hx.records.modules import ModuleRecord, ModulesReport
-from hx_sidecar_schema import Module, Sidecar, depths, find_calls
-
-if TYPE_CHECKING:
-    from hx_cli._output import Output
+from hx_sidecar_schema import Module, Sidecar, find_calls
 
 
-def read_modules(given: Path | None, patterns: Sequence[str], output: Output) -> ModulesReport:
-    """Return the modules of an export, and its nodes by module and the other way.
+def modules(model: AnyHierarchy, patterns: str | Sequence[str] = ()) -> ModulesReport:
+    """Return what is known of every module: class, signature, parameters, children, and its nodes.
+
+    Example:
+        >>> import torch, hx
+        >>> exported = hx.export(torch.nn.Sequential(torch.nn.Linear(4, 3)), (torch.ones(2, 4),))
+        >>> [module.direct_parameters for module in hx.modules(exported, "0").modules]
+        [['weight', 'bias']]
 
     Args:
-        given: The ONNX file; None for the only export in the current folder.
+        model: An export, or the file of one.
         patterns: These modules and all below them; empty for all.
-        output: Shows that work goes on.
 
     Raises:
-        HxError: HX403 if there is no single export, HX401 if a pattern matches nothing, else as `hx_extractor.load`.
+        HxError: HX401 if a pattern matches nothing; else as `load`.
     """
-    path = find_model(given)
-    with output.working(f"Reading {path}"):
-        from hx_extractor import load
-
-        sidecar = load(path).sidecar
-    levels = depths([module.parent for module in sidecar.modules])
+    sidecar = opened(model).sidecar
+    patterns = [patterns] if isinstance(patterns, str) else patterns
+    depths = _depths(sidecar.modules)
     shown = _shown(sidecar, patterns)
     ran = Counter(call.module for call in sidecar.calls if call.status != "not_called")
     keys = sidecar.operation_hierarchy
@@ -44,13 +41,20 @@ def read_modules(given: Path | None, patterns: Sequence[str], output: Output) ->
     for key, tag in operations.items():
         by_tag.setdefault(tag, []).append(key)
     return ModulesReport(
-        model=str(path),
-        hierarchy_depth=max(levels, default=0),
-        modules=[_record(sidecar, row, levels[row], ran[row]) for row in shown],
+        model=name_of(model),
+        hierarchy_depth=max(depths, default=0),
+        modules=[_record(sidecar, row, depths[row], ran[row]) for row in shown],
         expected_hierarchy={sidecar.modules[row].fqn: _shown_tag(sidecar.modules, row) for row in shown},
         module_to_operations=by_tag,
         operation_hierarchy=operations,
     )
+
+
+def _depths(modules: Sequence[Module]) -> list[int]:
+    depths: list[int] = []
+    for module in modules:
+        depths.append(0 if module.parent is None else depths[module.parent] + 1)
+    return depths
 
 
 def _shown(sidecar: Sidecar, patterns: Sequence[str]) -> dict[int, None]:

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from hx._verify.whole_model import to_numpy
+from hx._export import given_inputs
+from hx._tensors import to_numpy
 from hx_sidecar_schema import HxError, TensorInfo
 from hx_tracer import LoadedModel, example_inputs, input_paths
 
@@ -61,7 +62,7 @@ def recorded_inputs(loaded: LoadedModel, arrays: Arrays) -> ModuleInputs:
         raise HxError(
             f"{type(loaded.module).__name__} takes {count} tensors, the ONNX model {list(arrays)!r}.",
             code="HX407",
-            hint="Give --against the model that the ONNX file was exported from.",
+            hint="Compare with the model that the ONNX file was exported from.",
         )
     values = iter(tensors.values())
     filled = [next(values) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
@@ -69,24 +70,24 @@ def recorded_inputs(loaded: LoadedModel, arrays: Arrays) -> ModuleInputs:
     return ModuleInputs(args, kwargs, arrays)
 
 
-def file_inputs(loaded: LoadedModel, path: Path, wanted: Sequence[TensorInfo]) -> ModuleInputs:
-    """Read inputs that the user gives.
+def fitting_inputs(loaded: LoadedModel, inputs: Any, wanted: Sequence[TensorInfo]) -> ModuleInputs:
+    """Bring inputs that the user gives to both models.
 
     Args:
         loaded: The module that takes them, under the names of its `forward()`.
-        path: `.pt`, `.npz` or `.safetensors`.
+        inputs: As the argument `args` of `hx.export`.
         wanted: Inputs of the ONNX model.
 
     Raises:
         HxError: HX109 or HX110 if the module does not take them or the file cannot be read, HX409 if the ONNX model
             does not take them.
     """
-    given = example_inputs(loaded.module, inputs_file=path)
+    given = given_inputs(loaded, inputs)
     arrays = _named(given.args, given.kwargs, wanted)
     reason = ""
     if arrays is None:
         names = [*[f"args.{index}" for index in range(len(given.args))], *given.kwargs]
-        reason = f"it holds {names!r}, the ONNX model takes {[info.name for info in wanted]!r}"
+        reason = f"they are {names!r}, the ONNX model takes {[info.name for info in wanted]!r}"
     else:
         for info in wanted:
             shape = list(arrays[info.name].shape)
@@ -94,10 +95,12 @@ def file_inputs(loaded: LoadedModel, path: Path, wanted: Sequence[TensorInfo]) -
             if len(shape) != len(info.shape) or any(isinstance(d, int) and d != n for d, n in pairs):
                 reason = f"{info.name!r} has the shape {shape}, the ONNX model takes {info.shape}"
     if arrays is None or reason:
+        what = f"Inputs file {str(inputs)!r} does" if isinstance(inputs, str | Path) else "The inputs do"
         raise HxError(
-            f"Inputs file {str(path)!r} does not fit the ONNX model: {reason}.",
+            f"{what} not fit the ONNX model: {reason}.",
             code="HX409",
-            hint="Give exactly the inputs that the model was exported with; free their sizes with --dynamic.",
+            hint="Give exactly the inputs that the model was exported with; export it with dynamic axes to free their sizes.",
+            argument="inputs",
         )
     return ModuleInputs(given.args, given.kwargs, arrays)
 

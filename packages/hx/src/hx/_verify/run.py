@@ -3,84 +3,123 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hx._paths import find_model
-from hx.records.reports import Numbers, VerifyEntry, VerifyReport, finite
+from hx._export import Export
+from hx._model_spec import AnyModel, model_spec
+from hx._open import AnyHierarchy, name_of, opened
+from hx._progress import Progress, each, silent
+from hx.records.verify import Numbers, VerifyEntry, VerifyReport
 from hx_sidecar_schema import ForeignSidecar, HxError, MissingSidecar, Sidecar
 
 if TYPE_CHECKING:
-    from hx._model_spec import PyTorchModel
     from hx._verify.blame import CallError
     from hx._verify.measure import CallNumbers, Measurement
-    from hx_cli._output import Output
     from hx_extractor import Difference, Hierarchy
+    from hx_tracer import LoadedModel
 
 TRANSFORMED_CEILING = 0.5
 """A quantised model is as far off as its maker accepts; beyond half of the largest value nothing is left of an output."""
 
 
-@dataclass(frozen=True)
-class VerifyRequest:
-    """What the user asked for; the fields are the options of `hx verify`."""
+def verify(
+    model: AnyHierarchy,
+    against: AnyModel = None,
+    *,
+    inputs: Any = None,
+    original: str | Path | None = None,
+    memory_bytes: int = 2 * 10**9,
+    fail_over: float | None = None,
+    progress: Progress = silent,
+) -> VerifyReport:
+    """Compare every module call with PyTorch, alone and in the whole model, and name the first that is wrong.
 
-    against: PyTorchModel
-    model: Path | None = None
-    original: Path | None = None
-    inputs_file: Path | None = None
-    memory_bytes: int = 2 * 10**9
-    fail_over: float | None = None
+    Example:
+        >>> import torch, hx
+        >>> exported = hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),))
+        >>> hx.verify(exported).failed
+        False
 
+    Args:
+        model: An export, or the file of one.
+        against: The PyTorch model, as `export` takes it. None for that of an export in memory.
+        inputs: For both models, as the argument `args` of `export`. None for those that the export recorded.
+        original: The export that `model` was made of by a quantiser, converter or optimiser.
+        memory_bytes: Of tensors held at once; both models run as often as that takes.
+        fail_over: Largest relative error that is accepted, local and accumulated. None: local errors only, beyond what
+            rounding in this model explains.
+        progress: Told what goes on.
 
-def verify_calls(request: VerifyRequest, output: Output) -> VerifyReport:
-    """Compare every extractable call with PyTorch.
+    Returns:
+        Each call's numbers; `failed` and `culprit` say what is wrong.
 
     Raises:
-        HxError: HX403 or HX405 if no model is named, HX109, HX110 or HX409 for inputs that do not fit, HX410 if not one
-            call could be compared; else as `hx_extractor` and `hx_tracer` raise.
+        HxError: HX301 if the model has no sidecar, HX407 if PyTorch does not run on the inputs, HX109, HX110 or HX409
+            for inputs that do not fit, HX410 if not one call could be compared; else as `load` and `export`.
     """
-    path, model = _open(request, output)
-    with output.working("Loading torch and the model, and running it"):
-        from hx._verify.inputs import file_inputs, recorded_inputs
-        from hx._verify.measure import Measurement
+    hierarchy = _open(model, original, progress)
+    progress("Loading torch and the model, and running it", 0, 0)
+    from hx._verify.inputs import fitting_inputs, recorded_inputs
+    from hx._verify.measure import Measurement
 
-        loaded = request.against.load()
-        if request.inputs_file is not None:
-            inputs = file_inputs(loaded, request.inputs_file, model.sidecar.model.inputs)
-        else:
-            inputs = recorded_inputs(loaded, model.example_inputs())
-        measurement = Measurement(model, loaded, inputs, request.memory_bytes)
-    numbers = _measure_all(measurement, output)
-    return _report(request, path, model, measurement, numbers)
-
-
-def _open(request: VerifyRequest, output: Output) -> tuple[Path, Hierarchy]:
-    if request.model is None and request.original is not None:
-        raise HxError(
-            "No model is named that was made of the export.",
-            code="HX405",
-            hint="Write it like `hx verify quantised.onnx --from export.onnx --against MODEL`.",
-        )
-    path = find_model(request.model)
-    with output.working(f"Reading {path}"):
-        from hx_extractor import load, load_transformed
-
-        if request.original is not None:
-            return path, load_transformed(path, request.original)
-        try:
-            return path, load(path)
-        except (ForeignSidecar, MissingSidecar) as error:
-            hint = "Name the export that it was made of with --from, or export the model again."
-            raise type(error)(error.message, hint=hint) from error
+    name, loaded = _reference(model, against)
+    if inputs is not None:
+        both = fitting_inputs(loaded, inputs, hierarchy.sidecar.model.inputs)
+    else:
+        both = recorded_inputs(loaded, hierarchy.example_inputs())
+    measurement = Measurement(hierarchy, loaded, both, memory_bytes)
+    numbers = _measure_all(measurement, progress)
+    limits, wrong, culprit = _judged(hierarchy, numbers, fail_over, transformed=original is not None)
+    too_far = fail_over is not None and _largest_accumulated(numbers) > fail_over
+    return VerifyReport(
+        model=name_of(model),
+        original=str(original) if original else None,
+        against=name,
+        inputs="recorded" if inputs is None else str(inputs) if isinstance(inputs, str | Path) else "given",
+        memory_bytes=memory_bytes,
+        batches=len(measurement.batches),
+        fail_over=fail_over,
+        failed=culprit is not None or too_far,
+        culprit=culprit,
+        compared=sum(bool(found.local) for found in numbers.values()),
+        calls=_entries(hierarchy.sidecar, measurement, numbers, limits, wrong),
+    )
 
 
-def _measure_all(measurement: Measurement, output: Output) -> dict[int, CallNumbers]:
+def _reference(model: AnyHierarchy, against: AnyModel) -> tuple[str, LoadedModel]:
+    """Return the PyTorch model with the name that the record gives it."""
+    if against is not None:
+        spec = model_spec(against)
+        return spec.name, spec.load()
+    if isinstance(model, Export):
+        return model.report.model, model.loaded
+    raise HxError(
+        f"No PyTorch model is named to compare {name_of(model)!r} with.",
+        code="HX405",
+        hint="Give it as `against`.",
+    )
+
+
+def _open(model: AnyHierarchy, original: str | Path | None, progress: Progress) -> Hierarchy:
+    progress(f"Reading {name_of(model)}", 0, 0)
+    if original is not None:
+        from hx_extractor import load_transformed
+
+        return load_transformed(name_of(model), original)
+    try:
+        return opened(model)
+    except (ForeignSidecar, MissingSidecar) as error:
+        hint = "Export the model again, or name the export that it was made of."
+        raise type(error)(error.message, hint=hint, argument="original") from error
+
+
+def _measure_all(measurement: Measurement, progress: Progress) -> dict[int, CallNumbers]:
     steps = [(index, row) for index, rows in enumerate(measurement.batches) for row in rows]
     numbers: dict[int, CallNumbers] = {}
     held: int | None = None
-    for index, row in output.each(steps, "Comparing"):
+    for index, row in each(steps, "Comparing", progress):
         if index != held:
             measurement.fetch(measurement.batches[index])
             held = index
@@ -88,46 +127,27 @@ def _measure_all(measurement: Measurement, output: Output) -> dict[int, CallNumb
     return numbers
 
 
-def _report(
-    request: VerifyRequest,
-    path: Path,
-    model: Hierarchy,
-    measurement: Measurement,
-    numbers: Mapping[int, CallNumbers],
-) -> VerifyReport:
+def _judged(
+    model: Hierarchy, numbers: Mapping[int, CallNumbers], fail_over: float | None, *, transformed: bool
+) -> tuple[Sequence[float], Sequence[bool], int | None]:
+    """Return the largest local error that each call may have, which calls are wrong, and the first to blame."""
     from hx._verify.blame import first_culprit, limits_of, wrong_calls
 
-    compared = sum(bool(found.local) for found in numbers.values())
-    if not compared:
+    if not any(found.local for found in numbers.values()):
         reasons = [found.reason for found in numbers.values() if found.reason]
         raise HxError(
-            f"No call of {str(path)!r} could be compared: "
+            f"No call of {name_of(model)!r} could be compared: "
             + (reasons[0] if reasons else "the PyTorch model made none of its extractable calls."),
             code="HX410",
-            hint="Give --against the model that the ONNX file was exported from, with the same --task; to `hx project` too, if that made the sidecar.",
+            hint="Compare with the model that the ONNX file was exported from, loaded the same way; so must `project` have done, if that made the sidecar.",
         )
     calls = _errors(model.sidecar, numbers)
-    explain = request.fail_over is None
-    if request.fail_over is not None:
-        limits = [request.fail_over] * len(calls)
+    explain = fail_over is None
+    if fail_over is not None:
+        limits: Sequence[float] = [fail_over] * len(calls)
     else:
-        limits = limits_of(calls, _ceiling(request, model))
-    wrong = wrong_calls(calls, limits, explain=explain)
-    culprit = first_culprit(calls, limits, explain=explain)
-    return VerifyReport(
-        model=str(path),
-        original=str(request.original) if request.original else None,
-        against=request.against.spec,
-        inputs=str(request.inputs_file) if request.inputs_file else "recorded",
-        memory_bytes=request.memory_bytes,
-        batches=len(measurement.batches),
-        fail_over=request.fail_over,
-        failed=culprit is not None
-        or (request.fail_over is not None and _largest_accumulated(numbers) > request.fail_over),
-        culprit=culprit,
-        compared=compared,
-        calls=_entries(model.sidecar, measurement, numbers, limits, wrong),
-    )
+        limits = limits_of(calls, _ceiling(model, transformed=transformed))
+    return limits, wrong_calls(calls, limits, explain=explain), first_culprit(calls, limits, explain=explain)
 
 
 def _errors(sidecar: Sidecar, numbers: Mapping[int, CallNumbers]) -> list[CallError]:
@@ -149,10 +169,10 @@ def _errors(sidecar: Sidecar, numbers: Mapping[int, CallNumbers]) -> list[CallEr
     return errors
 
 
-def _ceiling(request: VerifyRequest, model: Hierarchy) -> float:
+def _ceiling(model: Hierarchy, *, transformed: bool) -> float:
     from hx._verify.tolerance import tolerance
 
-    if request.original is not None or model.sidecar.is_relinked:
+    if transformed or model.sidecar.is_relinked:
         return TRANSFORMED_CEILING
     return tolerance(port.dtype for call in model.sidecar.calls for port in call.outputs)
 
@@ -198,19 +218,4 @@ def _entries(
 
 
 def _numbers(found: tuple[str, Difference] | None) -> Numbers | None:
-    if found is None:
-        return None
-    port, one = found
-    return Numbers(
-        port=port,
-        max_abs_error=finite(one.max_abs_error),
-        max_relative_error=finite(one.max_relative_error),
-        relative_error=finite(one.relative_error),
-        cosine_similarity=finite(one.cosine_similarity),
-        snr_db=finite(one.snr_db),
-        expected_nan=one.expected_nan,
-        expected_inf=one.expected_inf,
-        actual_nan=one.actual_nan,
-        actual_inf=one.actual_inf,
-        reason=one.reason,
-    )
+    return None if found is None else Numbers(port=found[0], **asdict(found[1]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hx.records.reports import REPORT_VERSION, Report
+from hx.records.report import REPORT_VERSION, Report
+from hx.text import count, percent, plural
 from hx_projector import Cost, TotalCost
 
 
@@ -84,3 +85,14 @@ class AnalyzeReport(Report):
     node_list: list[NodeEntry] | None = Field(description="With --detailed, else null.")
     fail_under: float | None
     passed: bool = Field(description="Whether `covered_percent` is not below `fail_under`.")
+
+    def __str__(self) -> str:
+        """Return a sentence."""
+        cost = ""
+        if self.cost is not None:
+            total = self.cost.total
+            cost = f"; {count(total.macs)} MACs, {count(total.parameters)} parameters"
+        return (
+            f"{self.model}: {plural(self.nodes, 'node')}, {percent(self.exact_percent)} exact, "
+            f"{percent(self.covered_percent)} covered{cost}"
+        )

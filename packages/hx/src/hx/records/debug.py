@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hx.records.reports import REPORT_VERSION, CompareReport, File, Report, Verification
+from hx.records.compare import CompareReport
+from hx.records.export import Verification
+from hx.records.report import REPORT_VERSION, File, Report
 
 
 class ErrorEntry(Report):
@@ -103,3 +105,13 @@ class DebugReport(Report):
     )
     steps: list[StepEntry] = Field(default_factory=list[StepEntry])
     files: list[File] = Field(default_factory=list[File], description="Paths are relative to the folder.")
+
+    @property
+    def failure(self) -> ErrorEntry | None:
+        """Why there was nothing to export; None where there was something."""
+        failed = [step.error for step in self.steps if step.error is not None]
+        return failed[0] if self.verdict == "not_loaded" and failed else None
+
+    def __str__(self) -> str:
+        """Return the verdict in a sentence, and where all of it is."""
+        return f"{self.summary} All of it is in {self.folder}."

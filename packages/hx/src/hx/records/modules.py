@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
-from hx.records.reports import REPORT_VERSION, Report
+from hx.records.report import REPORT_VERSION, Report
+from hx.text import plural
 
 
 class ModuleRecord(Report):
@@ -45,6 +46,10 @@ class ModulesReport(Report):
     )
     operation_hierarchy: dict[str, str] = Field(description="The same the other way: node to tag.")
 
+    def __str__(self) -> str:
+        """Return a sentence."""
+        return f"{self.model}: {plural(len(self.modules), 'module')}, {plural(len(self.operation_hierarchy), 'node')}"
+
 
 class NamedNode(Report):
     """One node of a call."""
@@ -59,8 +64,15 @@ class NamedNode(Report):
 class NodesReport(Report):
     """What `hx nodes --json` prints."""
 
-    schema_version: str = REPORT_VERSION
+    schema_version: str = "1.1"
     model: str
     calls: list[str] = Field(description="Tags of the calls that the patterns name.")
     own: bool = Field(description="Without the nodes of calls inside these.")
     nodes: list[NamedNode] = Field(description="In the order of the file.")
+    shared: list[str] = Field(
+        description="Names of these nodes that nodes elsewhere have too: a tool that is given one takes all of that name."
+    )
+
+    def __str__(self) -> str:
+        """Return a sentence."""
+        return f"{self.model}: {plural(len(self.nodes), 'node')} of {plural(len(self.calls), 'call')}"

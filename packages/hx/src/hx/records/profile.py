@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hx.records.reports import REPORT_VERSION, Report
+from hx.records.report import REPORT_VERSION, Report
 from hx_profiler import IsolatedCall, Settings
 
 
@@ -14,3 +14,10 @@ class IsolatedReport(Report):
     settings: Settings
     runs: int
     calls: list[IsolatedCall]
+
+    def __str__(self) -> str:
+        """Return one line a call."""
+        return "\n".join(
+            f"{call.tag}: {call.in_model_us:.0f} us in the model, {call.alone_us or 0:.0f} us alone"
+            for call in self.calls
+        )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hx.records.reports import REPORT_VERSION, File, Report
+from hx.records.report import REPORT_VERSION, File, Report
+from hx.text import percent, plural
 
 
 class SpanningNode(Report):
@@ -34,3 +35,10 @@ class RelinkReport(Report):
     unsure: dict[str, int] = Field(
         description="Nodes by confidence, of those that are not known with high confidence."
     )
+
+    def __str__(self) -> str:
+        """Return a sentence."""
+        return (
+            f"{self.model}, made of {self.original}: {plural(self.nodes, 'node')}, "
+            f"{percent(self.exact_percent)} exact, {percent(self.covered_percent)} covered; in {self.file.path}"
+        )

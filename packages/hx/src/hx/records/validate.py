@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hx.records.reports import REPORT_VERSION, Report
+from hx.records.report import REPORT_VERSION, Report
+from hx.text import plural
 from hx_projector import Change, Finding
 
 
@@ -24,3 +25,12 @@ class ValidateReport(Report):
     repaired: list[Change]
     refused: dict[str, str] = Field(description="Codes that `--repair` left alone, with the reason.")
     written: str | None = Field(description="The sidecar that `--repair` wrote; null where it wrote none.")
+
+    def __str__(self) -> str:
+        """Return a sentence."""
+        if self.valid:
+            return f"{self.model}: nothing is wrong"
+        first = self.findings[0]
+        return (
+            f"{self.model}: {plural(len(self.findings), 'finding')}, the first {first.code}: {first.message}"
+        )

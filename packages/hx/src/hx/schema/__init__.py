@@ -13,20 +13,17 @@ from pydantic import BaseModel, RootModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from hx.records.analyze import AnalyzeReport
+from hx.records.compare import CompareReport
 from hx.records.debug import DebugReport
+from hx.records.export import ExportReport
+from hx.records.extract import ExtractReport, ModuleEntry
 from hx.records.modules import ModulesReport, NodesReport
 from hx.records.profile import IsolatedReport
+from hx.records.project import ProjectReport
 from hx.records.relink import RelinkReport
-from hx.records.reports import (
-    CompareReport,
-    ExportReport,
-    ExtractReport,
-    ModuleEntry,
-    ProjectReport,
-    TreeReport,
-    VerifyReport,
-)
+from hx.records.tree import TreeReport
 from hx.records.validate import ValidateReport
+from hx.records.verify import VerifyReport
 from hx_profiler import Profile, ProfileComparison
 
 REPORTS: dict[str, type[BaseModel]] = {

@@ -1,0 +1,59 @@
+"""Which model a command reads, and under which name it writes one."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from hx.files import SIDECAR_SUFFIX, file_stem
+from hx_sidecar_schema import HxError
+
+
+def export_path(output: Path | None, spec: str) -> Path:
+    """Return where an exported model goes: what is given, else the last part of the model spec, here."""
+    return output if output is not None else Path(f"{file_stem(_spec_name(spec))}.onnx")
+
+
+def find_model(given: Path | None) -> Path:
+    """Return the model to read: the one that is named, or the only export in the current folder.
+
+    Raises:
+        HxError: HX403 if none is named and the current folder does not hold exactly one.
+    """
+    if given is not None:
+        return given
+    sidecars = sorted(Path().glob(f"*{SIDECAR_SUFFIX}"))
+    if len(sidecars) > 1:
+        sidecars = [path for path in sidecars if _is_whole(path)] or sidecars
+    if len(sidecars) == 1:
+        return sidecars[0].with_name(f"{sidecars[0].name.removesuffix(SIDECAR_SUFFIX)}.onnx")
+    held = [f"{path.name.removesuffix(SIDECAR_SUFFIX)}.onnx" for path in sidecars]
+    if held:
+        raise HxError(
+            f"The current folder holds {len(held)} exports: {', '.join(map(repr, held))}.",
+            code="HX403",
+            hint=f"Name one of them, like {held[0]!r}.",
+        )
+    models = sorted(path.name for path in Path().glob("*.onnx"))
+    what = f"only {', '.join(map(repr, models))} without a sidecar" if models else "no model at all"
+    raise HxError(
+        f"The current folder {str(Path.cwd())!r} holds no export of hx, {what}.",
+        code="HX403",
+        hint="Name the .onnx file, or make one with `hx export MODEL`.",
+    )
+
+
+def _is_whole(sidecar: Path) -> bool:
+    """Say whether a sidecar is of an export, and not of a module that was cut out of one into the same folder."""
+    try:
+        return json.loads(sidecar.read_bytes())["modules"][0]["fqn"] == ""
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return True
+
+
+def _spec_name(spec: str) -> str:
+    """Return the name that a model spec will give to its files, without loading it."""
+    place = spec.rpartition("@")[0] if "@" in spec and not Path(spec).is_dir() else spec
+    place = Path(place).resolve().name if Path(place).is_dir() else place
+    return re.split(r"[/:]", place)[-1]

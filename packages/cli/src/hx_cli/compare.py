@@ -1,0 +1,105 @@
+"""`hx compare`: its options, and what it shows a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hx.text import plural
+from hx_cli._options import Common
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hx.records.compare import CompareReport, NodeGroup
+    from hx_cli._output import Output
+
+FIRST = 5
+"""Places where graphs part that are shown without -v."""
+
+
+def compare(
+    context: typer.Context,
+    left: Annotated[Path, typer.Argument(metavar="A.onnx", help="Any ONNX model.")],
+    right: Annotated[Path, typer.Argument(metavar="B.onnx", help="Another one.")],
+    *,
+    common: Common,
+) -> int:
+    """Say whether two models have the same topology, whatever their nodes are called, and what differs by module."""
+    import hx
+
+    out = common.output(context)
+    with out.progress() as progress:
+        report = hx.compare(left, right, progress=progress)
+    if common.json:
+        out.json(report)
+    else:
+        _show(report, out)
+    return int(not report.same)
+
+
+def _show(report: CompareReport, output: Output) -> None:
+    """Print whether two graphs are the same, and what differs."""
+    from rich.markup import escape
+
+    if report.same:
+        output.data(
+            f"[green]The same topology[/]: {plural(report.nodes[0], 'node')}, {report.digests[0][:16]}."
+        )
+        return
+    output.data(f"[bold]Not the same topology[/]: {report.nodes[0]} and {report.nodes[1]} nodes.")
+    for side, words in (("inputs", report.inputs), ("outputs", report.outputs)):
+        for word in words:
+            output.data(f"  {side} {escape(word)}")
+    for word in report.elsewhere:
+        output.data(f"  {escape(word)}")
+    for name, (one, two) in report.operators.items():
+        output.data(f"  {escape(name)}: {one} and {two}")
+    if report.divergence:
+        output.data("\nWhere they part:")
+        shown = report.divergence if output.verbosity > 0 else report.divergence[:FIRST]
+        rows: list[tuple[str, str]] = []
+        for row in shown:
+            other = f"{row.other_op_type} {row.other}" if row.other else "nothing there"
+            rows.append((_module(row.module), f"{row.op_type} {row.node}  |  {other}"))
+        output.data(_rows(rows))
+        if len(shown) < len(report.divergence):
+            output.data(f"  [dim]and {len(report.divergence) - len(shown)} more; -v lists them all[/]")
+    _groups("Only in the first", report.removed, output)
+    _groups("Only in the second", report.added, output)
+    _groups("In both, reading from other places", report.rewired, output)
+
+
+def _groups(title: str, groups: Sequence[NodeGroup], output: Output) -> None:
+    if not groups:
+        return
+    output.data(f"\n{title}: {plural(sum(len(group.nodes) for group in groups), 'node')}")
+    rows: list[tuple[str, str]] = []
+    for group in groups:
+        operators = ", ".join(f"{n} {name}" if n > 1 else name for name, n in group.operators.items())
+        times = f" in each of {group.modules}" if group.modules > 1 else ""
+        rows.append((_module(group.module), f"{operators}{times}"))
+    output.data(_rows(rows))
+
+
+def _module(name: str | None) -> str:
+    return "module unknown" if name is None else name or "the model itself"
+
+
+def _rows(rows: Sequence[tuple[str, str]]) -> Table:
+    """Return modules and what there is in each, side by side; long ones in several lines, never cut."""
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for module, text in rows:
+        table.add_row(
+            Padding(Text(module, "dim" if module == "module unknown" else ""), (0, 0, 0, 2)), Text(text)
+        )
+    return table

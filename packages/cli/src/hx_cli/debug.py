@@ -1,0 +1,80 @@
+"""`hx debug`: its options, and what it shows a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hx.text import plural, size
+from hx_cli._options import Common, Exporting, Loading, ModelSpec, NoVerify, Overwrite
+
+if TYPE_CHECKING:
+    from hx.records.debug import DebugReport
+    from hx_cli._output import Output
+
+
+def debug(
+    context: typer.Context,
+    model: ModelSpec,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="SESSION", help="The folder to make.", show_default=False),
+    ],
+    with_weights: Annotated[
+        bool,
+        typer.Option(
+            "--with-weights", help="Keep the numbers of weights and inputs; without it, shapes only."
+        ),
+    ] = False,
+    overwrite: Overwrite = False,
+    no_verify: NoVerify = False,
+    *,
+    exporting: Exporting,
+    loading: Loading,
+    common: Common,
+) -> int:
+    """Export a model with and without hx, and put all that a maintainer would ask for into one folder.
+
+    Exit code 0 where both exports exist and are alike, 1 where they are not, or one of them fails, 2 where the model cannot be loaded;
+    the folder is there in each case.
+    """
+    import hx
+
+    out = common.output(context)
+    with out.progress() as progress:
+        report = hx.debug(
+            loading.spec(model),
+            output,
+            **exporting.settings(),
+            with_weights=with_weights,
+            verify=not no_verify,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    if common.json:
+        out.json(report)
+    else:
+        _show(report, str(output), out)
+    failure = report.failure
+    if failure is None:
+        return int(report.verdict != "same")
+    if not failure.code:
+        raise RuntimeError(f"{failure.type}: {failure.message}")
+    raise hx.HxError(failure.message, code=failure.code, hint=failure.hint)
+
+
+def _show(report: DebugReport, folder: str, output: Output) -> None:
+    """Print a session in a few lines."""
+    from rich.markup import escape
+
+    style = "green" if report.verdict == "same" else "bold red"
+    output.data(f"[{style}]{escape(report.summary)}[/]")
+    for row in report.attempts:
+        settings = f" {row.settings}" if row.settings else ""
+        output.data(f"  {row.kind} export, {row.strategy}{settings}: {row.status}, {row.seconds:.1f} s")
+    total = sum(file.size_bytes for file in report.files)
+    output.data(
+        f"{escape(folder)}: {plural(len(report.files), 'file')}, {size(total)}; read report.md first."
+    )

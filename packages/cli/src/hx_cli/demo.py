@@ -1,0 +1,78 @@
+"""`hx demo`: the whole way on a small model, with the commands that do it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hx.text import shape
+from hx_cli._options import Common, Quiet, Verbose
+
+if TYPE_CHECKING:
+    from hx.records.demo import DemoReport
+    from hx_cli._output import Output
+
+
+def demo(
+    context: typer.Context,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the files.")
+    ] = Path("hx-demo"),
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> int:
+    """See it work: export a small BERT, show its tree, cut a self-attention out, run it."""
+    import hx
+
+    out = Common(verbose=verbose, quiet=quiet).output(context)
+    with out.progress() as progress:
+        report = hx.demo(output, progress=progress)
+    _show(report, out)
+    return int(not report.passed)
+
+
+def _show(report: DemoReport, output: Output) -> None:
+    from hx_cli.export.view import show_export
+    from hx_cli.extract.view import show_extract
+    from hx_cli.tree.view import show_tree
+
+    model, attention = report.model, report.extract.modules[0]
+    _head(output, 1, "Export a small BERT with random weights, batch and sequence length left free")
+    _command(output, f"hx export {report.export.model} --dynamic -o {model}")
+    show_export(report.export, output, tables=True, following=False)
+
+    _head(output, 2, "See which module call made how many of its nodes")
+    _command(output, f"hx tree {model} --depth {max(call.depth for call in report.tree.calls)}")
+    show_tree(report.tree, output, collapse=True)
+
+    _head(output, 3, "Cut one self-attention out, as a model that takes what its forward() takes")
+    part = report.extract.output
+    _command(output, f"hx extract {model} --module {attention.tag} --against {report.export.model} -o {part}")
+    show_extract(report.extract, output, tables=True)
+    given = ", ".join(f"{name} [cyan]{shape(dims)}[/]" for name, dims in report.inputs.items())
+    made = ", ".join(f"{name} [cyan]{shape(dims)}[/]" for name, dims in report.outputs.items())
+    output.data(
+        f"It runs at sizes that the export never saw: {given}\n"
+        f"gives {made}{'' if report.finite else ', not finite'}."
+    )
+
+    simple = attention.tag.rsplit("/", 1)[-1].partition(".")[0]
+    output.data("\n[bold green]4[/]  [bold]Try next[/]")
+    for command, what in (
+        (f"hx extract {model} --all", "every module call, with an index.json"),
+        (f"hx extract {model} --module {simple} -o attentions", "every self-attention, with a pattern"),
+        (f"hx tree {model} --all", "down to every torch.nn module"),
+        (f"hx profile {model}", "time by module, in what ONNX Runtime really runs"),
+        ("hx export your/model --dynamic", "a Hub id, a folder, or file.py:factory"),
+    ):
+        output.data(f"   [cyan]{command}[/]\n     [dim]{what}[/]")
+
+
+def _head(output: Output, step: int, text: str) -> None:
+    output.data(f"\n[bold green]{step}[/]  [bold]{text}[/]")
+
+
+def _command(output: Output, text: str) -> None:
+    output.data(f"   [dim]$ {text}[/]")

@@ -1,0 +1,44 @@
+"""`hx modules`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hx_cli._options import Common, ModulePattern, OnnxFile, Overwrite, Quiet, Verbose
+
+
+def modules(
+    context: typer.Context,
+    model: OnnxFile = None,
+    module: ModulePattern = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE.json",
+            help="Write it there instead of stdout.",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    json: Annotated[bool, typer.Option("--json", help="What it prints anyway: one JSON record.")] = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> int:
+    """Print what is known of every module as JSON: class, signature, parameters, children, and its nodes."""
+    import hx
+    from hx.files import write_text
+    from hx_cli._paths import find_model
+
+    out = Common(verbose=verbose, quiet=quiet).output(context)
+    report = hx.modules(find_model(model), module or [])
+    if output is None:
+        out.json(report)
+        return 0
+    write_text(output, report.model_dump_json(indent=2) + "\n", overwrite=overwrite)
+    out.note(f"{len(report.modules)} modules and {len(report.operation_hierarchy)} nodes in {output}")
+    return 0

@@ -1,0 +1,77 @@
+"""`hx nodes`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hx.text import plural
+from hx_cli._options import Common, OnnxFile
+
+if TYPE_CHECKING:
+    from hx.records.modules import NodesReport
+
+
+def nodes(
+    context: typer.Context,
+    module: Annotated[
+        list[str],
+        typer.Option(
+            "--module",
+            "-m",
+            metavar="PATTERN",
+            help="A tag, tag pattern, fqn, fqn glob or class name, with @INDEX or @*. Repeatable.",
+            show_default=False,
+        ),
+    ],
+    model: OnnxFile = None,
+    own: Annotated[
+        bool, typer.Option("--own", help="Leave out the nodes of the calls inside these.")
+    ] = False,
+    *,
+    common: Common,
+) -> int:
+    """Print the names of the nodes of module calls, one a line, for tools that take names of nodes."""
+    import hx
+    from hx_cli._paths import find_model
+
+    out = common.output(context)
+    report = hx.nodes(find_model(model), module, own=own)
+    if report.shared:
+        names = plural(len(report.shared), "name")
+        out.warn(f"{names} of these nodes other nodes have too, like {report.shared[0]!r}.")
+    if common.json:
+        out.json(report)
+    else:
+        print("\n".join(_names(report)))
+    return 0
+
+
+def _names(report: NodesReport) -> list[str]:
+    """Return the names, each once.
+
+    Raises:
+        HxError: HX411 if the calls have no node, or one of them has no name: a tool that is given the others would
+            leave it out.
+    """
+    import hx
+
+    of = ", ".join(report.calls[:3]) + (", ..." if len(report.calls) > 3 else "")
+    if not report.nodes:
+        raise hx.HxError(
+            f"{of} has no node{' of its own' if report.own else ''}.",
+            code="HX411",
+            hint="Leave --own out."
+            if report.own
+            else "Name the module around it; `hx tree` shows how many nodes each has.",
+        )
+    nameless = [node for node in report.nodes if not node.name]
+    if nameless:
+        raise hx.HxError(
+            f"{len(nameless)} of {plural(len(report.nodes), 'node')} of {of} have no name; the first is the "
+            f"{nameless[0].op_type} that makes {nameless[0].output!r}.",
+            code="HX411",
+            hint="Take --json, which tells nodes by their outputs, or give every node of the file a name.",
+        )
+    return list(dict.fromkeys(node.name for node in report.nodes))

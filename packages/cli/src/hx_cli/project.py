@@ -1,0 +1,93 @@
+"""`hx project`: its options, and what it shows a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hx.text import percent, size
+from hx_cli._options import Common, Confidence, Loading, MinConfidence, Overwrite
+from hx_cli._widgets import boxed, fields
+
+if TYPE_CHECKING:
+    from hx.records.project import ProjectReport
+    from hx_cli._output import Output
+
+
+def project(
+    context: typer.Context,
+    model: Annotated[Path, typer.Argument(metavar="X.onnx", help="Any ONNX model.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT.json",
+            help="Default: X_hierarchy.json beside it.",
+            show_default=False,
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="The PyTorch model: module tree, ports and values of a run come from it.",
+            show_default=False,
+        ),
+    ] = None,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Inputs by name for that run: .pt, .npz or .safetensors.",
+            show_default=False,
+        ),
+    ] = None,
+    min_confidence: MinConfidence = Confidence.low,
+    overwrite: Overwrite = False,
+    *,
+    loading: Loading,
+    common: Common,
+) -> int:
+    """Say which module made every node of a model that was exported elsewhere; without torch, by what the file says."""
+    import hx
+
+    out = common.output(context)
+    with out.progress() as progress:
+        report = hx.project(
+            model,
+            loading.spec(against) if against else None,
+            inputs=inputs,
+            output=output,
+            min_confidence=min_confidence.value,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    if common.json:
+        out.json(report)
+    else:
+        _show(report, out)
+    return 0
+
+
+def _show(report: ProjectReport, output: Output) -> None:
+    """Print how much of the model is known, and how."""
+    from rich.markup import escape
+
+    grid = fields()
+    grid.add_row("written by", escape(report.exporter) or "[dim]unknown[/]")
+    grid.add_row(
+        "nodes",
+        f"[bold]{report.nodes}[/]  {percent(report.exact_percent)} exact, {percent(report.covered_percent)} covered",
+    )
+    by_count = sorted(report.evidence.items(), key=lambda item: -item[1])
+    grid.add_row("known by", "; ".join(f"{amount} {escape(how)}" for how, amount in by_count))
+    called = sum(amount for status, amount in report.calls.items() if status != "not_called")
+    statuses = sorted(report.calls.items(), key=lambda item: -item[1])
+    calls = ", ".join(f"{amount} {status.replace('_', ' ')}" for status, amount in statuses)
+    grid.add_row("calls", f"[bold]{called}[/]  {calls}, in {report.modules} modules")
+    grid.add_row("file", f"{escape(report.file.path)}  [dim]{size(report.file.size_bytes)}[/]")
+    output.data(boxed(report.model, grid))
+    output.note(f"[dim]Next:[/] hx tree {escape(report.model)}")

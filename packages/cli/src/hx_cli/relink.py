@@ -1,0 +1,74 @@
+"""`hx relink`: its options, and what it shows a person."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hx.text import percent, size
+from hx_cli._options import Common, Overwrite
+from hx_cli._widgets import boxed, fields
+
+if TYPE_CHECKING:
+    from hx.records.relink import RelinkReport
+    from hx_cli._output import Output
+
+
+def relink(
+    context: typer.Context,
+    model: Annotated[
+        Path, typer.Argument(metavar="OPTIMISED.onnx", help="What a tool made of an exported model.")
+    ],
+    original: Annotated[
+        Path,
+        typer.Option("--from", metavar="X.onnx", help="The export that it was made of, with its sidecar."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT.json",
+            help="Default: OPTIMISED_hierarchy.json beside it.",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    *,
+    common: Common,
+) -> int:
+    """Carry the hierarchy of an export to what a tool made of it: optimised, fused, quantised or converted."""
+    import hx
+
+    out = common.output(context)
+    with out.progress() as progress:
+        report = hx.relink(model, original, output, overwrite=overwrite, progress=progress)
+    if common.json:
+        out.json(report)
+    else:
+        _show(report, out)
+    return 0
+
+
+def _show(report: RelinkReport, output: Output) -> None:
+    """Print how much of the transformed model is known, and which nodes span modules."""
+    from rich.markup import escape
+
+    grid = fields()
+    grid.add_row("made of", f"{escape(report.original)}  [dim]{report.original_nodes} nodes[/]")
+    grid.add_row(
+        "nodes",
+        f"[bold]{report.nodes}[/]  {percent(report.exact_percent)} exact, {percent(report.covered_percent)} covered",
+    )
+    if report.spanning:
+        kinds = Counter(node.op_type for node in report.spanning).most_common()
+        names = ", ".join(f"{amount} {escape(kind)}" for kind, amount in kinds)
+        grid.add_row("spanning", f"[bold]{len(report.spanning)}[/]  stand for several calls: {names}")
+    before, now = (calls.get("extractable", 0) for calls in (report.original_calls, report.calls))
+    grid.add_row("calls", f"[bold]{now}[/]  of {before} can still be cut out")
+    grid.add_row("file", f"{escape(report.file.path)}  [dim]{size(report.file.size_bytes)}[/]")
+    output.data(boxed(report.model, grid))
+    output.note(f"[dim]Next:[/] hx tree {escape(report.model)}")

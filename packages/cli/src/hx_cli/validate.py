@@ -1,0 +1,105 @@
+"""`hx validate`: its options, and what it shows a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from hx.text import plural
+from hx_cli._options import Common, OnnxFile
+
+if TYPE_CHECKING:
+    from hx.records.validate import ValidateReport
+    from hx_cli._output import Output
+    from hx_projector import Change, Finding
+
+FIRST = 5
+"""Rows of one code that are shown without -v."""
+
+
+def validate(
+    context: typer.Context,
+    model: OnnxFile = None,
+    sidecar: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="Default: X_hierarchy.json beside it, else the one inside the model's metadata.",
+            show_default=False,
+        ),
+    ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Rewrite what the model and the sound rows give: consumers, tags, numbers. Then check again.",
+        ),
+    ] = False,
+    *,
+    common: Common,
+) -> int:
+    """Check that a model is valid, that its sidecar belongs to it, and that every row of the sidecar is consistent."""
+    import hx
+    from hx_cli._paths import find_model
+
+    out = common.output(context)
+    with out.progress() as progress:
+        report = hx.validate(find_model(model), sidecar, repair=repair, progress=progress)
+    if common.json:
+        out.json(report)
+    else:
+        _show(report, out)
+    return int(not report.valid)
+
+
+def _show(report: ValidateReport, output: Output) -> None:
+    """Print what was rewritten, what is wrong by code, what could not be checked, and what to do."""
+    from rich.markup import escape
+
+    if report.repaired:
+        output.data(f"[bold]Rewritten in {escape(report.written or '')}[/]")
+        for code, rows in _by_code(report.repaired):
+            output.data(f"  {code} {plural(len(rows), 'change')}")
+            _rows(rows, output)
+        output.data("")
+    for code, reason in report.refused.items():
+        output.data(f"[yellow]{code} is left as it is[/]: {escape(reason)}")
+    for code, rows in _by_code(report.findings):
+        count = f" [dim]({len(rows)})[/]" if len(rows) > 1 else ""
+        output.data(f"[red]{code}[/] [bold]{escape(rows[0].meaning)}[/]{count}")
+        _rows(rows, output)
+        output.data(f"  [dim]{escape(rows[0].remedy)}[/]")
+    for name, reason in report.skipped.items():
+        output.data(f"[yellow]Not checked[/]: {escape(name)}. [dim]{escape(reason)}[/]")
+    size = ", ".join(
+        (plural(report.nodes, "node"), plural(report.calls, "call"), plural(report.modules, "module"))
+    )
+    verdict = "[green]Valid[/]" if report.valid else f"[red]{plural(len(report.findings), 'finding')}[/]"
+    output.data(f"{verdict}: {escape(report.model)}, {size}.")
+
+
+Row = TypeVar("Row", "Finding", "Change")
+
+
+def _by_code(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    return [(code, list(group)) for code, group in groupby(rows, key=lambda row: row.code)]
+
+
+def _rows(rows: Sequence[Finding] | Sequence[Change], output: Output) -> None:
+    """Print a row a line in a pipe; on a terminal wrapped and indented."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    shown = rows if output.verbosity > 0 else rows[:FIRST]
+    for row in shown:
+        text = Text(f"{row.subject}  ", "cyan").append(row.message, "default")
+        if output.stdout.is_terminal or output.verbosity < 0:
+            output.data(Padding(text, (0, 0, 0, 4), expand=False))
+        else:
+            output.stdout.print(Text("    ").append(text), highlight=False, soft_wrap=True)
+    if len(shown) < len(rows):
+        output.data(f"    [dim]and {len(rows) - len(shown)} more; -v lists them all[/]")

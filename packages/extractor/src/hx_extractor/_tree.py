@@ -1,0 +1,188 @@
+"""The calls of an export as a tree, with the nodes and weights of each; from the sidecar alone where it has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from hx_sidecar_schema import Initializer, Record, Sidecar, html_table
+
+if TYPE_CHECKING:
+    from hx_extractor._hierarchy import Hierarchy
+
+ROWS_IN_NOTEBOOKS = 60
+
+
+class TreeEntry(Record):
+    """One call of the module tree, in execution order; a parent stands before its children."""
+
+    fqn: str
+    call: int
+    tag: str
+    class_name: str
+    parent: int | None = Field(description="Position of the parent in this list.")
+    depth: int
+    status: str
+    reason: str
+    nodes: int = Field(description="Nodes of the call and of all calls below it.")
+    own_nodes: int
+    weights: int = Field(description="Elements of the initializers that these nodes read.")
+    parameters: list[str]
+
+
+class TreeReport(Record):
+    """What `Hierarchy.tree` returns and `hx tree --json` prints."""
+
+    schema_version: str = "1.0"
+    model: str
+    calls: list[TreeEntry]
+
+    def __str__(self) -> str:
+        """Return one line a call, indented."""
+        lines = [
+            f"{'  ' * call.depth}{call.tag.rsplit('/', 1)[-1]}  {call.nodes} nodes" for call in self.calls
+        ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                "\N{NO-BREAK SPACE}" * 4 * call.depth + call.tag.rsplit("/", 1)[-1],
+                call.fqn,
+                call.nodes,
+                call.own_nodes,
+                call.weights,
+                "" if call.status == "extractable" else call.status.replace("_", " "),
+            )
+            for call in self.calls[:ROWS_IN_NOTEBOOKS]
+        ]
+        more = len(self.calls) - len(rows)
+        return html_table(
+            self.model,
+            ("module", "name", "nodes", "own", "weights", ""),
+            rows,
+            note=f"and {more} more calls" if more else "",
+        )
+
+
+def tree_of(model: Hierarchy, roots: Sequence[int], *, depth: int | None, everything: bool) -> TreeReport:
+    """Return calls with what each holds; see `Hierarchy.tree`.
+
+    Args:
+        model: The hierarchy.
+        roots: Rows of the calls to show with all below them.
+        depth: Levels below each root; None for all.
+        everything: Untagged calls too.
+    """
+    parents = _parents(model.sidecar)
+    return TreeReport(model=model.name, calls=_entries(model, parents, roots, depth, everything=everything))
+
+
+def _entries(
+    model: Hierarchy,
+    parents: Sequence[int | None],
+    roots: Sequence[int],
+    depth: int | None,
+    *,
+    everything: bool,
+) -> list[TreeEntry]:
+    sidecar = model.sidecar
+    children: dict[int, list[int]] = {}
+    for row, parent in enumerate(parents):
+        if parent is not None:
+            children.setdefault(parent, []).append(row)
+    nodes, weights = _held(model, parents)
+    entries: list[TreeEntry] = []
+
+    def add(row: int, parent: int | None, level: int, root: bool) -> int:
+        """Append a call and those below it; return how many of its nodes no other appended call has."""
+        call, position = sidecar.calls[row], len(entries)
+        module = sidecar.module_of(call)
+        shown = root or everything or module.tagged
+        own = nodes[row] - sum(nodes[child] for child in children.get(row, ()))
+        if shown:
+            entries.append(
+                TreeEntry(
+                    fqn=module.fqn,
+                    call=call.index,
+                    tag=sidecar.tag(call),
+                    class_name=module.class_name,
+                    parent=parent,
+                    depth=level,
+                    status=call.status,
+                    reason=call.reason,
+                    nodes=nodes[row],
+                    own_nodes=own,
+                    weights=weights[row],
+                    parameters=module.parameters,
+                )
+            )
+        inner = (position, level + 1) if shown else (parent, level)
+        for child in children.get(row, ()):
+            if depth is not None and inner[1] > depth:
+                own += nodes[child]
+            else:
+                own += add(child, *inner, root=False)
+        if not shown:
+            return own
+        entries[position] = entries[position].model_copy(update={"own_nodes": own})
+        return 0
+
+    for root in roots:
+        add(root, None, 0, root=True)
+    return entries
+
+
+def _parents(sidecar: Sidecar) -> list[int | None]:
+    """Return each call's parent; a module that was never called hangs below the first call of its parent module."""
+    first: dict[int, int] = {}
+    for row, call in enumerate(sidecar.calls):
+        first.setdefault(call.module, row)
+    parents: list[int | None] = []
+    for row, call in enumerate(sidecar.calls):
+        parent = call.parent
+        module: int | None = call.module
+        while parent is None and row and module is not None:
+            module = sidecar.modules[module].parent
+            parent = first.get(module) if module is not None else 0
+        parents.append(parent)
+    return parents
+
+
+def _held(model: Hierarchy, parents: Sequence[int | None]) -> tuple[list[int], list[int]]:
+    """Return how many nodes, and how many elements of weights read by them, each call and those below it have."""
+    sidecar = model.sidecar
+    nodes = [0] * len(sidecar.calls)
+    for node in sidecar.nodes:
+        nodes[node.owner] += 1
+    weights = _weights(model)
+    read: list[set[int]] = [set() for _ in sidecar.calls]
+    for number, weight in enumerate(weights):
+        for reader in weight.readers:
+            read[reader].add(number)
+    for row in sorted(range(len(parents)), key=lambda row: _level(parents, row), reverse=True):
+        parent = parents[row]
+        if parent is not None:
+            nodes[parent] += nodes[row]
+            read[parent] |= read[row]
+    return nodes, [sum(weights[number].elements or 0 for number in numbers) for numbers in read]
+
+
+def _weights(model: Hierarchy) -> list[Initializer]:
+    rows = model.sidecar.initializers
+    if all(row.elements is not None for row in rows):
+        return rows
+    from hx_graph.weights import initializer_rows
+
+    owners = {node.output: node.owner for node in model.sidecar.nodes if not node.graph}
+    return initializer_rows(model.model.graph, rows, owners)
+
+
+def _level(parents: Sequence[int | None], row: int) -> int:
+    level = 0
+    parent = parents[row]
+    while parent is not None:
+        level, parent = level + 1, parents[parent]
+    return level

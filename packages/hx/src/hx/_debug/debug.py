@@ -1,0 +1,68 @@
+"""A folder with both exports of a model, made from one call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hx._debug.journal import Journal
+from hx._debug.redacted import model_folders, redactor
+from hx._debug.run import Session, run_session
+from hx._debug.write import whole_folder, write_session
+from hx._export import ExportRequest
+from hx._model_spec import AnyModel, model_spec
+from hx._progress import Progress, silent
+from hx.files import check_writable, refuse_existing
+from hx.records.debug import DebugReport
+
+
+def debug(
+    model: AnyModel,
+    output: str | Path,
+    args: Any = (),
+    *,
+    with_weights: bool = False,
+    verify: bool = True,
+    overwrite: bool = False,
+    progress: Progress = silent,
+    **options: Any,
+) -> DebugReport:
+    """Export a model with and without hx, and put all that a maintainer would ask for into one folder.
+
+    The folder is written in each case: where the exports differ, where one of them fails, where there is no model.
+
+    Example:
+        >>> import torch, hx
+        >>> hx.debug(torch.nn.Linear(4, 3), "session", (torch.ones(2, 4),), overwrite=True).verdict
+        'same'
+
+    Args:
+        model: As of `export`.
+        output: The folder to make.
+        args: As of `export`.
+        with_weights: Keep the numbers of weights and inputs; without it, shapes only.
+        verify: Compare the outputs with PyTorch's.
+        overwrite: Replace a folder that exists.
+        progress: Told what goes on.
+        **options: Further settings of `export`: `kwargs`, `dynamic`, `dynamic_axes`, `dynamic_shapes`, `input_shapes`,
+            `input_names`, `output_names`, `opset_version`, `strategy`, `cross_check`, `torch_nn`, `min_confidence`.
+
+    Returns:
+        What happened; `verdict` says in a word how the exports compare, `failure` why there was nothing to export.
+
+    Raises:
+        HxError: HX402 if the folder exists, HX306 if it cannot be written.
+        TypeError: If `options` holds another name.
+    """
+    request = ExportRequest(model_spec(model), args, **options)
+    folder = Path(output)
+    refuse_existing([folder], overwrite=overwrite)
+    check_writable(folder.parent)
+    places = model_folders(request.pytorch.model)
+    journal = Journal(progress, redactor(places, numbers=not with_weights))
+    with TemporaryDirectory() as reports:
+        session = Session(request, journal, redactor(places, numbers=False), Path(reports))
+        run_session(session, verify=verify)
+        with whole_folder(folder) as made:
+            return write_session(session, made, folder, with_weights=with_weights)

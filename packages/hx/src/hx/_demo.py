@@ -1,0 +1,118 @@
+"""The whole way on a small model, with no download."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hx._command_line import command_line
+from hx._export import export
+from hx._extract import extract
+from hx._hierarchy.tree import tree
+from hx._open import opened
+from hx._progress import Progress, silent
+from hx.files import sidecar_path
+from hx.records.demo import DemoReport
+from hx_sidecar_schema import HxError
+
+if TYPE_CHECKING:
+    from hx_extractor import Call, Extraction
+
+MODEL = "tiny:bert"
+DEPTH = 4
+"""Levels of the tree."""
+WANTED = ("SelfAttention", "Attention")
+SIZES = (3, 21, 5, 9)
+"""For free dimensions, in the order in which they appear: not those of the export."""
+
+
+def demo(folder: str | Path = "hx-demo", *, progress: Progress = silent) -> DemoReport:
+    """Export a small BERT, cut a self-attention out, and run it at sizes that the export never saw.
+
+    Example:
+        >>> import hx
+        >>> hx.demo("hx-demo").passed
+        True
+
+    Args:
+        folder: For the files; replaced where an earlier demo made it.
+        progress: Told what goes on.
+
+    Returns:
+        The records of each step. `hx.load(report.model)` goes on from there.
+
+    Raises:
+        HxError: HX402 if the folder holds anything else.
+    """
+    folder = Path(folder)
+    model = folder / "bert.onnx"
+    _check_own(folder, model)
+    if not command_line.get():
+        command_line.set(("hx.demo()",))
+    exported = export(MODEL, f=model, dynamic=True, overwrite=True, progress=progress)
+    attention = _attention(list(exported))
+    part = folder / f"{attention.fqn.replace('.', '_')}.onnx"
+    extracted = extract(model, attention.tag, part, against=MODEL, overwrite=True, progress=progress)
+    progress("Running it", 0, 0)
+    import numpy as np
+
+    extraction = opened(model)[attention.tag].extract()
+    feeds = _drawn(extraction)
+    results = extraction.run(feeds)
+    return DemoReport(
+        model=str(model),
+        export=exported.report,
+        tree=tree(model, depth=DEPTH),
+        extract=extracted,
+        inputs={name: list(array.shape) for name, array in feeds.items()},
+        outputs={name: list(array.shape) for name, array in results.items()},
+        finite=all(bool(np.isfinite(array).all()) for array in results.values()),
+    )
+
+
+def _check_own(folder: Path, model: Path) -> None:
+    """A folder is the demo's own where it is empty, or where all models in it are the demo's export and cut out of it."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    try:
+        generator: dict[str, Any] = json.loads(sidecar_path(model).read_bytes())["generator"]
+        own = "demo" in re.split(r"\W+", str(generator["command"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        own = False
+    if not own:
+        raise HxError(
+            f"Folder {str(folder)!r} holds files that are not the demo's.",
+            code="HX402",
+            hint="Name another folder.",
+            argument="output",
+        )
+
+
+def _attention(calls: Sequence[Call]) -> Call:
+    """The last self-attention: it needs a mask that other modules made."""
+    for word in WANTED:
+        found = [call for call in calls if call.status == "extractable" and word in call.class_name]
+        if found:
+            return found[-1]
+    return calls[0]
+
+
+def _drawn(extraction: Extraction) -> dict[str, Any]:
+    """Inputs of other sizes than the recorded ones; a mask hides nothing."""
+    import numpy as np
+    import onnx_ir as ir
+
+    draw = np.random.default_rng(0)
+    sizes: dict[str, int] = {}
+    feeds: dict[str, Any] = {}
+    for port in extraction.inputs:
+        free = [dim for dim in port.shape if isinstance(dim, str)]
+        sizes |= {dim: SIZES[(len(sizes) + i) % len(SIZES)] for i, dim in enumerate(free) if dim not in sizes}
+        dims = [sizes[dim] if isinstance(dim, str) else dim for dim in port.shape]
+        dtype = ir.DataType[port.dtype].numpy()
+        floating = np.issubdtype(dtype, np.floating)
+        feeds[port.name] = (draw.standard_normal(dims) if floating else np.ones(dims)).astype(dtype)
+    return feeds

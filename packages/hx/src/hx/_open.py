@@ -1,0 +1,60 @@
+"""Models as the functions of hx take them: a file, or a hierarchy in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from hx.files import sidecar_path
+from hx_extractor import Hierarchy, load
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+AnyHierarchy = Hierarchy | str | Path
+"""What `load` or `export` gave, or the path of an ONNX file with its sidecar beside it."""
+
+
+def opened(model: AnyHierarchy) -> Hierarchy:
+    """Return a hierarchy, read where it is a path.
+
+    Raises:
+        HxError: As `load`.
+    """
+    return model if isinstance(model, Hierarchy) else load(model)
+
+
+def name_of(model: AnyHierarchy) -> str:
+    """Return the path of a model; of one in memory, the file name that it would have."""
+    return model.name if isinstance(model, Hierarchy) else str(model)
+
+
+def graph_of(model: AnyHierarchy) -> ir.Model:
+    """Return the graph of a model; a path needs no sidecar beside it.
+
+    Raises:
+        HxError: HX202, HX204 if the file cannot be read.
+    """
+    from hx_extractor import read_model
+
+    return model.model if isinstance(model, Hierarchy) else read_model(Path(model))
+
+
+@contextmanager
+def on_disk(model: AnyHierarchy) -> Generator[Path]:
+    """Yield the path of a model's file; one in memory has a temporary file, with its sidecar beside it."""
+    if not isinstance(model, Hierarchy):
+        yield Path(model)
+    elif model.path is not None:
+        yield model.path
+    else:
+        import onnx_ir as ir
+
+        with TemporaryDirectory(prefix="hx-") as folder:
+            path = Path(folder) / model.sidecar.model.file
+            ir.save(model.model, path, external_data=f"{path.name}.data")
+            model.sidecar.save(sidecar_path(path))
+            yield path

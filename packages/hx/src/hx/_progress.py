@@ -1,0 +1,39 @@
+"""Telling a caller what goes on."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import TypeVar
+
+Progress = Callable[[str, int, int], None]
+"""Takes what is being done, how many of its items are done, and how many there are: 0 where it has no items."""
+
+Item = TypeVar("Item")
+
+logger = logging.getLogger(__name__)
+
+
+def silent(text: str, done: int = 0, total: int = 0) -> None:
+    """Take progress and say nothing."""
+
+
+def each(items: Sequence[Item], text: str, progress: Progress) -> Iterator[Item]:
+    """Yield items, and say before each how many are done."""
+    for done, item in enumerate(items):
+        progress(text, done, len(items))
+        yield item
+
+
+@contextmanager
+def captured() -> Generator[io.StringIO]:
+    """Catch what other people's code prints on stdout and stderr; it is logged at level INFO."""
+    caught = io.StringIO()
+    try:
+        with redirect_stdout(caught), redirect_stderr(caught):
+            yield caught
+    finally:
+        if caught.getvalue().strip():
+            logger.info("%s", caught.getvalue().rstrip())

@@ -1,0 +1,105 @@
+"""Which files are written, settled before any work."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from hx_sidecar_schema import HxError, atomic_folder
+
+SIDECAR_SUFFIX = "_hierarchy.json"
+_NAME_BYTES = 180  # of the 255 that file systems allow; sidecar and staging names are longer than the model's
+
+
+def onnx_path(output: Path) -> Path:
+    """Return the path of an output model.
+
+    Raises:
+        HxError: HX406 if it does not end in .onnx, or is a folder.
+    """
+    if output.suffix != ".onnx" or output.is_dir():
+        raise HxError(
+            f"Output {str(output)!r} is not the name of an .onnx file.",
+            code="HX406",
+            hint="Give a path that ends in .onnx, with -o.",
+        )
+    return output
+
+
+def sidecar_path(model: Path) -> Path:
+    """Return where the sidecar of a model lies."""
+    return model.with_name(f"{model.stem}{SIDECAR_SUFFIX}")
+
+
+def refuse_existing(paths: Iterable[Path], *, overwrite: bool) -> None:
+    """Stop before any work where it would replace something.
+
+    Raises:
+        HxError: HX402 if a path exists and `overwrite` is off.
+    """
+    existing = [str(path) for path in paths if path.exists()]
+    if existing and not overwrite:
+        raise HxError(
+            f"Output {', '.join(map(repr, existing))} already {'exists' if len(existing) == 1 else 'exist'}.",
+            code="HX402",
+            hint="Add --overwrite to replace, or name another output with -o.",
+        )
+
+
+def check_writable(folder: Path) -> None:
+    """Stop before any work where its result could not be written.
+
+    Raises:
+        HxError: HX306 if the folder, or the nearest one above that exists, takes no files.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        reason = "no write permission" if existing.is_dir() else f"{str(existing)!r} is not a folder"
+        raise HxError(
+            f"Cannot write to {str(folder)!r}: {reason}.",
+            code="HX306",
+            hint="Choose a folder that you may write to and that has room, with -o.",
+        )
+
+
+def write_text(path: Path, text: str, *, overwrite: bool) -> None:
+    """Write a text file whole or not at all.
+
+    Raises:
+        HxError: HX402 if it exists and `overwrite` is off, HX306 if it cannot be written.
+    """
+    refuse_existing([path], overwrite=overwrite)
+    with atomic_folder(path.parent) as staging:
+        (staging / path.name).write_text(text, encoding="utf-8", newline="")
+
+
+def file_stem(name: str) -> str:
+    """Return a name as a file stem that every system takes."""
+    stem = re.sub(r"[^\w.-]+", "_", name).strip(".") or "model"
+    while len(stem.encode()) > _NAME_BYTES:
+        stem = stem[:-1]
+    return stem
+
+
+def call_stems(calls: Iterable[tuple[str, int]], root: str) -> list[str]:
+    """Return one file stem for each call: its fqn, dots as underscores, and its index where it is not the first.
+
+    Args:
+        calls: Fqn and index of each.
+        root: Stem of the root, whose fqn is empty.
+
+    Returns:
+        Stems in the same order; no two are equal, on file systems that fold case either.
+    """
+    taken: set[str] = set()
+    stems: list[str] = []
+    for fqn, index in calls:
+        base = file_stem(fqn.replace(".", "_") or root) + (f"_{index}" if index else "")
+        stem, count = base, 2
+        while stem.lower() in taken:
+            stem, count = f"{base}_{count}", count + 1
+        taken.add(stem.lower())
+        stems.append(stem)
+    return stems

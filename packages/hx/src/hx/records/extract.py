@@ -1,0 +1,58 @@
+"""What `hx.extract` returns and `hx extract --json` prints."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from hx.records.report import REPORT_VERSION, Finite, Report
+
+
+class PortEntry(Report):
+    """One input or output of an extracted model."""
+
+    name: str
+    value: str | None = Field(description="The ONNX value or initializer of the parent model.")
+    dtype: str
+    shape: list[int | str]
+    implicit: bool = False
+    unused: bool = False
+
+
+class ModuleEntry(Report):
+    """One call, in `index.json` and in what `hx extract --json` prints."""
+
+    fqn: str
+    call: int = Field(description="0-based index among the module's calls.")
+    tag: str
+    file: str | None = Field(description="Relative to the index; null where nothing was extracted.")
+    status: str
+    reason: str
+    inputs: list[PortEntry]
+    outputs: list[PortEntry]
+    nodes: int = Field(default=0, description="Nodes of the extracted model.")
+    failed: bool = Field(
+        default=False, description="It differs from its original, or an extractable call was not extracted."
+    )
+    max_abs_error: Finite = Field(default=None, description="Where validated.")
+    relative_error: Finite = Field(
+        default=None, description="Largest error of an output divided by that output's largest magnitude."
+    )
+
+
+class ExtractReport(Report):
+    """What `hx extract` did."""
+
+    schema_version: str = REPORT_VERSION
+    model: str
+    output: str = Field(description="The file, or the folder with its index.json.")
+    compared_with: str | None = Field(description="`onnx`, `pytorch`, or null where nothing was compared.")
+    mismatches: int
+    modules: list[ModuleEntry]
+
+    def __str__(self) -> str:
+        """Return a sentence."""
+        done = sum(entry.file is not None for entry in self.modules)
+        text = f"{done} {'call' if done == 1 else 'calls'} cut out of {self.model}"
+        if self.compared_with is None:
+            return text
+        return f"{text}, compared with {self.compared_with}: {f'{self.mismatches} differ' if self.mismatches else 'all equal'}"

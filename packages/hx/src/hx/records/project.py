@@ -1,0 +1,30 @@
+"""What `hx.project` returns and `hx project --json` prints."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from hx.records.report import REPORT_VERSION, File, Report
+from hx.text import percent, plural
+
+
+class ProjectReport(Report):
+    """What `hx project` did."""
+
+    schema_version: str = REPORT_VERSION
+    model: str
+    exporter: str = Field(description="What the file says of its producer.")
+    file: File
+    modules: int
+    nodes: int
+    exact_percent: float
+    covered_percent: float
+    calls: dict[str, int] = Field(description="Number of calls by status.")
+    evidence: dict[str, int] = Field(description="Number of nodes by evidence and confidence.")
+
+    def __str__(self) -> str:
+        """Return a sentence."""
+        return (
+            f"{self.model}: {plural(self.nodes, 'node')} of {plural(self.modules, 'module')}, "
+            f"{percent(self.exact_percent)} exact, {percent(self.covered_percent)} covered; in {self.file.path}"
+        )
