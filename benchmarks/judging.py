@@ -13,11 +13,8 @@ import onnx_ir as ir
 
 import hx_projector
 import hx_tracer
-from hx_graph.call_tree import CallTree
-from hx_graph.nested import output_of, reads
-from hx_projector.witness.graph import WitnessedGraph
-from hx_projector.witness.matches import Ties
-from hx_projector.witness.values import Values
+from hx_graph import CallTree, output_of, reads
+from hx_projector.witness.run import match_values
 from hx_sidecar_schema import ModuleContext, Node, Port, Sidecar
 
 CallKey = tuple[str, int]
@@ -79,26 +76,25 @@ def records_of(exported: hx_tracer.Exported) -> tuple[Record, Record]:
     seen = context.observation
     assert seen is not None
     tree = CallTree(context.calls)
-    values = Values(model, feeds_of(exported))
-    values.compare_with(row.value for row in (*seen.operations, *seen.ports))
-    graph = WitnessedGraph(model, values)
-    certain = Ties(graph, seen, tree).certain()
+    matches = match_values(model, seen, feeds_of(exported), tree)
     written = {output: tree.common(rows) for output, rows in context.origins.items() if rows}
-    shared = _shared(model, graph.asides, written, tree)
+    shared = _shared(model, matches.graph.input_independent, written, tree)
     return (
         Record("exporter", {output: _key(context, row) for output, row in written.items()}, shared),
-        Record("witness", {output: _key(context, row) for output, row in certain.items()}, shared),
+        Record("witness", {output: _key(context, row) for output, row in matches.certain().items()}, shared),
     )
 
 
-def _shared(model: ir.Model, asides: Container[str], written: Mapping[str, int], tree: CallTree) -> set[str]:
+def _shared(
+    model: ir.Model, input_independent: Container[str], written: Mapping[str, int], tree: CallTree
+) -> set[str]:
     found: set[str] = set()
     readers: dict[str, list[str]] = {}
     for node in reversed(model.graph):
         key = output_of(node)
         for name in reads(node):
             readers.setdefault(name, []).append(key)
-        if key in asides and key in written:
+        if key in input_independent and key in written:
             elsewhere = [
                 reader in found or (reader in written and not tree.contains(written[key], written[reader]))
                 for reader in readers.get(key, ())

@@ -14,11 +14,8 @@ from truth import array, quiet
 
 import hx_projector
 import hx_tracer
-from hx_extractor import infer_types, read_model
-from hx_graph.call_tree import CallTree
-from hx_projector.witness.graph import WitnessedGraph
-from hx_projector.witness.matches import Ties
-from hx_projector.witness.values import Values
+from hx_graph import CallTree, infer_types, read_model
+from hx_projector.witness.run import match_values
 from hx_sidecar_schema import STRATEGIES, Sidecar
 
 LOSSY = {"float16": 1e-2, "static quantisation, 16 bit": 2e-3}
@@ -95,18 +92,16 @@ def _judge(
     """Compare the owners of a transformed graph with the operations of an eager run whose results are equal."""
     seen = exported.context.observation
     assert seen is not None
-    values = Values(made, feeds, tolerance=tolerance)
-    values.compare_with(row.value for row in (*seen.operations, *seen.ports))
-    graph = WitnessedGraph(made, values)
-    ties = Ties(graph, seen, CallTree(exported.context.calls))
+    matches = match_values(made, seen, feeds, CallTree(exported.context.calls), tolerance=tolerance)
+    constants = matches.graph.input_independent
     # A converter's copy of a constant is nobody's result.
-    truth = {output: call for output, call in ties.certain().items() if output not in graph.asides}
+    truth = {output: call for output, call in matches.certain().items() if output not in constants}
     nodes = {node.output: node for node in relinked.nodes if not node.graph}
     wrong: list[str] = []
     for output, call in truth.items():
         node = nodes[output]
         # The operation with this result, and those before it that have no value of their own in the graph.
-        calls = {call, *ties.covered(output)}
+        calls = {call, *matches.spanned_calls(output)}
         if node.confidence == "high" and not calls & {node.owner, *node.covers}:
             tags = [relinked.tag(relinked.calls[row]) for row in (node.owner, call)]
             wrong.append(f"{node.op_type} {output}: {tags[0]}, by its value {tags[1]}")

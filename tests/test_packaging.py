@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -121,3 +122,9 @@ def test_what_is_said_of_every_package_is_the_same() -> None:
     root = pyproject(ROOT)
     assert {name_of(requirement) for requirement in root["project"]["dependencies"]} == set(OWN.values())
     assert root["tool"]["uv"]["sources"].keys() == set(OWN.values())
+
+
+@pytest.mark.parametrize("module", ["hx_extractor", "hx_projector", "hx_profiler", "hx"])
+def test_no_package_brings_sympy_before_it_is_needed(module: str) -> None:
+    code = f"import {module}, onnx_ir, sys; assert 'sympy' not in sys.modules; onnx_ir.SymbolicDim('n') + 1; assert 'sympy' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,7 +10,8 @@ from transforming import TRANSFORMATIONS
 
 import hx_projector
 import hx_tracer
-from hx_extractor import infer_types, load, read_model
+from hx_extractor import load
+from hx_graph import infer_types, read_model
 
 UNJUDGED = {tool for tool in TRANSFORMATIONS if "quantisation" in tool or "all" in tool}
 """Tools after which many values equal none of PyTorch's: another layout, or too few bits."""

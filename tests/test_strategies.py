@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from hx_projector.witness.values import Values
-from hx_projector.witness.values import fingerprint as fingerprint_of_array
+from hx_projector.witness.fingerprints import fingerprint as fingerprint_of_array
+from hx_projector.witness.graph_run import GraphRun
 from hx_sidecar_schema import Fingerprint
 from hx_tracer.watch.operations import fingerprint as fingerprint_of_tensor
 
@@ -65,13 +65,13 @@ def test_equal_numbers_of_any_kind_have_equal_fingerprints(array: np.ndarray) ->
     check(torch.from_numpy(array))
 
 
-def values_of(text: str, feeds: dict[str, torch.Tensor]) -> Values:
-    return Values(ir.from_onnx_text(text), {name: tensor.numpy() for name, tensor in feeds.items()})
+def run_of(text: str, feeds: dict[str, torch.Tensor]) -> GraphRun:
+    return GraphRun(ir.from_onnx_text(text), {name: tensor.numpy() for name, tensor in feeds.items()})
 
 
 def test_what_pytorch_computed_is_found_among_what_onnx_runtime_computed() -> None:
     x = torch.randn(4, 6, generator=RANDOM)
-    values = values_of(
+    run = run_of(
         """
         <ir_version: 10, opset_import: ["": 20]>
         m (float[4,6] x, float[6,6] e) => (float[4,6] c, bool[4,6] d) {
@@ -90,9 +90,9 @@ def test_what_pytorch_computed_is_found_among_what_onnx_runtime_computed() -> No
         "c": fingerprint_of_tensor(x.softmax(1) * 2),
         "d": fingerprint_of_tensor(x < 0),
     }
-    values.compare_with(wanted.values())
-    assert {name: values.equal(tensor) for name, tensor in wanted.items()} == {
+    run.announce(wanted.values())
+    assert {name: run.equal_to(tensor) for name, tensor in wanted.items()} == {
         name: [name] for name in wanted
     }
-    assert values.equal(fingerprint_of_tensor(x.softmax(1) * 1.01)) == []
-    assert values.equal(fingerprint_of_tensor(x.softmax(1).reshape(6, 4))) == []
+    assert run.equal_to(fingerprint_of_tensor(x.softmax(1) * 1.01)) == []
+    assert run.equal_to(fingerprint_of_tensor(x.softmax(1).reshape(6, 4))) == []

@@ -13,6 +13,7 @@ from truth import array, examine, run_with_hooks
 import hx_extractor
 import hx_projector
 import hx_tracer
+from hx_graph import infer_types, read_model
 from hx_sidecar_schema import STRATEGIES, Sidecar
 
 SOURCES = ("witness", "dataflow")
@@ -102,8 +103,8 @@ def test_calls_are_cut_out_of_an_optimised_graph(
     options.optimized_model_filepath = str(path)
     options.log_severity_level = 4
     ort.InferenceSession(plain, options, providers=["CPUExecutionProvider"])
-    model = hx_extractor.read_model(path)
-    hx_extractor.infer_types(model)
+    model = read_model(path)
+    infer_types(model)
     feeds = {name: array(tensor) for name, tensor in export.inputs.items()}
     context = hx_tracer.observed_context(loaded.module, inputs.kwargs)
     sidecar = hx_projector.project(model, context, file=path.name, sources=SOURCES, feeds=feeds)

@@ -11,7 +11,7 @@ import pytest
 
 import hx_extractor
 from hx_extractor import Call, Hierarchy, load
-from hx_extractor.run import session
+from hx_graph import _session
 from hx_sidecar_schema import HxError
 
 X = np.array([[1.0, -2.0, 3.0], [-4.0, 5.0, -6.0]], dtype=np.float32)
@@ -131,8 +131,8 @@ def test_in_memory(
 ) -> None:
     """Weights of any size run, save and load: what is too large for one message is handed over beside it."""
     if beside:
-        monkeypatch.setattr(session, "PROTOBUF_BYTES", 0)
-        monkeypatch.setattr(session, "INLINE_BYTES", 0)
+        monkeypatch.setattr(_session, "PROTOBUF_BYTES", 0)
+        monkeypatch.setattr(_session, "INLINE_BYTES", 0)
     assert in_memory.folder is None
     before = ir.to_proto(in_memory.model).SerializeToString(deterministic=True)
     part = in_memory["block"].extract()

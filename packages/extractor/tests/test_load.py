@@ -11,7 +11,8 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from hx_extractor import Hierarchy, _read, load
+import hx_graph
+from hx_extractor import Hierarchy, load
 from hx_sidecar_schema import HxError, Sidecar
 
 ExportByHand = Callable[..., Hierarchy]
@@ -152,8 +153,8 @@ def test_a_file_as_it_was_saved_is_not_parsed(exported: Path, monkeypatch: pytes
     sidecar = exported.with_name("model_hierarchy.json")
     Sidecar.load(sidecar).with_file_digest(exported).save(sidecar)
     reads: list[Path] = []
-    read = _read.read_model
-    monkeypatch.setattr(_read, "read_model", lambda path: reads.append(path) or read(path))
+    read = hx_graph.read_model
+    monkeypatch.setattr(hx_graph, "read_model", lambda path: reads.append(path) or read(path))
     model = load(exported)
     assert (reads, model.root.status) == ([], "extractable")
     assert model.model is model.model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from hx_graph.weights import initializer_rows
+from hx_graph import initializer_rows
 from hx_sidecar_schema import Initializer
 
 TEXT = """

@@ -11,7 +11,7 @@ import pytest
 
 import hx_projector
 from hx_projector import model_cost
-from hx_projector.witness.values import Values
+from hx_projector.witness.graph_run import GraphRun
 from hx_sidecar_schema import HxError
 
 LIGHT = (
@@ -65,6 +65,6 @@ def test_without_onnx_tool(monkeypatch):
 def test_without_onnxruntime(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(HxError) as error:
-        Values(MODEL, {"x": np.ones(2, np.float32)})
+        GraphRun(MODEL, {"x": np.ones(2, np.float32)})
     assert error.value.code == "HX209"
     assert "hx-projector[ort]" in (error.value.hint or "")

@@ -10,7 +10,8 @@ import onnx_ir as ir
 import pytest
 
 from hx_projector import project
-from hx_projector.witness.values import Values, fingerprint
+from hx_projector.witness.fingerprints import fingerprint
+from hx_projector.witness.graph_run import GraphRun
 from hx_sidecar_schema import HxError, ModuleContext, Observation, Operation, PortValue, Sidecar
 
 ContextByHand = Callable[..., ModuleContext]
@@ -343,11 +344,11 @@ def test_a_model_that_cannot_run_is_named(context_by_hand: ContextByHand) -> Non
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64, np.bool_, np.float64])
 def test_values_know_a_tensor_again_in_its_own_type(dtype: Any) -> None:
     model = model_of("y = Relu(x)")
-    values = Values(model, {"x": X})
+    run = GraphRun(model, {"x": X})
     wanted = fingerprint(np.maximum(X, 0).astype(dtype))
     same_kind = np.issubdtype(dtype, np.floating)
-    assert values.equal(wanted) == (["y"] if same_kind else [])
-    assert values.equal(fingerprint(np.maximum(X, 0).T)) == []
+    assert run.equal_to(wanted) == (["y"] if same_kind else [])
+    assert run.equal_to(fingerprint(np.maximum(X, 0).T)) == []
 
 
 def test_min_confidence_leaves_what_is_less_sure_to_the_root(context_by_hand: ContextByHand) -> None:

@@ -8,18 +8,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+import hx_graph as hx_graph  # before onnx_ir, which then does without sympy
 from hx_extractor._hierarchy import Call, Hierarchy
 from hx_extractor._load import load, load_transformed
 from hx_extractor._tree import TreeEntry, TreeReport
 
 if TYPE_CHECKING:
-    from hx_extractor._read import read_model
-    from hx_extractor._transformed import infer_types
     from hx_extractor.cut.cut import Extraction, Weights
     from hx_extractor.run.check import Validation, compare
-    from hx_extractor.run.examples import example_array
     from hx_extractor.run.numbers import Difference, difference
-    from hx_extractor.run.session import make_session, run_session
 
 __all__ = [
     "Call",
@@ -32,23 +29,14 @@ __all__ = [
     "Weights",
     "compare",
     "difference",
-    "example_array",
-    "infer_types",
     "load",
     "load_transformed",
-    "make_session",
-    "read_model",
-    "run_session",
 ]
 
 _MODULES = {
-    "_read": ("read_model",),
-    "_transformed": ("infer_types",),
     "cut.cut": ("Extraction", "Weights"),
     "run.check": ("Validation", "compare"),
-    "run.examples": ("example_array",),
     "run.numbers": ("Difference", "difference"),
-    "run.session": ("make_session", "run_session"),
 }
 
 

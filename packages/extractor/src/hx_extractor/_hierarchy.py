@@ -60,7 +60,7 @@ class Hierarchy:
             HxError: HX202, HX204 as `read_model` does.
         """
         if self._model is None:
-            from hx_extractor._read import read_model
+            from hx_graph import read_model
 
             assert self.path is not None
             self._model = read_model(self.path)
@@ -170,7 +170,7 @@ class Hierarchy:
         Raises:
             HxError: HX206 if an input has no recorded example.
         """
-        from hx_extractor.run.examples import example_array
+        from hx_graph import example_array
 
         return {info.name: example_array(info) for info in self.sidecar.model.inputs}
 
@@ -201,7 +201,7 @@ class Hierarchy:
             HxError: HX201 for a value that is not in the model, HX207 if ONNX Runtime refuses model or inputs,
                 HX209 if it is not installed.
         """
-        from hx_extractor.run.session import run_model
+        from hx_graph import make_session, run_session
 
         names = list(dict.fromkeys(names))
         model = self._index.up_to(names)
@@ -211,7 +211,7 @@ class Hierarchy:
             for name, array in inputs.items()
             if name in dtypes
         }
-        arrays = run_model(model, self.folder, feeds)
+        arrays = run_session(make_session(model, self.folder), feeds)
         return dict(zip(names, arrays.values(), strict=True))
 
     def holds(self, value: str) -> bool:

@@ -28,7 +28,7 @@ def load(path: str | Path, sidecar: str | Path | None = None) -> Hierarchy:
     known = Sidecar.load(sidecar or beside) if sidecar or beside.exists() else None
     if known is not None and path.is_file() and known.model.file_digest == file_digest(path):
         return Hierarchy(path, known)
-    from hx_extractor._read import read_model
+    from hx_graph import read_model
 
     model = read_model(path)
     if known is None:
@@ -55,12 +55,12 @@ def load_transformed(path: str | Path, original: str | Path) -> Hierarchy:
     Raises:
         HxError: As `load`, for either file; HX211 if the one was not made of the other.
     """
-    from hx_extractor._read import read_model
-    from hx_extractor._transformed import check_descent, infer_types, value_types
+    from hx_extractor._transformed import check_descent
+    from hx_graph import infer_types, read_model, value_types
 
     path = Path(path)
     model = read_model(path)
     export = load(original)
     check_descent(model, export.sidecar, str(path))
     infer_types(model)
-    return Hierarchy(path, export.sidecar, model, exported=value_types(export.model))
+    return Hierarchy(path, export.sidecar, model, exported=value_types(export.model.graph))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
 
+from hx_graph import replaced_tensors
 from hx_sidecar_schema import HxError, Sidecar, atomic_folder, file_digest, final_folder, graph_digest
 
 EXTERNAL_BYTES = 16 << 20
@@ -30,42 +33,46 @@ def save_model(
         or any(isinstance(v.const_value, ir.ExternalTensor) for v in model.graph.initializers.values())
     ):
         _check_beside(path, folder)
-    # A second model over the same nodes would steal them; weights are swapped in place and put back.
-    kept = {name: value.const_value for name, value in model.graph.initializers.items()}
-    moved: list[ir.Value] = []
-    try:
-        with atomic_folder(path.parent) as staging:
-            target = staging / path.name
-            update: dict[str, Any] = {"file": path.name}
-            initializers = sidecar.initializers
-            if weights == "copy":
-                for value in model.graph.initializers.values():
-                    if isinstance(value.const_value, ir.ExternalTensor):
-                        value.const_value = ir.Tensor(value.const_value.numpy(), name=value.name)
-                large = sum(t.nbytes for t in kept.values() if t is not None) > EXTERNAL_BYTES
+    tensors = {name: t for name, v in model.graph.initializers.items() if (t := v.const_value) is not None}
+    with atomic_folder(path.parent) as staging:
+        target = staging / path.name
+        update: dict[str, Any] = {"file": path.name}
+        initializers = sidecar.initializers
+        if weights == "copy":
+            external = {name: t for name, t in tensors.items() if isinstance(t, ir.ExternalTensor)}
+            inside = {name: ir.Tensor(tensor.numpy(), name=name) for name, tensor in external.items()}
+            large = sum(tensor.nbytes for tensor in tensors.values()) > EXTERNAL_BYTES
+            with replaced_tensors(model.graph, inside):
                 ir.save(model, target, external_data=f"{path.name}.data" if large else None)
-            elif weights == "share":
-                ir.save(model, target)
-            else:
-                moved = list(model.graph.initializers.values())
-                for value in moved:
-                    value.const_value = None
-                    model.graph.initializers.pop(str(value.name))
-                    model.graph.inputs.append(value)
+        elif weights == "share":
+            ir.save(model, target)
+        else:
+            with _weights_as_inputs(model.graph):
                 ir.save(model, target)
                 update["graph_digest"] = graph_digest(model)
-                initializers = [row.model_copy(update={"readers": []}) for row in initializers]
-            info = sidecar.model.model_copy(update=update | {"file_digest": file_digest(target)})
-            written = sidecar.model_copy(update={"model": info, "initializers": initializers})
-            (staging / f"{path.stem}_hierarchy.json").write_bytes(written.to_json())
-            names = [file.name for file in staging.iterdir()]
-    finally:
-        for value in moved:
-            model.graph.inputs.remove(value)
-            model.graph.initializers[str(value.name)] = value
-        for name, tensor in kept.items():
-            model.graph.initializers[name].const_value = tensor
+            initializers = [row.model_copy(update={"readers": []}) for row in initializers]
+        info = sidecar.model.model_copy(update=update | {"file_digest": file_digest(target)})
+        written = sidecar.model_copy(update={"model": info, "initializers": initializers})
+        (staging / f"{path.stem}_hierarchy.json").write_bytes(written.to_json())
+        names = [file.name for file in staging.iterdir()]
     return [path.parent / name for name in sorted(names)]
+
+
+@contextmanager
+def _weights_as_inputs(graph: ir.Graph) -> Generator[None]:
+    """Make initializers inputs without a value for a while: a copy of the graph would take its nodes away."""
+    moved = [(value, value.const_value) for value in graph.initializers.values()]
+    try:
+        for value, _ in moved:
+            value.const_value = None
+            graph.initializers.pop(str(value.name))
+            graph.inputs.append(value)
+        yield
+    finally:
+        for value, tensor in moved:
+            graph.inputs.remove(value)
+            value.const_value = tensor
+            graph.initializers[str(value.name)] = value
 
 
 def _check_beside(path: Path, folder: Path | None) -> None:

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import onnx
 import onnx_ir as ir
 
 from hx_extractor.cut.source import Source
-from hx_extractor.run.check import without_weights
 from hx_sidecar_schema import HxError, Port, Sidecar
 
 if TYPE_CHECKING:
@@ -46,30 +44,6 @@ def check_descent(model: ir.Model, sidecar: Sidecar, path: str) -> None:
             code="HX211",
             hint="Name the export that the model was made of; for an export itself leave --from out.",
         )
-
-
-def infer_types(model: ir.Model) -> None:
-    """Give a type and a shape to values that have none, in place; ONNX does not know those of foreign operators."""
-    values = {out.name: out for node in model.graph for out in node.outputs if out.name}
-    if all(value.type is not None and value.shape is not None for value in values.values()):
-        return
-    proto = onnx.shape_inference.infer_shapes(ir.serde.serialize_model(without_weights(model)))
-    for info in proto.graph.value_info:
-        value = values.get(info.name)
-        if value is None or not info.type.HasField("tensor_type"):
-            continue
-        if value.type is None:
-            value.type = ir.TensorType(ir.DataType(info.type.tensor_type.elem_type))
-        if value.shape is None:
-            value.shape = ir.serde.deserialize_type_proto_for_shape(info.type)
-
-
-def value_types(model: ir.Model) -> dict[str, ir.DataType]:
-    """Return the element types of the main graph's values, by name."""
-    graph = model.graph
-    made = (out for node in graph for out in node.outputs)
-    values = (*graph.inputs, *graph.initializers.values(), *made)
-    return {value.name: value.dtype for value in values if value.name and value.dtype is not None}
 
 
 def in_exported_types(

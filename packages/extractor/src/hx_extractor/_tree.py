@@ -174,7 +174,7 @@ def _weights(model: Hierarchy) -> list[Initializer]:
     rows = model.sidecar.initializers
     if all(row.elements is not None for row in rows):
         return rows
-    from hx_graph.weights import initializer_rows
+    from hx_graph import initializer_rows
 
     owners = {node.output: node.owner for node in model.sidecar.nodes if not node.graph}
     return initializer_rows(model.model.graph, rows, owners)

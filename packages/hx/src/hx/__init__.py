@@ -16,6 +16,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import hx_graph as hx_graph  # before onnx_ir, which then does without sympy
+
 if TYPE_CHECKING:
     from hx._analysis.analyze import analyze
     from hx._command_line import command_line

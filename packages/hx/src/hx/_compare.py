@@ -71,7 +71,9 @@ def compare_graphs(
     if found is None:
         return report
     owners = modules(0), modules(1)
-    ops = tuple({_first(node): node.op_type for node in model.graph} for model in models)
+    from hx_graph import output_of
+
+    ops = tuple({output_of(node): node.op_type for node in model.graph} for model in models)
     differences = {
         "inputs": found.inputs,
         "outputs": found.outputs,
@@ -101,10 +103,6 @@ def modules_of(sidecar: Sidecar) -> dict[str, str]:
         for node in sidecar.nodes
         if not node.graph
     }
-
-
-def _first(node: ir.Node) -> str:
-    return next((out.name for out in node.outputs if out.name), "")
 
 
 def _modules(side: AnyHierarchy, model: ir.Model) -> dict[str, str]:

@@ -38,7 +38,7 @@ def graph_of(model: AnyHierarchy) -> ir.Model:
     Raises:
         HxError: HX202, HX204 if the file cannot be read.
     """
-    from hx_extractor import read_model
+    from hx_graph import read_model
 
     return model.model if isinstance(model, Hierarchy) else read_model(Path(model))
 

@@ -62,7 +62,7 @@ def project(
     refuse_existing([target], overwrite=overwrite)
     check_writable(target.parent)
     progress("Reading the model", 0, 0)
-    from hx_extractor import infer_types, read_model
+    from hx_graph import infer_types, read_model
 
     graph = read_model(path)
     infer_types(graph)  # a file may leave types out, and calls need them

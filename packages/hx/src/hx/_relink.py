@@ -48,7 +48,7 @@ def relink(
     refuse_existing([target], overwrite=overwrite)
     check_writable(target.parent)
     progress("Following the values", 0, 0)
-    from hx_extractor import infer_types, read_model
+    from hx_graph import infer_types, read_model
     from hx_projector import relink as relinked
 
     export = opened(original)

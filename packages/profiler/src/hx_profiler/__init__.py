@@ -1,5 +1,6 @@
 """Time by module call: ONNX Runtime's own profile, read with a sidecar. Imports no torch, ever."""
 
+import hx_graph as hx_graph  # before onnx_ir, which then does without sympy
 from hx_profiler._feeds import Arrays, feeds_of
 from hx_profiler._records import PROFILE_VERSION, CallTime, Kernel, Profile, Settings
 from hx_profiler._run import LEVELS, Execution, execute, read_executed

@@ -9,7 +9,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from hx_extractor import Hierarchy, example_array
+from hx_extractor import Hierarchy
+from hx_graph import example_array
 from hx_sidecar_schema import HxError, TensorInfo
 
 Arrays = dict[str, NDArray[Any]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from hx_extractor import read_model, run_session
+from hx_graph import all_nodes, import_runtime, read_model, run_session
+from hx_graph import open_session as graph_session
 from hx_profiler._records import Settings
 from hx_profiler._trace import Trace, read_trace
-from hx_sidecar_schema import HxError
+from hx_sidecar_schema import HxError, first_line
 
 LEVELS = {
     "disable": "ORT_DISABLE_ALL",
@@ -83,24 +84,24 @@ def execute(
             level or provider is unknown.
     """
     model = read_model(path)
-    source: str | bytes = str(path)
+    source: Path | bytes = path
+    entries: dict[str, str] = {}
     if name_nodes(model):
         source = ir.serde.serialize_model(model).SerializeToString()
-
-    entries = (
-        {"model_external_initializers_file_folder_path": str(path.parent.resolve())}
-        if isinstance(source, bytes)
-        else {}
-    )
+        entries["model_external_initializers_file_folder_path"] = str(path.parent.resolve())
 
     def session(**more: str) -> Any:
-        options = _options(optimization, threads)
-        options.enable_profiling = True
-        options.profile_file_prefix = str(folder / "profile")
-        options.optimized_model_filepath = str(folder / EXECUTED)
-        for name, value in (entries | more).items():
-            options.add_session_config_entry(f"session.{name}", value)
-        return _session(source, options, provider, str(path))
+        return _session(
+            source,
+            str(path),
+            optimization,
+            provider,
+            entries={f"session.{name}": value for name, value in (entries | more).items()},
+            intra_op_num_threads=threads,
+            enable_profiling=True,
+            profile_file_prefix=str(folder / "profile"),
+            optimized_model_filepath=str(folder / EXECUTED),
+        )
 
     start = time.perf_counter()
     try:
@@ -122,7 +123,7 @@ def execute(
     if len(whole.runs) < warmup + runs:  # ONNX Runtime stops at a million events
         notes.append(f"ONNX Runtime's profile holds {len(whole.runs)} of {warmup + runs} runs: it is full.")
     settings = Settings(
-        onnxruntime=_runtime_version(),
+        onnxruntime=import_runtime("hx-extractor").__version__,  # its distribution has several names
         providers=list(running.get_providers()),
         optimization=optimization,
         threads=threads,
@@ -140,34 +141,26 @@ def open_session(path: Path, *, optimization: str = "all", provider: str = "cpu"
     Raises:
         HxError: HX207 if ONNX Runtime refuses the model, HX406 if level or provider is unknown.
     """
-    return _session(str(path), _options(optimization, threads), provider, str(path))
+    return _session(path, str(path), optimization, provider, intra_op_num_threads=threads)
 
 
-def _options(optimization: str, threads: int) -> Any:
-    import onnxruntime as ort
-
+def _session(source: Path | bytes, name: str, optimization: str, provider: str, **options: Any) -> Any:
+    ort = import_runtime("hx-extractor")
     if optimization not in LEVELS:
         raise HxError(
             f"Optimisation level {optimization!r} is unknown.",
             code="HX406",
             hint=f"Take one of {', '.join(LEVELS)}.",
         )
-    options = ort.SessionOptions()
-    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, LEVELS[optimization])
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # what fails is raised too
-    return options
-
-
-def _session(source: str | bytes, options: Any, provider: str, name: str) -> Any:
-    import onnxruntime as ort
-
     providers = _providers(provider, ort.get_available_providers())
+    level = getattr(ort.GraphOptimizationLevel, LEVELS[optimization])
     try:
-        return ort.InferenceSession(source, options, providers=providers)
+        return graph_session(
+            source, package="hx-extractor", providers=providers, graph_optimization_level=level, **options
+        )
     except Exception as error:  # a type of its own for each status
         raise HxError(
-            f"ONNX Runtime refuses {name!r}: {_first_line(error)}",
+            f"ONNX Runtime refuses {name!r}: {first_line(error)}",
             code="HX207",
             hint="Check that the provider supports the model; `--provider cpu` is the widest.",
         ) from error
@@ -187,7 +180,7 @@ def read_executed(path: Path, weights: Path) -> ir.Model:
         model = ir.load(path)
     except Exception as error:  # protobuf and onnx_ir raise many kinds for bytes that are no model
         raise HxError(
-            f"Graph {str(path)!r} cannot be read: {_first_line(error)}",
+            f"Graph {str(path)!r} cannot be read: {first_line(error)}",
             code="HX202",
             hint="Name the file of SessionOptions.optimized_model_filepath.",
         ) from error
@@ -204,7 +197,7 @@ def name_nodes(model: ir.Model) -> bool:
     Returns:
         Whether a name was changed.
     """
-    nodes = list(_all_nodes(model))
+    nodes = [node for _, node in all_nodes(model)]
     taken = {node.name for node in nodes if node.name}
     seen: set[str] = set()
     changed = False
@@ -220,18 +213,6 @@ def name_nodes(model: ir.Model) -> bool:
         seen.add(name)
         changed = True
     return changed
-
-
-def _all_nodes(model: ir.Model) -> Iterator[ir.Node]:
-    yield from ir.traversal.RecursiveGraphIterator(model.graph)
-    for function in model.functions.values():
-        yield from ir.traversal.RecursiveGraphIterator(function)
-
-
-def _runtime_version() -> str:
-    import onnxruntime as ort  # its distribution has several names
-
-    return ort.__version__
 
 
 def _providers(name: str, available: list[str]) -> list[str]:
@@ -250,7 +231,3 @@ def _providers(name: str, available: list[str]) -> list[str]:
 def _weight_bytes(model: ir.Model) -> int:
     tensors = (value.const_value for value in model.graph.initializers.values())
     return sum(tensor.nbytes for tensor in tensors if tensor is not None)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

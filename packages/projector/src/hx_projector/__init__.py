@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+import hx_graph as hx_graph  # before onnx_ir, which then does without sympy
+
 if TYPE_CHECKING:
     from hx_projector.attribution.categories import CATEGORIES, UNCATEGORISED, Category, category_of
     from hx_projector.attribution.project import project, project_file

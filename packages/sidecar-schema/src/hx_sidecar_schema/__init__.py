@@ -46,6 +46,7 @@ from hx_sidecar_schema._records import (
 from hx_sidecar_schema._sidecar import EMBEDDED, SIDECAR_VERSION, Sidecar, embedded, from_embedded
 from hx_sidecar_schema._strategies import STRATEGIES, Strategy, find_strategy, with_witness
 from hx_sidecar_schema._tags import CONTAINERS, TorchNN, build_tags, is_tagged, simple_name
+from hx_sidecar_schema._trees import depths, subtree_ends
 
 __all__ = [
     "CONTAINERS",
@@ -89,6 +90,7 @@ __all__ = [
     "atomic_folder",
     "build_tags",
     "collector_paused",
+    "depths",
     "embedded",
     "file_digest",
     "final_folder",
@@ -101,5 +103,6 @@ __all__ = [
     "is_tagged",
     "sample_positions",
     "simple_name",
+    "subtree_ends",
     "with_witness",
 ]

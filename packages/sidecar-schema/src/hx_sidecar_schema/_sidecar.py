@@ -29,6 +29,7 @@ from hx_sidecar_schema._records import (
     RecoveredNode,
     Summary,
 )
+from hx_sidecar_schema._trees import subtree_ends
 
 SIDECAR_VERSION = "1.1"
 
@@ -82,12 +83,7 @@ class Sidecar(Record):
     @cached_property
     def subtree_end(self) -> list[int]:
         """For each call, the row after its last descendant: calls are in pre-order."""
-        ends = list(range(1, len(self.calls) + 1))
-        for row in range(len(self.calls) - 1, -1, -1):
-            parent = self.calls[row].parent
-            if parent is not None:
-                ends[parent] = max(ends[parent], ends[row])
-        return ends
+        return subtree_ends([call.parent for call in self.calls])
 
     @cached_property
     def module_to_operations(self) -> dict[str, list[str]]:

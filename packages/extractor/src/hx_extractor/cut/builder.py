@@ -6,11 +6,12 @@ are shared and not read.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from hx_graph import bodies_in, nodes_in, values_in
 from hx_sidecar_schema import HxError, UnavailableValue
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Rebuild:
             opset_imports=dict(parent.opset_imports),
             name="main_graph",
         )
-        used = {node.op_identifier() for node in ir.traversal.RecursiveGraphIterator(graph)}
+        used = {node.op_identifier() for _, node in nodes_in(graph)}
         functions = []
         if parent.functions:
             used = _with_callees(used, parent)
@@ -190,22 +191,19 @@ class Rebuild:
     def _body(self, graph: ir.Graph) -> ir.Graph:
         """Copy a body; what it captures is read from the new graph, what would shadow a port is renamed."""
         copy = graph.clone(allow_outer_scope_values=True)
-        nodes = list(ir.traversal.RecursiveGraphIterator(copy))
-        own: list[ir.Value] = []
-        for body in (copy, *(nested for node in nodes for nested in bodies(node))):
-            own += [*body.inputs, *body.initializers.values()]
-        own += [out for node in nodes for out in node.outputs]
+        own = list(values_in(copy))
         inside = {id(value) for value in own}
         for value in own:
             if value.name and value.name in self._taken:
                 value.name = self._free(value.name)
-        for node in nodes:
+        for _, node in nodes_in(copy):
             for index, value in enumerate(node.inputs):
                 if value is not None and id(value) not in inside:
                     node.replace_input_with(index, self._values[str(value.name)])
-        for index, value in enumerate(copy.outputs):
-            if id(value) not in inside:
-                copy.outputs[index] = self._values[str(value.name)]
+        for body in (copy, *bodies_in(copy)):
+            for index, value in enumerate(body.outputs):
+                if id(value) not in inside:
+                    body.outputs[index] = self._values[str(value.name)]
         return copy
 
     def _free_node_name(self, name: str) -> str:
@@ -222,21 +220,6 @@ class Rebuild:
         return name
 
 
-def named_bodies(node: ir.Node) -> Iterator[tuple[str, ir.Graph]]:
-    """Yield the graphs among a node's attributes with their names in a path."""
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            yield attribute.name, attribute.as_graph()
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            for index, graph in enumerate(attribute.as_graphs()):
-                yield f"{attribute.name}.{index}", graph
-
-
-def bodies(node: ir.Node) -> list[ir.Graph]:
-    """Return the graphs among a node's attributes."""
-    return [graph for _, graph in named_bodies(node)]
-
-
 def _first(names: Sequence[str]) -> str:
     return next((name for name in names if name), "")
 
@@ -248,7 +231,7 @@ def _copy(shape: ir.Shape | None) -> ir.Shape | None:
 def _with_callees(used: set[ir.OperatorIdentifier], model: ir.Model) -> set[ir.OperatorIdentifier]:
     pending = [key for key in used if key in model.functions]
     while pending:
-        for node in ir.traversal.RecursiveGraphIterator(model.functions[pending.pop()]):
+        for _, node in nodes_in(model.functions[pending.pop()]):
             key = node.op_identifier()
             if key in model.functions and key not in used:
                 used.add(key)

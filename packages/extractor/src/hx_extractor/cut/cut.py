@@ -17,11 +17,11 @@ from hx_extractor._transformed import check_cut, look_through_casts, transformed
 from hx_extractor.cut.builder import Rebuild
 from hx_extractor.cut.index import Parent
 from hx_extractor.cut.sidecar import cut_sidecar
-from hx_extractor.cut.sizes import SizeReader, shape_of
+from hx_extractor.cut.sizes import SizeReader
 from hx_extractor.cut.source import Source
 from hx_extractor.run.check import Validation, validate
 from hx_extractor.run.examples import like
-from hx_extractor.run.session import make_session, run_session
+from hx_graph import is_size_query, make_session, run_session, shape_from
 from hx_sidecar_schema import HxError, Module, ModuleCall, Port, Sidecar
 
 if TYPE_CHECKING:
@@ -141,13 +141,13 @@ def extract(parent_model: Hierarchy, parent: Parent, row: int) -> Extraction:
         outputs = transformed_ports(parent, outputs, overrides)
     rebuild = Rebuild(parent, overrides, taken={port.name for port in (*inputs, *outputs)})
     for port in inputs:
-        rebuild.add_input(port.name, port.carrier, _dtype(port), shape_of(port))
+        rebuild.add_input(port.name, port.carrier, _dtype(port), shape_from(port.shape))
     if parent.transformed:
         look_through_casts(parent, rebuild, inputs)
     sizes = SizeReader(parent, rebuild, row, inputs, overrides)
     for port in outputs:
         sizes.prepare(port.carrier)
-        rebuild.add_output(port.carrier, port.name, _dtype(port), shape_of(port))
+        rebuild.add_output(port.carrier, port.name, _dtype(port), shape_from(port.shape))
     if parent.transformed:
         check_cut(rebuild, inputs)
     model = rebuild.model()
@@ -207,7 +207,7 @@ def _recomputed(parent: Parent, row: int, rebuild: Rebuild, carriers: Sequence[s
         key = _key(source)
         owner = parent.owner.get(key)  # a node that a transformation made has none
         is_foreign = owner is not None and not row <= owner < parent.sidecar.subtree_end[row]
-        is_size = source.node.op_type in ("Shape", "Size") and not source.node.domain
+        is_size = is_size_query(source.node)
         if not is_foreign:
             read_inside.update(source.reads)
         if not is_size and not computed.isdisjoint(source.reads):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
@@ -11,8 +10,9 @@ import onnx
 import onnx_ir as ir
 
 from hx_extractor._transformed import in_exported_types
-from hx_extractor.cut.builder import Rebuild, bodies
+from hx_extractor.cut.builder import Rebuild
 from hx_extractor.cut.source import Source
+from hx_graph import body_inputs, nodes_in, output_of, reads, values_by_name
 from hx_sidecar_schema import MissingValue, RecoveredNode, Sidecar
 
 
@@ -36,21 +36,15 @@ class Parent:
         self.sidecar = sidecar
         self.transformed = exported is not None
         self._exported = exported or {}
-        self.values: dict[str, ir.Value] = {}
-        for value in (*model.graph.inputs, *model.graph.initializers.values()):
-            self.values[str(value.name)] = value
-        for node in model.graph:
-            for out in node.outputs:
-                if out.name:
-                    self.values[out.name] = out
-        inner, carried = _body_values(model.graph)
-        names = Counter([*self.values, *(value.name for value in (*inner, *carried))])
-        self.values.update((str(v.name), v) for v in (*inner, *carried) if names[v.name] == 1)
-        self.carried = {str(value.name) for value in carried}
+        self.values = values_by_name(model.graph)
+        self.carried = {value.name for value in body_inputs(model.graph) if value.name}
         """Inputs of bodies: what a loop carries and scans, other values in every round."""
-        self.owner = {
-            node.output: node.owner for node in sidecar.nodes if not node.graph or names[node.output] == 1
-        }
+        owners = {(node.graph, node.output): node.owner for node in sidecar.nodes}
+        self.owner: dict[str, int] = {}
+        for path, node in nodes_in(model.graph):
+            key = output_of(node)
+            if key in self.values and self.values[key].producer() is node and (path, key) in owners:
+                self.owner[key] = owners[path, key]
         self._sources: dict[int, Source] = {}
 
     def source(self, name: str) -> Source | None:
@@ -70,7 +64,7 @@ class Parent:
             return None
         if id(node) not in self._sources:
             outputs = tuple(out.name or "" for out in node.outputs)
-            self._sources[id(node)] = Source(node, _reads(node), outputs)
+            self._sources[id(node)] = Source(node, tuple(reads(node)), outputs)
         return self._sources[id(node)]
 
     def owner_of(self, name: str) -> int | None:
@@ -78,7 +72,7 @@ class Parent:
         source = self.source(name)
         if source is None:
             return None
-        return self.owner.get(next((out for out in source.outputs if out), ""))
+        return self.owner.get(output_of(source.node))
 
     def recovered(self, rows: Sequence[int]) -> dict[str, Source]:
         """Return recovered nodes by the values they make."""
@@ -116,38 +110,6 @@ class Parent:
         for index, name in enumerate(names):
             rebuild.add_output(name, f"hx_output_{index}", None, None)
         return rebuild.model()
-
-
-def _body_values(graph: ir.Graph) -> tuple[list[ir.Value], list[ir.Value]]:
-    """Return what the bodies in a graph make and hold, and their inputs. Those with names."""
-    inner: list[ir.Value] = []
-    carried: list[ir.Value] = []
-    for node in ir.traversal.RecursiveGraphIterator(graph):
-        if node.graph is not graph:
-            inner.extend(node.outputs)
-        for body in bodies(node) if node.attributes else ():
-            inner.extend(body.initializers.values())
-            carried.extend(body.inputs)
-    return [v for v in inner if v.name], [v for v in carried if v.name]
-
-
-def _reads(node: ir.Node) -> tuple[str, ...]:
-    names = [value.name for value in node.inputs if value is not None and value.name]
-    for graph in bodies(node):
-        inside = {id(value) for value in (*graph.inputs, *graph.initializers.values())}
-        below = list(ir.traversal.RecursiveGraphIterator(graph))
-        for inner in below:
-            inside.update(id(out) for out in inner.outputs)
-            for nested in bodies(inner):
-                inside.update(id(value) for value in (*nested.inputs, *nested.initializers.values()))
-        used = [value for inner in below for value in inner.inputs if value is not None]
-        nested_outputs = [value for inner in below for nested in bodies(inner) for value in nested.outputs]
-        names += [
-            value.name
-            for value in (*used, *graph.outputs, *nested_outputs)
-            if id(value) not in inside and value.name
-        ]
-    return tuple(dict.fromkeys(names))
 
 
 def _source(record: RecoveredNode) -> Source:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from hx_extractor.cut.builder import Rebuild, named_bodies
-from hx_graph.weights import initializer_rows
+from hx_extractor.cut.builder import Rebuild
+from hx_graph import all_nodes, dims_of, initializer_rows, output_of
 from hx_sidecar_schema import ModelInfo, ModuleCall, Node, Port, Sidecar, Summary, TensorInfo, graph_digest
 
 
@@ -29,7 +28,8 @@ def cut_sidecar(sidecar: Sidecar, row: int, rebuild: Rebuild, model: ir.Model) -
     old_name = {new: old for old, new in names.items() if new}
     in_functions = {(node.graph, node.output): node for node in sidecar.nodes if "::" in node.graph}
     nodes: list[Node] = []
-    for path, output, node in _all_nodes(model):
+    for path, node in all_nodes(model):
+        output = output_of(node)
         old = in_functions.get((path, output)) or known.get(old_name.get(output, output))
         owner = new_row.get(old.owner) if old is not None else None
         nodes.append(
@@ -87,31 +87,15 @@ def _percent(part: int, whole: list[Node]) -> float:
     return round(100 * part / len(whole), 2) if whole else 100.0
 
 
-def _all_nodes(model: ir.Model) -> Iterator[tuple[str, str, ir.Node]]:
-    """Yield all nodes as `_nodes` does, those of functions last."""
-    yield from _nodes(model.graph, "")
-    for key, function in model.functions.items():
-        yield from _nodes(function, "::".join(part for part in key if part))
-
-
-def _nodes(graph: ir.Graph | ir.Function, path: str) -> Iterator[tuple[str, str, ir.Node]]:
-    """Yield all nodes with the path of their graph and their first output, those of bodies after their node."""
-    for node in graph:
-        output = next((out.name for out in node.outputs if out.name), "")
-        yield path, output, node
-        for name, body in named_bodies(node):
-            yield from _nodes(body, f"{path}/{output}.{name}" if path else f"{output}.{name}")
-
-
 def _with_consumers(model: ir.Model, nodes: list[Node], ends: list[int]) -> list[Node]:
     """Return rows of nodes with the calls that read them here: what was copied in belongs to the root.
 
     Args:
         model: The part.
-        nodes: Its rows, in the order of `_all_nodes`.
+        nodes: Its rows, in the order of `all_nodes`.
         ends: For each call, the row after its last descendant.
     """
-    found = [node for _, _, node in _all_nodes(model)]
+    found = [node for _, node in all_nodes(model)]
     readers: dict[int, set[int]] = {}
     for row, node in zip(nodes, found, strict=True):
         for value in node.inputs:
@@ -172,5 +156,5 @@ def _tensor(value: ir.Value) -> TensorInfo:
     return TensorInfo(
         name=value.name or "",
         dtype=value.dtype.name if value.dtype else "UNDEFINED",
-        shape=[dim if isinstance(dim, int) else str(dim.value or "?") for dim in value.shape or ()],
+        shape=dims_of(value.shape),
     )

@@ -10,12 +10,8 @@ import onnx_ir as ir
 from hx_extractor.cut.builder import Rebuild
 from hx_extractor.cut.index import Parent
 from hx_extractor.cut.source import Source
+from hx_graph import queried_dims
 from hx_sidecar_schema import Port
-
-
-def shape_of(port: Port) -> ir.Shape:
-    """Return the shape of a port; `?` is an unknown dimension."""
-    return ir.Shape([None if dim == "?" else dim for dim in port.shape])
 
 
 class SizeReader:
@@ -76,8 +72,8 @@ class SizeReader:
                 pending.extend(source.reads)
 
     def _is_outer_size(self, source: Source) -> bool:
-        node = source.node
-        if self._row == 0 or node.op_type != "Shape" or node.domain or not source.reads:
+        dims = queried_dims(source.node)
+        if self._row == 0 or dims is None:
             return False
         tensor = source.reads[0]
         if tensor in self._stops or tensor in self._overrides:
@@ -85,22 +81,16 @@ class SizeReader:
         owner = self._parent.owner_of(tensor)
         if owner is not None and self._row <= owner < self._end:
             return False
-        shape = self._parent.values[tensor].shape
-        return shape is not None and all(
-            isinstance(dim, int) or str(dim.value) in self._places for dim in _read_dims(node, shape)
-        )
+        return all(isinstance(dim, int) or dim in self._places for dim in dims)
 
     def _read(self, node: ir.Node) -> ir.Value:
-        tensor = node.inputs[0]
-        assert tensor is not None
-        assert tensor.shape is not None
         parts: list[ir.Value] = []
-        for dim in _read_dims(node, tensor.shape):
+        for dim in queried_dims(node) or ():
             if isinstance(dim, int):
                 constant = ir.Tensor(np.array([dim], dtype=np.int64))
                 part = ir.node("Constant", [], {"value": constant})
             else:
-                part = self._dimension(str(dim.value))
+                part = self._dimension(dim)
             parts.append(self._add(part, node.outputs[0].name, len(parts), (1,)))
         if len(parts) == 1:
             return parts[0]
@@ -120,8 +110,3 @@ class SizeReader:
         value = self._rebuild.append(new, f"{name}.size{index}")
         value.type, value.shape = ir.TensorType(ir.DataType.INT64), ir.Shape(shape)
         return value
-
-
-def _read_dims(node: ir.Node, shape: ir.Shape) -> list[int | ir.SymbolicDim]:
-    start, end = node.attributes.get("start"), node.attributes.get("end")
-    return list(shape)[start.as_int() if start else None : end.as_int() if end else None]

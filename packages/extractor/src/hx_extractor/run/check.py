@@ -10,7 +10,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from hx_extractor.run.numbers import difference
-from hx_sidecar_schema import HxError
+from hx_graph import without_weights
+from hx_sidecar_schema import HxError, first_line
 
 if TYPE_CHECKING:
     from hx_extractor.cut.cut import Extraction
@@ -46,7 +47,7 @@ def check(model: ir.Model) -> None:
         onnx.checker.check_model(proto)
     except onnx.checker.ValidationError as error:
         raise HxError(
-            f"The ONNX checker refuses the model: {str(error).splitlines()[0]}",
+            f"The ONNX checker refuses the model: {first_line(error)}",
             code="HX208",
             hint="Report this with the model's name and options: an extracted model must be valid.",
         ) from error
@@ -64,13 +65,3 @@ def compare(expected: dict[str, NDArray[Any]], actual: dict[str, NDArray[Any]]) 
         max((one.max_abs_error for one in found), default=0.0),
         max((one.relative_error for one in found), default=0.0),
     )
-
-
-def without_weights(model: ir.Model) -> ir.Model:
-    """Return a copy whose weights are inputs: small, whatever the model's size."""
-    bare = model.clone()
-    for value in list(bare.graph.initializers.values()):
-        bare.graph.initializers.pop(str(value.name))
-        value.const_value = None
-        bare.graph.inputs.append(value)
-    return bare

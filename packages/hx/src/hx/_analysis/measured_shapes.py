@@ -27,7 +27,7 @@ def measure_shapes(
     import numpy as np
     import onnx_ir as ir
 
-    from hx_extractor import make_session, run_session
+    from hx_graph import make_session, run_session
 
     copy = model.model.clone()
     values = {value.name: value for node in copy.graph for value in node.outputs}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from hx.records.debug import AttemptEntry, DebugReport, ErrorEntry
 from hx.text import count, percent, plural, size
-from hx_sidecar_schema import Module, simple_name
+from hx_sidecar_schema import Module, depths, simple_name
 
 TREE = 60
 """Modules that are listed."""
@@ -205,15 +205,13 @@ def _model(report: DebugReport, modules: Sequence[Module]) -> Iterable[str]:
 
 def _tree(modules: Sequence[Module]) -> Iterable[str]:
     """Yield modules by depth as far as there is room, in their order."""
-    depths: list[int] = []
-    for module in modules:
-        depths.append(0 if module.parent is None else depths[module.parent] + 1)
-    deepest = max((d for d in set(depths) if sum(x <= d for x in depths) <= TREE), default=0)
-    for module, depth in zip(modules, depths, strict=True):
+    levels = depths([module.parent for module in modules])
+    deepest = max((d for d in set(levels) if sum(x <= d for x in levels) <= TREE), default=0)
+    for module, depth in zip(modules, levels, strict=True):
         if depth <= deepest:
             name = module.fqn.rpartition(".")[2]
             yield f"{'  ' * depth}{f'{name}: ' if name else ''}{simple_name(module.class_name)}"
-    hidden = sum(depth > deepest for depth in depths)
+    hidden = sum(depth > deepest for depth in levels)
     if hidden:
         yield f"and {plural(hidden, 'module')} below; all are in modules.json"
 

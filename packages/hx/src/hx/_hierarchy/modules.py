@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hx._open import AnyHierarchy, name_of, opened
 from hx.records.modules import ModuleRecord, ModulesReport
-from hx_sidecar_schema import Module, Sidecar, find_calls
+from hx_sidecar_schema import Module, Sidecar, depths, find_calls
 
 
 def modules(model: AnyHierarchy, patterns: str | Sequence[str] = ()) -> ModulesReport:
@@ -28,7 +28,7 @@ def modules(model: AnyHierarchy, patterns: str | Sequence[str] = ()) -> ModulesR
     """
     sidecar = opened(model).sidecar
     patterns = [patterns] if isinstance(patterns, str) else patterns
-    depths = _depths(sidecar.modules)
+    levels = depths([module.parent for module in sidecar.modules])
     shown = _shown(sidecar, patterns)
     ran = Counter(call.module for call in sidecar.calls if call.status != "not_called")
     keys = sidecar.operation_hierarchy
@@ -42,19 +42,12 @@ def modules(model: AnyHierarchy, patterns: str | Sequence[str] = ()) -> ModulesR
         by_tag.setdefault(tag, []).append(key)
     return ModulesReport(
         model=name_of(model),
-        hierarchy_depth=max(depths, default=0),
-        modules=[_record(sidecar, row, depths[row], ran[row]) for row in shown],
+        hierarchy_depth=max(levels, default=0),
+        modules=[_record(sidecar, row, levels[row], ran[row]) for row in shown],
         expected_hierarchy={sidecar.modules[row].fqn: _shown_tag(sidecar.modules, row) for row in shown},
         module_to_operations=by_tag,
         operation_hierarchy=operations,
     )
-
-
-def _depths(modules: Sequence[Module]) -> list[int]:
-    depths: list[int] = []
-    for module in modules:
-        depths.append(0 if module.parent is None else depths[module.parent] + 1)
-    return depths
 
 
 def _shown(sidecar: Sidecar, patterns: Sequence[str]) -> dict[int, None]:

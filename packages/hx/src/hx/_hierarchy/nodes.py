@@ -63,11 +63,11 @@ def _names(model: Hierarchy) -> list[str]:
     rows = model.sidecar.nodes
     if model.is_unchanged:
         return [node.name for node in rows]
-    from hx_graph.nested import all_nodes, output_of
+    from hx_graph import nodes_in, output_of
 
     counts: Counter[str] = Counter()
     found: dict[str, str] = {}
-    for _, node in all_nodes(model.model):
+    for _, node in nodes_in(model.model.graph):
         key = output_of(node)
         counts[key] += 1
         found[key] = node.name or ""

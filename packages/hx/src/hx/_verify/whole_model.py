@@ -13,6 +13,7 @@ from hx._tensors import to_numpy
 from hx._verify.tolerance import tolerance
 from hx.records.export import Verification
 from hx_extractor import difference
+from hx_graph import open_session
 
 
 def verify_export(path: Path, inputs: Mapping[str, torch.Tensor], result: Any) -> Verification:
@@ -27,7 +28,7 @@ def verify_export(path: Path, inputs: Mapping[str, torch.Tensor], result: Any) -
         `mismatch` too where ONNX Runtime refuses the model; `not_checked` where it has no kernel for it.
     """
     try:
-        session = _session(path)
+        session = open_session(path, package="hx-extractor")
         names = [value.name for value in session.get_inputs()]
         if set(names) != set(inputs):
             return _unchecked(f"the graph has inputs {', '.join(names)}, which are not those of the example")
@@ -68,15 +69,6 @@ def _compared(names: list[str], expected: list[torch.Tensor], actual: list[Any])
 def first_line(error: BaseException) -> str:
     """Return what an exception says, in one line of reasonable length."""
     return " ".join(str(error).split())[:300] or type(error).__name__
-
-
-def _session(path: Path) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _unchecked(reason: str) -> Verification:

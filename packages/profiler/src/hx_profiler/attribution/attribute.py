@@ -14,7 +14,7 @@ from hx_profiler._records import CallTime, Kernel, Profile, Settings
 from hx_profiler._trace import Key, Trace
 from hx_profiler.attribution.match import ExecutedNode, executed_nodes, match
 from hx_profiler.attribution.nesting import containers, self_times
-from hx_sidecar_schema import Sidecar
+from hx_sidecar_schema import Sidecar, depths
 
 Times = NDArray[np.int64]
 
@@ -221,11 +221,9 @@ def _calls(
         peaks[parent] = _larger(peaks[parent], peaks[position])
     everything = int(by_run.sum())
     times = Counter(sidecar.calls[row].module for row in rows)
-    depths: list[int] = []
+    levels = depths(parents)
     calls: list[CallTime] = []
     for position, row in enumerate(rows):
-        parent = parents[position]
-        depths.append(0 if parent is None else depths[parent] + 1)
         call, module = sidecar.calls[row], sidecar.module_of(sidecar.calls[row])
         low, median, high = np.percentile(total[position], (25, 50, 75))
         calls.append(
@@ -235,8 +233,8 @@ def _calls(
                 calls=times[call.module],
                 tag=sidecar.tag(call),
                 class_name=module.class_name,
-                parent=parent,
-                depth=depths[position],
+                parent=parents[position],
+                depth=levels[position],
                 self_us=int(own[position].sum()),
                 total_us=int(total[position].sum()),
                 share=int(total[position].sum()) / everything if everything else 0.0,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from hx_graph import body_path, nested_graphs, output_of
 from hx_profiler._trace import Key, Trace
 
 
@@ -36,24 +37,16 @@ def executed_nodes(model: ir.Model) -> list[ExecutedNode]:
 
     def add(graph: ir.Graph, path: str, container: int | None) -> None:
         for node in graph:
-            output = next((out.name for out in node.outputs if out.name), "")
-            bodies = list(_bodies(node))
-            nodes.append(ExecutedNode(path, output, node.name or "", node.op_type, container, bool(bodies)))
+            bodies = list(nested_graphs(node))
+            nodes.append(
+                ExecutedNode(path, output_of(node), node.name or "", node.op_type, container, bool(bodies))
+            )
             position = len(nodes) - 1
             for name, body in bodies:
-                add(body, f"{path}/{output}.{name}" if path else f"{output}.{name}", position)
+                add(body, body_path(path, node, name), position)
 
     add(model.graph, "", None)
     return nodes
-
-
-def _bodies(node: ir.Node) -> Iterator[tuple[str, ir.Graph]]:
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            yield attribute.name, attribute.as_graph()
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            for index, graph in enumerate(attribute.as_graphs()):
-                yield f"{attribute.name}.{index}", graph
 
 
 def match(trace: Trace, nodes: Sequence[ExecutedNode]) -> dict[Key, list[int]]:

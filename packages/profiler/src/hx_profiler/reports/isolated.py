@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from hx_extractor import Hierarchy, run_session
+from hx_extractor import Hierarchy
+from hx_graph import run_session
 from hx_profiler._records import Kernel, Profile
 from hx_profiler._run import execute, open_session
 from hx_profiler.attribution.attribute import attribute

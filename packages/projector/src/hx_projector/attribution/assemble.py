@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import onnx_ir as ir
 
-from hx_graph.call_tree import CallTree
-from hx_graph.weights import initializer_rows
+from hx_graph import CallTree, dims_of, initializer_rows
 from hx_projector.attribution.categories import count_categories, summary_of
 from hx_projector.attribution.cut import Cutter
 from hx_projector.attribution.owners import Owned, consumers
-from hx_projector.attribution.status import judge_calls, shape_of
+from hx_projector.attribution.status import judge_calls
 from hx_sidecar_schema import (
     Confidence,
     ModelInfo,
@@ -104,6 +103,6 @@ def _tensor(value: ir.Value, context: ModuleContext) -> TensorInfo:
     return TensorInfo(
         name=value.name or "",
         dtype=value.dtype.name if value.dtype else "UNDEFINED",
-        shape=shape_of(value),
+        shape=dims_of(value.shape),
         example=context.examples.get(value.name or ""),
     )

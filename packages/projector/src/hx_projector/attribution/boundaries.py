@@ -6,13 +6,9 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from hx_graph.call_tree import CallTree
-from hx_graph.nested import reads
+from hx_graph import CallTree, dims_of, is_size_query, reads
 from hx_projector.attribution.owners import Owned
-from hx_projector.attribution.status import shape_of
 from hx_sidecar_schema import ModuleCall, ModuleContext, Port
-
-_SIZES = ("Shape", "Size")
 
 
 def with_boundaries(
@@ -39,7 +35,7 @@ def with_boundaries(
                 if name in maker:
                     for call in _chain(tree, maker[name], row.owner):
                         outputs.setdefault(call, {}).setdefault(name)
-        flows = row.node.op_type not in _SIZES and any(name in data for name in names)
+        flows = not is_size_query(row.node) and any(name in data for name in names)
         for out in row.node.outputs:
             if out.name:
                 maker[out.name] = row.owner
@@ -56,7 +52,7 @@ def with_boundaries(
                 name=name,
                 value=name,
                 dtype=dtype.name if (dtype := values[name].dtype) else "UNDEFINED",
-                shape=shape_of(values[name]),
+                shape=dims_of(values[name].shape),
             )
             for name in names
         ]

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from hx_graph.call_tree import CallTree
-from hx_graph.nested import body_inputs, reads, values_by_name
+from hx_graph import CallTree, body_inputs, reads, values_by_name
 from hx_projector.attribution.owners import Owned
 from hx_sidecar_schema import ModuleCall, ModuleContext, Port
 

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from hx_graph.call_tree import CallTree
-from hx_graph.nested import in_order, nodes_below, output_of
+from hx_graph import CallTree, function_path, in_order, nodes_below, nodes_in, output_of
 from hx_projector.attribution.sources import Claim, Claims, Scene, find_source
 from hx_sidecar_schema import Confidence, Evidence, ModuleContext
 
@@ -78,7 +77,7 @@ def own_nodes(
             if context.modules[context.calls[owner].module].children and confidence == "high":
                 evidence, confidence = "dataflow", "medium"
             fallback = key not in claims
-            for path, inner in nodes_below(node, ""):
+            for path, inner in nodes_below(node):
                 output = output_of(inner)
                 rows = context.origins.get(output)
                 if rows:
@@ -101,21 +100,16 @@ def in_functions(model: ir.Model, owned: Sequence[Owned], tree: CallTree) -> lis
     result: list[Owned] = []
     users: dict[tuple[str, str, str], set[tuple[str, str, str]]] = {}
     for key, function in model.functions.items():
-        for node in ir.traversal.RecursiveGraphIterator(function):
+        for _, node in nodes_in(function):
             users.setdefault(node.op_identifier(), set()).add(key)
     for key, function in model.functions.items():
-        path = "::".join(part for part in key if part)
         rows = _callers(key, callers, users)
         owner = tree.common(rows) if rows else 0
         confidence: Confidence = "medium" if len(set(rows)) == 1 else "low"
-        for node in function:
-            result.append(
-                Owned(path, output_of(node), node, owner, "dataflow", confidence, fallback=not rows)
-            )
-            result += [
-                Owned(inner_path, output_of(inner), inner, owner, "dataflow", confidence, fallback=not rows)
-                for inner_path, inner in nodes_below(node, path)
-            ]
+        result += [
+            Owned(path, output_of(node), node, owner, "dataflow", confidence, fallback=not rows)
+            for path, node in nodes_in(function, function_path(key))
+        ]
     return result
 
 

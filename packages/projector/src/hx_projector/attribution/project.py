@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
-from hx_graph.call_tree import CallTree
+from hx_graph import CallTree
 from hx_projector.attribution.assemble import assemble
 from hx_projector.attribution.boundaries import with_boundaries
 from hx_projector.attribution.owners import own_nodes
 from hx_projector.attribution.sources import Claims
 from hx_projector.file_metadata.context import read_context
-from hx_projector.witness.run import witness
-from hx_projector.witness.values import Array
+from hx_projector.witness.fingerprints import Array
+from hx_projector.witness.run import match_observed_run
 from hx_sidecar_schema import Confidence, Disagreement, ModuleContext, Sidecar, collector_paused
 
 
@@ -41,11 +41,15 @@ def project(
         The sidecar: an owner with its evidence for every node, nested graphs and functions included.
 
     Raises:
-        HxError: HX121 if ONNX Runtime cannot run the model on the feeds, HX122 if there is no such source.
+        HxError: HX121 if ONNX Runtime cannot run the model on the feeds, HX122 if there is no such source, HX209
+            if ONNX Runtime is not installed.
+        ValueError: If there are feeds, and the context has no observation.
     """
     witnessed: Claims = {}
     if feeds is not None:
-        context, witnessed = witness(model, context, feeds)
+        if context.observation is None:
+            raise ValueError("`feeds` are the inputs of an observed run, and the context has no observation.")
+        context, witnessed = match_observed_run(model, context, context.observation, feeds)
     with collector_paused():
         return _project(model, context, file, sources, witnessed, min_confidence)
 

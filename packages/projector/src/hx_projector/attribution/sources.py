@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from hx_graph.call_tree import CallTree
-from hx_graph.nested import output_of, reads
+from hx_graph import CallTree, is_size_query, output_of, reads
 from hx_sidecar_schema import Confidence, HxError, ModuleContext
 
 ENTRY_POINTS = "hx_projector.sources"
@@ -123,7 +122,7 @@ def _dataflow(scene: Scene) -> Claims:
         names = reads(node)
         for name in names:
             users.setdefault(name, []).append(node)
-        if node.op_type not in _SIZES and any(name in data for name in names):
+        if not is_size_query(node) and any(name in data for name in names):
             data.update(out.name for out in node.outputs if out.name)
 
     def meet(rows: Iterable[int | None]) -> int | None:
@@ -190,8 +189,6 @@ def _dataflow(scene: Scene) -> Claims:
             claims[output_of(node)] = Claim(0, "medium")
     return claims
 
-
-_SIZES = ("Shape", "Size")
 
 SOURCES: dict[str, Source] = {
     "exporter": _exporter,

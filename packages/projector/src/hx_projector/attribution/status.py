@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import onnx_ir as ir
-
-from hx_graph.call_tree import CallTree
+from hx_graph import CallTree, dims_of
 from hx_projector.attribution.cut import Cutter
 from hx_sidecar_schema import CONTAINERS, Module, ModuleCall, ModuleContext, Port, Status
 
@@ -125,13 +123,8 @@ def _used_inputs(row: int, call: ModuleCall, cutter: Cutter) -> list[Port]:
                 name=f"implicit.{name}",
                 value=name,
                 dtype=value.dtype.name if value.dtype else "UNDEFINED",
-                shape=shape_of(value),
+                shape=dims_of(value.shape),
                 implicit=True,
             )
         )
     return inputs
-
-
-def shape_of(value: ir.Value) -> list[int | str]:
-    """Return a value's dimensions: integers, and symbols or expressions over them."""
-    return [dim if isinstance(dim, int) else str(dim.value or "?") for dim in value.shape or ()]

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
-from hx_graph.nested import nested_graphs
+from hx_graph import nested_graphs
 from hx_projector.comparison.signature import (
     captures,
     operator_of,

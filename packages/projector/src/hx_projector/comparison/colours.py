@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 import onnx_ir as ir
 
-from hx_graph.nested import nested_graphs, output_of
+from hx_graph import nested_graphs, output_of
 from hx_projector.comparison.canonical import canonical_form
 from hx_projector.comparison.signature import (
     captures,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from hx_graph.nested import output_of
+from hx_graph import function_path, output_of
 from hx_projector.comparison.canonical import first_parting, function_form, opsets_of, structural_digest
 from hx_projector.comparison.colours import Source, Wiring
 from hx_projector.comparison.matching import counterparts
@@ -148,7 +148,7 @@ def _elsewhere(left: ir.Model, right: ir.Model) -> list[str]:
     words = [f"opset imports {one} and {two}"] if one != two else []
     for key in sorted({*left.functions, *right.functions}):
         sides = left.functions.get(key), right.functions.get(key)
-        name = "::".join(part for part in key if part)
+        name = function_path(key)
         if sides[0] is None or sides[1] is None:
             words.append(f"function {name} is only in the {'second' if sides[0] is None else 'first'}")
         elif function_form(sides[0]) != function_form(sides[1]):

@@ -8,15 +8,14 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from hx_graph.nested import nested_graphs
+from hx_graph import function_path, nested_graphs
 
 _GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
 
 def operator_of(node: ir.Node) -> str:
     """Return domain, operator and overload, `::` between; the domain of ONNX's own is left out."""
-    domain, op_type, overload = node.op_identifier()
-    return "::".join(part for part in (domain, op_type, overload) if part)
+    return function_path(node.op_identifier())
 
 
 def plain_attributes(holder: ir.Node | ir.Function) -> str:

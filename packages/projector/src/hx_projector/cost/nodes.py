@@ -10,7 +10,7 @@ import onnx
 import onnx.inliner
 import onnx_ir as ir
 
-from hx_graph.nested import nested_graphs, output_of
+from hx_graph import body_path, nested_graphs, output_of
 from hx_projector.cost.arithmetic import Arithmetic, OnnxTool, operator_name, without_macs
 from hx_projector.cost.sizes import MeasureShapes, ValueTypes, value_types
 
@@ -114,9 +114,13 @@ class _Counting:
             self.counted_once += not certain
             self.nodes.append(self._node(node, path, times))
             for name, body in nested_graphs(node) if node.attributes else ():
-                below = f"{path}/{output_of(node)}.{name}" if path else f"{output_of(node)}.{name}"
                 steps = self._steps(node)
-                self.graph(body, below, times * (steps or 1), certain=certain and steps is not None)
+                self.graph(
+                    body,
+                    body_path(path, node, name),
+                    times * (steps or 1),
+                    certain=certain and steps is not None,
+                )
 
     def _node(self, node: ir.Node, path: str, times: int) -> NodeCost:
         found = self._arithmetic(node)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
-from hx_graph.nested import nested_graphs
+from hx_graph import values_in
 from hx_sidecar_schema import HxError
 
 # Where inference refuses a model, its pass logs a traceback: what stays unknown is reported anyway.
@@ -94,7 +94,7 @@ def value_types(
     """
     symbols = _bind(model.graph, given, recorded)
     known = ValueTypes(symbols)
-    for value in _values(model.graph):
+    for value in values_in(model.graph):
         known.read(value)
     for value in model.graph.inputs:
         name = str(value.name)
@@ -165,23 +165,13 @@ def _check(value: ir.Value, given: Sequence[int] | None, known: ValueTypes) -> N
         )
 
 
-def _values(graph: ir.Graph) -> Iterator[ir.Value]:
-    """Yield all values of a graph and of the bodies in it."""
-    yield from graph.inputs
-    yield from graph.initializers.values()
-    for node in graph:
-        yield from node.outputs
-        for _, body in nested_graphs(node) if node.attributes else ():
-            yield from _values(body)
-
-
 def _unknown(graph: ir.Graph, known: ValueTypes) -> list[ir.Value]:
-    return [value for value in _values(graph) if value.name and value not in known.sizes]
+    return [value for value in values_in(graph) if value.name and value not in known.sizes]
 
 
 def _infer(model: ir.Model, known: ValueTypes) -> None:
     """Let ONNX infer what is not known yet, from what is; the model is the same again afterwards."""
-    said = [(value, value.shape, value.type) for value in _values(model.graph)]
+    said = [(value, value.shape, value.type) for value in values_in(model.graph)]
     try:
         for value, _, _ in said:
             dtype = known.dtype(value)

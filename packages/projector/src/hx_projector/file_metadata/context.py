@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from hx_graph.nested import output_of, reads
+from hx_graph import output_of, reads
 from hx_projector.file_metadata.read import Written, written_on
 from hx_sidecar_schema import (
     Example,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from hx_graph.nested import all_nodes, body_inputs, output_of
+from hx_graph import all_nodes, body_inputs, output_of
 from hx_sidecar_schema import EMBEDDED, Sidecar, embedded
 
 _EXPORTER_PREFIX = "pkg.torch."

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from hx_graph.nested import output_of
+from hx_graph import output_of
 
 Path = tuple[str, ...]
 """Names of modules from the root, each a qualified name; the root's own is not among them."""

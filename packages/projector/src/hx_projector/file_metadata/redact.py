@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
+from hx_graph import all_graphs, all_nodes, nested_graphs
 from hx_sidecar_schema import ModuleContext, RecoveredNode, Sidecar, graph_digest
 
 INTEGERS = 64
@@ -47,12 +48,11 @@ def redact_numbers(model: ir.Model) -> None:
         model.graph.initializers.pop(str(value.name))
         if not value.is_graph_input():
             model.graph.inputs.append(value)
-    for node in _nodes(model):
+    for _, node in all_nodes(model):
         _without_numbers(node)
-        for attribute in node.attributes.values():
-            for graph in _graphs(attribute):
-                for value in graph.initializers.values():
-                    value.const_value = None if value.const_value is None else _zeros(value.const_value)
+        for _, graph in nested_graphs(node):
+            for value in graph.initializers.values():
+                value.const_value = None if value.const_value is None else _zeros(value.const_value)
     for function in model.functions.values():
         for name, attribute in list(function.attributes.items()):
             function.attributes[name] = _zero_attribute(attribute)
@@ -117,7 +117,7 @@ Holder = ir.Model | ir.Graph | ir.Function | ir.Node | ir.Value
 
 def _holders(model: ir.Model) -> Iterator[Holder]:
     yield model
-    for graph in _all_graphs(model):
+    for graph in all_graphs(model):
         yield graph
         yield from graph.inputs
         if isinstance(graph, ir.Graph):
@@ -125,25 +125,3 @@ def _holders(model: ir.Model) -> Iterator[Holder]:
         for node in graph:
             yield node
             yield from node.outputs
-
-
-def _nodes(model: ir.Model) -> Iterable[ir.Node]:
-    return [node for graph in _all_graphs(model) for node in graph]
-
-
-def _all_graphs(model: ir.Model) -> list[ir.Graph | ir.Function]:
-    """Return main graph, functions, and all bodies in them."""
-    found: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
-    for graph in found:  # grows while it is walked
-        found += [
-            body for node in graph for attribute in node.attributes.values() for body in _graphs(attribute)
-        ]
-    return found
-
-
-def _graphs(attribute: ir.Attr) -> list[ir.Graph]:
-    if attribute.is_ref():
-        return []
-    if attribute.type == ir.AttributeType.GRAPH:
-        return [attribute.as_graph()]
-    return list(attribute.as_graphs()) if attribute.type == ir.AttributeType.GRAPHS else []

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from hx_graph.call_tree import CallTree
+from hx_graph import CallTree
 from hx_projector.attribution.assemble import weakest
 from hx_projector.relinking.correspondence import FixedPoints, Region, Span
 from hx_projector.relinking.dataflow import CARRIERS, Dataflow

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable
 
 import onnx_ir as ir
 
-from hx_graph.nested import in_order, output_of, reads
+from hx_graph import in_order, is_size_query, output_of, reads
 
 CARRIERS = frozenset(
     ("Identity", "Cast", "QuantizeLinear", "DequantizeLinear", "ReorderInput", "ReorderOutput")
@@ -15,8 +15,6 @@ CARRIERS = frozenset(
 
 Not DynamicQuantizeLinear: it finds the scale, as part of the quantised operator that reads it.
 """
-
-_SIZES = ("Shape", "Size")
 
 
 class Dataflow:
@@ -44,7 +42,7 @@ class Dataflow:
             self.reads[key] = names = reads(node)
             for name in names:
                 self.users.setdefault(name, []).append(key)
-            flows = node.op_type not in _SIZES and any(name in self.data for name in names)
+            flows = not is_size_query(node) and any(name in self.data for name in names)
             for out in self.made(key):
                 self.maker[out] = key
                 if flows:
@@ -129,6 +127,6 @@ class Dataflow:
         for key in nodes:
             if any(name in flowing for name in self.reads[key]):
                 found.append(key)
-                if self.nodes[key].op_type not in _SIZES:
+                if not is_size_query(self.nodes[key]):
                     flowing.update(self.made(key))
         return found

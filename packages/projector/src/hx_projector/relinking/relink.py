@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import onnx_ir as ir
 
-from hx_graph.call_tree import CallTree
-from hx_graph.nested import nodes_below, output_of
+from hx_graph import CallTree, nodes_below, output_of
 from hx_projector.attribution.assemble import assemble
 from hx_projector.attribution.owners import Owned, in_functions
 from hx_projector.relinking.carry import Descent, descend

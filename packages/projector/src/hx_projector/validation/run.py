@@ -24,7 +24,7 @@ from hx_projector.validation.checks.rows import (
 from hx_projector.validation.checks.summary import digest, model_info, sidecar_inside, summary
 from hx_projector.validation.findings import Finding
 from hx_projector.validation.subject import Subject
-from hx_sidecar_schema import Sidecar
+from hx_sidecar_schema import HxError, Sidecar
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def validate(model: ir.Model, sidecar: Sidecar, path: Path) -> ValidationResult:
     else:
         try:
             findings += runtime(path)
-        except ImportError:
-            skipped["ONNX Runtime"] = "onnxruntime is not installed."
+        except HxError as error:  # it is not installed
+            skipped["ONNX Runtime"] = error.message
     findings += model_info(subject, path.name)
     findings += sidecar_inside(subject, path)
     failed: dict[str, str] = {}

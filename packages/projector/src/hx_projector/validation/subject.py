@@ -7,8 +7,7 @@ from functools import cached_property
 
 import onnx_ir as ir
 
-from hx_graph.call_tree import CallTree
-from hx_graph.nested import all_nodes, body_inputs, nodes_below, output_of
+from hx_graph import CallTree, all_nodes, output_of, values_in
 from hx_sidecar_schema import Module, Sidecar
 
 
@@ -49,11 +48,8 @@ class Subject:
     @cached_property
     def values(self) -> dict[str, list[ir.Value]]:
         """All values that have a name, of the main graph and its bodies: inputs, weights, what nodes make."""
-        graph = self.model.graph
         values: dict[str, list[ir.Value]] = {}
-        main = [inner for node in graph for inner in (node, *(below for _, below in nodes_below(node, "")))]
-        made = (out for node in main for out in node.outputs)
-        for value in (*graph.inputs, *graph.initializers.values(), *body_inputs(graph), *made):
+        for value in values_in(self.model.graph):
             if value.name:
                 values.setdefault(value.name, []).append(value)
         return values

@@ -1,8 +1,12 @@
-"""What can be said of a node by the nodes that read it.
+"""What can be inferred about a node from the nodes that read it.
 
-A value that looks like many others, such as a mask, is told by its reader: the operation behind that one was given one
-tensor of these numbers. What PyTorch has no tensor for, such as a literal or the sizes of a reshape, is a step of the
-operation that it leads to; no other call can have made it, unless one asked for the sizes that it came of.
+A node whose value is not distinctive, such as a mask, is told by its readers: the operation behind a reader was given one
+tensor of these numbers, and that is the node's tensor. A node that PyTorch has no tensor for, such as a literal or the
+shape given to a Reshape, is an inner step of its reader's operation. No other call can have made that, unless one asked
+for the sizes that it derives from.
+
+Three passes: against the order of the graph, the tensors that each node stands for and the operands of its operation;
+in order, what sizes and inner steps derive from; against it again, the calls that may have made each node.
 """
 
 from __future__ import annotations
@@ -14,181 +18,200 @@ from math import prod
 
 import onnx_ir as ir
 
-from hx_graph.nested import output_of, reads
+from hx_graph import output_of, reads
 from hx_projector.witness.graph import WitnessedGraph
-from hx_projector.witness.operations import Observed
+from hx_projector.witness.observed import ObservedRun
 
 
 @dataclass
-class Place:
-    """Where a node stands among the operations of PyTorch."""
+class NodeOrigin:
+    """Where a node comes from among the operations of PyTorch. Tensors are rows of the observation."""
 
-    rows: set[int] = field(default_factory=set[int])
-    """Tensors that it stands for."""
-    given: set[int] = field(default_factory=set[int])
-    """Tensors that what it reads may be."""
-    is_step: bool = False
-    """Somebody reads it who was given no such tensor in PyTorch."""
-    repeats: bool = False
-    """It hands on what it reads."""
-    makers: set[int] = field(default_factory=set[int])
-    """All calls that can have made it."""
-    sure: bool = True
-    """There can be no others."""
+    tensors: set[int] = field(default_factory=set[int])
+    """Tensors that the node stands for."""
+    operands: set[int] = field(default_factory=set[int])
+    """Tensors that the values it reads may be."""
+    is_inner_step: bool = False
+    """Some reader's operation was given no such tensor: the node is part of that operation."""
+    is_copy: bool = False
+    """Its value equals one that it reads, and it computes nothing else."""
+    candidates: set[int] = field(default_factory=set[int])
+    """Calls that may have made it."""
+    certain: bool = True
+    """Whether no call beside the candidates can have made it."""
 
 
-class Places:
-    """Finds the places of all nodes of a graph.
+class ReaderInference:
+    """Infers the origins of all nodes of a graph; nodes go by their first outputs."""
 
-    Args:
-        graph: The graph with its values.
-        seen: What ran in PyTorch.
-        anchors: Operations of nodes that their values alone tell.
-    """
+    def __init__(
+        self, graph: WitnessedGraph, observed: ObservedRun, distinctive: Mapping[str, list[int]]
+    ) -> None:
+        """Infer.
 
-    def __init__(self, graph: WitnessedGraph, seen: Observed, anchors: Mapping[str, list[int]]) -> None:
+        Args:
+            graph: The graph with its values.
+            observed: What ran in PyTorch.
+            distinctive: Nodes that their own values tell, with their operations.
+        """
         self._graph = graph
-        self._seen = seen
-        self._anchors = anchors
-        self._users: dict[str, list[str]] = {}
+        self._observed = observed
+        self._distinctive = distinctive
+        self._readers: dict[str, list[str]] = {}
         for node in graph.nodes:
             for name in reads(node):
-                self._users.setdefault(name, []).append(output_of(node))
-        self._strange: set[str] = set()
-        """Steps that read what their operation was not given."""
-        self._asked: dict[str, set[int]] = {}
-        """Calls that asked for the sizes that a value is made of."""
-        self.of = {output_of(node): Place() for node in graph.nodes}
-        """By the nodes' first outputs."""
+                self._readers.setdefault(name, []).append(output_of(node))
+        self._reads_untraced: set[str] = set()
+        """Values of inner steps that derive from tensors which their operation was not given."""
+        self._size_queries: dict[str, set[int]] = {}
+        """Of a value made of sizes, the calls that asked for these sizes."""
+        self._derived_from_operands: set[str] = set()
+        """Constants and sizes that are made of what their operation was given, or of its own inner steps."""
+        self.origins = {output_of(node): NodeOrigin() for node in graph.nodes}
         for node in reversed(graph.nodes):
-            self._look_back(node)
-        self._repeats = Counter(row for place in self.of.values() if place.repeats for row in place.rows)
-        """How many nodes repeat each tensor."""
-        self._rooted: set[str] = set()
-        """Constants and sizes that are made of what their operation was given, or of its own steps."""
+            self._infer_tensors(node)
+        self._copies = Counter(
+            row for origin in self.origins.values() if origin.is_copy for row in origin.tensors
+        )
+        """Of each tensor, how many nodes only copy it."""
         for node in graph.nodes:
-            self._find_rooted(node)
-            if output_of(node) in graph.only_sizes:
-                self._find_asked(node)
+            self._trace_operands(node)
+            if output_of(node) in graph.size_dependent:
+                self._trace_size_queries(node)
             else:
-                self._find_strange(node)
+                self._trace_inner_step(node)
         for node in reversed(graph.nodes):
-            self._find_makers(node)
+            self._infer_candidates(node)
 
-    def _look_back(self, node: ir.Node) -> None:
-        """Find the tensors that a node stands for, or those given to the operation that it is a step of."""
-        key = output_of(node)
-        place = self.of[key]
-        if key in self._anchors:
-            place.rows.update(self._anchors[key])
-            place.given = self._seen.given(place.rows)
+    def _infer_tensors(self, node: ir.Node) -> None:
+        """Find the tensors that a node stands for: its readers' operands of equal numbers."""
+        key, observed = output_of(node), self._observed
+        origin = self.origins[key]
+        if key in self._distinctive:
+            origin.tensors.update(self._distinctive[key])
+            origin.operands = observed.operands(origin.tensors)
             return
-        for name, user in self._uses(node):
-            equal = self._seen.rows(name) & user.given
-            place.rows |= equal
+        for name, reader in self._uses(node):
+            equal = observed.rows(name) & reader.operands
+            origin.tensors |= equal
             if not equal:
-                place.is_step = True
-                place.given |= user.given
-        place.repeats = self._seen.repeats(reads(node), place.rows)
-        if not place.repeats:
+                origin.is_inner_step = True
+                origin.operands |= reader.operands
+        origin.is_copy = observed.is_copy(reads(node), origin.tensors)
+        if not origin.is_copy:
             for name in _outputs(node):
-                place.rows |= self._seen.alike_before(name, place.rows)
-        place.given |= place.rows if place.repeats else self._seen.given(place.rows)
+                origin.tensors |= observed.earlier_equals(name, origin.tensors)
+        origin.operands |= origin.tensors if origin.is_copy else observed.operands(origin.tensors)
 
-    def _find_rooted(self, node: ir.Node) -> None:
+    def _trace_operands(self, node: ir.Node) -> None:
+        """Note a constant or size that reads an operand of its operation, or what derives from one."""
         key = output_of(node)
-        if key in self._graph.asides and any(
-            name in self._rooted or self._seen.rows(name) & self.of[key].given or self._is_inner(name)
+        if key in self._graph.input_independent and any(
+            name in self._derived_from_operands
+            or self._observed.rows(name) & self.origins[key].operands
+            or self._is_inner_value(name)
             for name in reads(node)
         ):
-            self._rooted.update(_outputs(node))
+            self._derived_from_operands.update(_outputs(node))
 
-    def _is_inner(self, name: str) -> bool:
-        """Say whether a value is a step that PyTorch has no tensor for: no other call can ask for its size."""
-        key = self._graph.key.get(name)
-        if key is None or name in self._graph.asides or name in self._seen.known:
+    def _is_inner_value(self, name: str) -> bool:
+        """Say whether a value is an inner step without an equal tensor: no other call can ask for its size."""
+        key = self._graph.producer.get(name)
+        if key is None or name in self._graph.input_independent or name in self._observed.values:
             return False
-        return self.of[key].is_step and not self.of[key].rows
+        return self.origins[key].is_inner_step and not self.origins[key].tensors
 
-    def _find_asked(self, node: ir.Node) -> None:
+    def _trace_size_queries(self, node: ir.Node) -> None:
+        """Note the calls that asked for the sizes that a node is made of."""
         key = output_of(node)
-        names = [name for name in reads(node) if name in self._graph.values.variable]
+        names = [name for name in reads(node) if name in self._graph.run.input_dependent]
         calls: set[int] = set()
         if not self._makes_list(key, names):
             for name in names:
-                calls |= self._asked[name] if name in self._asked else self._askers(name)
-        self._asked.update((str(out.name), calls) for out in node.outputs)
+                calls |= self._size_queries[name] if name in self._size_queries else self._size_callers(name)
+        self._size_queries.update((out, calls) for out in _outputs(node))
+
+    def _size_callers(self, name: str) -> set[int]:
+        return {call for row in self._observed.rows(name) for call in self._observed.operations[row].sized}
 
     def _makes_list(self, key: str, names: Sequence[str]) -> bool:
-        """Say whether a node makes a list of numbers: modules hand numbers on, the list is for the operation."""
-        made, given = self._graph.values.shape(key), [self._graph.values.shape(name) for name in names]
+        """Say whether a node makes a list of single numbers: modules hand numbers on, operations take lists."""
+        made, given = self._graph.run.shape(key), [self._graph.run.shape(name) for name in names]
         if made is None or None in given:
             return False
         return (made != [] and all(shape == [] for shape in given)) or (
             prod(made) > 1 and all(shape in ([], [1]) for shape in given)
         )
 
-    def _find_strange(self, node: ir.Node) -> None:
-        graph, place = self._graph, self.of[output_of(node)]
-        if not place.is_step or place.rows:
+    def _trace_inner_step(self, node: ir.Node) -> None:
+        """Note an inner step that reads a tensor which its operation was not given, and the calls in between."""
+        graph, observed, origin = self._graph, self._observed, self.origins[output_of(node)]
+        if not origin.is_inner_step or origin.tensors:
             return
         for name in reads(node):
-            equal = self._seen.rows(name)
-            if name in graph.asides or name in graph.initializers or equal & place.given:
+            equal = observed.rows(name)
+            if name in graph.input_independent or name in graph.initializers or equal & origin.operands:
                 continue
             # A step may begin further back: exporters make one of two transpositions.
-            passed = [row for row in place.given if not equal.isdisjoint(self._seen.operations[row].reads)]
-            place.makers |= self._seen.calls(passed)
-            if name in self._strange or (not passed and (name in self._seen.known or name in graph.inputs)):
-                self._strange.update(str(out.name) for out in node.outputs)
+            passed = [row for row in origin.operands if not equal.isdisjoint(observed.operations[row].reads)]
+            origin.candidates |= observed.calls(passed)
+            untraced = not passed and (name in observed.values or name in graph.inputs)
+            if untraced or name in self._reads_untraced:
+                self._reads_untraced.update(_outputs(node))
 
-    def _find_makers(self, node: ir.Node) -> None:
-        key, graph = output_of(node), self._graph
-        place = self.of[key]
-        if key in self._anchors:
-            place.makers = self._seen.covered(place.rows, constants=True)
+    def _infer_candidates(self, node: ir.Node) -> None:
+        """Find the calls that may have made a node, and whether any other may have."""
+        key, graph, observed = output_of(node), self._graph, self._observed
+        origin = self.origins[key]
+        if key in self._distinctive:
+            origin.candidates = observed.spanned_calls(origin.tensors, constants=True)
             return
         uses = self._uses(node)
-        place.sure = bool(uses) and not any(out.is_graph_output() for out in node.outputs)
-        for name, user in uses:
-            equal = self._seen.rows(name) & user.given
-            makers = self._seen.calls(equal)
+        origin.certain = bool(uses) and not any(out.is_graph_output() for out in node.outputs)
+        for name, reader in uses:
+            equal = observed.rows(name) & reader.operands
+            calls = observed.calls(equal)
+            constant = all(observed.operations[row].value.constant for row in equal)
             # A literal may be one of the operation's own numbers, which are equal to a tensor by chance.
-            literal = not node.inputs and all(self._seen.operations[row].value.constant for row in equal)
-            place.makers |= makers if makers and not (place.repeats or literal) else makers | user.makers
-            place.sure &= user.sure or any(not self._seen.operations[row].value.constant for row in equal)
-        place.makers |= self._seen.calls(place.rows)
-        if place.repeats:
-            again = [call for row in place.rows for call in self._seen.operations[row].repeated]
-            count = max(self._repeats[row] for row in place.rows)
-            users = set[int]().union(*(user.makers for _, user in uses))
-            # What several calls read is no step of theirs. It is what one call handed on, where no other did.
-            one = (
-                len(users) > 1
-                and len(again) == count
-                and len(set(again)) == 1
-                and self._reads_nothing_else(node, place)
-            )
-            place.makers = set(again) if one else place.makers.union(again)
-        if not place.is_step:
+            by_chance = not node.inputs and constant
+            inside = not calls or origin.is_copy or by_chance
+            origin.candidates |= calls | reader.candidates if inside else calls
+            origin.certain &= reader.certain or not constant
+        origin.candidates |= observed.calls(origin.tensors)
+        if origin.is_copy:
+            self._infer_copier(node, origin, [reader for _, reader in uses])
+        if not origin.is_inner_step:
             return
-        place.makers |= self._asked.get(key, set())
-        if key not in graph.asides:
-            place.sure &= key not in self._strange and (bool(place.rows) or key not in self._seen.known)
-        elif any(user not in graph.asides for name in _outputs(node) for user in self._users.get(name, ())):
+        origin.candidates |= self._size_queries.get(key, set())
+        if key not in graph.input_independent:
+            traced = bool(origin.tensors) or key not in observed.values
+            origin.certain &= key not in self._reads_untraced and traced
+        elif any(
+            reader not in graph.input_independent
+            for name in _outputs(node)
+            for reader in self._readers.get(name, ())
+        ):
             # Numbers and lists of them are arguments of operations; tables that were not given are anybody's.
-            table = len(graph.values.shape(key) or ()) > 1
-            place.sure &= not table or key in self._rooted
+            is_table = len(graph.run.shape(key) or ()) > 1
+            origin.certain &= not is_table or key in self._derived_from_operands
 
-    def _uses(self, node: ir.Node) -> list[tuple[str, Place]]:
-        return [(name, self.of[user]) for name in _outputs(node) for user in self._users.get(name, ())]
+    def _infer_copier(self, node: ir.Node, origin: NodeOrigin, readers: Sequence[NodeOrigin]) -> None:
+        """Add the calls that handed the tensor on; where one did as often as the graph copies it, only that one."""
+        again = [call for row in origin.tensors for call in self._observed.operations[row].repeated]
+        count = max(self._copies[row] for row in origin.tensors)
+        users = set[int]().union(*(reader.candidates for reader in readers))
+        reads_nothing_else = all(self._observed.rows(name) <= origin.tensors for name in reads(node))
+        # What several calls read is no inner step of theirs.
+        if len(users) > 1 and len(again) == count and len(set(again)) == 1 and reads_nothing_else:
+            origin.candidates = set(again)
+        else:
+            origin.candidates.update(again)
 
-    def _reads_nothing_else(self, node: ir.Node, place: Place) -> bool:
-        """Say whether a repeating node reads no other tensor that PyTorch knows."""
-        return all(self._seen.rows(name) <= place.rows for name in reads(node))
-
-    def _askers(self, name: str) -> set[int]:
-        return {call for row in self._seen.rows(name) for call in self._seen.operations[row].sized}
+    def _uses(self, node: ir.Node) -> list[tuple[str, NodeOrigin]]:
+        """Return the outputs of a node with the origin of each of their readers."""
+        return [
+            (name, self.origins[reader]) for name in _outputs(node) for reader in self._readers.get(name, ())
+        ]
 
 
 def _outputs(node: ir.Node) -> list[str]:

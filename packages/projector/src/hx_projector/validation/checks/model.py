@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hx_graph import open_session
 from hx_projector.validation.findings import Finding
+from hx_sidecar_schema import HxError
 
 
 def checker(path: Path) -> list[Finding]:
@@ -22,15 +24,12 @@ def runtime(path: Path) -> list[Finding]:
     """ONNX Runtime loads the file (V02).
 
     Raises:
-        ImportError: If onnxruntime is not installed.
+        HxError: HX209 if onnxruntime is not installed.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
     try:
-        onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        open_session(path, package="hx-projector")
+    except HxError:
+        raise
     except Exception as error:  # noqa: BLE001 ONNX Runtime's exceptions share no base class; each is a finding
         return [Finding.of("V02", "model", f"ONNX Runtime does not load it: {_line(error)}")]
     return []

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import onnx_ir as ir
 
-from hx_graph.call_tree import CallTree
-from hx_graph.nested import nodes_below, output_of, reads
+from hx_graph import CallTree, nodes_below, output_of, reads
 from hx_projector.attribution.categories import CATEGORIES
 from hx_projector.attribution.owners import Owned, consumers
 from hx_projector.attribution.sources import Claim, Scene, find_source

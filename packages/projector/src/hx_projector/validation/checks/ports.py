@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import onnx_ir as ir
 
+from hx_graph import dims_of
 from hx_projector.validation.findings import Finding
 from hx_projector.validation.subject import Subject, named
 from hx_sidecar_schema import Port, RecoveredNode
@@ -100,10 +101,7 @@ def _type(value: ir.Value) -> Type:
     tensor = value.const_value
     dtype = value.dtype or (tensor.dtype if tensor is not None else None)
     shape = value.shape if value.shape is not None else tensor.shape if tensor is not None else None
-    dims = (
-        None if shape is None else [dim if isinstance(dim, int) else str(dim.value or "?") for dim in shape]
-    )
-    return (dtype.name if dtype is not None else None, dims)
+    return (dtype.name if dtype is not None else None, None if shape is None else dims_of(shape))
 
 
 def _text(shape: Sequence[int | str]) -> str:

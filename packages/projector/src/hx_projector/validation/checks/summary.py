@@ -7,8 +7,8 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from hx_graph import dims_of
 from hx_projector.attribution.categories import count_categories, summary_of
-from hx_projector.attribution.status import shape_of
 from hx_projector.validation.findings import Finding
 from hx_projector.validation.subject import Subject, named
 from hx_sidecar_schema import (
@@ -82,7 +82,7 @@ def _tensors(values: Sequence[ir.Value], said: Sequence[TensorInfo]) -> list[Ten
         TensorInfo(
             name=value.name or "",
             dtype=value.dtype.name if value.dtype else "UNDEFINED",
-            shape=shape_of(value),
+            shape=dims_of(value.shape),
             example=examples.get(value.name or ""),
         )
         for value in values

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hx_sidecar_schema import ModuleCall
+from hx_sidecar_schema import ModuleCall, subtree_ends
 
 
 class CallTree:
     """Calls in pre-order: a subtree is a range of rows.
 
-    Args:
-        calls: Parents before children.
+    Attributes:
+        parent: Of each call; None for a root.
+        end: For each call, the row after its last descendant.
     """
 
     def __init__(self, calls: Sequence[ModuleCall]) -> None:
+        """Index calls, which are in pre-order."""
         self.parent = [call.parent for call in calls]
-        self.end = list(range(1, len(calls) + 1))
-        for row in range(len(calls) - 1, -1, -1):
-            parent = self.parent[row]
-            if parent is not None:
-                self.end[parent] = max(self.end[parent], self.end[row])
+        self.end = subtree_ends(self.parent)
 
     def contains(self, row: int, other: int) -> bool:
         """Say whether `other` is `row` or was called below it."""

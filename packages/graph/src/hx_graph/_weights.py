@@ -1,13 +1,15 @@
-"""Which calls read the weights of a graph."""
+"""Weights of a graph: which calls read them, and other tensors in their place."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 
 import onnx_ir as ir
 
-from hx_graph.nested import output_of, reads
+from hx_graph._identity import output_of
+from hx_graph._reads import reads
 from hx_sidecar_schema import Initializer
 
 
@@ -39,3 +41,21 @@ def initializer_rows(
 
 def _elements(value: ir.Value) -> int:
     return 0 if value.shape is None else math.prod(dim for dim in value.shape if isinstance(dim, int))
+
+
+@contextmanager
+def replaced_tensors(graph: ir.Graph, tensors: Mapping[str, ir.TensorProtocol]) -> Generator[None]:
+    """Let initializers have other tensors for a while: a copy of the graph would take its nodes away.
+
+    Args:
+        graph: The graph; on exit its initializers have their tensors again.
+        tensors: By the names of the initializers.
+    """
+    kept = {name: graph.initializers[name].const_value for name in tensors}
+    try:
+        for name, tensor in tensors.items():
+            graph.initializers[name].const_value = tensor
+        yield
+    finally:
+        for name, tensor in kept.items():
+            graph.initializers[name].const_value = tensor

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from hx_sidecar_schema import HxError, collector_paused
+from hx_sidecar_schema import HxError, collector_paused, first_line
 
 
 def read_model(path: Path) -> ir.Model:
     """Read an ONNX file; external weights are found but not read.
 
     Raises:
-        HxError: HX202, HX204 as for `load`.
+        HxError: HX202 if the file is missing or is no ONNX model, HX204 if external data is missing, cut short or
+            outside the file's folder.
     """
     try:
         with collector_paused():
@@ -31,9 +32,8 @@ def read_model(path: Path) -> ir.Model:
         cause: BaseException = error
         while cause.__cause__ is not None:  # onnx_ir says what is wrong in the innermost
             cause = cause.__cause__
-        reason = str(cause).splitlines()[0].rstrip(".") if str(cause) else type(cause).__name__
         raise HxError(
-            f"File {str(path)!r} is no ONNX model: {reason}.",
+            f"File {str(path)!r} is no ONNX model: {first_line(cause).rstrip('.')}.",
             code="HX202",
             hint="Name a file that `hx export` wrote.",
         ) from error

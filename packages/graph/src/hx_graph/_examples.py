@@ -1,0 +1,57 @@
+"""Example inputs as records, and arrays from records."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hx_sidecar_schema import Example, TensorInfo, UnavailableValue
+
+WHOLE_BYTES = 1 << 16
+"""Up to this size an example is recorded whole."""
+
+
+def example_record(array: NDArray[np.generic]) -> Example:
+    """Return the record of an input's value.
+
+    Up to 64 KiB the bytes themselves, compressed; beyond, the range of the values, from which `example_array`
+    draws uniformly.
+
+    Args:
+        array: Of any shape, and any element type that ONNX has but strings.
+    """
+    shape = list(array.shape)
+    if array.nbytes <= WHOLE_BYTES:
+        data = zlib.compress(np.ascontiguousarray(array).tobytes(), 9)
+        return Example(shape=shape, data=base64.b64encode(data).decode())
+    parts = [array.real, array.imag] if np.iscomplexobj(array) else [array]
+    numbers = [part.astype(np.float64) for part in parts]
+    low, high = min(float(part.min()) for part in numbers), max(float(part.max()) for part in numbers)
+    return Example(shape=shape, low=low, high=high)
+
+
+def example_array(info: TensorInfo) -> NDArray[np.generic]:
+    """Return the recorded value of a model input, or a seeded draw from its recorded range.
+
+    Raises:
+        HxError: HX206 if none was recorded.
+    """
+    import onnx_ir as ir
+
+    example = info.example
+    if example is None:
+        raise UnavailableValue(
+            f"No example of input {info.name!r} is recorded.",
+            hint="Give the inputs yourself, or export the model again.",
+        )
+    dtype = ir.DataType[info.dtype].numpy()
+    if example.data is not None:
+        return np.frombuffer(zlib.decompress(base64.b64decode(example.data)), dtype).reshape(example.shape)
+    low, high = example.low or 0.0, example.high or 0.0
+    draw = np.random.default_rng(0)
+    if np.issubdtype(dtype, np.integer):
+        return draw.integers(int(low), int(high), example.shape, endpoint=True).astype(dtype)
+    return draw.uniform(low, high, example.shape).astype(dtype)

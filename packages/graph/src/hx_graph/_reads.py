@@ -1,0 +1,45 @@
+"""What nodes read, their bodies included."""
+
+from __future__ import annotations
+
+from graphlib import TopologicalSorter
+
+import onnx_ir as ir
+
+from hx_graph._nested import nested_graphs
+
+_GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+
+
+def reads(node: ir.Node) -> list[str]:
+    """Return the names of all values that a node reads: its inputs, then what its bodies capture, sorted."""
+    names = [name for value in node.inputs if value is not None and (name := value.name)]
+    if node.attributes and any(a.type in _GRAPHS for a in node.attributes.values()):
+        names += sorted(captured_values(node) - set(names))
+    return names
+
+
+def captured_values(node: ir.Node) -> set[str]:
+    """Return the names that the bodies of a node read from the graphs around them."""
+    names: set[str] = set()
+    for _, graph in nested_graphs(node):
+        inside = {value.name for value in (*graph.inputs, *graph.initializers.values())}
+        used: set[str | None] = {value.name for value in graph.outputs}
+        for inner in graph:
+            inside.update(out.name for out in inner.outputs)
+            used.update(value.name for value in inner.inputs if value is not None)
+            used.update(captured_values(inner))
+        names.update(name for name in used - inside if name)
+    return names
+
+
+def in_order(graph: ir.Graph) -> list[ir.Node]:
+    """Return the nodes of a graph in topological order, whatever their order in the file: some tools append."""
+    nodes = list(graph)
+    maker = {out.name: index for index, node in enumerate(nodes) for out in node.outputs if out.name}
+    before = {
+        index: [maker[name] for name in reads(node) if name in maker] for index, node in enumerate(nodes)
+    }
+    if all(earlier < index for index, rows in before.items() for earlier in rows):
+        return nodes
+    return [nodes[index] for index in TopologicalSorter(before).static_order()]

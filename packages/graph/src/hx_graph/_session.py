@@ -1,0 +1,201 @@
+"""ONNX Runtime sessions: making them from files, bytes and models in memory, and running them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from hx_graph._weights import replaced_tensors
+from hx_sidecar_schema import HxError, first_line
+
+PROTOBUF_BYTES = 1_000_000_000
+"""From here on weights are handed over beside the model: a protobuf message ends at 2 GB."""
+INLINE_BYTES = 1 << 20
+"""Weights below this size stay in the message: ONNX Runtime must read shapes and other constants there."""
+_FOLDER = "session.model_external_initializers_file_folder_path"
+
+
+def import_runtime(package: str) -> Any:
+    """Return the module `onnxruntime`.
+
+    Args:
+        package: Distribution whose extra `ort` brings it, for the message.
+
+    Raises:
+        HxError: HX209 if it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise HxError(
+            "onnxruntime is not installed.", code="HX209", hint=f"Install it: `pip install {package}[ort]`."
+        ) from error
+    return onnxruntime
+
+
+def open_session(
+    source: Path | bytes,
+    *,
+    package: str,
+    providers: Sequence[str] = ("CPUExecutionProvider",),
+    entries: Mapping[str, str] | None = None,
+    weights: Mapping[str, NDArray[Any]] | None = None,
+    **options: Any,
+) -> Any:
+    """Return an `onnxruntime.InferenceSession`, without graph optimisation and without its own log unless asked.
+
+    Args:
+        source: The file, or its bytes.
+        package: As `import_runtime` takes it.
+        providers: Execution providers.
+        entries: Keys and values for `SessionOptions.add_session_config_entry`.
+        weights: Initializers that `source` has as external data; copied.
+        options: Attributes of `SessionOptions` that replace the defaults.
+
+    Raises:
+        HxError: HX209 if onnxruntime is not installed.
+        Exception: What ONNX Runtime raises if it refuses the model; its exceptions share no base class.
+    """
+    ort = import_runtime(package)
+    settings = ort.SessionOptions()
+    settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    settings.log_severity_level = 4  # what fails is raised too
+    for name, value in options.items():
+        setattr(settings, name, value)
+    for name, value in (entries or {}).items():
+        settings.add_session_config_entry(name, value)
+    if weights:
+        settings.add_external_initializers(list(weights), [_ort_value(array) for array in weights.values()])
+    return ort.InferenceSession(
+        str(source) if isinstance(source, Path) else source, settings, providers=list(providers)
+    )
+
+
+def make_session(
+    model: ir.Model, folder: Path | None, *, package: str = "hx-extractor", **options: Any
+) -> Any:
+    """Return an `onnxruntime.InferenceSession` of a model in memory, without graph optimisation.
+
+    Args:
+        model: Not changed. Weights in memory may be of any size.
+        folder: Where its external weights lie, which ONNX Runtime then maps; None to read them from where they
+            say that they lie.
+        package: As `import_runtime` takes it.
+        options: Attributes of `SessionOptions` that replace the defaults, and `providers`.
+
+    Raises:
+        HxError: HX209 if onnxruntime is not installed, HX207 if it refuses the model.
+    """
+    mapped = folder is not None
+    beside = _weights_beside(model, mapped=mapped)
+    try:
+        return open_session(
+            _serialized(model, beside, mapped=mapped),
+            package=package,
+            entries={} if folder is None else {_FOLDER: str(folder.resolve())},
+            weights={
+                name: tensor.numpy()
+                for name, tensor in beside.items()
+                if (value := model.graph.initializers[name]).uses() or value.is_graph_output()
+            },  # onnxruntime 1.31 does not know of others any more
+            **options,
+        )
+    except HxError:
+        raise
+    except Exception as error:
+        raise HxError(
+            f"ONNX Runtime refuses the model: {first_line(error)}",
+            code="HX207",
+            hint="Report this with the model's name and options: an extracted model must load.",
+        ) from error
+
+
+def run_session(session: Any, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Run a session.
+
+    Args:
+        session: An `onnxruntime.InferenceSession`.
+        feeds: An array for every input, by name.
+
+    Returns:
+        The outputs by name.
+
+    Raises:
+        HxError: HX207 if an input is missing, unknown or does not fit.
+    """
+    types = {info.name: info.type for info in session.get_inputs()}
+    if types.keys() != feeds.keys():
+        raise HxError(
+            f"The inputs are {sorted(feeds)}, the model takes {list(types)}.",
+            code="HX207",
+            hint="Give an array for every input, by name.",
+        )
+    outputs = {info.name: info.type for info in session.get_outputs()}
+    try:
+        if any("bfloat16" in kind for kind in outputs.values()) or any(
+            "bfloat16" in kind or "float8" in kind for kind in types.values()
+        ):
+            # onnxruntime 1.31 takes bfloat16 but cannot hand it back; arrays of ml_dtypes carry it.
+            values = {name: _ort_value(feeds[name]) for name in types}
+            results = [value.numpy() for value in session.run_with_ort_values(list(outputs), values)]
+        else:
+            results = session.run(list(outputs), {name: np.ascontiguousarray(feeds[name]) for name in types})
+    except Exception as error:
+        raise HxError(
+            f"ONNX Runtime could not run the model: {first_line(error)}",
+            code="HX207",
+            hint="Check dtypes and shapes of the inputs against the model's.",
+        ) from error
+    return dict(zip(outputs, results, strict=True))
+
+
+def _weights_beside(model: ir.Model, *, mapped: bool) -> dict[str, ir.TensorProtocol]:
+    """Return the weights that a model's bytes cannot hold.
+
+    Args:
+        model: To be serialised.
+        mapped: Whether external weights stay in their files.
+    """
+    weights = {
+        name: tensor
+        for name, value in model.graph.initializers.items()
+        if (tensor := value.const_value) is not None
+        and not (mapped and isinstance(tensor, ir.ExternalTensor))
+    }
+    if sum(tensor.nbytes for tensor in weights.values()) < PROTOBUF_BYTES:
+        return {}
+    return {name: tensor for name, tensor in weights.items() if tensor.nbytes >= INLINE_BYTES}
+
+
+def _serialized(model: ir.Model, beside: Mapping[str, ir.TensorProtocol], *, mapped: bool) -> bytes:
+    """Return a model's bytes, which only announce the weights that lie beside them."""
+    tensors: dict[str, ir.TensorProtocol] = {}
+    for name, value in model.graph.initializers.items():
+        tensor = value.const_value
+        if name in beside:
+            shape = ir.Shape(beside[name].shape.numpy())
+            tensors[name] = ir.ExternalTensor(
+                "memory", 0, beside[name].nbytes, beside[name].dtype, shape=shape, name=name, base_dir=""
+            )
+        elif isinstance(tensor, ir.ExternalTensor) and not mapped:
+            tensors[name] = ir.Tensor(tensor.numpy(), name=name)
+    with replaced_tensors(model.graph, tensors):
+        return ir.serde.serialize_model(model).SerializeToString()
+
+
+def _ort_value(array: NDArray[Any]) -> Any:
+    """Return an `onnxruntime.OrtValue`, of bfloat16 too."""
+    import ml_dtypes
+    import onnxruntime as ort
+
+    array = np.ascontiguousarray(array)
+    if array.dtype == ml_dtypes.bfloat16:
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(
+            array.view(np.uint16), int(ir.DataType.BFLOAT16)
+        )
+    return ort.OrtValue.ortvalue_from_numpy(array)

@@ -1,0 +1,73 @@
+"""Sessions of models in memory and in files; what is raised without ONNX Runtime."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from hx_graph import _session, infer_types, make_session, open_session, read_model, run_session
+from hx_sidecar_schema import HxError
+
+TEXT = """
+<ir_version: 10, opset_import: ["": 20]>
+m (float[3] x) => (float[3] y) <float[3] w = {1.0, 2.0, 3.0}, bfloat16[1] unused = {1}> { h = Mul(x, w)  y = Neg(h) }
+"""
+X = np.array([1, 2, 3], np.float32)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("external", ["mapped", "read", "none"])
+def test_weights_may_lie_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool, external: str
+) -> None:
+    model = ir.from_onnx_text(TEXT)
+    if beside:
+        monkeypatch.setattr(_session, "PROTOBUF_BYTES", 0)
+        monkeypatch.setattr(_session, "INLINE_BYTES", 0)
+    if external != "none":
+        ir.save(model, tmp_path / "m.onnx", external_data="w.bin", size_threshold_bytes=0)
+        model = read_model(tmp_path / "m.onnx")
+    before = {name: value.const_value for name, value in model.graph.initializers.items()}
+    made = make_session(model, tmp_path if external == "mapped" else None)
+    np.testing.assert_array_equal(run_session(made, {"x": X})["y"], [-1, -4, -9])
+    assert {name: value.const_value for name, value in model.graph.initializers.items()} == before
+
+
+def test_a_file(tmp_path: Path) -> None:
+    ir.save(ir.from_onnx_text(TEXT), tmp_path / "m.onnx")
+    for source in (tmp_path / "m.onnx", (tmp_path / "m.onnx").read_bytes()):
+        made = open_session(source, package="hx-extractor", intra_op_num_threads=1)
+        np.testing.assert_array_equal(run_session(made, {"x": X})["y"], [-1, -4, -9])
+
+
+@pytest.mark.parametrize("feeds", [{}, {"z": X}, {"x": X.astype(np.int64)}])
+def test_inputs_that_do_not_fit(feeds: dict[str, np.ndarray]) -> None:
+    with pytest.raises(HxError) as caught:
+        run_session(make_session(ir.from_onnx_text(TEXT), None), feeds)
+    assert caught.value.code == "HX207"
+    assert "\n" not in caught.value.message
+
+
+def test_a_model_that_is_refused() -> None:
+    with pytest.raises(HxError, match="refuses") as caught:
+        make_session(ir.from_onnx_text(TEXT.replace("Neg", "Nego")), None)
+    assert caught.value.code == "HX207"
+
+
+def test_without_onnx_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(HxError) as caught:
+        make_session(ir.from_onnx_text(TEXT), None, package="hx-projector")
+    assert (caught.value.code, "hx-projector[ort]" in caught.value.hint) == ("HX209", True)
+
+
+def test_types_are_inferred() -> None:
+    model = ir.from_onnx_text(TEXT)
+    infer_types(model)
+    (h, y) = (node.outputs[0] for node in model.graph)
+    assert (h.dtype, list(h.shape or ()), y.dtype) == (ir.DataType.FLOAT, [3], ir.DataType.FLOAT)
+    assert list(model.graph.initializers) == ["w", "unused"]

@@ -1,0 +1,136 @@
+"""Fingerprints of tensors, and a search for those that are equal up to rounding.
+
+A fingerprint holds up to 64 sampled numbers, the mean and the root of the mean square. Fingerprints of one shape and one
+kind of element type are compared number by number; the largest difference, relative to the largest magnitude, is their
+distance. Two tensors that agree in all of these numbers and differ elsewhere are taken for equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from hx_sidecar_schema import Fingerprint, sample_positions
+
+Array = np.ndarray[Any, Any]
+
+ROUNDING = 1e-6
+"""Distances up to this are rounding: they make no value nearer than another."""
+SINGLE_TOLERANCE = 1e-4
+HALF_TOLERANCE = {"FLOAT16": 2e-2, "BFLOAT16": 5e-2}
+"""Largest distance of equal tensors."""
+NEARNESS = 8
+"""How many times farther than its nearest tensor a value may be from a tensor that it still equals."""
+STAND_IN = 1e9
+"""Numbers of this magnitude and more stand for infinities, or come of them: the others are no rounding of theirs."""
+
+
+def fingerprint(array: Array) -> Fingerprint:
+    """Return the fingerprint of an array of numbers or booleans, as the tracer takes it of PyTorch's tensors."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    if flat.dtype.kind == "c":
+        flat = np.stack([np.real(flat), np.imag(flat)], -1).reshape(-1)
+    exact = flat.astype(np.float64)
+    empty = exact.size == 0
+    with np.errstate(invalid="ignore", over="ignore"):
+        return Fingerprint.model_construct(
+            dtype=ir.DataType.from_numpy(array.dtype).name,
+            shape=list(array.shape),
+            sample=exact[sample_positions(exact.size)].tolist(),
+            mean=0.0 if empty else float(exact.mean()),
+            mean_square=0.0 if empty else float((exact * exact).mean()),
+            constant=empty or bool((exact == exact[0]).all()),
+        )
+
+
+def is_identical(one: Fingerprint | None, other: Fingerprint | None) -> bool:
+    """Say whether two fingerprints are known and hold exactly the same numbers for the same shape."""
+    if one is None or other is None or _bucket(one) != _bucket(other):
+        return False
+    return np.array_equal(_numbers(one), _numbers(other), equal_nan=True)
+
+
+class FingerprintIndex:
+    """Finds, among named fingerprints, those that are equal to a tensor up to rounding."""
+
+    def __init__(self, fingerprints: Mapping[str, Fingerprint], tolerance: float) -> None:
+        """Index fingerprints.
+
+        Args:
+            fingerprints: By name.
+            tolerance: Largest distance of equal floating-point tensors of single precision and better.
+        """
+        self._tolerance = tolerance
+        self._nearest: dict[str, float] = {}
+        """Distance of a named fingerprint to the nearest tensor that was announced."""
+        self._buckets: dict[tuple[Any, ...], tuple[list[str], Array]] = {}
+        """Names and numbers of one shape and kind, in the order of the last number."""
+        names_of: dict[tuple[Any, ...], list[str]] = {}
+        for name, found in fingerprints.items():
+            names_of.setdefault(_bucket(found), []).append(name)
+        for bucket, names in names_of.items():
+            numbers = np.array([_numbers(fingerprints[name]) for name in names])
+            order = np.argsort(numbers[:, -1], kind="stable")
+            self._buckets[bucket] = ([names[row] for row in order], numbers[order])
+
+    def announce(self, tensors: Iterable[Fingerprint]) -> None:
+        """Take the tensors that will be looked up, so that a name counts for the nearer one of two similar tensors.
+
+        A freshly initialised normalisation layer changes its input by five millionths.
+        """
+        for tensor in tensors:
+            for name, distance in self._within_tolerance(tensor):
+                self._nearest[name] = min(distance, self._nearest.get(name, distance))
+
+    def equal_to(self, tensor: Fingerprint) -> list[str]:
+        """Return the names whose fingerprints are equal to a tensor's up to rounding.
+
+        Element types of one kind count as equal: a graph may compute in half precision what PyTorch computed in single.
+        """
+        return [
+            name
+            for name, distance in self._within_tolerance(tensor)
+            if distance <= max(NEARNESS * self._nearest.get(name, distance), ROUNDING)
+        ]
+
+    def _within_tolerance(self, tensor: Fingerprint) -> list[tuple[str, float]]:
+        """Return the names within the tolerance, with their distances."""
+        names, rows = self._buckets.get(_bucket(tensor), ([], np.empty((0, 0))))
+        if not names:
+            return []
+        numbers = np.array(_numbers(tensor))
+        exact = not tensor.dtype.startswith(("FLOAT", "DOUBLE", "BFLOAT", "COMPLEX"))
+        # The mean of equal integers may differ in its last bit.
+        limit = 1e-12 if exact else HALF_TOLERANCE.get(tensor.dtype, self._tolerance)
+        with np.errstate(invalid="ignore", over="ignore"):
+            size = np.abs(numbers)
+            scale = np.where(size < STAND_IN, float(size[size < STAND_IN].max(initial=0.0)) or 1.0, size)
+            # Most rows differ in one number already: thousands of values of a large model have the same shape.
+            away = limit * scale[-1] if np.isfinite(scale[-1]) else 0.0
+            start = int(np.searchsorted(rows[:, -1], numbers[-1] - away, side="left"))
+            end = int(np.searchsorted(rows[:, -1], numbers[-1] + away, side="right"))
+            distances = _differences(rows[start:end], numbers, scale).max(axis=1)
+        return [
+            (name, float(distance))
+            for name, distance in zip(names[start:end], distances.tolist(), strict=True)
+            if distance <= limit
+        ]
+
+
+def _differences(rows: Array, numbers: Array, scale: Array) -> Array:
+    equal = (rows == numbers) | (np.isnan(rows) & np.isnan(numbers))
+    return np.nan_to_num(np.where(equal, 0.0, np.abs(rows - numbers) / scale), nan=np.inf)
+
+
+def _numbers(value: Fingerprint) -> list[float]:
+    return [*value.sample, value.mean, np.sqrt(value.mean_square)]
+
+
+def _bucket(value: Fingerprint) -> tuple[Any, ...]:
+    """Return kind of element type and shape, in which equal tensors agree."""
+    kind = value.dtype.rstrip("0123456789")
+    kind = {"DOUBLE": "FLOAT", "BFLOAT": "FLOAT", "UINT": "INT"}.get(kind, kind)
+    return (kind, *value.shape)
