@@ -153,6 +153,28 @@ def test_export_and_file_are_one_thing(
     assert hx.analyze(loaded).calls == hx.analyze(exported).calls
 
 
+class Recurrent(nn.Module):
+    """Two transposes between the cells cancel: the GRU's output is in no graph, and recovered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(8, 8, batch_first=True)
+        self.lstm = nn.LSTM(8, 8, batch_first=True)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.lstm(self.gru(hidden)[0])[0]
+
+
+def test_calls_of_an_export_in_memory_are_cut_like_those_of_its_file(tmp_path: Path) -> None:
+    exported = hx.export(Recurrent().eval(), (torch.randn(2, 5, 8),), tmp_path / "recurrent.onnx")
+    loaded = hx.load(tmp_path / "recurrent.onnx")
+    assert exported.sidecar.calls[exported["gru"].row].recovered
+    for call in loaded.calls(status="extractable"):
+        part, same = exported[call.fqn].extract(), call.extract()
+        assert (part.operations, part.external_inputs) == (same.operations, same.external_inputs)
+        assert part.validate().relative_error == 0
+
+
 @pytest.mark.parametrize("form", ["mapping", "tuple", "arrays", "kwargs", "file"])
 def test_inputs_in_any_form(
     form: str, tmp_path: Path, encoder: Encoder, inputs: dict[str, torch.Tensor]

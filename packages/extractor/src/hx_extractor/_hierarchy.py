@@ -49,7 +49,7 @@ class Hierarchy:
         self.path = path
         self.sidecar = sidecar
         self._model = model
-        self._exported = exported
+        self._original_dtypes = exported
         self._computed: dict[str, NDArray[np.generic]] = {}
 
     @property
@@ -222,7 +222,7 @@ class Hierarchy:
     def _index(self) -> Parent:
         from hx_extractor.cut.index import Parent
 
-        return Parent(self.model, self.sidecar, exported=self._exported)
+        return Parent(self.model, self.sidecar, exported=self._original_dtypes)
 
     @cached_property
     def owned(self) -> list[list[int]]:
