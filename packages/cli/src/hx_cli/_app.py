@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hx_cli._command import expanded
-from hx_cli._options import Quiet, Verbose
+from hx_cli._options import Quiet, Verbose, flag
 from hx_cli._output import Output
 from hx_cli.analyze.command import analyze
 from hx_cli.compare import compare
@@ -47,7 +47,7 @@ def _version(asked: bool) -> None:
 def _root(  # pyright: ignore[reportUnusedFunction]
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+        bool, flag("Print the version.", "--version", callback=_version, is_eager=True)
     ] = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,

@@ -32,15 +32,30 @@ class Confidence(StrEnum):
     low = "low"
 
 
+def value(metavar: str, text: str, *names: str, **settings: Any) -> Any:
+    """Return an option that takes a value; its default is told by its text.
+
+    Args:
+        metavar: What the value is, in the help.
+        text: The help.
+        names: Of the option; none for that of the parameter.
+        settings: Further arguments of `typer.Option`.
+    """
+    return typer.Option(*names, metavar=metavar, help=text, show_default=False, **settings)
+
+
+def flag(text: str, *names: str, **settings: Any) -> Any:
+    """Return an option without a value, under these names alone."""
+    return typer.Option(*names, help=text, **settings)
+
+
 Verbose = Annotated[
     int,
     typer.Option("--verbose", "-v", count=True, help="Say more; twice for debugging.", show_default=False),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and asked-for data.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
-NoVerify = Annotated[
-    bool, typer.Option("--no-verify", help="Skip running the result and comparing its numbers.")
-]
+Quiet = Annotated[bool, flag("Say nothing but errors and asked-for data.", "--quiet", "-q")]
+Overwrite = Annotated[bool, flag("Replace files that exist.", "--overwrite")]
+NoVerify = Annotated[bool, flag("Skip running the result and comparing its numbers.", "--no-verify")]
 OnnxFile = Annotated[
     Path | None,
     typer.Argument(
@@ -58,27 +73,23 @@ ModelSpec = Annotated[
 ]
 ModulePattern = Annotated[
     list[str] | None,
-    typer.Option(
+    value(
+        "PATTERN",
+        "A tag, tag pattern, fqn, fqn glob or class name, with @INDEX or @*. Repeatable.",
         "--module",
         "-m",
-        metavar="PATTERN",
-        help="A tag, tag pattern, fqn, fqn glob or class name, with @INDEX or @*. Repeatable.",
-        show_default=False,
     ),
 ]
 Embed = Annotated[
-    bool,
-    typer.Option("--embed", help="Write the sidecar into the model's metadata too, under pkg.hx.* keys."),
+    bool, flag("Write the sidecar into the model's metadata too, under pkg.hx.* keys.", "--embed")
 ]
 NoMetadata = Annotated[
-    bool,
-    typer.Option("--no-metadata", help="Remove the exporter's metadata: kilobytes a node, with local paths."),
+    bool, flag("Remove the exporter's metadata: kilobytes a node, with local paths.", "--no-metadata")
 ]
 
 
 MinConfidence = Annotated[
-    Confidence,
-    typer.Option(help="Leave what is known less surely to the root, uncovered."),
+    Confidence, typer.Option(help="Leave what is known less surely to the root, uncovered.")
 ]
 
 
@@ -86,9 +97,7 @@ MinConfidence = Annotated[
 class Common:
     """Options of every command."""
 
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON record on stdout instead of tables.")
-    ] = False
+    json: Annotated[bool, flag("Print one JSON record on stdout instead of tables.", "--json")] = False
     verbose: Verbose = 0
     quiet: Quiet = False
 
@@ -104,45 +113,31 @@ class Loading:
     """How a PyTorch model is loaded."""
 
     dtype: Annotated[
-        str | None,
-        typer.Option(
-            "--dtype",
-            metavar="DTYPE",
-            help="float32, float16 or bfloat16; default: what the model has.",
-            show_default=False,
-        ),
+        str | None, value("DTYPE", "float32, float16 or bfloat16; default: what the model has.", "--dtype")
     ] = None
     task: Annotated[
         str | None,
-        typer.Option(
+        value(
+            "TASK",
+            "Load the model class of a transformers task or auto class, e.g. text-classification.",
             "--task",
-            metavar="TASK",
-            help="Load the model class of a transformers task or auto class, e.g. text-classification.",
-            show_default=False,
         ),
     ] = None
     attn: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="How a transformers model computes attention: eager, sdpa, ... Default: its own choice.",
-            show_default=False,
+        value(
+            "NAME", "How a transformers model computes attention: eager, sdpa, ... Default: its own choice."
         ),
     ] = None
     experts: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="How a transformers model computes its experts: batched_mm, eager, ... Default: its own choice.",
-            show_default=False,
+        value(
+            "NAME",
+            "How a transformers model computes its experts: batched_mm, eager, ... Default: its own choice.",
         ),
     ] = None
     random_weights: Annotated[
-        bool,
-        typer.Option(
-            "--random-weights",
-            help="Of a Hub id or folder, take the configuration only.",
-        ),
+        bool, flag("Of a Hub id or folder, take the configuration only.", "--random-weights")
     ] = False
 
     def spec(self, model: str) -> Spec:
@@ -156,34 +151,20 @@ class Loading:
 class Exporting:
     """How a model is exported."""
 
-    dynamic: Annotated[
-        bool, typer.Option("--dynamic", help="Free the batch and sequence dimension of every input.")
-    ] = False
-    dynamic_shape: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME:AXIS=SYMBOL", help="Free one axis. Repeatable.", show_default=False),
-    ] = None
+    dynamic: Annotated[bool, flag("Free the batch and sequence dimension of every input.", "--dynamic")] = (
+        False
+    )
+    dynamic_shape: Annotated[list[str] | None, value("NAME:AXIS=SYMBOL", "Free one axis. Repeatable.")] = None
     input_shape: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=2,3,224,224", help="Shape of an example input. Repeatable.", show_default=False
-        ),
+        list[str] | None, value("NAME=2,3,224,224", "Shape of an example input. Repeatable.")
     ] = None
-    inputs: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Example inputs by name: .pt, .npz or .safetensors.", show_default=False
-        ),
-    ] = None
-    opset: Annotated[
-        int | None, typer.Option(metavar="N", help="ONNX opset; default: the exporter's.", show_default=False)
-    ] = None
+    inputs: Annotated[Path | None, value("FILE", "Example inputs by name: .pt, .npz or .safetensors.")] = None
+    opset: Annotated[int | None, value("N", "ONNX opset; default: the exporter's.")] = None
     torch_nn: Annotated[
         str,
-        typer.Option(
-            metavar="default|all|none|NAME,...",
-            help="Which torch.nn classes have tags of their own; default: normalisation layers and Embedding.",
-            show_default=False,
+        value(
+            "default|all|none|NAME,...",
+            "Which torch.nn classes have tags of their own; default: normalisation layers and Embedding.",
         ),
     ] = "default"
     strategy: Annotated[
@@ -195,9 +176,9 @@ class Exporting:
     ] = "dynamo"
     cross_check: Annotated[
         bool,
-        typer.Option(
+        flag(
+            "Ask the values of a run in PyTorch too, and list the nodes on which the sources disagree.",
             "--cross-check",
-            help="Ask the values of a run in PyTorch too, and list the nodes on which the sources disagree.",
         ),
     ] = False
     min_confidence: MinConfidence = Confidence.low

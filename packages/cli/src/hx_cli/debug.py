@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hx.text import plural, size
-from hx_cli._options import Common, Exporting, Loading, ModelSpec, NoVerify, Overwrite
+from hx_cli._options import Common, Exporting, Loading, ModelSpec, NoVerify, Overwrite, flag, value
 
 if TYPE_CHECKING:
     from hx.records.debug import DebugReport
@@ -18,15 +18,9 @@ if TYPE_CHECKING:
 def debug(
     context: typer.Context,
     model: ModelSpec,
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="SESSION", help="The folder to make.", show_default=False),
-    ],
+    output: Annotated[Path, value("SESSION", "The folder to make.", "--output", "-o")],
     with_weights: Annotated[
-        bool,
-        typer.Option(
-            "--with-weights", help="Keep the numbers of weights and inputs; without it, shapes only."
-        ),
+        bool, flag("Keep the numbers of weights and inputs; without it, shapes only.", "--with-weights")
     ] = False,
     overwrite: Overwrite = False,
     no_verify: NoVerify = False,

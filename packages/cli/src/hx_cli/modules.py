@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hx_cli._options import Common, ModulePattern, OnnxFile, Overwrite, Quiet, Verbose
+from hx_cli._options import Common, ModulePattern, OnnxFile, Overwrite, Quiet, Verbose, flag, value
 
 
 def modules(
@@ -15,17 +15,10 @@ def modules(
     model: OnnxFile = None,
     module: ModulePattern = None,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE.json",
-            help="Write it there instead of stdout.",
-            show_default=False,
-        ),
+        Path | None, value("FILE.json", "Write it there instead of stdout.", "--output", "-o")
     ] = None,
     overwrite: Overwrite = False,
-    json: Annotated[bool, typer.Option("--json", help="What it prints anyway: one JSON record.")] = False,
+    json: Annotated[bool, flag("What it prints anyway: one JSON record.", "--json")] = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> int:

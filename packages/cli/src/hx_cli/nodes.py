@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hx.text import plural
-from hx_cli._options import Common, OnnxFile
+from hx_cli._options import Common, OnnxFile, flag, value
 
 if TYPE_CHECKING:
     from hx.records.modules import NodesReport
@@ -17,18 +17,15 @@ def nodes(
     context: typer.Context,
     module: Annotated[
         list[str],
-        typer.Option(
+        value(
+            "PATTERN",
+            "A tag, tag pattern, fqn, fqn glob or class name, with @INDEX or @*. Repeatable.",
             "--module",
             "-m",
-            metavar="PATTERN",
-            help="A tag, tag pattern, fqn, fqn glob or class name, with @INDEX or @*. Repeatable.",
-            show_default=False,
         ),
     ],
     model: OnnxFile = None,
-    own: Annotated[
-        bool, typer.Option("--own", help="Leave out the nodes of the calls inside these.")
-    ] = False,
+    own: Annotated[bool, flag("Leave out the nodes of the calls inside these.", "--own")] = False,
     *,
     common: Common,
 ) -> int:

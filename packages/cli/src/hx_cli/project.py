@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hx.text import percent, size
-from hx_cli._options import Common, Confidence, Loading, MinConfidence, Overwrite
+from hx_cli._options import Common, Confidence, Loading, MinConfidence, Overwrite, value
 from hx_cli._widgets import boxed, fields
 
 if TYPE_CHECKING:
@@ -20,30 +20,13 @@ def project(
     context: typer.Context,
     model: Annotated[Path, typer.Argument(metavar="X.onnx", help="Any ONNX model.")],
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT.json",
-            help="Default: X_hierarchy.json beside it.",
-            show_default=False,
-        ),
+        Path | None, value("OUT.json", "Default: X_hierarchy.json beside it.", "--output", "-o")
     ] = None,
     against: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="The PyTorch model: module tree, ports and values of a run come from it.",
-            show_default=False,
-        ),
+        str | None, value("MODEL", "The PyTorch model: module tree, ports and values of a run come from it.")
     ] = None,
     inputs: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Inputs by name for that run: .pt, .npz or .safetensors.",
-            show_default=False,
-        ),
+        Path | None, value("FILE", "Inputs by name for that run: .pt, .npz or .safetensors.")
     ] = None,
     min_confidence: MinConfidence = Confidence.low,
     overwrite: Overwrite = False,

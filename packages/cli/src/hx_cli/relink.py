@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hx.text import percent, size
-from hx_cli._options import Common, Overwrite
+from hx_cli._options import Common, Overwrite, value
 from hx_cli._widgets import boxed, fields
 
 if TYPE_CHECKING:
@@ -27,14 +27,7 @@ def relink(
         typer.Option("--from", metavar="X.onnx", help="The export that it was made of, with its sidecar."),
     ],
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT.json",
-            help="Default: OPTIMISED_hierarchy.json beside it.",
-            show_default=False,
-        ),
+        Path | None, value("OUT.json", "Default: OPTIMISED_hierarchy.json beside it.", "--output", "-o")
     ] = None,
     overwrite: Overwrite = False,
     *,

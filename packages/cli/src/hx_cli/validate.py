@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from hx.text import plural
-from hx_cli._options import Common, OnnxFile
+from hx_cli._options import Common, OnnxFile, flag, value
 
 if TYPE_CHECKING:
     from hx.records.validate import ValidateReport
@@ -26,17 +26,13 @@ def validate(
     model: OnnxFile = None,
     sidecar: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE.json",
-            help="Default: X_hierarchy.json beside it, else the one inside the model's metadata.",
-            show_default=False,
-        ),
+        value("FILE.json", "Default: X_hierarchy.json beside it, else the one inside the model's metadata."),
     ] = None,
     repair: Annotated[
         bool,
-        typer.Option(
+        flag(
+            "Rewrite what the model and the sound rows give: consumers, tags, numbers. Then check again.",
             "--repair",
-            help="Rewrite what the model and the sound rows give: consumers, tags, numbers. Then check again.",
         ),
     ] = False,
     *,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from hx_sidecar_schema import Initializer, Record, Sidecar, html_table
+from hx_sidecar_schema import Initializer, Record, Sidecar, depths, html_table
 
 if TYPE_CHECKING:
     from hx_extractor._hierarchy import Hierarchy
@@ -162,7 +162,8 @@ def _held(model: Hierarchy, parents: Sequence[int | None]) -> tuple[list[int], l
     for number, weight in enumerate(weights):
         for reader in weight.readers:
             read[reader].add(number)
-    for row in sorted(range(len(parents)), key=lambda row: _level(parents, row), reverse=True):
+    levels = depths(parents)
+    for row in sorted(range(len(parents)), key=levels.__getitem__, reverse=True):
         parent = parents[row]
         if parent is not None:
             nodes[parent] += nodes[row]
@@ -178,11 +179,3 @@ def _weights(model: Hierarchy) -> list[Initializer]:
 
     owners = {node.output: node.owner for node in model.sidecar.nodes if not node.graph}
     return initializer_rows(model.model.graph, rows, owners)
-
-
-def _level(parents: Sequence[int | None], row: int) -> int:
-    level = 0
-    parent = parents[row]
-    while parent is not None:
-        level, parent = level + 1, parents[parent]
-    return level

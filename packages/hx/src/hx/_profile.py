@@ -95,12 +95,8 @@ def profile_isolated(
     inputs: Inputs | None = None,
     *,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
-    runs: int = 20,
-    warmup: int | None = None,
-    optimization: str = "all",
-    provider: str = "cpu",
-    threads: int = 0,
     progress: Progress = silent,
+    **settings: Any,
 ) -> IsolatedReport:
     """Time calls alone too, beside their time in the model, and say what differs.
 
@@ -115,42 +111,24 @@ def profile_isolated(
         modules: Patterns of the calls.
         inputs: As of `profile`, for the whole model; a call alone gets what it gets in the model for the recorded inputs.
         input_shapes: As of `profile`.
-        runs: As of `profile`, for each call too; so are the settings below.
-        warmup: Runs before them, which are left out.
-        optimization: What ONNX Runtime may change before it runs.
-        provider: Execution provider.
-        threads: Within an operator.
         progress: Told what goes on.
+        **settings: Of `profile`, for the model and each call alone: `runs`, `warmup`, `optimization`, `provider`, `threads`.
 
     Raises:
         HxError: As `profile`.
     """
     from hx_profiler import isolate
 
-    settings = _settings(runs, warmup, optimization, provider, threads)
+    run = _settings(**settings)
     hierarchy = opened(model)
     calls = _calls(hierarchy, [modules] if isinstance(modules, str) else modules)
-    whole = _measured(model, inputs, input_shapes, settings, progress).profile
-    alone = [
-        isolate(hierarchy, call.row, whole, **settings) for call in each(calls, "Timing alone", progress)
-    ]
+    whole = _measured(model, inputs, input_shapes, run, progress).profile
+    alone = [isolate(hierarchy, call.row, whole, **run) for call in each(calls, "Timing alone", progress)]
     return IsolatedReport(model=whole.model, settings=whole.settings, runs=whole.runs, calls=alone)
 
 
-def compare_profiles(
-    before: AnyHierarchy | Profile,
-    after: AnyHierarchy | Profile,
-    *,
-    inputs: Inputs | None = None,
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
-    runs: int = 20,
-    warmup: int | None = None,
-    optimization: str = "all",
-    provider: str = "cpu",
-    threads: int = 0,
-    progress: Progress = silent,
-) -> ProfileComparison:
-    """Say what changed between two models, in time by module.
+def compare_profiles(before: Profile | str | Path, after: Profile | str | Path) -> ProfileComparison:
+    """Say what changed between two profiles, in time by module.
 
     Example:
         >>> import torch, hx
@@ -160,36 +138,24 @@ def compare_profiles(
         0.0
 
     Args:
-        before: A profile, or a model as of `profile`, which is profiled. A path that ends in `.json` is a saved profile.
+        before: A profile, or the file of one: the JSON of `hx profile --json`.
         after: The other one.
-        inputs: As of `profile`, for what is profiled; so are the settings below.
-        input_shapes: Other sizes of recorded inputs.
-        runs: Measured runs.
-        warmup: Runs before them, which are left out.
-        optimization: What ONNX Runtime may change before it runs.
-        provider: Execution provider.
-        threads: Within an operator.
-        progress: Told what goes on.
 
     Raises:
-        HxError: HX307 if a saved profile cannot be read; else as `profile`.
+        HxError: HX307 if a file cannot be read.
     """
     from hx_profiler import compare
 
-    settings = _settings(runs, warmup, optimization, provider, threads)
-
-    def taken(side: AnyHierarchy | Profile) -> Profile:
-        if isinstance(side, Profile):
-            return side
-        if isinstance(side, str | Path) and Path(side).suffix == ".json":
-            return Profile.load(side)
-        return _measured(side, inputs, input_shapes, settings, progress).profile
-
-    return compare(taken(before), taken(after))
+    first, second = (side if isinstance(side, Profile) else Profile.load(side) for side in (before, after))
+    return compare(first, second)
 
 
 def _settings(
-    runs: int, warmup: int | None, optimization: str, provider: str, threads: int
+    runs: int = 20,
+    warmup: int | None = None,
+    optimization: str = "all",
+    provider: str = "cpu",
+    threads: int = 0,
 ) -> dict[str, Any]:
     return {
         "runs": runs,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hx_cli._options import Common, ModulePattern, OnnxFile, Overwrite
+from hx_cli._options import Common, ModulePattern, OnnxFile, Overwrite, flag, value
 
 DEPTH = 2
 """Levels of the table of modules, where nothing else is said."""
@@ -34,18 +34,14 @@ def analyze(
     context: typer.Context,
     model: OnnxFile = None,
     module: ModulePattern = None,
-    category: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Only nodes of this operator category.", show_default=False),
-    ] = None,
-    detailed: Annotated[bool, typer.Option("--detailed", help="List every tag and every node.")] = False,
+    category: Annotated[str | None, value("NAME", "Only nodes of this operator category.")] = None,
+    detailed: Annotated[bool, flag("List every tag and every node.", "--detailed")] = False,
     depth: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
+        value(
+            "N",
+            "Levels of modules. Default: 2 in tables, all of them below --module, in JSON and in CSV.",
             min=0,
-            help="Levels of modules. Default: 2 in tables, all of them below --module, in JSON and in CSV.",
-            show_default=False,
         ),
     ] = None,
     sort: Annotated[
@@ -54,46 +50,22 @@ def analyze(
     ] = None,
     input_shape: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME=1,128",
-            help="Count for this shape of an input. Repeatable. Default: the recorded example's.",
-            show_default=False,
-        ),
+        value("NAME=1,128", "Count for this shape of an input. Repeatable. Default: the recorded example's."),
     ] = None,
     threshold: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=PERCENT",
-            help="Warn where less of a category is covered. Repeatable.",
-            show_default=False,
-        ),
+        list[str] | None, value("NAME=PERCENT", "Warn where less of a category is covered. Repeatable.")
     ] = None,
     thresholds: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.toml", help="Thresholds from a file: lines NAME = PERCENT.", show_default=False
-        ),
+        Path | None, value("FILE.toml", "Thresholds from a file: lines NAME = PERCENT.")
     ] = None,
     fail_under: Annotated[
-        float | None,
-        typer.Option(
-            metavar="PERCENT",
-            min=0,
-            max=100,
-            help="Exit code 1 where less of all nodes is covered.",
-            show_default=False,
-        ),
+        float | None, value("PERCENT", "Exit code 1 where less of all nodes is covered.", min=0, max=100)
     ] = None,
     form: Annotated[
         Format | None,
         typer.Option("--format", help="Default: what the ending of -o says, else table.", show_default=False),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write the report to a file.", show_default=False
-        ),
-    ] = None,
+    output: Annotated[Path | None, value("FILE", "Write the report to a file.", "--output", "-o")] = None,
     overwrite: Overwrite = False,
     *,
     common: Common,

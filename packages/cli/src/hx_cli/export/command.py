@@ -7,23 +7,29 @@ from typing import Annotated
 
 import typer
 
-from hx_cli._options import Common, Embed, Exporting, Loading, ModelSpec, NoMetadata, NoVerify, Overwrite
+from hx_cli._options import (
+    Common,
+    Embed,
+    Exporting,
+    Loading,
+    ModelSpec,
+    NoMetadata,
+    NoVerify,
+    Overwrite,
+    flag,
+    value,
+)
 
 
 def export(
     context: typer.Context,
     model: ModelSpec,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="OUT.onnx", help="Default: NAME.onnx here.", show_default=False
-        ),
-    ] = None,
+    output: Annotated[Path | None, value("OUT.onnx", "Default: NAME.onnx here.", "--output", "-o")] = None,
     overwrite: Overwrite = False,
     embed: Embed = False,
     no_metadata: NoMetadata = False,
     keep_context: Annotated[
-        bool, typer.Option("--keep-context", help="Write what was seen during the export, for debugging.")
+        bool, flag("Write what was seen during the export, for debugging.", "--keep-context")
     ] = False,
     no_verify: NoVerify = False,
     *,

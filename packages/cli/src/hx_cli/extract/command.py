@@ -7,33 +7,34 @@ from typing import Annotated
 
 import typer
 
-from hx_cli._options import Common, Loading, ModulePattern, NoVerify, OnnxFile, Overwrite, Weights
+from hx_cli._options import (
+    Common,
+    Loading,
+    ModulePattern,
+    NoVerify,
+    OnnxFile,
+    Overwrite,
+    Weights,
+    flag,
+    value,
+)
 
 
 def extract(
     context: typer.Context,
     model: OnnxFile = None,
     module: ModulePattern = None,
-    everything: Annotated[bool, typer.Option("--all", "-a", help="Extract every call.")] = False,
+    everything: Annotated[bool, flag("Extract every call.", "--all", "-a")] = False,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="A file for one call, a folder for several.",
-            show_default=False,
-        ),
+        Path | None, value("OUT", "A file for one call, a folder for several.", "--output", "-o")
     ] = None,
     weights: Annotated[
         Weights, typer.Option(help="copy them, share the parent's data file, or none: shapes only.")
     ] = Weights.copy,
     against: Annotated[
         str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="Compare with the modules of this PyTorch model, instead of with the whole ONNX model.",
-            show_default=False,
+        value(
+            "MODEL", "Compare with the modules of this PyTorch model, instead of with the whole ONNX model."
         ),
     ] = None,
     overwrite: Overwrite = False,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hx_cli._options import Common, ModulePattern, Overwrite
+from hx_cli._options import Common, ModulePattern, Overwrite, flag, value
 
 
 class Optimization(StrEnum):
@@ -32,18 +32,13 @@ def profile(
     ] = None,
     inputs: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Inputs by name, .pt, .npz or .safetensors; default: those that the export recorded.",
-            show_default=False,
-        ),
+        value("FILE", "Inputs by name, .pt, .npz or .safetensors; default: those that the export recorded."),
     ] = None,
     input_shape: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME=2,128",
-            help="Another size of a recorded input, or the size of one that was not recorded. Repeatable.",
-            show_default=False,
+        value(
+            "NAME=2,128",
+            "Another size of a recorded input, or the size of one that was not recorded. Repeatable.",
         ),
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Measured runs.")] = 20,
@@ -60,40 +55,23 @@ def profile(
         str, typer.Option(metavar="NAME", help="Execution provider: cpu, cuda, or ONNX Runtime's full name.")
     ] = "cpu",
     threads: Annotated[int, typer.Option(min=0, help="Within an operator; 0 for ONNX Runtime's choice.")] = 0,
-    from_trace: Annotated[
-        Path | None,
-        typer.Option(metavar="JSON", help="A profile that ONNX Runtime wrote elsewhere.", show_default=False),
-    ] = None,
+    from_trace: Annotated[Path | None, value("JSON", "A profile that ONNX Runtime wrote elsewhere.")] = None,
     graph: Annotated[
         Path | None,
-        typer.Option(
-            metavar="G.onnx",
-            help="The graph that it ran, of optimized_model_filepath; default: the model itself.",
-            show_default=False,
-        ),
+        value("G.onnx", "The graph that it ran, of optimized_model_filepath; default: the model itself."),
     ] = None,
     module: ModulePattern = None,
     isolated: Annotated[
-        bool, typer.Option("--isolated", help="Time the calls of --module alone too, and say what differs.")
+        bool, flag("Time the calls of --module alone too, and say what differs.", "--isolated")
     ] = False,
     depth: Annotated[
         int | None, typer.Option(min=0, help="Levels of the tree to show.", show_default=False)
     ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", "-a", help="Show what takes less than 1 % too.")
-    ] = False,
-    csv: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a table.", show_default=False)
-    ] = None,
-    speedscope: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a file for speedscope.app.", show_default=False)
-    ] = None,
-    chrome_trace: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a trace for Perfetto.", show_default=False)
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a flame graph, one page.", show_default=False)
-    ] = None,
+    everything: Annotated[bool, flag("Show what takes less than 1 % too.", "--all", "-a")] = False,
+    csv: Annotated[Path | None, value("FILE", "Write a table.")] = None,
+    speedscope: Annotated[Path | None, value("FILE", "Write a file for speedscope.app.")] = None,
+    chrome_trace: Annotated[Path | None, value("FILE", "Write a trace for Perfetto.")] = None,
+    html: Annotated[Path | None, value("FILE", "Write a flame graph, one page.")] = None,
     overwrite: Overwrite = False,
     *,
     common: Common,
@@ -122,7 +100,11 @@ def profile(
     }
     with out.progress() as progress:
         if len(given) == 2:
-            record = hx.compare_profiles(*given, **settings, progress=progress)
+            sides = [
+                path if path.suffix == ".json" else hx.profile(path, **settings, progress=progress)
+                for path in given
+            ]
+            record = hx.compare_profiles(*sides)
         elif saved:
             record = hx.Profile.load(given[0])
         else:

@@ -6,19 +6,15 @@ from typing import Annotated
 
 import typer
 
-from hx_cli._options import Common, ModulePattern, OnnxFile
+from hx_cli._options import Common, ModulePattern, OnnxFile, flag, value
 
 
 def tree(
     context: typer.Context,
     model: OnnxFile = None,
     module: ModulePattern = None,
-    depth: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Levels below the root.", show_default=False)
-    ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", "-a", help="Show torch.nn modules and repetitions too.")
-    ] = False,
+    depth: Annotated[int | None, value("N", "Levels below the root.", min=0)] = None,
+    everything: Annotated[bool, flag("Show torch.nn modules and repetitions too.", "--all", "-a")] = False,
     *,
     common: Common,
 ) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hx_cli._options import Common, Loading
+from hx_cli._options import Common, Loading, value
 
 
 def verify(
@@ -21,29 +21,19 @@ def verify(
         ),
     ] = None,
     against: Annotated[
-        str,
-        typer.Option(
-            metavar="MODEL",
-            help="The PyTorch model: a Hub id or folder, factory, or tiny:ARCH.",
-            show_default=False,
-        ),
+        str, value("MODEL", "The PyTorch model: a Hub id or folder, factory, or tiny:ARCH.")
     ] = ...,  # pyright: ignore[reportArgumentType] typer's word for required
     original: Annotated[
         Path | None,
-        typer.Option(
+        value(
+            "EXPORT.onnx",
+            "The export that X.onnx was made of by a quantiser, converter or optimiser.",
             "--from",
-            metavar="EXPORT.onnx",
-            help="The export that X.onnx was made of by a quantiser, converter or optimiser.",
-            show_default=False,
         ),
     ] = None,
     inputs: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Inputs by name, .pt, .npz or .safetensors; default: those that the export recorded.",
-            show_default=False,
-        ),
+        value("FILE", "Inputs by name, .pt, .npz or .safetensors; default: those that the export recorded."),
     ] = None,
     memory: Annotated[
         str,
@@ -51,10 +41,9 @@ def verify(
     ] = "2GB",
     fail_over: Annotated[
         float | None,
-        typer.Option(
-            metavar="ERROR",
-            help="Largest relative error, local and accumulated; default: found from the model, local only.",
-            show_default=False,
+        value(
+            "ERROR",
+            "Largest relative error, local and accumulated; default: found from the model, local only.",
         ),
     ] = None,
     top: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of the table.")] = 10,

@@ -80,7 +80,7 @@ def _errors(report: DebugReport) -> Iterable[str]:
     rows += [
         (f"step {step.name}", step.error)
         for step in report.steps
-        if step.error is not None and not step.error.type.endswith("_debug_journal.Failed")
+        if step.error is not None and not step.error.type.endswith("journal.Failed")
     ]
     seen: set[str] = set()
     for title, error in rows:
