@@ -146,13 +146,13 @@ def test_cross_check_lists_where_sources_disagree(hx, tmp_path, factories, monke
     from hx_projector import Claim
     from hx_projector.attribution import project as _project
 
-    witness = _project.witness
+    match = _project.match_observed_run
 
     def mistaken(*args):
-        context, claims = witness(*args)
+        context, claims = match(*args)
         return context, dict.fromkeys(claims, Claim(0, "high"))
 
-    monkeypatch.setattr(_project, "witness", mistaken)
+    monkeypatch.setattr(_project, "match_observed_run", mistaken)
     result = hx("export", f"{factories}:perceptron", "--cross-check", "--overwrite")
     assert "disagree" in result.out
     assert "witness" in result.out

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hx_projector import Claim, Scene, Source, project
+from hx_projector import AttributionInput, Claim, Source, project
 from hx_sidecar_schema import HxError, ModuleContext, Node, Sidecar
 
 ContextByHand = Callable[..., ModuleContext]
@@ -173,9 +173,9 @@ def test_the_stronger_source_wins_and_the_disagreement_is_listed(context_by_hand
 
 
 def test_other_packages_add_sources(context_by_hand: ContextByHand, monkeypatch: pytest.MonkeyPatch) -> None:
-    def by_operator(scene: Scene) -> dict[str, Claim]:
+    def by_operator(given: AttributionInput) -> dict[str, Claim]:
         return {
-            str(node.outputs[0].name): Claim(4, "medium") for node in scene.nodes if node.op_type == "Relu"
+            str(node.outputs[0].name): Claim(4, "medium") for node in given.nodes if node.op_type == "Relu"
         }
 
     class Point:

@@ -14,7 +14,7 @@ import hx_graph as hx_graph  # before onnx_ir, which then does without sympy
 if TYPE_CHECKING:
     from hx_projector.attribution.categories import CATEGORIES, UNCATEGORISED, Category, category_of
     from hx_projector.attribution.project import project, project_file
-    from hx_projector.attribution.sources import Claim, Scene, Source
+    from hx_projector.attribution.sources.claim import AttributionInput, Claim, Source
     from hx_projector.comparison.canonical import structural_digest
     from hx_projector.comparison.difference import GraphDifference, graph_difference
     from hx_projector.comparison.ordered import first_difference
@@ -36,6 +36,7 @@ __all__ = [
     "MEANINGS",
     "UNCATEGORISED",
     "Arithmetic",
+    "AttributionInput",
     "CallCost",
     "Category",
     "Change",
@@ -47,7 +48,6 @@ __all__ = [
     "ModelCost",
     "NodeCost",
     "Repair",
-    "Scene",
     "Source",
     "TotalCost",
     "UnknownOperator",
@@ -76,7 +76,7 @@ __all__ = [
 _FILES = {
     "attribution.categories": ("CATEGORIES", "UNCATEGORISED", "Category", "category_of"),
     "attribution.project": ("project", "project_file"),
-    "attribution.sources": ("Claim", "Scene", "Source"),
+    "attribution.sources.claim": ("AttributionInput", "Claim", "Source"),
     "comparison.canonical": ("structural_digest",),
     "comparison.difference": ("GraphDifference", "graph_difference"),
     "comparison.ordered": ("first_difference",),

@@ -1,4 +1,4 @@
-"""From nodes with owners to the sidecar."""
+"""From nodes with owners to the sidecar: statuses and ports of calls, consumers of nodes, counts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import onnx_ir as ir
 from hx_graph import CallTree, dims_of, initializer_rows
 from hx_projector.attribution.categories import count_categories, summary_of
 from hx_projector.attribution.cut import Cutter
-from hx_projector.attribution.owners import Owned, consumers
+from hx_projector.attribution.owners import OwnedNode, consumers
 from hx_projector.attribution.status import judge_calls
 from hx_sidecar_schema import (
     Confidence,
@@ -25,32 +25,32 @@ RANK: dict[Confidence, int] = {"low": 0, "medium": 1, "high": 2}
 
 
 def weakest(confidences: Iterable[Confidence]) -> Confidence:
-    """Return the lowest of some confidences, which must not be none."""
+    """Return the lowest of one or more confidences."""
     return min(confidences, key=lambda confidence: RANK[confidence])
 
 
 def assemble(
     model: ir.Model,
     context: ModuleContext,
-    owned: Sequence[Owned],
+    owned: Sequence[OwnedNode],
     *,
     file: str,
     min_confidence: Confidence = "low",
     merger: str = "The exporter",
 ) -> Sidecar:
-    """Return the sidecar of a model whose nodes have owners: statuses of calls, consumers, counts.
+    """Return the sidecar of a model whose nodes have owners.
 
     Args:
-        model: It.
-        context: Its modules, calls and their ports.
-        owned: Every node of it.
+        model: Not changed.
+        context: Modules, calls and their ports, weights.
+        owned: All nodes of the model.
         file: Name of the ONNX file.
-        min_confidence: Nodes that are known less surely are left to the root.
-        merger: What merged modules where they are merged, as the reasons of calls name it.
+        min_confidence: Nodes that are known with less confidence are left to the root, and are not known.
+        merger: What merges nodes of several modules, as the reasons of calls name it.
     """
     tree = CallTree(context.calls)
     calls = judge_calls(context, Cutter(model, owned, tree, context), tree, merger)
-    owned = [row if RANK[row.confidence] >= RANK[min_confidence] else _left_out(row) for row in owned]
+    owned = [row if RANK[row.confidence] >= RANK[min_confidence] else _unknown(row) for row in owned]
     nodes = [
         Node(
             graph=row.graph,
@@ -60,10 +60,10 @@ def assemble(
             owner=row.owner,
             evidence=row.evidence,
             confidence=row.confidence,
-            known=not row.fallback,
+            known=row.known,
             consumers=readers,
             originals=list(row.originals),
-            covers=list(row.covers),
+            covers=list(row.spanned_calls),
         )
         for row, readers in zip(owned, consumers(owned, tree), strict=True)
     ]
@@ -79,13 +79,13 @@ def assemble(
         recovered=context.recovered,
         sizes=context.sizes,
         summary=summary_of(
-            count_categories((row.node.op_type, row.confidence == "high", row.fallback) for row in owned)
+            count_categories((row.node.op_type, row.known, row.confidence == "high") for row in owned)
         ),
     )
 
 
-def _left_out(row: Owned) -> Owned:
-    return row._replace(owner=0, evidence="dataflow", confidence="low", fallback=True, covers=())
+def _unknown(row: OwnedNode) -> OwnedNode:
+    return row._replace(owner=0, evidence="dataflow", confidence="low", known=False, spanned_calls=())
 
 
 def _model_info(model: ir.Model, context: ModuleContext, file: str) -> ModelInfo:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from hx_graph import CallTree, dims_of, is_size_query, reads
-from hx_projector.attribution.owners import Owned
+from hx_projector.attribution.owners import OwnedNode
 from hx_sidecar_schema import ModuleCall, ModuleContext, Port
 
 
 def with_boundaries(
-    model: ir.Model, context: ModuleContext, owned: Sequence[Owned], tree: CallTree
+    model: ir.Model, context: ModuleContext, owned: Sequence[OwnedNode], tree: CallTree
 ) -> ModuleContext:
     """Return a context whose calls have the values as ports that their nodes read and hand out.
 

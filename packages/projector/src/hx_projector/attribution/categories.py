@@ -93,13 +93,13 @@ def count_categories(rows: Iterable[tuple[str, bool, bool]]) -> dict[str, tuple[
     """Return all, covered and exact nodes of each category that has any, in the table's order.
 
     Args:
-        rows: Operator, whether its owner is known with high confidence, whether nothing is known.
+        rows: Of each node the operator, whether its owner is known, and whether it is with high confidence.
     """
     counts: dict[str, list[int]] = {}
-    for op_type, exact, unknown in rows:
+    for op_type, known, exact in rows:
         total = counts.setdefault(category_of(op_type), [0, 0, 0])
         total[0] += 1
-        total[1] += not unknown
+        total[1] += known
         total[2] += exact
     order = [*(category.name for category in CATEGORIES), UNCATEGORISED]
     return {name: (counts[name][0], counts[name][1], counts[name][2]) for name in order if name in counts}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from hx_graph import CallTree, body_inputs, reads, values_by_name
-from hx_projector.attribution.owners import Owned
+from hx_projector.attribution.owners import OwnedNode
 from hx_sidecar_schema import ModuleCall, ModuleContext, Port
 
 
@@ -38,7 +38,7 @@ class Cutter:
     """
 
     def __init__(
-        self, model: ir.Model, owned: Iterable[Owned], tree: CallTree, context: ModuleContext
+        self, model: ir.Model, owned: Iterable[OwnedNode], tree: CallTree, context: ModuleContext
     ) -> None:
         self._tree = tree
         self._recovered = context.recovered

@@ -1,4 +1,11 @@
-"""Which call owns each node, and how that is known."""
+"""The engine of attribution: claims of several sources of evidence become one owner for each node.
+
+Sources are asked in order, the strongest first, and the first claim about a node counts; later claims of another call are
+listed as disagreements. A node that none claims is left to the root, and is not known.
+
+Sources see the main graph alone. A node of a body belongs to the call that ran the control-flow node around it, unless
+the exporter recorded another one. A node of a function belongs to the calls that use the function.
+"""
 
 from __future__ import annotations
 
@@ -8,130 +15,160 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from hx_graph import CallTree, function_path, in_order, nodes_below, nodes_in, output_of
-from hx_projector.attribution.sources import Claim, Claims, Scene, find_source
-from hx_sidecar_schema import Confidence, Evidence, ModuleContext
+from hx_projector.attribution.sources.claim import AttributionInput, Claim, Claims
+from hx_projector.attribution.sources.find import find_source
+from hx_sidecar_schema import Confidence, Disagreement, Evidence, ModuleContext
 
 
-class Owned(NamedTuple):
+class OwnedNode(NamedTuple):
     """A node with its owner."""
 
     graph: str
+    """Path of its graph: empty for the main graph."""
     output: str
+    """Its first output."""
     node: ir.Node
     owner: int
+    """Row of the call."""
     evidence: Evidence
     confidence: Confidence
-    fallback: bool = False
-    """Nothing is known: the root stands in, and the node does not count as covered."""
+    known: bool = True
+    """False where nothing is known and the root stands in: the node does not count as covered."""
     originals: Sequence[str] = ()
-    covers: Sequence[int] = ()
+    """Nodes of the original model that it stands for, where it was relinked."""
+    spanned_calls: Sequence[int] = ()
+    """Their calls, where there are several."""
 
 
-class Disagreed(NamedTuple):
-    """A node that two sources give to different calls; the stronger one decided."""
-
-    output: str
-    evidence: Evidence
-    owner: int
-    against: Evidence
-    other: int
-
-
-def own_nodes(
+def attribute_nodes(
     model: ir.Model,
     context: ModuleContext,
     tree: CallTree,
     sources: Sequence[str] = ("exporter", "parameter", "dataflow"),
-    witnessed: Claims | None = None,
-) -> tuple[list[Owned], list[Disagreed]]:
-    """Return every node of the model with its owner, in graph order, nested graphs after their node.
+    by_values: Claims | None = None,
+) -> tuple[list[OwnedNode], list[Disagreement]]:
+    """Return every node of a model with its owner, and the claims that did not count.
 
     Args:
-        model: It.
+        model: Not changed.
         context: What the tracer saw.
         tree: Its calls.
         sources: Names of sources of evidence, the strongest first.
-        witnessed: Claims of the witness, where a run was observed.
+        by_values: Claims by equal values, where a run was observed.
+
+    Returns:
+        The nodes in the order of the file, those of bodies after the node around them, those of functions last; and
+        the disagreements.
+
+    Raises:
+        HxError: HX122 if there is no source of a name.
     """
-    nodes, ordered = list(model.graph), in_order(model.graph)
-    keys = [output_of(node) for node in nodes]
+    ordered = in_order(model.graph)
     claims: dict[str, Claim] = {}
     evidence_of: dict[str, Evidence] = {}
-    disagreed: list[Disagreed] = []
+    disagreements: list[Disagreement] = []
     for name in sources:
-        found = find_source(name)(Scene(ordered, context, tree, claims, witnessed or {}))
+        found = find_source(name)(AttributionInput(ordered, context, tree, claims, by_values or {}))
         for key, claim in found.items():
             if key not in claims:
                 claims[key], evidence_of[key] = claim, name
             elif claims[key].owner != claim.owner:
-                disagreed.append(Disagreed(key, evidence_of[key], claims[key].owner, name, claim.owner))
+                disagreements.append(
+                    Disagreement(
+                        output=key,
+                        evidence=evidence_of[key],
+                        owner=claims[key].owner,
+                        against=name,
+                        other=claim.owner,
+                    )
+                )
 
-    owned: list[Owned] = []
-    for node, key in zip(nodes, keys, strict=True):
-        owner, confidence = claims.get(key, _ROOT)
-        evidence = evidence_of.get(key, "dataflow")
-        owned.append(Owned("", key, node, owner, evidence, confidence, fallback=key not in claims))
+    owned: list[OwnedNode] = []
+    for node in model.graph:
+        key = output_of(node)
+        owner, confidence = claims.get(key, _UNKNOWN)
+        row = OwnedNode("", key, node, owner, evidence_of.get(key, "dataflow"), confidence, key in claims)
+        owned.append(row)
         if node.attributes:
-            # What is not known of the bodies of a control-flow node ran inside the call that ran the node; where
-            # that module has children, one of them may have run there unseen.
-            if context.modules[context.calls[owner].module].children and confidence == "high":
-                evidence, confidence = "dataflow", "medium"
-            fallback = key not in claims
-            for path, inner in nodes_below(node):
-                output = output_of(inner)
-                rows = context.origins.get(output)
-                if rows:
-                    owned.append(Owned(path, output, inner, tree.common(rows), "exporter", "high"))
-                else:
-                    owned.append(Owned(path, output, inner, owner, evidence, confidence, fallback))
-    return owned + in_functions(model, owned, tree), disagreed
+            owned += _body_nodes(row, context, tree)
+    return owned + function_nodes(model, owned, tree), disagreements
 
 
-_ROOT = Claim(0, "low")
+_UNKNOWN = Claim(0, "low")
 
 
-def in_functions(model: ir.Model, owned: Sequence[Owned], tree: CallTree) -> list[Owned]:
-    """Nodes of model-local functions belong to the calls that use the function."""
+def _body_nodes(around: OwnedNode, context: ModuleContext, tree: CallTree) -> list[OwnedNode]:
+    """Return the nodes of the bodies of a node with their owners."""
+    evidence, confidence = around.evidence, around.confidence
+    # What is not recorded of a body ran inside the call that ran the node around it; where that module has children,
+    # one of them may have run there unseen.
+    if context.modules[context.calls[around.owner].module].children and confidence == "high":
+        evidence, confidence = "dataflow", "medium"
+    owned: list[OwnedNode] = []
+    for path, node in nodes_below(around.node):
+        output = output_of(node)
+        recorded = context.origins.get(output)
+        if recorded:
+            owned.append(OwnedNode(path, output, node, tree.common(recorded), "exporter", "high"))
+        else:
+            owned.append(OwnedNode(path, output, node, around.owner, evidence, confidence, around.known))
+    return owned
+
+
+def function_nodes(model: ir.Model, owned: Sequence[OwnedNode], tree: CallTree) -> list[OwnedNode]:
+    """Return the nodes of model-local functions: each belongs to the common call of the nodes that use the function.
+
+    Confidence is medium where one call uses it, else low. Nodes of a function that nothing uses are not known.
+
+    Args:
+        model: Not changed.
+        owned: All nodes of the main graph and its bodies.
+        tree: The calls.
+    """
     if not model.functions:
         return []
-    callers: dict[tuple[str, str, str], list[int]] = {}
+    owners_of: dict[FunctionId, list[int]] = {}
     for row in owned:
-        callers.setdefault((row.node.domain, row.node.op_type, row.node.overload), []).append(row.owner)
-    result: list[Owned] = []
-    users: dict[tuple[str, str, str], set[tuple[str, str, str]]] = {}
+        owners_of.setdefault(row.node.op_identifier(), []).append(row.owner)
+    used_in: dict[FunctionId, set[FunctionId]] = {}
     for key, function in model.functions.items():
         for _, node in nodes_in(function):
-            users.setdefault(node.op_identifier(), set()).add(key)
+            used_in.setdefault(node.op_identifier(), set()).add(key)
+    result: list[OwnedNode] = []
     for key, function in model.functions.items():
-        rows = _callers(key, callers, users)
+        rows = _users(key, owners_of, used_in)
         owner = tree.common(rows) if rows else 0
         confidence: Confidence = "medium" if len(set(rows)) == 1 else "low"
         result += [
-            Owned(path, output_of(node), node, owner, "dataflow", confidence, fallback=not rows)
+            OwnedNode(path, output_of(node), node, owner, "dataflow", confidence, known=bool(rows))
             for path, node in nodes_in(function, function_path(key))
         ]
     return result
 
 
-def _callers(
-    key: tuple[str, str, str],
-    callers: Mapping[tuple[str, str, str], list[int]],
-    users: Mapping[tuple[str, str, str], set[tuple[str, str, str]]],
+FunctionId = tuple[str, str, str]
+"""Domain, name, overload."""
+
+
+def _users(
+    function: FunctionId,
+    owners_of: Mapping[FunctionId, list[int]],
+    used_in: Mapping[FunctionId, set[FunctionId]],
 ) -> list[int]:
-    """Rows of the calls that use a function, through other functions included."""
+    """Return the owners of the nodes that use a function, through other functions included."""
     rows: list[int] = []
-    pending, seen = [key], {key}
+    pending, seen = [function], {function}
     while pending:
         current = pending.pop()
-        rows += callers.get(current, [])
-        further = users.get(current, set()) - seen
+        rows += owners_of.get(current, [])
+        further = used_in.get(current, set()) - seen
         seen |= further
         pending += further
     return rows
 
 
-def consumers(owned: Sequence[Owned], tree: CallTree) -> list[list[int]]:
-    """Return, for every node, the calls outside its owner's subtree that read its outputs, bodies included."""
+def consumers(owned: Sequence[OwnedNode], tree: CallTree) -> list[list[int]]:
+    """Return, for every node, the calls outside its owner's subtree that own nodes which read its outputs, in order."""
     readers: dict[int, set[int]] = {}
     for row in owned:
         for value in row.node.inputs:

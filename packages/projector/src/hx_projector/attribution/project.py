@@ -1,4 +1,4 @@
-"""From an ONNX graph and what the tracer saw to the sidecar."""
+"""The entry to attribution: from an ONNX model and what the tracer saw to the sidecar."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import onnx_ir as ir
 from hx_graph import CallTree
 from hx_projector.attribution.assemble import assemble
 from hx_projector.attribution.boundaries import with_boundaries
-from hx_projector.attribution.owners import own_nodes
-from hx_projector.attribution.sources import Claims
+from hx_projector.attribution.owners import attribute_nodes
+from hx_projector.attribution.sources.claim import Claims
 from hx_projector.file_metadata.context import read_context
 from hx_projector.witness.fingerprints import Array
 from hx_projector.witness.run import match_observed_run
-from hx_sidecar_schema import Confidence, Disagreement, ModuleContext, Sidecar, collector_paused
+from hx_sidecar_schema import Confidence, ModuleContext, Sidecar, collector_paused
 
 
 def project(
@@ -35,7 +35,7 @@ def project(
         sources: Names of sources of evidence, the strongest first.
         feeds: Inputs of the run that the context observed, by their names in the graph. With them, ports that the
             context does not place are found by their values, and the source `witness` has something to say.
-        min_confidence: Nodes that are known less surely are left to the root, and do not count as covered.
+        min_confidence: Nodes that are known with less confidence are left to the root, and do not count as covered.
 
     Returns:
         The sidecar: an owner with its evidence for every node, nested graphs and functions included.
@@ -45,13 +45,15 @@ def project(
             if ONNX Runtime is not installed.
         ValueError: If there are feeds, and the context has no observation.
     """
-    witnessed: Claims = {}
+    by_values: Claims = {}
     if feeds is not None:
         if context.observation is None:
             raise ValueError("`feeds` are the inputs of an observed run, and the context has no observation.")
-        context, witnessed = match_observed_run(model, context, context.observation, feeds)
+        context, by_values = match_observed_run(model, context, context.observation, feeds)
     with collector_paused():
-        return _project(model, context, file, sources, witnessed, min_confidence)
+        owned, disagreements = attribute_nodes(model, context, CallTree(context.calls), sources, by_values)
+        sidecar = assemble(model, context, owned, file=file, min_confidence=min_confidence)
+        return sidecar.model_copy(update={"disagreements": disagreements})
 
 
 def project_file(
@@ -73,24 +75,10 @@ def project_file(
         The sidecar. Ports of its calls are the values that cross their boundaries, under their own names.
 
     Raises:
-        HxError: HX126 if nothing in the file names a module.
+        HxError: HX122 if there is no such source, HX126 if nothing in the file names a module.
     """
     context = read_context(model)
     tree = CallTree(context.calls)
-    owned, _ = own_nodes(model, context, tree, sources)
+    owned, _ = attribute_nodes(model, context, tree, sources)
     context = with_boundaries(model, context, owned, tree)
     return project(model, context, file=file, sources=sources, min_confidence=min_confidence)
-
-
-def _project(
-    model: ir.Model,
-    context: ModuleContext,
-    file: str,
-    sources: Sequence[str],
-    witnessed: Claims,
-    min_confidence: Confidence,
-) -> Sidecar:
-    tree = CallTree(context.calls)
-    owned, disagreed = own_nodes(model, context, tree, sources, witnessed)
-    sidecar = assemble(model, context, owned, file=file, min_confidence=min_confidence)
-    return sidecar.model_copy(update={"disagreements": [Disagreement(**row._asdict()) for row in disagreed]})

@@ -1,7 +1,12 @@
-"""Carry owners from a model to what a tool made of it: an optimised, fused, quantised or converted graph.
+"""Owners of the nodes of a transformed graph, by the nodes of the original that they stand for.
 
-Values that both graphs have are fixed points; a node stands for the nodes of the original between the fixed points
-around it. Names of nodes say nothing, and a weight alone decides nothing: tools merge equal weights of different modules.
+Going against the order of the graph, the first of these that applies to a node decides:
+
+* It produces the counterpart of a value by the same operator: it stands for that node, and for the nodes of the region
+  that no other stands for.
+* It only changes the form of a counterpart: it belongs to the call that produced the value.
+* It computes with data in a region: it stands for the computing nodes there; of several calls their common call owns it.
+* A node without a counterpart inherits its readers' common call.
 """
 
 from __future__ import annotations
@@ -12,119 +17,127 @@ from typing import NamedTuple
 
 from hx_graph import CallTree
 from hx_projector.attribution.assemble import weakest
-from hx_projector.relinking.correspondence import FixedPoints, Region, Span
-from hx_projector.relinking.dataflow import CARRIERS, Dataflow
+from hx_projector.relinking.correspondence import ValueCorrespondence
+from hx_projector.relinking.graph_index import FORM_CHANGING, GraphIndex
+from hx_projector.relinking.region import Region, Span
 from hx_sidecar_schema import Confidence, Node, Sidecar
 
 MANY = 64
-"""Of the original's nodes that several new ones share: no list of what each stands for."""
+"""Of more nodes of the original that several new ones stand for together, no list is kept."""
 
 
-class Descent(NamedTuple):
-    """What a node of a transformed graph stands for."""
+class CarriedOwner(NamedTuple):
+    """The owner of a node of a transformed graph, with what it stands for in the original."""
 
     owner: int
     confidence: Confidence
     originals: list[str]
-    covers: list[int]
+    """Nodes of the original that it stands for."""
+    spanned_calls: list[int]
+    """Their calls, where there are several."""
     known: bool = True
+    """False where nothing is known of it, and the root stands in."""
 
 
-def descend(new: Dataflow, points: FixedPoints, sidecar: Sidecar) -> dict[str, Descent]:
+def carry_owners(new: GraphIndex, matches: ValueCorrespondence, sidecar: Sidecar) -> dict[str, CarriedOwner]:
     """Return the owners of the nodes of a transformed main graph, by their first outputs.
 
     Args:
         new: The transformed graph.
-        points: Its values that are the original's.
+        matches: Its values with those of the original.
         sidecar: Of the original.
     """
-    return _Descender(new, points, sidecar).run()
+    return _OwnerCarrier(new, matches, sidecar).run()
 
 
-class _Descender:
-    def __init__(self, new: Dataflow, points: FixedPoints, sidecar: Sidecar) -> None:
-        self._new, self._points, self._old = new, points, points.old
+class _OwnerCarrier:
+    def __init__(self, new: GraphIndex, matches: ValueCorrespondence, sidecar: Sidecar) -> None:
+        self._new, self._matches, self._old = new, matches, matches.old
         self._tree = CallTree(sidecar.calls)
         self._rows: dict[str, Node] = {row.output: row for row in sidecar.nodes if not row.graph}
-        self._wholes: dict[Span, Descent | None] = {}
-        self._found: dict[str, Descent] = {}
+        self._by_span: dict[Span, CarriedOwner | None] = {}
+        self._found: dict[str, CarriedOwner] = {}
 
-    def run(self) -> dict[str, Descent]:
-        loads = self._loads()
+    def run(self) -> dict[str, CarriedOwner]:
+        sharing = self._nodes_of_spans()
         for key in reversed(self._new.nodes):
-            span, region = self._points.spans[key], self._points.region(key)
-            twin = self._points.twins.get(key)
-            if twin is not None:
-                originals = sorted({twin, *region.left}, key=self._old.order.__getitem__)
-                self._found[key] = self._descent([twin], originals)
-            elif (value := self._copied(key)) is not None:
-                self._found[key] = self._copy(key, value)
-            elif key in self._new.data and (whole := self._whole(span, region)) is not None:
-                sure = loads[span] == 1 or self._serves_all(span, whole)
-                if whole.covers and not sure and whole.confidence == "high":
+            span, region = self._matches.spans[key], self._matches.region(key)
+            same = self._matches.same_operator.get(key)
+            if same is not None:
+                originals = sorted({same, *region.unmatched}, key=self._old.position.__getitem__)
+                self._found[key] = self._owner_of([same], originals)
+            elif (value := self._reformed(key)) is not None:
+                self._found[key] = self._producer_of(key, value)
+            elif key in self._new.data and (whole := self._region_owner(span, region)) is not None:
+                certain = sharing[span] == 1 or self._needs_all(span, whole)
+                if whole.spanned_calls and not certain and whole.confidence == "high":
                     whole = whole._replace(confidence="medium")
-                many = loads[span] > 1 and len(whole.originals) > MANY
+                many = sharing[span] > 1 and len(whole.originals) > MANY
                 self._found[key] = whole._replace(originals=[]) if many else whole
             else:
-                self._found[key] = self._helper(key)
+                self._found[key] = self._inherited(key)
         return self._found
 
-    def _loads(self) -> Counter[Span]:
-        """Count the nodes that compute between the same fixed points."""
+    def _nodes_of_spans(self) -> Counter[Span]:
+        """Count the computing nodes of each region that have no counterpart of the same operator."""
         return Counter(
-            self._points.spans[key]
+            self._matches.spans[key]
             for key, node in self._new.nodes.items()
-            if key not in self._points.twins and node.op_type not in CARRIERS and key in self._new.data
+            if key not in self._matches.same_operator
+            and node.op_type not in FORM_CHANGING
+            and key in self._new.data
         )
 
-    def _copied(self, key: str) -> str | None:
-        """Return the original's value that a node turns from one form into another, if that is all it does."""
-        pairs = self._points.pairs
-        value = pairs.get(key)
-        return value if any(pairs.get(name) == value for name in self._new.reads[key]) else None
+    def _reformed(self, key: str) -> str | None:
+        """Return the original's value that a node only turns from one form into another; None for another node."""
+        counterpart = self._matches.counterpart
+        value = counterpart.get(key)
+        return value if any(counterpart.get(name) == value for name in self._new.reads[key]) else None
 
-    def _copy(self, key: str, value: str) -> Descent:
-        """A copy belongs to who made the value; of an input of the model, to who reads it."""
-        maker = self._old.maker.get(value)
-        return self._descent([maker], []) if maker in self._rows else self._helper(key)
+    def _producer_of(self, key: str, value: str) -> CarriedOwner:
+        """Return the owner of the node that produced a value; of an input of the model, what its readers give."""
+        producer = self._old.producer.get(value)
+        return self._owner_of([producer], []) if producer in self._rows else self._inherited(key)
 
-    def _whole(self, span: Span, region: Region) -> Descent | None:
-        """Return what all nodes between some fixed points stand for; None where nothing is computed there."""
-        if span not in self._wholes:
-            nodes = region.left or region.nodes
-            fed = self._old.fed(nodes, span[0]) or [other for other in nodes if other in self._old.data]
-            computing = [other for other in fed if self._old.nodes[other].op_type not in CARRIERS]
-            self._wholes[span] = self._descent(computing or fed, nodes) if fed else None
-        return self._wholes[span]
+    def _region_owner(self, span: Span, region: Region) -> CarriedOwner | None:
+        """Return what all nodes of a region stand for together; None where the original computes nothing there."""
+        if span not in self._by_span:
+            nodes = region.unmatched or region.nodes
+            fed = self._old.forward_slice(nodes, span[0]) or [key for key in nodes if key in self._old.data]
+            computing = [key for key in fed if self._old.nodes[key].op_type not in FORM_CHANGING]
+            self._by_span[span] = self._owner_of(computing or fed, nodes) if fed else None
+        return self._by_span[span]
 
-    def _serves_all(self, span: Span, whole: Descent) -> bool:
-        """Say whether nodes lead to results of so many of the calls that no smaller one has all of these in common."""
-        makers = (self._old.maker.get(end) for end in span[1])
-        ends = {self._rows[maker].owner for maker in makers if maker in self._rows}
-        return bool(ends) and ends <= set(whole.covers) and self._tree.common(ends) == whole.owner
+    def _needs_all(self, span: Span, whole: CarriedOwner) -> bool:
+        """Say whether the results of a region are those of so many of its calls that no inner call is around them all."""
+        producers = (self._old.producer.get(end) for end in span[1])
+        ends = {self._rows[producer].owner for producer in producers if producer in self._rows}
+        return bool(ends) and ends <= set(whole.spanned_calls) and self._tree.common(ends) == whole.owner
 
-    def _descent(self, deciding: Iterable[str], originals: Iterable[str]) -> Descent:
+    def _owner_of(self, deciding: Iterable[str], originals: Iterable[str]) -> CarriedOwner:
+        """Return the common call of some nodes of the original, as uncertain as the least certain of them."""
         rows = [self._rows[key] for key in deciding]
         calls = sorted({row.owner for row in rows})
-        confidence = weakest(row.confidence for row in rows)
-        return Descent(
+        return CarriedOwner(
             self._tree.common(calls),
-            confidence,
+            weakest(row.confidence for row in rows),
             list(originals),
             calls if len(calls) > 1 else [],
             all(row.known for row in rows),
         )
 
-    def _helper(self, key: str) -> Descent:
-        """What stands for nothing belongs to what it helps: the calls of the nodes that read it."""
+    def _inherited(self, key: str) -> CarriedOwner:
+        """Return the common call of the nodes that read a node, at most of medium confidence where there are several."""
         readers = [
-            self._found[user] for name in self._new.made(key) for user in self._new.users.get(name, ())
+            self._found[reader]
+            for name in self._new.outputs_of(key)
+            for reader in self._new.readers.get(name, ())
         ]
         if not readers:
-            return Descent(0, "low", [], [], known=False)
+            return CarriedOwner(0, "low", [], [], known=False)
         calls = {reader.owner for reader in readers}
         confidence = weakest(reader.confidence for reader in readers)
         if len(calls) > 1 and confidence == "high":
             confidence = "medium"
         known = all(reader.known for reader in readers)
-        return Descent(self._tree.common(calls), confidence, [], [], known)
+        return CarriedOwner(self._tree.common(calls), confidence, [], [], known)

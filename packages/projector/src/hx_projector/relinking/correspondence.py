@@ -1,186 +1,152 @@
-"""Which value of a transformed graph is which of the original.
+"""Which value of a transformed graph is which value of the original.
 
-Tools that transform a model keep the names of most values. These are fixed points; what lies between them in one graph
-stands for what lies between them in the other. More are found there: a value that a node only carries in another form
-(quantised, cast, reordered), a value whose name has that of the original in it, and the result of the only
-operation of its kind. A name alone never decides beyond the first step: the value must lie between the same fixed points.
+Tools that transform a model keep the names of most values: these correspond at once, and divide both graphs into regions.
+Inside a region more is found, by steps that are repeated to a fixed point: a value that a node only turns into another
+form (quantised, cast, reordered), a value whose name has that of the original's in it, the result of the only operation of
+its kind. Every step but the first compares values of one region alone, so an equal name elsewhere decides nothing.
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import onnx_ir as ir
 
-from hx_projector.relinking.dataflow import Dataflow
-
-Span = tuple[frozenset[str], frozenset[str]]
-"""Values of the original that a node comes from, and those that it leads to: the nearest fixed points."""
+from hx_projector.relinking.graph_index import GraphIndex
+from hx_projector.relinking.region import Region, Span, name_inside
 
 
-class Region:
-    """Nodes of the original between fixed points.
+class ValueCorrespondence:
+    """Values of a transformed graph with those of the original that they are, as they are or in another form."""
 
-    Args:
-        old: The original.
-        nodes: In the order of the graph.
-        twins: Nodes of the original that one of the transformed graph stands for alone.
-    """
-
-    def __init__(self, old: Dataflow, nodes: Sequence[str], twins: Container[str]) -> None:
-        self.nodes = nodes
-        self.members = frozenset(nodes)
-        self.left = [key for key in nodes if key not in twins]
-        """Those that no node stands for alone."""
-        self._by_kind: dict[str, list[str]] = {}
-        self._by_weight: dict[tuple[str, str], set[str]] = {}
-        for key in self.left:
-            kind = old.nodes[key].op_type
-            self._by_kind.setdefault(kind, []).append(key)
-            for weight in old.weights(key):
-                self._by_weight.setdefault((kind, weight), set()).add(key)
-
-    def only(self, kind: str, weights: Iterable[str]) -> str | None:
-        """Return the one node of a kind that reads some of the weights, else the one of that kind."""
-        sharing = set[str]().union(*(self._by_weight.get((kind, weight), ()) for weight in weights))
-        alike = sharing if len(sharing) == 1 else self._by_kind.get(kind, ())
-        return next(iter(alike)) if len(alike) == 1 else None
-
-
-class FixedPoints:
-    """Values of a transformed graph with those of the original that they are, exactly or in another form.
-
-    Args:
-        new: The transformed graph.
-        old: The original.
-    """
-
-    def __init__(self, new: Dataflow, old: Dataflow) -> None:
+    def __init__(self, new: GraphIndex, old: GraphIndex) -> None:
+        """Find the values of the transformed graph `new` that correspond to values of the original `old`."""
         self.new, self.old = new, old
-        self.pairs: dict[str, str] = {}
+        self.counterpart: dict[str, str] = {}
         """Values of the transformed graph with those of the original."""
-        self.twins: dict[str, str] = {}
-        """Nodes of the transformed graph with those of the original that do the same."""
+        self.same_operator: dict[str, str] = {}
+        """Nodes of the transformed graph with those of the original that produce the same by the same operator."""
         self.spans: dict[str, Span] = {}
-        self._weights = {self._weight(name) for name in new.initializers}
-        """Weights of the original that the transformed graph has, too, under whatever name."""
-        self._held: dict[str, str] = {}
-        """The pairs without those that follow from others, because a node only carries a value."""
+        """Of a node of the transformed graph, the nearest values of the original around it."""
+        self._kept_weights = {self._original_weight(name) for name in new.initializers}
+        """Weights of the original that the transformed graph still has, under whatever name."""
+        self._anchors: dict[str, str] = {}
+        """Counterparts without those that follow from them through nodes that only change the form of a value."""
         for mine, theirs in ((new.inputs, old.inputs), (new.outputs, old.outputs)):
             if len(mine) == len(theirs):
-                self._held.update(zip(mine, theirs, strict=True))
-        self._held.update((name, name) for name in new.maker if old.holds(name))
-        self._measure()
-        steps = (self._pair_by_name, self._pair_by_kind, self._complete, self._slide, self._carry_back)
+                self._anchors.update(zip(mine, theirs, strict=True))
+        self._anchors.update((name, name) for name in new.producer if old.is_data_value(name))
+        self._update()
+        steps = (
+            self._match_names,
+            self._match_operators,
+            self._advance_to_join,
+            self._advance_past_fused,
+            self._propagate_back,
+        )
         while any(step() for step in steps):
-            self._measure()
+            self._update()
 
     def region(self, key: str) -> Region:
-        """Return the part of the original between the fixed points around a node."""
+        """Return the part of the original between the corresponding values around a node."""
         span = self.spans[key]
         if span not in self._regions:
-            nodes = self.old.between(*span, stops=self._paired)
-            self._regions[span] = Region(self.old, nodes, self._told_apart)
+            nodes = self.old.backward_slice(*span, stops=self._found)
+            self._regions[span] = Region(self.old, nodes, self._matched_nodes)
         return self._regions[span]
 
-    def same(self) -> dict[str, str]:
-        """Return the values that are the original's as they are, not in another layout or precision form."""
-        exact = {name: value for name, value in self.pairs.items() if name == value}
+    def unchanged(self) -> dict[str, str]:
+        """Return the values that are the original's as they are, not in another layout or precision."""
+        exact = {name: value for name, value in self.counterpart.items() if name == value}
         found = set(exact)
-        for key, twin in self.twins.items():
-            mine, theirs = self.new.nodes[key], self.old.nodes[twin]
-            value = self.pairs[key]
-            if value not in found and mine.domain == theirs.domain and self.old.maker.get(value) == twin:
+        for key, other in self.same_operator.items():
+            mine, theirs = self.new.nodes[key], self.old.nodes[other]
+            value = self.counterpart[key]
+            if value not in found and mine.domain == theirs.domain and self.old.producer.get(value) == other:
                 exact[key] = value
         for mine, theirs in (
             *zip(self.new.inputs, self.old.inputs, strict=False),
             *zip(self.new.outputs, self.old.outputs, strict=False),
         ):
-            if self.pairs.get(mine) == theirs and theirs not in found:
+            if self.counterpart.get(mine) == theirs and theirs not in found:
                 exact.setdefault(mine, theirs)
         return exact
 
-    def _measure(self) -> None:
-        """Find what follows from the pairs: the fixed points around every node, and the nodes that have a twin."""
-        self._carry()
-        new, pairs = self.new, self.pairs
-        self._paired = set(pairs.values())
+    def _update(self) -> None:
+        """Find what follows from the anchors: all counterparts, the spans, the nodes of the same operator."""
+        self._propagate()
+        new, counterpart = self.new, self.counterpart
+        self._found = set(counterpart.values())
         self._regions: dict[Span, Region] = {}
         above: dict[str, frozenset[str]] = {}
         for key in new.nodes:
             found: set[str] = set()
             for name in new.reads[key]:
-                if name in pairs:
-                    found.add(pairs[name])
-                elif name in new.maker:
-                    found |= above[new.maker[name]]
+                if name in counterpart:
+                    found.add(counterpart[name])
+                elif name in new.producer:
+                    found |= above[new.producer[name]]
             above[key] = frozenset(found)
         below: dict[str, frozenset[str]] = {}
         for key in reversed(new.nodes):
             found = set()
-            for name in new.made(key):
-                if name in pairs:
-                    found.add(pairs[name])
+            for name in new.outputs_of(key):
+                if name in counterpart:
+                    found.add(counterpart[name])
                 else:
-                    found.update(*(below[user] for user in new.users.get(name, ())))
+                    found.update(*(below[reader] for reader in new.readers.get(name, ())))
             below[key] = frozenset(found)
         self.spans = {key: (above[key], below[key]) for key in new.nodes}
-        self.twins = {}
+        self.same_operator = {}
         for key, node in new.nodes.items():
-            theirs = self.old.maker.get(pairs.get(key, ""))
+            theirs = self.old.producer.get(counterpart.get(key, ""))
             if theirs is not None and self.old.nodes[theirs].op_type == node.op_type:
-                self.twins[key] = theirs
-        self._told_apart = set(self.twins.values())
+                self.same_operator[key] = theirs
+        self._matched_nodes = set(self.same_operator.values())
 
-    def _carry(self) -> None:
-        """Follow fixed points through nodes that only carry them."""
-        self.pairs = dict(self._held)
+    def _propagate(self) -> None:
+        """Extend the anchors through nodes that only change the form of a value: their results have its counterpart."""
+        self.counterpart = dict(self._anchors)
         for key in self.new.nodes:
-            source = self.new.carried(key)
-            if source in self.pairs and not self._ends_elsewhere(key, self.pairs[source]):
-                self.pairs.setdefault(key, self.pairs[source])
+            source = self.new.form_source(key)
+            if source in self.counterpart and not self._becomes_another(key, self.counterpart[source]):
+                self.counterpart.setdefault(key, self.counterpart[source])
 
-    def _ends_elsewhere(self, key: str, value: str) -> bool:
-        """Say whether all that reads a node carries on to another value: quantising clips, as an activation does."""
-        readers = self.new.users.get(key, ())
-        held = {self._held.get(reader) for reader in readers if self.new.carried(reader) == key}
-        return bool(held) and len(readers) == len(held) and not held & {None, value}
+    def _becomes_another(self, key: str, value: str) -> bool:
+        """Say whether all readers of a node turn it into another value: quantising clips, as an activation does."""
+        readers = self.new.readers.get(key, ())
+        results = {self._anchors.get(reader) for reader in readers if self.new.form_source(reader) == key}
+        return bool(results) and len(readers) == len(results) and not results & {None, value}
 
-    def _carry_back(self) -> bool:
-        """Pair values that nothing else is known of, and that are carried to one that is paired."""
+    def _propagate_back(self) -> bool:
+        """Give a value that nothing else is known of the counterpart of what it is turned into."""
         found: dict[str, str] = {}
         for key in self.new.nodes:
-            source = self.new.carried(key)
-            if (
-                source is None
-                or source in self.pairs
-                or source not in self.new.maker
-                or key not in self.pairs
-            ):
+            source = self.new.form_source(key)
+            if key not in self.counterpart or source in self.counterpart or source not in self.new.producer:
                 continue
-            theirs = self.old.maker.get(self.pairs[key])
-            if theirs is None or self.old.carried(theirs) is None:
-                found[source] = self.pairs[key]
-        self._held.update(found)
+            theirs = self.old.producer.get(self.counterpart[key])
+            if theirs is None or self.old.form_source(theirs) is None:
+                found[source] = self.counterpart[key]
+        self._anchors.update(found)
         return bool(found)
 
-    def _pair_by_name(self) -> bool:
-        """Pair values whose names, or whose nodes' names, are an original's with something before or behind.
+    def _match_names(self) -> bool:
+        """Match values whose names, or whose nodes' names, are an original's with something before or behind it.
 
         A node's own name counts too where one's operator has the other's in its name, as QLinearConv has Conv.
         """
-        values = {name: key for name, key in self.old.maker.items() if name not in self._paired}
+        values = {name: key for name, key in self.old.producer.items() if name not in self._found}
         nodes = {node.name: key for key, node in self.old.nodes.items() if node.name and key in values}
         claims: dict[str, list[str]] = {}
         for key, node in self.new.nodes.items():
-            if key in self.pairs:
+            if key in self.counterpart:
                 continue
             names = (key, node.name or "")
-            alike = [nodes.get(name) or nodes.get(known_part(name, nodes) or "") for name in names]
+            alike = [nodes.get(name) or nodes.get(name_inside(name, nodes) or "") for name in names]
             candidates = [
-                *(base for name in names if (base := known_part(name, values)) is not None),
+                *(base for name in names if (base := name_inside(name, values)) is not None),
                 *(o for o in alike if o is not None and self.old.nodes[o].op_type in node.op_type),
             ]
             found = next((c for c in candidates if values[c] in self.region(key).members), None)
@@ -188,99 +154,96 @@ class FixedPoints:
                 claims.setdefault(found, []).append(key)
         return self._accept(claims)
 
-    def _complete(self) -> bool:
-        """Move a value that comes from more than the original's to the first one behind that comes from all of it.
+    def _match_operators(self) -> bool:
+        """Match the results of nodes that are the only ones of their operator in a region, or with their weights there."""
+        claims: dict[str, list[str]] = {}
+        for key, node in self.new.nodes.items():
+            if key not in self.counterpart:
+                weights = map(self._original_weight, self.new.weights_of(key))
+                other = self.region(key).only(node.op_type, weights)
+                if other is not None and self._derive_alike(key, other):
+                    claims.setdefault(other, []).append(key)
+        return self._accept(claims)
 
-        A node that is named after a convolution may add what another one made, too.
+    def _derive_alike(self, key: str, other: str) -> bool:
+        """Say whether the same weights are read on the way to two nodes.
+
+        A tool may put a Reshape before a product where the original has one behind it.
+        """
+        mine = self.new.backward_slice((), [key], stops=self.counterpart)
+        theirs = self.old.backward_slice(self.spans[key][0], [other], stops=self._found)
+        if _reads_numbers(self.new, mine) != _reads_numbers(self.old, theirs):
+            return False
+        known = {weight for node in theirs for weight in self.old.weights_of(node)}
+        found = {self._original_weight(weight) for node in mine for weight in self.new.weights_of(node)}
+        return {w for w in known if w in self._kept_weights} == {
+            w for w in found if w in self.old.initializers
+        }
+
+    def _advance_to_join(self) -> bool:
+        """Move the counterpart of a value that derives from more than it to the first value behind that derives from all.
+
+        A node that is named after a convolution may add what another one produced, too.
         """
         moved = False
-        for key, value in self._held.items():
+        for key, value in self._anchors.items():
             if key == value or key not in self.spans:
                 continue
             above = self.spans[key][0]
-            if above <= {value} | self.old.sources(value, above, self._paired, value):
+            if above <= {value} | self.old.reachable_starts(value, above, self._found, value):
                 continue
             for other in self._behind(value):
-                if above <= self.old.sources(other, above, self._paired, value):
-                    self._held[key] = other
+                if above <= self.old.reachable_starts(other, above, self._found, value):
+                    self._anchors[key] = other
                     moved = True
                     break
         return moved
 
     def _behind(self, value: str) -> Iterator[str]:
-        """Yield the values that come from one, nearest first, as far as none of them is paired."""
+        """Yield the values of the original that derive from one, nearest first, as far as none has a counterpart."""
         pending, seen = deque([value]), {value}
         while pending:
-            for user in self.old.users.get(pending.popleft(), ()):
-                if user not in seen and user not in self._paired:
-                    seen.add(user)
-                    pending.append(user)
-                    yield user
+            for reader in self.old.readers.get(pending.popleft(), ()):
+                if reader not in seen and reader not in self._found:
+                    seen.add(reader)
+                    pending.append(reader)
+                    yield reader
 
-    def _slide(self) -> bool:
-        """Move a value that was found in another form past an operation that no node is left to stand for.
+    def _advance_past_fused(self) -> bool:
+        """Move the counterpart of a value past an elementwise operation that no node of the new graph is left for.
 
         Activations are folded into what comes before them: a quantised convolution clips, one in a layout of the
         runtime's own has an activation inside. So what all readers of the value lack was done before they read it.
         """
         moved = False
-        for name, value in self.pairs.items():
-            readers = self.new.users.get(name, ())
-            behind = self.old.users.get(value, ())
-            if name == value or not readers or len(behind) != 1 or behind[0] in self._told_apart:
+        for name, value in self.counterpart.items():
+            readers = self.new.readers.get(name, ())
+            behind = self.old.readers.get(value, ())
+            if name == value or not readers or len(behind) != 1 or behind[0] in self._matched_nodes:
                 continue
-            (user,) = behind
-            if user in self._paired or not self.old.is_function_of(user, value):
+            (reader,) = behind
+            if reader in self._found or not self.old.is_elementwise_of(reader, value):
                 continue
-            kinds = {self.new.nodes[reader].op_type for reader in readers}
-            elsewhere = all(self.pairs.get(reader) not in (None, value, user) for reader in readers)
-            if elsewhere and self.old.nodes[user].op_type not in kinds:
-                self._held[name] = user
+            operators = {self.new.nodes[other].op_type for other in readers}
+            elsewhere = all(self.counterpart.get(other) not in (None, value, reader) for other in readers)
+            if elsewhere and self.old.nodes[reader].op_type not in operators:
+                self._anchors[name] = reader
                 moved = True
         return moved
 
-    def _pair_by_kind(self) -> bool:
-        """Pair results of operations that stand once between the same fixed points, with the same weights or alone."""
-        claims: dict[str, list[str]] = {}
-        for key, node in self.new.nodes.items():
-            if key not in self.pairs:
-                weights = map(self._weight, self.new.weights(key))
-                other = self.region(key).only(node.op_type, weights)
-                if other is not None and self._read_alike(key, other):
-                    claims.setdefault(other, []).append(key)
-        return self._accept(claims)
-
-    def _read_alike(self, key: str, other: str) -> bool:
-        """Say whether the same weights are read on the way to two nodes.
-
-        A tool may put a Reshape before a product where the original has one behind it.
-        """
-        mine = self.new.between((), [key], stops=self.pairs)
-        theirs = self.old.between(self.spans[key][0], [other], stops=self._paired)
-        if _reads_numbers(self.new, mine) != _reads_numbers(self.old, theirs):
-            return False
-        known = {weight for node in theirs for weight in self.old.weights(node)}
-        found = {self._weight(weight) for node in mine for weight in self.new.weights(node)}
-        return {w for w in known if w in self._weights} == {w for w in found if w in self.old.initializers}
-
-    def _weight(self, name: str) -> str:
+    def _original_weight(self, name: str) -> str:
+        """Return the weight of the original whose name a weight's has in it; itself where there is none."""
         known = self.old.initializers
-        return name if name in known else known_part(name, known) or name
+        return name if name in known else name_inside(name, known) or name
 
     def _accept(self, claims: Mapping[str, Sequence[str]]) -> bool:
+        """Anchor the values of the original that one node alone claims."""
         found = {keys[0]: value for value, keys in claims.items() if len(keys) == 1}
-        self._held.update(found)
+        self._anchors.update(found)
         return bool(found)
 
 
-def _reads_numbers(graph: Dataflow, nodes: Iterable[str]) -> bool:
+def _reads_numbers(graph: GraphIndex, nodes: Iterable[str]) -> bool:
     """Say whether nodes read weights that are no sizes."""
-    weights = (graph.initializers[name] for node in nodes for name in graph.weights(node))
+    weights = (graph.initializers[name] for node in nodes for name in graph.weights_of(node))
     return any(weight.dtype != ir.DataType.INT64 for weight in weights)
-
-
-def known_part(name: str, known: Container[str]) -> str | None:
-    """Return the longest of the known names that a name begins or ends with, set off by what is no letter or digit."""
-    breaks = [match.start() for match in re.finditer(r"[^A-Za-z0-9]", name)]
-    parts = [*(name[:end] for end in breaks), *(name[start + 1 :] for start in breaks)]
-    return max((part for part in parts if part in known), key=len, default=None)

@@ -9,8 +9,10 @@ import onnx_ir as ir
 
 from hx_graph import CallTree, nodes_below, output_of, reads
 from hx_projector.attribution.categories import CATEGORIES
-from hx_projector.attribution.owners import Owned, consumers
-from hx_projector.attribution.sources import Claim, Scene, find_source
+from hx_projector.attribution.owners import OwnedNode, consumers
+from hx_projector.attribution.sources.claim import AttributionInput, Claim
+from hx_projector.attribution.sources.dataflow import claim_by_dataflow
+from hx_projector.attribution.sources.parameter import claim_by_parameter
 from hx_projector.file_metadata.read import Written, written_on
 from hx_projector.validation.findings import Finding
 from hx_projector.validation.subject import Subject, named, node_name
@@ -23,7 +25,7 @@ _CRITICAL = frozenset(name for category in CATEGORIES if category.critical for n
 def recomputed_consumers(subject: Subject) -> list[list[int]]:
     """Return, for each row of a node, the calls outside its owner's subtree that read its outputs."""
     owned = [
-        Owned(
+        OwnedNode(
             row.graph,
             row.output,
             subject.found[row.graph, row.output],
@@ -183,8 +185,8 @@ def _claims(subject: Subject, unsure: set[tuple[str, str]]) -> dict[str, Claim]:
         for row in sidecar.nodes
         if not row.graph and (row.graph, row.output) not in unsure
     }
-    scene = Scene(list(subject.model.graph), context, subject.tree, known, {})
-    return {**find_source("dataflow")(scene), **find_source("parameter")(scene)}
+    given = AttributionInput(list(subject.model.graph), context, subject.tree, known, {})
+    return {**claim_by_dataflow(given), **claim_by_parameter(given)}
 
 
 def disagreements(subject: Subject) -> list[Finding]:

@@ -140,7 +140,7 @@ def recomputed_summary(subject: Subject) -> Summary:
     """
     said, rows = subject.sidecar.summary, subject.sidecar.nodes
     old = subject.sidecar.schema_version == "1.0"
-    counts = count_categories((row.op_type, row.confidence == "high", not row.known) for row in rows)
+    counts = count_categories((row.op_type, row.known, row.confidence == "high") for row in rows)
     least = summary_of(counts)
     if not said.category_statistics:
         stays = old and least.covered_percent <= said.covered_percent <= 100

@@ -1,0 +1,43 @@
+"""What a source of evidence is given, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import onnx_ir as ir
+
+from hx_graph import CallTree
+from hx_sidecar_schema import Confidence, ModuleContext
+
+
+class Claim(NamedTuple):
+    """Which call made a node, as one source has it."""
+
+    owner: int
+    """Row of the call."""
+    confidence: Confidence
+
+
+Claims = Mapping[str, Claim]
+"""By the first outputs of nodes of the main graph."""
+
+
+@dataclass(frozen=True)
+class AttributionInput:
+    """What a source may look at."""
+
+    nodes: Sequence[ir.Node]
+    """Of the main graph, in topological order."""
+    context: ModuleContext
+    """What the tracer saw."""
+    tree: CallTree
+    """Its calls."""
+    stronger: Claims
+    """Claims of the sources that were asked before."""
+    by_values: Claims
+    """Claims by equal values; empty where no run was observed."""
+
+
+Source = Callable[[AttributionInput], Claims]

@@ -1,0 +1,110 @@
+"""Modules, calls, ports, recovered nodes and weights of an export, as they are in what a tool made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import onnx_ir as ir
+
+from hx_projector.relinking.carry import CarriedOwner
+from hx_projector.relinking.correspondence import ValueCorrespondence
+from hx_projector.relinking.graph_index import GraphIndex
+from hx_projector.relinking.region import name_inside
+from hx_sidecar_schema import (
+    Example,
+    Initializer,
+    ModuleCall,
+    ModuleContext,
+    Port,
+    RecoveredNode,
+    Sidecar,
+)
+
+
+def context_of(
+    new: GraphIndex, matches: ValueCorrespondence, found: Mapping[str, CarriedOwner], sidecar: Sidecar
+) -> ModuleContext:
+    """Return the modules and calls of the original, with the ports that they have in the transformed graph.
+
+    A port keeps its value where that is unchanged; else it is lost. Calls that were never called are left out, implicit
+    inputs too: they are found again by cutting.
+
+    Args:
+        new: The transformed graph.
+        matches: Its values with those of the original.
+        found: Owners of its nodes.
+        sidecar: Of the original.
+    """
+    where = {value: name for name, value in matches.unchanged().items()}
+    usable = [_is_usable(row, new, matches.old) for row in sidecar.recovered]
+    recomputed = {
+        out for row, ok in zip(sidecar.recovered, usable, strict=True) for out in row.outputs if ok and out
+    }
+
+    def with_value(port: Port) -> Port:
+        if port.value is None or port.value in recomputed:
+            kept = port.initializer is None or port.initializer in new.initializers
+            return port if kept else port.model_copy(update={"initializer": None})
+        name = where.get(port.value)
+        value = new.value(name) if name is not None else None
+        if value is None or _reshaped(value, matches.old.value(port.value)):
+            return port.model_copy(update={"value": None})
+        return port.model_copy(
+            update={"value": name, "dtype": value.dtype.name if value.dtype is not None else port.dtype}
+        )
+
+    calls: list[ModuleCall] = []
+    for call in sidecar.calls:
+        if call.status == "not_called":
+            continue
+        inputs = [with_value(port) for port in call.inputs if not port.implicit]
+        outputs = [with_value(port) for port in call.outputs]
+        kept = [row for row in call.recovered if usable[row]]
+        calls.append(call.model_copy(update={"inputs": inputs, "outputs": outputs, "recovered": kept}))
+    return ModuleContext(
+        generator=sidecar.generator,
+        modules=sidecar.modules,
+        calls=calls,
+        origins={key: row.spanned_calls or [row.owner] for key, row in found.items()},
+        recovered=sidecar.recovered,
+        sizes={name: size for name, size in sidecar.sizes.items() if name in new.producer},
+        initializers=list(_initializers(new, sidecar)),
+        examples=_examples(new, sidecar),
+    )
+
+
+def _reshaped(now: ir.Value, before: ir.Value | None) -> bool:
+    """Say whether a value goes by its old name in another shape, as where Reshape nodes were moved past it."""
+    if before is None or now.shape is None or before.shape is None:
+        return False
+    if len(now.shape) != len(before.shape):
+        return True
+    dims = zip(now.shape, before.shape, strict=True)
+    return any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in dims)
+
+
+def _is_usable(row: RecoveredNode, new: GraphIndex, old: GraphIndex) -> bool:
+    """Say whether a recovered node still computes in the types that it was recorded with."""
+    for name in row.inputs:
+        now, before = new.value(name), old.value(name)
+        if before is not None and (now is None or now.dtype != before.dtype):
+            return False
+    outputs = ((new.value(name), dtype) for name, dtype in zip(row.outputs, row.dtypes, strict=True))
+    return all(now is None or now.dtype is None or now.dtype.name == dtype for now, dtype in outputs)
+
+
+def _initializers(new: GraphIndex, sidecar: Sidecar) -> Iterator[Initializer]:
+    """Yield the weights; one whose name has a weight of the original's in it is derived from that one's parameter."""
+    known = {row.name: row for row in sidecar.initializers}
+    for name in new.initializers:
+        if name in known:
+            yield known[name]
+        elif (base := name_inside(name, known)) is not None:
+            yield Initializer(name=name, parameter=known[base].parameter, transform="derived")
+        else:
+            yield Initializer(name=name)
+
+
+def _examples(new: GraphIndex, sidecar: Sidecar) -> dict[str, Example]:
+    known = {info.name: info.example for info in sidecar.model.inputs if info.example is not None}
+    return {name: known[name] for name in new.inputs if name in known}

@@ -1,0 +1,133 @@
+"""The main graph of a model by names of its values: producers, readers, and slices of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+
+import onnx_ir as ir
+
+from hx_graph import in_order, is_size_query, output_of, reads
+
+FORM_CHANGING = frozenset(
+    ("Identity", "Cast", "QuantizeLinear", "DequantizeLinear", "ReorderInput", "ReorderOutput")
+)
+"""Operators of ONNX and ONNX Runtime whose result is their first input in another type, precision or layout.
+
+Not DynamicQuantizeLinear: it finds the scale, as part of the quantised operator that reads it.
+"""
+
+
+class GraphIndex:
+    """Who produces and who reads every value; nodes go by their first outputs."""
+
+    def __init__(self, model: ir.Model) -> None:
+        """Index the main graph of a model, which must not be changed while the index is used."""
+        self.nodes = {output_of(node): node for node in in_order(model.graph)}
+        """In topological order."""
+        self.position = {key: index for index, key in enumerate(self.nodes)}
+        self.inputs = [str(value.name) for value in model.graph.inputs if not value.is_initializer()]
+        self.outputs = [str(value.name) for value in model.graph.outputs]
+        self.initializers = model.graph.initializers
+        produced = (out for node in model.graph for out in node.outputs)
+        given = (*model.graph.inputs, *model.graph.initializers.values())
+        self._values = {value.name: value for value in (*given, *produced) if value.name}
+        self.producer: dict[str, str] = {}
+        """Of a value, the node."""
+        self.reads: dict[str, list[str]] = {}
+        """Of a node, the values, those that its bodies capture included."""
+        self.readers: dict[str, list[str]] = {}
+        """Of a value, the nodes."""
+        self.data: set[str] = set(self.inputs)
+        """Values that depend on the inputs of the model other than through sizes."""
+        for key, node in self.nodes.items():
+            self.reads[key] = names = reads(node)
+            for name in names:
+                self.readers.setdefault(name, []).append(key)
+            carries_data = not is_size_query(node) and any(name in self.data for name in names)
+            for out in self.outputs_of(key):
+                self.producer[out] = key
+                if carries_data:
+                    self.data.add(out)
+
+    def value(self, name: str) -> ir.Value | None:
+        """Return a value or initializer of the graph by its name; None where it has none of that name."""
+        return self._values.get(name)
+
+    def outputs_of(self, key: str) -> list[str]:
+        """Return the values that a node produces."""
+        return [out.name for out in self.nodes[key].outputs if out.name]
+
+    def weights_of(self, key: str) -> list[str]:
+        """Return the initializers that a node reads."""
+        return [name for name in self.reads[key] if name in self.initializers]
+
+    def form_source(self, key: str) -> str | None:
+        """Return the value whose form a node only changes; None for a node that computes."""
+        node = self.nodes[key]
+        first = node.inputs[0] if node.op_type in FORM_CHANGING and node.inputs else None
+        return first.name if first is not None else None
+
+    def is_data_value(self, name: str) -> bool:
+        """Say whether a value is produced by a node or is an input of the model; weights are neither."""
+        return name in self.producer or name in self.data
+
+    def backward_slice(self, starts: Iterable[str], ends: Iterable[str], stops: Iterable[str]) -> list[str]:
+        """Return the nodes that lead to values, going back as far as other values, in topological order.
+
+        Args:
+            starts: Values before which to stop.
+            ends: Values to go back from. Their own nodes are part of the slice, unless they are starts.
+            stops: More values before which to stop; an end among them counts as an end.
+        """
+        first = set(starts)
+        others = stops if isinstance(stops, (set, frozenset, dict)) else frozenset(stops)
+        found: set[str] = set()
+        pending = [self.producer[end] for end in ends if end not in first and end in self.producer]
+        while pending:
+            key = pending.pop()
+            if key in found:
+                continue
+            found.add(key)
+            pending += [
+                self.producer[name]
+                for name in self.reads[key]
+                if name in self.producer and name not in first and name not in others
+            ]
+        return sorted(found, key=self.position.__getitem__)
+
+    def forward_slice(self, nodes: Iterable[str], starts: Iterable[str]) -> list[str]:
+        """Return those nodes, of some in topological order, whose results depend on values other than through sizes."""
+        dependent = set(starts)
+        found: list[str] = []
+        for key in nodes:
+            if any(name in dependent for name in self.reads[key]):
+                found.append(key)
+                if not is_size_query(self.nodes[key]):
+                    dependent.update(self.outputs_of(key))
+        return found
+
+    def reachable_starts(
+        self, end: str, starts: Container[str], stops: Container[str], passing: str
+    ) -> set[str]:
+        """Return the starts that a value depends on along paths that pass no stop but `passing`."""
+        found: set[str] = set()
+        pending, seen = [end], {end}
+        while pending:
+            name = pending.pop()
+            if name in starts and name != end:
+                found.add(name)
+            elif name in self.producer and (name in (end, passing) or name not in stops):
+                operands = [read for read in self.reads[self.producer[name]] if read not in seen]
+                seen.update(operands)
+                pending += operands
+        return found
+
+    def is_elementwise_of(self, name: str, other: str) -> bool:
+        """Say whether a value is made of another of the same shape and of single numbers, and of nothing else."""
+        for read in self.reads[self.producer[name]]:
+            weight = self.initializers.get(read)
+            tensor = weight.const_value if weight is not None else None
+            if read != other and (tensor is None or tensor.size > 1):
+                return False
+        shapes = [value.shape for value in (self.value(name), self.value(other)) if value is not None]
+        return len(shapes) == 2 and shapes[0] is not None and shapes[0] == shapes[1]
