@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 ROWS = (("tracer", "hx", "cli"), ("sidecar-schema", "graph", "extractor", "profiler"), ("projector",))
 SAMPLES = {
     "cli": ("test_paths.py", "test_program.py", "test_modules.py"),
+    "hx": ("test_api.py", "test_batches.py", "test_culprit.py", "test_files.py", "test_schemas.py"),
     "tracer": ("test_inputs.py", "test_observe.py", "test_patches.py", "test_ports.py", "test_symbolic.py"),
 }
 """Test files of packages whose tests take minutes; the others' are all run."""
