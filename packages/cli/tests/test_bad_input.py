@@ -286,7 +286,7 @@ def test_interrupt_leaves_nothing(hx, tmp_path, factories, monkeypatch):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hx._verify.whole_model.verify_export", interrupted)
+    monkeypatch.setattr("hx._whole_model.verify_export", interrupted)
     result = hx("export", f"{factories}:perceptron", cwd=tmp_path)
     assert result.code == 130
     assert files(tmp_path) == {}

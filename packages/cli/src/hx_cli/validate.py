@@ -13,9 +13,8 @@ from hx.text import plural
 from hx_cli._options import Common, OnnxFile, flag, value
 
 if TYPE_CHECKING:
-    from hx.records.validate import ValidateReport
+    from hx.records.validate import Change, Finding, ValidateReport
     from hx_cli._output import Output
-    from hx_projector import Change, Finding
 
 FIRST = 5
 """Rows of one code that are shown without -v."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from hx._given_inputs import given_inputs
 from hx._model_spec import AnyModel, ModelSpec, model_spec
-from hx._progress import Progress, captured, silent
+from hx._progress import Clock, Progress, captured, silent
 from hx._provenance import provenance_of
 from hx._tensors import to_numpy
 from hx.files import check_writable, onnx_path, refuse_existing, sidecar_path
@@ -283,7 +282,7 @@ class Export(Hierarchy):
         return path
 
     def _compared(self, path: Path) -> Verification:
-        from hx._verify.whole_model import verify_export
+        from hx._whole_model import verify_export
 
         return verify_export(path, self._exported.inputs, self._exported.result)
 
@@ -356,44 +355,6 @@ class ExportRequest:
                     )
                 axes.setdefault(name, {})[axis] = symbol
         return axes
-
-
-def given_inputs(
-    loaded: LoadedModel,
-    args: Any = (),
-    kwargs: Mapping[str, Any] | None = None,
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
-) -> ExampleInputs:
-    """Return inputs of a module as `export` takes them.
-
-    Raises:
-        HxError: HX108 to HX110 where there are none that fit.
-    """
-    from hx_tracer import example_inputs
-
-    file = Path(args) if isinstance(args, str | Path) else None
-    example: Any = None if file is not None else args
-    if isinstance(args, tuple) and not args:
-        example = None if kwargs else loaded.example
-    return example_inputs(
-        loaded.module, example=example, kwargs=kwargs or None, inputs_file=file, input_shapes=input_shapes
-    )
-
-
-@dataclass
-class Clock:
-    """Wall time of each step, in seconds."""
-
-    progress: Progress
-    seconds: dict[str, float] = field(default_factory=dict[str, float])
-
-    @contextmanager
-    def step(self, name: str, text: str) -> Generator[None]:
-        """Time a block, and say what goes on."""
-        self.progress(text, 0, 0)
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - start, 3)
 
 
 def attribute(

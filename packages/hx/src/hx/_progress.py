@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 Progress = Callable[[str, int, int], None]
@@ -37,3 +39,19 @@ def captured() -> Generator[io.StringIO]:
     finally:
         if caught.getvalue().strip():
             logger.info("%s", caught.getvalue().rstrip())
+
+
+@dataclass
+class Clock:
+    """Wall time of each step, in seconds."""
+
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+
+    @contextmanager
+    def step(self, name: str, text: str) -> Generator[None]:
+        """Time a block, and say what goes on."""
+        self.progress(text, 0, 0)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 3)

@@ -40,3 +40,18 @@ def plural(amount: int, one: str, many: str | None = None) -> str:
 def shape(dims: Sequence[int | str]) -> str:
     """Return sizes with a times sign between; symbols as they are, a scalar in words."""
     return TIMES.join(map(str, dims)) if dims else "scalar"
+
+
+def duration(us: float | None) -> str:
+    """Return microseconds with three digits and a unit."""
+    if us is None:
+        return ""
+    for limit, scale, unit in ((999.5, 1, "us"), (999_500, 1e3, "ms")):
+        if abs(us) < limit:
+            return f"{us / scale:.3g} {unit}" if abs(us) >= 1 or us == 0 else f"{us:.1f} us"
+    return f"{us / 1e6:.3g} s"
+
+
+def ending(text: str, room: int) -> str:
+    """Return a name whose end fits; the end says more than the start."""
+    return text if len(text) <= room else f"…{text[1 - room :]}"

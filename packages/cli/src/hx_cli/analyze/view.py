@@ -11,9 +11,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from hx.records.analyze import AnalyzeReport, CallEntry
+    from hx.records.analyze import AnalyzeReport, CallEntry, TotalCost
     from hx_cli._output import Output
-    from hx_projector import TotalCost
 
 TAGS = 8
 """Tags that are listed without --detailed."""

@@ -150,6 +150,6 @@ def _disagreements(report: ExportReport) -> Table:
 
 
 def _thresholds() -> dict[str, float]:
-    from hx_projector import CATEGORIES
+    from hx.records.analyze import CATEGORIES
 
     return {category.name: category.threshold for category in CATEGORIES}

@@ -81,7 +81,8 @@ def profile(
     from hx.files import sidecar_path
     from hx_cli._parse import parse_shapes
     from hx_cli._paths import find_model
-    from hx_cli.profile.view import show
+    from hx_cli.profile.more_views import show_comparison, show_isolated
+    from hx_cli.profile.view import show_profile
 
     given = models or []
     kinds = {"csv": csv, "speedscope": speedscope, "chrome": chrome_trace, "html": html}
@@ -127,8 +128,12 @@ def profile(
                 )
     if common.json:
         out.json(record)
+    elif isinstance(record, hx.ProfileComparison):
+        show_comparison(record, out, everything=everything)
+    elif isinstance(record, hx.Profile):
+        show_profile(record, out, depth=depth, everything=everything)
     else:
-        show(record, out, depth=depth, everything=everything)
+        show_isolated(record, out)
     return 0
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hx.text import plural
-from hx_cli.profile.view import duration, ending
+from hx.text import duration, ending, plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from hx.records.profile import IsolatedReport
+    from hx.records.profile import IsolatedCall, IsolatedReport, ModuleChange, ProfileComparison
     from hx_cli._output import Output
-    from hx_profiler import IsolatedCall, ModuleChange, ProfileComparison
 
 ROWS = 20
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from hx.text import TIMES, percent, plural, size
+from hx.text import TIMES, duration, ending, percent, plural, size
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
     from rich.console import RenderableType
     from rich.table import Table
 
+    from hx.records.profile import CallTime, Kernel, Profile
     from hx_cli._output import Output
-    from hx_profiler import CallTime, Kernel, Profile
 
 SMALL = 0.01
 """Calls that take a smaller share than this are drawn as one line for all siblings; those without a kernel are not."""
@@ -24,36 +23,8 @@ KERNELS = 10
 WIDE = 100
 
 
-def show(record: BaseModel, output: Output, *, depth: int | None, everything: bool) -> None:
-    """Print a profile, a comparison of two, or calls timed alone."""
-    from hx.records.profile import IsolatedReport
-    from hx_cli.profile.more_views import show_comparison, show_isolated
-    from hx_profiler import Profile, ProfileComparison
-
-    if isinstance(record, ProfileComparison):
-        show_comparison(record, output, everything=everything)
-    elif isinstance(record, IsolatedReport):
-        show_isolated(record, output)
-    elif isinstance(record, Profile):
-        _show_profile(record, output, depth, everything)
-
-
-def duration(us: float | None) -> str:
-    """Return microseconds with three digits and a unit."""
-    if us is None:
-        return ""
-    for limit, scale, unit in ((999.5, 1, "us"), (999_500, 1e3, "ms")):
-        if abs(us) < limit:
-            return f"{us / scale:.3g} {unit}" if abs(us) >= 1 or us == 0 else f"{us:.1f} us"
-    return f"{us / 1e6:.3g} s"
-
-
-def ending(text: str, room: int) -> str:
-    """Return a name whose end fits; the end says more than the start."""
-    return text if len(text) <= room else f"…{text[1 - room :]}"
-
-
-def _show_profile(profile: Profile, output: Output, depth: int | None, everything: bool) -> None:
+def show_profile(profile: Profile, output: Output, *, depth: int | None, everything: bool) -> None:
+    """Print a profile as a tree, with what is slowest and what is unattributed."""
     from rich.markup import escape
     from rich.text import Text
 
@@ -228,7 +199,7 @@ def _slowest(profile: Profile, width: int) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    from hx_profiler import slowest
+    from hx.records.profile import slowest
 
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", no_wrap=True)

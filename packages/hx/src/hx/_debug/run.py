@@ -217,7 +217,7 @@ def _attribute(session: Session) -> None:
 def _verify(session: Session) -> None:
     if session.exported is None:
         return
-    from hx._verify.whole_model import verify_export
+    from hx._whole_model import verify_export
 
     with session.journal.step("verify", "Comparing the outputs with PyTorch"), TemporaryDirectory() as folder:
         path = Path(folder) / HIERARCHY

@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 
 from hx._tensors import to_numpy
 from hx._verify.inputs import ModuleInputs
-from hx._verify.whole_model import first_line
+from hx._whole_model import first_line
 from hx_sidecar_schema import HxError, ModuleCall, Sidecar
 from hx_tracer import LoadedModel, input_ports, output_ports, unchanged
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from hx._export import given_inputs
+from hx._given_inputs import given_inputs
 from hx._tensors import to_numpy
 from hx_sidecar_schema import HxError, TensorInfo
 from hx_tracer import LoadedModel, example_inputs, input_paths

@@ -170,7 +170,7 @@ def _errors(sidecar: Sidecar, numbers: Mapping[int, CallNumbers]) -> list[CallEr
 
 
 def _ceiling(model: Hierarchy, *, transformed: bool) -> float:
-    from hx._verify.tolerance import tolerance
+    from hx._tolerance import tolerance
 
     if transformed or model.sidecar.is_relinked:
         return TRANSFORMED_CEILING

@@ -6,7 +6,18 @@ from pydantic import Field
 
 from hx.records.report import REPORT_VERSION, Report
 from hx.text import count, percent, plural
-from hx_projector import Cost, TotalCost
+from hx_projector import CATEGORIES, Cost, TotalCost
+
+__all__ = [
+    "CATEGORIES",
+    "AnalyzeReport",
+    "CallEntry",
+    "CategoryEntry",
+    "Cost",
+    "NodeEntry",
+    "TagEntry",
+    "TotalCost",
+]
 
 
 class CategoryEntry(Report):

@@ -1,9 +1,29 @@
-"""What `hx profile --isolated --json` prints; without --isolated it is a `hx_profiler.Profile`."""
+"""What `hx.profile` and its kin return and `hx profile --json` prints: mostly records of `hx_profiler`."""
 
 from __future__ import annotations
 
 from hx.records.report import REPORT_VERSION, Report
-from hx_profiler import IsolatedCall, Settings
+from hx_profiler import (
+    CallTime,
+    IsolatedCall,
+    Kernel,
+    ModuleChange,
+    Profile,
+    ProfileComparison,
+    Settings,
+    slowest,
+)
+
+__all__ = [
+    "CallTime",
+    "IsolatedCall",
+    "IsolatedReport",
+    "Kernel",
+    "ModuleChange",
+    "Profile",
+    "ProfileComparison",
+    "slowest",
+]
 
 
 class IsolatedReport(Report):

@@ -8,6 +8,8 @@ from hx.records.report import REPORT_VERSION, Report
 from hx.text import plural
 from hx_projector import Change, Finding
 
+__all__ = ["Change", "Finding", "ValidateReport"]
+
 
 class ValidateReport(Report):
     """What `hx validate` found."""

@@ -10,7 +10,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from hx._tensors import to_numpy
-from hx._verify.tolerance import tolerance
+from hx._tolerance import tolerance
 from hx.records.export import Verification
 from hx_extractor import difference
 from hx_graph import open_session
