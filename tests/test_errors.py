@@ -40,8 +40,10 @@ def test_no_code_is_compared() -> None:
 
 
 def test_every_error_has_a_code() -> None:
-    names = [name for name in vars(hx_sidecar_schema) if isinstance(getattr(hx_sidecar_schema, name), type)]
-    kinds = {name: kind for name in names if issubclass(kind := getattr(hx_sidecar_schema, name), HxError)}
+    public = {name: getattr(hx_sidecar_schema, name) for name in hx_sidecar_schema.__all__}
+    kinds = {
+        name: kind for name, kind in public.items() if isinstance(kind, type) and issubclass(kind, HxError)
+    }
     codes = [kind.code for name, kind in kinds.items() if name != "HxError"]
     assert all(codes)
     assert len(set(codes)) == len(codes)

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import hx_graph as hx_graph  # before onnx_ir, which then does without sympy
 from hx_extractor._hierarchy import Call, Hierarchy
 from hx_extractor._load import load, load_transformed
 from hx_extractor._tree import TreeEntry, TreeReport
+from hx_sidecar_schema import lazy_names
 
 if TYPE_CHECKING:
     from hx_extractor.cut.cut import Extraction, Weights
@@ -33,15 +33,11 @@ __all__ = [
     "load_transformed",
 ]
 
-_MODULES = {
-    "cut.cut": ("Extraction", "Weights"),
-    "run.check": ("Validation", "compare"),
-    "run.numbers": ("Difference", "difference"),
-}
-
-
-def __getattr__(name: str) -> object:
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(import_module(f"hx_extractor.{module}"), name)
-    raise AttributeError(f"module 'hx_extractor' has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        ".cut.cut": ("Extraction", "Weights"),
+        ".run.check": ("Validation", "compare"),
+        ".run.numbers": ("Difference", "difference"),
+    },
+)

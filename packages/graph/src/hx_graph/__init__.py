@@ -5,10 +5,10 @@ Nothing is imported before it is used. Who imports this package before onnx_ir i
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from hx_graph._without_sympy import defer_sympy
+from hx_sidecar_schema import lazy_names
 
 if TYPE_CHECKING:
     from hx_graph._call_tree import CallTree
@@ -67,35 +67,31 @@ __all__ = [
     "without_weights",
 ]
 
-_MODULES = {
-    "_call_tree": ("CallTree",),
-    "_dims": ("dims_of", "is_size_query", "queried_dims", "shape_from"),
-    "_examples": ("example_array", "example_record"),
-    "_files": ("read_model",),
-    "_identity": ("body_path", "function_path", "output_of"),
-    "_nested": (
-        "all_graphs",
-        "all_nodes",
-        "bodies_in",
-        "body_inputs",
-        "nested_graphs",
-        "nodes_below",
-        "nodes_in",
-        "values_by_name",
-        "values_in",
-    ),
-    "_reads": ("captured_values", "in_order", "reads"),
-    "_session": ("import_runtime", "make_session", "open_session", "run_session"),
-    "_types": ("infer_types", "value_types", "without_weights"),
-    "_weights": ("initializer_rows", "replaced_tensors"),
-}
-
-
-def __getattr__(name: str) -> object:
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(import_module(f"hx_graph.{module}"), name)
-    raise AttributeError(f"module 'hx_graph' has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "._call_tree": ("CallTree",),
+        "._dims": ("dims_of", "is_size_query", "queried_dims", "shape_from"),
+        "._examples": ("example_array", "example_record"),
+        "._files": ("read_model",),
+        "._identity": ("body_path", "function_path", "output_of"),
+        "._nested": (
+            "all_graphs",
+            "all_nodes",
+            "bodies_in",
+            "body_inputs",
+            "nested_graphs",
+            "nodes_below",
+            "nodes_in",
+            "values_by_name",
+            "values_in",
+        ),
+        "._reads": ("captured_values", "in_order", "reads"),
+        "._session": ("import_runtime", "make_session", "open_session", "run_session"),
+        "._types": ("infer_types", "value_types", "without_weights"),
+        "._weights": ("initializer_rows", "replaced_tensors"),
+    },
+)
 
 
 defer_sympy()

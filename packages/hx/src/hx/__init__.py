@@ -13,10 +13,10 @@ Importing this module imports neither torch nor onnx_ir; each function imports w
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hx_graph as hx_graph  # before onnx_ir, which then does without sympy
+from hx_sidecar_schema import lazy_names
 
 if TYPE_CHECKING:
     from hx._analysis.analyze import analyze
@@ -71,41 +71,29 @@ __all__ = [
     "verify",
 ]
 
-_HOMES = {
-    "hx_extractor": ("Call", "Extraction", "Hierarchy"),
-    "hx_profiler": ("Profile", "ProfileComparison"),
-    "hx_sidecar_schema": ("HxError",),
-    "hx._analysis.analyze": ("analyze",),
-    "hx._compare": ("compare",),
-    "hx._debug.debug": ("debug",),
-    "hx._demo": ("demo",),
-    "hx._export": ("Export", "export"),
-    "hx._extract": ("extract",),
-    "hx._hierarchy.modules": ("modules",),
-    "hx._hierarchy.nodes": ("nodes",),
-    "hx._hierarchy.tree": ("tree",),
-    "hx._load": ("load",),
-    "hx._model_spec": ("ModelSpec",),
-    "hx._profile": ("compare_profiles", "profile", "profile_isolated"),
-    "hx._progress": ("Progress",),
-    "hx._project": ("project",),
-    "hx._command_line": ("command_line",),
-    "hx._relink": ("relink",),
-    "hx._validate": ("validate",),
-    "hx._verify.run": ("verify",),
-}
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a name of `__all__` when it is first used."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """Return the public names."""
-    return __all__
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "hx_extractor": ("Call", "Extraction", "Hierarchy"),
+        "hx_profiler": ("Profile", "ProfileComparison"),
+        "hx_sidecar_schema": ("HxError",),
+        "._analysis.analyze": ("analyze",),
+        "._compare": ("compare",),
+        "._debug.debug": ("debug",),
+        "._demo": ("demo",),
+        "._export": ("Export", "export"),
+        "._extract": ("extract",),
+        "._hierarchy.modules": ("modules",),
+        "._hierarchy.nodes": ("nodes",),
+        "._hierarchy.tree": ("tree",),
+        "._load": ("load",),
+        "._model_spec": ("ModelSpec",),
+        "._profile": ("compare_profiles", "profile", "profile_isolated"),
+        "._progress": ("Progress",),
+        "._project": ("project",),
+        "._command_line": ("command_line",),
+        "._relink": ("relink",),
+        "._validate": ("validate",),
+        "._verify.run": ("verify",),
+    },
+)

@@ -6,10 +6,10 @@ nor NumPy.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import hx_graph as hx_graph  # before onnx_ir, which then does without sympy
+from hx_sidecar_schema import lazy_names
 
 if TYPE_CHECKING:
     from hx_projector.attribution.categories import CATEGORIES, UNCATEGORISED, Category, category_of
@@ -73,36 +73,26 @@ __all__ = [
     "with_words",
 ]
 
-_FILES = {
-    "attribution.categories": ("CATEGORIES", "UNCATEGORISED", "Category", "category_of"),
-    "attribution.project": ("project", "project_file"),
-    "attribution.sources.claim": ("AttributionInput", "Claim", "Source"),
-    "comparison.canonical": ("structural_digest",),
-    "comparison.difference": ("GraphDifference", "graph_difference"),
-    "comparison.ordered": ("first_difference",),
-    "cost.arithmetic": ("Arithmetic",),
-    "cost.calls": ("CallCost", "call_costs", "total_cost"),
-    "cost.nodes": ("ModelCost", "NodeCost", "Weight", "model_cost"),
-    "cost.records": ("Cost", "TotalCost", "UnknownOperator"),
-    "file_metadata.context": ("with_words",),
-    "file_metadata.embed": ("embed", "strip_metadata"),
-    "file_metadata.redact": ("redact_numbers", "redact_record", "redact_words"),
-    "relinking.relink": ("relink",),
-    "validation.codes": ("MEANINGS", "Meaning"),
-    "validation.findings": ("Change", "Finding"),
-    "validation.repair": ("Repair", "repair"),
-    "validation.run": ("ValidationResult", "validate"),
-}
-_FILE_OF = {name: file for file, names in _FILES.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _FILE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_FILE_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        ".attribution.categories": ("CATEGORIES", "UNCATEGORISED", "Category", "category_of"),
+        ".attribution.project": ("project", "project_file"),
+        ".attribution.sources.claim": ("AttributionInput", "Claim", "Source"),
+        ".comparison.canonical": ("structural_digest",),
+        ".comparison.difference": ("GraphDifference", "graph_difference"),
+        ".comparison.ordered": ("first_difference",),
+        ".cost.arithmetic": ("Arithmetic",),
+        ".cost.calls": ("CallCost", "call_costs", "total_cost"),
+        ".cost.nodes": ("ModelCost", "NodeCost", "Weight", "model_cost"),
+        ".cost.records": ("Cost", "TotalCost", "UnknownOperator"),
+        ".file_metadata.context": ("with_words",),
+        ".file_metadata.embed": ("embed", "strip_metadata"),
+        ".file_metadata.redact": ("redact_numbers", "redact_record", "redact_words"),
+        ".relinking.relink": ("relink",),
+        ".validation.codes": ("MEANINGS", "Meaning"),
+        ".validation.findings": ("Change", "Finding"),
+        ".validation.repair": ("Repair", "repair"),
+        ".validation.run": ("ValidationResult", "validate"),
+    },
+)
