@@ -171,7 +171,7 @@ def measure(tmp_path: Path) -> Callable[..., Measurement]:
         options = {"optimization": "disable", "runs": 4, "warmup": 1, "threads": 1, **options}
         folder = tmp_path / "session"
         folder.mkdir(exist_ok=True)
-        done = execute(model.path, feeds_of(model), folder, **options)
+        done = execute(model.path or model.model, feeds_of(model), folder, **options)
         return attribute(done.trace, done.executed, model.sidecar, model="model.onnx", settings=done.settings)
 
     return call

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 import pytest
 
-from hx_profiler._run import name_nodes
+from hx_profiler._run import unique_node_names
 
 UNNAMED = """
 <ir_version: 10, opset_import: ["" : 20]>
@@ -110,11 +110,19 @@ def test_names_are_made_unique_in_bodies_and_functions_too():
     twice (p) => (q) { [same] q = Add(p, p) }
     """
     model = ir.from_onnx_text(text)
-    assert name_nodes(model)
-    nodes = list(ir.traversal.RecursiveGraphIterator(model.graph))
-    names = [node.name for node in nodes] + [
-        node.name for function in model.functions.values() for node in function
-    ]
-    assert names[0] == "same"
-    assert len(set(names)) == len(names) == 5
-    assert not name_nodes(model)
+
+    def names() -> list[str | None]:
+        nodes = [
+            *ir.traversal.RecursiveGraphIterator(model.graph),
+            *(n for f in model.functions.values() for n in f),
+        ]
+        return [node.name for node in nodes]
+
+    before = names()
+    with unique_node_names(model) as renamed:
+        assert renamed
+        assert names()[0] == "same"
+        assert len(set(names())) == len(names()) == 5
+        with unique_node_names(model) as again:
+            assert not again
+    assert names() == before

@@ -7,6 +7,7 @@ import onnx
 import pytest
 
 import hx_profiler._run
+from hx_extractor import Hierarchy
 from hx_profiler import execute, feeds_of
 from hx_sidecar_schema import HxError
 
@@ -45,6 +46,18 @@ def test_memory_is_taken_where_the_profile_has_it(branching, measure, trace_file
     assert profile.calls[0].peak_memory_bytes is None
 
 
+def test_a_model_in_memory_is_run_and_left_as_it_was(write, measure):
+    calls, owners = [("", None), ("a", 0), ("b", 0)], {"y": 1, "w": 2}
+    model = write(REPEATED, calls, owners, feeds={"x": np.ones((4, 4), np.float32)})
+    names = [node.name for node in model.model.graph]
+    in_memory = Hierarchy(None, model.sidecar, model.model)
+    profile = measure(in_memory).profile
+    assert [(k.op_type, k.node, k.call) for k in profile.kernels] == [
+        (k.op_type, k.node, k.call) for k in measure(model).profile.kernels
+    ]
+    assert [node.name for node in model.model.graph] == names
+
+
 def test_external_weights_are_read_from_the_models_folder(write, measure, tmp_path, monkeypatch):
     text = """
     <ir_version: 10, opset_import: ["" : 20]>
@@ -71,7 +84,7 @@ def test_external_weights_are_read_from_the_models_folder(write, measure, tmp_pa
 def test_a_graph_that_is_too_large_for_one_file_gets_another_for_its_weights(write, tmp_path, monkeypatch):
     model = write(REPEATED, [("", None)], {}, feeds={"x": np.ones((4, 4), np.float32)})
     sessions = []
-    made = hx_profiler._run._session
+    made = hx_profiler._run.new_session
 
     def refuse_first(*args, **options):
         sessions.append(options["entries"])
@@ -79,7 +92,7 @@ def test_a_graph_that_is_too_large_for_one_file_gets_another_for_its_weights(wri
             raise HxError("The model does not fit.", code="HX207", hint="")
         return made(*args, **options)
 
-    monkeypatch.setattr("hx_profiler._run._session", refuse_first)
+    monkeypatch.setattr("hx_profiler._run.new_session", refuse_first)
     with pytest.raises(HxError, match="does not fit"):
         execute(model.path, feeds_of(model), tmp_path, runs=1)
     sessions.clear()
@@ -99,14 +112,14 @@ def test_an_unknown_option_is_named(branching, tmp_path, options, word):
 
 
 def test_inputs_that_do_not_fit_are_refused(branching, tmp_path):
-    feeds = feeds_of(branching, shapes={"x": [2, 4]})
+    feeds = feeds_of(branching, input_shapes={"x": [2, 4]})
     with pytest.raises(HxError) as caught:
         execute(branching.path, feeds, tmp_path)
     assert caught.value.code == "HX207"
 
 
 def test_recorded_inputs_are_repeated_to_another_size(branching):
-    feeds = feeds_of(branching, shapes={"x": [2, 8]})
+    feeds = feeds_of(branching, input_shapes={"x": [2, 8]})
     np.testing.assert_array_equal(feeds["x"].ravel(), np.eye(4, dtype=np.float32).ravel())
     assert (feeds["x"].shape, int(feeds["n"])) == ((2, 8), 3)
 
@@ -116,10 +129,10 @@ def test_inputs_without_an_example_need_a_shape(write):
     with pytest.raises(HxError) as caught:
         feeds_of(model)
     assert caught.value.code == "HX206"
-    assert feeds_of(model, shapes={"x": [4, 4]})["x"].shape == (4, 4)
+    assert feeds_of(model, input_shapes={"x": [4, 4]})["x"].shape == (4, 4)
 
 
-@pytest.mark.parametrize("options", [{"shapes": {"y": [1]}}, {"given": {"y": np.ones(1)}}])
+@pytest.mark.parametrize("options", [{"input_shapes": {"y": [1]}}, {"inputs": {"y": np.ones(1)}}])
 def test_other_names_of_inputs_are_refused(write, options):
     model = write(REPEATED, [("", None)], {})
     with pytest.raises(HxError, match="'y'") as caught:
@@ -129,4 +142,4 @@ def test_other_names_of_inputs_are_refused(write, options):
 
 def test_given_inputs_get_the_models_types(write):
     model = write(REPEATED, [("", None)], {})
-    assert feeds_of(model, given={"x": np.ones((4, 4))})["x"].dtype == np.float32
+    assert feeds_of(model, {"x": np.ones((4, 4))})["x"].dtype == np.float32

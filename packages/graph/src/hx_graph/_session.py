@@ -77,7 +77,12 @@ def open_session(
 
 
 def make_session(
-    model: ir.Model, folder: Path | None, *, package: str = "hx-extractor", **options: Any
+    model: ir.Model,
+    folder: Path | None,
+    *,
+    package: str = "hx-extractor",
+    entries: Mapping[str, str] | None = None,
+    **options: Any,
 ) -> Any:
     """Return an `onnxruntime.InferenceSession` of a model in memory, without graph optimisation.
 
@@ -86,6 +91,7 @@ def make_session(
         folder: Where its external weights lie, which ONNX Runtime then maps; None to read them from where they
             say that they lie.
         package: As `import_runtime` takes it.
+        entries: Keys and values for `SessionOptions.add_session_config_entry`.
         options: Attributes of `SessionOptions` that replace the defaults, and `providers`.
 
     Raises:
@@ -97,7 +103,7 @@ def make_session(
         return open_session(
             _serialized(model, beside, mapped=mapped),
             package=package,
-            entries={} if folder is None else {_FOLDER: str(folder.resolve())},
+            entries={**({} if folder is None else {_FOLDER: str(folder.resolve())}), **(entries or {})},
             weights={
                 name: tensor.numpy()
                 for name, tensor in beside.items()

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from hx._arrays import Inputs, arrays_of
-from hx._open import AnyHierarchy, name_of, on_disk, opened
+from hx._open import AnyHierarchy, name_of, opened
 from hx._progress import Progress, each, silent
 from hx.files import check_writable, refuse_existing
 from hx.records.profile import IsolatedReport
@@ -54,7 +54,7 @@ def profile(
         True
 
     Args:
-        model: An export or a relinked model, or the file of one; one in memory is written to a temporary file for that.
+        model: An export or a relinked model, or the file of one; one in memory is run from there.
         inputs: Arrays or tensors by the names of the ONNX model's inputs, or a file of them. None: the recorded ones.
         input_shapes: Other sizes of recorded inputs, or sizes of inputs that were not recorded.
         modules: Patterns of the calls that are asked for: `roots` of the profile.
@@ -179,15 +179,16 @@ def _measured(
     hierarchy = opened(model)
     from hx_profiler import attribute, execute, feeds_of
 
-    feeds = feeds_of(hierarchy, shapes=input_shapes, given=None if inputs is None else arrays_of(inputs))
+    given = None if inputs is None else arrays_of(inputs)
+    feeds = feeds_of(hierarchy, given, input_shapes=input_shapes)
     progress(f"Running {name}", 0, 0)
-    with on_disk(model) as path, TemporaryDirectory(prefix="hx-profile-") as folder:
-        execution = execute(path, feeds, Path(folder), **settings)
+    with TemporaryDirectory(prefix="hx-profile-") as folder:
+        execution = execute(hierarchy.path or hierarchy.model, feeds, Path(folder), **settings)
         progress("Finding the modules of what ran", 0, 0)
         return attribute(
             execution.trace,
             execution.executed,
-            _sidecar_of(execution.executed, hierarchy, path.name),
+            _sidecar_of(execution.executed, hierarchy, Path(name).name),
             model=name,
             settings=execution.settings,
             notes=execution.notes,

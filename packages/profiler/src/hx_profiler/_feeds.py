@@ -1,4 +1,4 @@
-"""Inputs of the runs: given ones, recorded ones, and recorded ones at another size."""
+"""Arrays for the inputs of a model: given ones, recorded ones, and recorded ones in another shape."""
 
 from __future__ import annotations
 
@@ -18,33 +18,32 @@ Arrays = dict[str, NDArray[Any]]
 
 def feeds_of(
     model: Hierarchy,
+    inputs: Arrays | None = None,
     *,
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    given: Arrays | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> Arrays:
     """Return an array for every input of a model.
 
     Args:
-        model: With the inputs that were recorded at export.
-        shapes: Sizes of some inputs. A recorded input is repeated and cut to them; one that was not recorded is drawn:
-            floats from 0 to 1, integers 0 and 1, with a fixed seed.
-        given: All inputs, by name; nothing recorded is used.
+        model: Its sidecar has the inputs that were recorded at export.
+        inputs: An array for every input, by name, which is brought to the input's element type. None: those recorded.
+        input_shapes: Other shapes for some of the recorded inputs, whose values are repeated or cut. An input that was
+            not recorded is drawn with a fixed seed: floats from 0 to 1, integers 0 and 1.
 
     Raises:
         HxError: HX206 if an input is neither recorded nor has a shape, HX409 if inputs or shapes have other names
-            than the model's.
+            than the model's inputs.
     """
     infos = model.sidecar.model.inputs
     names = [info.name for info in infos]
-    shapes = shapes or {}
-    unknown = sorted(set(shapes) - set(names))
-    if given is not None and set(given) != set(names):
-        raise _other_names("--inputs", list(given), names)
-    if unknown:
-        raise _other_names("--input-shape", unknown, names)
-    if given is not None:
+    shapes = input_shapes or {}
+    if inputs is not None and set(inputs) != set(names):
+        raise _other_names("inputs", list(inputs), names)
+    if unknown := sorted(set(shapes) - set(names)):
+        raise _other_names("input_shapes", unknown, names)
+    if inputs is not None:
         return {
-            info.name: given[info.name].astype(ir.DataType[info.dtype].numpy(), copy=False) for info in infos
+            info.name: inputs[info.name].astype(ir.DataType[info.dtype].numpy(), copy=False) for info in infos
         }
     return {info.name: _array(info, shapes.get(info.name)) for info in infos}
 
@@ -61,9 +60,11 @@ def _array(info: TensorInfo, shape: Sequence[int] | None) -> NDArray[Any]:
     return draw.random(tuple(shape)).astype(dtype)
 
 
-def _other_names(option: str, names: Sequence[str], wanted: Sequence[str]) -> HxError:
+def _other_names(argument: str, names: Sequence[str], wanted: Sequence[str]) -> HxError:
+    what = "Inputs are" if argument == "inputs" else "Shapes are"
     return HxError(
-        f"{option} names {', '.join(map(repr, names))}; the model's inputs are {', '.join(map(repr, wanted))}.",
+        f"{what} given for {', '.join(map(repr, names))}; the model's inputs are {', '.join(map(repr, wanted))}.",
         code="HX409",
         hint="Use the names of the ONNX model's inputs.",
+        argument=argument,
     )

@@ -1,4 +1,4 @@
-"""What a profile says: time by module call and by kernel. A file format, like the sidecar."""
+"""The records of a profile: time by module call and by kernel. They are a file format, like the sidecar."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PROFILE_VERSION = "1.1"
 
 
 class Kernel(Record):
-    """One node of the executed graph, over all measured runs."""
+    """The executions of one node of the executed graph, over all measured runs."""
 
     name: str = Field(description="As ONNX Runtime names it.")
     op_type: str
@@ -21,42 +21,51 @@ class Kernel(Record):
     call: int | None = Field(description="Position in `calls`; null where unattributed.")
     covers: list[int] = Field(
         default_factory=list,
-        description="Positions of the calls that a fused node stands for, where several: `call` is around them all.",
+        description="Positions of the calls that a fused node stands for, where there are several; `call` is the innermost "
+        "call around them all.",
     )
-    confidence: str | None = Field(default=None, description="How surely the call is known.")
-    reason: str = Field(default="", description="Why it is unattributed, or stands for several nodes.")
-    executions: int = Field(description="Over all measured runs; a node in a loop has several a run.")
-    self_us: int = Field(description="Without the kernels that ran in its bodies.")
-    total_us: int
-    median_us: float = Field(description="Of `self_us` by run.")
+    confidence: str | None = Field(
+        default=None, description="Confidence of the sidecar's row; null where unattributed."
+    )
+    reason: str = Field(
+        default="", description="Why the kernel is unattributed, or which of several nodes it may be."
+    )
+    executions: int = Field(
+        description="Number over all measured runs; a node in the body of a loop has several in one run."
+    )
+    self_us: int = Field(description="Time without that of kernels in the node's bodies.")
+    total_us: int = Field(description="Time with that of kernels in the node's bodies.")
+    median_us: float = Field(description="Median of `self_us` by run.")
     peak_memory_bytes: int | None = Field(
         default=None, description="Largest memory in use while it ran; null where the profile does not say."
     )
 
 
 class CallTime(Record):
-    """One module call, over all measured runs."""
+    """The time of one module call, over all measured runs."""
 
     fqn: str
-    call: int = Field(description="0-based index among the calls of its module.")
+    call: int = Field(description="Position among the calls of its module, from 0.")
     calls: int = Field(description="Number of calls of its module.")
     tag: str
     class_name: str
     parent: int | None = Field(description="Position in `calls`; a parent stands before its children.")
-    depth: int
-    self_us: int = Field(description="Kernels of the call itself.")
-    total_us: int = Field(description="The same, with all calls below.")
-    share: float = Field(description="`total_us` of all kernels' time, 0 to 1.")
+    depth: int = Field(description="Number of calls around it.")
+    self_us: int = Field(description="Time of the kernels of the call itself.")
+    total_us: int = Field(description="Time of these and of the kernels of all calls below.")
+    share: float = Field(description="`total_us` as a share of the time of all kernels, 0 to 1.")
     median_us: float = Field(description="Median of the total by run.")
     spread_us: float = Field(description="Interquartile range of the total by run.")
     typical_us: float = Field(
-        description="Sum of the medians of its kernels by run, those of calls below included: adds up over the tree, and "
-        "what interrupts another kernel in each run does not count, as it does in `median_us`."
+        description="Sum of the medians by run of its kernels, those of calls below included. It adds up over the tree; "
+        "unlike `median_us` it leaves out what interrupts another kernel in each run."
     )
-    self_typical_us: float = Field(description="The same of its own kernels.")
-    kernels: int = Field(description="Nodes of the executed graph, those of calls below included.")
-    own_kernels: int
-    spanning_us: int = Field(description="Part of `self_us` in fused nodes that stand for several calls.")
+    self_typical_us: float = Field(description="Sum of the medians by run of the kernels of the call itself.")
+    kernels: int = Field(description="Number of nodes of the executed graph, those of calls below included.")
+    own_kernels: int = Field(description="Number of nodes of the executed graph that are the call's own.")
+    spanning_us: int = Field(
+        description="Part of `self_us` that fused nodes took which stand for several calls."
+    )
     peak_memory_bytes: int | None = Field(
         default=None,
         description="Largest memory in use while one of its kernels ran; null where the profile does not say.",
@@ -64,13 +73,13 @@ class CallTime(Record):
 
 
 class Settings(Record):
-    """How ONNX Runtime ran."""
+    """How ONNX Runtime ran the model."""
 
     onnxruntime: str = Field(default="", description="Version; empty for a profile taken elsewhere.")
     providers: list[str] = Field(default_factory=list)
     optimization: str = Field(default="", description="disable, basic, extended or all.")
-    threads: int = Field(default=0, description="Within an operator; 0 is ONNX Runtime's own choice.")
-    warmup: int = Field(default=0, description="Runs before the measured ones, which are left out.")
+    threads: int = Field(default=0, description="Threads within an operator; 0 is ONNX Runtime's own choice.")
+    warmup: int = Field(default=0, description="Number of runs before the measured ones.")
 
 
 class Profile(Record):
@@ -79,13 +88,13 @@ class Profile(Record):
     schema_version: str = PROFILE_VERSION
     model: str
     settings: Settings
-    runs: int = Field(description="Measured runs; every time but medians is a sum over them.")
-    runs_us: list[int] = Field(description="Time of each run, profiling included.")
-    kernels_us: int = Field(description="Time of all kernels; those in bodies count once.")
+    runs: int = Field(description="Number of measured runs; every time that is no median is a sum over them.")
+    runs_us: list[int] = Field(description="Time of each run, with that of profiling.")
+    kernels_us: int = Field(description="Time of all kernels; that of kernels in bodies counts once.")
     kernels_median_us: float = Field(description="Median of the kernels' time by run.")
-    typical_us: float = Field(description="Sum of the kernels' medians by run.")
-    kernels_spread_us: float = Field(description="Its interquartile range.")
-    unattributed_us: int
+    typical_us: float = Field(description="Sum of the medians by run of all kernels.")
+    kernels_spread_us: float = Field(description="Interquartile range of the kernels' time by run.")
+    unattributed_us: int = Field(description="Time of the kernels that no call is known for.")
     calls: list[CallTime]
     kernels: list[Kernel] = Field(description="In the order in which they first ran.")
     roots: list[int] = Field(
@@ -122,5 +131,5 @@ def _no_profile(path: Path, reason: str) -> HxError:
     return HxError(
         f"Profile {str(path)!r} cannot be read: {reason}.",
         code="HX307",
-        hint="Name a file that `hx profile X.onnx --json` printed.",
+        hint="Name a file that holds the JSON of a profile.",
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,7 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from hx_graph import all_nodes, import_runtime, read_model, run_session
-from hx_graph import open_session as graph_session
+from hx_graph import all_nodes, import_runtime, make_session, open_session, read_model, run_session
 from hx_profiler._records import Settings
 from hx_profiler._trace import Trace, read_trace
 from hx_sidecar_schema import HxError, first_line
@@ -23,25 +23,26 @@ LEVELS = {
     "extended": "ORT_ENABLE_EXTENDED",
     "all": "ORT_ENABLE_ALL",
 }
-"""Levels of graph optimisation with ONNX Runtime's names."""
+"""Levels of graph optimisation, with ONNX Runtime's names for them."""
 EXECUTED, EXECUTED_WEIGHTS = "executed.onnx", "executed.bin"
 LARGE_BYTES = 1_000_000_000
-"""From here on the executed graph may not fit into a model file, which ends at 2 GB: its weights go to another."""
+"""Models with more weights than this may be refused because the executed graph does not fit into one file of 2 GB;
+the session is then told to write its weights to a second file."""
 WEIGHT_BYTES = 1024
-"""Of these the ones at least this large; shape inference must read shapes and other constants."""
+"""Smaller weights stay in the graph's own file: shape inference must read shapes and other constants there."""
 
 
 @dataclass(frozen=True)
 class Execution:
-    """What a profiled session did.
+    """The result of running a model under ONNX Runtime's profiler.
 
     Attributes:
-        trace: The measured runs alone.
-        executed: The graph that it executed; weights may lie in the folder that `execute` was given.
-        settings: How it ran.
-        files: ONNX Runtime's profile, and the file of that graph.
-        notes: What a reader must know.
-        running_s: Seconds from making the session to the end of its profile.
+        trace: Runs and kernels, without the warm-up.
+        executed: The graph that the session executed; its weights may lie in the folder that `execute` was given.
+        settings: Version, providers and options of the session.
+        files: ONNX Runtime's profile, and the file of the executed graph.
+        notes: Sentences that a reader of the profile must know.
+        running_s: Seconds from creating the session to the end of its profile.
     """
 
     trace: Trace
@@ -53,7 +54,7 @@ class Execution:
 
 
 def execute(
-    path: Path,
+    model: Path | ir.Model,
     feeds: Mapping[str, NDArray[Any]],
     folder: Path,
     *,
@@ -65,60 +66,56 @@ def execute(
 ) -> Execution:
     """Run a model under ONNX Runtime's profiler.
 
-    The model is given as it is, where its nodes have names of their own; else a copy in memory whose nodes do, since
-    a profile tells nodes apart by name. Measured on 1.31: that the session also writes its graph changes neither the
-    kernels nor their time.
+    A profile tells nodes apart by name. A file whose nodes have different names is given to ONNX Runtime as it is;
+    otherwise it gets a copy whose nodes have. Measured with ONNX Runtime 1.31: that the session also writes its graph
+    changes neither the kernels nor their time.
 
     Args:
-        path: The ONNX file; never changed.
+        model: An ONNX file, which is never written; or a model in memory, whose nodes have other names while it runs.
         feeds: An array for every input.
-        folder: Where the session's profile and graph go; the caller's to remove.
-        runs: How many are measured.
-        warmup: How many run before them.
+        folder: Where the session writes its profile and graph; the caller removes it.
+        runs: Number of measured runs.
+        warmup: Number of runs before them, which are not measured.
         optimization: A key of `LEVELS`.
-        provider: `cpu`, `cuda`, or ONNX Runtime's full name.
-        threads: Within an operator; 0 for ONNX Runtime's choice.
+        provider: `cpu`, `cuda`, or ONNX Runtime's full name of an execution provider.
+        threads: Threads within an operator; 0 for ONNX Runtime's choice.
 
     Raises:
         HxError: HX202, HX204 if the file cannot be read, HX207 if ONNX Runtime refuses model or inputs, HX406 if
-            level or provider is unknown.
+            the level or the provider is unknown.
     """
-    model = read_model(path)
-    source: Path | bytes = path
-    entries: dict[str, str] = {}
-    if name_nodes(model):
-        source = ir.serde.serialize_model(model).SerializeToString()
-        entries["model_external_initializers_file_folder_path"] = str(path.parent.resolve())
-
-    def session(**more: str) -> Any:
-        return _session(
-            source,
-            str(path),
-            optimization,
-            provider,
-            entries={f"session.{name}": value for name, value in (entries | more).items()},
-            intra_op_num_threads=threads,
-            enable_profiling=True,
-            profile_file_prefix=str(folder / "profile"),
-            optimized_model_filepath=str(folder / EXECUTED),
-        )
-
+    file = model if isinstance(model, Path) else None
+    graph = read_model(model) if isinstance(model, Path) else model
     start = time.perf_counter()
-    try:
-        running = session()
-    except HxError:
-        if _weight_bytes(model) < LARGE_BYTES:
-            raise
-        running = session(
-            optimized_model_external_initializers_file_name=EXECUTED_WEIGHTS,
-            optimized_model_external_initializers_min_size_in_bytes=str(WEIGHT_BYTES),
-        )
+    with unique_node_names(graph) as renamed:
+
+        def session(**entries: str) -> Any:
+            return new_session(
+                graph if file is None or renamed else file,
+                file.parent if file is not None else None,
+                optimization=optimization,
+                provider=provider,
+                threads=threads,
+                entries={f"session.{name}": value for name, value in entries.items()},
+                enable_profiling=True,
+                profile_file_prefix=str(folder / "profile"),
+                optimized_model_filepath=str(folder / EXECUTED),
+            )
+
+        try:
+            running = session()
+        except HxError:
+            if _weight_bytes(graph) < LARGE_BYTES:
+                raise
+            running = session(
+                optimized_model_external_initializers_file_name=EXECUTED_WEIGHTS,
+                optimized_model_external_initializers_min_size_in_bytes=str(WEIGHT_BYTES),
+            )
     for _ in range(warmup + runs):
         run_session(running, feeds)
     profile = Path(running.end_profiling())
     running_s = time.perf_counter() - start
     whole = read_trace(profile)
-    trace = whole.without_first(min(warmup, len(whole.runs) - 1))
     notes = []
     if len(whole.runs) < warmup + runs:  # ONNX Runtime stops at a million events
         notes.append(f"ONNX Runtime's profile holds {len(whole.runs)} of {warmup + runs} runs: it is full.")
@@ -129,22 +126,33 @@ def execute(
         threads=threads,
         warmup=warmup,
     )
-    executed = folder / EXECUTED
-    return Execution(
-        trace, read_executed(executed, path.parent), settings, (profile, executed), notes, running_s
-    )
+    executed = read_executed(folder / EXECUTED, file.parent if file is not None else folder)
+    trace = whole.without_first(min(warmup, len(whole.runs) - 1))
+    return Execution(trace, executed, settings, (profile, folder / EXECUTED), notes, running_s)
 
 
-def open_session(path: Path, *, optimization: str = "all", provider: str = "cpu", threads: int = 0) -> Any:
-    """Return an `onnxruntime.InferenceSession` as `execute` makes it, without profiling.
+def new_session(
+    model: Path | ir.Model,
+    weights: Path | None = None,
+    *,
+    optimization: str = "all",
+    provider: str = "cpu",
+    threads: int = 0,
+    **options: Any,
+) -> Any:
+    """Return an `onnxruntime.InferenceSession` that runs a model as `execute` does.
+
+    Args:
+        model: An ONNX file, or a model in memory.
+        weights: Folder of the external weights of a model in memory; None to read them from where they say they lie.
+        optimization: A key of `LEVELS`.
+        provider: As `execute` takes it.
+        threads: Threads within an operator; 0 for ONNX Runtime's choice.
+        options: Further arguments of `hx_graph.open_session`.
 
     Raises:
-        HxError: HX207 if ONNX Runtime refuses the model, HX406 if level or provider is unknown.
+        HxError: HX207 if ONNX Runtime refuses the model, HX406 if the level or the provider is unknown.
     """
-    return _session(path, str(path), optimization, provider, intra_op_num_threads=threads)
-
-
-def _session(source: Path | bytes, name: str, optimization: str, provider: str, **options: Any) -> Any:
     ort = import_runtime("hx-extractor")
     if optimization not in LEVELS:
         raise HxError(
@@ -152,26 +160,34 @@ def _session(source: Path | bytes, name: str, optimization: str, provider: str, 
             code="HX406",
             hint=f"Take one of {', '.join(LEVELS)}.",
         )
-    providers = _providers(provider, ort.get_available_providers())
-    level = getattr(ort.GraphOptimizationLevel, LEVELS[optimization])
+    settings: dict[str, Any] = {
+        "package": "hx-extractor",
+        "providers": _providers(provider, ort.get_available_providers()),
+        "graph_optimization_level": getattr(ort.GraphOptimizationLevel, LEVELS[optimization]),
+        "intra_op_num_threads": threads,
+    }
     try:
-        return graph_session(
-            source, package="hx-extractor", providers=providers, graph_optimization_level=level, **options
-        )
-    except Exception as error:  # a type of its own for each status
+        if isinstance(model, Path):
+            return open_session(model, **settings, **options)
+        return make_session(model, weights, **settings, **options)
+    except Exception as error:  # ONNX Runtime's exceptions share no base class
+        name = repr(str(model)) if isinstance(model, Path) else "the model"
         raise HxError(
-            f"ONNX Runtime refuses {name!r}: {first_line(error)}",
+            error.message
+            if isinstance(error, HxError)
+            else f"ONNX Runtime refuses {name}: {first_line(error)}",
             code="HX207",
-            hint="Check that the provider supports the model; `--provider cpu` is the widest.",
+            hint="Check that the execution provider supports the model; `cpu` is the widest.",
+            argument="provider",
         ) from error
 
 
 def read_executed(path: Path, weights: Path) -> ir.Model:
-    """Read the graph that a session executed; its weights may lie beside the model that it was made of.
+    """Read the graph that a session executed.
 
     Args:
-        path: Of the graph.
-        weights: Folder of that model.
+        path: Its file, as `SessionOptions.optimized_model_filepath` named it.
+        weights: Folder of external weights that do not lie beside it: that of the model it was made of.
 
     Raises:
         HxError: HX202 if the file is missing or is no ONNX model.
@@ -191,32 +207,37 @@ def read_executed(path: Path, weights: Path) -> ir.Model:
     return model
 
 
-def name_nodes(model: ir.Model) -> bool:
-    """Give every node a name that no other has, in place; names that are already so stay.
+@contextmanager
+def unique_node_names(model: ir.Model) -> Generator[bool]:
+    """Give every node a name that no other node has; on exit nodes have their own names again.
 
-    Returns:
+    Args:
+        model: Names that only one node has stay.
+
+    Yields:
         Whether a name was changed.
     """
     nodes = [node for _, node in all_nodes(model)]
-    taken = {node.name for node in nodes if node.name}
-    seen: set[str] = set()
-    changed = False
-    for number, node in enumerate(nodes):
-        if node.name and node.name not in seen:
-            seen.add(node.name)
-            continue
-        name = f"{node.name or node.op_type}_hx{number}"
-        while name in taken:
-            name += "_"
-        node.name = name
-        taken.add(name)
-        seen.add(name)
-        changed = True
-    return changed
+    names = [node.name for node in nodes]
+    taken, seen = {name for name in names if name}, set[str]()
+    try:
+        for number, node in enumerate(nodes):
+            name = node.name
+            if not name or name in seen:
+                name = f"{name or node.op_type}_hx{number}"
+                while name in taken:
+                    name += "_"
+                node.name = name
+                taken.add(name)
+            seen.add(name)
+        yield names != [node.name for node in nodes]
+    finally:
+        for node, name in zip(nodes, names, strict=True):
+            node.name = name
 
 
 def _providers(name: str, available: list[str]) -> list[str]:
-    """Return the provider that is meant, and the one that takes what it cannot run."""
+    """Return the full names of an execution provider and of the CPU's, which runs what the first one cannot."""
     short = {one.removesuffix("ExecutionProvider").lower(): one for one in available}
     found = short.get(name.removesuffix("ExecutionProvider").lower())
     if found is None:

@@ -21,7 +21,7 @@ _KERNEL = "_kernel_time"
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the session; microseconds since the profile began."""
+    """One run of the session. Times are microseconds; a start counts from the beginning of the profile."""
 
     start_us: int
     duration_us: int
@@ -30,7 +30,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Key:
-    """What a profile says of a kernel's node; several nodes may look alike."""
+    """How a profile identifies the node that a kernel ran; several nodes may have the same key."""
 
     name: str
     op_type: str
@@ -39,7 +39,16 @@ class Key:
 
 @dataclass(frozen=True)
 class Event:
-    """One kernel, once."""
+    """One execution of a kernel.
+
+    Attributes:
+        key: The node that it ran.
+        start_us: Microseconds since the beginning of the profile.
+        duration_us: Microseconds, with what ran in the node's bodies.
+        run: Position in `Trace.runs`.
+        provider: Execution provider.
+        peak_memory_bytes: Largest memory in use while it ran; None where the profile does not say.
+    """
 
     key: Key
     start_us: int
@@ -55,8 +64,8 @@ class Trace:
 
     Attributes:
         runs: In order of time.
-        events: In order of their start; those in no run are left out.
-        outside: How many were left out.
+        events: Executions of kernels in order of their start, without those that began in no run.
+        outside: Number of executions that began in no run.
     """
 
     runs: list[Run]
@@ -138,7 +147,7 @@ def _trace(rows: list[dict[str, Any]]) -> Trace:
 
 
 def _run_of(runs: list[Run], first: int, start: int, thread: int) -> int | None:
-    """Return the run that an event began in: of runs at the same time the one on its thread."""
+    """Return the position of the run that an event began in; of runs at the same time, of the one on its thread."""
     found: int | None = None
     for index in range(first, len(runs)):
         run = runs[index]

@@ -1,4 +1,4 @@
-"""Time by module call: the kernels of a trace, with the sidecar of the graph that ran."""
+"""Time by module call, from the kernels of a trace and the sidecar of the graph that ran."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Measurement:
     Attributes:
         profile: Sums over all measured runs.
         trace: The measured runs.
-        kernels: For each event of the trace its position in `profile.kernels`.
-        around: For each event the one that it ran inside of.
-        self_us: For each event its duration without those inside.
+        kernels: For each event of the trace, the position of its kernel in `profile.kernels`.
+        around: For each event, the position of the event that it ran inside; None where it ran inside none.
+        self_us: For each event, its duration without that of the events directly inside.
     """
 
     profile: Profile
@@ -56,18 +56,18 @@ def attribute(
     settings: Settings | None = None,
     notes: Sequence[str] = (),
 ) -> Measurement:
-    """Give the time of every kernel to a module call.
+    """Attribute the time of every kernel to a module call.
 
-    A node that stands for several calls counts for the call around them all. What is not known is unattributed, never
-    given to the root.
+    The time of a node that stands for several calls counts for the innermost call around them all. A kernel whose node
+    or call is not known is unattributed; its time never counts for the root.
 
     Args:
-        trace: Without the runs of the warm-up.
-        executed: The graph that the session ran; only its structure is read.
-        sidecar: Of that graph.
-        model: Its name, for the record.
-        settings: How it ran.
-        notes: What a reader must know.
+        trace: The measured runs, without the warm-up.
+        executed: The graph that the session executed; only its structure is read.
+        sidecar: The sidecar of that graph.
+        model: Name of the model, for the record.
+        settings: How ONNX Runtime ran it.
+        notes: Sentences that a reader must know.
     """
     nodes = executed_nodes(executed)
     matched = match(trace, nodes)
@@ -112,7 +112,7 @@ def _notes(trace: Trace) -> list[str]:
 
 
 class _Owners:
-    """Calls of executed nodes, as positions in the profile."""
+    """Looks up the calls of executed nodes, as positions in the profile."""
 
     def __init__(self, sidecar: Sidecar, nodes: Sequence[ExecutedNode], place: Mapping[int, int]) -> None:
         self._rows = {(node.graph, node.output): node for node in sidecar.nodes}

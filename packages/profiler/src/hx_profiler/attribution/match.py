@@ -19,8 +19,10 @@ class ExecutedNode:
     Attributes:
         graph: Path of its graph as in a sidecar; empty for the main graph.
         output: Its first non-empty output.
-        container: Position of the node whose body it is in.
-        has_bodies: If, Loop, Scan.
+        name: Its name; may be empty or that of other nodes too.
+        op_type: Its operator.
+        container: Position of the node whose body it is in; None in the main graph.
+        has_bodies: Whether it has bodies itself, as If, Loop and Scan do.
     """
 
     graph: str
@@ -32,7 +34,7 @@ class ExecutedNode:
 
 
 def executed_nodes(model: ir.Model) -> list[ExecutedNode]:
-    """Return all nodes, in the file's order; a node stands before those in its bodies."""
+    """Return the nodes of the main graph and of all bodies, in the file's order, a node before those in its bodies."""
     nodes: list[ExecutedNode] = []
 
     def add(graph: ir.Graph, path: str, container: int | None) -> None:
@@ -52,17 +54,18 @@ def executed_nodes(model: ir.Model) -> list[ExecutedNode]:
 def match(trace: Trace, nodes: Sequence[ExecutedNode]) -> dict[Key, list[int]]:
     """Find the nodes that the kernels of a trace ran.
 
-    A name that one node has decides. What is left are nodes without a name, which ONNX Runtime makes when it inlines
-    its own functions, and repeated names. Measured on 1.31: a graph that was changed is written in the order in which
-    it runs, one that was not in the order of `node_index`; where the operators fit, position decides.
+    A name that only one node has decides. The rest are nodes without a name, which ONNX Runtime makes when it inlines
+    functions, and nodes that share a name. Measured with ONNX Runtime 1.31: a graph that it changed is written in the
+    order of execution, one that it did not in the order of `node_index`. Where the operators agree in one of these
+    orders, the position decides.
 
     Args:
-        trace: Its events.
-        nodes: Of the graph that ran.
+        trace: Its events' keys are matched.
+        nodes: Nodes of the graph that ran, as `executed_nodes` returns them.
 
     Returns:
-        For each key the positions of the nodes that it can be: one where it is known, several where they cannot be
-        told apart, none where the graph has no such node.
+        For each key, the positions of the nodes that it may be: one where that is known, several where the profile does
+        not tell them apart, none where the graph has no such node.
     """
     keys = list(dict.fromkeys(event.key for event in trace.events))
     found = _by_name(keys, nodes)
@@ -95,7 +98,7 @@ def _by_name(keys: Sequence[Key], nodes: Sequence[ExecutedNode]) -> dict[Key, li
 def _by_position(
     keys: Sequence[Key], nodes: Sequence[ExecutedNode], found: dict[Key, list[int]]
 ) -> dict[Key, int]:
-    """Pair the keys in this order with the nodes of the main graph; nothing where one pair does not fit."""
+    """Pair keys with the nodes of the main graph in this order; return no pair at all where one does not agree."""
     main = [position for position, node in enumerate(nodes) if node.container is None]
     order = [key for key in keys if key not in found or nodes[found[key][0]].container is None]
     if len(main) != len(order):

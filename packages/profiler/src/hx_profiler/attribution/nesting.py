@@ -1,4 +1,4 @@
-"""What ran inside what: the time of a control-flow node contains that of the kernels in its bodies."""
+"""Which kernels ran inside which: the time of a control-flow node contains that of the kernels in its bodies."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from hx_profiler.attribution.match import ExecutedNode
 def containers(
     events: Sequence[Event], nodes: Sequence[ExecutedNode], matched: Mapping[Key, Sequence[int]]
 ) -> list[int | None]:
-    """Return for each event the one that it ran inside of.
+    """Return for each event the position of the event that it ran inside; None where it ran inside none.
 
-    The graph decides, and time among several runs of one node: a kernel in a body ran in the last run of the body's
-    node that had begun. Where a kernel's node is not known, any control-flow node around it in time is taken.
+    The graph says which control-flow node a kernel is in; of several executions of that node, it is in the last one that
+    had begun. Where the kernel's node is not known, it is in any control-flow node that was running.
 
     Args:
         events: In order of their start.
-        nodes: Of the graph that ran.
-        matched: Nodes that each key can be.
+        nodes: Nodes of the graph that ran.
+        matched: Positions of the nodes that each key may be, as `match` returns them.
     """
     control = [position for position, node in enumerate(nodes) if node.has_bodies]
     around: list[int | None] = [None] * len(events)
@@ -58,7 +58,10 @@ def containers(
 
 
 def self_times(events: Sequence[Event], around: Sequence[int | None]) -> list[int]:
-    """Return the duration of each event without those directly inside, in microseconds; their sum is conserved."""
+    """Return the duration of each event without those directly inside it, in microseconds.
+
+    The sum is that of the events which ran inside none.
+    """
     own = [event.duration_us for event in events]
     for index, outer in enumerate(around):
         if outer is not None:

@@ -13,10 +13,10 @@ from hx_profiler.formats.stacks import label, spans
 
 
 def to_chrome_trace(measurement: Measurement) -> dict[str, Any]:
-    """Return all measured runs as they went: calls around their kernels. Times are microseconds.
+    """Return all measured runs in time, calls around their kernels, in microseconds.
 
     Returns:
-        A JSON value.
+        A value for `json.dumps`.
     """
     profile = measurement.profile
     events: list[dict[str, Any]] = [

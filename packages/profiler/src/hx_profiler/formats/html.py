@@ -13,7 +13,7 @@ _PLACE = "/*DATA*/"
 
 
 def to_html(profile: Profile) -> str:
-    """Return the page. Boxes are calls and kernels, as wide as their time; click to zoom, hover for numbers."""
+    """Return a profile as an HTML page: a flame graph whose boxes are calls and kernels, as wide as their time."""
     page = files("hx_profiler").joinpath("flame.html").read_text(encoding="utf-8")
     data = {
         "model": profile.model,

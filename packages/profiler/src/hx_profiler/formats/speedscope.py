@@ -9,10 +9,10 @@ from hx_profiler.formats.stacks import Frame, Span, label, median_run, samples, 
 
 
 def to_speedscope(measurement: Measurement) -> dict[str, Any]:
-    """Return a file of two profiles: all measured runs by module, and the run in the middle as it went.
+    """Return two profiles: the sum of all measured runs by module, and the run of median duration in time.
 
     Returns:
-        A JSON value. The weights of the first profile are microseconds and add up to `kernels_us`.
+        A value for `json.dumps`. The weights of the first profile are microseconds and add up to `kernels_us`.
     """
     profile = measurement.profile
     frames: dict[Frame, int] = {}
@@ -52,7 +52,7 @@ def to_speedscope(measurement: Measurement) -> dict[str, Any]:
 
 
 def _events(found: list[Span]) -> list[tuple[str, int, Frame]]:
-    """Return openings and closings in order of time; what opened last closes first."""
+    """Return the openings and closings of spans in order of time; the span that opened last closes first."""
     events: list[tuple[str, int, Frame]] = []
     open_spans: list[Span] = []
     for span in found:

@@ -13,11 +13,11 @@ UNATTRIBUTED = "(unattributed)"
 
 @dataclass(frozen=True)
 class Frame:
-    """One level of a stack: a module call, a kernel, or the place of what is unattributed.
+    """One level of a stack: a module call, a kernel, or the frame around all unattributed kernels.
 
     Attributes:
         kind: `call`, `kernel` or `unattributed`.
-        position: In the profile's list of its kind; 0 for `unattributed`.
+        position: Position in the profile's `calls` or `kernels`; 0 for `unattributed`.
     """
 
     kind: str
@@ -26,7 +26,14 @@ class Frame:
 
 @dataclass(frozen=True)
 class Span:
-    """One frame in time."""
+    """A frame from its start to its end.
+
+    Attributes:
+        frame: What ran.
+        depth: Number of spans around it.
+        start_us: Microseconds since the beginning of the profile.
+        end_us: Likewise.
+    """
 
     frame: Frame
     depth: int
@@ -53,12 +60,12 @@ def samples(profile: Profile) -> Iterator[tuple[list[Frame], int]]:
 
 
 def label(profile: Profile, frame: Frame, *, short: bool = False) -> str:
-    """Return the name of a frame.
+    """Return the name of a frame: a call's tag, a kernel's operator and name.
 
     Args:
-        profile: That it is of.
-        frame: What to name.
-        short: Of a call the part of its tag below its parent's.
+        profile: The profile that has the frame.
+        frame: One of its frames.
+        short: Of a call's tag, only the last segment.
     """
     if frame.kind == "unattributed":
         return UNATTRIBUTED
@@ -70,10 +77,14 @@ def label(profile: Profile, frame: Frame, *, short: bool = False) -> str:
 
 
 def spans(measurement: Measurement, run: int) -> list[Span]:
-    """Return one run in time: calls around their kernels, properly nested, an outer span before those inside.
+    """Return the spans of one run: calls around their kernels, properly nested, an outer span before those inside.
 
-    A call that other calls' kernels interrupt has several spans. What ran in the body of a control-flow node lies
-    inside of that node's span.
+    A call that is interrupted by kernels of other calls has several spans. Kernels in the body of a control-flow node
+    lie inside that node's span.
+
+    Args:
+        measurement: A profile with its events.
+        run: Position of the run.
     """
     profile, events = measurement.profile, measurement.trace.events
     inside: dict[int | None, list[int]] = {}
@@ -113,6 +124,6 @@ def spans(measurement: Measurement, run: int) -> list[Span]:
 
 
 def median_run(profile: Profile) -> int:
-    """Return the run whose time is in the middle."""
+    """Return the position of the run whose duration is the median."""
     order = sorted(range(profile.runs), key=lambda run: profile.runs_us[run])
     return order[(profile.runs - 1) // 2]

@@ -1,4 +1,4 @@
-"""What changed between two profiles, by module."""
+"""The difference of two profiles, by module."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from hx_sidecar_schema import Record
 
 
 class ModuleChange(Record):
-    """One module in two profiles; microseconds of one run, as sums of kernels' medians."""
+    """The times of one module in two profiles: sums of the medians of its kernels, in microseconds by run."""
 
     fqn: str
     class_name: str
     before_us: float | None = Field(
         description="Total; null where the first profile does not have the module."
     )
-    after_us: float | None
-    change_us: float
-    ratio: float | None = Field(description="After / before; null where before is nothing.")
-    self_before_us: float | None
-    self_after_us: float | None
-    self_change_us: float
-    kernels: tuple[int, int]
+    after_us: float | None = Field(description="Total; null where the second profile does not have it.")
+    change_us: float = Field(description="After less before; a module that is not there counts as 0.")
+    ratio: float | None = Field(description="After / before; null where either is null, or before is 0.")
+    self_before_us: float | None = Field(description="As `before_us`, of the module's own kernels.")
+    self_after_us: float | None = Field(description="As `after_us`, of the module's own kernels.")
+    self_change_us: float = Field(description="As `change_us`, of the module's own kernels.")
+    kernels: tuple[int, int] = Field(description="Number of nodes of each executed graph.")
 
 
 class ProfileComparison(Record):
@@ -34,14 +34,16 @@ class ProfileComparison(Record):
     after: str
     settings: tuple[Settings, Settings]
     runs: tuple[int, int]
-    run_us: tuple[float, float] = Field(description="Sum of the kernels' medians by run.")
-    ratio: float | None
-    unattributed_us: tuple[float, float] = Field(description="On average by run.")
+    run_us: tuple[float, float] = Field(
+        description="Sum of the medians by run of all kernels, in each profile."
+    )
+    ratio: float | None = Field(description="Of `run_us`, after / before; null where before is 0.")
+    unattributed_us: tuple[float, float] = Field(description="Mean by run of what is unattributed.")
     modules: list[ModuleChange]
 
 
 def compare(before: Profile, after: Profile) -> ProfileComparison:
-    """Compare two profiles; modules are those of the same name."""
+    """Compare two profiles; modules are matched by their fully qualified names."""
     left = {module.fqn: module for module in by_module(before)}
     right = {module.fqn: module for module in by_module(after)}
     changes = [_change(left.get(fqn), right.get(fqn)) for fqn in dict.fromkeys([*left, *right])]

@@ -9,9 +9,9 @@ from hx_profiler._records import CallTime, Profile
 
 
 def to_csv(profile: Profile) -> str:
-    """Return one line for each call, and one of what is unattributed; the columns are `CallTime`'s fields.
+    """Return a profile as CSV: a line for each call, and one for the unattributed kernels where there are any.
 
-    `self_us` adds up to `kernels_us`.
+    The columns are the fields of `CallTime` without `parent`. The column `self_us` adds up to `kernels_us`.
     """
     text = io.StringIO()
     fields = [name for name in CallTime.model_fields if name not in ("parent",)]

@@ -1,4 +1,4 @@
-"""A call timed alone, beside its time in the model, and what the difference is made of."""
+"""The time of a call alone, beside its time in the model, and what makes the difference."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pydantic import Field
 from hx_extractor import Hierarchy
 from hx_graph import run_session
 from hx_profiler._records import Kernel, Profile
-from hx_profiler._run import execute, open_session
+from hx_profiler._run import execute, new_session
 from hx_profiler.attribution.attribute import attribute
 from hx_sidecar_schema import HxError, Record
 
 COLD_BYTES = 256_000_000
-"""Written before each cold run: more than the last-level cache of the machines that this was seen on."""
+"""Memory that is written before each cold run; the last-level caches of the machines that this was tried on are smaller."""
 
 
 class SpanningKernel(Record):
@@ -37,7 +37,7 @@ class SpanningKernel(Record):
 
 
 class IsolatedCall(Record):
-    """One call; times are sums of kernels' medians by run, or medians of runs, in microseconds."""
+    """The time of one call in the model and alone, in microseconds: sums of kernels' medians by run, or medians of runs."""
 
     fqn: str
     call: int
@@ -74,14 +74,14 @@ def isolate(
     provider: str = "cpu",
     threads: int = 0,
 ) -> IsolatedCall:
-    """Time a call alone, with the same options as the profile of the whole model.
+    """Time a call alone, and compare that with its time in the profile of the whole model.
 
     Args:
-        model: The exported model; its recorded inputs are what the call gets.
-        row: Of the call in the sidecar.
-        profile: Of the whole model.
-        runs: Measured runs.
-        warmup: Runs before them.
+        model: The exported model. The call gets what it gets there for the recorded inputs.
+        row: Row of the call in the sidecar.
+        profile: The profile of the whole model.
+        runs: Number of measured runs.
+        warmup: Number of runs before them, which are not measured.
         optimization: As `execute` takes it.
         provider: As `execute` takes it.
         threads: As `execute` takes it.
@@ -109,12 +109,10 @@ def isolate(
         feeds = part.example_inputs()
     except HxError as error:  # a call that cannot run alone still has its time in the model
         return found.model_copy(update={"reason": error.message})
+    settings: dict[str, Any] = {"optimization": optimization, "provider": provider, "threads": threads}
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "call.onnx"
-        part.save(path)
-        settings: dict[str, Any] = {"optimization": optimization, "provider": provider, "threads": threads}
-        execution = execute(path, feeds, Path(folder), runs=runs, warmup=warmup, **settings)
-        warm, cold = _walls(open_session(path, **settings), feeds, runs=runs, warmup=warmup)
+        execution = execute(part.model, feeds, Path(folder), runs=runs, warmup=warmup, **settings)
+    warm, cold = _walls(new_session(part.model, **settings), feeds, runs=runs, warmup=warmup)
     alone = attribute(execution.trace, execution.executed, part.sidecar, model=found.tag).profile
     alone_ops = Counter(kernel.op_type for kernel in alone.kernels)
     model_ops = Counter(kernel.op_type for kernel in kernels)

@@ -9,11 +9,17 @@ from hx_profiler._records import Profile
 
 @dataclass(frozen=True)
 class ModuleTime:
-    """One module; microseconds of one run.
+    """The time of all calls of one module.
 
     Attributes:
-        self_us: Sum of the medians of its kernels: what interrupts some kernel in every run does not count.
-        total_us: The same with what is below; of a module that runs inside itself, the outermost calls alone count.
+        fqn: Its fully qualified name; empty for the root.
+        class_name: Its qualified class.
+        calls: Number of its calls.
+        self_us: Sum of the medians by run of its own kernels, in microseconds. It leaves out what interrupts another
+            kernel in each run.
+        total_us: The same with the kernels of calls below. Of a module that runs inside itself, only the outermost calls
+            count.
+        kernels: Number of nodes of the executed graph, those of calls below included.
     """
 
     fqn: str
