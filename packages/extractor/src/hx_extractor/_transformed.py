@@ -42,7 +42,8 @@ def check_descent(model: ir.Model, sidecar: Sidecar, path: str) -> None:
         raise HxError(
             f"Model {path!r} was not made of {sidecar.model.file!r}: {reason}.",
             code="HX211",
-            hint="Name the export that the model was made of; for an export itself leave --from out.",
+            hint="Name the export that the model was made of; an export itself is opened without one.",
+            argument="original",
         )
 
 

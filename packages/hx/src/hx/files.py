@@ -23,7 +23,8 @@ def onnx_path(output: Path) -> Path:
         raise HxError(
             f"Output {str(output)!r} is not the name of an .onnx file.",
             code="HX406",
-            hint="Give a path that ends in .onnx, with -o.",
+            hint="Give a path that ends in .onnx.",
+            argument="output",
         )
     return output
 
@@ -44,7 +45,8 @@ def refuse_existing(paths: Iterable[Path], *, overwrite: bool) -> None:
         raise HxError(
             f"Output {', '.join(map(repr, existing))} already {'exists' if len(existing) == 1 else 'exist'}.",
             code="HX402",
-            hint="Add --overwrite to replace, or name another output with -o.",
+            hint="Allow replacing it, or name another output.",
+            argument="overwrite",
         )
 
 
@@ -60,7 +62,8 @@ def check_writable(folder: Path) -> None:
         raise HxError(
             f"Cannot write to {str(folder)!r}: {reason}.",
             code="HX306",
-            hint="Choose a folder that you may write to and that has room, with -o.",
+            hint="Choose a folder that you may write to and that has room.",
+            argument="output",
         )
 
 

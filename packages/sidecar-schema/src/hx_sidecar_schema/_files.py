@@ -50,7 +50,8 @@ def atomic_folder(folder: Path) -> Generator[Path]:
         raise HxError(
             f"Cannot write {str(named)!r}: {error.strerror or error}.",
             code="HX306",
-            hint="Choose a folder that you may write to and that has room, with -o.",
+            hint="Choose a folder that you may write to and that has room.",
+            argument="output",
         ) from error
     finally:
         if staging is not None:

@@ -52,7 +52,8 @@ def whole_folder(target: Path) -> Generator[Path]:
         raise HxError(
             f"Cannot write {str(error.filename or target)!r}: {error.strerror or error}.",
             code="HX306",
-            hint="Choose a folder that you may write to and that has room, with -o.",
+            hint="Choose a folder that you may write to and that has room.",
+            argument="output",
         ) from error
     finally:
         if staging is not None:

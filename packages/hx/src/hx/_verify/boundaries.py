@@ -91,7 +91,8 @@ def run_module(
         raise HxError(
             f"{type(loaded.module).__name__} does not run on the inputs {list(inputs.arrays)!r}: {first_line(error)}",
             code="HX407",
-            hint="Give --against the model that the ONNX file was exported from, with the same --task and --dtype.",
+            hint="Compare with the model that the ONNX file was exported from, loaded with the same task and dtype.",
+            argument="against",
         ) from error
     return found
 

@@ -48,7 +48,8 @@ def read_context(model: ir.Model) -> ModuleContext:
         raise HxError(
             "Neither the nodes nor the weights of the model name any module.",
             code="HX126",
-            hint="Give the PyTorch model with --against MODEL: its values are compared with the graph's.",
+            hint="Give the PyTorch model: its values are compared with the graph's.",
+            argument="against",
         )
     called = {row.fqn for row in said.values()} | set(owners.values())
     children: dict[str, list[str]] = {}
