@@ -86,8 +86,6 @@ def brought(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_package_declares_what_it_imports(folder: Path) -> None:
-    if folder.name == "cli":
-        pytest.xfail("hx does not name everything yet that the command line draws")
     modules = imported((folder / "src").rglob("*.py"))
     modules.pop(module_of(folder), None)
     assert not undeclared(modules, required(folder))
