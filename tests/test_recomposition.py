@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from recomposition import Array, Recomposition, Step, assert_same_bits, carried, in_graph, recompose
 from torch import nn
 from truth import quiet

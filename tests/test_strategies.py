@@ -6,8 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hx_projector.witness.fingerprints import fingerprint as fingerprint_of_array

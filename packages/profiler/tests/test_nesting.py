@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from math import floor
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from hx_profiler._trace import Event, Key
 from hx_profiler.attribution.match import ExecutedNode

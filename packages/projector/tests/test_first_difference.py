@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from hx_projector import first_difference
 

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from hx_projector import AttributionInput, Claim, Source, project
 from hx_sidecar_schema import HxError, ModuleContext, Node, Sidecar

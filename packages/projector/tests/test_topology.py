@@ -10,8 +10,7 @@ from typing import Any
 import networkx as nx
 import onnx_ir as ir
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from hx_projector import graph_difference, structural_digest
 from hx_projector.comparison.matching import longest_common

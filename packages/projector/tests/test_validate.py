@@ -9,8 +9,7 @@ from typing import Any
 
 import onnx_ir as ir
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from hx_projector import MEANINGS, Finding, project_file, repair, validate
 from hx_sidecar_schema import HxError, Node, Sidecar

@@ -6,8 +6,7 @@ import itertools
 import json
 import math
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from hx_sidecar_schema import Fingerprint, sample_positions
 

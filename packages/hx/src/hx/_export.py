@@ -250,8 +250,7 @@ class Export(Hierarchy):
         Raises:
             HxError: HX402 if a file exists, HX306 if one cannot be written, HX406 if `path` is no .onnx file.
         """
-        from hx_projector import embed as embed_sidecar
-        from hx_projector import strip_metadata
+        from hx_projector import embed as embed_sidecar, strip_metadata
 
         target = onnx_path(Path(path))
         _settle(target, keep_context=keep_context, overwrite=overwrite)

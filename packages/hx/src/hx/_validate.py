@@ -49,8 +49,7 @@ def validate(
 
 def _validated(path: Path, target: Path, name: str, *, repair: bool, progress: Progress) -> ValidateReport:
     from hx_graph import read_model
-    from hx_projector import repair as repaired
-    from hx_projector import validate
+    from hx_projector import repair as repaired, validate
 
     if repair:
         check_writable(target.parent)

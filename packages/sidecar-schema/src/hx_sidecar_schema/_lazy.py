@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import ast
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 
-def lazy_names(
-    package: str, homes: Mapping[str, Sequence[str]]
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return `__getattr__` and `__dir__` of a package (https://peps.python.org/pep-0562/).
+def lazy_package(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Return `__getattr__`, `__dir__` and `__all__` of a package (https://peps.python.org/pep-0562/).
+
+    Its public names are those that the stub beside it imports, `__init__.pyi`: type checkers read that file too.
 
     Args:
-        package: Its `__name__`; it has `__all__`.
-        homes: Public names by the modules that define them, which begin with a dot inside the package.
+        package: `__name__` of the package.
+        file: `__file__` of the package.
     """
-    home_of = {name: home for home, names in homes.items() for name in names}
+    stub = ast.parse(Path(file).with_suffix(".pyi").read_text(encoding="utf-8"))
+    home_of = {
+        alias.name: str(node.module)
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    names = sorted(home_of)
 
     def getattribute(name: str) -> Any:
         if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(home_of[name], package), name)
+        value = getattr(import_module(home_of[name]), name)
         setattr(sys.modules[package], name, value)
         return value
 
-    return getattribute, lambda: list(sys.modules[package].__all__)
+    return getattribute, lambda: list(names), names

@@ -11,8 +11,7 @@ import hashlib
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Generator as Yields
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator as Yields, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path

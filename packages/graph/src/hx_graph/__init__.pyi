@@ -1,0 +1,34 @@
+from hx_graph._call_tree import CallTree as CallTree
+from hx_graph._dims import (
+    dims_of as dims_of,
+    is_size_query as is_size_query,
+    queried_dims as queried_dims,
+    shape_from as shape_from,
+)
+from hx_graph._examples import example_array as example_array, example_record as example_record
+from hx_graph._files import read_model as read_model
+from hx_graph._identity import body_path as body_path, function_path as function_path, output_of as output_of
+from hx_graph._nested import (
+    all_graphs as all_graphs,
+    all_nodes as all_nodes,
+    bodies_in as bodies_in,
+    body_inputs as body_inputs,
+    nested_graphs as nested_graphs,
+    nodes_below as nodes_below,
+    nodes_in as nodes_in,
+    values_by_name as values_by_name,
+    values_in as values_in,
+)
+from hx_graph._reads import captured_values as captured_values, in_order as in_order, reads as reads
+from hx_graph._session import (
+    import_runtime as import_runtime,
+    make_session as make_session,
+    open_session as open_session,
+    run_session as run_session,
+)
+from hx_graph._types import (
+    infer_types as infer_types,
+    value_types as value_types,
+    without_weights as without_weights,
+)
+from hx_graph._weights import initializer_rows as initializer_rows, replaced_tensors as replaced_tensors

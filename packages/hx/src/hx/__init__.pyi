@@ -1,0 +1,25 @@
+from hx._analysis.analyze import analyze as analyze
+from hx._command_line import command_line as command_line
+from hx._compare import compare as compare
+from hx._debug.debug import debug as debug
+from hx._demo import demo as demo
+from hx._export import Export as Export, export as export
+from hx._extract import extract as extract
+from hx._hierarchy.modules import modules as modules
+from hx._hierarchy.nodes import nodes as nodes
+from hx._hierarchy.tree import tree as tree
+from hx._load import load as load
+from hx._model_spec import ModelSpec as ModelSpec
+from hx._profile import (
+    compare_profiles as compare_profiles,
+    profile as profile,
+    profile_isolated as profile_isolated,
+)
+from hx._progress import Progress as Progress
+from hx._project import project as project
+from hx._relink import relink as relink
+from hx._validate import validate as validate
+from hx._verify.run import verify as verify
+from hx_extractor import Call as Call, Extraction as Extraction, Hierarchy as Hierarchy
+from hx_profiler import Profile as Profile, ProfileComparison as ProfileComparison
+from hx_sidecar_schema import HxError as HxError

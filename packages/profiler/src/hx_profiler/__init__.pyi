@@ -1,0 +1,31 @@
+from hx_profiler._feeds import Arrays as Arrays, feeds_of as feeds_of
+from hx_profiler._records import (
+    PROFILE_VERSION as PROFILE_VERSION,
+    CallTime as CallTime,
+    Kernel as Kernel,
+    Profile as Profile,
+    Settings as Settings,
+)
+from hx_profiler._run import (
+    LEVELS as LEVELS,
+    Execution as Execution,
+    execute as execute,
+    read_executed as read_executed,
+)
+from hx_profiler._trace import Trace as Trace, read_trace as read_trace
+from hx_profiler.attribution.attribute import Measurement as Measurement, attribute as attribute
+from hx_profiler.formats.chrome import to_chrome_trace as to_chrome_trace
+from hx_profiler.formats.html import to_html as to_html
+from hx_profiler.formats.speedscope import to_speedscope as to_speedscope
+from hx_profiler.reports.compare import (
+    ModuleChange as ModuleChange,
+    ProfileComparison as ProfileComparison,
+    compare as compare,
+)
+from hx_profiler.reports.csv import to_csv as to_csv
+from hx_profiler.reports.isolated import (
+    IsolatedCall as IsolatedCall,
+    SpanningKernel as SpanningKernel,
+    isolate as isolate,
+)
+from hx_profiler.reports.modules import ModuleTime as ModuleTime, by_module as by_module, slowest as slowest

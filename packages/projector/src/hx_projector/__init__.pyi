@@ -1,0 +1,39 @@
+from hx_projector.attribution.categories import (
+    CATEGORIES as CATEGORIES,
+    UNCATEGORISED as UNCATEGORISED,
+    Category as Category,
+    category_of as category_of,
+)
+from hx_projector.attribution.project import project as project, project_file as project_file
+from hx_projector.attribution.sources.claim import (
+    AttributionInput as AttributionInput,
+    Claim as Claim,
+    Source as Source,
+)
+from hx_projector.comparison.canonical import structural_digest as structural_digest
+from hx_projector.comparison.difference import (
+    GraphDifference as GraphDifference,
+    graph_difference as graph_difference,
+)
+from hx_projector.comparison.ordered import first_difference as first_difference
+from hx_projector.cost.arithmetic import Arithmetic as Arithmetic
+from hx_projector.cost.calls import CallCost as CallCost, call_costs as call_costs, total_cost as total_cost
+from hx_projector.cost.nodes import (
+    ModelCost as ModelCost,
+    NodeCost as NodeCost,
+    Weight as Weight,
+    model_cost as model_cost,
+)
+from hx_projector.cost.records import Cost as Cost, TotalCost as TotalCost, UnknownOperator as UnknownOperator
+from hx_projector.file_metadata.context import with_words as with_words
+from hx_projector.file_metadata.embed import embed as embed, strip_metadata as strip_metadata
+from hx_projector.file_metadata.redact import (
+    redact_numbers as redact_numbers,
+    redact_record as redact_record,
+    redact_words as redact_words,
+)
+from hx_projector.relinking.relink import relink as relink
+from hx_projector.validation.codes import MEANINGS as MEANINGS, Meaning as Meaning
+from hx_projector.validation.findings import Change as Change, Finding as Finding
+from hx_projector.validation.repair import Repair as Repair, repair as repair
+from hx_projector.validation.run import ValidationResult as ValidationResult, validate as validate

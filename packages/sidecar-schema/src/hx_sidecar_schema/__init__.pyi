@@ -1,0 +1,65 @@
+from hx_sidecar_schema._collector import collector_paused as collector_paused
+from hx_sidecar_schema._context import CONTEXT_VERSION as CONTEXT_VERSION, ModuleContext as ModuleContext
+from hx_sidecar_schema._digest import file_digest as file_digest, graph_digest as graph_digest
+from hx_sidecar_schema._errors import (
+    ForeignSidecar as ForeignSidecar,
+    HxError as HxError,
+    MissingSidecar as MissingSidecar,
+    MissingValue as MissingValue,
+    ModelDoesNotRun as ModelDoesNotRun,
+    UnavailableValue as UnavailableValue,
+    UnfitInputs as UnfitInputs,
+    first_line as first_line,
+)
+from hx_sidecar_schema._files import atomic_folder as atomic_folder, final_folder as final_folder
+from hx_sidecar_schema._html import html_table as html_table
+from hx_sidecar_schema._lazy import lazy_package as lazy_package
+from hx_sidecar_schema._observation import (
+    Fingerprint as Fingerprint,
+    Observation as Observation,
+    Operation as Operation,
+    PortValue as PortValue,
+    sample_positions as sample_positions,
+)
+from hx_sidecar_schema._patterns import find_calls as find_calls
+from hx_sidecar_schema._records import (
+    CategoryStatistics as CategoryStatistics,
+    Confidence as Confidence,
+    CutFrom as CutFrom,
+    Disagreement as Disagreement,
+    Evidence as Evidence,
+    Example as Example,
+    Initializer as Initializer,
+    ModelInfo as ModelInfo,
+    Module as Module,
+    ModuleCall as ModuleCall,
+    Node as Node,
+    Port as Port,
+    Provenance as Provenance,
+    Record as Record,
+    RecoveredNode as RecoveredNode,
+    Status as Status,
+    Summary as Summary,
+    TensorInfo as TensorInfo,
+)
+from hx_sidecar_schema._sidecar import (
+    EMBEDDED as EMBEDDED,
+    SIDECAR_VERSION as SIDECAR_VERSION,
+    Sidecar as Sidecar,
+    embedded as embedded,
+    from_embedded as from_embedded,
+)
+from hx_sidecar_schema._strategies import (
+    STRATEGIES as STRATEGIES,
+    Strategy as Strategy,
+    find_strategy as find_strategy,
+    with_witness as with_witness,
+)
+from hx_sidecar_schema._tags import (
+    CONTAINERS as CONTAINERS,
+    TorchNN as TorchNN,
+    build_tags as build_tags,
+    is_tagged as is_tagged,
+    simple_name as simple_name,
+)
+from hx_sidecar_schema._trees import depths as depths, subtree_ends as subtree_ends
