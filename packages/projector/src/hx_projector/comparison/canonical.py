@@ -1,8 +1,8 @@
-"""A form of a graph that is the same whatever its nodes and values are called and ordered.
+"""A text of a graph that is the same whatever its nodes and values are called and in whatever order nodes stand.
 
-Every edge has a place: an input of a node, an output of the graph. So two graphs whose outputs stand in order can be
-matched in one way only, from the outputs backwards; numbering nodes in the order of that walk gives a canonical form,
-linear in the number of nodes.
+Operands and outputs have positions, so two graphs can be matched in one way only, from the outputs backwards. Numbering
+nodes in the order of that walk gives a canonical form, in time linear in the number of nodes. Nodes that lead to no output
+have no such order: they are written as a sorted list of digests.
 """
 
 from __future__ import annotations
@@ -13,14 +13,8 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from hx_graph import nested_graphs
-from hx_projector.comparison.signature import (
-    captures,
-    operator_of,
-    places,
-    plain_attributes,
-    type_of,
-    walk_order,
-)
+from hx_projector.comparison.signature import operator_of, plain_attributes, type_of
+from hx_projector.comparison.walk import captures, operands, walk_order
 
 Graph = ir.Graph | ir.Function
 
@@ -30,7 +24,7 @@ def structural_digest(model: ir.Model) -> str:
 
     Equal for two models exactly if one becomes the other by renaming nodes, values and weights, reordering nodes, and
     changing the contents of weights and metadata. Operators, attributes (constants included), edges with their
-    places, nested graphs, functions, opsets, and the types of inputs, outputs and weights count. So do nodes whose
+    positions, nested graphs, functions, opsets, and the types of inputs, outputs and weights count. So do nodes whose
     results nobody uses; among those, ones that differ only in which of two alike results they use may be taken for
     equal.
     """
@@ -57,25 +51,25 @@ def canonical_form(graph: Graph, known: Sequence[ir.Value] = ()) -> str:
         graph: The graph.
         known: Values from outside that it may read, in an order that both graphs have them in.
     """
-    return _Form({id(value): f"c{index}" for index, value in enumerate(known)}).of(graph)
+    return _CanonicalForm({id(value): f"c{index}" for index, value in enumerate(known)}).of(graph)
 
 
-def first_parting(left: ir.Graph, right: ir.Graph) -> tuple[ir.Node, ir.Node] | None:
-    """Return the first nodes, in the order of the walk from the outputs, that two graphs do not share.
+def first_differing_nodes(left: ir.Graph, right: ir.Graph) -> tuple[ir.Node, ir.Node] | None:
+    """Return the first two nodes that differ, in the order of the walk from the outputs.
 
-    None where they share all, as far as the shorter of the two has them.
+    None where all are equal, as far as the graph with fewer nodes has them.
     """
-    forms = _Form({}), _Form({})
+    forms = _CanonicalForm({}), _CanonicalForm({})
     for form, graph in zip(forms, (left, right), strict=True):
         form.of(graph)
     rows = (
-        [(line, node) for line, node in form.written if node.graph is graph]
+        [(line, node) for line, node in form.lines if node.graph is graph]
         for form, graph in zip(forms, (left, right), strict=True)
     )
     return next(((one, two) for (a, one), (b, two) in zip(*rows, strict=False) if a != b), None)
 
 
-class _Form:
+class _CanonicalForm:
     """Canonical names of the values of a graph and of the bodies in it.
 
     Args:
@@ -85,18 +79,18 @@ class _Form:
     def __init__(self, names: dict[int, str]) -> None:
         self._names = names
         self._count = 0
-        self.written: list[tuple[str, ir.Node]] = []
-        """Nodes, with what was written of them, in the order of the walk."""
+        self.lines: list[tuple[str, ir.Node]] = []
+        """What was written of each node, in the order of the walk."""
 
     def of(self, graph: Graph) -> str:
         """Return the canonical form of a graph."""
         for value in graph.inputs:
-            self._names[id(value)] = self._next("i", type_of(value))
+            self._names[id(value)] = self._number("i", type_of(value))
         lines = self._walk(graph.outputs)
         outputs = [f"{self._name(value)}:{type_of(value)}" for value in graph.outputs]
         inputs = [type_of(value) for value in graph.inputs]
-        dead = self._dead(graph)
-        return "\n".join(["(", *inputs, "->", *lines, "=>", *outputs, "dead", *dead, ")"])
+        unused = self._unused(graph)
+        return "\n".join(["(", *inputs, "->", *lines, "=>", *outputs, "dead", *unused, ")"])
 
     def _walk(self, roots: Sequence[ir.Value]) -> list[str]:
         """Name all values that some come from, and write their nodes, without recursion over nodes."""
@@ -112,21 +106,21 @@ class _Form:
                 continue
             node = value.producer()
             if node is None:
-                names[id(value)] = self._next("w", type_of(value))
+                names[id(value)] = self._number("w", type_of(value))
             elif read is not None:
-                lines.append(self._written(node))
-                self.written.append((lines[-1], node))
+                lines.append(self._line(node))
+                self.lines.append((lines[-1], node))
             elif id(node) in begun:
-                names[id(value)] = "circle"  # which no valid graph has
+                names[id(value)] = "cycle"  # which no valid graph has
             else:
                 begun.add(id(node))
-                read = places(node)
+                read = operands(node)
                 pending.append((value, read))
                 pending += [(source, None) for source in reversed(read) if source is not None]
         return lines
 
-    def _written(self, node: ir.Node) -> str:
-        name = self._next("n", "")
+    def _line(self, node: ir.Node) -> str:
+        name = self._number("n", "")
         inputs = ", ".join([self._name(value) for value in node.inputs])
         text = f"{name}={operator_of(node)}({inputs})"
         if node.attributes:
@@ -136,10 +130,10 @@ class _Form:
             self._names[id(out)] = f"{name}.{index}"
         return f"{text}->{len(node.outputs)}"
 
-    def _dead(self, graph: Graph) -> list[str]:
-        """Return what can be told of nodes that no output comes from: what they compute, as a sorted list.
+    def _unused(self, graph: Graph) -> list[str]:
+        """Return the digests of what the nodes compute that lead to no output, sorted.
 
-        Each is written with digests of what it reads, so that nothing depends on their order.
+        Each is made of the digests of its operands, so that nothing depends on the order of these nodes.
         """
         names = self._names
         if all(id(out) in names for node in graph for out in node.outputs):
@@ -151,7 +145,9 @@ class _Form:
                 continue
             inputs = ", ".join(_digest_of(value, own, names) for value in node.inputs)
             bodies = {
-                name: _Form({id(value): _digest_of(value, own, names) for value in captures(body)}).of(body)
+                name: _CanonicalForm(
+                    {id(value): _digest_of(value, own, names) for value in captures(body)}
+                ).of(body)
                 for name, body in nested_graphs(node)
             }
             text = f"{operator_of(node)}({inputs}){plain_attributes(node)}{bodies or ''}->{len(node.outputs)}"
@@ -160,13 +156,13 @@ class _Form:
                 own[id(out)] = f"{digest}.{index}"
             forms.append((digest, node))
         forms.sort(key=lambda form: form[0])
-        self.written += forms
+        self.lines += forms
         return [digest for digest, _ in forms]
 
     def _name(self, value: ir.Value | None) -> str:
         return "" if value is None else self._names[id(value)]
 
-    def _next(self, kind: str, suffix: str) -> str:
+    def _number(self, kind: str, suffix: str) -> str:
         self._count += 1
         return f"{kind}{self._count}:{suffix}" if suffix else f"{kind}{self._count}"
 

@@ -1,4 +1,10 @@
-"""A main graph as rows of numbers, and what can be told of each row from what leads to it and what it leads to."""
+"""Colours of nodes: what can be told of each by what leads to it, and by what it leads to.
+
+Colour refinement (Weisfeiler-Lehman), which on a graph without cycles needs one pass: in topological order a node's
+forward colour is made of its own signature and the colours of its operands; against that order its backward colour, of its
+signature and those of its readers. Graphs that share a table of colours have comparable ones: equal colours mean equal
+neighbourhoods all the way.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +14,8 @@ import onnx_ir as ir
 
 from hx_graph import nested_graphs, output_of
 from hx_projector.comparison.canonical import canonical_form
-from hx_projector.comparison.signature import (
-    captures,
-    operator_of,
-    places,
-    plain_attributes,
-    type_of,
-    walk_order,
-)
+from hx_projector.comparison.signature import operator_of, plain_attributes, type_of
+from hx_projector.comparison.walk import captures, operands, walk_order
 
 _INPUT, _WEIGHT = -1, -2
 
@@ -23,42 +23,46 @@ Source = tuple[int, Hashable]
 """Where a value comes from: the row of a node and which of its outputs; or `_INPUT` and which; or `_WEIGHT` and its type."""
 
 
-class Wiring:
-    """Nodes of a main graph by row, in the order of the walk from its outputs, and their colours: what leads to them (forward), what they lead to (backward).
+class ColouredGraph:
+    """Nodes of a main graph by row, in the order of the walk from its outputs, with their colours."""
 
-    Args:
-        graph: The graph.
-        numbers: Of what was met; two graphs that share it have comparable colours.
-    """
+    def __init__(self, graph: ir.Graph, colours: dict[Hashable, int]) -> None:
+        """Colour a graph.
 
-    def __init__(self, graph: ir.Graph, numbers: dict[Hashable, int]) -> None:
-        self._numbers = numbers
+        Args:
+            graph: The graph.
+            colours: Table of the colours that were given; graphs that share it have comparable colours. It grows.
+        """
+        self._colours = colours
         self.nodes = walk_order(graph)
         self.row = {id(node): row for row, node in enumerate(self.nodes)}
+        """By the identity of a node."""
         self._inputs = {id(value): index for index, value in enumerate(graph.inputs)}
-        self.reads = [[self._source(value) for value in places(node)] for node in self.nodes]
-        """Where each place of each node reads from; None where an input is left out."""
+        self.reads = [[self._source(value) for value in operands(node)] for node in self.nodes]
+        """By row, the source of each operand; None where an input is left out."""
         self.outputs = [self._source(value) for value in graph.outputs]
-        self.local = [self._number(_by_itself(node)) for node in self.nodes]
+        self.local = [self._colour(_signature(node)) for node in self.nodes]
+        """Colours of nodes by themselves."""
         self.forward: list[int] = []
+        """Colours by all that leads to a node."""
         for row, local in enumerate(self.local):
-            self.forward.append(self._number(("f", local, self.origins(row))))
+            self.forward.append(self._colour(("f", local, self.operand_colours(row))))
         self.backward = self._backward()
+        """Colours by all that a node leads to."""
 
     def name(self, row: int) -> str:
         """Return the first output of a node."""
         return output_of(self.nodes[row])
 
-    def origins(self, row: int) -> Hashable:
-        """Return what leads to the places of a node."""
-        return tuple([self.origin(source) for source in self.reads[row]])
+    def operand_colours(self, row: int) -> Hashable:
+        """Return what leads to the operands of a node: equal for nodes that read the same."""
+        return tuple([self._source_colour(source) for source in self.reads[row]])
 
-    def origin(self, source: Source | None) -> Hashable:
-        """Return what leads to a value."""
+    def _source_colour(self, source: Source | None) -> Hashable:
         if source is None or source[0] < 0:
             return source
         if source[0] >= len(self.forward):
-            return "circle"
+            return "cycle"  # which no valid graph has
         return self.forward[source[0]], source[1]
 
     def _source(self, value: ir.Value | None) -> Source | None:
@@ -74,22 +78,23 @@ class Wiring:
     def _backward(self) -> list[int]:
         colours = [0] * len(self.nodes)
         uses: dict[Source, list[tuple[int, int]]] = {}
+        """Of an output of a node, the colours of its readers and as which operand they read it."""
         for index, source in enumerate(self.outputs):
             if source is not None:
                 uses.setdefault(source, []).append((-1, index))
         for row in range(len(self.nodes) - 1, -1, -1):
             own = [tuple(sorted(uses.get((row, index), ()))) for index in range(len(self.nodes[row].outputs))]
-            colours[row] = self._number(("b", self.local[row], tuple(own)))
-            for place, source in enumerate(self.reads[row]):
+            colours[row] = self._colour(("b", self.local[row], tuple(own)))
+            for position, source in enumerate(self.reads[row]):
                 if source is not None and source[0] >= 0:
-                    uses.setdefault(source, []).append((colours[row], place))
+                    uses.setdefault(source, []).append((colours[row], position))
         return colours
 
-    def _number(self, key: Hashable) -> int:
-        return self._numbers.setdefault(key, len(self._numbers))
+    def _colour(self, key: Hashable) -> int:
+        return self._colours.setdefault(key, len(self._colours))
 
 
-def _by_itself(node: ir.Node) -> Hashable:
+def _signature(node: ir.Node) -> Hashable:
     if not node.attributes:
         return operator_of(node), len(node.outputs)
     bodies = "".join([canonical_form(graph, captures(graph)) for _, graph in nested_graphs(node)])

@@ -1,7 +1,7 @@
-"""What two graphs do not share, whatever their nodes and values are called and ordered.
+"""What two graphs do not share, whatever their nodes and values are called and in whatever order they stand.
 
-A node has a counterpart if all that leads to it is alike, or all that it leads to: a change in the middle leaves what
-lies before it and what lies behind it alone.
+A node has a counterpart in the other graph if all that leads to it is alike there, or all that it leads to. So a change in
+the middle of a graph concerns neither the nodes before it nor those behind it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,13 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from hx_graph import function_path, output_of
-from hx_projector.comparison.canonical import first_parting, function_form, opsets_of, structural_digest
-from hx_projector.comparison.colours import Source, Wiring
+from hx_projector.comparison.canonical import (
+    first_differing_nodes,
+    function_form,
+    opsets_of,
+    structural_digest,
+)
+from hx_projector.comparison.colours import ColouredGraph, Source
 from hx_projector.comparison.matching import counterparts
 from hx_projector.comparison.signature import operator_of, type_of
 
@@ -33,9 +38,9 @@ class GraphDifference:
     only_left: list[str]
     only_right: list[str]
     rewired: list[str]
-    """Nodes that both have, reading from other places; by their outputs in the left graph."""
+    """Nodes that both have, reading other values; by their outputs in the left graph."""
     divergence: list[tuple[str, str | None]]
-    """Nodes of the left graph where the two part: all that leads to them is shared. With what the right one has there."""
+    """Nodes of the left graph where the two diverge: all that leads to them is shared. With what the right one has there."""
 
 
 def graph_difference(
@@ -51,99 +56,104 @@ def graph_difference(
     one, two = digests or (structural_digest(left), structural_digest(right))
     if one == two:
         return None
-    numbers: dict[Hashable, int] = {}
-    a, b = Wiring(left.graph, numbers), Wiring(right.graph, numbers)
-    pairs = counterparts(a, b)
-    matched = set(pairs.values())
-    only_left = [row for row in range(len(a.nodes)) if row not in pairs]
-    only_right = [row for row in range(len(b.nodes)) if row not in matched]
-    rewired = [
-        row for row, other in sorted(pairs.items()) if not _read_alike(a, b, row, other, pairs, matched)
-    ]
-    divergence = _divergence(a, b, {*only_left, *rewired}, only_right)
-    outputs = _typed_difference(left.graph.outputs, right.graph.outputs) + _moved_outputs(
-        a, b, pairs, matched
-    )
-    if not (only_left or only_right or rewired or outputs):
+    colours: dict[Hashable, int] = {}
+    pairing = _Pairing(ColouredGraph(left.graph, colours), ColouredGraph(right.graph, colours))
+    a, b = pairing.a, pairing.b
+    rewired = pairing.rewired()
+    divergence = pairing.divergence(rewired)
+    outputs = _type_differences(left.graph.outputs, right.graph.outputs) + pairing.moved_outputs()
+    if not (pairing.only_a or pairing.only_b or rewired or outputs):
         # Nodes have counterparts one by one and still the whole differs: in what shares a weight or a result.
-        parting = first_parting(left.graph, right.graph)
-        if parting is not None:
-            rewired = [a.row[id(parting[0])]]
-            divergence.append((output_of(parting[0]), output_of(parting[1])))
+        nodes = first_differing_nodes(left.graph, right.graph)
+        if nodes is not None:
+            rewired = [a.row[id(nodes[0])]]
+            divergence.append((output_of(nodes[0]), output_of(nodes[1])))
     counts = Counter(map(operator_of, a.nodes)), Counter(map(operator_of, b.nodes))
     return GraphDifference(
-        inputs=_typed_difference(left.graph.inputs, right.graph.inputs),
+        inputs=_type_differences(left.graph.inputs, right.graph.inputs),
         outputs=outputs,
-        elsewhere=_elsewhere(left, right),
+        elsewhere=_differences_elsewhere(left, right),
         operators={
             name: (counts[0][name], counts[1][name])
             for name in sorted(counts[0] | counts[1])
             if counts[0][name] != counts[1][name]
         },
-        only_left=[a.name(row) for row in only_left],
-        only_right=[b.name(row) for row in only_right],
+        only_left=[a.name(row) for row in pairing.only_a],
+        only_right=[b.name(row) for row in pairing.only_b],
         rewired=[a.name(row) for row in rewired],
         divergence=divergence,
     )
 
 
-def _read_alike(a: Wiring, b: Wiring, row: int, other: int, pairs: dict[int, int], matched: set[int]) -> bool:
-    """Say whether two nodes read from alike places; a node that the other graph lacks is its own difference."""
-    reads = a.reads[row], b.reads[other]
-    return len(reads[0]) == len(reads[1]) and all(
-        _alike(a, b, one, two, pairs, matched) for one, two in zip(*reads, strict=True)
-    )
+class _Pairing:
+    """Two graphs whose nodes are paired, by rows."""
+
+    def __init__(self, a: ColouredGraph, b: ColouredGraph) -> None:
+        self.a, self.b = a, b
+        self._pairs = counterparts(a, b)
+        self._paired_b = set(self._pairs.values())
+        self.only_a = [row for row in range(len(a.nodes)) if row not in self._pairs]
+        self.only_b = [row for row in range(len(b.nodes)) if row not in self._paired_b]
+
+    def rewired(self) -> list[int]:
+        """Return the paired rows of `a` whose operands are not all alike those of the counterpart."""
+        return [
+            row
+            for row, other in sorted(self._pairs.items())
+            if len(self.a.reads[row]) != len(self.b.reads[other])
+            or not all(map(self._is_alike, self.a.reads[row], self.b.reads[other]))
+        ]
+
+    def moved_outputs(self) -> list[str]:
+        """Return the outputs that are produced by other nodes, in words."""
+        return [
+            f"{index}: comes from elsewhere"
+            for index, (left, right) in enumerate(zip(self.a.outputs, self.b.outputs, strict=False))
+            if not self._is_alike(left, right)
+        ]
+
+    def divergence(self, rewired: Iterable[int]) -> list[tuple[str, str | None]]:
+        """Return the nodes of `a` that `b` lacks, or reads other values in, and whose operands `b` has.
+
+        Each with the node that only `b` has and that reads the same values; None where there is none.
+        """
+        a, b = self.a, self.b
+        shared = set(b.forward)
+        by_operands = {b.operand_colours(row): row for row in reversed(self.only_b)}
+        found: list[tuple[str, str | None]] = []
+        for row in sorted({*self.only_a, *rewired}):
+            producers = [source[0] for source in a.reads[row] if source is not None and source[0] >= 0]
+            if all(a.forward[producer] in shared for producer in producers):
+                other = by_operands.get(a.operand_colours(row))
+                found.append((a.name(row), None if other is None else b.name(other)))
+        return found
+
+    def _is_alike(self, left: Source | None, right: Source | None) -> bool:
+        """Say whether two values are alike: of counterparts, of equal colours, or of a node that the other graph lacks.
+
+        The lacking node is a difference of its own already.
+        """
+        if left is None or right is None or left[0] < 0 or right[0] < 0:
+            return left == right
+        one, two = left[0], right[0]
+        if left[1] != right[1]:
+            return False
+        if one not in self._pairs or two not in self._paired_b:
+            return True
+        a, b = self.a, self.b
+        return (
+            self._pairs[one] == two or a.forward[one] == b.forward[two] or a.backward[one] == b.backward[two]
+        )
 
 
-def _alike(
-    a: Wiring,
-    b: Wiring,
-    left: Source | None,
-    right: Source | None,
-    pairs: dict[int, int],
-    matched: set[int],
-) -> bool:
-    if left is None or right is None or left[0] < 0 or right[0] < 0:
-        return left == right
-    one, two = left[0], right[0]
-    if left[1] != right[1]:
-        return False
-    if one not in pairs or two not in matched:
-        return True
-    return pairs[one] == two or a.forward[one] == b.forward[two] or a.backward[one] == b.backward[two]
-
-
-def _divergence(
-    a: Wiring, b: Wiring, parted: set[int], only_right: list[int]
-) -> list[tuple[str, str | None]]:
-    """Return the parted nodes of `a` all of whose sources are shared, with what reads the same values in `b`."""
-    shared = set(b.forward)
-    by_origins = {b.origins(row): row for row in reversed(only_right)}
-    found: list[tuple[str, str | None]] = []
-    for row in sorted(parted):
-        sources = [source[0] for source in a.reads[row] if source is not None and source[0] >= 0]
-        if all(a.forward[source] in shared for source in sources):
-            other = by_origins.get(a.origins(row))
-            found.append((a.name(row), None if other is None else b.name(other)))
-    return found
-
-
-def _moved_outputs(a: Wiring, b: Wiring, pairs: dict[int, int], matched: set[int]) -> list[str]:
-    return [
-        f"{index}: comes from elsewhere"
-        for index, (left, right) in enumerate(zip(a.outputs, b.outputs, strict=False))
-        if not _alike(a, b, left, right, pairs, matched)
-    ]
-
-
-def _typed_difference(left: Iterable[ir.Value], right: Iterable[ir.Value]) -> list[str]:
+def _type_differences(left: Iterable[ir.Value], right: Iterable[ir.Value]) -> list[str]:
     one, two = [type_of(value) for value in left], [type_of(value) for value in right]
     words = [f"{len(one)} and {len(two)}"] if len(one) != len(two) else []
     words += [f"{i}: {a} and {b}" for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b]
     return words
 
 
-def _elsewhere(left: ir.Model, right: ir.Model) -> list[str]:
+def _differences_elsewhere(left: ir.Model, right: ir.Model) -> list[str]:
     one, two = opsets_of(left), opsets_of(right)
     words = [f"opset imports {one} and {two}"] if one != two else []
     for key in sorted({*left.functions, *right.functions}):

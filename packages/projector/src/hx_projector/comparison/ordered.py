@@ -1,4 +1,4 @@
-"""Whether two graphs are the same, whatever their nodes and values are called."""
+"""Whether two graphs have the same nodes in the same order, whatever the nodes and values are called."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
-from hx_projector.comparison.signature import content_of, type_of
+from hx_projector.comparison.signature import attribute_text, type_of
 
 _Graph = ir.Graph | ir.Function
 
@@ -19,13 +19,15 @@ def first_difference(a: ir.Model, b: ir.Model) -> str | None:
     """
     if a.functions.keys() != b.functions.keys():
         return f"functions are {sorted(a.functions)} and {sorted(b.functions)}"
-    problem = _graphs(a.graph, b.graph, _Pairs(), "main graph")
+    problem = _graph_difference(a.graph, b.graph, _Counterparts(), "main graph")
     for key, function in a.functions.items():
-        problem = problem or _graphs(function, b.functions[key], _Pairs(), f"function {key[1]!r}")
+        problem = problem or _graph_difference(
+            function, b.functions[key], _Counterparts(), f"function {key[1]!r}"
+        )
     return problem
 
 
-class _Pairs:
+class _Counterparts:
     """Values of one graph and their counterparts in the other; one value has one counterpart."""
 
     def __init__(self) -> None:
@@ -43,14 +45,14 @@ class _Pairs:
         return self._left.get(id(a)) == id(b)
 
 
-def _graphs(a: _Graph, b: _Graph, same: _Pairs, where: str) -> str | None:
+def _graph_difference(a: _Graph, b: _Graph, same: _Counterparts, where: str) -> str | None:
     for side, left, right in (("input", a.inputs, b.inputs), ("output", a.outputs, b.outputs)):
         if [type_of(value) for value in left] != [type_of(value) for value in right]:
             return f"{where}: {side}s are {list(left)!r} and {list(right)!r}"
     same.add(a.inputs, b.inputs)
     nodes_a, nodes_b = list(a), list(b)
     for index, (left, right) in enumerate(zip(nodes_a, nodes_b, strict=False)):
-        problem = _nodes(left, right, same)
+        problem = _node_difference(left, right, same)
         if problem is not None:
             return f"{where}, node {index} ({left.op_type} {left.outputs[0].name!r}): {problem}"
         same.add(left.outputs, right.outputs)
@@ -62,7 +64,7 @@ def _graphs(a: _Graph, b: _Graph, same: _Pairs, where: str) -> str | None:
     return None
 
 
-def _nodes(a: ir.Node, b: ir.Node, same: _Pairs) -> str | None:
+def _node_difference(a: ir.Node, b: ir.Node, same: _Counterparts) -> str | None:
     if (a.domain, a.op_type, len(a.outputs)) != (b.domain, b.op_type, len(b.outputs)):
         return f"the other is {b.op_type}"
     if len(a.inputs) != len(b.inputs):
@@ -75,15 +77,15 @@ def _nodes(a: ir.Node, b: ir.Node, same: _Pairs) -> str | None:
     for name, left in a.attributes.items():
         right = b.attributes[name]
         if left.type == ir.AttributeType.GRAPH and right.type == ir.AttributeType.GRAPH:
-            problem = _graphs(left.as_graph(), right.as_graph(), same, f"body {name!r}")
+            problem = _graph_difference(left.as_graph(), right.as_graph(), same, f"body {name!r}")
             if problem is not None:
                 return problem
-        elif left.type != right.type or content_of(left) != content_of(right):
+        elif left.type != right.type or attribute_text(left) != attribute_text(right):
             return f"attribute {name!r} is {left.value!r} and {right.value!r}"
     return None
 
 
-def _equal_values(a: ir.Value | None, b: ir.Value | None, same: _Pairs) -> bool:
+def _equal_values(a: ir.Value | None, b: ir.Value | None, same: _Counterparts) -> bool:
     if a is None or b is None:
         return a is b
     known = same.match(a, b)
