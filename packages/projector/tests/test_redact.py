@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from hx_projector import graph_difference, redact_numbers, redact_record, redact_words
+from hx_projector import graph_difference, redact_numbers, redact_record, redact_text
 from hx_sidecar_schema import Example, ModuleContext, Observation, Provenance, RecoveredNode
 
 TEXT = """
@@ -92,7 +92,7 @@ def test_every_text_but_names_goes_through_the_words() -> None:
         holder.metadata_props["where"] = place
         holder.doc_string = f"made in {place}"
     assert held(model).count(place.encode()) == 16
-    redact_words(model, lambda text: text.replace("/home/erika", "~"))
+    redact_text(model, lambda text: text.replace("/home/erika", "~"))
     assert place.encode() not in held(model)
     assert held(model).count(b"~/model.py") == 16
 

@@ -90,7 +90,7 @@ def project(
 def _project_against(
     graph: ir.Model, against: AnyModel, inputs: Any, file: str, min_confidence: Confidence
 ) -> Sidecar:
-    from hx_projector import project, with_words
+    from hx_projector import project, with_file_claims
     from hx_tracer import example_record, observed_context
 
     loaded = model_spec(against).load()
@@ -101,7 +101,7 @@ def _project_against(
     examples = {name: example_record(tensor) for name, tensor in tensors.items()}
     return project(
         graph,
-        with_words(graph, context).model_copy(update={"examples": examples}),
+        with_file_claims(graph, context).model_copy(update={"examples": examples}),
         file=file,
         sources=("exporter", "witness", "parameter", "dataflow"),
         feeds={name: to_numpy(tensor) for name, tensor in tensors.items()},

@@ -25,12 +25,12 @@ from hx_projector.cost.nodes import (
     model_cost as model_cost,
 )
 from hx_projector.cost.records import Cost as Cost, TotalCost as TotalCost, UnknownOperator as UnknownOperator
-from hx_projector.file_metadata.context import with_words as with_words
+from hx_projector.file_metadata.context import with_file_claims as with_file_claims
 from hx_projector.file_metadata.embed import embed as embed, strip_metadata as strip_metadata
 from hx_projector.file_metadata.redact import (
     redact_numbers as redact_numbers,
     redact_record as redact_record,
-    redact_words as redact_words,
+    redact_text as redact_text,
 )
 from hx_projector.relinking.relink import relink as relink
 from hx_projector.validation.codes import MEANINGS as MEANINGS, Meaning as Meaning

@@ -117,9 +117,9 @@ def _write(path: Path, text: str, session: Session) -> None:
 def _write_model(model: ir.Model, path: Path, session: Session, *, with_weights: bool) -> None:
     import onnx_ir as ir
 
-    from hx_projector import redact_numbers, redact_words
+    from hx_projector import redact_numbers, redact_text
 
-    redact_words(model, session.journal.redact)
+    redact_text(model, session.journal.redact)
     if not with_weights:
         redact_numbers(model)
     tensors = [value.const_value for value in model.graph.initializers.values()]

@@ -1,4 +1,4 @@
-"""Taking out of a model and its records what is not structure: numbers of weights, and words that name a machine."""
+"""Taking out of a model and its records what is not structure: numbers of weights, and text that names a machine."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ INTEGERS = 64
 AnyRecord = TypeVar("AnyRecord", Sidecar, ModuleContext)
 
 
-def redact_words(model: ir.Model, words: Callable[[str], str]) -> None:
-    """Send every text in a model that is no name through a function, in place: metadata and documentation.
+def redact_text(model: ir.Model, replace: Callable[[str], str]) -> None:
+    """Replace metadata and documentation of a model, of its graphs, nodes and values, in place. Names stay.
 
     Args:
         model: The model.
-        words: Returns what stands there instead.
+        replace: Returns the text to put in place of another.
     """
     for holder in _holders(model):
         for key, text in list(holder.metadata_props.items()):
-            holder.metadata_props[key] = words(text)
+            holder.metadata_props[key] = replace(text)
         if holder.doc_string:
-            holder.doc_string = words(holder.doc_string)
+            holder.doc_string = replace(holder.doc_string)
 
 
 def redact_numbers(model: ir.Model) -> None:

@@ -13,7 +13,7 @@ from hx_projector.attribution.owners import OwnedNode, consumers
 from hx_projector.attribution.sources.claim import AttributionInput, Claim
 from hx_projector.attribution.sources.dataflow import claim_by_dataflow
 from hx_projector.attribution.sources.parameter import claim_by_parameter
-from hx_projector.file_metadata.read import Written, written_on
+from hx_projector.file_metadata.claims import FileClaim, file_claims
 from hx_projector.validation.findings import Finding
 from hx_projector.validation.subject import Subject, named, node_name
 from hx_sidecar_schema import STRATEGIES, ModuleContext
@@ -67,7 +67,7 @@ def exporter_words(subject: Subject) -> list[Finding]:
         calls.setdefault((call.module, None), []).append(number)
     strategy = STRATEGIES.get(sidecar.generator.strategy)
     asked = strategy is None or "exporter" in strategy.sources
-    said = written_on(subject.model.graph, subject.model.graph.initializers)
+    said = file_claims(subject.model.graph, subject.model.graph.initializers)
     owners = {row.output: row.owner for row in sidecar.nodes if not row.graph}
     findings: list[Finding] = []
     for row in sidecar.nodes:
@@ -98,7 +98,7 @@ def exporter_words(subject: Subject) -> list[Finding]:
     return findings
 
 
-def _readings(words: Written) -> list[tuple[str, int | None]]:
+def _readings(words: FileClaim) -> list[tuple[str, int | None]]:
     """Return what words may mean: the TorchScript exporter calls the second call of `lin` and a module `lin_1` alike."""
     again = re.fullmatch(r"(.+)_([1-9]\d{0,5})", words.fqn)
     if words.index != 0 or again is None:

@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 
 from hx_projector import embed, project_file, strip_metadata
-from hx_projector.file_metadata.read import written_on
+from hx_projector.file_metadata.claims import file_claims
 from hx_sidecar_schema import HxError, Sidecar
 
 W = 'float[3] "{}" = {{1.0, 2.0, 3.0}}'
@@ -122,7 +122,7 @@ def test_a_number_behind_a_gap_is_part_of_a_name() -> None:
 
 def test_names_without_scopes_say_nothing() -> None:
     model = named(model_of("h = Relu(x)  y = Neg(h)"), {"h": "Relu_1", "y": "Neg_2"})
-    assert written_on(model.graph, []) == {}
+    assert file_claims(model.graph, []) == {}
     with pytest.raises(HxError, match="name any module") as caught:
         project_file(model, file="m.onnx")
     assert caught.value.code == "HX126"
