@@ -67,7 +67,7 @@ def _show(report: ValidateReport, output: Output) -> None:
         count = f" [dim]({len(rows)})[/]" if len(rows) > 1 else ""
         output.data(f"[red]{code}[/] [bold]{escape(rows[0].meaning)}[/]{count}")
         _rows(rows, output)
-        output.data(f"  [dim]{escape(rows[0].remedy)}[/]")
+        output.data(f"  [dim]{escape(_remedy(rows[0]))}[/]")
     for name, reason in report.skipped.items():
         output.data(f"[yellow]Not checked[/]: {escape(name)}. [dim]{escape(reason)}[/]")
     size = ", ".join(
@@ -75,6 +75,15 @@ def _show(report: ValidateReport, output: Output) -> None:
     )
     verdict = "[green]Valid[/]" if report.valid else f"[red]{plural(len(report.findings), 'finding')}[/]"
     output.data(f"{verdict}: {escape(report.model)}, {size}.")
+
+
+COMMANDS = {"V03": "hx relink", "V05": "hx export --embed", "V42": "hx export --strategy auto"}
+"""What the remedies of codes that cannot be repaired are on the command line."""
+
+
+def _remedy(finding: Finding) -> str:
+    command = "hx validate --repair" if finding.repairable else COMMANDS.get(finding.code)
+    return finding.remedy if command is None else f"{finding.remedy.rstrip('.')}: `{command}`."
 
 
 Row = TypeVar("Row", "Finding", "Change")

@@ -1,4 +1,4 @@
-"""What each code of a finding means, and what to do: API, like the codes of errors."""
+"""What each code of a finding means, and what to do about it: API, like the codes of errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Meaning(NamedTuple):
 
 
 _EXPORT = "Export the model again."
-_REPAIR = "Run `hx validate --repair`."
+_REPAIR = "Repair the sidecar."
 _EDITED = "Something changed the sidecar after the export: restore it, or export again."
 
 MEANINGS = {
@@ -28,12 +28,12 @@ MEANINGS = {
     ),
     "V03": Meaning(
         "The sidecar belongs to another model",
-        "Find the sidecar that was written with this file; after a transformation run `hx relink`.",
+        "Find the sidecar that was written with this file; after a transformation relink.",
     ),
     "V04": Meaning("What the sidecar says of the file is not so", _REPAIR, True),
     "V05": Meaning(
         "The sidecar inside the file says something else than the one beside it",
-        "Remove the wrong one; `hx export --embed` writes both.",
+        "Remove the wrong one, or export again and embed the sidecar: both are written then.",
     ),
     "V10": Meaning("A reference leads nowhere", _EDITED),
     "V11": Meaning("A node has no row", _EXPORT),
@@ -59,7 +59,7 @@ MEANINGS = {
     "V41": Meaning("The owner is not the call that the node itself names", _EDITED),
     "V42": Meaning(
         "Nothing says who made a node that computes with weights or data",
-        "Export with `--strategy auto` and without `--min-confidence`.",
+        "Export with the strategy 'auto', and keep owners of every confidence.",
     ),
     "V43": Meaning("A disagreement contradicts the owner", _EDITED),
     "V44": Meaning("The owner is not what the calls that a node stands for have in common", _EDITED),

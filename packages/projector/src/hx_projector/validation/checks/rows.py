@@ -3,130 +3,118 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 from hx_projector.validation.findings import Finding
-from hx_projector.validation.subject import Subject, module_name, named, node_name
-from hx_sidecar_schema import Node
+from hx_projector.validation.pair import ModelAndSidecar, listed, module_name, node_name
+from hx_sidecar_schema import Node, Sidecar
 
 
-def node_rows(subject: Subject) -> list[Finding]:
-    """Every node of the file has exactly one row, and every row its node (V11, V12, V13)."""
-    rows = Counter((row.graph, row.output) for row in subject.sidecar.nodes)
-    nodes = Counter((path, output) for path, output, _ in subject.nodes)
-    findings: list[Finding] = []
-    for (path, output), amount in nodes.items():
-        have = rows.get((path, output), 0)
-        name = node_name(path, output)
+def node_rows(pair: ModelAndSidecar) -> Iterator[Finding]:
+    """Check that every node of the file has exactly one row, and every row its node (V11, V12, V13)."""
+    rows = Counter((row.graph, row.output) for row in pair.sidecar.nodes)
+    nodes = Counter((path, output) for path, output, _ in pair.nodes)
+    for key, amount in nodes.items():
+        name, have = node_name(*key), rows.get(key, 0)
         if have < amount:
-            op_type = subject.found[path, output].op_type
-            findings.append(Finding.of("V11", name, f"No row says who made this {op_type}."))
+            yield Finding.of("V11", name, f"No row says who made this {pair.found[key].op_type}.")
         elif have > amount:
-            owners = [r.owner for r in subject.sidecar.nodes if (r.graph, r.output) == (path, output)]
-            who = named(subject.owner_name(owner) for owner in owners)
-            findings.append(Finding.of("V12", name, f"It has {have} rows, with the owners {who}."))
-    findings += [
-        Finding.of("V13", node_name(row.graph, row.output), f"The model has no such {row.op_type}.")
-        for row in subject.sidecar.nodes
-        if (row.graph, row.output) not in nodes
-    ]
-    return findings
+            owners = [row.owner for row in pair.sidecar.nodes if (row.graph, row.output) == key]
+            yield Finding.of(
+                "V12", name, f"It has {have} rows, with the owners {listed(map(pair.call_name, owners))}."
+            )
+    for row in pair.sidecar.nodes:
+        if (row.graph, row.output) not in nodes:
+            name = node_name(row.graph, row.output)
+            yield Finding.of("V13", name, f"The model has no such {row.op_type}.")
 
 
-def node_facts(subject: Subject) -> list[Finding]:
-    """Rows repeat the operator and name of their nodes, and stand in their order (V14, V15)."""
-    findings: list[Finding] = []
+def node_facts(pair: ModelAndSidecar) -> Iterator[Finding]:
+    """Check that rows repeat the operator and name of their nodes, and stand in their order (V14, V15)."""
     ordered = True
-    for row, (path, output, _) in zip(subject.sidecar.nodes, subject.nodes, strict=True):
-        node = subject.found[row.graph, row.output]
+    for row, (path, output, _) in zip(pair.sidecar.nodes, pair.nodes, strict=True):
+        node = pair.found[row.graph, row.output]
         name = node_name(row.graph, row.output)
         if row.op_type != node.op_type:
-            findings.append(Finding.of("V14", name, f"The row says {row.op_type}, the model {node.op_type}."))
+            yield Finding.of("V14", name, f"The row says {row.op_type}, the model {node.op_type}.")
         elif row.name != (node.name or ""):
-            findings.append(
-                Finding.of(
-                    "V14", name, f"The row calls the node {row.name!r}, the model {node.name or ''!r}."
-                )
+            yield Finding.of(
+                "V14", name, f"The row calls the node {row.name!r}, the model {node.name or ''!r}."
             )
         if ordered and (row.graph, row.output) != (path, output):
             ordered = False
             there = node_name(path, output)
-            findings.append(
-                Finding.of("V15", name, f"Its row stands where that of {there!r} belongs; others may follow.")
+            yield Finding.of(
+                "V15", name, f"Its row stands where that of {there!r} belongs; others may follow."
             )
-    return findings
 
 
-def module_references(subject: Subject) -> list[Finding]:
-    """`parent` of a module and `module` of a call are rows of modules (V10)."""
-    sidecar, findings = subject.sidecar, list[Finding]()
-    count = len(sidecar.modules)
-    for module in sidecar.modules:
+def module_references(pair: ModelAndSidecar) -> Iterator[Finding]:
+    """Check that `parent` of a module and `module` of a call are rows of modules (V10)."""
+    count = len(pair.sidecar.modules)
+    for module in pair.sidecar.modules:
         if module.parent is not None and not 0 <= module.parent < count:
-            findings.append(_nowhere(module_name(module), "parent", module.parent, "modules", count))
-    for row, call in enumerate(sidecar.calls):
+            yield _nowhere(module_name(module), "parent", module.parent, "modules", count)
+    for row, call in enumerate(pair.sidecar.calls):
         if not 0 <= call.module < count:
-            findings.append(_nowhere(f"call {row}", "module", call.module, "modules", count))
-    return findings
+            yield _nowhere(f"call {row}", "module", call.module, "modules", count)
 
 
-def call_references(subject: Subject) -> list[Finding]:
-    """`parent` and `recovered` of a call are rows (V10)."""
-    sidecar, findings = subject.sidecar, list[Finding]()
-    for row, call in enumerate(sidecar.calls):
-        if call.parent is not None and not 0 <= call.parent < len(sidecar.calls):
-            findings.append(
-                _nowhere(subject.call_name(row), "parent", call.parent, "calls", len(sidecar.calls))
-            )
-        findings += [
-            _nowhere(subject.call_name(row), "recovered", number, "recovered", len(sidecar.recovered))
-            for number in call.recovered
-            if not 0 <= number < len(sidecar.recovered)
-        ]
-    return findings
+def call_references(pair: ModelAndSidecar) -> Iterator[Finding]:
+    """Check that `parent` and `recovered` of a call are rows (V10)."""
+    calls, recovered = len(pair.sidecar.calls), len(pair.sidecar.recovered)
+    for row, call in enumerate(pair.sidecar.calls):
+        if call.parent is not None and not 0 <= call.parent < calls:
+            yield _nowhere(pair.call_name(row), "parent", call.parent, "calls", calls)
+        for number in call.recovered:
+            if not 0 <= number < recovered:
+                yield _nowhere(pair.call_name(row), "recovered", number, "recovered", recovered)
 
 
-def node_references(subject: Subject) -> list[Finding]:
-    """Owners, consumers, covered calls and those of disagreements are rows of calls (V10)."""
-    count, findings = len(subject.sidecar.calls), list[Finding]()
+def node_references(pair: ModelAndSidecar) -> Iterator[Finding]:
+    """Check that owners, consumers, covered calls and those of disagreements are rows of calls (V10)."""
+    count = len(pair.sidecar.calls)
+    for name, field, rows in _references(pair.sidecar):
+        for row in rows:
+            if not 0 <= row < count:
+                yield _nowhere(name, field, row, "calls", count)
 
-    def check(name: str, field: str, rows: list[int]) -> None:
-        findings.extend(_nowhere(name, field, row, "calls", count) for row in rows if not 0 <= row < count)
 
-    for node in subject.sidecar.nodes:
+def _references(sidecar: Sidecar) -> Iterator[tuple[str, str, list[int]]]:
+    """Yield nodes with each field that names calls, and the rows of these."""
+    for node in sidecar.nodes:
         name = node_name(node.graph, node.output)
-        check(name, "owner", [node.owner])
-        check(name, "consumers", node.consumers)
-        check(name, "covers", node.covers)
-    for row in subject.sidecar.disagreements:
-        check(row.output, "disagreements.owner", [row.owner])
-        check(row.output, "disagreements.other", [row.other])
-    return findings
+        yield name, "owner", [node.owner]
+        yield name, "consumers", node.consumers
+        yield name, "covers", node.covers
+    for row in sidecar.disagreements:
+        yield row.output, "disagreements.owner", [row.owner]
+        yield row.output, "disagreements.other", [row.other]
 
 
-def covered_calls(subject: Subject) -> list[Finding]:
-    """Of a node that stands for several calls' ones, the owner is what those have in common (V44)."""
-    findings: list[Finding] = []
-    for node in subject.sidecar.nodes:
-        problem = _covers(node, subject)
+def covered_calls(pair: ModelAndSidecar) -> Iterator[Finding]:
+    """Check that the owner of a node that stands for nodes of several calls is their common call (V44)."""
+    for node in pair.sidecar.nodes:
+        problem = _coverage_problem(node, pair)
         if problem:
-            findings.append(Finding.of("V44", node_name(node.graph, node.output), problem))
-    return findings
+            yield Finding.of("V44", node_name(node.graph, node.output), problem)
 
 
-def _covers(node: Node, subject: Subject) -> str:
+def _coverage_problem(node: Node, pair: ModelAndSidecar) -> str:
     if len(set(node.originals)) < len(node.originals):
         return "`originals` names a node twice."
     if not node.covers:
         return ""
+    calls = listed(map(pair.call_name, node.covers))
     if len(set(node.covers)) < 2:
-        return f"`covers` names {named(map(subject.call_name, node.covers))}: one call alone is the owner."
+        return f"`covers` names {calls}: one call alone is the owner."
     if not node.originals:
         return "`covers` names calls, and `originals` no node that they own."
-    common = subject.tree.common(node.covers)
+    common = pair.tree.common(node.covers)
     if common != node.owner:
         return (
-            f"It covers {named(map(subject.call_name, node.covers))}, which have {subject.call_name(common)!r} in "
-            f"common; the owner is {subject.call_name(node.owner)!r}."
+            f"It covers {calls}, which have {pair.call_name(common)!r} in common; the owner is "
+            f"{pair.call_name(node.owner)!r}."
         )
     return ""
 

@@ -1,8 +1,8 @@
-"""Whether the numbers of the summary are those of the rows, and the facts about the model those of the file."""
+"""Whether the facts about the model are those of the file, and the counts of the summary those of the rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx_ir as ir
@@ -10,7 +10,7 @@ import onnx_ir as ir
 from hx_graph import dims_of
 from hx_projector.attribution.categories import count_categories, summary_of
 from hx_projector.validation.findings import Finding
-from hx_projector.validation.subject import Subject, named
+from hx_projector.validation.pair import ModelAndSidecar, listed
 from hx_sidecar_schema import (
     EMBEDDED,
     CategoryStatistics,
@@ -24,60 +24,55 @@ from hx_sidecar_schema import (
 )
 
 
-def digest(subject: Subject) -> list[Finding]:
-    """The sidecar was written for this very graph (V03)."""
-    right, said = graph_digest(subject.model), subject.sidecar.model.graph_digest
-    if right == said:
-        return []
-    return [
-        Finding.of(
-            "V03", "model", f"The sidecar is of the graph {said[:16]!r}, the file holds {right[:16]!r}."
-        )
-    ]
+def digest(pair: ModelAndSidecar) -> Iterator[Finding]:
+    """Check that the sidecar was written for this very graph (V03)."""
+    found, recorded = graph_digest(pair.model), pair.sidecar.model.graph_digest
+    if found != recorded:
+        message = f"The sidecar is of the graph {recorded[:16]!r}, the file holds {found[:16]!r}."
+        yield Finding.of("V03", "model", message)
 
 
-def sidecar_inside(subject: Subject, path: Path) -> list[Finding]:
-    """A sidecar in the file's own metadata says the same (V05)."""
-    text = subject.model.metadata_props.get(EMBEDDED)
+def embedded_sidecar(pair: ModelAndSidecar, path: Path) -> Iterator[Finding]:
+    """Check that a sidecar in the file's own metadata says the same (V05)."""
+    text = pair.model.metadata_props.get(EMBEDDED)
     if text is None:
-        return []
+        return
     try:
         inside = from_embedded(text, path)
     except HxError as error:
-        return [Finding.of("V05", "model", error.message)]
-    other = [
+        yield Finding.of("V05", "model", error.message)
+        return
+    differing = [
         field
         for field in Sidecar.model_fields
         if field not in ("schema_version", "generator", "model")
-        and getattr(inside, field) != getattr(subject.sidecar, field)
+        and getattr(inside, field) != getattr(pair.sidecar, field)
     ]
-    if inside.model.graph_digest != subject.sidecar.model.graph_digest:
-        other.insert(0, "graph_digest")
-    return [Finding.of("V05", "model", f"They differ in {named(other)}.")] if other else []
+    if inside.model.graph_digest != pair.sidecar.model.graph_digest:
+        differing.insert(0, "graph_digest")
+    if differing:
+        yield Finding.of("V05", "model", f"They differ in {listed(differing)}.")
 
 
-def recomputed_info(subject: Subject, file: str) -> ModelInfo:
-    """Return what the file says of itself, with the recorded digest and examples."""
-    said, model = subject.sidecar.model, subject.model
-    weights = {row.name for row in subject.sidecar.initializers}
-    inputs = [value for value in model.graph.inputs if value.name not in weights or _is_input(said, value)]
-    return said.model_copy(
+def expected_info(pair: ModelAndSidecar, file: str) -> ModelInfo:
+    """Return what the file says of itself, with the recorded digests and examples."""
+    recorded, graph = pair.sidecar.model, pair.model.graph
+    weights = {row.name for row in pair.sidecar.initializers} - {info.name for info in recorded.inputs}
+    return recorded.model_copy(
         update={
             "file": file,
-            "opset_imports": dict(model.opset_imports),
-            "ir_version": model.ir_version,
-            "inputs": _tensors(inputs, said.inputs),
-            "outputs": _tensors(model.graph.outputs, said.outputs),
+            "opset_imports": dict(pair.model.opset_imports),
+            "ir_version": pair.model.ir_version,
+            "inputs": _tensors(
+                [value for value in graph.inputs if value.name not in weights], recorded.inputs
+            ),
+            "outputs": _tensors(graph.outputs, recorded.outputs),
         }
     )
 
 
-def _is_input(said: ModelInfo, value: ir.Value) -> bool:
-    return any(info.name == value.name for info in said.inputs)
-
-
-def _tensors(values: Sequence[ir.Value], said: Sequence[TensorInfo]) -> list[TensorInfo]:
-    examples = {info.name: info.example for info in said}
+def _tensors(values: Sequence[ir.Value], recorded: Sequence[TensorInfo]) -> list[TensorInfo]:
+    examples = {info.name: info.example for info in recorded}
     return [
         TensorInfo(
             name=value.name or "",
@@ -89,36 +84,22 @@ def _tensors(values: Sequence[ir.Value], said: Sequence[TensorInfo]) -> list[Ten
     ]
 
 
-def model_info(subject: Subject, file: str) -> list[Finding]:
-    """File name, versions, inputs and outputs are those of the file; examples fit the inputs (V04)."""
-    said, right = subject.sidecar.model, recomputed_info(subject, file)
-    findings: list[Finding] = []
+def model_info(pair: ModelAndSidecar, file: str) -> Iterator[Finding]:
+    """Check that file name, versions, inputs and outputs are those of the file, and that examples fit (V04)."""
+    recorded, expected = pair.sidecar.model, expected_info(pair, file)
     for field in ("file", "opset_imports", "ir_version"):
-        one, other = getattr(said, field), getattr(right, field)
-        if one != other:
-            findings.append(
-                Finding.of("V04", f"model.{field}", f"The sidecar says {one!r}, the file {other!r}.")
-            )
-    for field, ours, theirs in (
-        ("inputs", said.inputs, right.inputs),
-        ("outputs", said.outputs, right.outputs),
-    ):
-        if [_words(info) for info in ours] != [_words(info) for info in theirs]:
-            here, there = (", ".join(_words(info) for info in infos) for infos in (ours, theirs))
-            findings.append(
-                Finding.of("V04", f"model.{field}", f"The sidecar says {here}; the file {there}.")
-            )
-    for info in said.inputs:
-        example = info.example
-        if example is not None and not _fits(example.shape, info.shape):
-            findings.append(
-                Finding.of(
-                    "V04",
-                    f"model.inputs.{info.name}",
-                    f"Its example is {example.shape}, the input {info.shape}.",
-                )
-            )
-    return findings
+        here, there = getattr(recorded, field), getattr(expected, field)
+        if here != there:
+            yield Finding.of("V04", f"model.{field}", f"The sidecar says {here!r}, the file {there!r}.")
+    for field in ("inputs", "outputs"):
+        here, there = ([_signature(info) for info in getattr(side, field)] for side in (recorded, expected))
+        if here != there:
+            message = f"The sidecar says {', '.join(here)}; the file {', '.join(there)}."
+            yield Finding.of("V04", f"model.{field}", message)
+    for info in recorded.inputs:
+        if info.example is not None and not _fits(info.example.shape, info.shape):
+            message = f"Its example is {info.example.shape}, the input {info.shape}."
+            yield Finding.of("V04", f"model.inputs.{info.name}", message)
 
 
 def _fits(example: Sequence[int], shape: Sequence[int | str]) -> bool:
@@ -128,45 +109,43 @@ def _fits(example: Sequence[int], shape: Sequence[int | str]) -> bool:
     )
 
 
-def _words(info: TensorInfo) -> str:
+def _signature(info: TensorInfo) -> str:
     return f"{info.name} {info.dtype}[{','.join(map(str, info.shape))}]"
 
 
-def recomputed_summary(subject: Subject) -> Summary:
+def expected_summary(pair: ModelAndSidecar) -> Summary:
     """Return the summary that the rows of nodes give.
 
     Rows of a file of format 1.0 may be known though they are not marked so: there the recorded numbers stay where they
     are possible. A summary without categories stays without.
     """
-    said, rows = subject.sidecar.summary, subject.sidecar.nodes
-    old = subject.sidecar.schema_version == "1.0"
+    recorded, rows = pair.sidecar.summary, pair.sidecar.nodes
+    is_old = pair.sidecar.schema_version == "1.0"
     counts = count_categories((row.op_type, row.known, row.confidence == "high") for row in rows)
-    least = summary_of(counts)
-    if not said.category_statistics:
-        stays = old and least.covered_percent <= said.covered_percent <= 100
-        covered = said.covered_percent if stays else least.covered_percent
-        return least.model_copy(update={"covered_percent": covered, "category_statistics": {}})
-    for name, (total, covered, exact) in counts.items() if old else ():
-        recorded = said.category_statistics.get(name)
-        if recorded is not None and covered <= recorded.tagged <= total:
-            counts[name] = (total, recorded.tagged, exact)
+    counted = summary_of(counts)
+    if not recorded.category_statistics:
+        stays = is_old and counted.covered_percent <= recorded.covered_percent <= 100
+        covered = recorded.covered_percent if stays else counted.covered_percent
+        return counted.model_copy(update={"covered_percent": covered, "category_statistics": {}})
+    for name, (total, covered, exact) in counts.items() if is_old else ():
+        category = recorded.category_statistics.get(name)
+        if category is not None and covered <= category.tagged <= total:
+            counts[name] = (total, category.tagged, exact)
     return summary_of(counts)
 
 
-def summary(subject: Subject) -> list[Finding]:
-    """The numbers of the summary are those that counting gives (V60)."""
-    said, right = subject.sidecar.summary, recomputed_summary(subject)
-    findings: list[Finding] = []
+def summary(pair: ModelAndSidecar) -> Iterator[Finding]:
+    """Check that the numbers of the summary are those that counting gives (V60)."""
+    recorded, expected = pair.sidecar.summary, expected_summary(pair)
     for field in ("nodes", "exact_percent", "covered_percent"):
-        one, other = getattr(said, field), getattr(right, field)
+        here, there = getattr(recorded, field), getattr(expected, field)
+        if here != there:
+            yield Finding.of("V60", f"summary.{field}", f"It is {here}; the rows give {there}.")
+    for name in {**expected.category_statistics, **recorded.category_statistics}:
+        one, other = (side.category_statistics.get(name) for side in (recorded, expected))
         if one != other:
-            findings.append(Finding.of("V60", f"summary.{field}", f"It is {one}; the rows give {other}."))
-    for name in {**right.category_statistics, **said.category_statistics}:
-        one, other = (part.category_statistics.get(name) for part in (said, right))
-        if one != other:
-            here, there = (_numbers(row) for row in (one, other))
-            findings.append(Finding.of("V60", f"summary.{name}", f"It is {here}; the rows give {there}."))
-    return findings
+            message = f"It is {_numbers(one)}; the rows give {_numbers(other)}."
+            yield Finding.of("V60", f"summary.{name}", message)
 
 
 def _numbers(row: CategoryStatistics | None) -> str:

@@ -1,4 +1,4 @@
-"""What is validated, and how it is named in messages."""
+"""A model with its sidecar, and how their parts are called in messages."""
 
 from __future__ import annotations
 
@@ -11,15 +11,11 @@ from hx_graph import CallTree, all_nodes, output_of, values_in
 from hx_sidecar_schema import Module, Sidecar
 
 
-class Subject:
-    """A model and its sidecar, with look-ups that every check may use, whatever is wrong with the rows.
-
-    Args:
-        model: Read from the file; not changed.
-        sidecar: Parsed; its rows may contradict one another and the model.
-    """
+class ModelAndSidecar:
+    """A model and its sidecar, with look-ups that no wrong row can make fail unless it is said."""
 
     def __init__(self, model: ir.Model, sidecar: Sidecar) -> None:
+        """Take a model as it was read, and a parsed sidecar whose rows may contradict one another and the model."""
         self.model = model
         self.sidecar = sidecar
         self.nodes = [(path, output_of(node), node) for path, node in all_nodes(model)]
@@ -42,12 +38,12 @@ class Subject:
 
     @cached_property
     def found(self) -> dict[tuple[str, str], ir.Node]:
-        """Nodes by their identity."""
+        """The model's nodes by graph path and first output."""
         return {(path, output): node for path, output, node in self.nodes}
 
     @cached_property
     def values(self) -> dict[str, list[ir.Value]]:
-        """All values that have a name, of the main graph and its bodies: inputs, weights, what nodes make."""
+        """All values of the main graph and its bodies by name: inputs, weights, results of nodes."""
         values: dict[str, list[ir.Value]] = {}
         for value in values_in(self.model.graph):
             if value.name:
@@ -56,12 +52,12 @@ class Subject:
 
     @cached_property
     def tree(self) -> CallTree:
-        """The calls; only where they are in pre-order."""
+        """The tree of calls; only where these are in pre-order."""
         return CallTree(self.sidecar.calls)
 
     @cached_property
     def module_rows(self) -> dict[str, int]:
-        """Modules by all their names."""
+        """Rows of modules by all their names."""
         rows: dict[str, int] = {}
         for row, module in enumerate(self.sidecar.modules):
             for name in (module.fqn, *module.aliases):
@@ -69,30 +65,26 @@ class Subject:
         return rows
 
     def call_name(self, row: int) -> str:
-        """Return how people call a call, also where its row is broken."""
-        call = self.sidecar.calls[row]
-        if not 0 <= call.module < len(self.sidecar.modules):
+        """Return how messages call a call: its module's name, `@1` for a later one; its number where a row is broken."""
+        calls, modules = self.sidecar.calls, self.sidecar.modules
+        if not (0 <= row < len(calls) and 0 <= calls[row].module < len(modules)):
             return f"call {row}"
-        name = module_name(self.sidecar.modules[call.module])
-        return f"{name}@{call.index}" if call.index else name
-
-    def owner_name(self, row: int) -> str:
-        """Return the name of a call, or the number where there is no such row."""
-        return self.call_name(row) if 0 <= row < len(self.sidecar.calls) else f"call {row}"
+        name = module_name(modules[calls[row].module])
+        return f"{name}@{calls[row].index}" if calls[row].index else name
 
 
 def module_name(module: Module) -> str:
-    """Return a module's fqn; of the root, which has none, its tag."""
+    """Return how messages call a module: its qualified name, or the tag of the root, which has none."""
     return module.fqn or module.tag
 
 
 def node_name(graph: str, output: str) -> str:
-    """Return a node's identity as `operation_hierarchy` has it."""
+    """Return how messages call a node: its path and first output, as the keys of `operation_hierarchy`."""
     return f"{graph}:{output}" if graph else output
 
 
-def named(words: Iterable[object]) -> str:
-    """Return values for a message: all of few, the first of many."""
-    rest = [repr(word) for word in words]
-    more = f" and {len(rest) - 4} more" if len(rest) > 4 else ""
-    return ", ".join(rest[:4]) + more
+def listed(values: Iterable[object]) -> str:
+    """Return values for a message: the first four, and how many more there are."""
+    quoted = [repr(value) for value in values]
+    more = f" and {len(quoted) - 4} more" if len(quoted) > 4 else ""
+    return ", ".join(quoted[:4]) + more
