@@ -79,12 +79,15 @@ class Hierarchy:
         """Yield all calls in execution order, a parent before its children; modules that never ran come last."""
         return (Call(self, row) for row in range(len(self)))
 
-    def __getitem__(self, pattern: str) -> Call:
-        """Return the only call that a pattern names; see `calls`.
+    def __getitem__(self, pattern: str | int) -> Call:
+        """Return the only call that a pattern names, see `calls`; or that of a row.
 
         Raises:
             HxError: HX401 if nothing matches, or more than one call.
+            IndexError: If there is no such row.
         """
+        if isinstance(pattern, int):
+            return Call(self, range(len(self))[pattern])
         found = self.calls(pattern)
         if len(found) > 1:
             raise HxError(
@@ -100,8 +103,10 @@ class Hierarchy:
         """The call of the whole model."""
         return Call(self, 0)
 
-    def calls(self, pattern: str | None = None, *, status: Status | None = None) -> list[Call]:
-        """Return the calls that a pattern names, in execution order; all calls without one.
+    def calls(
+        self, pattern: str | Sequence[str] | None = None, *, status: Status | None = None
+    ) -> list[Call]:
+        """Return the calls that a pattern, or one of several, names, in execution order; all calls without one.
 
         Args:
             pattern: As `hx_sidecar_schema.find_calls` takes it: a tag, an fqn, a class name, or a pattern of them.
@@ -153,15 +158,14 @@ class Hierarchy:
         Raises:
             HxError: HX401 if a pattern matches nothing.
         """
-        patterns = [modules] if isinstance(modules, str) else modules
-        roots = sorted({call.row for pattern in patterns for call in self.calls(pattern)})
+        roots = find_calls(self.sidecar, modules)
         return tree_of(self, roots or [0], depth=depth, everything=everything or bool(roots))
 
     def __repr__(self) -> str:
         """Return the name and the number of calls."""
         return f"<{type(self).__name__} {self.name}: {len(self)} calls, {len(self.sidecar.nodes)} nodes>"
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         return self.tree()._repr_html_()  # pyright: ignore[reportPrivateUsage]
 
     def example_inputs(self) -> dict[str, NDArray[np.generic]]:
@@ -201,13 +205,15 @@ class Hierarchy:
             HxError: HX201 for a value that is not in the model, HX207 if ONNX Runtime refuses model or inputs,
                 HX209 if it is not installed.
         """
+        import numpy as np
+
         from hx_graph import make_session, run_session
 
         names = list(dict.fromkeys(names))
         model = self._index.up_to(names)
         dtypes = {str(value.name): value.dtype for value in model.graph.inputs}
         feeds = {
-            name: array.astype(dtype.numpy(), copy=False) if (dtype := dtypes[name]) else array
+            name: np.asarray(array, dtype.numpy() if (dtype := dtypes[name]) else None)
             for name, array in inputs.items()
             if name in dtypes
         }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from hx_sidecar_schema import Initializer, Record, Sidecar, depths, html_table
+from hx_sidecar_schema import Initializer, Record, Sidecar, Table, depths
 
 if TYPE_CHECKING:
     from hx_extractor._hierarchy import Hierarchy
@@ -41,30 +41,23 @@ class TreeReport(Record):
 
     def __str__(self) -> str:
         """Return one line a call, indented."""
-        lines = [
-            f"{'  ' * call.depth}{call.tag.rsplit('/', 1)[-1]}  {call.nodes} nodes" for call in self.calls
-        ]
-        return "\n".join(lines)
+        return self._table(len(self.calls)).to_text()
 
-    def _repr_html_(self) -> str:
+    def _table(self, limit: int = ROWS_IN_NOTEBOOKS) -> Table:
         rows = [
             (
-                "\N{NO-BREAK SPACE}" * 4 * call.depth + call.tag.rsplit("/", 1)[-1],
+                "    " * call.depth + call.tag.rsplit("/", 1)[-1],
                 call.fqn,
                 call.nodes,
                 call.own_nodes,
                 call.weights,
                 "" if call.status == "extractable" else call.status.replace("_", " "),
             )
-            for call in self.calls[:ROWS_IN_NOTEBOOKS]
+            for call in self.calls[:limit]
         ]
         more = len(self.calls) - len(rows)
-        return html_table(
-            self.model,
-            ("module", "name", "nodes", "own", "weights", ""),
-            rows,
-            note=f"and {more} more calls" if more else "",
-        )
+        columns = ("module", "name", "nodes", "own", "weights", "")
+        return Table(self.model, columns, rows, note=f"and {more} more calls" if more else "")
 
 
 def tree_of(model: Hierarchy, roots: Sequence[int], *, depth: int | None, everything: bool) -> TreeReport:

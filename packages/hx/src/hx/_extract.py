@@ -59,12 +59,7 @@ def extract(
     """
     progress(f"Reading {name_of(model)}", 0, 0)
     hierarchy = opened(model)
-    if modules is None:
-        calls = list(hierarchy)
-    else:
-        patterns = [modules] if isinstance(modules, str) else modules
-        rows = {call.row: call for pattern in patterns for call in hierarchy.calls(pattern)}
-        calls = [rows[row] for row in sorted(rows)]
+    calls = hierarchy.calls(modules)
     single = len(calls) == 1 and modules is not None
     stems = call_stems(
         [(call.fqn, call.index) for call in calls], root=simple_name(hierarchy.root.class_name)

@@ -32,7 +32,7 @@ def profile(
     inputs: Inputs | None = None,
     *,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
-    modules: Sequence[str] = (),
+    modules: str | Sequence[str] = (),
     runs: int = 20,
     warmup: int | None = None,
     optimization: str = "all",
@@ -83,7 +83,7 @@ def profile(
         settings = _settings(runs, warmup, optimization, provider, threads)
         found = _measured(model, inputs, input_shapes, settings, progress)
     if modules:
-        roots = _positions(_calls(opened(model), modules), found.profile)
+        roots = _positions(opened(model).calls(modules), found.profile)
         found = replace(found, profile=found.profile.model_copy(update={"roots": roots}))
     _write(targets, found)
     return found.profile
@@ -121,7 +121,7 @@ def profile_isolated(
 
     run = _settings(**settings)
     hierarchy = opened(model)
-    calls = _calls(hierarchy, [modules] if isinstance(modules, str) else modules)
+    calls = hierarchy.calls(modules)
     whole = _measured(model, inputs, input_shapes, run, progress).profile
     alone = [isolate(hierarchy, call.row, whole, **run) for call in each(calls, "Timing alone", progress)]
     return IsolatedReport(model=whole.model, settings=whole.settings, runs=whole.runs, calls=alone)
@@ -226,11 +226,6 @@ def _sidecar_of(executed: ir.Model, model: Hierarchy, name: str) -> Sidecar:
     from hx_projector import relink
 
     return relink(executed, model.model, model.sidecar, file=name)
-
-
-def _calls(model: Hierarchy, patterns: Sequence[str]) -> list[Call]:
-    calls = {call.row: call for pattern in patterns for call in model.calls(pattern)}
-    return [calls[row] for row in sorted(calls)]
 
 
 def _positions(calls: Sequence[Call], profile: Profile) -> list[int]:

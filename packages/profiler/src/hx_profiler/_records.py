@@ -6,9 +6,10 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from hx_sidecar_schema import HxError, Record
+from hx_sidecar_schema import HxError, Record, Table
 
 PROFILE_VERSION = "1.1"
+ROWS_IN_NOTEBOOKS = 60
 
 
 class Kernel(Record):
@@ -101,6 +102,30 @@ class Profile(Record):
         default_factory=list, description="Positions of the calls that were asked for; empty for all."
     )
     notes: list[str] = Field(default_factory=list, description="What a reader must know, in sentences.")
+
+    def __str__(self) -> str:
+        """Return one line a call that takes time, indented."""
+        return self._table(len(self.calls)).to_text()
+
+    def _table(self, limit: int = ROWS_IN_NOTEBOOKS) -> Table:
+        timed = [call for call in self.calls if call.kernels]
+        rows = [
+            (
+                "    " * call.depth + call.tag.rsplit("/", 1)[-1],
+                call.fqn,
+                call.typical_us,
+                f"{100 * call.typical_us / (self.typical_us or 1):.1f} %",
+                call.self_typical_us,
+                call.kernels,
+            )
+            for call in timed[:limit]
+        ]
+        return Table(
+            f"{self.model}: {self.typical_us:.0f} us a run in {len(self.kernels)} kernels, {self.runs} runs",
+            ("module", "name", "us", "share", "own us", "kernels"),
+            rows,
+            note=f"and {len(timed) - limit} more calls" if len(timed) > limit else "",
+        )
 
     def unattributed(self) -> list[Kernel]:
         """Return the kernels that no call is known for."""

@@ -12,7 +12,6 @@ from hx_sidecar_schema._errors import (
     first_line as first_line,
 )
 from hx_sidecar_schema._files import atomic_folder as atomic_folder, final_folder as final_folder
-from hx_sidecar_schema._html import html_table as html_table
 from hx_sidecar_schema._lazy import lazy_package as lazy_package
 from hx_sidecar_schema._observation import (
     Fingerprint as Fingerprint,
@@ -55,6 +54,7 @@ from hx_sidecar_schema._strategies import (
     find_strategy as find_strategy,
     with_witness as with_witness,
 )
+from hx_sidecar_schema._table import Table as Table
 from hx_sidecar_schema._tags import (
     CONTAINERS as CONTAINERS,
     TorchNN as TorchNN,

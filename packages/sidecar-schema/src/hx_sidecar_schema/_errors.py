@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class HxError(Exception):
-    """A failure that the user can act on.
+    """A failure that the user can act on. A traceback shows code and hint below the message.
 
     Args:
         message: What is wrong, with the offending value as its `repr`.
@@ -20,6 +20,7 @@ class HxError(Exception):
         self.code = code or self.code
         self.hint = hint
         self.argument = argument
+        self.add_note(f"{self.code}: {hint}" + (f" The argument is `{argument}`." if argument else ""))
 
     @property
     def message(self) -> str:

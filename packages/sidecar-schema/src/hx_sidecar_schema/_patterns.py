@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 
 from hx_sidecar_schema._errors import HxError
 from hx_sidecar_schema._sidecar import Sidecar
 from hx_sidecar_schema._tags import simple_name
 
 
-def find_calls(sidecar: Sidecar, pattern: str) -> list[int]:
-    """Return the rows of the calls that a pattern names, in execution order.
+def find_calls(sidecar: Sidecar, pattern: str | Sequence[str]) -> list[int]:
+    """Return the rows of the calls that a pattern, or one of several, names, in execution order.
 
     Args:
         sidecar: Where to look.
@@ -22,6 +23,11 @@ def find_calls(sidecar: Sidecar, pattern: str) -> list[int]:
     Raises:
         HxError: HX401 if nothing matches; names the three closest.
     """
+    patterns = [pattern] if isinstance(pattern, str) else pattern
+    return sorted({row for one in patterns for row in _named(sidecar, one)})
+
+
+def _named(sidecar: Sidecar, pattern: str) -> list[int]:
     body, _, index = pattern.partition("@")
     if index and index != "*" and not index.isdigit():
         raise _no_match(sidecar, pattern)

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hx_sidecar_schema._table import Table
+
 Evidence = str
 """Name of a source: `exporter`, `witness`, `parameter`, `dataflow`, one that another package adds, or `lineage`:
 carried over from the model that this one was made of."""
@@ -17,6 +19,20 @@ class Record(BaseModel):
     """A frozen row; fields that a newer minor version added are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    def __repr__(self) -> str:
+        """Return the first line of what `str` says where a record says it in words; else all fields."""
+        if type(self).__str__ is BaseModel.__str__:
+            return super().__repr__()
+        return f"<{type(self).__name__} {str(self).partition(chr(10))[0]}>"
+
+    def _table(self) -> Table | None:
+        """Return what a notebook shows; None for the same as a terminal."""
+        return None
+
+    def _repr_html_(self) -> str | None:
+        table = self._table()
+        return None if table is None else table.to_html()
 
 
 class Example(Record):

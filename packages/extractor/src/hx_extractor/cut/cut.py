@@ -57,6 +57,14 @@ class Extraction:
     sidecar: Sidecar
     parent: Hierarchy
 
+    def __repr__(self) -> str:
+        """Return the tag, and what goes in and comes out."""
+        inputs, outputs = (
+            ", ".join(f"{port.name} {port.dtype}{port.shape}" for port in ports)
+            for ports in (self.inputs, self.outputs)
+        )
+        return f"<Extraction {self.tag}: {inputs} -> {outputs}>"
+
     def save(self, path: str | Path, *, weights: Weights = "copy") -> list[Path]:
         """Write the model and its own small sidecar, all or nothing.
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def analyze(
     model: AnyHierarchy,
-    modules: Sequence[str] = (),
+    modules: str | Sequence[str] = (),
     *,
     category: str | None = None,
     depth: int | None = None,
@@ -65,7 +65,7 @@ def analyze(
     sidecar, hierarchy = _open(model)
     limits = default_thresholds() | {find_category(name): value for name, value in (thresholds or {}).items()}
     category = find_category(category) if category is not None else None
-    roots = sorted({row for pattern in modules for row in find_calls(sidecar, pattern)})
+    roots = find_calls(sidecar, modules)
     rows = selected_rows(sidecar, roots)
 
     def wanted(node: Node) -> bool:
@@ -86,7 +86,7 @@ def analyze(
     covered = _share(sum(entry.covered for entry in categories), len(nodes))
     return AnalyzeReport(
         model=name_of(model),
-        modules=list(modules),
+        modules=[modules] if isinstance(modules, str) else list(modules),
         category=category,
         nodes=len(nodes),
         exact_percent=_share(sum(entry.exact for entry in categories), len(nodes)),

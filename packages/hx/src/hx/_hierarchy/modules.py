@@ -27,7 +27,6 @@ def modules(model: AnyHierarchy, patterns: str | Sequence[str] = ()) -> ModulesR
         HxError: HX401 if a pattern matches nothing; else as `load`.
     """
     sidecar = opened(model).sidecar
-    patterns = [patterns] if isinstance(patterns, str) else patterns
     levels = depths([module.parent for module in sidecar.modules])
     shown = _shown(sidecar, patterns)
     ran = Counter(call.module for call in sidecar.calls if call.status != "not_called")
@@ -50,9 +49,9 @@ def modules(model: AnyHierarchy, patterns: str | Sequence[str] = ()) -> ModulesR
     )
 
 
-def _shown(sidecar: Sidecar, patterns: Sequence[str]) -> dict[int, None]:
+def _shown(sidecar: Sidecar, patterns: str | Sequence[str]) -> dict[int, None]:
     """Return the rows of the modules to show, in order; a parent stands before its children."""
-    named = {sidecar.calls[row].module for pattern in patterns for row in find_calls(sidecar, pattern)}
+    named = {sidecar.calls[row].module for row in find_calls(sidecar, patterns)}
     rows: dict[int, None] = {}
     for row, module in enumerate(sidecar.modules):
         if not patterns or row in named or module.parent in rows:

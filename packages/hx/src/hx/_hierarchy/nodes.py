@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from hx._open import AnyHierarchy, name_of, opened
 from hx.records.modules import NamedNode, NodesReport
 from hx_extractor import Hierarchy
+from hx_sidecar_schema import find_calls
 
 
 def nodes(model: AnyHierarchy, modules: str | Sequence[str], *, own: bool = False) -> NodesReport:
@@ -29,8 +30,7 @@ def nodes(model: AnyHierarchy, modules: str | Sequence[str], *, own: bool = Fals
     """
     hierarchy = opened(model)
     sidecar = hierarchy.sidecar
-    patterns = [modules] if isinstance(modules, str) else modules
-    rows = sorted({call.row for pattern in patterns for call in hierarchy.calls(pattern)})
+    rows = find_calls(sidecar, modules)
     owners = {
         inner
         for row in rows

@@ -7,6 +7,7 @@ from pydantic import Field
 from hx.records.report import REPORT_VERSION, Report
 from hx.text import count, percent, plural
 from hx_projector import CATEGORIES, Cost, TotalCost
+from hx_sidecar_schema import Table
 
 __all__ = [
     "CATEGORIES",
@@ -18,6 +19,8 @@ __all__ = [
     "TagEntry",
     "TotalCost",
 ]
+
+ROWS_IN_NOTEBOOKS = 60
 
 
 class CategoryEntry(Report):
@@ -106,4 +109,27 @@ class AnalyzeReport(Report):
         return (
             f"{self.model}: {plural(self.nodes, 'node')}, {percent(self.exact_percent)} exact, "
             f"{percent(self.covered_percent)} covered{cost}"
+        )
+
+    def _table(self) -> Table:
+        rows = [
+            (
+                "    " * call.depth + call.tag.rsplit("/", 1)[-1],
+                call.fqn,
+                call.nodes,
+                *(
+                    (call.total.parameters, call.total.macs, call.total.activation_bytes)
+                    if call.total
+                    else ()
+                ),
+            )
+            for call in self.calls[:ROWS_IN_NOTEBOOKS]
+        ]
+        costs = () if self.cost is None else ("parameters", "MACs", "bytes of results")
+        more = len(self.calls) - len(rows)
+        return Table(
+            str(self),
+            ("module", "name", "nodes", *costs),
+            rows,
+            note=f"and {more} more calls" if more else "",
         )

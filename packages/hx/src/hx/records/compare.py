@@ -6,7 +6,7 @@ from pydantic import Field
 
 from hx.records.report import REPORT_VERSION, Report
 from hx.text import plural
-from hx_sidecar_schema import html_table
+from hx_sidecar_schema import Table
 
 
 class NodeGroup(Report):
@@ -66,7 +66,7 @@ class CompareReport(Report):
         counts = [f"{sum(len(g.nodes) for g in groups)} {kind}" for kind, groups in kinds.items() if groups]
         return f"{self.left} and {self.right} differ: {', '.join(counts) or 'in inputs, outputs or opsets'}"
 
-    def _repr_html_(self) -> str:
+    def _table(self) -> Table:
         kinds = {"only left": self.removed, "only right": self.added, "rewired": self.rewired}
         rows = [
             (
@@ -80,4 +80,4 @@ class CompareReport(Report):
             for group in groups
             for name, amount in group.operators.items()
         ]
-        return html_table(str(self), ("", "module", "modules", "operator", "nodes in each"), rows)
+        return Table(str(self), ("", "module", "modules", "operator", "nodes in each"), rows)

@@ -13,6 +13,7 @@ from hx_profiler import (
     Settings,
     slowest,
 )
+from hx_sidecar_schema import Table
 
 __all__ = [
     "CallTime",
@@ -37,7 +38,8 @@ class IsolatedReport(Report):
 
     def __str__(self) -> str:
         """Return one line a call."""
-        return "\n".join(
-            f"{call.tag}: {call.in_model_us:.0f} us in the model, {call.alone_us or 0:.0f} us alone"
-            for call in self.calls
-        )
+        return self._table().to_text()
+
+    def _table(self) -> Table:
+        rows = [(call.tag, call.in_model_us, call.alone_us, call.reason) for call in self.calls]
+        return Table(f"{self.model}: calls timed alone", ("call", "us in the model", "us alone", ""), rows)

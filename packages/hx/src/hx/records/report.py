@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BeforeValidator
+
+from hx_sidecar_schema import Record
 
 REPORT_VERSION = "1.0"
 
@@ -18,10 +20,8 @@ Finite = Annotated[float | None, BeforeValidator(_finite)]
 """A number, or null where it is infinite or none: JSON has no infinity."""
 
 
-class Report(BaseModel):
+class Report(Record):
     """One record on stdout."""
-
-    model_config = ConfigDict(frozen=True)
 
 
 class File(Report):

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from hx.records.report import REPORT_VERSION, Finite, Report
 from hx.text import number, plural
-from hx_sidecar_schema import html_table
+from hx_sidecar_schema import Table
 
 ROWS_IN_NOTEBOOKS = 30
 
@@ -89,7 +89,7 @@ class VerifyReport(Report):
         call = self.calls[self.culprit]
         return f"{start}, the first wrong one is {call.tag}: {_error(call.local)} of its largest value"
 
-    def _repr_html_(self) -> str:
+    def _table(self) -> Table:
         shown = [call for call in self.calls if call.local is not None or call.wrong]
         worst = sorted(shown, key=lambda call: (not call.wrong, -_size(call.local)))[:ROWS_IN_NOTEBOOKS]
         rows = [
@@ -103,7 +103,7 @@ class VerifyReport(Report):
             for call in worst
         ]
         left = len(shown) - len(rows)
-        return html_table(
+        return Table(
             str(self),
             ("call", "error alone", "error in the model", "limit", ""),
             rows,

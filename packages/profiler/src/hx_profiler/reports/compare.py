@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hx_profiler._records import PROFILE_VERSION, Profile, Settings
+from hx_profiler._records import PROFILE_VERSION, ROWS_IN_NOTEBOOKS, Profile, Settings
 from hx_profiler.reports.modules import ModuleTime, by_module
-from hx_sidecar_schema import Record
+from hx_sidecar_schema import Record, Table
 
 
 class ModuleChange(Record):
@@ -40,6 +40,23 @@ class ProfileComparison(Record):
     ratio: float | None = Field(description="Of `run_us`, after / before; null where before is 0.")
     unattributed_us: tuple[float, float] = Field(description="Mean by run of what is unattributed.")
     modules: list[ModuleChange]
+
+    def __str__(self) -> str:
+        """Return one line a module."""
+        return self._table(len(self.modules)).to_text()
+
+    def _table(self, limit: int = ROWS_IN_NOTEBOOKS) -> Table:
+        rows = [
+            (module.fqn or "the model itself", module.before_us, module.after_us, module.self_change_us)
+            for module in self.modules[:limit]
+        ]
+        before, after = self.run_us
+        return Table(
+            f"{self.before}, then {self.after}: {before:.0f} us a run, then {after:.0f} us",
+            ("module", "us before", "us after", "own us more"),
+            rows,
+            note=f"and {len(self.modules) - limit} more modules" if len(self.modules) > limit else "",
+        )
 
 
 def compare(before: Profile, after: Profile) -> ProfileComparison:
