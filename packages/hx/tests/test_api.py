@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
+
+import pytest
+import torch
 
 import hx
 
@@ -38,3 +42,43 @@ def test_every_function_has_an_example() -> None:
     assert len(functions) > 10
     for name in functions:
         assert "Example:\n" in getattr(hx, name).__doc__, name
+
+
+def test_records_print_as_sentences_and_tables() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+    exported = hx.export(model, (torch.ones(2, 4),))
+    assert repr(exported) == "<Export sequential.onnx: 3 calls, 2 nodes>"
+    assert repr(exported["0"].extract()) == (
+        "<Extraction /Sequential/Linear.0: input FLOAT[2, 4] -> output FLOAT[2, 3]>"
+    )
+    assert repr(exported.report) == f"<ExportReport {exported.report}>"
+    assert str(hx.tree(exported, everything=True)).splitlines() == [
+        "sequential.onnx",
+        "module        name  nodes  own  weights",
+        "Sequential              2    0       15",
+        "    Linear.0  0         1    1       15",
+        "    ReLU.1    1         1    1        0",
+    ]
+    profile = hx.profile(exported, runs=2)
+    assert repr(profile).startswith("<Profile sequential.onnx: ")
+    tables = hx.verify(exported), hx.analyze(exported), profile, hx.compare_profiles(profile, profile)
+    assert all(record._repr_html_().count("<tr>") > 1 for record in tables)
+    assert exported.report._repr_html_() is None
+
+
+def test_a_traceback_shows_code_and_hint() -> None:
+    exported = hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),))
+    with pytest.raises(hx.HxError) as caught:
+        exported["Lineal"]
+    lines = traceback.format_exception_only(caught.value)
+    assert lines[1] == "HX401: Run `hx tree` to see every module.\n"
+
+
+def test_calls_by_row_and_by_several_patterns() -> None:
+    exported = hx.export(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU()), (torch.ones(2, 4),))
+    assert exported[1] == exported["0"] == list(exported)[1]
+    with pytest.raises(IndexError):
+        exported[3]
+    assert [call.fqn for call in exported.calls(["ReLU", "0"])] == ["0", "1"]
+    assert [call.fqn for call in hx.analyze(exported, "0").calls] == ["0"]
+    assert exported.run(["relu"], {"input": torch.ones(2, 4)})["relu"].shape == (2, 3)
