@@ -1,1 +1,8 @@
-"""What nodes and calls cost: multiply-accumulates, weights, bytes."""
+"""What nodes and module calls compute, read and produce, for given shapes of the inputs.
+
+1. `nodes`: the entry, `model_cost`; multiply-accumulates, weights and bytes of results of every node.
+2. `shapes`: the shape of every value: what the file says, what ONNX infers, what a run shows.
+3. `arithmetic`: the arithmetic of one node, by onnx-tool and by `formulas`; `operators` says which operators have none.
+4. `single_node`: a model of one node alone, to replace it by the body that defines it.
+5. `calls`: sums over module calls; `records` are printed as they are.
+"""

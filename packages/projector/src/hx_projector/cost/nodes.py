@@ -1,4 +1,4 @@
-"""What every node of a model costs: multiply-accumulates, weights, bytes of results."""
+"""The entry to cost: what every node of a model computes, reads and produces."""
 
 from __future__ import annotations
 
@@ -6,36 +6,30 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import onnx
-import onnx.inliner
 import onnx_ir as ir
 
 from hx_graph import body_path, nested_graphs, output_of
-from hx_projector.cost.arithmetic import Arithmetic, OnnxTool, operator_name, without_macs
-from hx_projector.cost.sizes import MeasureShapes, ValueTypes, value_types
-
-_SMALL_BYTES = 1000
-"""Tensors of sizes and axes are smaller: what decides shapes."""
+from hx_projector.cost.arithmetic import Arithmetic, OnnxTool, without_macs
+from hx_projector.cost.operators import operator_name
+from hx_projector.cost.shapes import KnownShapes, MeasureShapes, known_shapes
+from hx_projector.cost.single_node import expanded, single_node_model
 
 
 class NodeCost(NamedTuple):
-    """One node.
-
-    Attributes:
-        graph: Path of its graph, as in a sidecar.
-        output: Its first output.
-        arithmetic: What it computes, its bodies excepted; of a body of a Scan, in all steps together.
-        activation_bytes: Of all its outputs; of a constant, 0.
-        unsized_values: Outputs whose size is unknown, which are not in `activation_bytes`.
-        weights: Names of the initializers that it reads.
-    """
+    """What one node costs."""
 
     graph: str
+    """Path of its graph, as in a sidecar."""
     output: str
+    """Its first output."""
     arithmetic: Arithmetic
+    """What it computes, without its bodies; a node in the body of a Scan, in all steps together."""
     activation_bytes: int
+    """Of all its outputs; of a constant, 0."""
     unsized_values: int
+    """Outputs whose size is unknown, which are not in `activation_bytes`."""
     weights: tuple[str, ...]
+    """Names of the initializers that it reads."""
 
 
 class Weight(NamedTuple):
@@ -47,19 +41,16 @@ class Weight(NamedTuple):
 
 
 class ModelCost(NamedTuple):
-    """All nodes of a model, those of functions excepted: a call of a function costs what its body does.
-
-    Attributes:
-        nodes: In graph order, those of bodies after their node.
-        weights: By name.
-        counted_once: Nodes in bodies of If and Loop. Each counts once, both branches, whatever runs.
-        inputs: Sizes that the inputs have.
-    """
+    """What all nodes of a model cost, those of functions excepted: a call of a function costs what its body does."""
 
     nodes: list[NodeCost]
+    """In graph order, those of bodies after their node."""
     weights: dict[str, Weight]
+    """By name."""
     counted_once: int
+    """Nodes in bodies of If and Loop. Each counts once, both branches, whatever runs."""
     inputs: dict[str, list[int] | None]
+    """Shapes of the inputs; None where one is unknown."""
 
 
 def model_cost(
@@ -74,48 +65,52 @@ def model_cost(
         model: Not changed.
         given: Shapes of inputs.
         recorded: Shapes of inputs where those leave a symbol open.
-        measure_shapes: Asked for sizes that neither file nor inference know; see `value_types`.
+        measure_shapes: Asked for the shapes that neither file nor inference know.
 
     Raises:
         HxError: HX213 if onnx-tool is not installed, HX409 if a shape in `given` is none that the model takes.
     """
     tool = OnnxTool()
-    types = value_types(model, given, recorded, measure_shapes)
-    counted = _Counting(model, types, tool)
-    counted.graph(model.graph, "", 1, certain=True)
-    inputs: dict[str, list[int] | None] = {}
-    for value in model.graph.inputs:
-        if not value.is_initializer():
-            sizes = types.sizes.get(value)
-            inputs[str(value.name)] = None if sizes is None else list(sizes)
-    return ModelCost(counted.nodes, counted.weights, counted.counted_once, inputs)
+    known = known_shapes(model, given, recorded, measure_shapes)
+    counter = _Counter(model, known, tool)
+    counter.count(model.graph, "", 1, certain=True)
+    inputs = [value for value in model.graph.inputs if not value.is_initializer()]
+    shapes = {str(value.name): known.shapes.get(value) for value in inputs}
+    return ModelCost(
+        nodes=counter.nodes,
+        weights=counter.weights,
+        counted_once=counter.counted_once,
+        inputs={name: None if shape is None else list(shape) for name, shape in shapes.items()},
+    )
 
 
-class _Counting:
-    def __init__(self, model: ir.Model, types: ValueTypes, tool: OnnxTool) -> None:
+class _Counter:
+    """Counts the nodes of a model, in the order in which they are given."""
+
+    def __init__(self, model: ir.Model, known: KnownShapes, tool: OnnxTool) -> None:
         self.nodes: list[NodeCost] = []
         self.weights: dict[str, Weight] = {}
         self.counted_once = 0
         self._model = model
-        self._types = types
+        self._known = known
         self._tool = tool
-        self._bodies: dict[bytes, Arithmetic | None] = {}  # by nodes that are alike but for names
+        self._expanded: dict[bytes, Arithmetic | None] = {}  # by nodes that are alike but for names
 
-    def graph(self, graph: ir.Graph, path: str, times: int, *, certain: bool) -> None:
-        """Count a graph's nodes and those of their bodies.
+    def count(self, graph: ir.Graph, path: str, times: int, *, certain: bool) -> None:
+        """Count the nodes of a graph and of their bodies.
 
         Args:
-            graph: It.
-            path: Of it.
+            graph: The main graph or a body.
+            path: Its path.
             times: How often it runs.
-            certain: Whether it runs just as often.
+            certain: Whether it is known to run so often.
         """
         for node in graph:
             self.counted_once += not certain
             self.nodes.append(self._node(node, path, times))
             for name, body in nested_graphs(node) if node.attributes else ():
                 steps = self._steps(node)
-                self.graph(
+                self.count(
                     body,
                     body_path(path, node, name),
                     times * (steps or 1),
@@ -127,17 +122,17 @@ class _Counting:
         if times != 1:
             found = found._replace(macs=found.macs * times, other=found.other * times)
         produced = [value for value in node.outputs if value.name and node.op_type != "Constant"]
-        sizes = [self._types.size_bytes(value) for value in produced]
+        sizes = [self._known.size_bytes(value) for value in produced]
         return NodeCost(
-            path,
-            output_of(node),
-            found,
-            times * sum(size for size in sizes if size is not None),
-            sizes.count(None),
-            self._read(node),
+            graph=path,
+            output=output_of(node),
+            arithmetic=found,
+            activation_bytes=times * sum(size for size in sizes if size is not None),
+            unsized_values=sizes.count(None),
+            weights=self._read_weights(node),
         )
 
-    def _read(self, node: ir.Node) -> tuple[str, ...]:
+    def _read_weights(self, node: ir.Node) -> tuple[str, ...]:
         names: list[str] = []
         for value in node.inputs:
             if value is None or value.const_value is None or not value.is_initializer():
@@ -150,82 +145,45 @@ class _Counting:
         return tuple(dict.fromkeys(names))
 
     def _arithmetic(self, node: ir.Node) -> Arithmetic:
-        sizes = self._types.sizes
-        function = self._model.functions.get(node.op_identifier())
+        shapes = self._known.shapes
+        is_function = node.op_identifier() in self._model.functions
         found: Arithmetic | None = None
-        if function is None:
-            inputs = [None if value is None else sizes.get(value) for value in node.inputs]
-            found = self._tool.arithmetic(node, inputs, [sizes.get(value) for value in node.outputs])
-        if found is None and (function is not None or not node.domain):
-            found = self._expanded(node)
+        if not is_function:
+            inputs = [None if value is None else shapes.get(value) for value in node.inputs]
+            found = self._tool.arithmetic(node, inputs, [shapes.get(value) for value in node.outputs])
+        if found is None and (is_function or not node.domain):
+            found = self._by_definition(node)
         return found or without_macs(node) or Arithmetic(unknown=((operator_name(node), "no formula"),))
 
-    def _expanded(self, node: ir.Node) -> Arithmetic | None:
-        """Return what the body of a function computes, for the inputs of this node.
-
-        ONNX defines operators by others too: attention by two products.
-        """
-        alone = self._alone(node)
+    def _by_definition(self, node: ir.Node) -> Arithmetic | None:
+        """Return what the body of a function or of an operator's definition computes; None where it has none."""
+        alone = single_node_model(self._model, node, self._known)
         if alone is None:
             return without_macs(node) or Arithmetic(unknown=((operator_name(node), "sizes unknown"),))
         key = alone.SerializeToString(deterministic=True)
-        if key not in self._bodies:
-            self._bodies[key] = self._body(node, alone)
-        return self._bodies[key]
+        if key not in self._expanded:
+            model = expanded(alone)
+            self._expanded[key] = None if model is None else self._total(model)
+        return self._expanded[key]
 
-    def _body(self, node: ir.Node, alone: onnx.ModelProto) -> Arithmetic | None:
-        try:
-            inlined = onnx.inliner.inline_selected_functions(
-                alone, [(node.domain, node.op_type)], exclude=False, inline_schema_functions=True
-            )
-        except RuntimeError:  # its body is for other inputs
-            return None
-        model = ir.from_proto(inlined)
-        if any(inner.op_identifier() == node.op_identifier() for inner in model.graph):
-            return None  # no body
-        inner = _Counting(model, value_types(model, {}, {}), self._tool)
-        inner.graph(model.graph, "", 1, certain=True)
+    def _total(self, model: ir.Model) -> Arithmetic:
+        counter = _Counter(model, known_shapes(model, {}, {}), self._tool)
+        counter.count(model.graph, "", 1, certain=True)
+        rows = [row.arithmetic for row in counter.nodes]
         return Arithmetic(
-            sum(row.arithmetic.macs for row in inner.nodes),
-            sum(row.arithmetic.other for row in inner.nodes),
-            tuple(dict.fromkeys(pair for row in inner.nodes for pair in row.arithmetic.unknown)),
-            tuple(dict.fromkeys(name for row in inner.nodes for name in row.arithmetic.uncounted)),
+            sum(row.macs for row in rows),
+            sum(row.other for row in rows),
+            tuple(dict.fromkeys(pair for row in rows for pair in row.unknown)),
+            tuple(dict.fromkeys(name for row in rows for name in row.uncounted)),
         )
 
-    def _alone(self, node: ir.Node) -> onnx.ModelProto | None:
-        """Return a model of this node alone, small constants included; None where a size is unknown."""
-        proto = onnx.NodeProto(op_type=node.op_type, domain=node.domain, overload=node.overload)
-        proto.attribute.extend(ir.to_proto(attribute) for attribute in node.attributes.values())
-        graph = onnx.GraphProto(name="alone", node=[proto])
-        names: dict[ir.Value, str] = {}
-        for value in node.inputs:
-            if value is not None and value not in names:
-                dtype, sizes = self._types.dtype(value), self._types.sizes.get(value)
-                if dtype is None or sizes is None:
-                    return None
-                names[value] = f"in{len(names)}"
-                graph.input.append(onnx.helper.make_tensor_value_info(names[value], int(dtype), sizes))
-                if value.const_value is not None and value.const_value.nbytes <= _SMALL_BYTES:
-                    tensor = ir.Tensor(value.const_value.numpy(), dtype=dtype, name=names[value])
-                    graph.initializer.append(ir.to_proto(tensor))
-        graph.node[0].input.extend(names[value] if value is not None else "" for value in node.inputs)
-        for position, value in enumerate(node.outputs):
-            graph.node[0].output.append(f"out{position}" if value.name else "")
-            if value.name:
-                dtype = self._types.dtype(value) or ir.DataType.FLOAT
-                sizes = self._types.sizes.get(value)
-                graph.output.append(onnx.helper.make_tensor_value_info(f"out{position}", int(dtype), sizes))
-        imports = [onnx.helper.make_opsetid(*pair) for pair in self._model.opset_imports.items()]
-        functions = [ir.to_proto(function) for function in self._model.functions.values()]
-        return onnx.helper.make_model(graph, opset_imports=imports, functions=functions)
-
     def _steps(self, node: ir.Node) -> int | None:
-        """Return how often the body of a node runs, where that is known: a Scan's, as long as what it scans."""
+        """Return how often the body of a node runs: of a Scan, the size of the axis that it scans; None of others."""
         if node.op_type != "Scan" or node.domain:
             return None
         scanned = node.attributes["num_scan_inputs"].as_int()
         axes = node.attributes.get("scan_input_axes")
         value = node.inputs[len(node.inputs) - scanned]
-        sizes = self._types.sizes.get(value) if value is not None else None
+        shape = self._known.shapes.get(value) if value is not None else None
         axis = axes.as_ints()[0] if axes is not None else 0
-        return sizes[axis] if sizes else None
+        return shape[axis] if shape else None
