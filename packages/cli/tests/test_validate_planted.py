@@ -348,6 +348,20 @@ def a_weight_of_no_module(s, model):
     return row["name"]
 
 
+@planted("V38")
+def a_weight_that_a_call_is_said_not_to_read(s, model):
+    row = next(row for row in s["initializers"] if row.get("parameter", "").startswith("pooler."))
+    row["readers"] = []
+    return row["name"]
+
+
+@planted("V38")
+def a_weight_of_another_size(s, model):
+    row = next(row for row in s["initializers"] if row.get("parameter", "").startswith("pooler."))
+    row["elements"] += 1
+    return row["name"]
+
+
 # Owners
 
 

@@ -55,6 +55,7 @@ MEANINGS = {
     "V35": Meaning("A row of a weight that the model does not have, or the second of one", _EDITED),
     "V36": Meaning("A weight has no row", _EDITED),
     "V37": Meaning("A weight is said to be a parameter of no module", _EDITED),
+    "V38": Meaning("Size or readers of a weight are not those of the graph", _REPAIR, True),
     "V40": Meaning("Consumers are not those of the graph", _REPAIR, True),
     "V41": Meaning("The owner is not the call that the node itself names", _EDITED),
     "V42": Meaning(

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from hx_projector.validation.checks.modules import expected_tags
 from hx_projector.validation.checks.owners import expected_consumers
+from hx_projector.validation.checks.ports import expected_weights, weight_readers
 from hx_projector.validation.checks.summary import expected_info, expected_summary, model_info, summary
 from hx_projector.validation.findings import Change, Finding
 from hx_projector.validation.pair import ModelAndSidecar, listed, module_name, node_name
@@ -130,6 +131,11 @@ def _repair_consumers(pair: ModelAndSidecar, path: Path) -> Rewritten:
     return pair.sidecar.model_copy(update={"nodes": nodes}), changes
 
 
+def _repair_weights(pair: ModelAndSidecar, path: Path) -> Rewritten:
+    repaired = pair.sidecar.model_copy(update={"initializers": expected_weights(pair)})
+    return repaired, [_adopted(found) for found in weight_readers(pair)]
+
+
 def _repair_summary(pair: ModelAndSidecar, path: Path) -> Rewritten:
     repaired = pair.sidecar.model_copy(update={"summary": expected_summary(pair)})
     return repaired, [_adopted(found) for found in summary(pair)]
@@ -152,5 +158,6 @@ _STEPS = (
     _Step(("V51", "V52"), ("V10", *_MODULES), _repair_tags),
     # A wrong owner or parent shows in the consumers too: to rewrite those would hide it.
     _Step(("V40",), (*_NODES, *_CALLS, "V41", "V42", "V43", "V44"), _repair_consumers),
+    _Step(("V38",), (*_NODES, *_CALLS, "V35", "V36", "V41", "V42", "V43", "V44"), _repair_weights),
     _Step(("V60",), (*_NODES, "V10", "V42"), _repair_summary),
 )

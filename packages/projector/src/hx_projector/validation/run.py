@@ -14,7 +14,7 @@ from hx_projector.validation.checks.known import known_owners
 from hx_projector.validation.checks.model import accepted_by_checker, loaded_by_runtime
 from hx_projector.validation.checks.modules import children, module_tree, parameters, shown_tags, tags
 from hx_projector.validation.checks.owners import disagreements, node_consumers
-from hx_projector.validation.checks.ports import initializers, ports, recovered_nodes
+from hx_projector.validation.checks.ports import initializers, ports, recovered_nodes, weight_readers
 from hx_projector.validation.checks.rows import (
     call_references,
     covered_calls,
@@ -68,6 +68,11 @@ CHECKS = (
     Check("known owners", known_owners, (*_OWNERS, "node rows")),
     Check("disagreements", disagreements, _OWNERS),
     Check("covered calls", covered_calls, _OWNERS),
+    Check(
+        "weights",
+        weight_readers,
+        (*_OWNERS, "node rows", "initializers", "exporter's words", "known owners"),
+    ),
     Check("summary", summary),
 )
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import onnx_ir as ir
 
-from hx_graph import dims_of
+from hx_graph import dims_of, initializer_rows
 from hx_projector.validation.findings import Finding
 from hx_projector.validation.pair import ModelAndSidecar, listed
-from hx_sidecar_schema import ModuleCall, Port, RecoveredNode
+from hx_sidecar_schema import Initializer, ModuleCall, Port, RecoveredNode
 
 Type = tuple[str | None, Sequence[int | str] | None]
 """Dtype and shape, each None where the model does not say."""
@@ -147,3 +147,25 @@ def initializers(pair: ModelAndSidecar) -> Iterator[Finding]:
         if module not in pair.module_rows:
             message = f"It is the parameter {row.parameter!r}; there is no module {module!r}."
             yield Finding.of("V37", row.name, message)
+
+
+def expected_weights(pair: ModelAndSidecar) -> list[Initializer]:
+    """Return the rows of weights with the sizes and readers that the graph has.
+
+    Rows without a size, as files of format 1.0 have them, stay as they are.
+    """
+    owners = {row.output: row.owner for row in pair.sidecar.nodes if not row.graph}
+    rows = initializer_rows(pair.model.graph, pair.sidecar.initializers, owners)
+    expected = {row.name: row for row in rows}
+    return [row if row.elements is None else expected[row.name] for row in pair.sidecar.initializers]
+
+
+def weight_readers(pair: ModelAndSidecar) -> Iterator[Finding]:
+    """Check that sizes and readers of weights are those that the graph has (V38)."""
+    for row, expected in zip(pair.sidecar.initializers, expected_weights(pair), strict=True):
+        if row != expected:
+            recorded, found = (
+                f"{weight.elements} elements, read by {listed(map(pair.call_name, weight.readers)) or 'nobody'}"
+                for weight in (row, expected)
+            )
+            yield Finding.of("V38", row.name, f"The row says {recorded}; the model has {found}.")

@@ -72,7 +72,7 @@ def call_references(pair: ModelAndSidecar) -> Iterator[Finding]:
 
 
 def node_references(pair: ModelAndSidecar) -> Iterator[Finding]:
-    """Check that owners, consumers, covered calls and those of disagreements are rows of calls (V10)."""
+    """Check that owners, consumers, covered calls, readers and those of disagreements are rows of calls (V10)."""
     count = len(pair.sidecar.calls)
     for name, field, rows in _references(pair.sidecar):
         for row in rows:
@@ -81,12 +81,14 @@ def node_references(pair: ModelAndSidecar) -> Iterator[Finding]:
 
 
 def _references(sidecar: Sidecar) -> Iterator[tuple[str, str, list[int]]]:
-    """Yield nodes with each field that names calls, and the rows of these."""
+    """Yield nodes and weights with each field that names calls, and the rows of these."""
     for node in sidecar.nodes:
         name = node_name(node.graph, node.output)
         yield name, "owner", [node.owner]
         yield name, "consumers", node.consumers
         yield name, "covers", node.covers
+    for weight in sidecar.initializers:
+        yield weight.name, "readers", weight.readers
     for row in sidecar.disagreements:
         yield row.output, "disagreements.owner", [row.owner]
         yield row.output, "disagreements.other", [row.other]
