@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +189,7 @@ def test_the_page_begins_with_what_a_maintainer_asks_first(hx, home):
     assert lines[0] == "# <model>/models.py:weighed"
     assert lines[1] == f"**{record('session')['summary']}**"
     assert lines[2:5] == ["```sh", "hx debug <model>/models.py:weighed -o session", "```"]
-    assert f"torch {torch.__version__}" in next(line for line in lines if line.startswith("* CPython"))
+    assert f"torch {version('torch')}" in next(line for line in lines if line.startswith("* CPython"))
     for name in names(Path("session")):
         assert f"| `{name}` | " in "\n".join(lines)
 

@@ -232,3 +232,25 @@ def test_progress_is_told(encoder: Encoder, inputs: dict[str, torch.Tensor]) -> 
     assert "Exporting with torch.onnx.export" in [text for text, _, _ in told]
     comparing = [(done, total) for text, done, total in told if text == "Comparing"]
     assert comparing == [(done, len(comparing)) for done in range(len(comparing))]
+
+
+def test_what_a_notebook_shows(inputs: dict[str, torch.Tensor]) -> None:
+    """Tables that hold no script, and show what a model's names contain as it is."""
+    encoder = Encoder().eval()
+    encoder.add_module("<script>", nn.Identity())
+    exported = hx.export(encoder, inputs)
+    profile = hx.profile(exported, runs=2)
+    shown = (
+        exported,
+        hx.verify(exported),
+        hx.compare(exported, exported),
+        profile,
+        hx.compare_profiles(profile, profile),
+    )
+    for one in shown:
+        html = one._repr_html_()
+        assert html.startswith("<div><b>")
+        assert "<script>" not in html
+        assert len(html) < 50_000
+        assert str(one)
+    assert "blocks.1.attention" in exported._repr_html_()

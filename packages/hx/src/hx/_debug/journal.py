@@ -90,10 +90,11 @@ class Journal:
         handler = logging.StreamHandler(self.log)
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
         loggers = {name: logging.getLogger(name) for name in LEVELS}
-        before = {name: logger.level for name, logger in loggers.items()}
+        before = {name: (logger.level, logger.propagate) for name, logger in loggers.items()}
         for name, logger in loggers.items():
             logger.setLevel(LEVELS[name])
             logger.addHandler(handler)
+            logger.propagate = False  # what is wanted for the log is not wanted on the screen
         try:
             with warnings.catch_warnings(), captured() as printed:
                 warnings.simplefilter("always")
@@ -106,7 +107,8 @@ class Journal:
         finally:
             for name, logger in loggers.items():
                 logger.removeHandler(handler)
-                logger.setLevel(before[name])
+                logger.setLevel(before[name][0])
+                logger.propagate = before[name][1]
 
     def _warned(
         self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object
