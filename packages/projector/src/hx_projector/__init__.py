@@ -4,6 +4,7 @@ Nothing is imported before it is used: `CATEGORIES`, `MEANINGS` and the records 
 nor NumPy.
 """
 
+import hx_graph as hx_graph  # before onnx_ir, which then does without sympy
 from hx_sidecar_schema import lazy_package
 
 __getattr__, __dir__, __all__ = lazy_package(__name__, __file__)
