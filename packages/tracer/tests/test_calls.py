@@ -339,7 +339,7 @@ def test_what_cannot_be_watched_is_exported_without(monkeypatch: pytest.MonkeyPa
     def enter(_: CallRecorder, __: object) -> None:
         raise TypeError("a variable of a new kind")
 
-    monkeypatch.setattr(CallRecorder, "enter_body", enter)
+    monkeypatch.setattr(CallRecorder, "enter_call", enter)
     exported = export(Choice().eval(), {"x": X})
     assert [call.module for call in exported.context.calls] == [0]
     (note,) = exported.notes

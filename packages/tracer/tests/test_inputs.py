@@ -68,11 +68,11 @@ def test_the_same_seed_gives_the_same_inputs() -> None:
     assert not torch.equal(first["input_ids"], other["input_ids"])
 
 
-def test_generated_inputs_are_in_signature_order_and_have_recipes() -> None:
+def test_generated_inputs_are_in_signature_order_and_have_samplings() -> None:
     made = example_inputs(load_model("tiny:whisper").module)
     assert list(made.kwargs) == ["input_features", "decoder_input_ids"]
     assert made.kwargs["decoder_input_ids"].shape[1] != made.kwargs["input_features"].shape[-1] // 2
-    assert {name: r.kind for name, r in made.recipes.items()} == {
+    assert {name: r.kind for name, r in made.samplings.items()} == {
         "input_features": "normal",
         "decoder_input_ids": "ids",
     }
@@ -119,7 +119,8 @@ def test_a_module_that_says_nothing_needs_shapes() -> None:
 
     error = error_of(Free())
     assert error.code == "HX108"
-    assert "--input-shape x=" in error.hint
+    assert "'x'" in error.hint
+    assert error.argument == "input_shapes"
     made = example_inputs(Free(), input_shapes={"x": (2, 9)}).kwargs
     assert made["x"].shape == (2, 9)
     assert made["x"].unique().numel() > 9

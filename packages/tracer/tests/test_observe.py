@@ -15,8 +15,8 @@ from torch import nn
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from hx_sidecar_schema import Observation, Operation
-from hx_tracer.watch.calls import EagerRun, TracedCall
-from hx_tracer.watch.operations import fingerprint, modules_run, observe
+from hx_tracer.watch.calls import EagerRun, TracedCall, disable_fused_attention
+from hx_tracer.watch.operations import fingerprint, observe
 
 X = torch.arange(6.0).reshape(2, 3) - 2
 PATIENCE_S = 30
@@ -149,7 +149,7 @@ def test_attention_runs_its_modules() -> None:
 def test_the_switch_of_attention_is_this_thread_s_own() -> None:
     mha = torch.backends.mha
     switch, seen = mha.get_fastpath_enabled, list[bool]()
-    with modules_run():
+    with disable_fused_attention():
         thread = threading.Thread(target=lambda: seen.append(mha.get_fastpath_enabled()))
         thread.start()
         thread.join(PATIENCE_S)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hx_tracer.watch.patches import replaced
+from hx_tracer.watch.patches import patched
 
 PATIENCE_S = 30
 
@@ -58,7 +58,7 @@ def at_once(*works: Callable[[], None]) -> None:
 def test_blocks_may_end_in_any_order(order: tuple[int, ...]) -> None:
     """The last of the blocks that have not ended yet is heard."""
     names = ["a", "b", "c"]
-    blocks: list[AbstractContextManager[None]] = [replaced(Owner, "call", wrapping(name)) for name in names]
+    blocks: list[AbstractContextManager[None]] = [patched(Owner, "call", wrapping(name)) for name in names]
     for name, block in zip(names, blocks, strict=True):
         block.__enter__()
         assert Owner().call("x") == f"{name}(x)"
@@ -72,8 +72,8 @@ def test_blocks_may_end_in_any_order(order: tuple[int, ...]) -> None:
 
 def test_one_handler_may_run_in_two_blocks() -> None:
     handler = wrapping("a")
-    with replaced(Owner, "call", handler):
-        with replaced(Owner, "call", handler):
+    with patched(Owner, "call", handler):
+        with patched(Owner, "call", handler):
             assert Owner().call("x") == "a(x)"
         assert Owner().call("x") == "a(x)"
     assert Owner.__dict__["call"] is ORIGINAL
@@ -83,7 +83,7 @@ def test_functions_of_a_module_and_of_several_names() -> None:
     module: Any = types.ModuleType("module")
     module.one, module.two = lambda: "one", lambda: "two"
     one, two = module.one, module.two
-    with replaced(module, "one", wrapping("a")), replaced(module, "two", wrapping("b")):
+    with patched(module, "one", wrapping("a")), patched(module, "two", wrapping("b")):
         assert (module.one(), module.two()) == ("a(one)", "b(two)")
     assert (module.one, module.two) == (one, two)
 
@@ -95,7 +95,7 @@ def test_a_handler_gets_the_original_and_all_arguments() -> None:
         given.append((original, args, kwargs))
         return original(owner, *args, **kwargs)
 
-    with replaced(Owner, "call", handler):
+    with patched(Owner, "call", handler):
         assert Owner().call(value="x") == "x"
         assert Owner().call("y") == "y"
     assert given == [(ORIGINAL, (), {"value": "x"}), (ORIGINAL, ("y",), {})]
@@ -105,11 +105,11 @@ def test_a_block_or_a_handler_that_raises_restores_the_original() -> None:
     def failing(*_: Any) -> str:
         raise ZeroDivisionError
 
-    with pytest.raises(KeyError), replaced(Owner, "call", wrapping("a")):
+    with pytest.raises(KeyError), patched(Owner, "call", wrapping("a")):
         raise KeyError
     assert Owner.__dict__["call"] is ORIGINAL
-    with replaced(Owner, "call", wrapping("a")):
-        with pytest.raises(ZeroDivisionError), replaced(Owner, "call", failing):
+    with patched(Owner, "call", wrapping("a")):
+        with pytest.raises(ZeroDivisionError), patched(Owner, "call", failing):
             Owner().call("x")
         assert Owner().call("x") == "a(x)"
     assert Owner.__dict__["call"] is ORIGINAL
@@ -123,8 +123,8 @@ def test_a_handler_of_the_outermost_layer_is_asked_for_once() -> None:
         return lambda *args: f"<{dispatch(*args)}>"
 
     with (
-        replaced(Owner, "call", wrapping("a"), outermost=outermost),
-        replaced(Owner, "call", wrapping("b"), outermost=outermost),
+        patched(Owner, "call", wrapping("a"), outermost=outermost),
+        patched(Owner, "call", wrapping("b"), outermost=outermost),
     ):
         assert Owner().call("x") == "<b(x)>"
     assert len(made) == 1
@@ -133,7 +133,7 @@ def test_a_handler_of_the_outermost_layer_is_asked_for_once() -> None:
 
 def test_other_threads_see_the_original() -> None:
     seen: list[str] = []
-    with replaced(Owner, "call", wrapping("a")):
+    with patched(Owner, "call", wrapping("a")):
         at_once(lambda: seen.append(Owner().call("x")))
         assert Owner().call("x") == "a(x)"
     assert seen == ["x"]
@@ -146,7 +146,7 @@ def test_handlers_of_two_threads_do_not_mix(first_to_end: int) -> None:
     after: list[str] = ["", ""]
 
     def work(index: int) -> None:
-        with replaced(Owner, "call", wrapping(str(index))):
+        with patched(Owner, "call", wrapping(str(index))):
             for _ in range(100):
                 together.wait(PATIENCE_S)
                 seen[index].add(Owner().call("x"))
@@ -178,7 +178,7 @@ def test_threads_that_come_and_go_leave_the_original() -> None:
 
     def work() -> None:
         for _ in range(2000):
-            with replaced(Owner, "call", wrapping("a")):
+            with patched(Owner, "call", wrapping("a")):
                 assert Owner().call("x") == "a(x)"
             assert Owner().call("x") == "x"
 

@@ -398,7 +398,8 @@ def test_what_cannot_be_traced_is_refused_with_the_reason(
     assert caught.value.code == "HX124"
     assert reason in caught.value.message
     assert repr(type(model).__name__) in caught.value.message
-    assert "--strategy auto" in caught.value.hint
+    assert "strategy='auto'" in caught.value.hint
+    assert caught.value.argument == "strategy"
     assert [nn.Module.__dict__[name] for name in names] == before
 
 

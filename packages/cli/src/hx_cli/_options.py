@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -223,6 +224,11 @@ OPTIONS = {
 
 
 def hint_of(error: HxError) -> str:
-    """Return the hint of an error, with the option that sets the argument which it names."""
+    """Return the hint of an error with options for arguments: those that it gives a value, and the one that helps."""
+    hint = re.sub(
+        r"\b(\w+)='([^']*)'",
+        lambda match: f"{OPTIONS[match[1]]} {match[2]}" if match[1] in OPTIONS else match[0],
+        error.hint,
+    )
     option = OPTIONS.get(error.argument)
-    return error.hint if option is None else f"{error.hint.rstrip('.')}, with {option}."
+    return hint if option is None or option in hint else f"{hint.rstrip('.')}, with {option}."

@@ -437,7 +437,7 @@ def _export(
     with atomic_folder(report.parent) as staging:
         (staging / report.name).write_text(text, encoding="utf-8")
     hint = f"{refusal.hint} The whole report is in {str(report)!r}."
-    raise HxError(refusal.message, code=refusal.code, hint=hint) from refusal
+    raise HxError(refusal.message, code=refusal.code, hint=hint, argument=refusal.argument) from refusal
 
 
 def _is_large(model: ir.Model) -> bool:

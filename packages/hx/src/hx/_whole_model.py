@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 
 from hx._tensors import to_numpy
 from hx._tolerance import tolerance
 from hx.records.export import Verification
 from hx_extractor import difference
 from hx_graph import open_session
+from hx_tracer import tensors_in
 
 
 def verify_export(path: Path, inputs: Mapping[str, torch.Tensor], result: Any) -> Verification:
@@ -39,7 +39,7 @@ def verify_export(path: Path, inputs: Mapping[str, torch.Tensor], result: Any) -
         if type(error).__name__ == "NotImplemented":
             return _unchecked(f"ONNX Runtime lacks a kernel: {first_line(error)}")
         return Verification(status="mismatch", reason=f"ONNX Runtime cannot run it: {first_line(error)}")
-    expected = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+    expected = tensors_in(result)
     if len(expected) != len(actual):
         return _unchecked(f"the graph has {len(actual)} outputs, the module {len(expected)} tensors")
     return _compared(outputs, expected, actual)

@@ -4,19 +4,23 @@ from hx_tracer.exporting.errors import ExportError
 from hx_tracer.exporting.export import Exported, export, export_with_first
 from hx_tracer.exporting.plain import plain_export
 from hx_tracer.exporting.without_graph_values import observed_context
-from hx_tracer.inputs.dynamic_axes import argument_paths, dynamic_shapes, free_axes, input_paths, parse_axis
+from hx_tracer.inputs.arguments import FlatArguments, argument_paths, input_paths, tensors_in
+from hx_tracer.inputs.dynamic_axes import dynamic_shapes, free_axes
 from hx_tracer.inputs.example import ExampleInputs, as_tensor, example_inputs
 from hx_tracer.inputs.record import example_record
 from hx_tracer.models.implementations import set_implementation
 from hx_tracer.models.records import module_records
 from hx_tracer.models.spec import LoadedModel, load_model
+from hx_tracer.watch.boundaries import Boundary, record_boundaries
 from hx_tracer.watch.ports import input_ports, output_ports
-from hx_tracer.watch.preserve import unchanged
+from hx_tracer.watch.preserve import preserve_state
 
 __all__ = [
+    "Boundary",
     "ExampleInputs",
     "ExportError",
     "Exported",
+    "FlatArguments",
     "LoadedModel",
     "argument_paths",
     "as_tensor",
@@ -32,8 +36,9 @@ __all__ = [
     "module_records",
     "observed_context",
     "output_ports",
-    "parse_axis",
     "plain_export",
+    "preserve_state",
+    "record_boundaries",
     "set_implementation",
-    "unchanged",
+    "tensors_in",
 ]

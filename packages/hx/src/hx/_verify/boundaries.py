@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Generator
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Collection
+from contextlib import redirect_stdout
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from torch.utils import _pytree as pytree
 
 from hx._tensors import to_numpy
 from hx._verify.inputs import ModuleInputs
 from hx._whole_model import first_line
 from hx_sidecar_schema import HxError, ModuleCall, Sidecar
-from hx_tracer import LoadedModel, input_ports, output_ports, unchanged
+from hx_tracer import Boundary, LoadedModel, preserve_state, record_boundaries
 
 CallKey = tuple[str, int]
 """Fqn and index of a call."""
 Kept = TypeVar("Kept")
-
-
-@dataclass
-class Boundary(Generic[Kept]):
-    """What one call got and gave, by port name."""
-
-    inputs: dict[str, Kept] = field(default_factory=dict[str, Kept])
-    outputs: dict[str, Kept] = field(default_factory=dict[str, Kept])
 
 
 def copied(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
@@ -75,18 +65,11 @@ def run_module(
     Raises:
         HxError: HX407 if the inputs do not fit the model.
     """
-    found: dict[CallKey, Boundary[Kept]] = {}
+    module = loaded.module
     try:
-        with (
-            torch.random.fork_rng(devices=[]),
-            torch.no_grad(),
-            redirect_stdout(sys.stderr),
-            unchanged(loaded.module),
-            _watched(loaded.module, wanted, keep, found),
-        ):
+        with torch.random.fork_rng(devices=[]), redirect_stdout(sys.stderr), preserve_state(module):
             torch.manual_seed(0)
-            args, kwargs = pytree.tree_map_only(torch.Tensor, torch.clone, (inputs.args, inputs.kwargs))
-            loaded.module(*args, **kwargs)
+            return record_boundaries(module, inputs.args, inputs.kwargs, wanted, keep)
     except Exception as error:
         raise HxError(
             f"{type(loaded.module).__name__} does not run on the inputs {list(inputs.arrays)!r}: {first_line(error)}",
@@ -94,7 +77,6 @@ def run_module(
             hint="Compare with the model that the ONNX file was exported from, loaded with the same task and dtype.",
             argument="against",
         ) from error
-    return found
 
 
 def pytorch_keys(sidecar: Sidecar) -> list[CallKey]:
@@ -116,48 +98,3 @@ def why_not_made(call: ModuleCall) -> str:
     if call.in_body:
         return "It runs in the body of a control-flow operator, which PyTorch compiles: nothing can be seen there."
     return "The PyTorch model did not make this call."
-
-
-@contextmanager
-def _watched(
-    model: torch.nn.Module,
-    wanted: Collection[CallKey],
-    keep: Callable[[torch.Tensor], Kept],
-    found: dict[CallKey, Boundary[Kept]],
-) -> Generator[None]:
-    """Watch below `__call__`: modules must not see it, as they do hooks (`nn.TransformerEncoder` then changes path)."""
-    names: dict[int, str] = {}
-    for name, module in model.named_modules():
-        names.setdefault(id(module), name)
-    counts: Counter[str] = Counter()
-    module_class: Any = torch.nn.Module
-    call_impl = module_class._call_impl
-    fastpath = torch.backends.mha.get_fastpath_enabled()
-
-    def call(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
-        if torch.compiler.is_dynamo_compiling():  # it interprets this function too, in bodies
-            return call_impl(module, *args, **kwargs)
-        fqn = names.get(id(module))
-        if fqn is None:
-            return call_impl(module, *args, **kwargs)
-        key = (fqn, counts[fqn])
-        counts[fqn] += 1
-        if key not in wanted:
-            return call_impl(module, *args, **kwargs)
-        boundary = found[key] = Boundary[Kept]()
-        inputs = input_ports(module, args, kwargs)
-        boundary.inputs = {name: keep(tensor) for name, tensor in inputs}
-        result = call_impl(module, *args, **kwargs)
-        outputs = output_ports(result, [name for name, _ in inputs])
-        boundary.outputs = {name: keep(tensor) for name, tensor in outputs}
-        return result
-
-    module_class._call_impl = call
-    torch.backends.mha.set_fastpath_enabled(
-        False
-    )  # its one kernel calls no modules; the exporter takes the slow path
-    try:
-        yield
-    finally:
-        module_class._call_impl = call_impl
-        torch.backends.mha.set_fastpath_enabled(fastpath)

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils import _pytree as pytree
 
 from hx._given_inputs import given_inputs
 from hx._tensors import to_numpy
 from hx_sidecar_schema import HxError, TensorInfo
-from hx_tracer import LoadedModel, example_inputs, input_paths
+from hx_tracer import FlatArguments, LoadedModel, as_tensor, example_inputs, input_paths, tensors_in
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -43,31 +42,25 @@ def recorded_inputs(loaded: LoadedModel, arrays: Arrays) -> ModuleInputs:
     Raises:
         HxError: HX407 if the module takes another number of tensors, under other names.
     """
-    tensors = {name: _tensor(array) for name, array in arrays.items()}
+    tensors = {name: as_tensor(array) for name, array in arrays.items()}
     parameters = inspect.signature(loaded.module.forward).parameters.values()
     fixed = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     required = {p.name for p in fixed if p.default is p.empty}
     if required <= tensors.keys() <= {p.name for p in fixed}:
         return ModuleInputs((), tensors, arrays)
     example = example_inputs(loaded.module, example=loaded.example)
-    leaves, tree = pytree.tree_flatten((example.args, example.kwargs))
-    count = sum(isinstance(leaf, torch.Tensor) for leaf in leaves)
-    names = [name for name, _ in input_paths(example.kwargs)] if not example.args else []
-    if len(names) == count > len(tensors) and tensors.keys() <= set(names):
-        own = iter(names)
-        filled = [tensors.get(next(own), leaf) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
-        args, kwargs = pytree.tree_unflatten(filled, tree)
-        return ModuleInputs(args, kwargs, arrays)
+    arguments = FlatArguments.of(example.args, example.kwargs)
+    own = dict(input_paths(example.kwargs)) if not example.args else {}
+    count = len(arguments.tensors)
+    if len(own) == count > len(tensors) and tensors.keys() <= own.keys():
+        return ModuleInputs(*arguments.filled({**own, **tensors}.values()), arrays)
     if count != len(tensors):
         raise HxError(
             f"{type(loaded.module).__name__} takes {count} tensors, the ONNX model {list(arrays)!r}.",
             code="HX407",
             hint="Compare with the model that the ONNX file was exported from.",
         )
-    values = iter(tensors.values())
-    filled = [next(values) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
-    args, kwargs = pytree.tree_unflatten(filled, tree)
-    return ModuleInputs(args, kwargs, arrays)
+    return ModuleInputs(*arguments.filled(tensors.values()), arrays)
 
 
 def fitting_inputs(loaded: LoadedModel, inputs: Any, wanted: Sequence[TensorInfo]) -> ModuleInputs:
@@ -112,13 +105,7 @@ def _named(args: tuple[Any, ...], kwargs: Mapping[str, Any], wanted: Sequence[Te
         if not kwargs.keys() >= set(names):
             return None
         return {name: to_numpy(kwargs[name]) for name in names}
-    leaves = [leaf for leaf in pytree.tree_leaves((args, dict(kwargs))) if isinstance(leaf, torch.Tensor)]
-    if len(leaves) != len(names):
+    tensors = tensors_in((args, dict(kwargs)))
+    if len(tensors) != len(names):
         return None
-    return {name: to_numpy(leaf) for name, leaf in zip(names, leaves, strict=True)}
-
-
-def _tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
-    if array.dtype.name == "bfloat16":
-        return torch.from_numpy(array.astype(np.float32)).to(torch.bfloat16)
-    return torch.from_numpy(np.array(array))
+    return {name: to_numpy(tensor) for name, tensor in zip(names, tensors, strict=True)}

@@ -1,26 +1,26 @@
-"""What was seen during an export, as the record that the projector reads."""
+"""The record of an export for the projector: calls, ports, origins of nodes, sizes, weights, examples."""
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
 from typing import Any
 
 import onnx_ir as ir
 import torch
 
-from hx_sidecar_schema import Example, Initializer, ModuleCall, ModuleContext, Port, Provenance
-from hx_tracer.exporting.dims import dims_of, rename
+from hx_sidecar_schema import Initializer, ModuleCall, ModuleContext, Port, Provenance
+from hx_tracer.exporting.dims import SymbolNames, rename, renamed_dims
+from hx_tracer.exporting.raw_graph import RawGraph
 from hx_tracer.exporting.recover import Recovery
 from hx_tracer.exporting.request import ExportRequest
-from hx_tracer.exporting.survivors import RawGraph, Survivors
-from hx_tracer.inputs.dynamic_axes import argument_paths
+from hx_tracer.exporting.survivors import Survivors
+from hx_tracer.inputs.arguments import argument_paths
 from hx_tracer.inputs.record import example_record
 from hx_tracer.models.records import module_records
 from hx_tracer.watch.calls import TracedCall
 from hx_tracer.watch.recorder import CallRecorder
 
-UNSEEN = "The exporter traced the model in a way that hx cannot watch: what the call passes is not known."
+UNWATCHED = "The exporter traced the model in a way that hx cannot watch: what the call passes is not known."
 
 
 def assemble_context(
@@ -28,35 +28,33 @@ def assemble_context(
     program: torch.onnx.ONNXProgram,
     recorder: CallRecorder,
     survivors: Survivors,
-    seen: bool,
+    watched: bool,
 ) -> ModuleContext:
-    """Return what is known of an export.
+    """Return the record of an export.
 
     Args:
         request: What was exported.
         program: Optimised.
         recorder: Of the trace behind it.
         survivors: From the graph before optimisation to the one after.
-        seen: Whether the recorder saw what the calls pass.
+        watched: Whether the recorder saw what the calls pass.
     """
     graph, raw = program.model.graph, survivors.raw
     modules = module_records(request.module, request.torch_nn)
     rows = {record.fqn: row for row, record in enumerate(modules)}
-    dims = _dim_names(raw, graph)
-    recovery = Recovery(survivors, dims)
+    names = _symbol_names(raw, graph)
+    recovery = Recovery(survivors, names)
     calls = [
-        _call(row, call, rows[call.fqn], survivors, recovery, dims, _hidden(call, seen or row == 0))
+        _call(row, call, rows[call.fqn], recovery, names, call.hidden if watched or row == 0 else UNWATCHED)
         for row, call in enumerate(recorder.calls)
     ]
     results = [
         [raw.ports[key] for name in call.outputs if (key := (row, "outputs", name)) in raw.ports]
         for row, call in enumerate(recorder.calls)
     ]
-    names = [name.name for name in graph.inputs]
-    paths = [tensor for _, tensor in argument_paths(request.module, request.args, request.kwargs)]
-    examples: dict[str, Example] = {}
-    if len(names) == len(paths):
-        examples = {str(n): example_record(t) for n, t in zip(names, paths, strict=True)}
+    inputs = [str(value.name) for value in graph.inputs]
+    tensors = [tensor for _, tensor in argument_paths(request.module, request.args, request.kwargs)]
+    known = zip(inputs, tensors, strict=True) if len(inputs) == len(tensors) else ()
     return ModuleContext(
         generator=Provenance(),
         modules=modules,
@@ -71,9 +69,9 @@ def assemble_context(
             if call.outputs and not any(id(value) in raw.variable for value in values)
         ],
         recovered=recovery.nodes,
-        sizes={survivors.name_of(value): rename(expression, dims) for value, expression in raw.sizes},
+        sizes={survivors.name_of(value): rename(expression, names) for value, expression in raw.sizes},
         initializers=_initializers(raw, graph),
-        examples=examples,
+        examples={name: example_record(tensor) for name, tensor in known},
     )
 
 
@@ -81,18 +79,17 @@ def _call(
     row: int,
     call: TracedCall,
     module_row: int,
-    survivors: Survivors,
     recovery: Recovery,
-    dims: Mapping[str, str],
+    names: SymbolNames,
     hidden: str,
 ) -> ModuleCall:
-    raw = survivors.raw
+    survivors, raw = recovery.survivors, recovery.survivors.raw
     recovered, lost, unused = recovery.of_call(row, call)
 
     def port(side: Any, name: str) -> Port:
         value = raw.ports.get((row, side, name))
         like = getattr(call, side)[name]
-        shape = [dim if isinstance(dim, int) else rename(str(dim), dims) for dim in like.shape]
+        shape = [dim if isinstance(dim, int) else rename(str(dim), names) for dim in like.shape]
         if value is None:  # removed before translation: nothing used it, or no more than its size
             return Port(name=name, dtype=like.dtype, shape=shape, unused=True)
         dead = side == "outputs" and id(value) not in raw.live
@@ -104,7 +101,7 @@ def _call(
             value=None if constant or dead else found,
             initializer=found if constant and not dead else None,
             dtype=value.dtype.name if value.dtype else "UNDEFINED",
-            shape=dims_of(value, dims),
+            shape=renamed_dims(value, names),
             unused=dead or (side == "inputs" and name in unused),
         )
 
@@ -123,15 +120,8 @@ def _call(
     )
 
 
-def _hidden(call: TracedCall, seen: bool) -> str:
-    """Say why the ports of a call are not known; empty where they are."""
-    if not seen:
-        return UNSEEN
-    return call.hidden
-
-
 def _initializers(raw: RawGraph, graph: ir.Graph) -> list[Initializer]:
-    """Tie every weight of the graph to the parameter it is, or was computed from before optimisation."""
+    """Return the parameter that each initializer is, or, if it is only one, was computed from by constant folding."""
     parameters = {value.name for value in raw.initializers.values()}
     made = {out.name: out for node in raw.nodes for out in node.outputs}
     rows: list[Initializer] = []
@@ -146,8 +136,8 @@ def _initializers(raw: RawGraph, graph: ir.Graph) -> list[Initializer]:
     return rows
 
 
-def _dim_names(raw: RawGraph, graph: ir.Graph) -> dict[str, str]:
-    """The exporter renames the trace's symbols after optimisation: learn the names from the inputs."""
+def _symbol_names(raw: RawGraph, graph: ir.Graph) -> dict[str, str]:
+    """Return the names that the exporter gave to symbols after optimisation, as its inputs have them."""
     names: dict[str, str] = {}
     for value in graph.inputs:
         for old, new in zip(raw.input_dims.get(id(value), ()), value.shape or (), strict=False):
@@ -156,7 +146,7 @@ def _dim_names(raw: RawGraph, graph: ir.Graph) -> dict[str, str]:
     return names
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of what made an export."""
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that an export depends on."""
     packages = ("hx-tracer", "torch", "transformers", "onnx", "onnx-ir", "onnxscript")
     return {name: importlib.metadata.version(name) for name in packages}

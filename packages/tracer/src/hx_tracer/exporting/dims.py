@@ -1,4 +1,4 @@
-"""Shapes of values as records write them."""
+"""Dimensions with the names that the final graph has for the symbols of the trace."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-UNKNOWN = "?"
-"""A dimension that nothing is known of; two of them are not equal."""
+from hx_graph import dims_of
 
-Dims = Mapping[str, str]
-"""Symbol of the trace (`s77`) to the name that the graph's input carries (`batch`)."""
-
-
-def dims_of(value: ir.Value, dims: Dims) -> list[int | str]:
-    """Return the dimensions of a value: integers, expressions over final symbols, `?`."""
-    if value.shape is None:
-        return []
-    return [dim if isinstance(dim, int) else rename(str(dim.value or UNKNOWN), dims) for dim in value.shape]
+SymbolNames = Mapping[str, str]
+"""Symbol of the trace (`s77`) to the name that the graph's inputs have for it (`batch`)."""
 
 
-def rename(expression: str, dims: Dims) -> str:
-    """Return a size expression with the trace's symbols replaced."""
-    return re.sub(r"[A-Za-z_]\w*", lambda match: dims.get(match[0], match[0]), expression)
+def renamed_dims(value: ir.Value, names: SymbolNames) -> list[int | str]:
+    """Return the dimensions of a value: integers, expressions over final names, `?`; none where the rank is unknown."""
+    return [dim if isinstance(dim, int) else rename(dim, names) for dim in dims_of(value.shape)]
+
+
+def rename(expression: str, names: SymbolNames) -> str:
+    """Return a size expression with the symbols of the trace replaced by their final names."""
+    return re.sub(r"[A-Za-z_]\w*", lambda match: names.get(match[0], match[0]), expression)

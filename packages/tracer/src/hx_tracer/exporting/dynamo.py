@@ -1,7 +1,10 @@
 """The export through `torch.export`, watched.
 
-The pipeline that runs is the exporter's own, with the arguments that a plain export has, so the graph is the one
-that a plain export gives. We only look: at module calls while it traces, at the graph before its optimisation.
+The exporter's own pipeline runs, with the arguments of a plain export, so its graph is that of a plain export. Watched
+are the module calls while it traces, and the graph before and after `ONNXProgram.optimize`.
+
+Measured on torch 2.13: with gradients on, attention is decomposed into the variant of it that autograd uses, for which
+there is no ONNX operator. So a refused export is tried once more under `torch.no_grad()`, with a note.
 """
 
 from __future__ import annotations
@@ -13,25 +16,26 @@ from typing import Any
 
 import torch
 
-from hx_sidecar_schema import ModuleContext
-from hx_tracer.exporting.context import UNSEEN, assemble_context
-from hx_tracer.exporting.errors import cause, last_line, quiet, refused
+from hx_sidecar_schema import ModuleContext, first_line
+from hx_tracer.exporting.context import UNWATCHED, assemble_context
+from hx_tracer.exporting.errors import export_error, root_cause, silence_exporter
+from hx_tracer.exporting.raw_graph import RawGraph
 from hx_tracer.exporting.request import ExportRequest
-from hx_tracer.exporting.survivors import RawGraph, Survivors
+from hx_tracer.exporting.survivors import Survivors
 from hx_tracer.models.implementations import find_remedy
-from hx_tracer.watch.body_values import stamp_bodies
+from hx_tracer.watch.body_values import mark_bodies
 from hx_tracer.watch.calls import TracedCall
 from hx_tracer.watch.fx_metadata import PORTS
-from hx_tracer.watch.patches import replaced
-from hx_tracer.watch.preserve import unchanged
+from hx_tracer.watch.patches import patched
+from hx_tracer.watch.preserve import preserve_state
 from hx_tracer.watch.recorder import CallRecorder
 
 
 def export_dynamo(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]:
-    """Export a module.
+    """Export a module through `torch.export`.
 
     Returns:
-        The program, what was seen, and what was done differently than a plain export does it.
+        The program, what was seen of it, and notes: what a plain export does differently, or what was not seen.
 
     Raises:
         ExportError: HX120 if the exporter refuses the model.
@@ -43,87 +47,91 @@ def export_dynamo(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, Modul
 
     def run() -> torch.onnx.ONNXProgram:
         with (
-            quiet(),
-            unchanged(module),
+            silence_exporter(),
+            preserve_state(module),
             recorder.watching(),
-            _before_optimize(optimized, recorder, calls),
+            _watching_optimization(optimized, recorder, calls),
         ):
-            program = torch.onnx.export(
-                module,
-                request.exporter_args,
-                kwargs=dict(request.kwargs),
-                dynamo=True,
-                verbose=False,
-                opset_version=request.opset,
-                dynamic_shapes=request.exporter_shapes,
-                input_names=request.input_names,
-                output_names=request.output_names,
-            )
-        assert program is not None
-        return program
+            return run_dynamo(request)
 
     def attempt() -> torch.onnx.ONNXProgram:
-        before = recorder.body_error
+        before = recorder.dynamo_error
         try:
             program = run()
         except Exception:
-            if recorder.body_error is before:
+            if recorder.dynamo_error is before:
                 raise
         else:
-            if recorder.body_error is before:
+            if recorder.dynamo_error is before:
                 return program
-        assert recorder.body_error is not None
-        notes.append(
-            "What Dynamo traced could not be watched, so its module calls are not known: "
-            f"{last_line(recorder.body_error)}"
-        )
+        assert recorder.dynamo_error is not None
+        reason = first_line(recorder.dynamo_error, with_type=True)
+        notes.append(f"What Dynamo traced could not be watched, so its module calls are not known: {reason}")
         return run()
 
     try:
         program = attempt()
-    except Exception as error:  # noqa: BLE001 - whatever the exporter raises, its whole story is reported
-        # torch 2.13 decomposes attention into autograd's variant of it where gradients are on, and finds no ONNX
-        # operator for that one.
+    except Exception as error:  # noqa: BLE001 - whatever the exporter raises is reported with its traceback
         try:
             with torch.no_grad():
                 program = attempt()
         except Exception:  # noqa: BLE001 - the plain export's own error is the one to report
-            raise refused(error, find_remedy(module, lambda: _succeeds(run))) from error
-        notes.append(
-            f"A plain export fails ({last_line(cause(error))}); exported under torch.no_grad() instead."
-        )
-    seen = recorder.calls is not calls
-    if not seen:
-        notes.append(UNSEEN)
-    if seen:
-        _drop_inputs_of_the_trace(recorder.calls, calls)
-    context = assemble_context(request, program, recorder, optimized[-1], seen)
-    return program, context, notes
+            raise export_error(error, find_remedy(module, lambda: _succeeds(run))) from error
+        reason = first_line(root_cause(error), with_type=True)
+        notes.append(f"A plain export fails ({reason}); exported under torch.no_grad() instead.")
+    watched = recorder.calls is not calls
+    if watched:
+        _drop_trace_only_inputs(recorder.calls, calls)
+    else:
+        notes.append(UNWATCHED)
+    return program, assemble_context(request, program, recorder, optimized[-1], watched), notes
+
+
+def run_dynamo(request: ExportRequest, **options: Any) -> torch.onnx.ONNXProgram:
+    """Run `torch.onnx.export(dynamo=True)` as a plain export does.
+
+    Args:
+        request: What is exported.
+        options: Further arguments of it.
+    """
+    program = torch.onnx.export(
+        request.module,
+        request.exporter_args,
+        kwargs=dict(request.kwargs),
+        dynamo=True,
+        verbose=False,
+        opset_version=request.opset,
+        dynamic_shapes=request.exporter_shapes,
+        input_names=request.input_names,
+        output_names=request.output_names,
+        **options,
+    )
+    assert program is not None
+    return program
 
 
 @contextmanager
-def _before_optimize(
+def _watching_optimization(
     optimized: list[Survivors], recorder: CallRecorder, eager_calls: list[TracedCall]
 ) -> Generator[None]:
     def optimize(original: Any, program: torch.onnx.ONNXProgram) -> None:
         traced = program.exported_program
         assert traced is not None
         if not any(PORTS in node.meta for node in traced.graph.nodes):
-            recorder.adopt(eager_calls, traced)
-        elif recorder.body_error is None:
-            stamp_bodies(traced.graph_module)
+            recorder.use_eager_calls(eager_calls, traced)
+        elif recorder.dynamo_error is None:
+            mark_bodies(traced.graph_module)
         raw = RawGraph(program, recorder.size_calls)
         original(program)
-        optimized.append(
-            Survivors(raw, program.model.graph)
-        )  # torch 2.13 gives inputs and outputs other names after this
+        # Now, because torch 2.13 gives inputs and outputs the names that were asked for right after this.
+        optimized.append(Survivors(raw, program.model.graph))
 
-    with replaced(torch.onnx.ONNXProgram, "optimize", optimize):
+    with patched(torch.onnx.ONNXProgram, "optimize", optimize):
         yield
 
 
-def _drop_inputs_of_the_trace(calls: Sequence[TracedCall], eager_calls: Sequence[TracedCall]) -> None:
-    """Take from calls the inputs that PyTorch does not pass. Of calls in compiled bodies it says nothing."""
+def _drop_trace_only_inputs(calls: Sequence[TracedCall], eager_calls: Sequence[TracedCall]) -> None:
+    """Remove from calls the inputs that they do not have in an eager run, which does not see calls in bodies."""
     known = {(call.fqn, call.index): call.inputs for call in eager_calls}
     counts: Counter[str] = Counter()
     for call in calls:
@@ -139,6 +147,6 @@ def _succeeds(run: Callable[[], object]) -> bool:
     try:
         with torch.no_grad():
             run()
-    except Exception:  # noqa: BLE001 - the exporter raises anything; the first error is reported, not this one
+    except Exception:  # noqa: BLE001 - the exporter raises anything; the first error is the one that is reported
         return False
     return True

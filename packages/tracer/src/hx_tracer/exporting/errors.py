@@ -1,4 +1,4 @@
-"""What the exporters say when they refuse a model, as errors of hx."""
+"""Errors of hx for what the exporters raise."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from hx_sidecar_schema import HxError, UnfitInputs
-from hx_tracer.inputs.dynamic_axes import input_paths
+from hx_sidecar_schema import HxError, UnfitInputs, first_line
+from hx_tracer.inputs.arguments import argument_paths
 from hx_tracer.models.implementations import Kind
 
 
@@ -20,64 +20,79 @@ class ExportError(HxError):
     """The exporter refused the model.
 
     Attributes:
-        report: The exporter's whole story, for a file.
-        remedy: Implementations by kind with which it takes the model, for `set_implementation`; empty if none is known.
+        report: The exporter's whole traceback, for a file.
+        remedy: Implementations by kind with which the exporter takes the model, for `set_implementation`; empty if none
+            is known.
     """
 
+    code = "HX120"
+
     def __init__(
-        self, message: str, *, code: str, hint: str, report: str, remedy: Mapping[Kind, str] | None = None
+        self,
+        message: str,
+        *,
+        hint: str,
+        report: str,
+        remedy: Mapping[Kind, str] | None = None,
+        code: str = "",
+        argument: str = "",
     ) -> None:
-        super().__init__(message, code=code, hint=hint)
+        """Make the error; `message`, `hint`, `code` and `argument` as `HxError` has them."""
+        super().__init__(message, hint=hint, code=code, argument=argument)
         self.report = report
         self.remedy = remedy or {}
 
 
-def refused(error: Exception, remedy: Mapping[Kind, str]) -> ExportError:
-    """Return the error for an exporter's own.
+def export_error(error: Exception, remedy: Mapping[Kind, str]) -> ExportError:
+    """Return the error for what an exporter raised.
 
     Args:
         error: What the exporter raised.
-        remedy: Implementations by kind with which it takes the model.
+        remedy: Implementations by kind with which the exporter takes the model; empty if none is known.
     """
-    flags = " ".join(f"--{kind} {name}" for kind, name in remedy.items())
+    choice = " and ".join(f"{kind}={name!r}" for kind, name in remedy.items())
     return ExportError(
-        f"torch.onnx.export refuses the model: {last_line(cause(error))}",
-        code="HX120",
-        hint=f"Export with {flags}: that was tried, and the exporter takes it."
-        if flags
+        f"torch.onnx.export refuses the model: {first_line(root_cause(error), with_type=True)}",
+        hint=f"Export with {choice}: that was tried, and the exporter takes it."
+        if remedy
         else "Read the report for the operation and the line of the model that made it; "
-        "other inputs, another --opset or a static export may pass.",
+        "other inputs, another opset or a static export may pass.",
         report="".join(traceback.format_exception(error)),
         remedy=remedy,
+        argument=next(iter(remedy), ""),
     )
 
 
-def unfit(error: Exception, module: torch.nn.Module, kwargs: Mapping[str, Any]) -> HxError:
-    """Return the error for inputs that `forward` does not take."""
-    shapes = ", ".join(f"{path}{list(tensor.shape)}" for path, tensor in input_paths(kwargs))
+def unfit_inputs(
+    error: Exception, module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> UnfitInputs:
+    """Return the error for inputs that a module's `forward` does not take.
+
+    Args:
+        error: What `forward` raised.
+        module: The module.
+        args: Positional inputs.
+        kwargs: Inputs by name.
+    """
+    tensors = argument_paths(module, args, kwargs)
+    shapes = ", ".join(f"{path}{list(tensor.shape)}" for path, tensor in tensors)
     return UnfitInputs(
-        f"The inputs {shapes} do not fit forward() of {type(module).__name__!r}: {last_line(error)}",
-        hint="Give inputs that the model accepts, with --input-shape NAME=2,16 or --inputs FILE.",
+        f"The inputs {shapes} do not fit forward() of {type(module).__name__!r}: {first_line(error, with_type=True)}",
+        hint="Give inputs that the model accepts, or their shapes.",
+        argument="input_shapes",
     )
 
 
-def cause(error: BaseException) -> BaseException:
-    """Return the first error of a chain."""
+def root_cause(error: BaseException) -> BaseException:
+    """Return the first error of a chain of `raise ... from ...`."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
-def last_line(error: BaseException) -> str:
-    """Return an error's type and what it says first."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else ""
-    return f"{type(error).__name__}: {text}"[:300]
-
-
 @contextmanager
-def quiet() -> Generator[None]:
-    """Keep the exporter's own warnings and log lines off the user's terminal."""
+def silence_exporter() -> Generator[None]:
+    """Suppress warnings, and log lines of the exporters below errors, while the block runs."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.fx")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""The export: a plain `torch.onnx.export`, watched, with the exporter that the strategy names."""
+"""The export: a plain `torch.onnx.export` with the exporter of a strategy, while its module calls are recorded."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from hx_sidecar_schema import (
     TorchNN,
     UnfitInputs,
 )
-from hx_tracer.exporting.context import versions
+from hx_tracer.exporting.context import package_versions
 from hx_tracer.exporting.dynamo import export_dynamo
-from hx_tracer.exporting.errors import ExportError, quiet, unfit
+from hx_tracer.exporting.errors import ExportError, silence_exporter, unfit_inputs
 from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.torchscript import export_torchscript
-from hx_tracer.inputs.dynamic_axes import Axes, argument_paths
+from hx_tracer.inputs.arguments import argument_paths
+from hx_tracer.inputs.dynamic_axes import Axes
 from hx_tracer.watch.calls import EagerRun, TracedCall
 from hx_tracer.watch.operations import observe
-from hx_tracer.watch.preserve import unchanged
+from hx_tracer.watch.preserve import preserve_state
 from hx_tracer.watch.symbolic import observe_symbolically
 
 EXPORTERS: dict[str, Callable[[ExportRequest], tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]]] = {
@@ -38,6 +39,7 @@ EXPORTERS: dict[str, Callable[[ExportRequest], tuple[torch.onnx.ONNXProgram, Mod
 def _run(
     module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[Any, list[TracedCall], None]:
+    """Run a module in PyTorch and return its result and its calls, without an observation."""
     run = EagerRun(module)
     return run.run(args, kwargs), run.calls, None
 
@@ -47,7 +49,6 @@ OBSERVERS: dict[str | None, Callable[..., tuple[Any, list[TracedCall], Observati
     "eager": observe,
     "symbolic": observe_symbolically,
 }
-
 
 _TRAINING = {
     "dynamo": "The module is in training mode and is exported so, as torch.onnx.export does: dropout and batch statistics are part of the graph.",
@@ -65,11 +66,11 @@ class Exported:
     result: Any
     """What the module itself returned for the example inputs."""
     inputs: dict[str, torch.Tensor]
-    """The example inputs by their names in the graph; empty where it has other ones than the module was given."""
+    """The example inputs by their names in the graph; empty where the graph has an input that is none of them."""
     static_axes: list[str] = field(default_factory=list)
-    """Axes that were asked to be dynamic and that the model itself fixes, as `NAME:AXIS`."""
+    """Axes that were asked to be dynamic, `Dim.AUTO` included, and that the model itself fixes, as `PATH:AXIS`."""
     notes: list[str] = field(default_factory=list)
-    """What was done differently than a plain export does it, and why."""
+    """What differs from a plain export, or was not seen, and why."""
 
 
 def export(
@@ -85,17 +86,18 @@ def export(
     torch_nn: TorchNN = "default",
     strategy: Strategy = STRATEGIES["dynamo"],
 ) -> Exported:
-    """Export a module with exactly the graph of a plain export, and what was seen on the way.
+    """Export a module with exactly the graph of a plain export, and record its calls.
 
     Args:
-        module: In the mode in which it shall run; its training flags, buffers and attributes are then as before.
+        module: Exported in the mode that it is in, as `torch.onnx.export` does. Its training flags, buffers and
+            attributes are as before afterwards.
         kwargs: Example inputs by the names of `forward`; tensors may be nested.
-        args: Values for a `forward` with variable positional arguments.
+        args: Positional example inputs before those.
         axes: Dynamic axes and their symbols by input path; none means static.
         dynamic_shapes: Instead of `axes`, as `torch.onnx.export` takes it. TorchScript takes a name for each axis; those
             of `Dim.AUTO` and `Dim.DYNAMIC` are dynamic there if the model runs with that one axis longer.
-        input_names: Of the graph's first inputs, instead of those that come of the arguments' names.
-        output_names: Of the graph's first outputs.
+        input_names: Names of the graph's first inputs, instead of those after the arguments.
+        output_names: Names of the graph's first outputs.
         opset: ONNX opset version; None is the exporter's default.
         torch_nn: Which `torch.nn` classes give tags of their own.
         strategy: The exporter, and how a run in PyTorch is observed for it.
@@ -107,43 +109,43 @@ def export(
     request = ExportRequest(
         module, args, kwargs, axes, dynamic_shapes, input_names, output_names, opset, torch_nn
     )
-    with unchanged(module):
-        if (
-            strategy.exporter == "torchscript"
-        ):  # which traces every module in eval mode, and then sets it back
+    with preserve_state(module):
+        if strategy.exporter == "torchscript":  # as torch 2.13's traces every module, whatever its mode
             module.eval()
         try:
-            with quiet():
+            with silence_exporter():
                 result, calls, observation = OBSERVERS[strategy.observer](module, args, kwargs)
         except HxError:
             raise
         except Exception as error:
-            raise unfit(error, module, kwargs) from error
+            raise unfit_inputs(error, module, args, kwargs) from error
     request = replace(request, result=result, calls=calls)
     program, context, notes = EXPORTERS[strategy.exporter](request)
     generator = Provenance(
-        versions=versions(),
+        versions=package_versions(),
         strategy=strategy.name,
         exporter=f"torch.onnx.export(dynamo={strategy.exporter == 'dynamo'})",
     )
     context = context.model_copy(
-        update={"generator": generator, "observation": observation and _of_calls(observation, calls, context)}
+        update={
+            "generator": generator,
+            "observation": observation and _with_context_rows(observation, calls, context),
+        }
     )
     if module.training:
         notes = [_TRAINING[strategy.exporter], *notes]
-    paths = argument_paths(module, args, kwargs)
-    names = [str(value.name) for value in program.model.graph.inputs]
-    given = names if len(names) == len(paths) else list(context.examples)  # TorchScript drops unused inputs
-    known = dict(zip(given, paths, strict=True)) if len(given) == len(paths) else {}
-    inputs = {name: known[name][1] for name in names} if known.keys() >= set(names) else {}
-    static = [
-        f"{path}:{axis}"
-        for value in program.model.graph.inputs
-        if value.name in known and value.shape is not None
-        for path in [known[value.name][0]]
-        for axis in request.asked_axes.get(path, ())
-        if isinstance(value.shape[axis], int)
-    ]
+    tensors = argument_paths(module, args, kwargs)
+    values = {str(value.name): value for value in program.model.graph.inputs}
+    given = list(values) if len(values) == len(tensors) else list(context.examples)  # without unused inputs
+    known = dict(zip(given, tensors, strict=True)) if len(given) == len(tensors) else {}
+    inputs = {name: known[name][1] for name in values} if known.keys() >= values.keys() else {}
+    static: list[str] = []
+    for name, (path, _) in known.items():
+        shape = values[name].shape if name in values else None
+        axes_of_path = request.asked_axes.get(path, ()) if shape is not None else ()
+        static += [
+            f"{path}:{axis}" for axis in axes_of_path if shape is not None and isinstance(shape[axis], int)
+        ]
     return Exported(program, context, result, inputs, static, notes)
 
 
@@ -154,8 +156,8 @@ def export_with_first(
 
     Args:
         strategies: In the order in which they are tried.
-        module: In eval mode.
-        kwargs: Example inputs.
+        module: As for `export`.
+        kwargs: Example inputs by the names of `forward`.
         options: Further arguments of `export`.
 
     Returns:
@@ -189,24 +191,28 @@ def export_with_first(
     )
 
 
-def _of_calls(observation: Observation, calls: Sequence[TracedCall], context: ModuleContext) -> Observation:
-    """Return an observation with the rows of the calls that the export saw, which may be fewer or in more places."""
+def _with_context_rows(
+    observation: Observation, calls: Sequence[TracedCall], context: ModuleContext
+) -> Observation:
+    """Return an observation with its calls as rows of the context's calls instead of rows of `calls`.
+
+    A call that the context does not have is replaced by the nearest one around it that it has.
+    """
     known = {(context.modules[call.module].fqn, call.index): row for row, call in enumerate(context.calls)}
     rows: list[int | None] = []
     for call in calls:
-        # What ran in a call that the export did not see ran in the call around it.
         above = None if call.parent is None else rows[call.parent]
         rows.append(known.get((call.fqn, call.index), above))
 
-    def placed(found: Iterable[int]) -> list[int]:
+    def context_rows(found: Iterable[int]) -> list[int]:
         return [rows[call] or 0 for call in found]
 
     operations = [
         row.model_copy(
             update={
                 "call": None if row.call is None else rows[row.call] or 0,
-                "sized": placed(row.sized),
-                "repeated": placed(row.repeated),
+                "sized": context_rows(row.sized),
+                "repeated": context_rows(row.repeated),
             }
         )
         for row in observation.operations

@@ -1,4 +1,4 @@
-"""What an exporter makes of a module by itself, in the settings of an export: nothing of hx watches."""
+"""The export without hx: what `torch.onnx.export` makes of the same module in the same settings, nothing watched."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import onnx_ir as ir
 import torch
 
 from hx_sidecar_schema import STRATEGIES, Strategy
-from hx_tracer.exporting.errors import refused
+from hx_tracer.exporting.dynamo import run_dynamo
+from hx_tracer.exporting.errors import export_error
 from hx_tracer.exporting.request import ExportRequest
-from hx_tracer.exporting.torchscript import FlatArguments, axes_that_hold, graph_names, run_exporter
+from hx_tracer.exporting.torchscript import axes_that_vary, graph_names, run_torchscript
+from hx_tracer.inputs.arguments import FlatArguments
 from hx_tracer.inputs.dynamic_axes import Axes
 from hx_tracer.watch.ports import output_ports
-from hx_tracer.watch.preserve import unchanged
+from hx_tracer.watch.preserve import preserve_state
 
 
 def plain_export(
@@ -36,21 +38,21 @@ def plain_export(
     """Export a module with `torch.onnx.export` alone.
 
     Args:
-        module: In the mode in which it shall run; its training flags, buffers and attributes are then as before.
+        module: Exported in the mode that it is in. Its training flags, buffers and attributes are as before afterwards.
         kwargs: Example inputs by the names of `forward`; tensors may be nested.
-        args: Values for a `forward` with variable positional arguments.
+        args: Positional example inputs before those.
         axes: Dynamic axes and their symbols by input path; none means static.
         dynamic_shapes: Instead of `axes`, as `torch.onnx.export` takes it.
-        input_names: Of the graph's first inputs, instead of those that come of the arguments' names.
-        output_names: Of the graph's first outputs.
+        input_names: Names of the graph's first inputs, instead of those after the arguments.
+        output_names: Names of the graph's first outputs.
         opset: ONNX opset version; None is the exporter's default.
         strategy: Only its exporter counts.
-        gradients: Off: under `torch.no_grad()`.
-        report_folder: Where the exporter writes its own report, as Markdown. TorchScript's has none.
+        gradients: Whether gradients are on; if not, it runs under `torch.no_grad()`.
+        report_folder: Where the exporter writes its own report, as Markdown; TorchScript's writes none.
 
     Returns:
-        The model; weights are the module's own tensors, not copied. TorchScript takes inputs by position only, so a
-        module of ours around this one gives them their names there: it makes no node.
+        The model; weights are the module's own tensors, not copied. TorchScript takes inputs by position only: there a
+        module around this one, which makes no node, takes them.
 
     Raises:
         ExportError: HX120 if the exporter refuses the model.
@@ -59,28 +61,15 @@ def plain_export(
     request = ExportRequest(module, args, kwargs, axes, dynamic_shapes, input_names, output_names, opset)
     run = EXPORTERS[strategy.exporter]
     try:
-        with unchanged(module), contextlib.nullcontext() if gradients else torch.no_grad():
+        with preserve_state(module), contextlib.nullcontext() if gradients else torch.no_grad():
             return run(request, report_folder)
     except Exception as error:
-        raise refused(error, {}) from error
+        raise export_error(error, {}) from error
 
 
 def _dynamo(request: ExportRequest, report_folder: Path | None) -> ir.Model:
-    program = torch.onnx.export(
-        request.module,
-        request.exporter_args,
-        kwargs=dict(request.kwargs),
-        dynamo=True,
-        verbose=False,
-        opset_version=request.opset,
-        dynamic_shapes=request.exporter_shapes,
-        input_names=request.input_names,
-        output_names=request.output_names,
-        report=report_folder is not None,
-        artifacts_dir=str(report_folder or "."),
-    )
-    assert program is not None
-    return program.model
+    report, folder = report_folder is not None, str(report_folder or ".")
+    return run_dynamo(request, report=report, artifacts_dir=folder).model
 
 
 class _ByPosition(torch.nn.Module):
@@ -98,11 +87,13 @@ class _ByPosition(torch.nn.Module):
 
 def _torchscript(request: ExportRequest, report_folder: Path | None) -> ir.Model:
     del report_folder
-    arguments = FlatArguments.of(request)
+    arguments = FlatArguments.of(request.args, request.kwargs)
     with torch.no_grad():
         result = request.module(*request.args, **request.kwargs)
-    names, axes = graph_names(request, result), axes_that_hold(request, arguments)
-    return run_exporter(_ByPosition(request.module, arguments).eval(), arguments, names, axes, request.opset)
+    names, axes = graph_names(request, result), axes_that_vary(request, arguments)
+    return run_torchscript(
+        _ByPosition(request.module, arguments).eval(), arguments, names, axes, request.opset
+    )
 
 
 EXPORTERS: dict[str, Callable[[ExportRequest, Path | None], ir.Model]] = {

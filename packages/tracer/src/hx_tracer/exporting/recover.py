@@ -1,11 +1,11 @@
-"""Ports that the optimiser removed, recovered by the nodes that stood around them.
+"""Ports whose values the optimiser removed, recovered by the removed nodes around them.
 
 Between a batch-first GRU and LSTM two transposes cancel, and the value between the modules is gone; a Reshape of a
-Reshape becomes one. Each module still computes the same: from its lost input, the removed nodes lead to values that
-survive, and from surviving values they lead to its lost output. Those nodes are kept and stand for the graph's own
-producers when that call is cut out. A small table that was folded with others into one constant (relative positions
-and a mask) is kept too. A port that needs any other weight which is no longer in the graph stays lost: the call was
-fused with its neighbour.
+Reshape becomes one. Each module still computes the same: from its removed input, removed nodes lead down to values that
+survive, and from surviving values they lead down to its removed output. Those nodes are written to the context; when the
+call is cut out they take the place of the graph's own producers. A constant of at most 16 KiB that was folded with others
+into one is written too. A port that needs any other weight that is no longer in the graph is lost: the call was fused
+with its neighbour.
 """
 
 from __future__ import annotations
@@ -18,41 +18,43 @@ import numpy as np
 import onnx_ir as ir
 
 from hx_sidecar_schema import RecoveredNode
-from hx_tracer.exporting.dims import Dims, dims_of
-from hx_tracer.exporting.survivors import RawNode, Survivors
+from hx_tracer.exporting.dims import SymbolNames, renamed_dims
+from hx_tracer.exporting.raw_graph import RawNode
+from hx_tracer.exporting.survivors import Survivors
 from hx_tracer.watch.calls import TracedCall
 
 SMALL_BYTES = 16 * 1024
-"""Constants up to this size may be written into a recovered node."""
+"""Constants of up to this size may be written as recovered nodes."""
 
 
 class _LostError(Exception):
-    """The value cannot be had from what the final graph holds."""
+    """A removed value cannot be computed from what the final graph has."""
 
 
 @dataclass
 class _Cut:
-    """What is known while one call is looked at."""
+    """State of recovering one call."""
 
     given: set[int]
-    """Ids of the call's input ports."""
+    """Ids of the values of the call's input ports."""
     rows: dict[int, list[int] | None] = field(default_factory=dict)
-    """Rows of a removed node and of what it needs, by its id; None where it is lost."""
+    """Rows of a removed node and of those that it needs, by the node's id; None where it is lost."""
 
 
 class Recovery:
-    """Recovered nodes of all calls, each kept once.
+    """Recovered nodes of all calls, each written once."""
 
-    Args:
-        survivors: From the graph before optimisation to the one after.
-        dims: Final names of symbolic dimensions.
-    """
+    def __init__(self, survivors: Survivors, names: SymbolNames) -> None:
+        """Start without any.
 
-    def __init__(self, survivors: Survivors, dims: Dims) -> None:
+        Args:
+            survivors: The values after optimisation.
+            names: Final names of the symbols of the trace.
+        """
         self.nodes: list[RecoveredNode] = []
-        self._survivors = survivors
+        self.survivors = survivors
         self._raw = survivors.raw
-        self._dims = dims
+        self._symbol_names = names
         self._rows: dict[tuple[str, ...], int] = {}
         self._users: dict[int, list[RawNode]] = {}
         for node in self._raw.nodes:
@@ -61,9 +63,15 @@ class Recovery:
                     self._users.setdefault(id(value), []).append(node)
 
     def of_call(self, row: int, call: TracedCall) -> tuple[list[int], set[str], set[str]]:
-        """Return the rows that a call needs, the names of its lost ports, and of its unused input ports.
+        """Recover the removed ports of a call.
 
-        Lost ports are the ones that stay lost.
+        Args:
+            row: Of the call.
+            call: The call.
+
+        Returns:
+            The rows of recovered nodes that the call needs, the names of its lost ports, and those of the input ports
+            that no output depends on.
         """
         ports = self._raw.ports
         inputs = {name: ports[key] for name in call.inputs if (key := (row, "inputs", name)) in ports}
@@ -75,28 +83,28 @@ class Recovery:
         lost: set[str] = set()
         cut = _Cut({id(value) for value in inputs.values()})
         for name, value in inputs.items():
-            if name not in unused and self._survivors.survivor(value) is None:
+            if name not in unused and self.survivors.survivor(value) is None:
                 try:
-                    rows += self._downwards(value, inside, cut)
+                    rows += self._rows_below(value, inside, cut)
                 except _LostError:
                     lost.add(name)
                 else:
-                    self._keep_value(value)
+                    self._write_producers(value)
         for name, value in live.items():
-            if self._survivors.survivor(value) is None and id(value) not in cut.given:
+            if self.survivors.survivor(value) is None and id(value) not in cut.given:
                 try:
-                    rows += self._upwards(value, cut)
+                    rows += self._rows_above(value, cut)
                 except _LostError:
                     lost.add(name)
         return list(dict.fromkeys(rows)), lost, unused
 
-    def _keep_value(self, value: ir.Value) -> None:
-        """Keep the nodes that compute a lost input in the whole model, where that is possible: to compare with it."""
+    def _write_producers(self, value: ir.Value) -> None:
+        """Write the nodes that compute a removed input in the whole model, if that can be: a run can then give it."""
         with contextlib.suppress(_LostError):
-            self._upwards(value, _Cut(set()))
+            self._rows_above(value, _Cut(set()))
 
-    def _downwards(self, value: ir.Value, inside: set[int], cut: _Cut) -> list[int]:
-        """Rows from a lost value down to the first values that survive."""
+    def _rows_below(self, value: ir.Value, inside: set[int], cut: _Cut) -> list[int]:
+        """Return the rows of the nodes from a removed value down to the first values that survive."""
         rows: list[int] = []
         pending = [value]
         while pending:
@@ -105,17 +113,17 @@ class Recovery:
                     continue
                 rows += self._add(node, cut)
                 pending += [
-                    out for out in node.outputs if id(out) in inside and self._survivors.survivor(out) is None
+                    out for out in node.outputs if id(out) in inside and self.survivors.survivor(out) is None
                 ]
         return rows
 
-    def _upwards(self, value: ir.Value, cut: _Cut, *, folded: bool = True) -> list[int]:
-        """Rows that make a lost value.
+    def _rows_above(self, value: ir.Value, cut: _Cut, *, folded: bool = True) -> list[int]:
+        """Return the rows of the nodes that compute a removed value.
 
         Args:
-            value: It.
-            cut: Of the call.
-            folded: Whether a weight may be kept: what was made of it went into a constant, not into a neighbour.
+            value: The removed value.
+            cut: State of the call.
+            folded: Whether a weight may be written: its reader was folded into a constant, not fused with a neighbour.
         """
         node = self._raw.producer.get(id(value))
         if node is not None:
@@ -123,7 +131,7 @@ class Recovery:
         return [self._constant(value, (self._raw.weights if folded else self._raw.constants).get(id(value)))]
 
     def _add(self, node: RawNode, cut: _Cut) -> list[int]:
-        """Rows of a node and of the removed nodes that its other inputs come from."""
+        """Return the rows of a removed node and of the removed nodes that its other inputs come from."""
         known = cut.rows.get(id(node), ())
         if known is None or (node.domain, node.op_type, node.overload) in self._raw.functions:
             raise _LostError
@@ -132,9 +140,9 @@ class Recovery:
         cut.rows[id(node)] = None  # lost, unless all goes well
         rows: list[int] = []
         for value in node.inputs:
-            if value is None or id(value) in cut.given or self._survivors.survivor(value) is not None:
+            if value is None or id(value) in cut.given or self.survivors.survivor(value) is not None:
                 continue
-            rows += self._upwards(value, cut, folded=id(node.outputs[0]) not in self._raw.variable)
+            rows += self._rows_above(value, cut, folded=id(node.outputs[0]) not in self._raw.variable)
         rows = list(dict.fromkeys((*rows, self._write(node))))
         cut.rows[id(node)] = rows
         return rows
@@ -148,8 +156,8 @@ class Recovery:
     def _write(self, node: RawNode) -> int:
         if any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes):
             raise _LostError
-        inputs = [None if value is None else self._survivors.name_of(value) for value in node.inputs]
-        outputs = [self._survivors.name_of(out) for out in node.outputs]
+        inputs = [None if value is None else self.survivors.name_of(value) for value in node.inputs]
+        outputs = [self.survivors.name_of(out) for out in node.outputs]
         values = [None if name is None else ir.Value(name=name) for name in inputs]
         written = ir.Node(
             node.domain,
@@ -174,7 +182,7 @@ class Recovery:
                         out.dtype.name if out.dtype and isinstance(out.type, ir.TensorType) else "UNDEFINED"
                         for out in node.outputs
                     ],
-                    shapes=[dims_of(out, self._dims) for out in node.outputs],
+                    shapes=[renamed_dims(out, self._symbol_names) for out in node.outputs],
                 )
             )
         return self._rows[key]

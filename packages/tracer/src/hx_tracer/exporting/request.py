@@ -1,4 +1,4 @@
-"""What an exporter is given."""
+"""What an exporter is given, and how `torch.onnx.export` takes it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,13 @@ from hx_tracer.watch.calls import TracedCall
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """A module, its example inputs, the arguments of `torch.onnx.export`, and what a run in PyTorch showed.
-
-    Raises:
-        HxError: HX112 if both `axes` and `dynamic_shapes` are given.
-    """
+    """A module, its example inputs, the arguments of `torch.onnx.export`, and what a run in PyTorch showed."""
 
     module: torch.nn.Module
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     axes: Mapping[str, Axes] | None = None
-    """Dynamic axes and their symbols by input path."""
+    """Dynamic axes and their symbols by input path; None means static."""
     dynamic_shapes: Any = None
     """Instead of `axes`, as `torch.onnx.export` takes it."""
     input_names: Sequence[str] | None = None
@@ -34,11 +30,16 @@ class ExportRequest:
     opset: int | None = None
     torch_nn: TorchNN = "default"
     result: Any = None
-    """What the module returned."""
+    """What the module returned in PyTorch."""
     calls: list[TracedCall] = field(default_factory=list[TracedCall])
     """Its calls, in order."""
 
     def __post_init__(self) -> None:
+        """Check the axes.
+
+        Raises:
+            HxError: HX112 if both `axes` and `dynamic_shapes` are given.
+        """
         if self.axes and self.dynamic_shapes is not None:
             raise HxError(
                 f"Dynamic axes are given twice: axes={dict(self.axes)!r} and dynamic_shapes={self.dynamic_shapes!r}.",

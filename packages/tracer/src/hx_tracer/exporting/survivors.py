@@ -1,174 +1,32 @@
 """What the exporter's optimisation made of each value.
 
-`ONNXProgram.optimize` removes, merges and replaces nodes. Every port and every stamped operation is known on the
-graph before it; this module carries that knowledge to the graph after it, by the values that survive.
-
-A value survives as itself, under its name (a rewrite gives its result the name of what it replaces), or as an equal
-value: an Identity of it, or the same operation on the same inputs, which common-subexpression elimination merged.
+Ports and calls are known on the graph before optimisation; this carries them to the graph after it, by the values that
+survive. A value survives as itself (the same object); under its name (a rewrite gives its result the name of what it
+replaces); or as an equal value: an Identity of it, or the same operation on the same inputs, which elimination of common
+subexpressions merged. Equal values are found by value numbering. Seen on torch 2.13 with onnxscript 0.7.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable
 
 import onnx_ir as ir
-import torch
 
-from hx_tracer.watch.body_values import bodies_of, body_inputs, body_values, nodes_of
-from hx_tracer.watch.fx_metadata import PORTS, PortKey, call_of
-
-_SIZE_OPERATORS = ("Shape", "Size")
-_FX_NODE = "pkg.torch.onnx.fx_node"
-_KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
-
-
-@dataclass(frozen=True)
-class RawNode:
-    """A node as it was before optimisation; inputs and attributes of the live one change in place."""
-
-    domain: str
-    op_type: str
-    overload: str
-    version: int | None
-    inputs: tuple[ir.Value | None, ...]
-    outputs: tuple[ir.Value, ...]
-    attributes: tuple[ir.Attr, ...]
-    call: int | None
-    node: ir.Node | None = None
-    """The live node."""
-
-
-class RawGraph:
-    """The graph before optimisation: nodes with the calls that made them, and the values of all ports.
-
-    Args:
-        program: Translated, not yet optimised. Not changed.
-        size_calls: First call that computed each symbolic size, by its expression.
-    """
-
-    def __init__(self, program: torch.onnx.ONNXProgram, size_calls: Mapping[str, int]) -> None:
-        graph = program.model.graph
-        assert program.exported_program is not None
-        fx_nodes = program.exported_program.graph.nodes
-        self._size_calls = size_calls
-        self._fx_nodes = {node.name: node for node in fx_nodes}
-        self.functions = frozenset(program.model.functions)
-        self.nodes = [_raw_node(node, self.call_of(node)) for node in nodes_of(graph)]
-        self.producer = {id(out): node for node in self.nodes for out in node.outputs}
-        self.initializers = {id(value): value for value in graph.initializers.values()}
-        self.inputs = (*graph.inputs, *body_inputs(graph))
-        self.input_dims = {id(value): list(value.shape or ()) for value in graph.inputs}
-        self.outputs = tuple(graph.outputs)
-        self.weights = {id(value): value.const_value for value in graph.initializers.values()}
-        self.constants = {
-            id(value): value.const_value
-            for value in graph.initializers.values()
-            if value.metadata_props.get(_KIND) == "CONSTANT_TENSOR"
-        }
-        """Tensors that the model's code made; parameters and buffers are weights, and no constants."""
-        by_name = {out.name: out for node in graph for out in node.outputs}
-        for value in (*graph.inputs, *graph.initializers.values()):
-            # Initializers are renamed to the parameter; the FX placeholder keeps its own name.
-            source = value.meta.get("node")
-            by_name[value.name if source is None else source.name] = value
-        self.ports: dict[PortKey, ir.Value] = {}
-        self.sizes: list[tuple[ir.Value, str]] = []
-        """Scalars that hold a size, with the expression over the trace's symbols."""
-        for fx_node in fx_nodes:
-            value = by_name.get(fx_node.name)
-            if value is None:
-                continue
-            self.ports.update((key, value) for key in fx_node.meta.get(PORTS, ()))
-            if isinstance(fx_node.meta.get("val"), torch.SymInt):
-                self.sizes.append((value, str(fx_node.meta["val"])))
-        for fx_node, value in body_values(program, by_name):
-            self.ports.update((key, value) for key in fx_node.meta.get(PORTS, ()))
-        self.live = self._backward(self.outputs, stop=frozenset())
-        """Ids of the values that an output depends on."""
-        self.variable = {id(value) for value in self.inputs}
-        """Ids of the values that depend on an input."""
-        self.data = set(self.variable)
-        """Those that depend on more of it than sizes."""
-        for node in self.nodes:
-            outputs = [id(out) for out in node.outputs]
-            if any(id(value) in self.variable for value in node.inputs):
-                self.variable.update(outputs)
-            if node.op_type not in _SIZE_OPERATORS and any(id(value) in self.data for value in node.inputs):
-                self.data.update(outputs)
-
-    def call_of(self, node: ir.Node) -> int | None:
-        """Return the call that ran the operation behind a node; None where the exporter kept no trace of it."""
-        fx_node: torch.fx.Node | None = node.meta.get("node")
-        if fx_node is None:  # inlined from a function: copies have the metadata, "%NAME : ...", alone
-            written = node.metadata_props.get(_FX_NODE, "")
-            fx_node = self._fx_nodes.get(written.partition(" ")[0].removeprefix("%"))
-        if fx_node is None:
-            return None
-        call = call_of(fx_node)
-        return _size_call(fx_node, self._size_calls) if call is None else call
-
-    def ancestors(self, outputs: Iterable[ir.Value], stop: Iterable[ir.Value]) -> set[int]:
-        """Return the ids of the values that `outputs` are computed from, up to and including `stop`."""
-        return self._backward(outputs, frozenset(id(value) for value in stop))
-
-    def _backward(self, outputs: Iterable[ir.Value], stop: frozenset[int]) -> set[int]:
-        seen: set[int] = set()
-        pending = list(outputs)
-        while pending:
-            value = pending.pop()
-            if id(value) in seen:
-                continue
-            seen.add(id(value))
-            node = self.producer.get(id(value))
-            if node is not None and id(value) not in stop:
-                pending.extend(used for used in node.inputs if used is not None)
-        return seen
-
-
-def _raw_node(node: ir.Node, call: int | None) -> RawNode:
-    made_inside = [value for body in bodies_of(node) for value in body.outputs]
-    return RawNode(
-        node.domain,
-        node.op_type,
-        node.overload,
-        node.version,
-        (*node.inputs, *made_inside) if made_inside else tuple(node.inputs),
-        tuple(node.outputs),
-        tuple(node.attributes.values()),
-        call,
-        node,
-    )
-
-
-def _size_call(fx_node: torch.fx.Node, size_calls: Mapping[str, int]) -> int | None:
-    """Sizes are made anew after every trace, outside of every call: the one that first asked for it made it.
-
-    A step of a longer expression belongs to the call that asked for the whole; a size of the model's own input
-    that no call asked for is read in the root's scope.
-    """
-    pending = [fx_node]
-    while pending:
-        node = pending.pop(0)
-        if not isinstance(node.meta.get("val"), torch.SymInt):
-            continue
-        call = size_calls.get(str(node.meta["val"]))
-        if call is not None:
-            return call
-        pending += node.users
-    size = isinstance(fx_node.meta.get("val"), torch.SymInt)
-    return 0 if size and any(source.op == "placeholder" for source in fx_node.all_input_nodes) else None
+from hx_graph import body_inputs, output_of
+from hx_tracer.exporting.raw_graph import RawGraph, RawNode
+from hx_tracer.watch.body_values import nodes_of
 
 
 class Survivors:
-    """From values before optimisation to values after it.
-
-    Args:
-        raw: The graph before.
-        graph: The same graph object after. Inputs and outputs may be given other names later.
-    """
+    """The values after optimisation that values before it survive as."""
 
     def __init__(self, raw: RawGraph, graph: ir.Graph) -> None:
+        """Match the values of a graph before and after optimisation.
+
+        Args:
+            raw: The graph before.
+            graph: The same graph object, right after. Its inputs and outputs may get other names later.
+        """
         self.raw = raw
         self._graph = graph
         self._raw_inputs = {id(node.node): node.inputs for node in raw.nodes}
@@ -197,19 +55,19 @@ class Survivors:
             self._number(node)
 
     def survivor(self, value: ir.Value) -> ir.Value | None:
-        """Return the value of the final graph that equals a value from before; None where there is none."""
+        """Return the value of the final graph that a value from before survives as; None where it was removed."""
         if id(value) not in self._survivors:
             members = self._members.get(self._class_of.get(id(value)), ())
             found = (self._same(member) for member in members)
-            # A body has its values only while it runs: they stand for no others.
+            # Values of a body exist only while it runs: a value outside does not survive as one of them.
             equal = (v for v in found if v is not None and id(v) not in self._in_body)
             self._survivors[id(value)] = self._same(value) or next(equal, None)
         return self._survivors[id(value)]
 
     def name_of(self, value: ir.Value) -> str:
-        """Return the final name of the survivor of a value; of a removed value its own, with a suffix where it is taken.
+        """Return the final name of a value's survivor; of a removed value its own name.
 
-        Only names that a caller gave to inputs and outputs are taken.
+        That gets a suffix where an input or output was given the name.
         """
         survivor = self.survivor(value)
         if survivor is not None:
@@ -224,9 +82,10 @@ class Survivors:
         return found
 
     def origins(self, graph: ir.Graph) -> dict[str, list[int]]:
-        """Return, for every node of the final graph that is known, the calls that its operations ran in.
+        """Return the calls that the operations behind each node of the final graph ran in, by the node's first output.
 
-        Several where the optimiser made one node of the operations of several calls.
+        Several where the optimiser made one node of the operations of several calls; a node of which none is known is
+        left out.
         """
         found: dict[str, list[int]] = {}
         ambiguous: set[str] = set()
@@ -244,7 +103,7 @@ class Survivors:
                     break
             if not calls and (call := self.raw.call_of(node)) is not None:
                 calls = [call]
-            key = next((out.name for out in node.outputs if out.name), None)
+            key = output_of(node)
             if calls and key:
                 if key in found:  # two bodies may use one name
                     ambiguous.add(key)
@@ -252,10 +111,10 @@ class Survivors:
         return {key: calls for key, calls in found.items() if key not in ambiguous}
 
     def _replaced_by(self, value: ir.Value) -> RawNode | None:
-        """The removed node whose result a new value replaces: a surviving node reads it in the same place."""
+        """Return the removed node whose result a new value replaces: a surviving node read that as the same input."""
         for user, index in value.uses():
             before = self._raw_inputs.get(id(user))
-            if before is None:  # a new node too, for the one that gave its result this name
+            if before is None:  # the reader is new too: it replaces the node that had its output's name
                 alike = self._raw_by_name.get(self._names.get(id(next(iter(user.outputs), None))))
                 before = alike.inputs if alike is not None and alike.op_type == user.op_type else ()
             old = before[index] if index < len(before) else None
@@ -264,9 +123,9 @@ class Survivors:
         return None
 
     def _calls_behind(self, node: RawNode) -> list[int]:
-        """Calls of a removed node and of the removed nodes whose data it was computed from.
+        """Return the calls of a removed node and of the removed nodes that it was computed from, without survivors.
 
-        Constants and sizes, which calls share, say nothing about the operation.
+        Constants and sizes are not followed: calls share them.
         """
         calls: set[int] = set()
         pending, seen = [node], {id(node)}

@@ -1,8 +1,9 @@
 """The TorchScript exporter, `torch.onnx.export(dynamo=False)`, watched.
 
-It takes models that the other one refuses. Its graph keeps nothing of the modules but node names made of scopes, in
-which the second call of `lin` and a module named `lin_1` look alike. So each scope carries the number of its call
-while the model is traced, and the numbers are taken out of the names again.
+It takes models that the other one refuses. Its graph (torch 2.13) keeps nothing of the modules but node names made of
+scopes, in which the second call of `lin` and a module named `lin_1` look alike. So the scope of every call is given the
+call's number while the model is traced, and the numbers are removed from the names afterwards: what remains are the
+names of a plain export.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ import hashlib
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Generator as Yields, Iterable, Mapping, Sequence
+from collections.abc import Generator as Yields, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,19 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
-from torch.utils import _pytree as pytree
 
 from hx_sidecar_schema import Initializer, ModuleContext
-from hx_tracer.exporting.errors import quiet, refused
+from hx_tracer._torch_internals import JIT_LOG, jit_scope_names, module_identity
+from hx_tracer.exporting.errors import export_error, silence_exporter
 from hx_tracer.exporting.request import ExportRequest
-from hx_tracer.exporting.without_graph_values import unplaced_context
-from hx_tracer.inputs.dynamic_axes import Axes, argument_paths
+from hx_tracer.exporting.without_graph_values import context_without_graph_values
+from hx_tracer.inputs.arguments import FlatArguments, argument_paths
+from hx_tracer.inputs.dynamic_axes import Axes
 from hx_tracer.inputs.record import example_record
-from hx_tracer.watch.calls import first_names, identity, watching_calls
-from hx_tracer.watch.patches import replaced
+from hx_tracer.watch.calls import first_names, watching_calls
+from hx_tracer.watch.patches import patched
 from hx_tracer.watch.ports import output_ports
-from hx_tracer.watch.preserve import unchanged
+from hx_tracer.watch.preserve import preserve_state
 
 CallKey = tuple[str, int]
 """Fqn and index of a call."""
@@ -50,49 +51,25 @@ def export_torchscript(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, 
     Raises:
         ExportError: HX120 if the exporter refuses the model.
     """
-    arguments = FlatArguments.of(request)
-    names, axes = graph_names(request, request.result), axes_that_hold(request, arguments)
-    scopes = _Scopes(request.module)
+    arguments = FlatArguments.of(request.args, request.kwargs)
+    names, axes = graph_names(request, request.result), axes_that_vary(request, arguments)
+    scopes = _NumberedScopes(request.module)
     try:
         with (
-            quiet(),
-            unchanged(request.module),
-            _taking_tensors(request.module, arguments),
+            silence_exporter(),
+            preserve_state(request.module),
+            _tensors_by_position(request.module, arguments),
             watching_calls(scopes.call),
         ):
-            model = run_exporter(request.module, arguments, names, axes, request.opset)
+            model = run_torchscript(request.module, arguments, names, axes, request.opset)
     except Exception as error:
-        raise refused(error, {}) from error
-    ran = _take_numbers_out(model, scopes.keys)
+        raise export_error(error, {}) from error
+    ran = _remove_numbers(model, scopes.keys)
     inputs = dict(zip(names[0], arguments.tensors, strict=True))
     return torch.onnx.ONNXProgram(model, None), _context(request, model, ran, inputs), []
 
 
-@dataclass(frozen=True)
-class FlatArguments:
-    """The arguments of a module in one list, with the places of the tensors among them."""
-
-    leaves: list[Any]
-    spec: pytree.TreeSpec
-
-    @classmethod
-    def of(cls, request: ExportRequest) -> FlatArguments:
-        """Flatten the example inputs of a request."""
-        return cls(*pytree.tree_flatten((request.args, dict(request.kwargs))))
-
-    @property
-    def tensors(self) -> list[torch.Tensor]:
-        """The tensors, in order: the inputs of the graph."""
-        return [leaf for leaf in self.leaves if isinstance(leaf, torch.Tensor)]
-
-    def filled(self, tensors: Iterable[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return positional and named arguments that have these tensors in the places of the others."""
-        given = iter(tensors)
-        leaves = [next(given) if isinstance(leaf, torch.Tensor) else leaf for leaf in self.leaves]
-        return pytree.tree_unflatten(leaves, self.spec)
-
-
-def run_exporter(
+def run_torchscript(
     module: torch.nn.Module,
     arguments: FlatArguments,
     names: tuple[Sequence[str], Sequence[str]],
@@ -109,7 +86,7 @@ def run_exporter(
         opset: ONNX opset version; None is the exporter's default.
     """
     input_names, output_names = names
-    with silent_about_graphs(), tempfile.TemporaryDirectory() as folder:
+    with suppress_graph_dump(), tempfile.TemporaryDirectory() as folder:
         path, typed = Path(folder) / "model.onnx", Path(folder) / "typed.onnx"
         torch.onnx.export(
             module,
@@ -127,12 +104,9 @@ def run_exporter(
     return model
 
 
-def silent_about_graphs() -> AbstractContextManager[None]:
-    """Keep the exporter from printing the whole graph on stdout where it fails.
-
-    torch 2.13 means to do so only when asked to, and always does.
-    """
-    return replaced(torch._C, "_jit_onnx_log", lambda *_: None)  # pyright: ignore[reportPrivateUsage, reportUnknownLambdaType]
+def suppress_graph_dump() -> AbstractContextManager[None]:
+    """Keep the exporter from printing the whole graph on stdout where it fails."""
+    return patched(*JIT_LOG, lambda *_: None)
 
 
 def graph_names(request: ExportRequest, result: Any) -> tuple[list[str], list[str]]:
@@ -148,14 +122,15 @@ def graph_names(request: ExportRequest, result: Any) -> tuple[list[str], list[st
     return [*asked, *inputs[len(asked) :]], [*named, *outputs[len(named) :]]
 
 
-def axes_that_hold(request: ExportRequest, arguments: FlatArguments) -> list[Axes]:
+def axes_that_vary(request: ExportRequest, arguments: FlatArguments) -> list[Axes]:
     """Return the dynamic axes of each input tensor without those that the model itself fixes.
 
-    A trace does not show them: the model is run once for each symbol, on inputs that are longer by one along its axes.
+    A TorchScript trace does not show which ones: the model is run once for each symbol, on inputs that are longer by
+    one along the axes of that symbol.
     """
     paths = [path for path, _ in argument_paths(request.module, request.args, request.kwargs)]
     asked = [request.asked_axes.get(path, {}) for path in paths]
-    held: set[str] = set()
+    vary: set[str] = set()
     for symbol in {symbol for named in asked for symbol in named.values()}:
         longer: list[torch.Tensor] = []
         for tensor, named in zip(arguments.tensors, asked, strict=True):
@@ -166,19 +141,19 @@ def axes_that_hold(request: ExportRequest, arguments: FlatArguments) -> list[Axe
             longer.append(copy)
         args, kwargs = arguments.filled(longer)
         try:
-            with quiet(), unchanged(request.module), torch.no_grad():
+            with silence_exporter(), preserve_state(request.module), torch.no_grad():
                 request.module(*args, **kwargs)
-        except Exception:  # noqa: BLE001 - the model says no in whatever way it likes; the axis is reported as static
+        except Exception:  # noqa: BLE001 - a model refuses a size with any exception; the axis is reported as static
             continue
-        held.add(symbol)
-    return [{axis: symbol for axis, symbol in named.items() if symbol in held} for named in asked]
+        vary.add(symbol)
+    return [{axis: symbol for axis, symbol in named.items() if symbol in vary} for named in asked]
 
 
 def _context(
     request: ExportRequest, model: ir.Model, ran: Mapping[str, CallKey], inputs: Mapping[str, torch.Tensor]
 ) -> ModuleContext:
     rows = {(call.fqn, call.index): row for row, call in enumerate(request.calls)}
-    context = unplaced_context(request.module, request.calls, request.torch_nn)
+    context = context_without_graph_values(request.module, request.calls, request.torch_nn)
     return context.model_copy(
         update={
             "origins": {output: [rows[key]] for output, key in ran.items() if key in rows},
@@ -189,7 +164,7 @@ def _context(
 
 
 def _initializers(module: torch.nn.Module, model: ir.Model) -> list[Initializer]:
-    """Tie every weight to the parameter it is: by its name, or by its numbers where the exporter transposed it."""
+    """Return the parameter of every initializer: the one of its name, or the only one whose transpose it equals."""
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     turned: dict[bytes, list[str]] = {}
     for name, tensor in tensors.items():
@@ -210,8 +185,8 @@ def _digest(array: np.ndarray[Any, Any]) -> bytes:
     return hashlib.sha256(np.ascontiguousarray(array).data).digest()
 
 
-class _Scopes:
-    """Numbers the calls of a trace in the scope names that the tracer takes from `torch.jit._trace`."""
+class _NumberedScopes:
+    """Adds the number of every call of a trace to the name of its scope."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         self.keys: list[CallKey] = []
@@ -223,8 +198,8 @@ class _Scopes:
     def call(
         self, call_impl: Any, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        names: dict[torch.nn.Module, str] | None = torch.jit._trace._trace_module_map  # pyright: ignore
-        fqn = self._names.get(identity(module))
+        names = jit_scope_names()
+        fqn = self._names.get(module_identity(module))
         if names is None or fqn is None or module not in names:
             return call_impl(module, *args, **kwargs)
         if not self._depth:  # a new trace of the root
@@ -243,7 +218,7 @@ class _Scopes:
 
 
 @contextmanager
-def _taking_tensors(module: torch.nn.Module, arguments: FlatArguments) -> Yields[None]:
+def _tensors_by_position(module: torch.nn.Module, arguments: FlatArguments) -> Yields[None]:
     """Let a module take the tensors among its inputs by position while the block runs.
 
     The exporter binds keyword arguments to positions by the signature, which decorated forwards do not show, and
@@ -274,11 +249,11 @@ def _taking_tensors(module: torch.nn.Module, arguments: FlatArguments) -> Yields
             module.__dict__["forward"] = before
 
 
-def _take_numbers_out(model: ir.Model, keys: Sequence[CallKey]) -> dict[str, CallKey]:
-    """Rename nodes and values as torch 2.13 names them without numbers, and return the calls by first outputs.
+def _remove_numbers(model: ir.Model, keys: Sequence[CallKey]) -> dict[str, CallKey]:
+    """Rename nodes and values as torch names them without numbers; return the calls by first outputs of their nodes.
 
-    It names a scope by the attributes that lead to it, each further scope of the same name `NAME_1`, `NAME_2` in the
-    order in which nodes of theirs come; nodes in a scope likewise, by their operator; and values by their node.
+    torch 2.13 names a scope by the attributes that lead to it, each further scope of the same name `NAME_1`, `NAME_2` in
+    the order of their nodes; nodes in a scope likewise, by their operator; and values by their node.
     """
     calls: dict[str, CallKey] = {}
     scopes: dict[str, str] = {}

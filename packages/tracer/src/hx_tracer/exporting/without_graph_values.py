@@ -1,4 +1,4 @@
-"""Calls with ports that no graph has been searched for yet."""
+"""The record of a run in PyTorch: calls and ports without values of a graph."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from hx_sidecar_schema import ModuleCall, ModuleContext, Port, Provenance, TorchNN
-from hx_tracer.exporting.context import versions
-from hx_tracer.exporting.errors import quiet, unfit
+from hx_tracer.exporting.context import package_versions
+from hx_tracer.exporting.errors import silence_exporter, unfit_inputs
 from hx_tracer.models.records import module_records
 from hx_tracer.watch.calls import TensorLike, TracedCall
 from hx_tracer.watch.operations import observe
-from hx_tracer.watch.preserve import unchanged
+from hx_tracer.watch.preserve import preserve_state
 
 
 def observed_context(
@@ -23,10 +23,10 @@ def observed_context(
     args: tuple[Any, ...] = (),
     torch_nn: TorchNN = "default",
 ) -> ModuleContext:
-    """Run a model and return what was seen, for a graph of it that was made elsewhere.
+    """Return the calls and the observation of one run in PyTorch, to attribute a graph that was made elsewhere.
 
     Args:
-        module: In eval mode.
+        module: In the mode that the graph was exported in.
         kwargs: Inputs by the names of `forward`.
         args: Values for a `forward` with variable positional arguments.
         torch_nn: Which `torch.nn` classes give tags of their own.
@@ -34,24 +34,24 @@ def observed_context(
     Raises:
         HxError: HX109 if the inputs do not fit `forward`.
     """
-    with unchanged(module):
+    with preserve_state(module):
         try:
-            with quiet():
+            with silence_exporter():
                 _, calls, observation = observe(module, args, kwargs)
         except Exception as error:
-            raise unfit(error, module, kwargs) from error
-    context = unplaced_context(module, calls, torch_nn)
+            raise unfit_inputs(error, module, args, kwargs) from error
+    context = context_without_graph_values(module, calls, torch_nn)
     return context.model_copy(update={"observation": observation})
 
 
-def unplaced_context(
+def context_without_graph_values(
     module: torch.nn.Module, calls: Sequence[TracedCall], torch_nn: TorchNN
 ) -> ModuleContext:
-    """Return modules and calls; of ports what PyTorch says of them, and no values of a graph."""
+    """Return modules and calls, with names, dtypes and shapes of the ports."""
     modules = module_records(module, torch_nn)
     rows = {record.fqn: row for row, record in enumerate(modules)}
     return ModuleContext(
-        generator=Provenance(versions=versions()),
+        generator=Provenance(versions=package_versions()),
         modules=modules,
         calls=[
             ModuleCall(

@@ -29,8 +29,11 @@ _AUDIO = {
 
 
 def configs(config: object, depth: int = 0) -> Iterator[Any]:
-    """Yield a configuration and everything in it that looks like one, outermost first."""
-    if config is None or depth > _MAX_DEPTH:
+    """Yield a configuration and its sub-configurations, outermost first: what has `to_dict`, down to depth 6.
+
+    Nothing where `config` has no attributes, as a dict or None.
+    """
+    if not hasattr(config, "__dict__") or depth > _MAX_DEPTH:
         return
     yield config
     for value in list(vars(config).values()):
@@ -40,7 +43,7 @@ def configs(config: object, depth: int = 0) -> Iterator[Any]:
 
 
 def attributes(config: object) -> dict[str, Any]:
-    """The attributes of one configuration by their stored names, and by the common names it maps to them."""
+    """Return the attributes of one configuration by their stored names and by those of its `attribute_map`."""
     found: dict[str, Any] = dict(vars(config))
     mapped: dict[str, str] = getattr(config, "attribute_map", None) or {}
     for common, own in mapped.items():
@@ -50,7 +53,7 @@ def attributes(config: object) -> dict[str, Any]:
 
 
 def token_ids(config: object) -> dict[str, int]:
-    """Special token ids by attribute name, from one configuration; a list gives its first entry."""
+    """Return the special token ids of one configuration by attribute name; of a list, its first entry."""
     found: dict[str, int] = {}
     for name, value in attributes(config).items():
         first = value[0] if isinstance(value, (list, tuple)) and value else value
@@ -60,35 +63,40 @@ def token_ids(config: object) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known about the sizes of a model's inputs.
-
-    Sizes are element counts along one axis; `None` or an empty tuple where nothing says.
-    """
+class ConfigSizes:
+    """Sizes of a model's inputs: element counts along one axis, with defaults where the configuration has none."""
 
     vocab: int
+    """The smallest vocabulary."""
     special: dict[str, int]
+    """Special token ids by attribute name."""
     channels: int
     height: int
     width: int
     patch: int
     temporal_patch: int
     merge: int
+    """Patches along one side that become one token."""
     frames: int
+    """Of a video."""
     mel_bins: int
     mel_frames: int
     samples: int
+    """Of a waveform."""
     hidden: int
     text_hidden: int
     types: int
+    """Of token types."""
     decoder: bool
+    """Whether the model is an encoder with a decoder; `vision`, `audio`, `text`: whether it takes such inputs."""
     vision: bool
     audio: bool
     text: bool
     config: Any
+    """The configuration itself."""
 
     def find(self, *names: str) -> Any:
-        """The first value that is not `None` under one of `names`, outermost configuration first."""
+        """Return the first value that is not `None` under one of `names`, outermost configuration first."""
         return _first(self.config, *names)
 
 
@@ -108,14 +116,14 @@ def _integer(value: Any, default: int) -> int:
 
 
 def _last(config: object, name: str) -> Any:
-    """The largest scalar called `name` anywhere in the configuration."""
+    """Return the largest scalar called `name` anywhere in the configuration."""
     values = [attributes(one).get(name) for one in configs(config)]
     numbers = [_integer(value, 0) for value in values if value is not None]
     return max(numbers, default=None)
 
 
 def _with_vocabulary(config: object) -> object:
-    """The first configuration that has both a vocabulary and a width: the text part of a composite."""
+    """Return the first configuration that has both a vocabulary and a width: the text part of a composite."""
     for one in configs(config):
         known = attributes(one)
         if known.get("vocab_size") and any(known.get(name) for name in _WIDTHS):
@@ -124,7 +132,7 @@ def _with_vocabulary(config: object) -> object:
 
 
 def _stride(config: object) -> int:
-    """Samples per frame of a convolutional front end: the product of its strides."""
+    """Return the samples per frame of a convolutional front end: the product of its strides."""
     strides = _first(config, "conv_stride", "downsampling_ratios", "upsampling_ratios", "strides")
     if not isinstance(strides, (list, tuple)):
         return _integer(_first(config, "hop_length"), 320)
@@ -134,12 +142,12 @@ def _stride(config: object) -> int:
     return product
 
 
-def facts_of(module: torch.nn.Module) -> Facts:
-    """Collect `Facts` from `module.config`; without a configuration, defaults stand in."""
+def sizes_of(module: torch.nn.Module) -> ConfigSizes:
+    """Return the sizes that `module.config` has; the vocabulary, without one there, from the first embedding."""
     config = getattr(module, "config", None)
     embedding = next((m for m in module.modules() if isinstance(m, torch.nn.Embedding)), None)
     vocabularies = [attributes(one).get("vocab_size") for one in configs(config)]
-    sizes = [v for v in vocabularies if isinstance(v, int) and v > 1]
+    vocabularies = [v for v in vocabularies if isinstance(v, int) and v > 1]
     image = _first(config, "image_size", "img_size", "input_size")
     if isinstance(image, dict):
         image = [image.get("height", 0), image.get("width", 0)]
@@ -158,8 +166,10 @@ def facts_of(module: torch.nn.Module) -> Facts:
     positions = _first(config, "max_source_positions")
     max_length = _first(config, "max_length")
     stride = _stride(config)
-    return Facts(
-        vocab=min(sizes) if sizes else (embedding.num_embeddings if embedding is not None else 2),
+    return ConfigSizes(
+        vocab=min(vocabularies)
+        if vocabularies
+        else (embedding.num_embeddings if embedding is not None else 2),
         special=special,
         channels=_integer(_first(config, "num_channels", "in_channels", "in_chans", "input_channels"), 3),
         height=_integer(height, 64),
@@ -177,6 +187,6 @@ def facts_of(module: torch.nn.Module) -> Facts:
         decoder=bool(getattr(config, "is_encoder_decoder", False)),
         vision=bool(names & _VISION),
         audio=bool(names & _AUDIO),
-        text=bool(sizes),
+        text=bool(vocabularies),
         config=config,
     )

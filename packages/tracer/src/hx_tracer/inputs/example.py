@@ -1,4 +1,4 @@
-"""Example inputs for a module: the factory's, the user's file or shapes, or generated and tried."""
+"""Example inputs for a module: a caller's, a file's, or generated and tried."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils import _pytree as pytree
 
 from hx_sidecar_schema import UnfitInputs
-from hx_tracer.inputs.config_sizes import Facts, facts_of
-from hx_tracer.inputs.draw import IDS, MASK
-from hx_tracer.inputs.dynamic_axes import positional_names
+from hx_tracer._torch_internals import pytree
+from hx_tracer.inputs.arguments import positional_names
+from hx_tracer.inputs.candidates import IDS, MASK
+from hx_tracer.inputs.config_sizes import ConfigSizes, sizes_of
 from hx_tracer.inputs.file import read_inputs
 from hx_tracer.inputs.generate import float_dtype, generate
-from hx_tracer.inputs.sampling import Recipe, redraw
-from hx_tracer.watch.preserve import unchanged
+from hx_tracer.inputs.sampling import Sampling, sample
+from hx_tracer.watch.ports import forward_signature
+from hx_tracer.watch.preserve import preserve_state
 
 _logger = logging.getLogger(__name__)
 
@@ -33,12 +34,12 @@ class ExampleInputs:
         kwargs: Values by the name of forward()'s parameters: tensors, or containers of tensors. Float tensors have the
             module's own data type.
         args: Values for a forward() that takes `*args` or positional-only parameters; they stand before `kwargs`.
-        recipes: How each generated input can be drawn again; `given` for those that were not generated.
+        samplings: The distributions of generated inputs; `given` for the others.
     """
 
     kwargs: dict[str, Any]
     args: tuple[Any, ...] = ()
-    recipes: dict[str, Recipe] = field(default_factory=dict[str, Recipe])
+    samplings: dict[str, Sampling] = field(default_factory=dict[str, Sampling])
 
 
 def example_inputs(
@@ -50,7 +51,7 @@ def example_inputs(
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     seed: int = 0,
 ) -> ExampleInputs:
-    """Take or make inputs that fit a module's forward().
+    """Return inputs that fit a module's forward().
 
     The first source that is present counts: `inputs_file`, `example`, else generated inputs. `input_shapes` then
     replaces or adds inputs of these shapes. Only generated inputs are tried on the module; given ones are bound to
@@ -78,29 +79,35 @@ def example_inputs(
         example = ()
     if example is not None or shapes:
         given, args = _bound(module, example if example is not None else {}, kwargs or {})
-        recipes = {name: Recipe("given") for name in given}
+        samplings = {name: Sampling("given") for name in given}
         missing = _missing(module, {**given, **dict.fromkeys(shapes)}, args)
         if not missing or example is not None:
-            return _with_shapes(module, ExampleInputs(given, args, recipes), shapes, dtype, seed)
+            return _with_shapes(module, ExampleInputs(given, args, samplings), shapes, dtype, seed)
         _check_names(module, shapes)
         _logger.info("Inputs %s have no shape given; generated.", missing)
-    with unchanged(module):
-        generated, recipes = generate(module, dtype, seed)
-    made = ExampleInputs(generated, (), recipes)
+    with preserve_state(module):
+        generated, samplings = generate(module, dtype, seed)
+    made = ExampleInputs(generated, (), samplings)
     return _with_shapes(module, made, shapes, dtype, seed) if shapes else made
 
 
-def _parameters(module: torch.nn.Module) -> dict[str, inspect.Parameter]:
-    return dict(inspect.signature(module.forward).parameters)
+def _parameters(module: torch.nn.Module) -> Mapping[str, inspect.Parameter]:
+    signature = forward_signature(module) or inspect.signature(lambda *args, **kwargs: None)  # pyright: ignore[reportUnknownLambdaType]
+    return signature.parameters
 
 
 def _named(module: torch.nn.Module) -> list[str]:
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return [name for name, p in _parameters(module).items() if p.kind not in variadic]
+    return [n for n, p in _parameters(module).items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
 def _required(module: torch.nn.Module) -> list[str]:
     return [name for name in _named(module) if _parameters(module)[name].default is inspect.Parameter.empty]
+
+
+def _in_order(module: torch.nn.Module, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by name in the order of the signature, those that `**kwargs` takes at the end."""
+    order = [name for name in _named(module) if name in values]
+    return {name: values[name] for name in dict.fromkeys((*order, *values))}
 
 
 def _missing(module: torch.nn.Module, given: Mapping[str, Any], args: tuple[Any, ...]) -> list[str]:
@@ -125,8 +132,8 @@ def _bound(
     if isinstance(example, Mapping):
         example = dict(example) | dict(kwargs)
         _check_names(module, example)
-        order = [n for n in _named(module) if n in example] + [n for n in example if n not in _named(module)]
-        return {name: _converted(module, name, example[name]) for name in order}, ()
+        ordered = _in_order(module, example)
+        return {name: _converted(module, name, value) for name, value in ordered.items()}, ()
     _check_names(module, kwargs)
     kinds = {p.kind for p in _parameters(module).values()}
     names = positional_names(module, len(example))
@@ -149,7 +156,7 @@ def _bound(
 
 
 def _converted(module: torch.nn.Module, name: str, value: Any) -> Any:
-    """Return an input with tensors for arrays, those of floats in the module's own data type."""
+    """Return an input with tensors for arrays; tensors of floats in the data type of the module."""
     dtype = float_dtype(module)
 
     def converted(leaf: Any) -> Any:
@@ -188,34 +195,34 @@ def _with_shapes(
     dtype: torch.dtype,
     seed: int,
 ) -> ExampleInputs:
-    """Replace or add the inputs whose shape the user gave, and check that none is missing."""
+    """Return the inputs with new ones for those that `shapes` has; check that none is missing."""
     _check_names(module, shapes)
-    kwargs, recipes = dict(made.kwargs), dict(made.recipes)
-    facts = facts_of(module)
+    kwargs, samplings = dict(made.kwargs), dict(made.samplings)
+    sizes = sizes_of(module)
     for name, shape in shapes.items():
         old = kwargs.get(name)
         kind = old.dtype if isinstance(old, torch.Tensor) else dtype
-        recipe = recipes.get(name, Recipe("given"))
-        if recipe.kind == "given":
+        sampling = samplings.get(name, Sampling("given"))
+        if sampling.kind == "given":
             integers = old is not None and not kind.is_floating_point
-            recipe, kind = _recipe_of(name, facts, dtype, integers=integers)
-        kwargs[name], recipes[name] = redraw(recipe, shape, kind, name=name, seed=seed), recipe
+            sampling, kind = _sampling_of(name, sizes, dtype, integers=integers)
+        kwargs[name], samplings[name] = sample(sampling, shape, kind, name=name, seed=seed), sampling
     if missing := _missing(module, kwargs, made.args):
         raise UnfitInputs(
             f"{type(module).__name__}.forward() also needs {missing!r}; given were {list(kwargs)!r}.",
-            hint=f"Add `--input-shape {missing[0]}=...`, or give that input in the file or factory.",
+            hint=f"Give {missing[0]!r} too, or its shape.",
+            argument="input_shapes",
         )
-    order = [*kwargs]
     if shapes:
-        order = [n for n in _named(module) if n in kwargs] + [n for n in kwargs if n not in _named(module)]
-    return ExampleInputs(
-        {n: kwargs[n] for n in order}, made.args, {n: recipes[n] for n in order if n in recipes}
-    )
+        kwargs, samplings = _in_order(module, kwargs), _in_order(module, samplings)
+    return ExampleInputs(kwargs, made.args, samplings)
 
 
-def _recipe_of(name: str, facts: Facts, dtype: torch.dtype, *, integers: bool) -> tuple[Recipe, torch.dtype]:
+def _sampling_of(
+    name: str, sizes: ConfigSizes, dtype: torch.dtype, *, integers: bool
+) -> tuple[Sampling, torch.dtype]:
     if MASK.search(name):
-        return Recipe("mask"), torch.int64
+        return Sampling("mask"), torch.int64
     if integers or IDS.search(name):
-        return Recipe("ids", 0, facts.vocab, tuple(sorted(set(facts.special.values())))), torch.int64
-    return Recipe("normal"), dtype
+        return Sampling("ids", 0, sizes.vocab, tuple(sorted(set(sizes.special.values())))), torch.int64
+    return Sampling("normal"), dtype

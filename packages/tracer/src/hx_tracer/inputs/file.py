@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from hx_sidecar_schema import HxError
+from hx_sidecar_schema import HxError, first_line
 
 
 def read_inputs(path: Path) -> dict[str, Any]:
-    """Read inputs by name from `.pt`/`.pth` (a dict; nothing in it is executed), `.npz` or `.safetensors`.
+    """Return inputs by name from `.pt`/`.pth` (a dict; nothing in it is executed), `.npz` or `.safetensors`.
 
     Raises:
         HxError: HX110 if the file is missing, of another kind, damaged, or holds no dict.
@@ -33,25 +34,21 @@ def read_inputs(path: Path) -> dict[str, Any]:
             raise _unreadable(path, f"its ending is {suffix!r}")
     except HxError:
         raise
+    except pickle.UnpicklingError as error:
+        raise _unreadable(path, "it is damaged, or holds objects other than tensors and numbers") from error
     except (
         OSError,
         ValueError,
         TypeError,
         RuntimeError,
         EOFError,
-        pickle.UnpicklingError,
         zipfile.BadZipFile,
-    ) as e:
-        raise _unreadable(path, _last_line(e)) from e
-    except Exception as e:  # safetensors raises a type of its own
-        raise _unreadable(path, _last_line(e)) from e
+        SafetensorError,
+    ) as error:
+        raise _unreadable(path, first_line(error)) from error
     if not isinstance(loaded, dict) or not all(isinstance(name, str) for name in loaded):
         raise _unreadable(path, f"it holds a {type(loaded).__name__}, not a dict of tensors by input name")
     return loaded
-
-
-def _last_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def _unreadable(path: Path, reason: str) -> HxError:

@@ -1,4 +1,4 @@
-"""Input shapes of a module without a configuration, guessed from its first module that has a fixed input size."""
+"""Input shapes of a module without a configuration, from its first submodule that has a fixed input size."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ _LENGTH = 12
 _BATCH = 2
 
 
-def plain_shapes(module: nn.Module) -> Iterator[tuple[tuple[int, ...], int | None]]:
-    """Yield likely shapes of a module's inputs, likeliest first, each with a vocabulary size where it takes ids."""
+def guess_shapes(module: nn.Module) -> Iterator[tuple[tuple[int, ...], int | None]]:
+    """Yield likely shapes of a module's inputs, likeliest first, each with the size of a vocabulary or None.
+
+    Nothing where no submodule is of a `torch.nn` class that fixes an input size.
+    """
     for leaf in module.modules():
         if isinstance(leaf, (nn.Embedding, nn.EmbeddingBag)):
             yield (_BATCH, _LENGTH), leaf.num_embeddings

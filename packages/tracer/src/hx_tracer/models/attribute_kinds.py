@@ -1,4 +1,4 @@
-"""What an attribute of a model configuration is, by the kind of its name; and how integers in it are changed."""
+"""Kinds of attributes of a model configuration by regular expressions on their names, and changes of integers in them."""
 
 from __future__ import annotations
 
@@ -47,24 +47,28 @@ GROUPS = re.compile(r"^(num_)?groups$|^n_groups?$|norm_groups$|num_groups$")
 QUERIES = re.compile(r"^num_(object_)?queries$|num_proposals$|num_query_tokens$|^num_denoising$")
 SHARED_LAYERS = re.compile(r"shared_layers$")
 MIN_CHANGED = 17
+"""Widths below this are left as they are."""
 
 
 def is_int(value: object) -> bool:
+    """Return whether a value is an integer; bool is none."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def mapped(value: Any, change: Callable[[int], int]) -> Any:
-    """Apply a change to an integer, or to every integer in nested lists."""
+    """Return a value with a change applied to the integer that it is, or to every integer in nested lists."""
     if isinstance(value, (list, tuple)):
         return type(value)(mapped(item, change) for item in value)
     return change(value) if is_int(value) else value
 
 
 def is_heads(name: str) -> bool:
+    """Return whether a name is of a number of attention heads, not of key and value heads."""
     return bool(HEADS.search(name)) and not KV_HEADS.search(name) and not HEAD_DIM.search(name)
 
 
 def is_width(name: str, value: Any) -> bool:
+    """Return whether an attribute is a width, or a list of widths, of which the largest is at least `MIN_CHANGED`."""
     if not _WIDTH.search(name) or _NOT_WIDTH.search(name) or HEAD_DIM.search(name) or HEADS.search(name):
         return False
     values = list(flat(value))
@@ -72,6 +76,7 @@ def is_width(name: str, value: Any) -> bool:
 
 
 def flat(value: Any) -> Iterator[int]:
+    """Yield an integer, or every integer in nested lists; nothing of other values."""
     if isinstance(value, (list, tuple)):
         for item in value:
             yield from flat(item)
@@ -80,13 +85,16 @@ def flat(value: Any) -> Iterator[int]:
 
 
 def is_layers(name: str) -> bool:
+    """Return whether a name is of a number of layers."""
     return bool(LAYERS.search(name)) and not _NOT_LAYERS.search(name)
 
 
 def main_width(config: object) -> int | None:
+    """Return the main width of one configuration: the first of `HIDDEN` that it has; None without one."""
     known = attributes(config)
     return next((known[n] for n in HIDDEN if is_int(known.get(n))), None)
 
 
 def put(config: Any, name: str, value: Any) -> None:
+    """Set a stored attribute, past the properties of the configuration's class."""
     vars(config)[name] = value

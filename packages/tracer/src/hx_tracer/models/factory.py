@@ -1,4 +1,4 @@
-"""Modules from a user's factory: `path/file.py:factory` or `package.module:factory`."""
+"""Modules from a factory: `path/file.py:factory`, `package.module:factory`, or a function itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hx_sidecar_schema import HxError
 
 
 def call_factory(spec: str) -> tuple[torch.nn.Module, Any]:
-    """Import and call the factory of a spec.
+    """Import and call the factory that a spec names.
 
     Returns:
         The module, and the example inputs that came with it (a dict or tuple), or `None`.

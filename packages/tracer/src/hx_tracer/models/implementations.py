@@ -1,4 +1,4 @@
-"""Attention and experts of transformers models are computed in one of several ways; exporters cannot take them all."""
+"""Choosing how transformers models compute attention and experts: exporters refuse some of the implementations."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, Literal
 
 import torch
 
-from hx_sidecar_schema import HxError
+from hx_sidecar_schema import HxError, first_line
 
 Kind = Literal["attn", "experts"]
 
 _PLAIN: Mapping[Kind, tuple[str, ...]] = {"attn": ("eager",), "experts": ("batched_mm", "eager")}
-"""Those written in ordinary torch operations, the likelier to be exported first."""
+"""Those written in ordinary torch operations, the likeliest to be exported first."""
 
 
 def set_implementation(module: torch.nn.Module, kind: Kind, name: str) -> None:
-    """Choose how a transformers model computes its attention or its experts, in place.
+    """Set how a transformers model computes its attention or its experts, in place.
 
     Args:
         module: The model, or a module that holds models of transformers.
@@ -27,31 +27,32 @@ def set_implementation(module: torch.nn.Module, kind: Kind, name: str) -> None:
     Raises:
         HxError: HX113 if no model in the module offers the choice, or none has that implementation.
     """
-    switches = list(_switches(module, kind))
-    if not switches:
+    setters = list(_setters(module, kind))
+    if not setters:
         raise HxError(
-            f"{type(module).__name__} has no model that lets --{kind} {name} be chosen.",
+            f"{type(module).__name__} has no model that lets {kind}={name!r} be chosen.",
             code="HX113",
-            hint=f"Leave --{kind} out; it is for models of transformers.",
+            hint=f"Leave {kind}={name!r} out; it is for models of transformers.",
+            argument=kind,
         )
     try:
-        for switch in switches:
-            switch(name)
+        for set_kind in setters:
+            set_kind(name)
     except (ValueError, KeyError, ImportError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise HxError(
-            f"--{kind} {name} does not fit {type(module).__name__}: {reason}",
+            f"{kind}={name!r} does not fit {type(module).__name__}: {first_line(error)}",
             code="HX113",
             hint=f"Try one of {', '.join(_PLAIN[kind])}.",
+            argument=kind,
         ) from error
 
 
 def find_remedy(module: torch.nn.Module, exports: Callable[[], bool]) -> dict[Kind, str]:
-    """Return the choice of implementations with which a model that was refused is exported; empty if none is.
+    """Return implementations by kind with which a refused model is exported; empty if none of those tried helps.
 
     Args:
-        module: Changed while this runs, and then as it was.
-        exports: Says whether the model as it is now is exported.
+        module: Its implementations are changed while this runs, and restored.
+        exports: Returns whether the model, as it is when this is called, is exported.
     """
     for choice in _choices(module):
         with _restored(module):
@@ -73,7 +74,7 @@ def _choices(module: torch.nn.Module) -> Iterator[dict[Kind, str]]:
             continue  # transformers has the setter, and a default, on models without experts too
         used = {getattr(config, f"_{kind}_implementation", None) for config in _configs(module)} - {None}
         for name in names:
-            if used - {name} and any(_switches(module, kind)):
+            if used - {name} and any(_setters(module, kind)):
                 single: dict[Kind, str] = {kind: name}
                 singles.append(single)
     yield from singles
@@ -84,14 +85,14 @@ def _choices(module: torch.nn.Module) -> Iterator[dict[Kind, str]]:
         yield both
 
 
-def _switches(module: torch.nn.Module, kind: Kind) -> Iterator[Callable[[str], None]]:
-    """The setters of the outermost models that have one."""
-    switch = getattr(module, f"set_{kind}_implementation", None)
-    if switch is not None:
-        yield switch
+def _setters(module: torch.nn.Module, kind: Kind) -> Iterator[Callable[[str], None]]:
+    """Yield the setters of the outermost models that have one."""
+    setter = getattr(module, f"set_{kind}_implementation", None)
+    if setter is not None:
+        yield setter
         return
     for child in module.children():
-        yield from _switches(child, kind)
+        yield from _setters(child, kind)
 
 
 def _configs(module: torch.nn.Module) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Make the numbers of a freshly built model unalike, so that equal values mean the same value."""
+"""Noise on the weights of a fresh model, so that tensors are equal only where they are the same."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ _ABSOLUTE = 0.02
 _LARGEST = 1e4
 
 
-def perturb(module: torch.nn.Module, seed: int) -> None:
+def randomize(module: torch.nn.Module, seed: int) -> None:
     """Add seeded noise to every float parameter and to running statistics, in place.
 
-    A fresh model is full of equal values (ones in normalisations, zero biases, zero class tokens). The noise has a
-    standard deviation of a tenth of the parameter's root mean square plus 0.02. Memory that construction left
-    unset (not finite, or absurdly large) gets noise alone. Running variances stay positive.
+    A fresh model has many equal tensors: ones in normalisations, zero biases, zero class tokens. The noise has a
+    standard deviation of 0.1 times the parameter's root mean square plus 0.02. A parameter whose root mean square is not
+    below 1e4, as of memory that construction left unset, becomes noise alone. Running variances stay positive.
+
+    Args:
+        module: Changed.
+        seed: Of the noise.
     """
     generator = torch.Generator().manual_seed(seed)
 

@@ -1,4 +1,4 @@
-"""The module tree as records: names, classes, signatures, parameters. Never a tensor or a module."""
+"""The module tree as records: names, classes, signatures, parameters; no tensors and no modules."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from hx_sidecar_schema import Module, TorchNN, build_tags, is_tagged
+from hx_tracer.watch.ports import forward_signature
 
 
 def qualified_name(module: torch.nn.Module) -> str:
@@ -18,7 +19,7 @@ def qualified_name(module: torch.nn.Module) -> str:
 
 
 def module_records(model: torch.nn.Module, torch_nn: TorchNN = "default") -> list[Module]:
-    """Return one record a module, parents before children, the root first.
+    """Return one record for each module, parents before children, the root first.
 
     Args:
         model: Any module; not changed.
@@ -56,14 +57,6 @@ def module_records(model: torch.nn.Module, torch_nn: TorchNN = "default") -> lis
             )
         )
     return records
-
-
-def forward_signature(module: torch.nn.Module) -> inspect.Signature | None:
-    """Return the signature of `forward` without `self`; None where Python cannot tell it (ScriptModules)."""
-    try:
-        return inspect.signature(module.forward)
-    except (TypeError, ValueError):
-        return None
 
 
 def _signature(module: torch.nn.Module) -> tuple[list[str], dict[str, Any]]:

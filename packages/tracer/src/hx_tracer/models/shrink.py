@@ -1,8 +1,8 @@
-"""Make a model configuration small: fewer layers, narrower, smaller images and vocabularies.
+"""Making a model configuration small: fewer layers, narrower, smaller images and vocabularies.
 
-What an attribute is follows from the kind of its name (a count of layers, a width, a number of heads, ...) and from
-its value, never from the architecture. Relations that models check are kept: widths that were equal stay equal, heads
-divide widths, lists with one entry a layer follow the number of layers, token ids stay inside the vocabulary.
+What an attribute is follows from its name (a number of layers, a width, a number of heads, ...) and its value, never from
+the architecture. Relations that models check are kept: equal widths stay equal, heads divide widths, lists with one entry
+a layer follow the number of layers, token ids stay inside the vocabulary.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Plan:
         widths: `target` sets widths near `width`; `ratio` divides all widths of the tree by one power of two;
             `keep` leaves them.
         width: The size that the main widths should reach, about.
-        layers: Most layers of one kind.
-        images: Shrink image sizes too.
-        experts: Most experts of a mixture.
-        keep_heads: With `target`, leave the size of one head and make widths two of them.
+        layers: Upper bound on layers of one kind.
+        images: Whether image sizes are shrunk.
+        experts: Upper bound on experts of a mixture.
+        keep_heads: With `target`, whether the size of one head stays and widths become two of them.
     """
 
     widths: Literal["target", "ratio", "keep"] = "target"
@@ -68,7 +68,12 @@ PLANS = (
 
 
 def shrink(config: Any, plan: Plan) -> None:
-    """Shrink a configuration and its sub-configurations in place, as the plan says."""
+    """Shrink a configuration and its sub-configurations in place.
+
+    Args:
+        config: Changed.
+        plan: How far.
+    """
     tree = list(configs(config))
     mains = sorted({w for one in tree if (w := main_width(one)) is not None and w >= MIN_CHANGED}) or [256]
     # One power of two for the whole tree, so that equal widths stay equal and sums and multiples hold.
@@ -114,7 +119,7 @@ def _narrowest(tree: list[Any]) -> int:
 
 
 def _shrink_images(tree: list[Any]) -> None:
-    """Image sizes to four patches a side, and counts of patches with them."""
+    """Set image sizes to four patches a side, and numbers of patches with them."""
     patches = [v for one in tree for n, v in vars(one).items() if n == "patch_size" for v in flat(v)]
     sizes = [v for one in tree for n, v in vars(one).items() if IMAGE.search(n) for v in flat(v)]
     patch = max(patches, default=16)
@@ -135,7 +140,7 @@ def _shrink_images(tree: list[Any]) -> None:
             elif value == old and re.search(r"image|grid", name):
                 put(one, name, new)
             elif is_int(value) and _PATCH_COUNT.search(name):
-                # More tokens than patches cannot be: such a default belongs to a larger image.
+                # There are no more tokens than patches: a larger default belongs to a larger image.
                 count = min(value, old * old) if "tokens" in name else value
                 scaled = count * new * new // (old * old)
                 if count <= old * old and scaled and math.isqrt(scaled) ** 2 == scaled:
@@ -143,7 +148,7 @@ def _shrink_images(tree: list[Any]) -> None:
 
 
 def _shrink_tokens(tree: list[Any]) -> None:
-    """Move special token ids that the vocabulary no longer has to free ids at its end, equal ones together."""
+    """Replace special token ids outside the vocabulary by unused ids at its end, equal ones by one id."""
     sizes = [
         v
         for one in tree

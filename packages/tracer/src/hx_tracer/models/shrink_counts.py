@@ -1,4 +1,4 @@
-"""Make the counts of a configuration small: layers and the lists that follow them, experts, positions, vocabulary."""
+"""Making the counts of a configuration small: layers and the lists that follow them, experts, positions, vocabulary."""
 
 from __future__ import annotations
 
@@ -33,7 +33,13 @@ _POSITION_LIMIT = 128
 
 
 def shrink_counts(config: Any, layers: int, experts: int) -> None:
-    """Layers, experts, positions and vocabulary of one configuration, and the lists that follow the layers."""
+    """Bound layers, experts, positions and vocabulary of one configuration, and the lists that follow the layers.
+
+    Args:
+        config: Changed.
+        layers: Upper bound on layers of one kind.
+        experts: Upper bound on experts.
+    """
     known = dict(vars(config))
     lists = {n: v for n, v in known.items() if isinstance(v, (list, tuple)) and n != "architectures"}
     has_experts = any(EXPERTS.search(n) for n in known)  # elsewhere `top_k` belongs to text generation
@@ -80,7 +86,7 @@ def _is_layer_index(name: str, value: Any, depths: list[int]) -> bool:
 def _follow_layers(
     config: Any, known: dict[str, Any], lists: dict[str, Any], depth: int, layers: int
 ) -> None:
-    """Bring what refers to `depth` layers in step with `layers`."""
+    """Change lists and indices that refer to `depth` layers so that they refer to `layers`."""
     for name, value in lists.items():
         if name in ("stage_names", "_out_features", "_out_indices"):
             continue
@@ -110,7 +116,7 @@ def _follow_layers(
 
 
 def _kept(entries: Any, layers: int) -> list[int]:
-    """Indices of the entries to keep: the first of each kind, then the earliest others, in order."""
+    """Return the indices of the entries to keep: the first of each kind, then the earliest others, in order."""
     firsts = [i for i, entry in enumerate(entries) if all(repr(entry) != repr(e) for e in entries[:i])]
     chosen = firsts[:layers]
     chosen += [i for i in range(len(entries)) if i not in chosen][: layers - len(chosen)]

@@ -1,4 +1,4 @@
-"""Make the widths of a configuration small: heads still divide them, equal ones stay equal."""
+"""Making the widths of a configuration small: heads still divide them, equal ones stay equal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hx_tracer.models.attribute_kinds import (
 
 
 def head_size(config: object) -> int:
-    """Size of one attention head: as stored, or the main width over the number of heads; 0 where nothing says."""
+    """Return the size of one attention head: as stored, or the main width over the number of heads; 0 without either."""
     known = attributes(config)
     stored = known.get("head_dim")
     if isinstance(stored, int) and stored:
@@ -34,7 +34,14 @@ def head_size(config: object) -> int:
 
 
 def set_widths(config: Any, mains: list[int], width: int, most: int) -> None:
-    """Give every width `width`, half or double of it; heads and the size of one head so that they fit."""
+    """Set every width to `width`, half or double of it, and heads and their size so that they fit.
+
+    Args:
+        config: Changed.
+        mains: Main widths of all configurations, ascending.
+        width: The new main width.
+        most: Upper bound on heads.
+    """
 
     def near(value: int) -> int:
         if value in mains:
@@ -70,7 +77,12 @@ def set_widths(config: Any, mains: list[int], width: int, most: int) -> None:
 
 
 def divide(config: Any, divisor: int) -> None:
-    """Divide every width by `divisor`: part of it from the number of heads, the rest from the size of one head."""
+    """Divide every width by a power of two: the number of heads by a part of it, their size by the rest.
+
+    Args:
+        config: Changed.
+        divisor: The power of two.
+    """
     known = dict(vars(config))
     heads = [
         v for n, v in known.items() if HEADS.search(n) and not KV_HEADS.search(n) for v in flat(v) if v > 0
@@ -100,7 +112,7 @@ def divide(config: Any, divisor: int) -> None:
 
 
 def _shrink_sections(config: Any, old: int, new: int) -> None:
-    """Rotary sections (how many rotary pairs each axis gets) in proportion to the new size of one head."""
+    """Scale rotary sections (rotary pairs of each axis) with the size of one head."""
     if not 0 < new < old:
         return
     for name, value in list(vars(config).items()):

@@ -1,4 +1,4 @@
-"""Model specs: what a user writes to name a model, and the module that it stands for."""
+"""Model specs: the ways to name a model (Hub id, folder, factory, `tiny:ARCH`, a module itself), and loading it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel
 
-from hx_sidecar_schema import HxError
+from hx_sidecar_schema import HxError, first_line
 from hx_tracer.models.factory import call_factory, run_factory
 from hx_tracer.models.implementations import set_implementation
-from hx_tracer.models.quiet import quiet
-from hx_tracer.models.randomize import perturb
-from hx_tracer.models.tiny import fitting, tiny_model, without_cache
+from hx_tracer.models.randomize import randomize
+from hx_tracer.models.silence import silence_loading
+from hx_tracer.models.tiny import auto_class_for, disable_cache, tiny_model
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -113,7 +113,7 @@ def _is_factory(spec: str) -> bool:
 
 
 def _auto_classes(task: str | None) -> list[Any]:
-    """The auto classes of a pipeline task, in transformers' own order, or the one that is named."""
+    """Return the auto classes of a pipeline task, in transformers' own order, or the one that is named."""
     if task is None:
         return [AutoModel]
     if task.startswith("Auto") and hasattr(getattr(transformers, task, None), "from_config"):
@@ -140,27 +140,26 @@ def _from_hub(
     folder = Path(place)
     name = folder.resolve().name if folder.is_dir() else place.rpartition("/")[2]
     options: dict[str, Any] = {"revision": revision} if revision else {}
-    with quiet():
+    with silence_loading():
         try:
             config = AutoConfig.from_pretrained(place, **options)
-            without_cache(config)
-            auto = fitting(classes, config)
+            disable_cache(config)
+            auto = auto_class_for(classes, config)
             if random_weights:
                 module: torch.nn.Module = auto.from_config(config)
-                perturb(module, seed)
+                randomize(module, seed)
             else:
                 module = auto.from_pretrained(place, config=config, dtype="auto", **options)
         except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
             raise _not_loaded(spec, error) from error
-    without_cache(getattr(module, "config", None))
+    disable_cache(getattr(module, "config", None))
     return module, name
 
 
 def _not_loaded(spec: str, error: Exception) -> HxError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("0", "")
     return HxError(
-        f"Model {spec!r} cannot be loaded{' (offline)' if offline else ''}: {reason}",
+        f"Model {spec!r} cannot be loaded{' (offline)' if offline else ''}: {first_line(error)}",
         code="HX101",
         hint="Give a Hub id that is reachable from here, a folder with config.json and weights, FILE.py:factory or tiny:ARCH.",
     )

@@ -1,4 +1,4 @@
-"""Small random-weight models of any architecture: its default configuration, shrunk, built and tried."""
+"""Small models of any architecture with random weights: its default configuration, shrunk, built and tried."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
 
-from hx_sidecar_schema import HxError
+from hx_sidecar_schema import HxError, first_line
 from hx_tracer.inputs.config_sizes import configs
 from hx_tracer.inputs.generate import float_dtype, generate
-from hx_tracer.models.quiet import quiet
-from hx_tracer.models.randomize import perturb
+from hx_tracer.models.randomize import randomize
 from hx_tracer.models.shrink import PLANS, Plan, shrink
+from hx_tracer.models.silence import silence_loading
 
 _logger = logging.getLogger(__name__)
 _MAX_PARAMETERS = 21_000_000
@@ -41,13 +41,13 @@ def tiny_model(arch: str, seed: int = 0, *, auto_classes: Sequence[Any] = (AutoM
             hint="Use a `model_type` of the installed transformers version.",
         )
     reasons: list[str] = []
-    with quiet():
+    with silence_loading():
         for plan in PLANS:
             try:
                 module = _built(arch, plan, seed, auto_classes)
                 generate(module, float_dtype(module), seed)
             except Exception as error:  # noqa: BLE001 a plan that does not fit fails anywhere in the model's code; reported
-                reasons.append(str(error) if isinstance(error, HxError) else _first_line(error))
+                reasons.append(first_line(error, with_type=not isinstance(error, HxError)))
                 _logger.debug("Plan %s does not fit %s: %s", plan, arch, reasons[-1])
                 continue
             return module
@@ -58,23 +58,23 @@ def tiny_model(arch: str, seed: int = 0, *, auto_classes: Sequence[Any] = (AutoM
     )
 
 
-def without_cache(config: Any) -> None:
-    """Turn `use_cache` off in a configuration and its sub-configurations, where they have it."""
+def disable_cache(config: Any) -> None:
+    """Set `use_cache` to False in a configuration and its sub-configurations, where they have it."""
     for one in configs(config):
         if getattr(one, "use_cache", None):
             one.use_cache = False
 
 
-def fitting(classes: Sequence[Any], config: Any) -> Any:
-    """The first auto class that has a model for this configuration, else the first, whose own error says why not."""
+def auto_class_for(classes: Sequence[Any], config: Any) -> Any:
+    """Return the first auto class that has a model for a configuration; without one, the first, which then raises."""
     return next((c for c in classes if type(config) in c._model_mapping), classes[0])
 
 
 def _built(arch: str, plan: Plan, seed: int, auto_classes: Sequence[Any]) -> torch.nn.Module:
     config = AutoConfig.for_model(arch)
-    auto_class = fitting(auto_classes, config)
+    auto_class = auto_class_for(auto_classes, config)
     shrink(config, plan)
-    without_cache(config)
+    disable_cache(config)
     with torch.device("meta"):
         count = _count_on_meta(auto_class, config)
     if count is not None and count > _MAX_PARAMETERS:
@@ -84,18 +84,14 @@ def _built(arch: str, plan: Plan, seed: int, auto_classes: Sequence[Any]) -> tor
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module: torch.nn.Module = auto_class.from_config(config)
-    perturb(module, seed)
+    randomize(module, seed)
     return module.float().eval()
 
 
 def _count_on_meta(auto_class: Any, config: Any) -> int | None:
-    """Number of parameters, or `None` for a model whose construction needs real memory."""
+    """Return the number of parameters; None for a model whose construction needs real memory."""
     try:
         return sum(p.numel() for p in auto_class.from_config(config).parameters())
-    except Exception as error:  # noqa: BLE001 construction that reads values fails on meta; the real build decides
-        _logger.debug("Not countable on meta: %s", _first_line(error))
+    except Exception as error:  # noqa: BLE001 construction that reads values fails on meta; the real one decides
+        _logger.debug("Not countable on meta: %s", first_line(error))
         return None
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"[:300]

@@ -1,4 +1,9 @@
-"""The ONNX values behind the FX nodes of `torch.cond`, `while_loop` and `scan` bodies, and walking such bodies."""
+"""The ONNX values behind the FX nodes of `torch.cond`, `while_loop` and `scan` bodies.
+
+Measured on torch 2.13: the exporter translates a body to a function, whose inputs are the body's placeholders in order,
+and inlines it. In an If the placeholders are then values of the graph around it; in a Loop or Scan the inputs of the
+body first, then values around it. The last ONNX node of an FX node has its results.
+"""
 
 from __future__ import annotations
 
@@ -8,37 +13,22 @@ from itertools import chain
 
 import onnx_ir as ir
 import torch
-from torch.utils import _pytree as pytree
 
-from hx_tracer.watch.fx_metadata import call_of, stamp
-
-
-def bodies_of(node: ir.Node) -> list[ir.Graph]:
-    """Return the graphs among a node's attributes."""
-    graphs: list[ir.Graph] = []
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            graphs.append(attribute.as_graph())
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            graphs.extend(attribute.as_graphs())
-    return graphs
+from hx_graph import nested_graphs
+from hx_tracer._torch_internals import pytree
+from hx_tracer.watch.fx_metadata import call_of, mark
 
 
 def nodes_of(graph: ir.Graph) -> Iterator[ir.Node]:
-    """Yield all nodes, those of a body before the node that has it."""
+    """Yield all nodes of a graph, those of a body before the node that has it: operands before their readers."""
     for node in graph:
-        for body in bodies_of(node) if node.attributes else ():
+        for _, body in nested_graphs(node) if node.attributes else ():
             yield from nodes_of(body)
         yield node
 
 
-def body_inputs(graph: ir.Graph) -> list[ir.Value]:
-    """Return the inputs of all bodies: what a loop carries and scans."""
-    return [value for node in nodes_of(graph) for body in bodies_of(node) for value in body.inputs]
-
-
-def stamp_bodies(module: torch.fx.GraphModule) -> None:
-    """Give what ran in a body, but in no module call there, to the call that ran the operator with the body."""
+def mark_bodies(module: torch.fx.GraphModule) -> None:
+    """Mark the FX nodes in bodies that no call made with the call that ran the operator that has the body."""
     for fx_node in module.graph.nodes:
         call = call_of(fx_node)
         if call is None:
@@ -48,17 +38,14 @@ def stamp_bodies(module: torch.fx.GraphModule) -> None:
             if not isinstance(body, torch.fx.GraphModule):
                 continue
             for inner in body.graph.nodes:
-                stamp(inner, call)
-            stamp_bodies(body)
+                mark(inner, call)
+            mark_bodies(body)
 
 
 def body_values(
     program: torch.onnx.ONNXProgram, outer: Mapping[str | None, ir.Value]
 ) -> Iterator[tuple[torch.fx.Node, ir.Value]]:
-    """Yield the FX nodes in bodies that an ONNX value stands for.
-
-    The exporter translates a body to a function, whose inputs are the body's placeholders in order, and inlines it: in
-    an If they are values of the graph around it, in a loop the body's own inputs, then values around it.
+    """Yield the FX nodes in bodies that have an ONNX value, with the value.
 
     Args:
         program: Translated, not yet optimised.
@@ -70,7 +57,7 @@ def body_values(
     for node in nodes_of(program.model.graph):
         fx_node = node.meta.get("node")
         if fx_node is not None:
-            made[fx_node] = node  # the last of its nodes has its results
+            made[fx_node] = node
     known = {node: value for node in exported.graph.nodes if (value := outer.get(node.name)) is not None}
     pending = [exported.graph_module]
     while pending:
@@ -84,8 +71,9 @@ def body_values(
                 for arg in pytree.tree_leaves((fx_node.args, fx_node.kwargs))
                 if isinstance(arg, torch.fx.Node) and arg not in sources
             ]
-            # A Loop has one body where while_loop has two: of its condition, and last the one that is meant here.
-            for source, graph in zip(reversed(sources), reversed(bodies_of(made[fx_node])), strict=False):
+            graphs = [graph for _, graph in nested_graphs(made[fx_node])]
+            # A Loop has one body where while_loop has two: that of its condition, and last the one that is the Loop's.
+            for source, graph in zip(reversed(sources), reversed(graphs), strict=False):
                 body = getattr(module, str(source.target))
                 known.update(_placeholders(body, made[fx_node], graph, operands, known))
                 known.update(_results(body, made))
@@ -100,7 +88,9 @@ def _placeholders(
     operands: list[torch.fx.Node],
     known: Mapping[torch.fx.Node, ir.Value],
 ) -> Iterator[tuple[torch.fx.Node, ir.Value]]:
-    own = list(graph.inputs)[2 if node.op_type == "Loop" else 0 :]  # a Loop counts and is told to go on
+    own = list(graph.inputs)[
+        2 if node.op_type == "Loop" else 0 :
+    ]  # the number of the iteration, and the condition
     placeholders = body.graph.find_nodes(op="placeholder")
     around = operands[len(operands) - (len(placeholders) - len(own)) :]
     values = chain(own, (known.get(operand) for operand in around))

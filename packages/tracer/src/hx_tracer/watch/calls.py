@@ -1,7 +1,7 @@
-"""Watching the calls of a model's modules.
+"""Watching the calls of a model's modules: the one watcher, for runs in PyTorch and for traces.
 
-Watching wraps `Module._call_impl`, below `__call__`, and not module hooks: a hook is visible to the model
-(`nn.TransformerEncoder` takes another path when one is registered) and would not see what older hooks change.
+Watching replaces the method below `Module.__call__`, for one thread, and registers no module hooks: a hook is visible to
+the model (`nn.TransformerEncoder` takes another path where one is registered) and does not see what older hooks change.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any
 
 import torch
 from onnx_ir.tensor_adapters import from_torch_dtype
-from torch.utils import _pytree as pytree
 
-from hx_tracer.watch.dynamo_frames import enter_body, leave_body
+from hx_tracer._torch_internals import MODULE_CALL, comptime, module_identity, pytree, without_torch_function
+from hx_tracer.watch.dynamo_frames import enter_call, leave_call
 from hx_tracer.watch.fx_metadata import Direction
-from hx_tracer.watch.patches import replaced
+from hx_tracer.watch.patches import patched
 from hx_tracer.watch.ports import input_ports, output_ports
 
 
 @dataclass(frozen=True)
 class TensorLike:
-    """Dtype and shape of a tensor; symbolic dimensions are live: the trace may still find two of them equal."""
+    """Dtype, as ONNX names it, and shape of a tensor; a trace may still find two symbolic dimensions equal."""
 
     dtype: str
     shape: tuple[int | torch.SymInt, ...]
@@ -32,34 +32,38 @@ class TensorLike:
 
 @dataclass
 class TracedCall:
-    """One run of one module's forward, as seen while the exporter traced it."""
+    """One run of one module's forward, as it was seen."""
 
     fqn: str
     index: int
+    """From 0, in the order of execution, per module."""
     parent: int | None
+    """Row of the call around it; None for the root."""
     inputs: dict[str, TensorLike] = field(default_factory=dict)
     """Ports by name, in order."""
     outputs: dict[str, TensorLike] = field(default_factory=dict)
     in_body: bool = False
-    """It ran in the body of a control-flow operator."""
+    """Whether it ran in the body of a control-flow operator."""
     hidden: str = ""
-    """Why its ports are not known, where they are not."""
+    """Why its ports are not known; empty where they are."""
 
 
 @contextmanager
 def watching_calls(watcher: Callable[..., Any]) -> Generator[None]:
-    """Run every module call of this thread through `watcher(call_impl, module, args, kwargs)`."""
-    from torch._dynamo.comptime import comptime  # half a second, and only exports need it
+    """Run every module call of this thread through `watcher(call_impl, module, args, kwargs)`.
 
-    at_compile_time: Any = comptime
-    original: Any = torch.nn.Module._call_impl  # pyright: ignore[reportPrivateUsage]
+    The watcher returns the call's result; `call_impl(module, *args, **kwargs)` runs the call. Calls that Dynamo
+    interprets go to the `dynamo_listener` instead.
+    """
+    at_compile_time: Any = comptime()
+    original: Any = getattr(*MODULE_CALL)
 
     def seen_by_dynamo(dispatch: Callable[..., Any]) -> Callable[..., Any]:
         def watched(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
             if torch.compiler.is_dynamo_compiling():
-                at_compile_time(enter_body)
+                at_compile_time(enter_call)
                 result = original(module, *args, **kwargs)
-                at_compile_time(leave_body)
+                at_compile_time(leave_call)
                 return result
             return dispatch(module, *args, **kwargs)
 
@@ -68,19 +72,30 @@ def watching_calls(watcher: Callable[..., Any]) -> Generator[None]:
     def handle(call_impl: Any, module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
         return watcher(call_impl, module, args, kwargs)
 
-    with replaced(torch.nn.Module, "_call_impl", handle, outermost=seen_by_dynamo):
+    with patched(*MODULE_CALL, handle, outermost=seen_by_dynamo):
+        yield
+
+
+@contextmanager
+def disable_fused_attention() -> Generator[None]:
+    """Keep attention layers of this thread from the fused kernel that runs instead of all their modules.
+
+    Exporters have no such kernel: they trace the modules.
+    """
+
+    def disabled(_: object) -> bool:
+        return False
+
+    # torch.backends.mha.set_fastpath_enabled sets it for all threads.
+    with patched(torch.backends.mha, "get_fastpath_enabled", disabled):
         yield
 
 
 class EagerRun:
-    """A model that runs as its users run it, watched.
+    """A run of a model in PyTorch, as its users run it, with its calls.
 
     While it is traced a model may pass tensors that it does not pass otherwise: attention masks that are None in
     PyTorch are written out for an exporter. Those are no arguments of the module.
-
-    Args:
-        model: It.
-        at_port: Told of every tensor that crosses a call's boundary, at that moment: row of the call, side, name.
     """
 
     def __init__(
@@ -88,6 +103,13 @@ class EagerRun:
         model: torch.nn.Module,
         at_port: Callable[[int, Direction, str, torch.Tensor], None] | None = None,
     ) -> None:
+        """Prepare a run.
+
+        Args:
+            model: The root module.
+            at_port: Is called with every tensor that crosses a call's boundary, at that moment: row of the call, side,
+                port name, tensor.
+        """
         self.calls: list[TracedCall] = []
         self.stack: list[int] = []
         """Rows of the calls that are running, the innermost last."""
@@ -97,17 +119,13 @@ class EagerRun:
         self._counts: Counter[str] = Counter()
 
     def run(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """Return what the model returns. It gets copies: a model may change its inputs in place."""
-
-        def copy(value: Any) -> Any:
-            return value.clone() if isinstance(value, torch.Tensor) else value
-
-        args, kwargs = pytree.tree_map(copy, (args, dict(kwargs)))
+        """Return what the model returns for copies of these inputs: a model may change its inputs in place."""
+        args, kwargs = pytree.tree_map_only(torch.Tensor, torch.clone, (args, dict(kwargs)))
         with torch.no_grad(), watching_calls(self._call):
             return self._model(*args, **kwargs)
 
     def _call(self, call_impl: Any, module: torch.nn.Module, args: Any, kwargs: Any) -> Any:
-        fqn = self._names.get(identity(module))
+        fqn = self._names.get(module_identity(module))
         if fqn is None:
             return call_impl(module, *args, **kwargs)
         row = len(self.calls)
@@ -126,7 +144,7 @@ class EagerRun:
     def _note(
         self, row: int, side: Direction, ports: list[tuple[str, torch.Tensor]]
     ) -> dict[str, TensorLike]:
-        with torch._C.DisableTorchFunction():  # pyright: ignore[reportPrivateUsage] - what is asked here, the model did not ask
+        with without_torch_function():  # the sizes that are read here the model did not ask for
             for name, tensor in ports if self._at_port else ():
                 assert self._at_port is not None
                 self._at_port(row, side, name, tensor)
@@ -134,13 +152,10 @@ class EagerRun:
 
 
 def first_names(model: torch.nn.Module) -> dict[int, str]:
-    return {identity(module): name for name, module in model.named_modules()}
-
-
-def identity(module: torch.nn.Module) -> int:
-    """Tell modules apart: where one has several names, torch.export calls proxies that share its `__dict__`."""
-    return id(module.__dict__["_modules"])
+    """Return the first name of every module by `module_identity`."""
+    return {module_identity(module): name for name, module in model.named_modules()}
 
 
 def tensor_like(tensor: torch.Tensor) -> TensorLike:
+    """Return dtype and shape of a tensor."""
     return TensorLike(from_torch_dtype(tensor.dtype).name, tuple(tensor.shape))

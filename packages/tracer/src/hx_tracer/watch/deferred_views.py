@@ -1,9 +1,9 @@
-"""Views of a tensor that was changed in place, which functionalisation makes anew when somebody first reads them.
+"""Ports on views of a tensor that was changed in place, while a program is decomposed.
 
-While a program is decomposed, a view may lag behind the tensor that it shows. The operations that bring it up to date
-are written where it is read, often in another module, and a look at it counts as a read. A port is looked at as late as
-its value allows, so that watching does not move operations; what brings a view up to date belongs to the call that made
-the view.
+Functionalisation (torch 2.13) brings such a view up to date when somebody reads it first, often in another module than
+the one that made the view, and looking up its FX node counts as reading. So the port on a view is looked up as late as
+its value allows: before the memory is changed again, or at the end. The operations that bring a view up to date belong
+to the call that made the view. That way watching moves no operation.
 """
 
 from __future__ import annotations
@@ -13,25 +13,35 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch._subclasses.functional_tensor import FunctionalTensor
 
-from hx_tracer.watch.fx_metadata import PORTS, PortKey, add_ports, call_of, current_graph, fx_node_of, stamp
+from hx_tracer._torch_internals import (
+    FunctionalTensor,
+    changes_in_place,
+    current_graph,
+    fx_node_of,
+    last_node,
+    nodes_after,
+    storage_id,
+    synchronize,
+)
+from hx_tracer.watch.fx_metadata import PORTS, PortKey, add_ports, call_of, mark
 
 
-class LateViews:
-    """Ports that nobody has looked at yet, in one run of `torch.fx.Interpreter`."""
+class DeferredViews:
+    """Ports whose FX nodes have not been looked up yet, in one run of `torch.fx.Interpreter`."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[torch.fx.Node, FunctionalTensor, list[PortKey]]] = []
+        """Start without any."""
+        self._deferred: list[tuple[torch.fx.Node, FunctionalTensor, list[PortKey]]] = []
 
     @contextmanager
     def watching(self, node: torch.fx.Node, env: Mapping[torch.fx.Node, Any]) -> Generator[None]:
-        """Stamp what is made while a node runs.
+        """Mark the FX nodes that are made while the interpreter runs a node of the old graph.
 
-        What is made gets the node's call; what brings an argument up to date, the call of the argument.
+        They get the node's call, but those that bring an argument up to date get the call of the argument.
 
         Args:
-            node: It.
+            node: The node of the old graph.
             env: Results of the nodes before it.
         """
         arguments = {
@@ -40,84 +50,74 @@ class LateViews:
             if isinstance(value := env.get(source), FunctionalTensor)
         }
         if node.op == "output":
-            self._settle()
-        if _changes_in_place(node):
-            self._settle({_storage(value) for value in arguments.values()})
+            self._look_up()
+        if changes_in_place(node.target):
+            self._look_up({storage_id(value.elem) for value in arguments.values()})
             for source, value in arguments.items():
-                _bring_up_to_date(source, value)
+                _synchronize(source, value)
             arguments.clear()
         before = {source: fx_node_of(value) for source, value in arguments.items()}
-        with _made_by(node) as new:
+        with _marking_new_nodes(node) as new:
             yield
-        for source, made in before.items():
-            now = fx_node_of(arguments[source])
-            if now is not None and now is not made:
-                _stamp_back(now, new, call_of(source))
+        for source, old in before.items():
+            current = fx_node_of(arguments[source])
+            if current is not None and current is not old:
+                _mark_ancestors(current, new, call_of(source))
 
-    def note(self, node: torch.fx.Node, result: Any) -> None:
-        """Carry the ports of a node that ran to what it became."""
+    def carry_ports(self, node: torch.fx.Node, result: Any) -> None:
+        """Carry the ports of a node that ran to the FX node of its result, now or, for a view, later."""
         keys = node.meta.get(PORTS)
         if not keys:
             return
         if isinstance(result, FunctionalTensor):
-            self._waiting.append((node, result, keys))
-        elif (successor := _successor(result)) is not None and successor is not node:
+            self._deferred.append((node, result, keys))
+        elif (successor := _result_node(result)) is not None and successor is not node:
             add_ports(successor, keys)
 
-    def _settle(self, storages: set[int] | None = None) -> None:
-        """Look at the ports in some storages, or at all of them, before what they show is changed."""
-        waiting, self._waiting = self._waiting, []
-        for node, tensor, keys in waiting:
-            if storages is not None and _storage(tensor) not in storages:
-                self._waiting.append((node, tensor, keys))
+    def _look_up(self, storages: set[int] | None = None) -> None:
+        """Look up the deferred ports whose memory is one of `storages`; all of them for None."""
+        deferred, self._deferred = self._deferred, []
+        for node, tensor, keys in deferred:
+            if storages is not None and storage_id(tensor.elem) not in storages:
+                self._deferred.append((node, tensor, keys))
                 continue
-            _bring_up_to_date(node, tensor)
+            _synchronize(node, tensor)
             successor = fx_node_of(tensor)
             if successor is not None and successor is not node:
                 add_ports(successor, keys)
 
 
 @contextmanager
-def _made_by(node: torch.fx.Node) -> Generator[set[torch.fx.Node]]:
-    """Stamp the nodes that come to be within the block with a node's call; they are known after it."""
+def _marking_new_nodes(node: torch.fx.Node) -> Generator[set[torch.fx.Node]]:
+    """Mark the FX nodes that are made within the block with the call of `node`; the set has them after the block."""
     new: set[torch.fx.Node] = set()
     graph = current_graph()
-    root = None if graph is None else graph._root  # pyright: ignore[reportPrivateUsage]
-    made = None if root is None else root._prev
+    last = None if graph is None else last_node(graph)
     yield new
     call = call_of(node)
-    while made is not None and (made := made._next) is not root:
+    for made in nodes_after(graph, last) if graph is not None else ():
         new.add(made)
         if call is not None:
-            stamp(made, call)
+            mark(made, call)
 
 
-def _bring_up_to_date(source: torch.fx.Node, tensor: FunctionalTensor) -> None:
-    with _made_by(source):
-        torch._sync(tensor)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage, reportUnknownMemberType]
+def _synchronize(source: torch.fx.Node, tensor: FunctionalTensor) -> None:
+    with _marking_new_nodes(source):
+        synchronize(tensor)
 
 
-def _stamp_back(node: torch.fx.Node, new: set[torch.fx.Node], call: int | None) -> None:
-    """Stamp a node and what it was computed from among the new ones."""
+def _mark_ancestors(node: torch.fx.Node, new: set[torch.fx.Node], call: int | None) -> None:
+    """Mark a node and those of its ancestors that are in `new` with a call, and take them out of `new`."""
     pending = [node]
     while pending and call is not None:
         current = pending.pop()
         if current in new:
             new.discard(current)
-            stamp(current, call, again=True)
+            mark(current, call, replace=True)
             pending += current.all_input_nodes
 
 
-def _changes_in_place(node: torch.fx.Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and schema.is_mutable
-
-
-def _storage(tensor: FunctionalTensor) -> int:
-    return tensor.elem.untyped_storage()._cdata  # pyright: ignore[reportPrivateUsage]
-
-
-def _successor(result: Any) -> torch.fx.Node | None:
+def _result_node(result: Any) -> torch.fx.Node | None:
     if isinstance(result, torch.fx.Proxy):  # of a Transformer, which strict capture uses
         return result.node
     return fx_node_of(result) if isinstance(result, torch.Tensor) else None

@@ -1,55 +1,63 @@
-"""One run of a model in PyTorch, with a fingerprint of what every operation computed and of every port."""
+"""One run of a model in PyTorch, with a fingerprint of what every operation computed and of every port.
+
+The projector recognises values of a graph by these fingerprints, where the exporter kept no names.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from onnx_ir.tensor_adapters import from_torch_dtype
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes  # pyright: ignore[reportPrivateUsage]
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from hx_sidecar_schema import Fingerprint, Observation, Operation, PortValue, sample_positions
-from hx_tracer.watch.calls import EagerRun, TracedCall
-from hx_tracer.watch.fx_metadata import Direction, is_wrapped
-from hx_tracer.watch.patches import replaced
+from hx_tracer._torch_internals import (
+    TorchDispatchMode,
+    changes_in_place,
+    is_functorch_wrapped,
+    pytree,
+    storage_id,
+    without_modes,
+)
+from hx_tracer.watch.calls import EagerRun, TracedCall, disable_fused_attention
+from hx_tracer.watch.fx_metadata import Direction
 
 
 def observe(
     module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[Any, list[TracedCall], Observation]:
-    """Run a model and note what it computes.
+    """Run a model and observe what it computes.
 
     Args:
-        module: In eval mode.
+        module: The root.
         args: Positional inputs.
         kwargs: Inputs by name.
 
     Returns:
         The result, the calls, and the observation. Memory beyond the run's own is a few hundred bytes an operation.
     """
-    ports = PortsSeen()
+    ports = PortLog()
 
     def at_port(row: int, side: Direction, name: str, tensor: torch.Tensor) -> None:
         if row == 0 and side == "inputs":
-            seen.note_input(tensor)
-        ports.note(row, side, name, tensor)
+            operations.add_input(tensor)
+        ports.add(row, side, name, tensor)
 
     run = EagerRun(module, at_port)
-    seen = OperationsSeen()
-    with _Dispatched(run.stack, seen), Asked(run.stack, seen), modules_run():
+    operations = OperationLog()
+    modes = OperationMode(run.stack, operations), QueryMode(run.stack, operations)
+    with modes[0], modes[1], disable_fused_attention():
         result = run.run(args, kwargs)
-    return result, run.calls, seen.observation(ports)
+    return result, run.calls, operations.observation(ports)
 
 
 def fingerprint(tensor: torch.Tensor) -> Fingerprint:
-    """Return what tells a tensor from others."""
+    """Return dtype, shape, sampled elements and moments of a strided tensor; complex ones as pairs of numbers."""
     flat = tensor.detach().reshape(-1)
     if flat.is_complex():
         flat = torch.view_as_real(flat.resolve_conj()).reshape(-1)
@@ -66,42 +74,45 @@ def fingerprint(tensor: torch.Tensor) -> Fingerprint:
     )
 
 
-class PortsSeen:
+class PortLog:
     """Fingerprints of the tensors that cross boundaries, in their order."""
 
     def __init__(self) -> None:
+        """Start empty."""
         self.values: list[PortValue] = []
 
-    def note(self, row: int, side: Direction, name: str, tensor: torch.Tensor) -> None:
-        """Take a port, as `EagerRun` tells of it."""
-        if is_plain(tensor):
-            with _disable_current_modes():
+    def add(self, row: int, side: Direction, name: str, tensor: torch.Tensor) -> None:
+        """Add a port, with the arguments of `EagerRun`'s `at_port`; one without readable data is left out."""
+        if is_readable(tensor):
+            with without_modes():
                 self.values.append(PortValue(call=row, side=side, port=name, value=fingerprint(tensor)))
 
 
-class OperationsSeen:
-    """Operations in their order, and which tensor came of which."""
+class OperationLog:
+    """Operations in their order, and which of them each tensor is the result of."""
 
     def __init__(self) -> None:
+        """Start empty."""
         self._rows: list[Operation] = []
         self._made: Any = WeakTensorKeyDictionary()
-        """Tensors with the rows of what they hold."""
+        """Tensors with the rows of the operations that made what they hold."""
         self._variable: Any = WeakTensorKeyDictionary()
         """Tensors that depend on an input of the model."""
         self._written: dict[int, tuple[StorageWeakRef, int]] = {}
-        """Memory that was written into, and the rows of what was: other tensors may lie there too."""
-        self._sized: dict[int, set[int]] = {}
+        """Memory that was changed in place, by `storage_id`, with the row of the last change: its views changed too."""
+        self._size_queries: dict[int, set[int]] = {}
         self._repeated: dict[int, list[int]] = {}
 
     def __len__(self) -> int:
+        """Return the number of operations, inputs and given tensors among them."""
         return len(self._rows)
 
-    def observation(self, ports: PortsSeen) -> Observation:
-        """Return what was noted."""
+    def observation(self, ports: PortLog) -> Observation:
+        """Return the operations together with the ports."""
         operations = [
             row.model_copy(
                 update={
-                    "sized": sorted(self._sized.get(index, ())),
+                    "sized": sorted(self._size_queries.get(index, ())),
                     "repeated": self._repeated.get(index, []),
                 }
             )
@@ -109,39 +120,39 @@ class OperationsSeen:
         ]
         return Observation(operations=operations, ports=ports.values)
 
-    def note_input(self, tensor: torch.Tensor) -> None:
-        """Take an input of the model."""
+    def add_input(self, tensor: torch.Tensor) -> None:
+        """Add an input of the model."""
         self._variable[tensor] = True
-        if is_plain(tensor):
-            with _disable_current_modes():
+        if is_readable(tensor):
+            with without_modes():
                 self._add(None, "given", [], tensor)
 
-    def note_size(self, call: int, tensor: torch.Tensor) -> None:
-        """Take that a call asked for a size of a tensor."""
-        self._sized.setdefault(self._row_of(tensor), set()).add(call)
+    def add_size_query(self, call: int, tensor: torch.Tensor) -> None:
+        """Add that a call asked for a size of a tensor."""
+        self._size_queries.setdefault(self._row_of(tensor), set()).add(call)
 
-    def note_repeat(self, call: int, tensor: torch.Tensor) -> None:
-        """Take that a call ran an operation that handed a tensor on as it is."""
+    def add_repeat(self, call: int, tensor: torch.Tensor) -> None:
+        """Add that a call ran a function that returned its argument, as `contiguous` may."""
         self._repeated.setdefault(self._row_of(tensor), []).append(call)
 
-    def note(
+    def add(
         self, call: int, name: str, result: Any, given: Sequence[torch.Tensor], before: Any = None
     ) -> None:
-        """Take what an operation returned.
+        """Add an operation for each tensor that it returned and that differs from all that it was given.
 
         Args:
             call: Row of the call that ran it.
             name: Of the operation.
             result: What it returned.
             given: The tensors that it was given.
-            before: Copies of those, where it may have written into them.
+            before: Copies of those from before, where it may have changed them in place.
         """
         rows = [self._row_of(tensor) for tensor in given]
         reads = sorted(set(rows))
         # Of `zeros_like(x)` and `x.new_ones(2)` the numbers of x say nothing.
         variable = not _FACTORY.search(name) and any(tensor in self._variable for tensor in given)
         for tensor in pytree.tree_leaves(result):
-            if not is_plain(tensor):
+            if not is_readable(tensor):
                 continue
             if variable:
                 self._variable[tensor] = True
@@ -151,7 +162,7 @@ class OperationsSeen:
                 row = self._add(call, name, reads, tensor)
                 if any(tensor is one for one in given):
                     storage = tensor.untyped_storage()
-                    self._written[storage._cdata] = StorageWeakRef(storage), row
+                    self._written[storage_id(tensor)] = StorageWeakRef(storage), row
             else:
                 self._made[tensor] = same
                 self._repeated.setdefault(same, []).append(call)
@@ -165,9 +176,9 @@ class OperationsSeen:
         return row
 
     def _row_of(self, tensor: torch.Tensor) -> int:
-        """Return the row of what a tensor holds now: a write into another view of its memory changed it too."""
+        """Return the row of what a tensor holds now; if another view of its memory was changed, a new one."""
         made = self._made.get(tensor)
-        _, written = self._written.get(tensor.untyped_storage()._cdata, (None, -1))  # pyright: ignore[reportPrivateUsage]
+        _, written = self._written.get(storage_id(tensor), (None, -1))
         if made is None and written < 0:
             return self._add(None, "given", [], tensor)
         if made is not None and written <= made:
@@ -178,54 +189,62 @@ class OperationsSeen:
         return self._add(self._rows[written].call, self._rows[written].name, reads, tensor)
 
 
-class _Dispatched(TorchDispatchMode):
-    """Sees every operation below the composite ones, with the innermost of the running calls."""
+class OperationMode(TorchDispatchMode):
+    """Adds every ATen operation that is not composite to a log, with the innermost of the running calls."""
 
     supports_higher_order_operators = True  # torch.cond is one operation
 
-    def __init__(self, stack: Sequence[int], seen: OperationsSeen) -> None:
+    def __init__(self, stack: Sequence[int], log: OperationLog) -> None:
+        """Prepare the mode.
+
+        Args:
+            stack: Rows of the calls that are running, the innermost last.
+            log: Where operations are added.
+        """
         super().__init__()
         self._stack = stack
-        self._seen = seen
+        self._log = log
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        # What torch.tensor makes of numbers comes here as a tensor that is given.
+        """Run an operation and add it."""
+        # What torch.tensor makes of numbers comes here as an argument of lift_fresh.
         leaves = [] if func is torch.ops.aten.lift_fresh.default else pytree.tree_leaves((args, kwargs))
-        given = [leaf for leaf in leaves if is_plain(leaf)]
-        schema = getattr(func, "_schema", None)
-        before = [tensor.clone() for tensor in given] if schema is not None and schema.is_mutable else None
+        given = [leaf for leaf in leaves if is_readable(leaf)]
+        before = [tensor.clone() for tensor in given] if changes_in_place(func) else None
         result = func(*args, **(kwargs or {}))
         if self._stack:
-            self._seen.note(self._stack[-1], str(func), result, given, before)
+            self._log.add(self._stack[-1], str(func), result, given, before)
         return result
 
 
-class Asked(TorchFunctionMode):
-    """Sees what runs no operation: a size that is asked for, and a tensor that is handed on as it is.
+class QueryMode(TorchFunctionMode):
+    """Adds to a log what runs no ATen operation: queries of sizes, and functions that return their argument."""
 
-    Args:
-        stack: Rows of the calls that are running, the innermost last.
-        seen: Is told.
-    """
+    def __init__(self, stack: Sequence[int], log: OperationLog) -> None:
+        """Prepare the mode.
 
-    def __init__(self, stack: Sequence[int], seen: OperationsSeen) -> None:
+        Args:
+            stack: Rows of the calls that are running, the innermost last.
+            log: Where queries are added.
+        """
         super().__init__()
         self._stack = stack
-        self._seen = seen
+        self._log = log
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        before = len(self._seen)
+        """Run a function and add it, if it is one of these."""
+        before = len(self._log)
         result = func(*args, **(kwargs or {}))
-        if self._stack and args and is_plain(args[0]):
-            with _disable_current_modes():
+        if self._stack and args and is_readable(args[0]):
+            with without_modes():
                 if func in _SIZES:
-                    self._seen.note_size(self._stack[-1], args[0])
-                elif result is args[0] and len(self._seen) == before:
-                    self._seen.note_repeat(self._stack[-1], result)
+                    self._log.add_size_query(self._stack[-1], args[0])
+                elif result is args[0] and len(self._log) == before:
+                    self._log.add_repeat(self._stack[-1], result)
         return result
 
 
@@ -239,26 +258,14 @@ _SIZES: tuple[Any, ...] = (
 )
 
 
-@contextmanager
-def modules_run() -> Generator[None]:
-    """Keep attention layers from the one fused kernel that stands in for all their modules, which no exporter has."""
-
-    def disabled(_: object) -> bool:
-        return False
-
-    # Not through set_fastpath_enabled: that switch is every thread's.
-    with replaced(torch.backends.mha, "get_fastpath_enabled", disabled):
-        yield
-
-
-def is_plain(value: Any) -> bool:
-    """Say whether a value is a tensor whose numbers can be read."""
+def is_readable(value: Any) -> bool:
+    """Return whether a value is a tensor that has its data in memory: strided, not quantised, not under a transform."""
     return (
         isinstance(value, torch.Tensor)
         and value.layout == torch.strided
         and not value.is_quantized
         and value.device.type != "meta"
-        and not is_wrapped(value)
+        and not is_functorch_wrapped(value)
     )
 
 
@@ -266,7 +273,7 @@ _FACTORY = re.compile(r"\.new_\w+\.|_like\.")
 
 
 def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Say whether two tensors hold the same; NaN is NaN."""
+    """Return whether two tensors are equal in dtype, shape and elements, where NaN equals NaN."""
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
     if torch.equal(one, other):

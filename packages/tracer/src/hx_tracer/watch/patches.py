@@ -1,4 +1,7 @@
-"""Replacing a function for one thread: other threads, and other exports in them, see the original."""
+"""Replacing a function for one thread: other threads, and other exports in them, run the original.
+
+The owner gets one dispatching function while any thread has a replacement; it looks the running thread's up.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ Function = Callable[..., Any]
 class _Patch:
     original: Function
     handlers: dict[int, list[Function]] = field(default_factory=dict[int, list[Function]])
-    """The running replacements of each thread, the innermost last."""
+    """The replacements by thread, the innermost last."""
 
 
 _patches: dict[tuple[object, str], _Patch] = {}
@@ -23,18 +26,18 @@ _lock = threading.Lock()
 
 
 @contextmanager
-def replaced(
+def patched(
     owner: object, name: str, handler: Function, *, outermost: Callable[[Function], Function] | None = None
 ) -> Generator[None]:
-    """Let calls of `owner.name` in this thread go through `handler(original, *args, **kwargs)`.
+    """Run `handler(original, *args, **kwargs)` for calls of `owner.name` in this thread.
 
-    What the owner has is the very same object again when the last block has ended, in whatever order.
+    When the last block has ended, in whatever order, the owner has the original function object again.
 
     Args:
         owner: A class or a module.
         name: Of one of its functions.
         handler: The replacement.
-        outermost: Makes what the owner gets of what looks the thread's handler up.
+        outermost: Wraps the dispatching function that the owner gets; that of the first block counts.
     """
     thread = threading.get_ident()
     with _lock:

@@ -1,4 +1,4 @@
-"""Names of the tensors that cross a call's boundary."""
+"""Port names of the tensors that a call takes and returns."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 
-from hx_tracer.models.records import forward_signature
+from hx_tracer._torch_internals import pytree, pytree_key
 
 Path = tuple[str, ...]
 
@@ -20,8 +19,8 @@ def input_ports(
 ) -> list[tuple[str, torch.Tensor]]:
     """Return the tensors among a call's arguments, in the order of the signature, with their port names.
 
-    A name is the parameter's, then the pytree path: `hidden_states`, `position_embeddings.0`, `args.0` for
-    variable arguments; what `**kwargs` takes has its own keyword as name.
+    A name is the parameter's, then the keys that lead to the tensor: `hidden_states`, `position_embeddings.0`, `args.0`
+    for what `*args` takes; what `**kwargs` takes has its own keyword as name.
     """
     signature = forward_signature(module)
     arguments: Mapping[str, Any]
@@ -53,6 +52,14 @@ def output_ports(result: Any, input_names: Iterable[str]) -> list[tuple[str, tor
     return [(f"{name}.output" if name in taken else name, tensor) for name, tensor in ports]
 
 
+def forward_signature(module: torch.nn.Module) -> inspect.Signature | None:
+    """Return the signature of `forward` without `self`; None where Python has none, as of a ScriptModule."""
+    try:
+        return inspect.signature(module.forward)
+    except (TypeError, ValueError):
+        return None
+
+
 def _named(items: Iterable[tuple[str, Any]]) -> list[tuple[str, torch.Tensor]]:
     return [(".".join((name, *path)), tensor) for name, value in items for path, tensor in _tensors(value)]
 
@@ -70,10 +77,7 @@ def _tensors(value: Any) -> Iterator[tuple[Path, torch.Tensor]]:
         children = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
     elif type(value) in pytree.SUPPORTED_NODES:
         leaves, _ = pytree.tree_flatten_with_path(value)
-        children = (
-            (".".join(str(getattr(k, "key", getattr(k, "idx", getattr(k, "name", k)))) for k in path), leaf)
-            for path, leaf in leaves
-        )
+        children = ((".".join(map(pytree_key, path)), leaf) for path, leaf in leaves)
     else:
         return
     for key, child in children:

@@ -1,7 +1,11 @@
 """The calls of one model while `torch.export` traces it, and the FX node behind every port.
 
-While the trace runs, new FX nodes are stamped with the call they were made in, and the FX node that each port's
-tensor stands for at that moment is noted, which stays right when the tensor is later changed in place.
+While the trace runs, new FX nodes are marked with the innermost running call, and the FX node that each port's tensor
+stands for at that moment is marked with the port: that stays right when the tensor is changed in place later.
+
+Measured on torch 2.13: the exporter traces with `make_fx`, which calls the modules (non-strict) or interprets what
+Dynamo traced (strict capture, bodies of control flow); then it decomposes the program with `torch.fx.Interpreter`, node
+by node. Both are watched. A root that is a GraphModule is interpreted, not called.
 """
 
 from __future__ import annotations
@@ -13,80 +17,93 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch.fx.experimental import proxy_tensor
 
-from hx_tracer.watch.calls import TensorLike, TracedCall, first_names, identity, tensor_like, watching_calls
-from hx_tracer.watch.deferred_views import LateViews
-from hx_tracer.watch.dynamo_frames import UNKNOWN, body_watcher, frame_of
-from hx_tracer.watch.fx_metadata import Direction, add_ports, current_graph, fx_node_of, is_wrapped, stamp
-from hx_tracer.watch.patches import replaced
+from hx_tracer._torch_internals import (
+    current_graph,
+    fx_node_of,
+    is_functorch_wrapped,
+    last_node,
+    module_identity,
+    nodes_after,
+)
+from hx_tracer.watch.calls import TensorLike, TracedCall, first_names, tensor_like, watching_calls
+from hx_tracer.watch.deferred_views import DeferredViews
+from hx_tracer.watch.dynamo_frames import UNKNOWN, dynamo_listener, frame_of
+from hx_tracer.watch.fx_metadata import Direction, add_ports, mark
+from hx_tracer.watch.patches import patched
 from hx_tracer.watch.ports import input_ports, output_ports
 
 NodeOf = Callable[[torch.Tensor], torch.fx.Node | None]
 
 
 class CallRecorder:
-    """Records the calls of one model while `torch.export` traces it.
+    """Records the calls of one model while `torch.export` traces it, in the thread that traces.
 
-    Local to the thread that made it. Balanced when a forward raises. A new trace of the root (the exporter
-    tries again with other dynamic shapes) starts over.
+    A new trace of the root starts over: the exporter tries again with other dynamic shapes.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
+        """Prepare to record.
+
+        Args:
+            model: The root module.
+        """
         self._names = first_names(model)
-        self.body_error: Exception | None = None
+        self.dynamo_error: Exception | None = None
+        """What failed while Dynamo was watched."""
         self._reset()
 
     def _reset(self) -> None:
         self.calls: list[TracedCall] = []
         self.stack: list[int] = []
+        """Rows of the calls that are running, the innermost last."""
         self.size_calls: dict[str, int] = {}
-        """Symbolic expression to the first call that computed it: its FX node loses the stamp later."""
+        """First call that computed each symbolic size, by its expression: the size's FX node loses its mark later."""
         self._counts: Counter[str] = Counter()
         self._last: dict[torch.fx.Graph, torch.fx.Node] = {}
+        """The last node of each graph that is marked."""
         self._graph: torch.fx.Graph | None = None
-        self._body: list[tuple[int, int | None]] = []
-        """Depth of the frame and row of the calls that Dynamo is in; None for modules without a name."""
+        self._frames: list[tuple[int, int | None]] = []
+        """Depth and row of the calls that Dynamo is in; no row for modules that are no submodules."""
         self._attempt: tuple[object, object, int] | None = None
 
     @contextmanager
     def watching(self) -> Generator[None]:
         """Watch module calls until the block ends."""
-        views: WeakKeyDictionary[torch.fx.Interpreter, LateViews] = WeakKeyDictionary()
+        views: WeakKeyDictionary[torch.fx.Interpreter, DeferredViews] = WeakKeyDictionary()
 
         def run_node(original: Any, interpreter: torch.fx.Interpreter, node: torch.fx.Node) -> Any:
-            late = views.setdefault(interpreter, LateViews())
-            with late.watching(node, interpreter.env):
+            deferred = views.setdefault(interpreter, DeferredViews())
+            with deferred.watching(node, interpreter.env):
                 result = original(interpreter, node)
-            late.note(node, result)
+            deferred.carry_ports(node, result)
             return result
 
         def run(original: Any, interpreter: torch.fx.Interpreter, *args: Any, **kwargs: Any) -> Any:
             module = interpreter.module
-            if self.stack or identity(module) not in self._names or current_graph() is None:
+            if self.stack or module_identity(module) not in self._names or current_graph() is None:
                 return original(interpreter, *args, **kwargs)
-            # torch.export interprets a root that is a GraphModule, and does not call it.
 
             def interpret(_: object, *args: Any) -> Any:
                 return original(interpreter, *args, **kwargs)
 
             return self._call(interpret, module, args, {})
 
-        token = body_watcher.set(self)
+        token = dynamo_listener.set(self)
         try:
             with (
                 watching_calls(self._call),
-                replaced(torch.fx.Interpreter, "run", run),
-                replaced(torch.fx.Interpreter, "run_node", run_node),
+                patched(torch.fx.Interpreter, "run", run),
+                patched(torch.fx.Interpreter, "run_node", run_node),
             ):
                 yield
         finally:
-            body_watcher.reset(token)
+            dynamo_listener.reset(token)
 
-    def adopt(self, calls: list[TracedCall], program: torch.export.ExportedProgram) -> None:
-        """Take the calls of an eager run where the trace was not seen, and the exporter's own module stacks.
+    def use_eager_calls(self, calls: list[TracedCall], program: torch.export.ExportedProgram) -> None:
+        """Take the calls of an eager run, and the exporter's own `nn_module_stack`, where the trace was not seen.
 
-        None of the ways that torch 2.13 has is such; a later one may be. Only the root's ports are known then: the
+        torch 2.13 has no capture that is not seen; a later version may. Only the root's ports are known then: the
         program's inputs and outputs.
         """
         self.calls, self.size_calls = calls, {}
@@ -97,7 +114,7 @@ class CallRecorder:
             if paths:
                 row = rows.get(paths[-1] if "@" in paths[-1] else f"{paths[-1]}@0")
                 if row is not None:
-                    stamp(node, row, again=True)
+                    mark(node, row, replace=True)
         signature = program.graph_signature
         sides: tuple[tuple[Direction, Any], ...] = (
             ("inputs", signature.user_inputs),
@@ -111,8 +128,8 @@ class CallRecorder:
     def _call(
         self, call_impl: Any, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        fqn = self._names.get(identity(module))
-        tracing = proxy_tensor.get_proxy_mode() is not None
+        fqn = self._names.get(module_identity(module))
+        tracing = current_graph() is not None
         if tracing and fqn is None and isinstance(module, torch.fx.GraphModule) and not kwargs:
             # torch 2.13 puts what ran under no_grad or autocast into a module of its own, and runs that whole when
             # it decomposes the program: its nodes would lose what is known of them.
@@ -121,70 +138,70 @@ class CallRecorder:
             return call_impl(module, *args, **kwargs)
         if not self.stack:
             self._reset()
-        self._stamp()
+        self._mark_new_nodes()
         row = self._open(fqn, module, args, kwargs, fx_node_of)
         if row == 0:
-            self._stamp()  # what stands before the root's first operation is the root's
+            self._mark_new_nodes()  # what stands before the root's first operation is the root's
         try:
             result = call_impl(module, *args, **kwargs)
-            self._stamp()
+            self._mark_new_nodes()
         finally:
             del self.stack[self.stack.index(row) :]
-            self._body.clear()  # Dynamo may have given up in the middle of one
+            self._frames.clear()  # Dynamo may have given up in the middle of one
         self._close(row, result, fx_node_of)
         return result
 
-    def enter_body(self, context: Any) -> None:
+    def enter_call(self, context: Any) -> None:
         """Begin a call that Dynamo has come to; the frame is the one of `watching_calls`."""
-        body, module, (args, kwargs) = frame_of(context, "args", "kwargs")
-        self._begin_attempt(body.trace)
-        self._stamp(body.graph)
-        while self._body and self._body[-1][0] >= body.depth:  # its forward raised, and somebody caught that
+        frame, module, (args, kwargs) = frame_of(context, "args", "kwargs")
+        self._begin_attempt(frame.attempt)
+        self._mark_new_nodes(frame.graph)
+        while (
+            self._frames and self._frames[-1][0] >= frame.depth
+        ):  # its forward raised, and somebody caught that
             self._leave()
-        fqn = self._names.get(identity(module))
+        fqn = self._names.get(module_identity(module))
         if fqn == "" and not self.stack:  # strict capture: Dynamo traces the whole model
             self._reset()
-            self._begin_attempt(body.trace)
+            self._begin_attempt(frame.attempt)
         if fqn is None or (fqn and not self.stack):
-            self._body.append((body.depth, None))
+            self._frames.append((frame.depth, None))
             return
-        row = self._open(fqn, module, args, kwargs, body.node_of)
-        self.calls[row].in_body = body.in_body
-        self._body.append((body.depth, row))
+        row = self._open(fqn, module, args, kwargs, frame.node_of)
+        self.calls[row].in_body = frame.in_body
+        self._frames.append((frame.depth, row))
         if row == 0:
-            self._stamp(body.graph)
+            self._mark_new_nodes(frame.graph)
 
-    def leave_body(self, context: Any) -> None:
-        """End the call that `enter_body` began."""
-        body, _, (result,) = frame_of(context, "result")
-        self._stamp(body.graph)
-        while self._body and self._body[-1][0] > body.depth:
+    def leave_call(self, context: Any) -> None:
+        """End the call that `enter_call` began."""
+        frame, _, (result,) = frame_of(context, "result")
+        self._mark_new_nodes(frame.graph)
+        while self._frames and self._frames[-1][0] > frame.depth:
             self._leave()
         row = self._leave()
         if row is not None:
-            self._close(row, result, body.node_of)
+            self._close(row, result, frame.node_of)
             if result is UNKNOWN:
-                self.calls[
-                    row
-                ].hidden = "It returned an object into which hx cannot look while Dynamo traces."
+                self.calls[row].hidden = "It returned an object that cannot be read while Dynamo traces."
 
     def _leave(self) -> int | None:
-        _, row = self._body.pop()
+        _, row = self._frames.pop()
         if row is not None:
             self.stack.pop()
         return row
 
-    def _begin_attempt(self, trace: object) -> None:
-        """Forget what Dynamo did in an attempt that it gave up, which is where the outer graph has not grown since."""
-        place = None if self._graph is None else self._graph._root._prev  # pyright: ignore[reportPrivateUsage]
-        if self._attempt is not None and self._attempt[0] is place and self._attempt[1] is not trace:
+    def _begin_attempt(self, attempt: object) -> None:
+        """Drop the calls of an attempt that Dynamo gave up: this is another one, and the outer graph has not grown."""
+        place = None if self._graph is None else last_node(self._graph)
+        if self._attempt is not None and self._attempt[0] is place and self._attempt[1] is not attempt:
             start = self._attempt[2]
             self._counts.subtract(call.fqn for call in self.calls[start:])
             del self.calls[start:]
-            while self._body:
+            while self._frames:
                 self._leave()
-        if self._attempt is None or self._attempt[1] is not trace:
-            self._attempt = (place, trace, len(self.calls))
+        if self._attempt is None or self._attempt[1] is not attempt:
+            self._attempt = (place, attempt, len(self.calls))
 
     def _open(
         self,
@@ -198,38 +215,34 @@ class CallRecorder:
         call = TracedCall(fqn, self._counts[fqn], self.stack[-1] if self.stack else None)
         self._counts[fqn] += 1
         self.calls.append(call)
-        call.inputs = _mark(row, "inputs", input_ports(module, args, kwargs), node_of)
+        call.inputs = _mark_ports(row, "inputs", input_ports(module, args, kwargs), node_of)
         self.stack.append(row)
         return row
 
     def _close(self, row: int, result: Any, node_of: NodeOf) -> None:
         call = self.calls[row]
         outputs = output_ports(result, call.inputs)
-        call.outputs = _mark(row, "outputs", outputs, node_of)
-        if any(is_wrapped(tensor) for _, tensor in outputs):
+        call.outputs = _mark_ports(row, "outputs", outputs, node_of)
+        if any(is_functorch_wrapped(tensor) for _, tensor in outputs):
             call.hidden = (
                 "It ran under a function transform such as vmap, on tensors that are not the graph's."
             )
 
-    def _stamp(self, graph: torch.fx.Graph | None = None) -> None:
-        """Give every FX node made since the last stamp to the innermost running call."""
+    def _mark_new_nodes(self, graph: torch.fx.Graph | None = None) -> None:
+        """Mark every FX node that was made since the last time with the innermost running call."""
         if graph is None:
             graph = self._graph = current_graph()
         if graph is None or not self.stack:
             return
-        root = graph._root  # pyright: ignore[reportPrivateUsage]
-        last = self._last.get(graph, root)
-        node = last._next
-        while node is not root:
-            stamp(node, self.stack[-1], again=True)
+        for node in nodes_after(graph, self._last.get(graph)):
+            mark(node, self.stack[-1], replace=True)
             value = node.meta.get("val")
             if isinstance(value, torch.SymInt):
                 self.size_calls.setdefault(str(value), self.stack[-1])
-            last, node = node, node._next
-        self._last[graph] = last
+            self._last[graph] = node
 
 
-def _mark(
+def _mark_ports(
     row: int, side: Direction, ports: list[tuple[str, torch.Tensor]], node_of: NodeOf
 ) -> dict[str, TensorLike]:
     for name, tensor in ports:

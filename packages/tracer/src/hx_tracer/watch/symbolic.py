@@ -1,8 +1,8 @@
-"""A symbolically traced graph, run: another word on which call ran which operation.
+"""An observation of a symbolically traced graph: a second source for which call ran which operation.
 
-`torch.fx` runs a forward with stand-ins for its tensors and writes down what happens to them: six kinds of nodes,
-of which four compute. Modules of `torch.nn` stay whole (`call_module`); what other modules do is written node by node
-(`call_function`, `call_method`, `get_attr`) with the call that it happened in.
+`torch.fx` runs a forward with proxies for its tensors and records what happens to them. Modules of `torch.nn` stay one
+node (`call_module`); what other modules do is recorded node by node (`call_function`, `call_method`, `get_attr`), with
+the call that it happened in. The recorded graph is then run, and each node is an operation of the observation.
 """
 
 from __future__ import annotations
@@ -13,25 +13,24 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 
-from hx_sidecar_schema import HxError, Observation
-from hx_tracer.exporting.errors import last_line
-from hx_tracer.models.records import forward_signature
-from hx_tracer.watch.calls import EagerRun, TracedCall, first_names, identity
-from hx_tracer.watch.operations import Asked, OperationsSeen, PortsSeen, is_plain, modules_run
+from hx_sidecar_schema import HxError, Observation, first_line
+from hx_tracer._torch_internals import module_identity, pytree
+from hx_tracer.watch.calls import EagerRun, TracedCall, disable_fused_attention, first_names
+from hx_tracer.watch.operations import OperationLog, PortLog, QueryMode, is_readable
+from hx_tracer.watch.ports import forward_signature
 
 _CALL = "hx_call"
-"""Key among a node's meta: fqn and index of the call that it was made in."""
+"""Key among a node's meta: fqn and index of the call that made it."""
 
 
 def observe_symbolically(
     module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[Any, list[TracedCall], Observation]:
-    """Trace a model symbolically, run the traced graph, and note what each node computes.
+    """Trace a model symbolically, run the traced graph, and observe what each node computes.
 
     Args:
-        module: In eval mode.
+        module: The root.
         args: Positional inputs.
         kwargs: Inputs by name.
 
@@ -41,25 +40,25 @@ def observe_symbolically(
     Raises:
         HxError: HX124 if the model cannot be traced symbolically.
     """
-    ports = PortsSeen()
-    eager = EagerRun(module, ports.note)
-    with modules_run():
+    ports = PortLog()
+    eager = EagerRun(module, ports.add)
+    with disable_fused_attention():
         result = eager.run(args, kwargs)
     traced, values = _trace(module, args, kwargs)
     rows = {(call.fqn, call.index): row for row, call in enumerate(eager.calls)}
     runner = _Runner(traced, rows)
     try:
-        with torch.no_grad(), modules_run(), runner.asked:
-            runner.run(*pytree.tree_map(_copy, values))
-    except Exception as error:  # a stand-in for what is no tensor
-        raise _untraceable(module, last_line(error)) from error
-    return result, eager.calls, runner.seen.observation(ports)
+        with torch.no_grad(), disable_fused_attention(), runner.queries:
+            runner.run(*pytree.tree_map_only(torch.Tensor, torch.clone, values))
+    except Exception as error:  # a proxy was taken for a value that is no tensor
+        raise _untraceable(module, first_line(error, with_type=True)) from error
+    return result, eager.calls, runner.log.observation(ports)
 
 
 def _trace(
     module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[torch.fx.GraphModule, list[Any]]:
-    """Return the traced graph, and values for its placeholders."""
+    """Return the traced graph, and the values of its placeholders."""
     signature = forward_signature(module)
     if signature is None:
         raise _untraceable(module, "its forward() has no signature")
@@ -86,9 +85,9 @@ def _trace(
         graph = tracer.trace(module, concrete_args=fixed)
         traced = torch.fx.GraphModule(tracer.root, graph)
     except Exception as error:
-        raise _untraceable(module, last_line(error)) from error
+        raise _untraceable(module, first_line(error, with_type=True)) from error
     names = [str(node.target) for node in graph.nodes if node.op == "placeholder"]
-    # Arguments that are fixed have a number behind their names.
+    # torch.fx appends a number to the names of arguments that are fixed.
     return traced, [values.get(name, values.get(name.removesuffix("_1"))) for name in names]
 
 
@@ -96,12 +95,13 @@ def _untraceable(module: torch.nn.Module, reason: str) -> HxError:
     return HxError(
         f"{type(module).__name__!r} cannot be traced symbolically: {reason}.",
         code="HX124",
-        hint="Use --strategy auto, which goes on to the next one.",
+        hint="Use strategy='auto', which goes on to the next one.",
+        argument="strategy",
     )
 
 
 class _Tracer(torch.fx.Tracer):
-    """Stamps every node with the call that it is made in."""
+    """Records with every node the call that makes it."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class _Tracer(torch.fx.Tracer):
     def call_module(
         self, m: torch.nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        fqn = self._names.get(identity(m))
+        fqn = self._names.get(module_identity(m))
         if fqn is None:  # made on the way, like a slice of a Sequential
             return forward(*args, **kwargs)
         self._stack.append((fqn, self._counts[fqn]))
@@ -129,37 +129,33 @@ class _Tracer(torch.fx.Tracer):
 
 
 class _Runner(torch.fx.Interpreter):
-    """Notes what every node computes."""
+    """Logs what every node computes."""
 
     def __init__(self, module: torch.fx.GraphModule, rows: Mapping[tuple[str, int], int]) -> None:
         super().__init__(module)
-        self.seen = OperationsSeen()
+        self.log = OperationLog()
         self._rows = rows
         self._running: list[int] = []
-        """The row of the call that the node was made in."""
-        self.asked = Asked(self._running, self.seen)
+        """The row of the call that made the running node, if any."""
+        self.queries = QueryMode(self._running, self.log)
 
     def run_node(self, n: torch.fx.Node) -> Any:
         values = [self.env.get(source) for source in n.all_input_nodes]
-        given = [leaf for leaf in pytree.tree_leaves(values) if is_plain(leaf)]
-        before = [tensor.clone() for tensor in given]  # nothing says what a node changes in place
+        given = [leaf for leaf in pytree.tree_leaves(values) if is_readable(leaf)]
+        before = [tensor.clone() for tensor in given]  # which of them the node changes in place is not known
         if n.op == "call_module":
-            weights = [weight for weight in _weights(self.fetch_attr(str(n.target))) if is_plain(weight)]
+            weights = [weight for weight in _weights(self.fetch_attr(str(n.target))) if is_readable(weight)]
             given, before = [*given, *weights], [*before, *weights]
         row = self._rows.get(n.meta.get(_CALL, ("", 0)))
         self._running[:] = [] if row is None else [row]
         result = super().run_node(n)
         self._running.clear()
         if n.op == "placeholder" and isinstance(result, torch.Tensor):
-            self.seen.note_input(result)
+            self.log.add_input(result)
         if row is not None and n.op not in ("placeholder", "output", "get_attr"):
-            self.seen.note(row, f"{n.op} {n.target}", result, given, before)
+            self.log.add(row, f"{n.op} {n.target}", result, given, before)
         return result
 
 
 def _weights(module: torch.nn.Module) -> list[torch.Tensor]:
     return [*module.parameters(), *module.buffers()]
-
-
-def _copy(value: Any) -> Any:
-    return value.clone() if isinstance(value, torch.Tensor) else value

@@ -1,4 +1,4 @@
-"""Loading without progress bars, log lines and warnings of the libraries that load."""
+"""Loading models without output of the libraries that load them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from transformers.utils import logging as transformers_logging
 
 
 @contextlib.contextmanager
-def quiet() -> Generator[None]:
-    """Silence transformers, the hub client and Python warnings inside the block, then restore what was set."""
+def silence_loading() -> Generator[None]:
+    """Suppress warnings, stdout, and log lines and progress bars of transformers and the hub client in the block."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     hub = logging.getLogger("huggingface_hub")

@@ -1,0 +1,172 @@
+"""Every private name of torch that hx uses; a test holds that no other file uses one.
+
+torch promises none of them. Each was seen on torch 2.13.0, the version that the tests run with; what it is for stands
+beside it. A new version of torch that breaks hx most likely breaks it here.
+"""
+# pyright: reportPrivateUsage=false, reportPrivateImportUsage=false
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch._subclasses.functional_tensor import (
+    FunctionalTensor as FunctionalTensor,
+)  # what decomposition computes with
+from torch.fx.experimental import proxy_tensor
+from torch.utils import _pytree as pytree  # containers as torch.export flattens them
+from torch.utils._python_dispatch import (
+    TorchDispatchMode as TorchDispatchMode,  # sees every ATen operation
+    _disable_current_modes,
+)
+
+__all__ = [
+    "JIT_LOG",
+    "MODULE_CALL",
+    "FunctionalTensor",
+    "TorchDispatchMode",
+    "changes_in_place",
+    "comptime",
+    "current_graph",
+    "dynamo_translator",
+    "dynamo_variable",
+    "dynamo_variable_types",
+    "fx_node_of",
+    "is_functorch_wrapped",
+    "jit_scope_names",
+    "last_node",
+    "module_identity",
+    "nodes_after",
+    "pytree",
+    "pytree_key",
+    "storage_id",
+    "synchronize",
+    "version_of",
+    "without_modes",
+    "without_torch_function",
+]
+
+MODULE_CALL: tuple[type[torch.nn.Module], str] = (torch.nn.Module, "_call_impl")
+"""Owner and name of the method below `__call__`: it runs hooks and `forward`. Replaced to watch calls."""
+JIT_LOG: tuple[object, str] = (torch._C, "_jit_onnx_log")
+"""Owner and name of the function through which the TorchScript exporter prints the whole graph where it fails.
+
+It means to do so only when asked to, and always does. Replaced to keep stdout clean.
+"""
+
+
+def current_graph() -> torch.fx.Graph | None:
+    """Return the graph of the `make_fx` trace that runs in this thread; None where none runs."""
+    mode = proxy_tensor.get_proxy_mode()
+    return None if mode is None else mode.tracer.graph
+
+
+def fx_node_of(tensor: torch.Tensor) -> torch.fx.Node | None:
+    """Return the FX node that a tensor stands for in the running trace; None where it stands for none.
+
+    Unlike torch's own lookup this does not bring a deferred view up to date, which would add operations to the graph.
+    """
+    mode = proxy_tensor.get_proxy_mode()
+    if mode is None:
+        return None
+    if isinstance(tensor, FunctionalTensor):
+        functional: Any = torch
+        tensor = functional._from_functional_tensor(tensor.elem)
+    slot: Any = proxy_tensor.get_proxy_slot(tensor, mode.tracer, None)
+    return None if slot is None else slot.proxy.node
+
+
+def last_node(graph: torch.fx.Graph) -> torch.fx.Node:
+    """Return the last node of a graph, or the sentinel before its first one where it is empty."""
+    return graph._root._prev
+
+
+def nodes_after(graph: torch.fx.Graph, node: torch.fx.Node | None) -> Iterator[torch.fx.Node]:
+    """Yield the nodes that follow one of a graph, all of them for None; not a copy: what is appended comes too."""
+    current = (node or graph._root)._next
+    while current is not graph._root:
+        yield current
+        current = current._next
+
+
+def synchronize(tensor: FunctionalTensor) -> None:
+    """Bring a view up to date with a tensor that was changed in place; the operations go into the running trace."""
+    sync: Any = torch._sync
+    sync(tensor)
+
+
+def is_functorch_wrapped(tensor: torch.Tensor) -> bool:
+    """Return whether a function transform such as vmap runs on a tensor, which has no data of its own then."""
+    functorch: Any = torch._C
+    return functorch._functorch.is_functorch_wrapped_tensor(tensor)
+
+
+def pytree_key(step: Any) -> str:
+    """Return one step of a path from `pytree.tree_flatten_with_path` as text: a key, an index or an attribute."""
+    return str(getattr(step, "key", getattr(step, "idx", getattr(step, "name", step))))
+
+
+def storage_id(tensor: torch.Tensor) -> int:
+    """Return a number that tensors share exactly if they share memory, while one of them lives."""
+    return tensor.untyped_storage()._cdata
+
+
+def changes_in_place(operation: Any) -> bool:
+    """Return whether the schema of an ATen operation says that it writes into an argument; False for all else."""
+    schema = getattr(operation, "_schema", None)
+    return schema is not None and schema.is_mutable
+
+
+def version_of(tensor: torch.Tensor) -> int | None:
+    """Return the number of changes of a tensor in place, as autograd counts them; None for inference tensors."""
+    return None if tensor.is_inference() else tensor._version
+
+
+def module_identity(module: torch.nn.Module) -> int:
+    """Return a number that tells modules apart.
+
+    Not `id(module)`: where a module has several names, torch.export calls proxies that share its dict of submodules.
+    """
+    return id(module.__dict__["_modules"])
+
+
+def without_torch_function() -> AbstractContextManager[Any]:
+    """Keep `TorchFunctionMode`s from seeing what runs in the block."""
+    return torch._C.DisableTorchFunction()
+
+
+def without_modes() -> AbstractContextManager[Any]:
+    """Take the dispatch modes of this thread away while the block runs."""
+    return _disable_current_modes()
+
+
+def jit_scope_names() -> MutableMapping[torch.nn.Module, str] | None:
+    """Return the names that TorchScript's tracer gives to scopes, by module; None where no trace runs."""
+    trace: Any = torch.jit
+    return trace._trace._trace_module_map
+
+
+def comptime() -> Any:
+    """Return Dynamo's hook that runs a function while Dynamo is at its line. Imports Dynamo: half a second."""
+    from torch._dynamo.comptime import comptime
+
+    return comptime
+
+
+def dynamo_variable_types() -> Any:
+    """Return the module with Dynamo's classes of variables."""
+    from torch._dynamo import variables
+
+    return variables
+
+
+def dynamo_translator(context: Any) -> Any:
+    """Return what interprets the bytecode of the frame of a `ComptimeContext`."""
+    return context._i_will_not_complain_if_bc_breaks_InstructionTranslator()
+
+
+def dynamo_variable(context: Any, name: str) -> Any:
+    """Return what Dynamo knows of a local variable in the frame of a `ComptimeContext`."""
+    return context.get_local(name)._i_will_not_complain_if_bc_breaks_VariableTracker().realize()

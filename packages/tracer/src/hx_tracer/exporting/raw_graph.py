@@ -1,0 +1,164 @@
+"""The graph as the exporter translated it, before its optimisation, with what is known of every node and port.
+
+`ONNXProgram.optimize` removes, merges and replaces nodes in place; this keeps what it changes.
+
+Measured on torch 2.13: a node has its FX node in `meta`; one that was inlined from a function has only the text of it in
+its metadata. Values are named after FX nodes; initializers are renamed to the parameter. Sizes are made anew after the
+trace, outside of every call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+import torch
+
+from hx_graph import body_inputs, is_size_query, nested_graphs
+from hx_tracer.watch.body_values import body_values, nodes_of
+from hx_tracer.watch.fx_metadata import PORTS, PortKey, call_of
+
+_FX_NODE = "pkg.torch.onnx.fx_node"
+_KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
+
+
+@dataclass(frozen=True)
+class RawNode:
+    """A node as it was before optimisation, which changes inputs and attributes of the node itself."""
+
+    domain: str
+    op_type: str
+    overload: str
+    version: int | None
+    inputs: tuple[ir.Value | None, ...]
+    outputs: tuple[ir.Value, ...]
+    attributes: tuple[ir.Attr, ...]
+    call: int | None
+    """Row of the call that ran the operation behind it; None where that is not known."""
+    node: ir.Node | None = None
+    """The node itself."""
+    is_size_query: bool = False
+    """Whether it reads sizes, and no elements, of its input."""
+
+
+class RawGraph:
+    """The graph before optimisation: nodes with the calls that made them, and the values of all ports."""
+
+    def __init__(self, program: torch.onnx.ONNXProgram, size_calls: Mapping[str, int]) -> None:
+        """Read a program, which is not changed.
+
+        Args:
+            program: Translated, not yet optimised.
+            size_calls: First call that computed each symbolic size, by its expression.
+        """
+        graph = program.model.graph
+        assert program.exported_program is not None
+        fx_nodes = program.exported_program.graph.nodes
+        self._size_calls = size_calls
+        self._fx_nodes = {node.name: node for node in fx_nodes}
+        self.functions = frozenset(program.model.functions)
+        self.nodes = [_raw_node(node, self.call_of(node)) for node in nodes_of(graph)]
+        self.producer = {id(out): node for node in self.nodes for out in node.outputs}
+        self.initializers = {id(value): value for value in graph.initializers.values()}
+        self.inputs = (*graph.inputs, *body_inputs(graph))
+        self.input_dims = {id(value): list(value.shape or ()) for value in graph.inputs}
+        self.outputs = tuple(graph.outputs)
+        self.weights = {id(value): value.const_value for value in graph.initializers.values()}
+        self.constants = {
+            id(value): value.const_value
+            for value in graph.initializers.values()
+            if value.metadata_props.get(_KIND) == "CONSTANT_TENSOR"
+        }
+        """Tensors that the model's code made; parameters and buffers are among the weights only."""
+        by_name = {out.name: out for node in graph for out in node.outputs}
+        for value in (*graph.inputs, *graph.initializers.values()):
+            source = value.meta.get("node")
+            by_name[value.name if source is None else source.name] = value
+        self.ports: dict[PortKey, ir.Value] = {}
+        self.sizes: list[tuple[ir.Value, str]] = []
+        """Scalars that are a size, with the expression over the symbols of the trace."""
+        for fx_node in fx_nodes:
+            value = by_name.get(fx_node.name)
+            if value is None:
+                continue
+            self.ports.update((key, value) for key in fx_node.meta.get(PORTS, ()))
+            if isinstance(fx_node.meta.get("val"), torch.SymInt):
+                self.sizes.append((value, str(fx_node.meta["val"])))
+        for fx_node, value in body_values(program, by_name):
+            self.ports.update((key, value) for key in fx_node.meta.get(PORTS, ()))
+        self.live = self._backward(self.outputs, stop=frozenset())
+        """Ids of the values that an output depends on."""
+        self.variable = {id(value) for value in self.inputs}
+        """Ids of the values that depend on an input."""
+        self.data = set(self.variable)
+        """Ids of those that depend on elements of an input, not on sizes alone."""
+        for node in self.nodes:
+            outputs = [id(out) for out in node.outputs]
+            if any(id(value) in self.variable for value in node.inputs):
+                self.variable.update(outputs)
+            if not node.is_size_query and any(id(value) in self.data for value in node.inputs):
+                self.data.update(outputs)
+
+    def call_of(self, node: ir.Node) -> int | None:
+        """Return the row of the call that ran the operation behind a node; None where the exporter kept no FX node."""
+        fx_node: torch.fx.Node | None = node.meta.get("node")
+        if fx_node is None:  # inlined from a function: copies have the metadata, "%NAME : ...", alone
+            written = node.metadata_props.get(_FX_NODE, "")
+            fx_node = self._fx_nodes.get(written.partition(" ")[0].removeprefix("%"))
+        if fx_node is None:
+            return None
+        call = call_of(fx_node)
+        return _size_call(fx_node, self._size_calls) if call is None else call
+
+    def ancestors(self, outputs: Iterable[ir.Value], stop: Iterable[ir.Value]) -> set[int]:
+        """Return the ids of the values that `outputs` are computed from, up to and including `stop`."""
+        return self._backward(outputs, frozenset(id(value) for value in stop))
+
+    def _backward(self, outputs: Iterable[ir.Value], stop: frozenset[int]) -> set[int]:
+        seen: set[int] = set()
+        pending = list(outputs)
+        while pending:
+            value = pending.pop()
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+            node = self.producer.get(id(value))
+            if node is not None and id(value) not in stop:
+                pending.extend(used for used in node.inputs if used is not None)
+        return seen
+
+
+def _raw_node(node: ir.Node, call: int | None) -> RawNode:
+    body_outputs = [value for _, body in nested_graphs(node) for value in body.outputs]
+    return RawNode(
+        node.domain,
+        node.op_type,
+        node.overload,
+        node.version,
+        (*node.inputs, *body_outputs),
+        tuple(node.outputs),
+        tuple(node.attributes.values()),
+        call,
+        node,
+        is_size_query(node),
+    )
+
+
+def _size_call(fx_node: torch.fx.Node, size_calls: Mapping[str, int]) -> int | None:
+    """Return the call that a node of a size belongs to: the first that computed the size while the model was traced.
+
+    A step of a longer expression belongs to the call that computed the whole. A size of the model's own input that no
+    call computed belongs to the root; other nodes belong to no call.
+    """
+    pending = [fx_node]
+    while pending:
+        node = pending.pop(0)
+        if not isinstance(node.meta.get("val"), torch.SymInt):
+            continue
+        call = size_calls.get(str(node.meta["val"]))
+        if call is not None:
+            return call
+        pending += node.users
+    size = isinstance(fx_node.meta.get("val"), torch.SymInt)
+    return 0 if size and any(source.op == "placeholder" for source in fx_node.all_input_nodes) else None

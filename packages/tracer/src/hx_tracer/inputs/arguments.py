@@ -1,0 +1,78 @@
+"""The tensors among a module's arguments: their paths, and the arguments with other tensors in their places.
+
+Order and nesting are those of `torch.export`, which flattens positional arguments, then the named ones in the order in
+which they are given: the inputs of the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from hx_tracer._torch_internals import pytree, pytree_key
+from hx_tracer.watch.ports import forward_signature
+
+
+def input_paths(kwargs: Mapping[str, Any]) -> list[tuple[str, torch.Tensor]]:
+    """Return every tensor of inputs by name with its path: the name, then the keys that lead to it (`state.0.key`)."""
+    return [
+        (".".join((name, *map(pytree_key, path))), leaf)
+        for name, value in kwargs.items()
+        for path, leaf in pytree.tree_flatten_with_path(value)[0]
+        if isinstance(leaf, torch.Tensor)
+    ]
+
+
+def argument_paths(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> list[tuple[str, torch.Tensor]]:
+    """Return every tensor among a module's arguments with its path.
+
+    Args:
+        module: Its `forward` has the names of positional arguments.
+        args: Positional arguments.
+        kwargs: Arguments by name.
+    """
+    return input_paths(dict(zip(positional_names(module, len(args)), args, strict=True)) | dict(kwargs))
+
+
+def positional_names(module: torch.nn.Module, count: int) -> list[str]:
+    """Return the names of the first `count` positional arguments: of parameters, `args.0` for what `*args` takes."""
+    signature = forward_signature(module)
+    parameters = [] if signature is None else list(signature.parameters.values())
+    fixed = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "args")
+    return [*fixed[:count], *(f"{rest}.{index}" for index in range(count - len(fixed)))]
+
+
+def tensors_in(value: Any) -> list[torch.Tensor]:
+    """Return the tensors in a nesting of the containers that torch.export flattens, in order."""
+    return [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, torch.Tensor)]
+
+
+@dataclass(frozen=True)
+class FlatArguments:
+    """The arguments of a module, flattened."""
+
+    leaves: list[Any]
+    """Tensors and what else is no container."""
+    spec: pytree.TreeSpec
+
+    @classmethod
+    def of(cls, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> FlatArguments:
+        """Flatten arguments."""
+        return cls(*pytree.tree_flatten((args, dict(kwargs))))
+
+    @property
+    def tensors(self) -> list[torch.Tensor]:
+        """The tensors among the leaves, in order."""
+        return [leaf for leaf in self.leaves if isinstance(leaf, torch.Tensor)]
+
+    def filled(self, tensors: Iterable[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return positional and named arguments that have `tensors`, in order, in the places of the tensors."""
+        given = iter(tensors)
+        leaves = [next(given) if isinstance(leaf, torch.Tensor) else leaf for leaf in self.leaves]
+        return pytree.tree_unflatten(leaves, self.spec)
