@@ -174,7 +174,9 @@ def test_the_stronger_source_wins_and_the_disagreement_is_listed(context_by_hand
 def test_other_packages_add_sources(context_by_hand: ContextByHand, monkeypatch: pytest.MonkeyPatch) -> None:
     def by_operator(given: AttributionInput) -> dict[str, Claim]:
         return {
-            str(node.outputs[0].name): Claim(4, "medium") for node in given.nodes if node.op_type == "Relu"
+            str(node.outputs[0].name): Claim(4, "medium")
+            for node in given.graph.nodes.values()
+            if node.op_type == "Relu"
         }
 
     class Point:

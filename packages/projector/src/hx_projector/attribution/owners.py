@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from hx_graph import CallTree, function_path, in_order, nodes_below, nodes_in, output_of
+from hx_graph import CallTree, function_path, nodes_below, nodes_in, output_of
+from hx_projector._graph_index import GraphIndex
 from hx_projector.attribution.sources.claim import AttributionInput, Claim, Claims
 from hx_projector.attribution.sources.find import find_source
 from hx_sidecar_schema import Confidence, Disagreement, Evidence, ModuleContext
@@ -63,12 +64,12 @@ def attribute_nodes(
     Raises:
         HxError: HX122 if there is no source of a name.
     """
-    ordered = in_order(model.graph)
+    graph = GraphIndex(model)
     claims: dict[str, Claim] = {}
     evidence_of: dict[str, Evidence] = {}
     disagreements: list[Disagreement] = []
     for name in sources:
-        found = find_source(name)(AttributionInput(ordered, context, tree, claims, by_values or {}))
+        found = find_source(name)(AttributionInput(graph, context, tree, claims, by_values or {}))
         for key, claim in found.items():
             if key not in claims:
                 claims[key], evidence_of[key] = claim, name

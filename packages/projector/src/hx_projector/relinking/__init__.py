@@ -5,8 +5,7 @@ same region. Names of nodes say nothing, and a weight alone decides nothing: too
 modules. Read in this order:
 
 1. `relink`: the entry; from two models and a sidecar to the sidecar of the new model.
-2. `graph_index`: a main graph by names of its values, with slices of it.
-3. `correspondence`, `region`: which value of the new graph is which of the original.
-4. `carry`: from corresponding values to owners of the new nodes.
-5. `context`: ports, recovered nodes, weights and examples, as they are in the new graph.
+2. `correspondence`, `region`: which value of the new graph is which of the original.
+3. `carry`: from corresponding values to owners of the new nodes.
+4. `context`: ports, recovered nodes, weights and examples, as they are in the new graph.
 """

@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from hx_graph import CallTree
+from hx_projector._graph_index import FORM_CHANGING, GraphIndex
 from hx_projector.attribution.assemble import weakest
 from hx_projector.relinking.correspondence import ValueCorrespondence
-from hx_projector.relinking.graph_index import FORM_CHANGING, GraphIndex
 from hx_projector.relinking.region import Region, Span
 from hx_sidecar_schema import Confidence, Node, Sidecar
 

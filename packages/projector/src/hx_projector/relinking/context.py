@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import onnx_ir as ir
 
+from hx_projector._graph_index import GraphIndex
 from hx_projector.relinking.carry import CarriedOwner
 from hx_projector.relinking.correspondence import ValueCorrespondence
-from hx_projector.relinking.graph_index import GraphIndex
 from hx_projector.relinking.region import name_inside
 from hx_sidecar_schema import (
     Example,

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import onnx_ir as ir
 
-from hx_projector.relinking.graph_index import GraphIndex
+from hx_projector._graph_index import GraphIndex
 from hx_projector.relinking.region import Region, Span, name_inside
 
 

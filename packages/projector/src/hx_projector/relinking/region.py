@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Sequence
 
-from hx_projector.relinking.graph_index import GraphIndex
+from hx_projector._graph_index import GraphIndex
 
 Span = tuple[frozenset[str], frozenset[str]]
 """Values of the original around a node: the nearest corresponding ones that it derives from, and those that derive from it."""

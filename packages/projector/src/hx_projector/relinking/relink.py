@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 import onnx_ir as ir
 
 from hx_graph import CallTree, nodes_below, output_of
+from hx_projector._graph_index import GraphIndex
 from hx_projector.attribution.assemble import assemble
 from hx_projector.attribution.owners import OwnedNode, function_nodes
 from hx_projector.relinking.carry import CarriedOwner, carry_owners
 from hx_projector.relinking.context import context_of
 from hx_projector.relinking.correspondence import ValueCorrespondence
-from hx_projector.relinking.graph_index import GraphIndex
 from hx_sidecar_schema import (
     HxError,
     Node,

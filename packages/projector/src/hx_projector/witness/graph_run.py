@@ -9,7 +9,8 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from hx_graph import in_order, open_session, reads
+from hx_graph import open_session
+from hx_projector._graph_index import GraphIndex
 from hx_projector.witness.fingerprints import (
     SINGLE_TOLERANCE,
     Array,
@@ -40,25 +41,21 @@ class GraphRun:
         Raises:
             HxError: HX121 if ONNX Runtime cannot run the model, HX209 if it is not installed.
         """
-        graph = model.graph
-        self.position: dict[str, int] = {}
-        """Place of each value in topological order; -1 for inputs and initializers."""
-        for value in (*graph.inputs, *graph.initializers.values()):
-            self.position[str(value.name)] = -1
-        for index, node in enumerate(in_order(graph)):
-            self.position.update((str(out.name), index) for out in node.outputs if out.name)
+        self.graph = GraphIndex(model)
         self.fingerprints: dict[str, Fingerprint] = {}
-        for value in graph.initializers.values():
+        for value in model.graph.initializers.values():
             if value.const_value is not None and value.const_value.dtype != ir.DataType.STRING:
                 self.fingerprints[str(value.name)] = fingerprint(value.const_value.numpy())
         self.fingerprints.update(
             (name, fingerprint(array)) for name, array in feeds.items() if array.dtype.kind not in "OSU"
         )
-        produced = [name for name, index in self.position.items() if index >= 0]
-        for name, array in _run(model, feeds, produced):
+        for name, array in _run(model, feeds, self.graph.producer):
             self.fingerprints[name] = fingerprint(array)
-        self.input_dependent = _input_dependent(graph)
+        self.input_dependent = set(self.graph.inputs)
         """Values that depend on an input."""
+        for key, names in self.graph.reads.items():
+            if not self.input_dependent.isdisjoint(names):
+                self.input_dependent.update(self.graph.outputs_of(key))
         self._index = FingerprintIndex(self.fingerprints, tolerance)
 
     def announce(self, tensors: Iterable[Fingerprint]) -> None:
@@ -67,7 +64,7 @@ class GraphRun:
 
     def equal_to(self, tensor: Fingerprint) -> list[str]:
         """Return the values that are equal to a tensor up to rounding, in topological order."""
-        return sorted(self._index.equal_to(tensor), key=self.position.__getitem__)
+        return sorted(self._index.equal_to(tensor), key=self.graph.order)
 
     def shape(self, name: str) -> list[int] | None:
         """Return the shape of a value; None where it has no fingerprint."""
@@ -77,14 +74,6 @@ class GraphRun:
     def is_identical(self, name: str, other: str) -> bool:
         """Say whether two values have exactly the same numbers and shape, as far as their fingerprints tell."""
         return is_identical(self.fingerprints.get(name), self.fingerprints.get(other))
-
-
-def _input_dependent(graph: ir.Graph) -> set[str]:
-    found = {str(value.name) for value in graph.inputs if not value.is_initializer()}
-    for node in in_order(graph):
-        if any(name in found for name in reads(node)):
-            found.update(str(out.name) for out in node.outputs if out.name)
-    return found
 
 
 def _run(model: ir.Model, feeds: Mapping[str, Array], names: Iterable[str]) -> Iterator[tuple[str, Array]]:

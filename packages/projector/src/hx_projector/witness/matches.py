@@ -55,8 +55,10 @@ class ValueMatches:
             zip(observed.operations, observed.equal_values, strict=True)
         ):
             for name in names if operation.call is not None and not operation.value.constant else ():
-                if name in graph.producer and not observed.is_copy(graph.reads[name], [row]):
-                    rows.setdefault(graph.producer[name], []).append(row)
+                if name in graph.index.producer and not observed.is_copy(
+                    graph.index.operands_of(name), [row]
+                ):
+                    rows.setdefault(graph.index.producer[name], []).append(row)
         return {key: found for key, found in rows.items() if len(observed.calls(found)) == 1}
 
     def _find_claims(self) -> dict[str, Claim]:
@@ -71,7 +73,7 @@ class ValueMatches:
             )
             if key in distinctive:
                 # Where nodes above compute what PyTorch holds in another form, some of the operations are theirs.
-                certain = len(calls) == 1 or not any(map(self._is_intermediate, self.graph.reads[key]))
+                certain = len(calls) == 1 or not any(map(self._is_intermediate, self.graph.index.reads[key]))
             else:
                 certain = origin.certain and len(calls) == 1 and calls == origin.candidates
             if certain:
@@ -91,7 +93,7 @@ class ValueMatches:
     def _is_intermediate(self, name: str) -> bool:
         """Say whether a value depends on the numbers of an input and PyTorch has no equal tensor."""
         return (
-            name in self.graph.producer
+            name in self.graph.index.producer
             and name not in self.graph.input_independent
             and name not in self._observed.values
         )

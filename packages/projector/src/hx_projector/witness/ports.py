@@ -99,10 +99,10 @@ class PortFinder:
             seen.add(name)
             if name in stops:
                 reached.add(name)
-            elif name in self._graph.inputs:
+            elif name in self._graph.index.inputs:
                 reads_model_inputs = True
             elif name not in self._graph.sizes:
-                pending.extend(self._graph.reads.get(name, ()))
+                pending.extend(self._graph.index.operands_of(name))
         return reached, reads_model_inputs
 
     def _outermost(self, row: int, candidates: Sequence[str], reached: set[str]) -> list[str]:
@@ -118,14 +118,14 @@ class PortFinder:
         return name
 
     def _is_inside(self, row: int, name: str, *, if_unknown: bool = False) -> bool:
-        owner = self._owner.get(self._graph.producer.get(name, ""))
+        owner = self._owner.get(self._graph.index.producer.get(name, ""))
         return if_unknown if owner is None else self._tree.contains(row, owner)
 
     def _carried_by(self, name: str | None, port: Port) -> Port:
         """Return a port carried by a value or initializer; unchanged where `name` is None."""
         if name is None:
             return port
-        is_initializer = name in self._graph.initializers
+        is_initializer = name in self._graph.index.initializers
         return port.model_copy(
             update={
                 "value": None if is_initializer else name,
@@ -136,9 +136,9 @@ class PortFinder:
 
     def _shape(self, name: str, port: Port) -> list[int | str]:
         """Return the shape of a port, with symbols where the model has dynamic dimensions."""
-        shape = self._graph.shapes.get(name)
-        if self._graph.is_static or name in self._graph.initializers:
+        value = self._graph.index.value(name)
+        if self._graph.is_static or name in self._graph.index.initializers:
             return port.shape
-        if shape is None:
+        if value is None or value.shape is None:
             return ["?"] * len(port.shape)
-        return dims_of(shape)
+        return dims_of(value.shape)

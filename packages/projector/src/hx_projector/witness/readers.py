@@ -16,9 +16,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-import onnx_ir as ir
-
-from hx_graph import output_of, reads
 from hx_projector.witness.graph import WitnessedGraph
 from hx_projector.witness.observed import ObservedRun
 
@@ -57,79 +54,74 @@ class ReaderInference:
         self._graph = graph
         self._observed = observed
         self._distinctive = distinctive
-        self._readers: dict[str, list[str]] = {}
-        for node in graph.nodes:
-            for name in reads(node):
-                self._readers.setdefault(name, []).append(output_of(node))
+        self._index = graph.index
         self._reads_untraced: set[str] = set()
         """Values of inner steps that derive from tensors which their operation was not given."""
         self._size_queries: dict[str, set[int]] = {}
         """Of a value made of sizes, the calls that asked for these sizes."""
         self._derived_from_operands: set[str] = set()
         """Constants and sizes that are made of what their operation was given, or of its own inner steps."""
-        self.origins = {output_of(node): NodeOrigin() for node in graph.nodes}
-        for node in reversed(graph.nodes):
-            self._infer_tensors(node)
+        self.origins = {key: NodeOrigin() for key in graph.index.nodes}
+        for key in reversed(graph.index.nodes):
+            self._infer_tensors(key)
         self._copies = Counter(
             row for origin in self.origins.values() if origin.is_copy for row in origin.tensors
         )
         """Of each tensor, how many nodes only copy it."""
-        for node in graph.nodes:
-            self._trace_operands(node)
-            if output_of(node) in graph.size_dependent:
-                self._trace_size_queries(node)
+        for key in graph.index.nodes:
+            self._trace_operands(key)
+            if key in graph.size_dependent:
+                self._trace_size_queries(key)
             else:
-                self._trace_inner_step(node)
-        for node in reversed(graph.nodes):
-            self._infer_candidates(node)
+                self._trace_inner_step(key)
+        for key in reversed(graph.index.nodes):
+            self._infer_candidates(key)
 
-    def _infer_tensors(self, node: ir.Node) -> None:
+    def _infer_tensors(self, key: str) -> None:
         """Find the tensors that a node stands for: its readers' operands of equal numbers."""
-        key, observed = output_of(node), self._observed
+        observed = self._observed
         origin = self.origins[key]
         if key in self._distinctive:
             origin.tensors.update(self._distinctive[key])
             origin.operands = observed.operands(origin.tensors)
             return
-        for name, reader in self._uses(node):
+        for name, reader in self._uses(key):
             equal = observed.rows(name) & reader.operands
             origin.tensors |= equal
             if not equal:
                 origin.is_inner_step = True
                 origin.operands |= reader.operands
-        origin.is_copy = observed.is_copy(reads(node), origin.tensors)
+        origin.is_copy = observed.is_copy(self._index.reads[key], origin.tensors)
         if not origin.is_copy:
-            for name in _outputs(node):
+            for name in self._index.outputs_of(key):
                 origin.tensors |= observed.earlier_equals(name, origin.tensors)
         origin.operands |= origin.tensors if origin.is_copy else observed.operands(origin.tensors)
 
-    def _trace_operands(self, node: ir.Node) -> None:
+    def _trace_operands(self, key: str) -> None:
         """Note a constant or size that reads an operand of its operation, or what derives from one."""
-        key = output_of(node)
         if key in self._graph.input_independent and any(
             name in self._derived_from_operands
             or self._observed.rows(name) & self.origins[key].operands
             or self._is_inner_value(name)
-            for name in reads(node)
+            for name in self._index.reads[key]
         ):
-            self._derived_from_operands.update(_outputs(node))
+            self._derived_from_operands.update(self._index.outputs_of(key))
 
     def _is_inner_value(self, name: str) -> bool:
         """Say whether a value is an inner step without an equal tensor: no other call can ask for its size."""
-        key = self._graph.producer.get(name)
+        key = self._index.producer.get(name)
         if key is None or name in self._graph.input_independent or name in self._observed.values:
             return False
         return self.origins[key].is_inner_step and not self.origins[key].tensors
 
-    def _trace_size_queries(self, node: ir.Node) -> None:
+    def _trace_size_queries(self, key: str) -> None:
         """Note the calls that asked for the sizes that a node is made of."""
-        key = output_of(node)
-        names = [name for name in reads(node) if name in self._graph.run.input_dependent]
+        names = [name for name in self._index.reads[key] if name in self._graph.run.input_dependent]
         calls: set[int] = set()
         if not self._makes_list(key, names):
             for name in names:
                 calls |= self._size_queries[name] if name in self._size_queries else self._size_callers(name)
-        self._size_queries.update((out, calls) for out in _outputs(node))
+        self._size_queries.update((out, calls) for out in self._index.outputs_of(key))
 
     def _size_callers(self, name: str) -> set[int]:
         return {call for row in self._observed.rows(name) for call in self._observed.operations[row].sized}
@@ -143,30 +135,30 @@ class ReaderInference:
             prod(made) > 1 and all(shape in ([], [1]) for shape in given)
         )
 
-    def _trace_inner_step(self, node: ir.Node) -> None:
+    def _trace_inner_step(self, key: str) -> None:
         """Note an inner step that reads a tensor which its operation was not given, and the calls in between."""
-        graph, observed, origin = self._graph, self._observed, self.origins[output_of(node)]
+        graph, observed, origin = self._graph, self._observed, self.origins[key]
         if not origin.is_inner_step or origin.tensors:
             return
-        for name in reads(node):
+        for name in self._index.reads[key]:
             equal = observed.rows(name)
-            if name in graph.input_independent or name in graph.initializers or equal & origin.operands:
+            if name in graph.input_independent or name in self._index.initializers or equal & origin.operands:
                 continue
             # A step may begin further back: exporters make one of two transpositions.
             passed = [row for row in origin.operands if not equal.isdisjoint(observed.operations[row].reads)]
             origin.candidates |= observed.calls(passed)
-            untraced = not passed and (name in observed.values or name in graph.inputs)
+            untraced = not passed and (name in observed.values or name in self._index.inputs)
             if untraced or name in self._reads_untraced:
-                self._reads_untraced.update(_outputs(node))
+                self._reads_untraced.update(self._index.outputs_of(key))
 
-    def _infer_candidates(self, node: ir.Node) -> None:
+    def _infer_candidates(self, key: str) -> None:
         """Find the calls that may have made a node, and whether any other may have."""
-        key, graph, observed = output_of(node), self._graph, self._observed
+        graph, observed, node = self._graph, self._observed, self._index.nodes[key]
         origin = self.origins[key]
         if key in self._distinctive:
             origin.candidates = observed.spanned_calls(origin.tensors, constants=True)
             return
-        uses = self._uses(node)
+        uses = self._uses(key)
         origin.certain = bool(uses) and not any(out.is_graph_output() for out in node.outputs)
         for name, reader in uses:
             equal = observed.rows(name) & reader.operands
@@ -179,7 +171,7 @@ class ReaderInference:
             origin.certain &= reader.certain or not constant
         origin.candidates |= observed.calls(origin.tensors)
         if origin.is_copy:
-            self._infer_copier(node, origin, [reader for _, reader in uses])
+            self._infer_copier(key, origin, [reader for _, reader in uses])
         if not origin.is_inner_step:
             return
         origin.candidates |= self._size_queries.get(key, set())
@@ -188,31 +180,31 @@ class ReaderInference:
             origin.certain &= key not in self._reads_untraced and traced
         elif any(
             reader not in graph.input_independent
-            for name in _outputs(node)
-            for reader in self._readers.get(name, ())
+            for name in self._index.outputs_of(key)
+            for reader in self._index.readers.get(name, ())
         ):
             # Numbers and lists of them are arguments of operations; tables that were not given are anybody's.
             is_table = len(graph.run.shape(key) or ()) > 1
             origin.certain &= not is_table or key in self._derived_from_operands
 
-    def _infer_copier(self, node: ir.Node, origin: NodeOrigin, readers: Sequence[NodeOrigin]) -> None:
+    def _infer_copier(self, key: str, origin: NodeOrigin, readers: Sequence[NodeOrigin]) -> None:
         """Add the calls that handed the tensor on; where one did as often as the graph copies it, only that one."""
         again = [call for row in origin.tensors for call in self._observed.operations[row].repeated]
         count = max(self._copies[row] for row in origin.tensors)
         users = set[int]().union(*(reader.candidates for reader in readers))
-        reads_nothing_else = all(self._observed.rows(name) <= origin.tensors for name in reads(node))
+        reads_nothing_else = all(
+            self._observed.rows(name) <= origin.tensors for name in self._index.reads[key]
+        )
         # What several calls read is no inner step of theirs.
         if len(users) > 1 and len(again) == count and len(set(again)) == 1 and reads_nothing_else:
             origin.candidates = set(again)
         else:
             origin.candidates.update(again)
 
-    def _uses(self, node: ir.Node) -> list[tuple[str, NodeOrigin]]:
+    def _uses(self, key: str) -> list[tuple[str, NodeOrigin]]:
         """Return the outputs of a node with the origin of each of their readers."""
         return [
-            (name, self.origins[reader]) for name in _outputs(node) for reader in self._readers.get(name, ())
+            (name, self.origins[reader])
+            for name in self._index.outputs_of(key)
+            for reader in self._index.readers.get(name, ())
         ]
-
-
-def _outputs(node: ir.Node) -> list[str]:
-    return [str(out.name) for out in node.outputs if out.name]

@@ -56,13 +56,13 @@ def _nodes_between(graph: WitnessedGraph, starts: set[str], call: ModuleCall) ->
         name = pending.pop()
         if name not in leading_to_outputs and name not in starts:
             leading_to_outputs.add(name)
-            pending.extend(graph.reads.get(name, ()))
+            pending.extend(graph.index.operands_of(name))
     below = set(starts)
     nodes: list[str] = []
-    for name in sorted(leading_to_outputs & graph.producer.keys(), key=graph.run.position.__getitem__):
-        if any(read in below for read in graph.reads[name]):
+    for name in sorted(leading_to_outputs & graph.index.producer.keys(), key=graph.index.order):
+        if any(read in below for read in graph.index.operands_of(name)):
             below.add(name)
-            nodes.append(graph.producer[name])
+            nodes.append(graph.index.producer[name])
     return nodes
 
 

@@ -71,4 +71,4 @@ def match_values(
     """
     run = GraphRun(model, feeds, tolerance=tolerance)
     run.announce(row.value for row in (*observation.operations, *observation.ports))
-    return ValueMatches(WitnessedGraph(model, run), observation, tree)
+    return ValueMatches(WitnessedGraph(run), observation, tree)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import onnx_ir as ir
-
 from hx_graph import CallTree
+from hx_projector._graph_index import GraphIndex
 from hx_sidecar_schema import Confidence, ModuleContext
 
 
@@ -28,8 +27,8 @@ Claims = Mapping[str, Claim]
 class AttributionInput:
     """What a source may look at."""
 
-    nodes: Sequence[ir.Node]
-    """Of the main graph, in topological order."""
+    graph: GraphIndex
+    """The main graph; its nodes are in topological order."""
     context: ModuleContext
     """What the tracer saw."""
     tree: CallTree

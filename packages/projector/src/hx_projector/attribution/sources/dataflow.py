@@ -14,7 +14,6 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
-from hx_graph import is_size_query, output_of, reads
 from hx_projector.attribution.sources.claim import AttributionInput, Claim, Claims
 
 
@@ -26,30 +25,26 @@ def claim_by_dataflow(given: AttributionInput) -> Claims:
     * Of no data: the common call of its readers; medium where they are of one call and none is low, else low.
     * A copy of a model input that is a model output: the root, medium. Exporters copy what `forward` returns unchanged.
     """
-    unclaimed = [node for node in given.nodes if output_of(node) not in given.stronger]
-    return _Dataflow(given, unclaimed).claims() if unclaimed else {}
+    unclaimed = [key for key in given.graph.nodes if key not in given.stronger]
+    return _Dataflow(given).claims(unclaimed) if unclaimed else {}
 
 
 class _Dataflow:
     """The claimed nodes around every node; nodes go by their first outputs."""
 
-    def __init__(self, given: AttributionInput, unclaimed: list[ir.Node]) -> None:
-        self._nodes, self._tree, self._stronger = given.nodes, given.tree, given.stronger
-        self._unclaimed = unclaimed
-        self._producer = {
-            out.name: output_of(node) for node in given.nodes for out in node.outputs if out.name
+    def __init__(self, given: AttributionInput) -> None:
+        self._graph, self._tree, self._stronger = given.graph, given.tree, given.stronger
+        self._readers = {
+            key: [
+                reader for name in given.graph.outputs_of(key) for reader in given.graph.readers.get(name, ())
+            ]
+            for key in given.graph.nodes
         }
-        graph = unclaimed[0].graph
-        inputs = (value.name for value in graph.inputs if not value.is_initializer()) if graph else ()
-        self._data = set(filter(None, inputs))
-        self._readers: dict[str, list[str]] = {}
-        """Of a value, the nodes."""
-        for node in given.nodes:
-            names = reads(node)
-            for name in names:
-                self._readers.setdefault(name, []).append(output_of(node))
-            if not is_size_query(node) and any(name in self._data for name in names):
-                self._data.update(out.name for out in node.outputs if out.name)
+        self._handed_out = {
+            key
+            for key, node in given.graph.nodes.items()
+            if any(out.is_graph_output() for out in node.outputs)
+        }
         self._above: dict[str, int | None] = {}
         """Common call of the claimed nodes that a node's data comes from; None where it comes from none."""
         self._open_above: set[str] = set()
@@ -61,43 +56,43 @@ class _Dataflow:
         self._trace_down()
         self._trace_up()
 
-    def claims(self) -> dict[str, Claim]:
+    def claims(self, unclaimed: list[str]) -> dict[str, Claim]:
         claims: dict[str, Claim] = {}
-        for node in self._unclaimed:
-            if self._produces_data(node):
-                claim = self._claim_between(output_of(node))
-                if claim is not None:
-                    claims[output_of(node)] = claim
-        for node in reversed(self._unclaimed):
-            if not self._produces_data(node):
-                claim = self._claim_for_readers(node, claims)
-                if claim is not None:
-                    claims[output_of(node)] = claim
-        claims.update((output_of(node), Claim(0, "medium")) for node in self._unclaimed if _hands_on(node))
+        data, others = [], []
+        for key in unclaimed:
+            is_data = any(name in self._graph.data for name in self._graph.outputs_of(key))
+            (data if is_data else others).append(key)
+        for key in data:
+            claim = self._claim_between(key)
+            if claim is not None:
+                claims[key] = claim
+        for key in reversed(others):
+            claim = self._claim_for_readers(key, claims)
+            if claim is not None:
+                claims[key] = claim
+        claims.update((key, Claim(0, "medium")) for key in unclaimed if _hands_on(self._graph.nodes[key]))
         return claims
 
     def _trace_down(self) -> None:
-        for node in self._nodes:
-            key = output_of(node)
+        graph = self._graph
+        for key, names in graph.reads.items():
             if key in self._stronger:
                 self._above[key] = self._stronger[key].owner
                 continue
-            sources = [self._producer.get(name) for name in reads(node) if name in self._data]
+            sources = [graph.producer.get(name) for name in names if name in graph.data]
             self._above[key] = self._common(self._above[source] for source in sources if source is not None)
             if any(source is None or source in self._open_above for source in sources):
                 self._open_above.add(key)
 
     def _trace_up(self) -> None:
-        for node in reversed(self._nodes):
-            key = output_of(node)
+        for key in reversed(self._graph.nodes):
             if key in self._stronger:
                 self._below[key] = self._stronger[key].owner
                 continue
-            readers = self._readers_of(node)
+            readers = self._readers[key]
             calls = {self._below[reader] for reader in readers}
             self._below[key] = self._common(calls)
-            handed_out = any(out.is_graph_output() for out in node.outputs)
-            if len(calls) != 1 or handed_out or any(reader in self._open_below for reader in readers):
+            if len(calls) != 1 or key in self._handed_out or not self._open_below.isdisjoint(readers):
                 self._open_below.add(key)
 
     def _claim_between(self, key: str) -> Claim | None:
@@ -109,24 +104,18 @@ class _Dataflow:
             return Claim(0, "low")
         return Claim(owner, "medium" if above == below else "low")
 
-    def _claim_for_readers(self, node: ir.Node, found: Claims) -> Claim | None:
+    def _claim_for_readers(self, key: str, found: Claims) -> Claim | None:
         readers = [
             claim
-            for reader in self._readers_of(node)
+            for reader in self._readers[key]
             if (claim := self._stronger.get(reader) or found.get(reader)) is not None
         ]
         if not readers:
             return None
         owners = {claim.owner for claim in readers}
-        handed_out = any(out.is_graph_output() for out in node.outputs)
-        certain = len(owners) == 1 and not handed_out and all(claim.confidence != "low" for claim in readers)
+        low = any(claim.confidence == "low" for claim in readers)
+        certain = len(owners) == 1 and key not in self._handed_out and not low
         return Claim(self._tree.common(owners), "medium" if certain else "low")
-
-    def _produces_data(self, node: ir.Node) -> bool:
-        return any(out.name in self._data for out in node.outputs)
-
-    def _readers_of(self, node: ir.Node) -> list[str]:
-        return [reader for out in node.outputs for reader in self._readers.get(out.name or "", ())]
 
     def _common(self, calls: Iterable[int | None]) -> int | None:
         known = {call for call in calls if call is not None}

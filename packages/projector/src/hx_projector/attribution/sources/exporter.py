@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hx_graph import output_of
 from hx_projector.attribution.sources.claim import AttributionInput, Claim, Claims
 
 
@@ -13,8 +12,7 @@ def claim_by_exporter(given: AttributionInput) -> Claims:
     """
     uncertain = set(given.context.unsure_calls)
     claims: dict[str, Claim] = {}
-    for node in given.nodes:
-        key = output_of(node)
+    for key in given.graph.nodes:
         rows = given.context.origins.get(key)
         if rows:
             owner = rows[0] if len(rows) == 1 else given.tree.common(rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hx_graph import output_of, reads
 from hx_projector.attribution.sources.claim import AttributionInput, Claim, Claims
 
 
@@ -22,8 +21,8 @@ def claim_by_parameter(given: AttributionInput) -> Claims:
         if (module := rows.get(row.parameter.rpartition(".")[0])) is not None
     }
     claims: dict[str, Claim] = {}
-    for node in given.nodes:
-        owners = {call for name in reads(node) for call in calls_of_weight.get(name, ())}
+    for key, names in given.graph.reads.items():
+        owners = {call for name in names for call in calls_of_weight.get(name, ())}
         if len(owners) == 1:
-            claims[output_of(node)] = Claim(owners.pop(), "medium")
+            claims[key] = Claim(owners.pop(), "medium")
     return claims

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import onnx_ir as ir
 
 from hx_graph import nodes_below, output_of, reads
+from hx_projector._graph_index import GraphIndex
 from hx_projector.attribution.categories import CATEGORIES
 from hx_projector.attribution.sources.claim import AttributionInput, Claim
 from hx_projector.attribution.sources.dataflow import claim_by_dataflow
@@ -77,5 +78,5 @@ def _claims_of_unknown(pair: ModelAndSidecar, unknown: set[NodeKey]) -> dict[str
         for row in sidecar.nodes
         if not row.graph and (row.graph, row.output) not in unknown
     }
-    given = AttributionInput(list(pair.model.graph), context, pair.tree, known, {})
+    given = AttributionInput(GraphIndex(pair.model), context, pair.tree, known, {})
     return {**claim_by_dataflow(given), **claim_by_parameter(given)}

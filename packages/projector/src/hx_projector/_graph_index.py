@@ -57,6 +57,10 @@ class GraphIndex:
         """Return the values that a node produces."""
         return [out.name for out in self.nodes[key].outputs if out.name]
 
+    def operands_of(self, name: str) -> list[str]:
+        """Return what the node that produces a value reads; nothing for a value that no node produces."""
+        return self.reads[self.producer[name]] if name in self.producer else []
+
     def weights_of(self, key: str) -> list[str]:
         """Return the initializers that a node reads."""
         return [name for name in self.reads[key] if name in self.initializers]
@@ -67,9 +71,13 @@ class GraphIndex:
         first = node.inputs[0] if node.op_type in FORM_CHANGING and node.inputs else None
         return first.name if first is not None else None
 
+    def order(self, name: str) -> int:
+        """Return the position of the node that produces a value in topological order; -1 where no node does."""
+        return self.position[self.producer[name]] if name in self.producer else -1
+
     def is_data_value(self, name: str) -> bool:
         """Say whether a value is produced by a node or is an input of the model; weights are neither."""
-        return name in self.producer or name in self.data
+        return name in self.producer or name in self.inputs
 
     def backward_slice(self, starts: Iterable[str], ends: Iterable[str], stops: Iterable[str]) -> list[str]:
         """Return the nodes that lead to values, going back as far as other values, in topological order.
@@ -117,14 +125,14 @@ class GraphIndex:
             if name in starts and name != end:
                 found.add(name)
             elif name in self.producer and (name in (end, passing) or name not in stops):
-                operands = [read for read in self.reads[self.producer[name]] if read not in seen]
+                operands = [read for read in self.operands_of(name) if read not in seen]
                 seen.update(operands)
                 pending += operands
         return found
 
     def is_elementwise_of(self, name: str, other: str) -> bool:
         """Say whether a value is made of another of the same shape and of single numbers, and of nothing else."""
-        for read in self.reads[self.producer[name]]:
+        for read in self.operands_of(name):
             weight = self.initializers.get(read)
             tensor = weight.const_value if weight is not None else None
             if read != other and (tensor is None or tensor.size > 1):
