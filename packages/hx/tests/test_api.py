@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -82,3 +85,54 @@ def test_calls_by_row_and_by_several_patterns() -> None:
     assert [call.fqn for call in exported.calls(["ReLU", "0"])] == ["0", "1"]
     assert [call.fqn for call in hx.analyze(exported, "0").calls] == ["0"]
     assert exported.run(["relu"], {"input": torch.ones(2, 4)})["relu"].shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "hint"),
+    [
+        (lambda e: hx.export(e.module, e.loaded.example, min_confidence="hi"), "HX406", "'high', 'medium'"),
+        (lambda e: hx.analyze(e, sort="mac"), "HX406", "'macs', 'params', 'nodes'"),
+        (lambda e: hx.profile(e, files={"svg": "x.svg"}), "HX406", "'csv', 'speedscope'"),
+        (lambda e: e.root.extract().save("x.onnx", weights="link"), "HX406", "'copy', 'share', 'none'"),
+        (lambda e: hx.validate(e, repair=True), "HX405", "Save it"),
+    ],
+)
+def test_what_an_argument_does_not_take(
+    call: Callable[[hx.Export], object], code: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exported = hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),))
+    with pytest.raises(hx.HxError) as caught:
+        call(exported)
+    assert caught.value.code == code
+    assert hint in caught.value.hint
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_is_a_module_a_function_or_a_string() -> None:
+    with pytest.raises(TypeError, match="not 3"):
+        hx.export(3)
+
+
+def test_a_mismatch_is_logged_with_its_likely_reason(caplog: pytest.LogCaptureFixture) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Dropout(0.9))
+    exported = hx.export(model, (torch.ones(4, 8),))
+    assert exported.verification.status == "mismatch"
+    (record,) = [record for record in caplog.records if record.name.startswith("hx.")]
+    assert "mismatch" in record.message
+    assert "training mode" in record.message
+
+
+@pytest.mark.parametrize(
+    "axes", [{"tokens": {0: "n"}, "out": {0: "n"}}, {"tokens": [0]}, {"input": {0: "n"}}]
+)
+def test_dynamic_axes_in_every_form_of_torch(axes: dict[str, object]) -> None:
+    exported = hx.export(
+        torch.nn.Linear(4, 3),
+        (torch.ones(2, 4),),
+        dynamic_axes=axes,
+        input_names=["tokens"],
+        output_names=["out"],
+    )
+    assert [type(size) for size in exported.report.inputs["tokens"]] == [str, int]
+    assert exported.root.extract().run({"input": np.ones((5, 4), np.float32)})["output"].shape == (5, 3)

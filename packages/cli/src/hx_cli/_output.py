@@ -37,13 +37,12 @@ class Output:
         """Take the flags that stand after the command's name too."""
         self.verbosity = -1 if quiet else max(self.verbosity, verbose) if self.verbosity >= 0 else -1
         level = {1: logging.INFO, 2: logging.DEBUG}.get(min(self.verbosity, 2))
-        if level is not None:
-            handler = logging.StreamHandler()
-            handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-            for name in LOGGERS:
-                logger = logging.getLogger(name)
-                logger.setLevel(level)
-                logger.handlers = [handler]
+        handler = logging.NullHandler() if level is None else logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+        for name in LOGGERS:
+            logger = logging.getLogger(name)
+            logger.setLevel(level or logging.NOTSET)
+            logger.handlers = [handler]
 
     @cached_property
     def stdout(self) -> Console:

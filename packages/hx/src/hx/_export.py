@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from hx._given_inputs import given_inputs
 from hx._model_spec import AnyModel, ModelSpec, model_spec
@@ -29,6 +30,7 @@ from hx_sidecar_schema import (
     Strategy,
     TorchNN,
     atomic_folder,
+    check_choice,
     find_strategy,
     with_witness,
 )
@@ -43,6 +45,12 @@ EXTERNAL_DATA_BYTES = 100 * 2**20
 """Weights beyond this go to NAME.onnx.data: a graph of a few megabytes opens at once everywhere."""
 
 
+DynamicAxes = Mapping[str, Mapping[int, str] | Sequence[int]]
+"""Free axes by input, with their symbols or without."""
+
+logger = logging.getLogger(__name__)
+
+
 def export(
     model: AnyModel,
     args: Any = (),
@@ -53,7 +61,7 @@ def export(
     output_names: Sequence[str] | None = None,
     opset_version: int | None = None,
     dynamic: bool = False,
-    dynamic_axes: Mapping[str, Mapping[int, str]] | None = None,
+    dynamic_axes: DynamicAxes | None = None,
     dynamic_shapes: Any = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     strategy: str = "dynamo",
@@ -89,7 +97,8 @@ def export(
         output_names: Names of the graph's outputs, in order.
         opset_version: Of the ONNX operators; None for the exporter's default.
         dynamic: Free axis 0 of every input and axis 1 of every input of rank 2, as `batch` and `sequence`.
-        dynamic_axes: Further free axes by input, with their symbols: `{"input_ids": {1: "sequence"}}`.
+        dynamic_axes: Further free axes by input, with their symbols: `{"input_ids": {1: "sequence"}}`; or without:
+            `{"input_ids": [1]}`. Axes of outputs follow from them, and are left out where `output_names` has the name.
         dynamic_shapes: What `torch.onnx.export` takes under this name, instead of the two above.
         input_shapes: Shapes of example inputs by name: these are made.
         strategy: Exporter and evidence: `dynamo`, `htp`, `fx_graph`, `usage_based`, or `auto` for the first that takes
@@ -97,7 +106,7 @@ def export(
         cross_check: Ask the values of a run in PyTorch too, and list where sources disagree.
         torch_nn: Which `torch.nn` classes have tags of their own: `default`, `all`, `none`, or class names.
         min_confidence: What is known less surely is left to the root, and not covered.
-        verify: Compare the outputs with PyTorch's.
+        verify: Compare the outputs with PyTorch's; a warning is logged where they differ.
         embed: With `f`, as of `Export.save`; `metadata`, `keep_context` and `overwrite` too.
         metadata: As of `Export.save`.
         keep_context: As of `Export.save`.
@@ -109,8 +118,10 @@ def export(
 
     Raises:
         HxError: HX402 or HX306 before any work where `f` could not be written; HX101 to HX113 where model or inputs
-            do not fit; HX120 or HX125 if the exporter refuses the model; HX123 for an unknown strategy.
+            do not fit; HX120 or HX125 if the exporter refuses the model; HX123 for an unknown strategy, HX406 for another
+            unknown word.
     """
+    check_choice("min_confidence", min_confidence, get_args(Confidence))
     request = ExportRequest(
         pytorch=model_spec(model),
         args=args,
@@ -152,6 +163,9 @@ def export(
         )
     elif verify:
         _ = result.verification
+    report = result.report
+    if report.verification is not None and report.verification.status == "mismatch":
+        logger.warning("%s", " ".join([f"{report}.", *report.notes]))
     return result
 
 
@@ -297,7 +311,7 @@ class ExportRequest:
     output_names: Sequence[str] | None = None
     opset_version: int | None = None
     dynamic: bool = False
-    dynamic_axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict[str, Mapping[int, str]])
+    dynamic_axes: DynamicAxes = field(default_factory=dict[str, Mapping[int, str]])
     dynamic_shapes: Any = None
     input_shapes: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
     strategy: str = "dynamo"
@@ -342,16 +356,21 @@ class ExportRequest:
 
         axes = free_axes(kwargs) if self.dynamic else {}
         tensors = dict(input_paths(kwargs))
-        for name, symbols in self.dynamic_axes.items():
-            for axis, symbol in symbols.items():
+        renamed = dict(zip(self.input_names or (), tensors, strict=False))
+        for given, symbols in self.dynamic_axes.items():
+            name = renamed.get(given, given)
+            if name not in tensors and given in (self.output_names or ()):
+                continue
+            for axis in symbols:
                 if name not in tensors or not 0 <= axis < tensors[name].ndim:
                     shapes = ", ".join(f"{path}{list(tensor.shape)}" for path, tensor in tensors.items())
                     raise HxError(
-                        f"Dynamic axis {f'{name}:{axis}'!r} is no axis of the inputs, which are {shapes}.",
+                        f"Dynamic axis {f'{given}:{axis}'!r} is no axis of the inputs, which are {shapes}.",
                         code="HX112",
                         hint="Name an input and one of its axes, counted from 0.",
                         argument="dynamic_axes",
                     )
+                symbol = symbols[axis] if isinstance(symbols, Mapping) else f"{given}_{axis}"
                 axes.setdefault(name, {})[axis] = symbol
         return axes
 

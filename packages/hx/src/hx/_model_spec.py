@@ -70,5 +70,13 @@ AnyModel = ModelSpec | Any
 
 
 def model_spec(model: AnyModel) -> ModelSpec:
-    """Return a model as a `ModelSpec`."""
-    return model if isinstance(model, ModelSpec) else ModelSpec(model)
+    """Return a model as a `ModelSpec`.
+
+    Raises:
+        TypeError: If it is nothing that a `ModelSpec` takes.
+    """
+    if isinstance(model, ModelSpec):
+        return model
+    if not isinstance(model, str) and not callable(model):
+        raise TypeError(f"A model is a module, a function that makes one, or a string; not {model!r}.")
+    return ModelSpec(model)

@@ -15,7 +15,7 @@ from hx._progress import Progress, each, silent
 from hx.files import check_writable, refuse_existing
 from hx.records.profile import IsolatedReport
 from hx_profiler import Profile, ProfileComparison
-from hx_sidecar_schema import Sidecar, atomic_folder, graph_digest
+from hx_sidecar_schema import Sidecar, atomic_folder, check_choice, graph_digest
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hx_extractor import Call, Hierarchy
     from hx_profiler import Measurement
 
+FILES = ("csv", "speedscope", "chrome", "html")
 WARMUP = 3
 """Runs before the measured ones, where nothing else is said."""
 
@@ -71,9 +72,12 @@ def profile(
 
     Raises:
         HxError: HX402, HX306 before any work where a file could not be written; HX206 or HX409 for inputs that are missing
-            or do not fit, HX207 if ONNX Runtime refuses the model, HX401 if a pattern matches nothing; else as `load`.
+            or do not fit, HX207 if ONNX Runtime refuses the model, HX401 if a pattern matches nothing,
+            HX406 if there is no such kind of file; else as `load`.
     """
     targets = {kind: Path(path) for kind, path in (files or {}).items()}
+    for kind in targets:
+        check_choice("files", kind, FILES)
     refuse_existing(targets.values(), overwrite=overwrite)
     for path in targets.values():
         check_writable(path.parent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from hx._given_inputs import given_inputs
 from hx._model_spec import AnyModel, model_spec
@@ -15,7 +15,7 @@ from hx._tensors import to_numpy
 from hx.files import check_writable, refuse_existing, sidecar_path
 from hx.records.project import ProjectReport
 from hx.records.report import File
-from hx_sidecar_schema import Confidence, HxError, Sidecar
+from hx_sidecar_schema import Confidence, HxError, Sidecar, check_choice
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -55,8 +55,10 @@ def project(
 
     Raises:
         HxError: HX402 or HX306 before any work where the file could not be written; HX202 or HX204 if the model cannot be
-            read, HX127 if the graph has other inputs than the module.
+            read, HX127 if the graph has other inputs than the module,
+            HX406 for an unknown confidence.
     """
+    check_choice("min_confidence", min_confidence, get_args(Confidence))
     path = Path(model)
     target = Path(output) if output is not None else sidecar_path(path)
     refuse_existing([target], overwrite=overwrite)

@@ -10,7 +10,8 @@ from hx._open import AnyHierarchy, name_of, on_disk
 from hx._progress import Progress, silent
 from hx.files import check_writable, sidecar_path
 from hx.records.validate import ValidateReport
-from hx_sidecar_schema import EMBEDDED, Sidecar, from_embedded
+from hx_extractor import Hierarchy
+from hx_sidecar_schema import EMBEDDED, HxError, Sidecar, from_embedded
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -40,11 +41,20 @@ def validate(
         progress: Told what goes on.
 
     Raises:
-        HxError: HX202, HX204, HX301 to HX304 if a file cannot be read; HX306 if the sidecar cannot be written.
+        HxError: HX202, HX204, HX301 to HX304 if a file cannot be read; HX306 if the sidecar cannot be written,
+            HX405 if a model in memory is to be repaired.
     """
+    in_memory = isinstance(model, Hierarchy) and model.path is None
+    if repair and in_memory:
+        raise HxError(
+            f"{name_of(model)!r} is in memory: there is no file to repair.",
+            code="HX405",
+            hint="Save it, and repair its file.",
+        )
     with on_disk(model) as path:
         target = Path(sidecar) if sidecar is not None else sidecar_path(path)
-        return _validated(path, target, name_of(model), repair=repair, progress=progress)
+        report = _validated(path, target, name_of(model), repair=repair, progress=progress)
+    return report.model_copy(update={"sidecar": ""}) if in_memory and sidecar is None else report
 
 
 def _validated(path: Path, target: Path, name: str, *, repair: bool, progress: Progress) -> ValidateReport:

@@ -9,6 +9,7 @@ from hx_sidecar_schema._errors import (
     ModelDoesNotRun as ModelDoesNotRun,
     UnavailableValue as UnavailableValue,
     UnfitInputs as UnfitInputs,
+    check_choice as check_choice,
     first_line as first_line,
 )
 from hx_sidecar_schema._files import atomic_folder as atomic_folder, final_folder as final_folder

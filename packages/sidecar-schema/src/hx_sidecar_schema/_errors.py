@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class HxError(Exception):
     """A failure that the user can act on. A traceback shows code and hint below the message.
@@ -62,6 +64,22 @@ class MissingSidecar(HxError):
     """There is no sidecar, or it cannot be read."""
 
     code = "HX301"
+
+
+def check_choice(argument: str, value: str, choices: Iterable[str]) -> None:
+    """Stop where an argument has a value that it does not take.
+
+    Raises:
+        HxError: HX406 if `value` is none of `choices`.
+    """
+    choices = list(choices)
+    if value not in choices:
+        raise HxError(
+            f"{argument!r} cannot be {value!r}.",
+            code="HX406",
+            hint=f"Take one of {', '.join(map(repr, choices))}.",
+            argument=argument,
+        )
 
 
 def first_line(error: BaseException, *, with_type: bool = False) -> str:

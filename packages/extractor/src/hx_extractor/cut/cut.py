@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import onnx_ir as ir
@@ -22,7 +22,7 @@ from hx_extractor.cut.source import Source
 from hx_extractor.run.check import Validation, validate
 from hx_extractor.run.examples import like
 from hx_graph import is_size_query, make_session, run_session, shape_from
-from hx_sidecar_schema import HxError, Module, ModuleCall, Port, Sidecar
+from hx_sidecar_schema import HxError, Module, ModuleCall, Port, Sidecar, check_choice
 
 if TYPE_CHECKING:
     from hx_extractor._hierarchy import Hierarchy
@@ -77,8 +77,10 @@ class Extraction:
             The files written.
 
         Raises:
-            HxError: HX306 if they cannot be written, HX210 if weights cannot be shared there.
+            HxError: HX306 if they cannot be written, HX210 if weights cannot be shared there,
+                HX406 for an unknown way of writing weights.
         """
+        check_choice("weights", weights, get_args(Weights))
         return save_model(self.model, self.sidecar, Path(path), weights, self.parent.folder)
 
     @cached_property

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hx._analysis.calls import call_entries, selected_rows
+from hx._analysis.calls import SORTS, call_entries, selected_rows
 from hx._analysis.measured_shapes import measure_shapes
 from hx._analysis.thresholds import default_thresholds, find_category
 from hx._open import AnyHierarchy, name_of, opened
@@ -16,7 +16,7 @@ from hx.files import sidecar_path
 from hx.records.analyze import AnalyzeReport, CategoryEntry, NodeEntry, TagEntry
 from hx_extractor import Hierarchy
 from hx_projector import CATEGORIES, UNCATEGORISED, category_of
-from hx_sidecar_schema import Node, Sidecar, find_calls
+from hx_sidecar_schema import Node, Sidecar, check_choice, find_calls
 
 if TYPE_CHECKING:
     from hx_projector import ModelCost
@@ -58,9 +58,11 @@ def analyze(
         progress: Told what goes on.
 
     Raises:
-        HxError: HX401 if a pattern matches nothing, HX406 if there is no such category, HX409 if an input shape is none
+        HxError: HX401 if a pattern matches nothing, HX406 if there is no such category or order, HX409 if an input shape is none
             that the model takes; else as `load`.
     """
+    if sort is not None:
+        check_choice("sort", sort, SORTS)
     progress(f"Reading {name_of(model)}", 0, 0)
     sidecar, hierarchy = _open(model)
     limits = default_thresholds() | {find_category(name): value for name, value in (thresholds or {}).items()}

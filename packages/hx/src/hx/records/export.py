@@ -26,7 +26,8 @@ class Verification(Report):
         """Return a sentence."""
         if self.status == "match":
             return f"equal to PyTorch's within {self.relative_error:.1e} of the largest value"
-        return f"{self.status.replace('_', ' ')}: {self.reason}"
+        size = f" by {self.relative_error:.1e} of its largest value" if self.relative_error else ""
+        return f"{self.status.replace('_', ' ')}: {self.reason}{size}"
 
 
 class NodeDisagreement(Report):

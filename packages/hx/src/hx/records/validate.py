@@ -16,7 +16,9 @@ class ValidateReport(Report):
 
     schema_version: str = REPORT_VERSION
     model: str
-    sidecar: str = Field(description="The file that was read; empty where it is inside the model's metadata.")
+    sidecar: str = Field(
+        description="The file that was read; empty where it is inside the model's metadata, or in memory."
+    )
     valid: bool = Field(description="There are no findings; with `--repair`, none remain.")
     nodes: int = Field(description="In the model, nested graphs and functions included.")
     calls: int
