@@ -6,16 +6,15 @@ the result of one call of an eager run, and no other.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Container, Mapping
+from typing import NamedTuple
 
 import onnx_ir as ir
 
-import hx_projector
-import hx_tracer
+import hx
 from hx_graph import CallTree, output_of, reads
 from hx_projector.witness.run import match_values
-from hx_sidecar_schema import ModuleContext, Node, Port, Sidecar
+from hx_sidecar_schema import ModuleContext, Node, Sidecar
 
 CallKey = tuple[str, int]
 """Fqn and index of a call."""
@@ -63,7 +62,7 @@ class Judged(NamedTuple):
     """Of the known ones, with an owner in a sibling layer, or in another run of the same module."""
 
 
-def records_of(exported: hx_tracer.Exported) -> tuple[Record, Record]:
+def records_of(exported: hx.Export) -> tuple[Record, Record]:
     """Return the exporter's own record, of a merged node the calls' common one, and the witness's.
 
     Args:
@@ -72,11 +71,11 @@ def records_of(exported: hx_tracer.Exported) -> tuple[Record, Record]:
     Raises:
         HxError: HX121 if ONNX Runtime cannot run the model.
     """
-    model, context = exported.program.model, exported.context
+    model, context = exported.model, exported.context
     seen = context.observation
     assert seen is not None
     tree = CallTree(context.calls)
-    matches = match_values(model, seen, feeds_of(exported), tree)
+    matches = match_values(model, seen, exported.example_inputs(), tree)
     written = {output: tree.common(rows) for output, rows in context.origins.items() if rows}
     shared = _shared(model, matches.graph.input_independent, written, tree)
     return (
@@ -102,11 +101,6 @@ def _shared(
             if elsewhere and all(elsewhere):
                 found.add(key)
     return found
-
-
-def feeds_of(exported: hx_tracer.Exported) -> dict[str, Any]:
-    """Return the example inputs by their names in the graph, as arrays."""
-    return {name: tensor.detach().numpy() for name, tensor in exported.inputs.items()}
 
 
 def judge(sidecar: Sidecar, record: Record, new: Mapping[str, str]) -> Judged:
@@ -180,86 +174,6 @@ def asides(model: ir.Model) -> set[str]:
         if size or made not in variable:
             found.add(output_of(node))
     return found
-
-
-def attribute_without_names(
-    exported: hx_tracer.Exported,
-) -> tuple[Sidecar, dict[str, str]]:
-    """Rename everything in an exported model, which is changed, and attribute it by its values alone.
-
-    Args:
-        exported: With the observation of an eager run.
-
-    Returns:
-        The sidecar, and the new names of values by the old ones.
-    """
-    feeds = feeds_of(exported)
-    names = rename_all(exported.program.model)
-    sidecar = hx_projector.project(
-        exported.program.model,
-        _forgetful(exported.context),
-        file="renamed.onnx",
-        sources=("witness", "dataflow"),
-        feeds={names[name]: array for name, array in feeds.items()},
-    )
-    return sidecar, names
-
-
-def rename_all(model: ir.Model) -> dict[str, str]:
-    """Rename nodes to n1, n2, ... and values to v1, v2, ..., drop the metadata, and return the new names by the old."""
-    names: dict[str, str] = {}
-    for index, value in enumerate(_values(model.graph), start=1):
-        assert value.name is not None
-        names[value.name] = f"v{index}"
-    for value in list(_values(model.graph)):
-        value.name = names[str(value.name)]
-    for index, node in enumerate(ir.traversal.RecursiveGraphIterator(model.graph), start=1):
-        node.name = f"n{index}"
-        node.metadata_props.clear()
-    return names
-
-
-def _values(graph: ir.Graph) -> Iterator[ir.Value]:
-    """Yield every value with a name once, those of bodies included."""
-    seen: set[int] = set()
-    graphs = [graph, *(g for node in ir.traversal.RecursiveGraphIterator(graph) for g in _bodies(node))]
-    for one in graphs:
-        made = [out for node in one for out in node.outputs]
-        for value in (*one.inputs, *one.initializers.values(), *made):
-            if value.name and id(value) not in seen:
-                seen.add(id(value))
-                yield value
-
-
-def _bodies(node: ir.Node) -> Iterator[ir.Graph]:
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            yield attribute.as_graph()
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            yield from attribute.as_graphs()
-
-
-def _forgetful(context: ModuleContext) -> ModuleContext:
-    """Return a context that knows modules, calls and the run in PyTorch, but nothing of the graph."""
-
-    def unplaced(ports: list[Port]) -> list[Port]:
-        lost = {"value": None, "initializer": None, "unused": False}
-        return [port.model_copy(update=lost) for port in ports]
-
-    calls = [
-        call.model_copy(
-            update={
-                "inputs": unplaced(call.inputs),
-                "outputs": unplaced(call.outputs),
-                "recovered": [],
-                "status": "extractable",
-                "reason": "",
-            }
-        )
-        for call in context.calls
-    ]
-    nothing = {"origins": {}, "initializers": [], "recovered": [], "sizes": {}, "dead_calls": []}
-    return context.model_copy(update={**nothing, "folded_calls": [], "calls": calls})
 
 
 def _key(record: ModuleContext | Sidecar, row: int) -> CallKey:

@@ -6,73 +6,41 @@ Both count what the same example inputs need. PyTorch runs with the `math` imple
 
 from __future__ import annotations
 
-from collections import Counter
+import sys
 from importlib.metadata import version
-from typing import NamedTuple
 
-import torch
 from measuring import HERE, machine, table
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
-from hx_projector import call_costs, model_cost, project
-from hx_tracer import example_inputs, export, load_model
+import hx
+from hx_tracer import example_inputs
+
+sys.path.insert(0, str(HERE.parent / "tests"))
+from counting import Module, counted
 
 ARCHITECTURES = ("bert", "vit", "gpt2", "resnet", "whisper")
 WITHIN = 0.02
 
 
-class Module(NamedTuple):
-    """Both counts of one module, all its calls together."""
-
-    fqn: str
-    status: str
-    onnx: int
-    pytorch: int
-
-    @property
-    def differs(self) -> bool:
-        return abs(self.onnx - self.pytorch) > WITHIN * max(self.pytorch, self.onnx)
-
-
-def counted(arch: str) -> list[Module]:
-    """Export a small model and count both sides."""
-    loaded = load_model(f"tiny:{arch}")
-    inputs = example_inputs(loaded.module, example=loaded.example)
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        loaded.module(*inputs.args, **inputs.kwargs)
-    root = type(loaded.module).__name__
-    flops = {name: sum(by_operator.values()) for name, by_operator in counter.get_flop_counts().items()}
-    exported = export(loaded.module, inputs.kwargs, args=inputs.args)
-    model = exported.program.model
-    sidecar = project(model, exported.context, file=f"{arch}.onnx")
-    costs = call_costs(sidecar, model_cost(model, {}, {}))
-    macs: Counter[str] = Counter()
-    status: dict[str, str] = {}
-    for call, cost in zip(sidecar.calls, costs, strict=True):
-        fqn = sidecar.module_of(call).fqn
-        macs[fqn] += cost.total.macs
-        status[fqn] = call.status
-    return [
-        Module(fqn, status[fqn], macs[fqn], flops.get(f"{root}.{fqn}" if fqn else root, 0) // 2)
-        for fqn in status
-    ]
+def differs(module: Module) -> bool:
+    """Say whether the two counts of a module are further apart than `WITHIN`."""
+    return abs(module.onnx - module.pytorch) > WITHIN * max(module.pytorch, module.onnx)
 
 
 def main() -> None:
     """Print the table and write it."""
     rows: list[tuple[str, ...]] = []
     for arch in ARCHITECTURES:
-        modules = counted(arch)
+        module = hx.ModelSpec(f"tiny:{arch}").load().module
+        modules = counted(module, example_inputs(module).kwargs)
         computing = [module for module in modules if module.onnx or module.pytorch]
-        differing = [module for module in computing if module.differs]
+        differing = [module for module in computing if differs(module)]
         fused = [module for module in differing if module.status == "fused"]
         whole = modules[0]
         rows.append(
             (
                 f"tiny:{arch}",
                 f"{whole.onnx:,}",
-                f"{whole.pytorch:,}",
+                f"{whole.pytorch:,.0f}",
                 str(len(computing)),
                 str(len(computing) - len(differing)),
                 str(len(fused)),

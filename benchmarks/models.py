@@ -37,9 +37,9 @@ def row(spec: str, mode: str) -> str:
     sys.path.insert(0, str(HERE.parent / "tests"))
     from truth import examine
 
-    import hx_tracer
+    import hx
 
-    loaded = hx_tracer.load_model(spec)
+    loaded = hx.ModelSpec(spec).load()
     verdict = examine(loaded.module, loaded.example, dynamic=mode == "dynamic")
     others = ", ".join(f"{n} {s}" for s, n in sorted(verdict.statuses.items()) if s != "extractable")
     same = (

@@ -8,22 +8,23 @@ right one was.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
-import io
-import json
 import logging
 import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
+
+import hx
+from hx.records.verify import VerifyReport
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "planted-errors.md"
@@ -47,7 +48,7 @@ HEAD = "| planted in | what | named | its local error | next-worst | limit | err
 
 
 def bert() -> Any:
-    """Return the model and its inputs; `hx export` and `hx verify` call this."""
+    """Return the model and its inputs; `hx.export` and `hx.verify` call this."""
     import torch
     from transformers import BertConfig, BertModel
 
@@ -64,16 +65,6 @@ def bert() -> Any:
     return BertModel(config).eval(), {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
-def hx(*argv: object) -> tuple[int, str]:
-    """Run a command of hx in this process; return its exit code and what it wrote on stdout."""
-    from hx_cli._main import run
-
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        code = run([str(arg) for arg in argv])
-    return code, printed.getvalue()
-
-
 def plant(export: Path, fqn: str, kind: str, target: Path) -> None:
     """Write an export, and its sidecar, with one Linear made wrong.
 
@@ -83,9 +74,7 @@ def plant(export: Path, fqn: str, kind: str, target: Path) -> None:
         kind: A key of `KINDS`.
         target: Where to.
     """
-    import hx_extractor
-
-    weights = hx_extractor.load(export).extract(fqn).model.graph.initializers.values()
+    weights = hx.load(export)[fqn].extract().model.graph.initializers.values()
     (name,) = [value.name for value in weights if value.shape is not None and len(value.shape) == 2]
     model = onnx.load(export)
     (tensor,) = [tensor for tensor in model.graph.initializer if tensor.name == name]
@@ -113,93 +102,96 @@ def transform(source: Path, form: str, target: Path) -> None:
         logging.disable(logging.NOTSET)
 
 
-def verify(path: Path, *options: object) -> dict[str, Any]:
-    """Return the record that `hx verify` prints, and its exit code with it."""
-    code, printed = hx("verify", path, "--against", SPEC, "--json", *options)
-    report: dict[str, Any] = json.loads(printed)
-    report["exit"] = code
-    report["named"] = None if report["culprit"] is None else report["calls"][report["culprit"]]["fqn"]
-    return report
+def named(report: VerifyReport) -> str | None:
+    """Return the name of the module that is said to be wrong."""
+    return None if report.culprit is None else report.calls[report.culprit].fqn
 
 
-def line_of(report: dict[str, Any], fqn: str, kind: str) -> str:
+def line_of(report: VerifyReport, fqn: str, kind: str) -> str:
     """Return a line of the table; `next-worst` is of any call that the planted error is not inside of."""
-    calls = report["calls"]
-    position: int | None = next(index for index, call in enumerate(calls) if call["fqn"] == fqn)
+    calls = report.calls
+    position: int | None = next(index for index, call in enumerate(calls) if call.fqn == fqn)
     planted, around = calls[position], set()
     while position is not None:
         around.add(position)
-        position = calls[position]["parent"]
-    others = max(c["local"]["relative_error"] for i, c in enumerate(calls) if c["local"] and i not in around)
+        position = calls[position].parent
+    found = named(report)
     cells = (
         f"`{fqn}`",
         KINDS[kind],
-        f"`{report['named']}`" if report["named"] else "none",
-        f"{planted['local']['relative_error']:.1e}",
-        f"{others:.1e}",
-        f"{planted['limit']:.0e}",
-        f"{calls[0]['accumulated']['relative_error']:.1e}",
+        f"`{found}`" if found else "none",
+        f"{planted.local.relative_error:.1e}",
+        f"{worst(report, around):.1e}",
+        f"{planted.limit:.0e}",
+        f"{calls[0].accumulated.relative_error:.1e}",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def worst(report: VerifyReport, around: Collection[int] = ()) -> float:
+    """Return the largest local error of all calls but some."""
+    return max(
+        call.local.relative_error
+        for index, call in enumerate(report.calls)
+        if call.local and index not in around
+    )
 
 
 def main() -> int:
     started = time.perf_counter()
     lines: list[str] = []
     right: Counter[tuple[str, str]] = Counter()
-    untouched: dict[str, dict[str, Any]] = {}
+    untouched: dict[str, VerifyReport] = {}
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
         export, planted, other = folder / "bert.onnx", folder / "planted.onnx", folder / "other.onnx"
-        assert hx("-q", "export", SPEC, "-o", export)[0] == 0
+        hx.export(SPEC, f=export)
         for form in FORMS:
-            options = _prepare(export, form, export, other)
-            untouched[form] = verify(*options)
+            untouched[form] = _verified(export, form, export, other)
         for kind in KINDS:
             for fqn in CALLS:
                 plant(export, fqn, kind, planted)
                 for form in FORMS:
-                    report = verify(*_prepare(planted, form, export, other))
-                    right[form, kind] += report["exit"] == 1 and report["named"] == fqn
+                    report = _verified(planted, form, export, other)
+                    right[form, kind] += report.failed and named(report) == fqn
                     if form == FORMS[0] and kind != "half":
                         lines.append(line_of(report, fqn, kind))
                         print(lines[-1], flush=True)
     PAGE.write_text(_page(untouched, right, lines), encoding="utf-8")
     summary = ", ".join(f"{form}, {KINDS[kind]}: {count}" for (form, kind), count in right.items())
     print(f"Named rightly, of {len(CALLS)}: {summary} ({time.perf_counter() - started:.0f} s)")
-    clean = all(report["exit"] == 0 for report in untouched.values())
+    clean = not any(report.failed for report in untouched.values())
     return 0 if clean and all(right[FORMS[0], kind] == len(CALLS) for kind in KINDS) else 1
 
 
-def _prepare(source: Path, form: str, export: Path, target: Path) -> tuple[object, ...]:
+def _verified(source: Path, form: str, export: Path, target: Path) -> VerifyReport:
     if form == FORMS[0]:
-        return (source,)
+        return hx.verify(source, SPEC)
     transform(source, form, target)
-    return (target, "--from", export)
+    return hx.verify(target, SPEC, original=export)
 
 
 def _sidecar(path: Path) -> Path:
     return path.with_name(f"{path.stem}_hierarchy.json")
 
 
-def _page(untouched: dict[str, dict[str, Any]], right: Counter[tuple[str, str]], lines: list[str]) -> str:
+def _page(untouched: dict[str, VerifyReport], right: Counter[tuple[str, str]], lines: list[str]) -> str:
     packages = ("torch", "transformers", "onnx", "onnxruntime")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     kinds = "|".join(f" {KINDS[kind]} " for kind in KINDS)
     rows = [f"| file | untouched |{kinds}| limit |", "|---" * (len(KINDS) + 3) + "|"]
     for form in FORMS:
         counts = "|".join(f" {right[form, kind]} of {len(CALLS)} " for kind in KINDS)
-        named = untouched[form]["named"] or "none named"
-        rows.append(f"| {form} | {named} |{counts}| {untouched[form]['calls'][0]['limit']:.0e} |")
+        found = named(untouched[form]) or "none named"
+        rows.append(f"| {form} | {found} |{counts}| {untouched[form].calls[0].limit:.0e} |")
     export = untouched[FORMS[0]]
-    worst = max(call["local"]["relative_error"] for call in export["calls"] if call["local"])
     return f"""# Planted errors
 
 {versions}; made by `benchmarks/planted.py`.
 
 A BERT of {LAYERS} layers (hidden size 64, 4 heads, random weights) is exported once. One Linear at a time is made
 wrong in the ONNX file, and `hx verify --against` the untouched PyTorch model must name exactly that call, out of
-{export["compared"]} that it compares. The same files are then converted to float16 (`onnxruntime.transformers.float16`)
+{export.compared} that it compares. The same files are then converted to float16 (`onnxruntime.transformers.float16`)
 and quantised (`onnxruntime.quantization.quantize_dynamic`), and verified with `--from` the untouched export.
 
 Named rightly:
@@ -212,7 +204,7 @@ everywhere; one weight by 1 % is off by less than five roundings of float16.
 
 ## As exported
 
-On the untouched export the largest local error of any call is {worst:.1e}. Errors are the largest error of an output
+On the untouched export the largest local error of any call is {worst(export):.1e}. Errors are the largest error of an output
 divided by its largest magnitude. *Local* is the call alone on PyTorch's own inputs; *next-worst* is the largest local
 error of all calls that the planted one is not inside of. Some of these errors are hardly seen at the model's output.
 

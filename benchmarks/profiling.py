@@ -8,9 +8,7 @@ benchmarks/profiling.md.
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,12 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import onnxruntime as ort
-from measuring import HERE, MODELS, Row, export, machine, table
+from measuring import HERE, MODELS, Row, machine, table
 
+import hx
 import hx_profiler
-from hx_extractor import Hierarchy, load
 from hx_projector import relink
-from hx_sidecar_schema import graph_digest
 
 SPECS = [
     "tiny:bert",
@@ -60,29 +57,15 @@ class Net(nn.Module):
 """
 
 
-def exported(spec: str, target: Path) -> Hierarchy:
-    """Export a model and open it."""
-    done = subprocess.run(
-        [sys.executable, "-m", "hx_cli", "-q", "export", spec, "-o", str(target), "--no-verify"],
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"{spec}: {done.stderr[-2000:]}")
-    return load(target)
+def exported(spec: str, target: Path) -> hx.Hierarchy:
+    """Export a model and open its file."""
+    hx.export(spec, f=target, verify=False)
+    return hx.load(target)
 
 
-def profiled(model: Hierarchy, folder: Path, level: str, runs: int = 10) -> hx_profiler.Profile:
-    """Run a model, relink what ran, and attribute its time."""
-    execution = hx_profiler.execute(
-        model.path, hx_profiler.feeds_of(model), folder, optimization=level, runs=runs, threads=1
-    )
-    sidecar = model.sidecar
-    if graph_digest(execution.executed) != sidecar.model.graph_digest:
-        sidecar = relink(execution.executed, model.model, sidecar, file="executed.onnx")
-    return hx_profiler.attribute(execution.trace, execution.executed, sidecar, model=model.path.name).profile
+def profiled(model: hx.Hierarchy, level: str) -> hx.Profile:
+    """Run a model, and attribute its time."""
+    return hx.profile(model, optimization=level, runs=10, threads=1)
 
 
 def bench_conserve(folder: Path) -> str:
@@ -92,7 +75,7 @@ def bench_conserve(folder: Path) -> str:
         name = spec.rpartition(":")[2]
         model = exported(spec, folder / f"{name}.onnx")
         for level in hx_profiler.LEVELS:
-            profile = profiled(model, folder, level)
+            profile = profiled(model, level)
             modules = sum(call.self_us for call in profile.calls)
             equal = modules + profile.unattributed_us == profile.kernels_us
             rows.append(
@@ -126,13 +109,15 @@ def bench_conserve(folder: Path) -> str:
 def bench_overhead(folder: Path) -> str:
     """Wall time of the same runs with ONNX Runtime's profiler alone and with hx."""
     (folder / "models.py").write_text(MODELS)
-    export("gpt2_small", "gpt2_small.onnx", folder)
-    models = [(load(folder / "gpt2_small.onnx"), 3), (exported("tiny:bert", folder / "tiny_bert.onnx"), 25)]
+    models = [
+        (exported(f"{folder / 'models.py'}:gpt2_small", folder / "gpt2_small.onnx"), 3),
+        (exported("tiny:bert", folder / "tiny_bert.onnx"), 25),
+    ]
     rows: list[Row] = []
     for model, repeat in models:
         feeds = hx_profiler.feeds_of(model)
 
-        def plain(place: Path, model: Hierarchy = model, feeds: hx_profiler.Arrays = feeds) -> None:
+        def plain(place: Path, model: hx.Hierarchy = model, feeds: hx_profiler.Arrays = feeds) -> None:
             options = ort.SessionOptions()
             options.enable_profiling = True
             options.profile_file_prefix = str(place / "profile")
@@ -142,12 +127,12 @@ def bench_overhead(folder: Path) -> str:
                 session.run(None, feeds)
             session.end_profiling()
 
-        def hx(
-            place: Path, model: Hierarchy = model, feeds: hx_profiler.Arrays = feeds
+        def ours(
+            place: Path, model: hx.Hierarchy = model, feeds: hx_profiler.Arrays = feeds
         ) -> hx_profiler.Execution:
             return hx_profiler.execute(model.path, feeds, place)
 
-        plain_s, running_s, hx_s = interleaved(plain, hx, repeat)
+        plain_s, running_s, hx_s = interleaved(plain, ours, repeat)
         with tempfile.TemporaryDirectory() as place:
             execution = hx_profiler.execute(model.path, feeds, Path(place))
             start = time.perf_counter()
@@ -180,7 +165,7 @@ def bench_overhead(folder: Path) -> str:
 
 
 def interleaved(
-    plain: Callable[[Path], None], hx: Callable[[Path], hx_profiler.Execution], repeat: int
+    plain: Callable[[Path], None], ours: Callable[[Path], hx_profiler.Execution], repeat: int
 ) -> tuple[float, float, float]:
     """Return median seconds, run in turns: plain; hx from making the session to the end of its profile; hx in all."""
     seconds: tuple[list[float], list[float], list[float]] = ([], [], [])
@@ -191,7 +176,7 @@ def interleaved(
             seconds[0].append(time.perf_counter() - start)
         with tempfile.TemporaryDirectory() as place:
             start = time.perf_counter()
-            seconds[1].append(hx(Path(place)).running_s)
+            seconds[1].append(ours(Path(place)).running_s)
             seconds[2].append(time.perf_counter() - start)
     one, two, three = map(statistics.median, seconds)
     return one, two, three
@@ -208,7 +193,7 @@ def bench_planted(folder: Path) -> str:
         )
         model = exported(f"{source}:net", folder / f"planted{planted}.onnx")
         for level in hx_profiler.LEVELS:
-            first = hx_profiler.slowest(profiled(model, folder, level))[0].fqn
+            first = hx_profiler.slowest(profiled(model, level))[0].fqn
             found += first.startswith(f"blocks.{planted}.mlp")
             wrong += [] if first.startswith(f"blocks.{planted}.mlp") else [f"{planted} at {level}: {first}"]
     return f"A planted slow MLP of twelve was first by own time in {found} of 12 profiles. {'; '.join(wrong)}".rstrip()

@@ -51,40 +51,32 @@ def examine_row(model: str, strategy: Strategy, tell: Callable[[Row], None]) -> 
     sys.path.insert(0, str(HERE.parent / "tests"))
     import torch
     import truth
-    from judging import feeds_of, judge, records_of
+    from judging import judge, records_of
 
-    import hx_projector
+    import hx
     import hx_tracer
 
     torch.manual_seed(0)
     with truth.quiet():
         spec = f"{HERE / 'factories.py'}:{model}" if model in FACTORIES else f"tiny:{model}"
-        loaded = hx_tracer.load_model(spec)
+        loaded = hx.ModelSpec(spec).load()
         inputs = hx_tracer.example_inputs(loaded.module, example=loaded.example)
     row: Row = {"model": model, "strategy": strategy.name, "class_name": type(loaded.module).__name__}
 
-    def exported(strategy: Strategy, *, dynamic: bool = False) -> hx_tracer.Exported:
-        axes = hx_tracer.free_axes(inputs.kwargs) if dynamic else {}
-        return hx_tracer.export(loaded.module, inputs.kwargs, args=inputs.args, axes=axes, strategy=strategy)
-
-    def attributed(made: hx_tracer.Exported | None = None) -> Any:
-        made = made or exported(strategy)
-        return hx_projector.project(
-            made.program.model,
-            made.context,
-            file="m.onnx",
-            sources=strategy.sources,
-            feeds=feeds_of(made) if strategy.observer else None,
+    def exported(name: str = strategy.name, **options: bool) -> hx.Export:
+        return hx.export(
+            loaded.module, inputs.args, kwargs=inputs.kwargs, strategy=name, **options, verify=False
         )
 
     try:
-        verdict = truth.examine(loaded.module, loaded.example, dynamic=False, strategy=strategy)
-        sidecar, ratio = _timed(attributed, lambda: _plain_export(strategy, loaded.module, inputs))
+        verdict = truth.examine(loaded.module, loaded.example, dynamic=False, strategy=strategy.name)
+        made, ratio = _timed(exported, lambda: _plain_export(strategy, loaded.module, inputs))
     except HxError as error:
         tell({**row, "refused": f"{error.code}: {' '.join(error.message.split())[:200]}"})
         return
-    observing = strategy.model_copy(update={"observer": "eager"})
-    watched = exported(observing)
+    # The same graph with all that can be known of it.
+    observing = next(name for name, other in STRATEGIES.items() if other.exporter == strategy.exporter)
+    watched = exported(observing, cross_check=True)
     records = records_of(watched)
     row |= {
         "nodes": verdict.nodes,
@@ -96,39 +88,39 @@ def examine_row(model: str, strategy: Strategy, tell: Callable[[Row], None]) -> 
         "statuses": verdict.statuses,
         "reasons": verdict.reasons,
         "problems": verdict.problems,
-        **{record.name: judge(sidecar, record, {})._asdict() for record in records},
+        **{record.name: judge(made.sidecar, record, {})._asdict() for record in records},
     }
     tell(row)
     if strategy.name in RENAMED:
-        found: dict[str, Any] = {"static": without_names(watched, sidecar)}
+        found: dict[str, Any] = {"static": without_names(watched)}
         try:
-            dynamic = exported(observing, dynamic=True)
+            dynamic = exported(observing, cross_check=True, dynamic=True)
         except HxError as error:
             found["dynamic"] = {"refused": error.message}
         else:
-            found["dynamic"] = without_names(dynamic, attributed(dynamic))
+            found["dynamic"] = without_names(dynamic)
         tell({**row, "renamed": found})
 
 
-def without_names(exported: Any, known: Any) -> Row:
+def without_names(exported: Any) -> Row:
     """Rename everything in an export, attribute it by its values, and judge that by what the exporter knows.
 
     Args:
         exported: With the observation of an eager run; is changed.
-        known: Its sidecar, with its names.
     """
-    from judging import asides, attribute_without_names, judge, records_of
+    from judging import asides, judge, records_of
+    from renaming import attribute_without_names
 
     record, _ = records_of(exported)
     blind, names = attribute_without_names(exported)
     unsure = {node.output for node in blind.nodes if node.confidence != "high"}
     return {
         "nodes": len(blind.nodes),
-        "exported": known.summary.exact_percent,
+        "exported": exported.sidecar.summary.exact_percent,
         "exact": blind.summary.exact_percent,
         "covered": blind.summary.covered_percent,
         "unsure": len(unsure),
-        "asides": len(unsure & asides(exported.program.model)),
+        "asides": len(unsure & asides(exported.model)),
         **judge(blind, record, names)._asdict(),
     }
 
@@ -140,10 +132,10 @@ def _plain_export(strategy: Strategy, module: Any, inputs: Any) -> None:
 
     if strategy.exporter == "dynamo":
         try:
-            truth.plain_export(module, inputs, {})
+            truth.plain_export(module, inputs.args, inputs.kwargs, {})
         except Exception:  # noqa: BLE001 - whatever the exporter raises: hx then does this
             with torch.no_grad():
-                truth.plain_export(module, inputs, {})
+                truth.plain_export(module, inputs.args, inputs.kwargs, {})
         return
     leaves, spec = torch.utils._pytree.tree_flatten((inputs.args, dict(inputs.kwargs)))
 

@@ -31,39 +31,39 @@ def look_at(arch: str, *, dynamic: bool) -> Row:
     """Examine one architecture in this process and return its row."""
     from truth import examine, plain_export
 
-    import hx_tracer
+    import hx
+    from hx_tracer import ExportError, example_inputs, free_axes
 
     try:
-        module = hx_tracer.load_model(f"tiny:{arch}").module
+        module = hx.ModelSpec(f"tiny:{arch}").load().module
     except Exception as error:  # noqa: BLE001 - a model's own code raises anything; it is the result
         return {"stage": "build", "error": _line(error)}
     try:
         verdict = examine(module, None, dynamic=dynamic)
-    except hx_tracer.ExportError as error:
-        inputs = hx_tracer.example_inputs(module)
+    except ExportError as error:
+        kwargs = example_inputs(module).kwargs
         try:
-            plain_export(module, inputs, hx_tracer.free_axes(inputs.kwargs) if dynamic else {})
+            plain_export(module, (), kwargs, free_axes(kwargs) if dynamic else {})
         except Exception:  # noqa: BLE001 - the exporter raises anything
-            return _with_remedy(module, error, dynamic=dynamic)
+            return _with_remedy(arch, error, dynamic=dynamic)
         return {"stage": "hx", "error": f"a plain export succeeds; {error.message}"}
     except Exception as error:  # noqa: BLE001 - a defect of hx is a result here, with the place where it shows
         return {"stage": "hx", "error": _line(error), "trace": traceback.format_exc()[-2000:]}
     return _done(verdict)
 
 
-def _with_remedy(module: Any, error: Any, *, dynamic: bool) -> Row:
+def _with_remedy(arch: str, error: Any, *, dynamic: bool) -> Row:
     """Look again with the implementations that the error offers."""
     from truth import examine
 
-    import hx_tracer
+    import hx
 
     row: Row = {"stage": "refused", "error": error.message}
     if not error.remedy:
         return row
-    for kind, name in error.remedy.items():
-        hx_tracer.set_implementation(module, kind, name)
     flags = " ".join(f"--{kind} {name}" for kind, name in error.remedy.items())
     try:
+        module = hx.ModelSpec(f"tiny:{arch}", **error.remedy).load().module
         return {**row, **_done(examine(module, None, dynamic=dynamic)), "remedy": flags}
     except Exception as again:  # noqa: BLE001 - a defect: hx said that this would work
         return {
@@ -99,7 +99,6 @@ def run(archs: list[str], results: Path, *, jobs: int, limit_s: float, dynamic: 
     import transformers  # noqa: F401 - children share what is imported here
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    import hx_extractor  # noqa: F401
     import hx_projector  # noqa: F401
     import hx_tracer  # noqa: F401
 

@@ -20,10 +20,8 @@ from torch._higher_order_ops.scan import scan
 from torch._higher_order_ops.while_loop import while_loop
 from truth import array, plain_export
 
-import hx_extractor
+import hx
 import hx_projector
-import hx_tracer
-from hx_sidecar_schema import HxError
 
 Case = tuple[nn.Module, dict[str, Any], dict[str, int]]
 CASES: list[Callable[[], Case]] = []
@@ -194,28 +192,23 @@ def test_calls_in_bodies_are_seen_owned_and_cut_out(
     torch.manual_seed(0)
     module, kwargs, expected = make()
     module.eval()
-    inputs = hx_tracer.example_inputs(module, example=kwargs)
     axes = {name: {0: "batch"} for name in kwargs} if dynamic and "xs" not in kwargs else {}
-    exported = hx_tracer.export(module, inputs.kwargs, axes=axes)
-    plain = plain_export(module, inputs, axes)
-    assert hx_projector.first_difference(plain.model, exported.program.model) is None
+    exported = hx.export(module, kwargs, tmp_path / "m.onnx", dynamic_axes=axes, verify=False)
+    plain = plain_export(module, (), kwargs, axes)
+    assert hx_projector.first_difference(plain.model, exported.model) is None
 
-    sidecar = hx_projector.project(exported.program.model, exported.context, file="m.onnx")
-    assert {node.evidence for node in sidecar.nodes} == {"exporter"}
-    assert any(node.graph for node in sidecar.nodes)
-    counts = Counter(sidecar.module_of(call).fqn for call in sidecar.calls)
+    assert {node.evidence for node in exported.sidecar.nodes} == {"exporter"}
+    assert any(node.graph for node in exported.sidecar.nodes)
+    counts = Counter(call.fqn for call in exported)
     assert {fqn: counts[fqn] for fqn in expected} == expected
-    assert {call.status for call in sidecar.calls} == {"extractable"}
+    assert {call.status for call in exported} == {"extractable"}
 
-    exported.program.save(str(tmp_path / "m.onnx"))
-    sidecar.save(tmp_path / "m_hierarchy.json")
-    model = hx_extractor.load(tmp_path / "m.onnx")
-    assert hx_projector.validate(model.model, sidecar, tmp_path / "m.onnx").findings == []
-    for call in model.calls(status="extractable"):
+    assert hx.validate(tmp_path / "m.onnx").findings == []
+    for call in hx.load(tmp_path / "m.onnx"):
         extraction = call.extract()
         feeds = {port.name: torch.randn(_shape(port.shape)) for port in extraction.inputs}
         actual = extraction.run({name: array(tensor) for name, tensor in feeds.items()})
-        original = module.get_submodule(extraction.module.fqn)
+        original = module.get_submodule(call.fqn)
         with torch.no_grad():
             result = original(**_nest(feeds))
         leaves = torch.utils._pytree.tree_leaves(result)
@@ -240,20 +233,19 @@ def _nest(feeds: dict[str, torch.Tensor]) -> dict[str, Any]:
 
 
 def test_objects_are_looked_into() -> None:
-    exported = hx_tracer.export(Objects().eval(), {"x": torch.randn(2, 8)}, axes={"x": {0: "batch"}})
-    assert exported.notes == []
-    (call,) = [c for c in exported.context.calls if exported.context.modules[c.module].fqn == "sized"]
-    assert call.in_body
+    exported = hx.export(
+        Objects().eval(), {"x": torch.randn(2, 8)}, dynamic_axes={"x": {0: "batch"}}, verify=False
+    )
+    assert exported.report.notes == []
+    (seen,) = [c for c in exported.context.calls if exported.context.modules[c.module].fqn == "sized"]
+    assert seen.in_body
+    call = exported["sized"]
     assert [port.name for port in call.inputs] == ["x"]
     assert [port.name for port in call.outputs] == ["y"]
     assert all(port.value for port in (*call.inputs, *call.outputs))
 
 
-def test_a_loop_value_has_no_one_example(tmp_path: Path) -> None:
-    module = Loop().eval()
-    exported = hx_tracer.export(module, {"x": torch.randn(2, 8)})
-    sidecar = hx_projector.project(exported.program.model, exported.context, file="m.onnx")
-    exported.program.save(str(tmp_path / "m.onnx"))
-    sidecar.save(tmp_path / "m_hierarchy.json")
-    with pytest.raises(HxError, match="another value in every round"):
-        hx_extractor.load(tmp_path / "m.onnx").extract("block").example_inputs()
+def test_a_loop_value_has_no_one_example() -> None:
+    exported = hx.export(Loop().eval(), {"x": torch.randn(2, 8)}, verify=False)
+    with pytest.raises(hx.HxError, match="another value in every round"):
+        exported["block"].extract().example_inputs()

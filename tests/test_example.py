@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from hx_projector import project
-from hx_tracer import export
+import hx
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "time_a_module.py"
 RUN = """
@@ -47,10 +46,7 @@ class Net(nn.Module):
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("net") / "net.onnx"
-    exported = export(Net().eval(), {"x": torch.ones(2, 4)})
-    exported.program.save(path)
-    sidecar = project(exported.program.model, exported.context, file=path.name)
-    sidecar.save(path.with_name("net_hierarchy.json"))
+    hx.export(Net().eval(), {"x": torch.ones(2, 4)}, path, verify=False)
     return path
 
 

@@ -15,11 +15,10 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-import hx_extractor
-import hx_projector
+import hx
 from hx_projector import structural_digest
 from hx_sidecar_schema import STRATEGIES, HxError
-from hx_tracer import Exported, ExportError, example_inputs, export, load_model, plain_export
+from hx_tracer import ExportError, example_inputs, export, load_model, plain_export
 
 X, Y, Z, W = (torch.arange(3.0 * rows).reshape(rows, 3) - 2 for rows in (2, 4, 5, 6))
 
@@ -67,9 +66,9 @@ def borders(model: ir.Model) -> list[list[tuple[str | None, str]]]:
     return [[(v.name, str(v.shape)) for v in values] for values in (model.graph.inputs, model.graph.outputs)]
 
 
-def assert_plain(exported: Exported, model: ir.Model) -> None:
-    assert structural_digest(exported.program.model) == structural_digest(model)
-    assert borders(exported.program.model) == borders(model)
+def assert_plain(exported: ir.Model, model: ir.Model) -> None:
+    assert structural_digest(exported) == structural_digest(model)
+    assert borders(exported) == borders(model)
 
 
 NAMED = {"pair": [{0: "p"}, {0: Dim("q")}], "one": (Dim.DYNAMIC, None)}
@@ -92,7 +91,7 @@ STATE = {"pair": [X, Y], "one": Z}
 def test_dynamic_shapes(module: nn.Module, args: Any, kwargs: Any, shapes: Any, asked: int) -> None:
     exported = export(module.eval(), kwargs, args=args, dynamic_shapes=shapes)
     model = plain(module, args, kwargs=kwargs, dynamic_shapes=shapes)
-    assert_plain(exported, model)
+    assert_plain(exported.program.model, model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ours = plain_export(module, kwargs, args=args, dynamic_shapes=shapes)
@@ -107,7 +106,7 @@ def test_dynamic_shapes(module: nn.Module, args: Any, kwargs: Any, shapes: Any, 
 def test_static_axes_of_dynamic_shapes() -> None:
     shapes = ({0: Dim.AUTO, 1: Dim.AUTO},)
     exported = export(Fixed().eval(), {}, args=(X,), dynamic_shapes=shapes)
-    assert_plain(exported, plain(Fixed().eval(), (X,), dynamic_shapes=shapes))
+    assert_plain(exported.program.model, plain(Fixed().eval(), (X,), dynamic_shapes=shapes))
     inputs = exported.program.model.graph.inputs[0]
     assert [isinstance(dim, int) for dim in inputs.shape or ()] == [
         f"x:{axis}" in exported.static_axes for axis in (0, 1)
@@ -137,45 +136,34 @@ def test_axes_are_named_by_input_whatever_the_order_of_the_dict() -> None:
 @pytest.mark.parametrize(
     ("inputs", "outputs"), [(["first", "second"], ["mine"]), (["first"], ["mine", "yours"])]
 )
-def test_names_of_inputs_and_outputs(
-    strategy: str, inputs: list[str], outputs: list[str], tmp_path: Path
-) -> None:
+def test_names_of_inputs_and_outputs(strategy: str, inputs: list[str], outputs: list[str]) -> None:
     """Ports, examples and the sidecar follow the names; cut-out calls still run."""
     torch.manual_seed(0)
     module = Two().eval()
     options: dict[str, Any] = {"input_names": inputs, "output_names": outputs}
-    chosen = STRATEGIES[strategy]
-    exported = export(module, {"b": Y}, args=(X,), strategy=chosen, **options)
-    model = exported.program.model
+    exported = hx.export(module, (X,), kwargs={"b": Y}, strategy=strategy, verify=False, **options)
+    model, sidecar = exported.model, exported.sidecar
     names = [*inputs, *["x", "b"][len(inputs) :]]
     assert (
         [v.name for v in model.graph.inputs]
         == names
-        == list(exported.inputs)
+        == list(exported.example_inputs())
         == list(exported.context.examples)
     )
     assert [v.name for v in model.graph.outputs][: len(outputs)] == outputs
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ours = plain_export(module, {"b": Y}, args=(X,), strategy=chosen, **options)
+        ours = plain_export(module, {"b": Y}, args=(X,), strategy=STRATEGIES[strategy], **options)
     assert (structural_digest(model), borders(model)) == (structural_digest(ours), borders(ours))
     if strategy == "dynamo":
-        assert_plain(exported, plain(module, (X,), kwargs={"b": Y}, **options))
-    sidecar = hx_projector.project(
-        model,
-        exported.context,
-        file="m.onnx",
-        sources=chosen.sources,
-        feeds={n: t.numpy() for n, t in exported.inputs.items()} if chosen.observer else None,
-    )
+        assert_plain(model, plain(module, (X,), kwargs={"b": Y}, **options))
     assert [info.name for info in sidecar.model.inputs] == names
-    assert {port.carrier for port in sidecar.calls[0].inputs} == set(names)
-    assert sidecar.calls[0].outputs[0].carrier == outputs[0]
-    exported.program.save(str(tmp_path / "m.onnx"))
-    assert not hx_projector.validate(model, sidecar, tmp_path / "m.onnx").findings
+    assert {port.carrier for port in exported.root.inputs} == set(names)
+    assert exported.root.outputs[0].carrier == outputs[0]
+    assert not hx.validate(exported).findings
 
 
-def test_a_name_that_a_removed_value_has(tmp_path: Path) -> None:
+def test_a_name_that_a_removed_value_has() -> None:
     """Between two transposes that cancel, the value is recovered under a name that no output has."""
 
     class Turned(nn.Module):
@@ -188,22 +176,14 @@ def test_a_name_that_a_removed_value_has(tmp_path: Path) -> None:
 
     torch.manual_seed(0)
     module, x = Turned().eval(), torch.randn(2, 5, 3)
-    before = export(module, {"x": x})
-    lost = next(
-        row.outputs[0]
-        for row in before.context.recovered
-        if row.outputs[0] in {port.value for call in before.context.calls for port in call.outputs}
-    )
-    exported = export(module, {"x": x}, output_names=[lost])
-    sidecar = hx_projector.project(exported.program.model, exported.context, file="m.onnx")
-    assert f"{lost}.removed" in {port.value for call in sidecar.calls for port in call.outputs}
-    exported.program.save(str(tmp_path / "m.onnx"))
-    sidecar.save(tmp_path / "m_hierarchy.json")
-    model = hx_extractor.load(tmp_path / "m.onnx")
+    before = hx.export(module, (x,), verify=False)
+    carriers = {port.value for call in before for port in call.outputs}
+    lost = next(row.outputs[0] for row in before.context.recovered if row.outputs[0] in carriers)
+    exported = hx.export(module, (x,), output_names=[lost], verify=False)
+    assert f"{lost}.removed" in {port.value for call in exported for port in call.outputs}
     with torch.no_grad():
         expected = module.first(x)[0]
-    row = next(row for row, call in enumerate(sidecar.calls) if sidecar.module_of(call).fqn == "first")
-    extraction = model.extract(row)
+    extraction = exported["first"].extract()
     given = {port.name: x.numpy() for port in extraction.inputs}
     found = extraction.run(given)
     assert any(np.allclose(value, expected.numpy(), atol=1e-5) for value in found.values())
@@ -211,7 +191,7 @@ def test_a_name_that_a_removed_value_has(tmp_path: Path) -> None:
 
 def test_opset() -> None:
     exported = export(Two().eval(), {}, args=(X, Y), opset=20, output_names=["o"])
-    assert_plain(exported, plain(Two().eval(), (X, Y), opset_version=20, output_names=["o"]))
+    assert_plain(exported.program.model, plain(Two().eval(), (X, Y), opset_version=20, output_names=["o"]))
     assert exported.program.model.opset_imports[""] == 20
 
 

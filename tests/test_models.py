@@ -3,7 +3,7 @@
 import pytest
 from truth import examine
 
-import hx_tracer
+import hx
 
 STATIC = ["bert", "llama", "vit", "resnet", "swin", "t5", "mamba"]
 DYNAMIC = ["albert", "gpt2", "clip", "whisper", "bart", "wav2vec2", "segformer", "deberta"]
@@ -13,7 +13,7 @@ DYNAMIC = ["albert", "gpt2", "clip", "whisper", "bart", "wav2vec2", "segformer",
     ("name", "dynamic"), [*((name, False) for name in STATIC), *((name, True) for name in DYNAMIC)]
 )
 def test_every_node_is_owned_and_every_call_computes_what_its_module_does(name: str, dynamic: bool) -> None:
-    verdict = examine(hx_tracer.load_model(f"tiny:{name}").module, None, dynamic=dynamic)
+    verdict = examine(hx.ModelSpec(f"tiny:{name}").load().module, None, dynamic=dynamic)
     assert verdict.problems == []
     assert verdict.difference is None
     assert verdict.covered_percent == 100

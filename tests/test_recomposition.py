@@ -13,14 +13,11 @@ import torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 from recomposition import Array, Recomposition, Step, assert_same_bits, carried, in_graph, recompose
 from torch import nn
-from truth import quiet
 
-import hx_extractor
-import hx_projector
-import hx_tracer
-from hx_extractor import Extraction, Hierarchy
+import hx
+from hx import Extraction, Hierarchy
 
-Case = tuple[nn.Module, dict[str, torch.Tensor] | None]
+Case = tuple[nn.Module | str, dict[str, torch.Tensor] | tuple[()]]
 
 
 class Recurrent(nn.Module):
@@ -87,15 +84,15 @@ class Odd(nn.Module):
 
 
 def recurrent() -> Case:
-    return Recurrent(), {"x": torch.randn(2, 7, 4)}
+    return Recurrent().eval(), {"x": torch.randn(2, 7, 4)}
 
 
 def odd() -> Case:
-    return Odd(), {"x": torch.randn(2, 6, 8), "mask": torch.rand(2, 6) > 0.5}
+    return Odd().eval(), {"x": torch.randn(2, 6, 8), "mask": torch.rand(2, 6) > 0.5}
 
 
 def tiny(arch: str) -> Callable[[], Case]:
-    return lambda: (hx_tracer.load_model(f"tiny:{arch}").module, None)
+    return lambda: (f"tiny:{arch}", ())
 
 
 class Export(NamedTuple):
@@ -124,15 +121,9 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Exports:
         make, dynamic = CASES[name]
         torch.manual_seed(0)
         module, example = make()
-        inputs = hx_tracer.example_inputs(module.eval(), example=example)
-        axes = hx_tracer.free_axes(inputs.kwargs) if dynamic else {}
-        exported = hx_tracer.export(module, inputs.kwargs, args=inputs.args, axes=axes)
         path = tmp_path_factory.mktemp("export") / "m.onnx"
-        with quiet():
-            exported.program.save(path)
-        sidecar = hx_projector.project(exported.program.model, exported.context, file=path.name)
-        sidecar.save(path.with_name("m_hierarchy.json"))
-        model = hx_extractor.load(path)
+        hx.export(module, example, path, dynamic=dynamic, verify=False)
+        model = hx.load(path)
         pieces = {call.tag: recompose(model, call.row) for call in model.calls(status="extractable")}
         return Export(model, {tag: found for tag, found in pieces.items() if found.children})
 

@@ -8,10 +8,7 @@ import pytest
 from relinking import Relinked, relinked_by_every_tool
 from transforming import TRANSFORMATIONS
 
-import hx_projector
-import hx_tracer
-from hx_extractor import load
-from hx_graph import infer_types, read_model
+import hx
 
 UNJUDGED = {tool for tool in TRANSFORMATIONS if "quantisation" in tool or "all" in tool}
 """Tools after which many values equal none of PyTorch's: another layout, or too few bits."""
@@ -44,19 +41,11 @@ def test_fused_nodes_say_what_they_span(rows: list[Relinked]) -> None:
 
 @pytest.mark.parametrize("tool", ["ORT extended", "dynamic quantisation", "float16", "onnxsim"])
 def test_calls_are_cut_out_of_transformed_models(tool: str, tmp_path: Path) -> None:
-    loaded = hx_tracer.load_model("tiny:bert")
-    inputs = hx_tracer.example_inputs(loaded.module)
-    exported = hx_tracer.export(loaded.module, inputs.kwargs)
     source, target = tmp_path / "m.onnx", tmp_path / "made.onnx"
-    exported.program.save(str(source))
-    original = read_model(source)
-    sidecar = hx_projector.project(original, exported.context, file="m.onnx")
-    TRANSFORMATIONS[tool](source, target, {name: t.numpy() for name, t in exported.inputs.items()})
-    made = read_model(target)
-    infer_types(made)
-    hx_projector.relink(made, original, sidecar, file="made.onnx").save(tmp_path / "made_hierarchy.json")
-    model = load(target)
-    calls = model.calls(status="extractable")
+    exported = hx.export("tiny:bert", f=source, verify=False)
+    TRANSFORMATIONS[tool](source, target, exported.example_inputs())
+    hx.relink(target, exported)
+    calls = hx.load(target).calls(status="extractable")
     assert len(calls) > 10
     for call in calls:
         assert call.extract().validate().relative_error <= (1e-2 if tool == "float16" else 1e-5), call

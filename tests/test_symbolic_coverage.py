@@ -10,8 +10,6 @@ from test_hard_modules import rand
 from torch import nn
 from truth import examine
 
-from hx_sidecar_schema import STRATEGIES
-
 Case = tuple[nn.Module, dict[str, torch.Tensor]]
 CASES: list[tuple[Callable[[], Case], float]] = []
 
@@ -188,7 +186,7 @@ def efficientnet_block() -> Case:
 def test_symbolic_tracing_covers_what_it_is_meant_for(make: Callable[[], Case], least: float) -> None:
     torch.manual_seed(0)
     module, example = make()
-    verdict = examine(module.eval(), example, dynamic=False, strategy=STRATEGIES["fx_graph"])
+    verdict = examine(module.eval(), example, dynamic=False, strategy="fx_graph")
     assert verdict.problems == []
     assert verdict.covered_percent >= least
     assert verdict.extracted == verdict.statuses["extractable"] > 0

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import onnx_ir as ir
-import onnxruntime as ort
 import pytest
+from renaming import SOURCES, attribute_without_names
+from transforming import TRANSFORMATIONS
 from truth import array, examine, run_with_hooks
 
+import hx
 import hx_extractor
 import hx_projector
 import hx_tracer
 from hx_graph import infer_types, read_model
-from hx_sidecar_schema import STRATEGIES, Sidecar
-
-SOURCES = ("witness", "dataflow")
+from hx_sidecar_schema import Sidecar
 
 
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
 @pytest.mark.parametrize("arch", ["albert", "t5"])
 def test_calls_of_a_torchscript_export_compute_what_their_modules_do(arch: str, dynamic: bool) -> None:
     """T5 is a model that the other exporter refuses; ALBERT calls one layer several times."""
-    loaded = hx_tracer.load_model(f"tiny:{arch}")
-    verdict = examine(loaded.module, loaded.example, dynamic=dynamic, strategy=STRATEGIES["htp"])
+    verdict = examine(hx.ModelSpec(f"tiny:{arch}").load().module, None, dynamic=dynamic, strategy="htp")
     assert verdict.problems == []
     assert verdict.covered_percent == 100
     assert verdict.exact_percent > 85
@@ -33,12 +30,10 @@ def test_calls_of_a_torchscript_export_compute_what_their_modules_do(arch: str, 
 
 
 @pytest.fixture(scope="module")
-def exported() -> tuple[Any, Any, Any, Sidecar]:
-    """A small BERT, its inputs, its export, and what is known of that."""
-    loaded = hx_tracer.load_model("tiny:bert")
-    inputs = hx_tracer.example_inputs(loaded.module, example=loaded.example)
-    export = hx_tracer.export(loaded.module, inputs.kwargs)
-    return loaded, inputs, export, hx_projector.project(export.program.model, export.context, file="m.onnx")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[hx.Export, Path]:
+    """A small BERT, and its file."""
+    path = tmp_path_factory.mktemp("bert") / "plain.onnx"
+    return hx.export("tiny:bert", f=path, verify=False), path
 
 
 @pytest.mark.parametrize(
@@ -47,26 +42,10 @@ def exported() -> tuple[Any, Any, Any, Sidecar]:
 )
 def test_renaming_everything_loses_little(arch: str, strategy: str, dynamic: bool) -> None:
     """A third of the nodes of TorchScript are literals and sizes, for which PyTorch has no tensors."""
-    loaded = hx_tracer.load_model(f"tiny:{arch}")
-    inputs = hx_tracer.example_inputs(loaded.module, example=loaded.example)
-    axes = hx_tracer.free_axes(inputs.kwargs) if dynamic else {}
-    export = hx_tracer.export(loaded.module, inputs.kwargs, axes=axes, strategy=STRATEGIES[strategy])
-    known = hx_projector.project(export.program.model, export.context, file="m.onnx")
-    model = ir.from_proto(ir.to_proto(export.program.model))
-    values = [
-        *model.graph.inputs,
-        *model.graph.initializers.values(),
-        *(out for node in model.graph for out in node.outputs),
-    ]
-    for index, value in enumerate(values):
-        value.name = f"v{index}"
-    for index, node in enumerate(model.graph):
-        node.name = f"n{index}"
-        node.metadata_props.clear()
-    names = [str(value.name) for value in model.graph.inputs]
-    feeds = {name: array(tensor) for name, tensor in zip(names, export.inputs.values(), strict=True)}
-    context = hx_tracer.observed_context(loaded.module, inputs.kwargs)
-    found = hx_projector.project(model, context, file="m.onnx", sources=SOURCES, feeds=feeds)
+    export = hx.export(f"tiny:{arch}", dynamic=dynamic, strategy=strategy, verify=False)
+    known = hx_projector.project(export.model, export.context, file="m.onnx")  # by the exporter's word alone
+    found, _ = attribute_without_names(export)
+    model = export.model
     assert found.summary.covered_percent == 100
     assert found.summary.exact_percent >= known.summary.exact_percent - 10
     readers = {name: [] for node in model.graph for name in [node.outputs[0].name]}
@@ -91,33 +70,27 @@ def test_renaming_everything_loses_little(arch: str, strategy: str, dynamic: boo
     ] == []
 
 
-@pytest.mark.parametrize("level", ["BASIC", "EXTENDED", "ALL"])
+@pytest.mark.parametrize("level", ["basic", "extended", "all"])
 def test_calls_are_cut_out_of_an_optimised_graph(
-    exported: tuple[Any, Any, Any, Sidecar], level: str, tmp_path: Path
+    exported: tuple[hx.Export, Path], level: str, tmp_path: Path
 ) -> None:
-    loaded, inputs, export, _ = exported
-    plain, path = tmp_path / "plain.onnx", tmp_path / "m.onnx"
-    export.program.save(str(plain))
-    options = ort.SessionOptions()
-    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, f"ORT_ENABLE_{level}")
-    options.optimized_model_filepath = str(path)
-    options.log_severity_level = 4
-    ort.InferenceSession(plain, options, providers=["CPUExecutionProvider"])
+    (export, plain), path = exported, tmp_path / "m.onnx"
+    TRANSFORMATIONS[f"ORT {level}"](plain, path, {})
     model = read_model(path)
     infer_types(model)
-    feeds = {name: array(tensor) for name, tensor in export.inputs.items()}
-    context = hx_tracer.observed_context(loaded.module, inputs.kwargs)
+    inputs = export.loaded.example
+    context = hx_tracer.observed_context(export.module, inputs)
+    feeds = export.example_inputs()
     sidecar = hx_projector.project(model, context, file=path.name, sources=SOURCES, feeds=feeds)
     assert sidecar.summary.covered_percent == 100
     assert sidecar.summary.exact_percent >= 95
-    extractable = [row for row, call in enumerate(sidecar.calls) if call.status == "extractable"]
-    assert len(extractable) >= 30
     sidecar.save(tmp_path / "m_hierarchy.json")
-    opened = hx_extractor.load(path)
-    truth = run_with_hooks(loaded.module, (), inputs.kwargs)
-    for row in extractable:
-        extraction = opened.extract(row)
-        given, returned = truth[_call(sidecar, row)]
+    calls = hx.load(path).calls(status="extractable")
+    assert len(calls) >= 30
+    truth = run_with_hooks(export.module, (), inputs)
+    for call in calls:
+        extraction = call.extract()
+        given, returned = truth[call.fqn, call.index]
         actual = extraction.run({port.name: array(given[port.name]) for port in extraction.inputs})
         expected = {name: array(returned[name]) for name in actual}
         assert hx_extractor.compare(expected, actual).relative_error < 1e-5

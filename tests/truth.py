@@ -22,10 +22,11 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
+import hx
 import hx_extractor
 import hx_projector
 import hx_tracer
-from hx_sidecar_schema import STRATEGIES, HxError, Sidecar, Strategy
+from hx_sidecar_schema import STRATEGIES, HxError
 
 Tensors = dict[str, torch.Tensor]
 Calls = dict[tuple[str, int], tuple[Tensors, Tensors]]
@@ -58,7 +59,7 @@ def examine(
     *,
     dynamic: bool,
     tolerance: float = 1e-4,
-    strategy: Strategy = STRATEGIES["dynamo"],
+    strategy: str = "dynamo",
 ) -> Verdict:
     """Export a module, validate the files, cut every extractable call out, and run each beside the module itself.
 
@@ -67,89 +68,79 @@ def examine(
         example: Inputs as a factory returns them; None where hx shall make them.
         dynamic: Also compare at a second batch and length that the export never saw.
         tolerance: On the relative error.
-        strategy: How to export and attribute.
+        strategy: Name of the one to export and attribute with.
     """
     inputs = hx_tracer.example_inputs(module, example=example)
     axes = hx_tracer.free_axes(inputs.kwargs) if dynamic else {}
-    exported = hx_tracer.export(module, inputs.kwargs, args=inputs.args, axes=axes, strategy=strategy)
-    sidecar = hx_projector.project(
-        exported.program.model,
-        exported.context,
-        file="m.onnx",
-        sources=strategy.sources,
-        feeds={name: array(tensor) for name, tensor in exported.inputs.items()}
-        if strategy.observer
-        else None,
+    exported = hx.export(
+        module, inputs.args, kwargs=inputs.kwargs, dynamic=dynamic, strategy=strategy, verify=False
     )
+    report = exported.report
     verdict = Verdict(
-        nodes=sidecar.summary.nodes,
-        exact_percent=sidecar.summary.exact_percent,
-        covered_percent=sidecar.summary.covered_percent,
-        statuses=dict(Counter(call.status for call in sidecar.calls)),
+        nodes=report.nodes,
+        exact_percent=report.exact_percent,
+        covered_percent=report.covered_percent,
+        statuses=report.calls,
         reasons=dict(
             Counter(
                 f"{call.status}: " + re.sub("'.*'", "…", call.reason)
-                for call in sidecar.calls
+                for call in exported
                 if call.status != "extractable"
             )
         ),
-        difference=_difference(module, inputs, axes, exported) if strategy.exporter == "dynamo" else None,
-        notes=exported.notes,
+        difference=None,
+        notes=report.notes,
     )
+    if STRATEGIES[strategy].exporter == "dynamo" and not report.notes:  # else the plain export fails
+        plain = plain_export(module, inputs.args, inputs.kwargs, axes)
+        verdict.difference = hx_projector.first_difference(plain.model, exported.model)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.onnx"
-        exported.program.save(str(path), external_data=False)
-        sidecar.save(path.with_name("m_hierarchy.json"))
-        model = hx_extractor.load(path)
-        findings = hx_projector.validate(model.model, sidecar, path).findings
-        verdict.problems += [f"{found.code} {found.subject}: {found.message}" for found in findings]
-        kwargs = _other_sizes(inputs.kwargs, axes, exported.static_axes) if dynamic else inputs.kwargs
+        exported.save(path, verify=False)
+        verdict.problems += [
+            f"{found.code} {found.subject}: {found.message}" for found in hx.validate(path).findings
+        ]
+        model = hx.load(path)
+        kwargs = _other_sizes(inputs.kwargs, axes, report.static_axes) if dynamic else inputs.kwargs
         truth = run_with_hooks(module, inputs.args, kwargs)
         given = [t for t in pytree.tree_leaves((inputs.args, kwargs)) if isinstance(t, torch.Tensor)]
-        whole = dict(zip(exported.inputs, map(array, given), strict=bool(exported.inputs)))
-        for row, call in enumerate(sidecar.calls):
-            if call.status == "extractable":
-                _check(model, row, truth, whole, tolerance, verdict)
-        _check_missing(sidecar, truth, verdict)
+        names = list(report.inputs)  # fewer where the exporter drops one that nothing uses
+        whole = dict(zip(names, map(array, given), strict=True)) if len(names) == len(given) else {}
+        for call in model.calls(status="extractable"):
+            _check(call, truth, whole, tolerance, verdict)
+    known = {(call.fqn, call.index) for call in exported}
+    verdict.problems += [
+        f"{fqn}@{index}: hx has no such call" for fqn, index in truth if (fqn, index) not in known
+    ]
     return verdict
 
 
-def _difference(
-    module: torch.nn.Module, inputs: Any, axes: dict[str, dict[int, str]], exported: Any
-) -> str | None:
-    if exported.notes:  # the plain export fails
-        return None
-    return hx_projector.first_difference(plain_export(module, inputs, axes).model, exported.program.model)
-
-
 def plain_export(
-    module: torch.nn.Module, inputs: Any, axes: dict[str, dict[int, str]]
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    axes: Mapping[str, dict[int, str]],
 ) -> torch.onnx.ONNXProgram:
     """Return what `torch.onnx.export` alone makes of a module."""
     with quiet():
         plain = torch.onnx.export(
             module,
-            inputs.args,
-            kwargs=inputs.kwargs,
+            args,
+            kwargs=dict(kwargs),
             dynamo=True,
             verbose=False,
-            dynamic_shapes=hx_tracer.dynamic_shapes(inputs.kwargs, axes),
+            dynamic_shapes=hx_tracer.dynamic_shapes(kwargs, axes),
         )
     assert plain is not None
     return plain
 
 
-def _check(
-    model: Any, row: int, truth: Calls, whole: Mapping[str, Any], tolerance: float, verdict: Verdict
-) -> None:
-    call = model.sidecar.calls[row]
-    tag = model.sidecar.tag(call)
-    key = (model.sidecar.module_of(call).fqn, call.index)
-    if key not in truth:
-        verdict.problems.append(f"{tag}: PyTorch did not call it")
+def _check(call: hx.Call, truth: Calls, whole: Mapping[str, Any], tolerance: float, verdict: Verdict) -> None:
+    if (call.fqn, call.index) not in truth:
+        verdict.problems.append(f"{call.tag}: PyTorch did not call it")
         return
-    given, returned = truth[key]
-    extraction = model.extract(row)
+    given, returned = truth[call.fqn, call.index]
+    extraction = call.extract()
     unknown = [port.name for port in extraction.inputs if port.name not in given and not port.implicit]
     left_out = [
         name
@@ -157,39 +148,35 @@ def _check(
         if name not in {port.name for port in (*extraction.outputs, *(p for p in call.outputs if p.unused))}
     ]
     if unknown or left_out:
-        verdict.problems.append(f"{tag}: inputs {unknown} are no arguments, outputs {left_out} are missing")
+        verdict.problems.append(
+            f"{call.tag}: inputs {unknown} are no arguments, outputs {left_out} are missing"
+        )
         return
     feeds = {port.name: array(given[port.name]) for port in extraction.inputs if port.name in given}
     implicit = {port.carrier: port.name for port in extraction.inputs if port.implicit}
     if implicit:  # no argument: only the exported model can say what was in it
-        feeds |= {implicit[name]: found for name, found in model.run(implicit, whole).items()}
+        values = call.hierarchy.run(implicit, whole)
+        feeds |= {implicit[name]: found for name, found in values.items()}
     try:
         actual = extraction.run(feeds)
     except HxError as refused:
-        verdict.problems.append(f"{tag}: {refused.message}")
+        verdict.problems.append(f"{call.tag}: {refused.message}")
         return
     expected = {name: array(returned[name]) for name in actual}
     error = hx_extractor.compare(expected, actual).relative_error
     if not error <= tolerance and any(values.dtype.kind == "i" for values in actual.values()):
         in_order = hx_extractor.compare(_sorted(expected), _sorted(actual)).relative_error
         if in_order <= tolerance:
-            verdict.reordered.append(tag)
+            verdict.reordered.append(call.tag)
             error = in_order
     verdict.worst = max(verdict.worst, error)
     verdict.extracted += error <= tolerance
     if not error <= tolerance:
-        verdict.problems.append(f"{tag}: error {error:.2g}")
+        verdict.problems.append(f"{call.tag}: error {error:.2g}")
 
 
 def _sorted(outputs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: np.sort(values, axis=-1) if values.ndim else values for name, values in outputs.items()}
-
-
-def _check_missing(sidecar: Sidecar, truth: Calls, verdict: Verdict) -> None:
-    known = {(sidecar.module_of(call).fqn, call.index) for call in sidecar.calls}
-    verdict.problems += [
-        f"{fqn}@{index}: hx has no such call" for fqn, index in truth if (fqn, index) not in known
-    ]
 
 
 def run_with_hooks(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Calls:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 
@@ -78,10 +79,6 @@ def noisy():
     return Noisy(), {"x": torch.ones(3, 4)}
 
 
-def wide():
-    return nn.Sequential(nn.Linear(4, 500), nn.Linear(500, 2)), {"input": torch.ones(3, 4)}
-
-
 def chatty():
     print("building")
     return perceptron()
@@ -101,6 +98,10 @@ def twice():
 
 def deep():
     return Deep(), {"x": torch.ones(3, 4)}
+
+
+def interrupted():
+    raise KeyboardInterrupt
 
 
 def raises():
@@ -158,36 +159,41 @@ def factories(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _exported(folder: Path, *argv: object) -> Path:
+@pytest.fixture(scope="session")
+def export_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Export a model to `model.onnx` in a folder of its own."""
     from hx_cli._main import run
 
-    path = folder / "model.onnx"
-    assert run(["-q", "export", *map(str, argv), "-o", str(path)]) == 0
-    return path
+    def export(spec: str, *options: str) -> Path:
+        path = tmp_path_factory.mktemp("export") / "model.onnx"
+        assert run(["-q", "export", spec, *options, "-o", str(path)]) == 0
+        return path
+
+    return export
 
 
 @pytest.fixture(scope="session")
-def bert_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bert_once(export_once: Callable[..., Path]) -> Path:
     """A small BERT, exported with dynamic axes."""
-    return _exported(tmp_path_factory.mktemp("bert"), "tiny:bert", "--dynamic")
+    return export_once("tiny:bert", "--dynamic")
 
 
 @pytest.fixture(scope="session")
-def vit_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def vit_once(export_once: Callable[..., Path]) -> Path:
     """A small ViT, exported."""
-    return _exported(tmp_path_factory.mktemp("vit"), "tiny:vit", "--no-verify")
+    return export_once("tiny:vit", "--no-verify")
 
 
 @pytest.fixture(scope="session")
-def whisper_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whisper_once(export_once: Callable[..., Path]) -> Path:
     """A small Whisper, exported."""
-    return _exported(tmp_path_factory.mktemp("whisper"), "tiny:whisper", "--no-verify")
+    return export_once("tiny:whisper", "--no-verify")
 
 
 @pytest.fixture(scope="session")
-def perceptron_once(tmp_path_factory: pytest.TempPathFactory, factories: Path) -> Path:
+def perceptron_once(export_once: Callable[..., Path], factories: Path) -> Path:
     """A perceptron, exported."""
-    return _exported(tmp_path_factory.mktemp("perceptron"), f"{factories}:perceptron")
+    return export_once(f"{factories}:perceptron")
 
 
 @pytest.fixture
@@ -202,6 +208,21 @@ def perceptron(perceptron_once: Path, tmp_path: Path) -> Path:
     """The perceptron in a folder that the test may change."""
     shutil.copytree(perceptron_once.parent, tmp_path, dirs_exist_ok=True)
     return tmp_path / perceptron_once.name
+
+
+@pytest.fixture
+def optimise() -> Callable[[Path, Path], Path]:
+    """Write the graph that ONNX Runtime makes of a model, and return its path."""
+
+    def write(source: Path, target: Path) -> Path:
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.optimized_model_filepath = str(target)
+        options.log_severity_level = 4
+        ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        return target
+
+    return write
 
 
 @dataclass(frozen=True)

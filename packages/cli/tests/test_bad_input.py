@@ -86,10 +86,10 @@ def test_a_model_that_the_exporter_refuses_leaves_a_report(hx, tmp_path, factori
 
 def test_existing_files_are_refused_before_any_work(hx, perceptron, factories):
     before = files(perceptron.parent)
-    start = time.perf_counter()
+    start = time.process_time()
     result = hx("export", f"{factories}:perceptron", "-o", perceptron)
     assert "HX402" in result.error
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert files(perceptron.parent) == before
 
 
@@ -282,12 +282,8 @@ def test_against_a_model_that_is_another(hx, perceptron, factories):
     assert not (perceptron.parent / "out").exists()
 
 
-def test_interrupt_leaves_nothing(hx, tmp_path, factories, monkeypatch):
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("hx._whole_model.verify_export", interrupted)
-    result = hx("export", f"{factories}:perceptron", cwd=tmp_path)
+def test_interrupt_leaves_nothing(hx, tmp_path, factories):
+    result = hx("export", f"{factories}:interrupted", cwd=tmp_path)
     assert result.code == 130
     assert files(tmp_path) == {}
 

@@ -77,24 +77,6 @@ class TestExport:
             == CONTEXT_VERSION
         )
 
-    def test_large_weights_have_a_file_of_their_own(self, hx, tmp_path, factories, monkeypatch):
-        monkeypatch.setattr("hx._export.EXTERNAL_DATA_BYTES", 100)
-        spec = f"{factories}:wide"
-        assert hx("export", spec, cwd=tmp_path).code == 0
-        data = tmp_path / "wide.onnx.data"
-        assert data.exists()
-        elsewhere = hx("extract", "-m", "0", "--weights", "share", "-o", "cut/part.onnx")
-        assert elsewhere.code == 2
-        assert "HX210" in elsewhere.err
-        size = data.stat().st_size
-        assert hx("extract", "-m", "0", "--weights", "share", "-o", "part.onnx").code == 0
-        assert data.stat().st_size == size
-        (output,) = run_onnx(tmp_path / "part.onnx", {"input": np.ones((3, 4), np.float32)})
-        assert np.isfinite(output).all()
-        monkeypatch.undo()
-        assert hx("export", spec, "--overwrite", cwd=tmp_path).code == 0
-        assert not data.exists()
-
     def test_dynamic_axes_and_those_the_model_fixes(self, hx, tmp_path, factories):
         result = hx("export", f"{factories}:perceptron", "--dynamic", "--json", cwd=tmp_path)
         record = json.loads(result.out)

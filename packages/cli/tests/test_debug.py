@@ -14,9 +14,6 @@ import onnx
 import pytest
 import torch
 
-from hx._debug import write as _debug_write
-from hx._debug.redacted import redactor
-
 MODELS = """
 import torch
 from torch import nn
@@ -284,34 +281,12 @@ def test_a_plain_export_of_a_real_model_is_the_same_graph(hx, home, model):
     assert str(home) not in str(proto)
 
 
-def test_a_folder_that_exists_is_replaced_as_a_whole_or_not_at_all(hx, home, monkeypatch):
+def test_a_folder_that_exists_is_replaced_only_if_asked(hx, home):
     folder = Path("session")
     folder.mkdir()
     (folder / "old.txt").write_text("old")
     assert "HX402" in hx("debug", "../models.py:broken", "-o", "session").error
-
-    def full(*_: object) -> str:
-        raise OSError(28, "No space left on device", "report.md")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(_debug_write, "page", full)
-        result = hx("debug", "../models.py:broken", "-o", "session", "--overwrite")
-    assert result.code == 2
-    assert "HX306" in result.err
     assert names(folder) == {"old.txt"}
-    assert names(Path()) == {"session"}
     assert hx("debug", "../models.py:broken", "-o", "session", "--overwrite").code == 2
     assert names(folder) == ALWAYS
     assert names(Path()) == {"session"}
-
-
-def test_words_lose_places_and_numbers(home):
-    words = redactor([home], numbers=True)
-    packages = Path(shutil.__file__).parent
-    assert words(f"{home}/project/a.py {home} {home}.cfg {home}s {packages}/x.py") == (
-        f"./a.py <model> <model>.cfg {str(home).replace(tempfile.gettempdir(), '<tmp>')}s <python>/x.py"
-    )
-    assert words("tensor([[0.1, -2.0e-3],\n [nan, 1.5]]) {0.25} shape [2, 3] 0.5") == (
-        "tensor([[...],\n [...]]) {...} shape [2, 3] 0.5"
-    )
-    assert redactor(numbers=False)("[0.5] \x1b[96mblue\x1b[0m") == "[0.5] blue"

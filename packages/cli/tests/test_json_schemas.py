@@ -47,19 +47,14 @@ def test_every_command_that_prints_json_has_a_schema() -> None:
 
 
 @pytest.fixture
-def files(perceptron: Path, factories: Path) -> Path:
+def files(perceptron: Path, factories: Path, optimise) -> Path:
     """A model under its own name, another with one node changed, and one that a tool made of it."""
-    import onnxruntime as ort
-
     proto = onnx.load(perceptron)
     for node in proto.graph.node:
         if node.op_type == "Relu":
             node.op_type = "Tanh"
     onnx.save(proto, perceptron.with_name("other.onnx"))
-    options = ort.SessionOptions()
-    options.optimized_model_filepath = str(perceptron.with_name("optimised.onnx"))
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    ort.InferenceSession(perceptron, options, providers=["CPUExecutionProvider"])
+    optimise(perceptron, perceptron.with_name("optimised.onnx"))
     shutil.copy(factories, perceptron.with_name("models.py"))
     return perceptron.parent
 

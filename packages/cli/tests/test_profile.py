@@ -67,15 +67,11 @@ def test_time_is_conserved_at_every_level_and_every_kernel_has_a_call(profiled, 
 
 
 @pytest.fixture(scope="module")
-def slow(tmp_path_factory):
+def slow(tmp_path_factory, export_once):
     """Five MLPs, of which the third is wider; exported."""
-    from hx_cli._main import run
-
-    folder = tmp_path_factory.mktemp("slow")
-    (folder / "slow.py").write_text(SLOW)
-    path = folder / "slow.onnx"
-    assert run(["-q", "export", f"{folder / 'slow.py'}:net", "-o", str(path), "--no-verify"]) == 0
-    return path
+    path = tmp_path_factory.mktemp("slow") / "slow.py"
+    path.write_text(SLOW)
+    return export_once(f"{path}:net", "--no-verify")
 
 
 def test_a_planted_slow_module_is_first(hx, profiled, slow):

@@ -5,24 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import onnxruntime as ort
 import pytest
 
 from hx_sidecar_schema import Sidecar
 
 
-def optimise(source: Path, target: Path) -> Path:
-    """Write the graph that ONNX Runtime makes of a model."""
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    options.optimized_model_filepath = str(target)
-    options.log_severity_level = 4
-    ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
-    return target
-
-
 @pytest.fixture
-def optimised(bert: Path) -> Path:
+def optimised(bert: Path, optimise) -> Path:
     return optimise(bert, bert.with_name("optimised.onnx"))
 
 
@@ -71,7 +60,7 @@ def test_other_commands_take_the_result(hx, bert, optimised):
     assert cost[0] == cost[1] > 0
 
 
-def test_relinking_goes_on_from_what_was_relinked(hx, bert, optimised):
+def test_relinking_goes_on_from_what_was_relinked(hx, bert, optimise, optimised):
     hx("relink", optimised, "--from", bert)
     again = optimise(optimised, optimised.with_name("again.onnx"))
     assert hx("relink", again, "--from", optimised).code == 0

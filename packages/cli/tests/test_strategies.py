@@ -11,7 +11,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from hx_sidecar_schema import STRATEGIES, Sidecar
+from hx_sidecar_schema import STRATEGIES, Disagreement, Sidecar
 
 
 @pytest.mark.parametrize("strategy", list(STRATEGIES))
@@ -143,16 +143,20 @@ def test_cross_check_lists_where_sources_disagree(hx, tmp_path, factories, monke
     result = hx("export", f"{factories}:perceptron", "--cross-check", "--json", cwd=tmp_path)
     assert json.loads(result.out)["disagreements"] == []
 
-    from hx_projector import Claim
-    from hx_projector.attribution import project as _project
+    import hx as api
 
-    match = _project.match_observed_run
+    export = api.export
 
-    def mistaken(*args):
-        context, claims = match(*args)
-        return context, dict.fromkeys(claims, Claim(0, "high"))
+    def mistaken(*args, **options):
+        exported = export(*args, **options)
+        (node,) = exported["first"].nodes
+        claim = Disagreement(
+            output=node.output, evidence=node.evidence, owner=node.owner, against="witness", other=0
+        )
+        exported.sidecar = exported.sidecar.model_copy(update={"disagreements": [claim]})
+        return exported
 
-    monkeypatch.setattr(_project, "match_observed_run", mistaken)
+    monkeypatch.setattr(api, "export", mistaken)
     result = hx("export", f"{factories}:perceptron", "--cross-check", "--overwrite")
     assert "disagree" in result.out
     assert "witness" in result.out

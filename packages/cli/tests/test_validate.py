@@ -154,12 +154,8 @@ def test_repair_of_a_folder_that_takes_no_files_fails_before_it_reads(hx, bert, 
 
 
 @pytest.fixture(scope="module")
-def embedded_once(tmp_path_factory, factories):
-    from hx_cli._main import run
-
-    path = tmp_path_factory.mktemp("embedded") / "model.onnx"
-    assert run(["-q", "export", f"{factories}:perceptron", "--embed", "--no-verify", "-o", str(path)]) == 0
-    return path
+def embedded_once(export_once, factories):
+    return export_once(f"{factories}:perceptron", "--embed", "--no-verify")
 
 
 def test_the_sidecar_inside_the_model_is_read_and_repaired_beside_it(hx, embedded_once, tmp_path):

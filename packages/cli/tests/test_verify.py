@@ -5,8 +5,8 @@ from __future__ import annotations
 import onnx
 import pytest
 
+from hx import load
 from hx.records.verify import VerifyReport
-from hx_extractor import load
 
 
 def test_a_right_model(exported, verify):

@@ -5,11 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hx import ModelSpec
-from hx._verify import measure as _measure
-from hx._verify.inputs import recorded_inputs
-from hx_extractor import load
-
 
 class TestMemory:
     """How much is held at once, and that nothing else depends on it."""
@@ -25,27 +20,6 @@ class TestMemory:
         assert batches[0] == 1
         assert batches[2] == reports[2]["compared"]
         assert batches[0] < batches[1] < batches[2]
-
-    @pytest.mark.parametrize("memory", [500, 1000, 2000, 10**6])
-    def test_what_is_held_stays_within_it(self, exported, verify_models, memory, monkeypatch):
-        model = load(exported("gated"))
-        loaded = ModelSpec(f"{verify_models}:gated").load()
-        inputs = recorded_inputs(loaded, model.example_inputs())
-        runs: list[object] = []
-        original = _measure.run_module
-        monkeypatch.setattr(_measure, "run_module", lambda *args: runs.append(args) or original(*args))
-        measurement = _measure.Measurement(model, loaded, inputs, memory)
-        for rows in measurement.batches:
-            measurement.fetch(rows)
-            held = measurement._held
-            assert held is not None
-            arrays = list(held.values.values())
-            for boundary in held.boundaries.values():
-                arrays += [*boundary.inputs.values(), *boundary.outputs.values()]
-            assert sum(array.nbytes for array in arrays) <= memory or len(rows) == 1
-        assert len(runs) == len(measurement.batches) + 1  # one run to see the sizes
-        extractable = [call.row for call in model.calls(status="extractable")]
-        assert [row for rows in measurement.batches for row in rows] == extractable
 
 
 class TestInputs:

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from hx_extractor import load
+from hx import load
 
 
 @pytest.fixture

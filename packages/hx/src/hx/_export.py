@@ -36,8 +36,10 @@ from hx_sidecar_schema import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx_ir as ir
     import torch
+    from numpy.typing import NDArray
 
     from hx_tracer import ExampleInputs, Exported, LoadedModel
 
@@ -202,6 +204,19 @@ class Export(Hierarchy):
     def context(self) -> ModuleContext:
         """What was seen during the export."""
         return self._exported.context
+
+    def example_inputs(self) -> dict[str, NDArray[np.generic]]:
+        """Return the inputs that the model was exported with; a file keeps those of large ones not exactly.
+
+        Raises:
+            HxError: HX206 if the graph has inputs that the module was not given, and no example of one is recorded.
+        """
+        from onnx_ir.tensor_adapters import TorchTensor
+
+        given = self._exported.inputs
+        return {
+            name: TorchTensor(tensor).numpy() for name, tensor in given.items()
+        } or super().example_inputs()
 
     @cached_property
     def verification(self) -> Verification:
