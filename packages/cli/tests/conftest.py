@@ -133,10 +133,18 @@ class Result:
 Hx = Callable[..., Result]
 
 
+@pytest.fixture(scope="session")
+def libraries() -> None:
+    """Import what logs to the streams that are there when it is imported: those of one test are closed in the next."""
+    import hx_tracer  # noqa: F401
+
+
 @pytest.fixture
-def hx(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Hx:
+def hx(libraries: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Hx:
     """Run a command line in this process."""
     from hx_cli._main import run
+
+    monkeypatch.delenv("COLUMNS", raising=False)  # readline sets it for the processes that pytest starts
 
     def call(*argv: object, cwd: Path | None = None, columns: int | None = None) -> Result:
         if cwd is not None:

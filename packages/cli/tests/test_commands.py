@@ -103,8 +103,7 @@ class TestTree:
         assert max(map(len, result.out.splitlines())) <= columns
         assert "│" in result.out
 
-    def test_is_whole_in_a_pipe(self, hx, bert, monkeypatch):
-        monkeypatch.delenv("COLUMNS", raising=False)
+    def test_is_whole_in_a_pipe(self, hx, bert):
         assert "…" not in hx("tree", bert, "--all").out
 
     def test_repetitions_are_one_line(self, hx, tmp_path, factories):
