@@ -76,7 +76,7 @@ def _weights_as_inputs(graph: ir.Graph) -> Generator[None]:
 
 
 def _check_beside(path: Path, folder: Path | None) -> None:
-    """onnx 1.23 and ONNX Runtime read external data from the model's own folder alone, and refuse links."""
+    """Refuse any folder but the exported model's: onnx 1.23 and ONNX Runtime read external data from there alone."""
     beside = final_folder(path.parent).resolve()
     if folder is None:
         raise HxError(
