@@ -254,3 +254,13 @@ def test_what_a_notebook_shows(inputs: dict[str, torch.Tensor]) -> None:
         assert len(html) < 50_000
         assert str(one)
     assert "blocks.1.attention" in exported._repr_html_()
+
+
+def test_arguments_by_position_and_by_name_are_verified_again() -> None:
+    class Sum(nn.Module):
+        def forward(self, *terms: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+            return sum(terms) * scale
+
+    first, second, scale = torch.randn(3), torch.randn(3), torch.tensor(2.0)
+    exported = hx.export(Sum().eval(), (first, second), kwargs={"scale": scale})
+    assert not hx.verify(exported).failed

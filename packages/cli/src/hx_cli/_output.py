@@ -22,6 +22,13 @@ PIPE_WIDTH = 200
 LOGGERS = ("hx", "hx_extractor", "hx_graph", "hx_profiler", "hx_projector", "hx_sidecar_schema", "hx_tracer")
 
 
+class _Stderr(logging.Handler):
+    """Writes to stderr as it is when something is logged: it may have been redirected since."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
+
+
 class Output:
     """The streams of one run, and how much it says.
 
@@ -37,7 +44,7 @@ class Output:
         """Take the flags that stand after the command's name too."""
         self.verbosity = -1 if quiet else max(self.verbosity, verbose) if self.verbosity >= 0 else -1
         level = {1: logging.INFO, 2: logging.DEBUG}.get(min(self.verbosity, 2))
-        handler = logging.NullHandler() if level is None else logging.StreamHandler()
+        handler = logging.NullHandler() if level is None else _Stderr()
         handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
         for name in LOGGERS:
             logger = logging.getLogger(name)

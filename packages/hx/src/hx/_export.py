@@ -148,7 +148,7 @@ def export(
     with clock.step("load", "Loading torch and the model"):
         loaded = request.pytorch.load()
         inputs = request.inputs(loaded)
-        loaded = replace(loaded, example=inputs.args or inputs.kwargs)
+        loaded = replace(loaded, example=inputs)
     with clock.step("export", "Exporting with torch.onnx.export"):
         exported, used = _export(request, strategies, loaded, inputs, target)
     with clock.step("attribute", "Finding the module of every node"):

@@ -14,7 +14,15 @@ import torch
 from hx._given_inputs import given_inputs
 from hx._tensors import to_numpy
 from hx_sidecar_schema import HxError, TensorInfo
-from hx_tracer import FlatArguments, LoadedModel, as_tensor, example_inputs, input_paths, tensors_in
+from hx_tracer import (
+    ExampleInputs,
+    FlatArguments,
+    LoadedModel,
+    as_tensor,
+    example_inputs,
+    input_paths,
+    tensors_in,
+)
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -48,7 +56,9 @@ def recorded_inputs(loaded: LoadedModel, arrays: Arrays) -> ModuleInputs:
     required = {p.name for p in fixed if p.default is p.empty}
     if required <= tensors.keys() <= {p.name for p in fixed}:
         return ModuleInputs((), tensors, arrays)
-    example = example_inputs(loaded.module, example=loaded.example)
+    example = loaded.example
+    if not isinstance(example, ExampleInputs):
+        example = example_inputs(loaded.module, example=example)
     arguments = FlatArguments.of(example.args, example.kwargs)
     own = dict(input_paths(example.kwargs)) if not example.args else {}
     count = len(arguments.tensors)

@@ -33,12 +33,12 @@ class LoadedModel:
         module: In eval mode, on the CPU; one that was given in memory as it was given.
         name: File stem for outputs: the architecture of `tiny:ARCH`, the last part of a Hub id or folder, the
             name of a factory; of a module in memory its class name in snake case.
-        example: Inputs that a factory returned with the module.
+        example: Inputs that a factory returned with the module, or those that were made for it.
     """
 
     module: torch.nn.Module
     name: str
-    example: dict[str, Any] | tuple[Any, ...] | None = None
+    example: Any = None
 
 
 def load_model(
