@@ -11,15 +11,7 @@ from hx_projector.attribution.categories import count_categories, summary_of
 from hx_projector.attribution.cut import Cutter
 from hx_projector.attribution.owners import OwnedNode, consumers
 from hx_projector.attribution.status import judge_calls
-from hx_sidecar_schema import (
-    Confidence,
-    ModelInfo,
-    ModuleContext,
-    Node,
-    Sidecar,
-    TensorInfo,
-    graph_digest,
-)
+from hx_sidecar_schema import Confidence, ModelInfo, ModuleContext, Node, Sidecar, TensorInfo, graph_digest
 
 RANK: dict[Confidence, int] = {"low": 0, "medium": 1, "high": 2}
 

@@ -15,13 +15,7 @@ from hx_projector.file_metadata.modules import (
     parent_name,
     with_ancestors,
 )
-from hx_sidecar_schema import (
-    Example,
-    HxError,
-    Initializer,
-    ModuleContext,
-    Provenance,
-)
+from hx_sidecar_schema import Example, HxError, Initializer, ModuleContext, Provenance
 
 
 def read_context(model: ir.Model) -> ModuleContext:

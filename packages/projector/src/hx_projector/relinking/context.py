@@ -10,15 +10,7 @@ from hx_projector._graph_index import GraphIndex
 from hx_projector.relinking.carry import CarriedOwner
 from hx_projector.relinking.correspondence import ValueCorrespondence
 from hx_projector.relinking.region import name_inside
-from hx_sidecar_schema import (
-    Example,
-    Initializer,
-    ModuleCall,
-    ModuleContext,
-    Port,
-    RecoveredNode,
-    Sidecar,
-)
+from hx_sidecar_schema import Example, Initializer, ModuleCall, ModuleContext, Port, RecoveredNode, Sidecar
 
 
 def context_of(

@@ -13,12 +13,7 @@ from hx_projector.attribution.owners import OwnedNode, function_nodes
 from hx_projector.relinking.carry import CarriedOwner, carry_owners
 from hx_projector.relinking.context import context_of
 from hx_projector.relinking.correspondence import ValueCorrespondence
-from hx_sidecar_schema import (
-    HxError,
-    Node,
-    Sidecar,
-    collector_paused,
-)
+from hx_sidecar_schema import HxError, Node, Sidecar, collector_paused
 
 LINEAGE = "lineage"
 

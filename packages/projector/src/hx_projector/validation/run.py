@@ -69,9 +69,7 @@ CHECKS = (
     Check("disagreements", disagreements, _OWNERS),
     Check("covered calls", covered_calls, _OWNERS),
     Check(
-        "weights",
-        weight_readers,
-        (*_OWNERS, "node rows", "initializers", "exporter's words", "known owners"),
+        "weights", weight_readers, (*_OWNERS, "node rows", "initializers", "exporter's words", "known owners")
     ),
     Check("summary", summary),
 )

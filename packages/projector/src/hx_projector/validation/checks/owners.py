@@ -13,12 +13,7 @@ def expected_consumers(pair: ModelAndSidecar) -> list[list[int]]:
     """Return, for each row of a node, the calls outside its owner's subtree that read its outputs."""
     owned = [
         OwnedNode(
-            row.graph,
-            row.output,
-            pair.found[row.graph, row.output],
-            row.owner,
-            row.evidence,
-            row.confidence,
+            row.graph, row.output, pair.found[row.graph, row.output], row.owner, row.evidence, row.confidence
         )
         for row in pair.sidecar.nodes
     ]
