@@ -5,7 +5,7 @@ Read in this order:
 
 1. `project`: the entry; from a model and a context to the sidecar.
 2. `owners`: the engine: claims of sources to owners, for nodes of bodies and functions too.
-3. `sources`: the sources of evidence.
-4. `assemble`: from owned nodes to the sidecar: consumers, counts by category (`categories`).
+3. `sources`: the sources of evidence; what they are given and return is in `hx_projector._claims`.
+4. `assemble`: from owned nodes to the sidecar: consumers, counts by category.
 5. `status`, `cut`, `boundaries`: which calls can be cut out, with which ports, and why others cannot.
 """

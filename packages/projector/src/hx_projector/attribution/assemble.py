@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import onnx_ir as ir
 
 from hx_graph import CallTree, dims_of, initializer_rows
-from hx_projector.attribution.categories import count_categories, summary_of
+from hx_projector._categories import count_categories, summary_of
 from hx_projector.attribution.cut import Cutter
 from hx_projector.attribution.owners import OwnedNode, consumers
 from hx_projector.attribution.status import judge_calls

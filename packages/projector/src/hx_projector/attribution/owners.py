@@ -15,8 +15,8 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from hx_graph import CallTree, function_path, nodes_below, nodes_in, output_of
+from hx_projector._claims import AttributionInput, Claim, Claims
 from hx_projector._graph_index import GraphIndex
-from hx_projector.attribution.sources.claim import AttributionInput, Claim, Claims
 from hx_projector.attribution.sources.find import find_source
 from hx_sidecar_schema import Confidence, Disagreement, Evidence, ModuleContext
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from hx_graph import CallTree
+from hx_projector._claims import Claims
 from hx_projector.attribution.assemble import assemble
 from hx_projector.attribution.boundaries import with_boundaries
 from hx_projector.attribution.owners import attribute_nodes
-from hx_projector.attribution.sources.claim import Claims
 from hx_projector.file_metadata.context import read_context
 from hx_projector.witness.fingerprints import Array
 from hx_projector.witness.run import match_observed_run

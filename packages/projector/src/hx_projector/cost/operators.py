@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from hx_projector.attribution.categories import CATEGORIES
+from hx_projector._categories import CATEGORIES
 
 
 def _names(text: str) -> frozenset[str]:

@@ -11,7 +11,7 @@ them, and the operations that are equal to it are of one call. All other nodes a
 from __future__ import annotations
 
 from hx_graph import CallTree
-from hx_projector.attribution.sources.claim import Claim
+from hx_projector._claims import Claim
 from hx_projector.witness.graph import WitnessedGraph
 from hx_projector.witness.observed import ObservedRun
 from hx_projector.witness.readers import ReaderInference

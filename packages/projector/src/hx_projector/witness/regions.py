@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from hx_graph import CallTree
-from hx_projector.attribution.sources.claim import Claim
+from hx_projector._claims import Claim
 from hx_projector.witness.graph import WitnessedGraph
 from hx_sidecar_schema import ModuleCall
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from hx_graph import CallTree
-from hx_projector.attribution.sources.claim import Claim
+from hx_projector._claims import Claim
 from hx_projector.witness.fingerprints import SINGLE_TOLERANCE, Array
 from hx_projector.witness.graph import WitnessedGraph
 from hx_projector.witness.graph_run import GraphRun

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
-from hx_projector.attribution.sources.claim import AttributionInput, Claim, Claims
+from hx_projector._claims import AttributionInput, Claim, Claims
 
 
 def claim_by_dataflow(given: AttributionInput) -> Claims:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hx_projector.attribution.sources.claim import AttributionInput, Claim, Claims
+from hx_projector._claims import AttributionInput, Claim, Claims
 
 
 def claim_by_exporter(given: AttributionInput) -> Claims:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 
-from hx_projector.attribution.sources.claim import AttributionInput, Claims, Source
+from hx_projector._claims import AttributionInput, Claims, Source
 from hx_projector.attribution.sources.dataflow import claim_by_dataflow
 from hx_projector.attribution.sources.exporter import claim_by_exporter
 from hx_projector.attribution.sources.parameter import claim_by_parameter

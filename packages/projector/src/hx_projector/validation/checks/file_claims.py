@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import onnx_ir as ir
 
 from hx_graph import CallTree, output_of
-from hx_projector.attribution.categories import CATEGORIES
+from hx_projector._categories import CATEGORIES
 from hx_projector.file_metadata.claims import FileClaim, file_claims
 from hx_projector.validation.findings import Finding
 from hx_projector.validation.pair import ModelAndSidecar, node_name

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import onnx_ir as ir
 
 from hx_graph import nodes_below, output_of, reads
+from hx_projector._categories import CATEGORIES
+from hx_projector._claims import AttributionInput, Claim
 from hx_projector._graph_index import GraphIndex
-from hx_projector.attribution.categories import CATEGORIES
-from hx_projector.attribution.sources.claim import AttributionInput, Claim
 from hx_projector.attribution.sources.dataflow import claim_by_dataflow
 from hx_projector.attribution.sources.parameter import claim_by_parameter
 from hx_projector.validation.findings import Finding

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from hx_graph import dims_of
-from hx_projector.attribution.categories import count_categories, summary_of
+from hx_projector._categories import count_categories, summary_of
 from hx_projector.validation.findings import Finding
 from hx_projector.validation.pair import ModelAndSidecar, listed
 from hx_sidecar_schema import (
