@@ -264,3 +264,27 @@ def test_arguments_by_position_and_by_name_are_verified_again() -> None:
     first, second, scale = torch.randn(3), torch.randn(3), torch.tensor(2.0)
     exported = hx.export(Sum().eval(), (first, second), kwargs={"scale": scale})
     assert not hx.verify(exported).failed
+
+
+@pytest.mark.parametrize("against", [False, True])
+def test_a_part_runs_by_itself(
+    against: bool, tmp_path: Path, encoder: Encoder, inputs: dict[str, torch.Tensor]
+) -> None:
+    """It knows what it was cut out of, and what it got there."""
+    whole, path = tmp_path / "whole.onnx", tmp_path / "part.onnx"
+    hx.export(encoder, inputs, whole)
+    hx.extract(whole, "blocks.1", path, against=encoder if against else None)
+    part = hx.load(path)
+    assert part.sidecar.cut_from is not None
+    assert part.sidecar.cut_from.model_dump(exclude={"graph_digest"}) == {
+        "file": "whole.onnx",
+        "fqn": "blocks.1",
+        "index": 0,
+    }
+    assert part.sidecar.cut_from.graph_digest == hx.load(whole).sidecar.model.graph_digest
+    with torch.no_grad():
+        expected = encoder.blocks[0](**inputs).numpy()
+    np.testing.assert_allclose(part.example_inputs()["hidden"], expected, rtol=1e-4, atol=1e-5)
+    assert hx.profile(path, runs=2).unattributed_us == 0
+    assert hx.analyze(path).cost is not None
+    assert hx.validate(path).valid

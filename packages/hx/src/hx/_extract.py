@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,7 @@ def extract(
         progress("Cutting the module out", 0, 0)
         extraction = calls[0].extract()
         verdict = reference(extraction) if reference else None
-        extraction.save(target, weights=weights)
+        extraction.save(target, weights=weights, examples=verify)
         entries = [_entry(calls[0], target.name, extraction, verdict)]
     else:
         entries = _to_folder(hierarchy, calls, stems, target, weights, reference, progress)
@@ -153,7 +154,7 @@ def _to_folder(
             except HxError as error:  # one call that fails must not cost the others
                 entries.append(_entry(call, None, None, None, error=error.message))
                 continue
-            extraction.save(staging / file, weights=weights)
+            extraction.save(staging / file, weights=weights, examples=reference is not None)
             entries.append(_entry(call, file, extraction, verdict))
         index = [entry.model_dump(mode="json") for entry in entries]
         text = json.dumps(index, indent=1, ensure_ascii=False, allow_nan=False)
@@ -173,7 +174,12 @@ def _reference(model: Hierarchy, calls: Sequence[Call], against: AnyModel, progr
     progress("Loading torch and the model, and running it", 0, 0)
     from hx._verify.torch_reference import TorchReference
 
-    return TorchReference(model, wanted, model_spec(against).load())
+    reference = TorchReference(model, wanted, model_spec(against).load())
+    with suppress(HxError):  # for the examples of the parts; what cannot be computed has none
+        model.compute(
+            port.carrier for call in wanted for port in call.inputs if port.value or port.initializer
+        )
+    return reference
 
 
 def _entry(

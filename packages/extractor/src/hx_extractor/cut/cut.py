@@ -21,7 +21,7 @@ from hx_extractor.cut.sizes import SizeReader
 from hx_extractor.cut.source import Source
 from hx_extractor.run.check import Validation, validate
 from hx_extractor.run.examples import like
-from hx_graph import is_size_query, make_session, run_session, shape_from
+from hx_graph import example_record, is_size_query, make_session, run_session, shape_from
 from hx_sidecar_schema import HxError, Module, ModuleCall, Port, Sidecar, check_choice
 
 if TYPE_CHECKING:
@@ -65,13 +65,16 @@ class Extraction:
         )
         return f"<Extraction {self.tag}: {inputs} -> {outputs}>"
 
-    def save(self, path: str | Path, *, weights: Weights = "copy") -> list[Path]:
+    def save(self, path: str | Path, *, weights: Weights = "copy", examples: bool = False) -> list[Path]:
         """Write the model and its own small sidecar, all or nothing.
 
         Args:
             path: The ONNX file; the sidecar lies beside it.
             weights: `copy` writes them, `share` refers to the exported model's data file and copies nothing (in
                 that file's own folder only), `none` makes them inputs: shapes without values.
+            examples: Record what the call gets in the exported model for its recorded inputs, so that the part can be
+                run and profiled by itself. The exported model runs for that, where it did not yet; what is not known is
+                left out.
 
         Returns:
             The files written.
@@ -81,7 +84,22 @@ class Extraction:
                 HX406 for an unknown way of writing weights.
         """
         check_choice("weights", weights, get_args(Weights))
-        return save_model(self.model, self.sidecar, Path(path), weights, self.parent.folder)
+        sidecar = self._with_examples() if examples else self.sidecar
+        return save_model(self.model, sidecar, Path(path), weights, self.parent.folder)
+
+    def _with_examples(self) -> Sidecar:
+        try:
+            arrays = self.example_inputs()
+        except HxError:  # a part without examples is whole: what runs it asks for its inputs
+            return self.sidecar
+        info = self.sidecar.model
+        inputs = [
+            row.model_copy(update={"example": example_record(arrays[row.name])})
+            if row.name in arrays
+            else row
+            for row in info.inputs
+        ]
+        return self.sidecar.model_copy(update={"model": info.model_copy(update={"inputs": inputs})})
 
     @cached_property
     def _session(self) -> Any:

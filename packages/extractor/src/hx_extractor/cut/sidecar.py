@@ -8,7 +8,17 @@ import onnx_ir as ir
 
 from hx_extractor.cut.builder import Rebuild
 from hx_graph import all_nodes, dims_of, initializer_rows, output_of
-from hx_sidecar_schema import ModelInfo, ModuleCall, Node, Port, Sidecar, Summary, TensorInfo, graph_digest
+from hx_sidecar_schema import (
+    CutFrom,
+    ModelInfo,
+    ModuleCall,
+    Node,
+    Port,
+    Sidecar,
+    Summary,
+    TensorInfo,
+    graph_digest,
+)
 
 
 def cut_sidecar(sidecar: Sidecar, row: int, rebuild: Rebuild, model: ir.Model) -> Sidecar:
@@ -50,6 +60,12 @@ def cut_sidecar(sidecar: Sidecar, row: int, rebuild: Rebuild, model: ir.Model) -
     covered = sum(node.known for node in nodes)
     return Sidecar(
         generator=sidecar.generator,
+        cut_from=CutFrom(
+            file=sidecar.model.file,
+            graph_digest=sidecar.model.graph_digest,
+            fqn=sidecar.modules[root].fqn,
+            index=sidecar.calls[row].index,
+        ),
         model=ModelInfo(
             file="",
             opset_imports=dict(model.opset_imports),
