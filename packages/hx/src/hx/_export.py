@@ -82,9 +82,9 @@ def export(
     Names, arguments and defaults are those of `torch.onnx.export` where it has them.
 
     Example:
-        >>> import torch
+        >>> import torch, hx
         >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
-        >>> exported = export(model, (torch.ones(2, 4),))
+        >>> exported = hx.export(model, (torch.ones(2, 4),))
         >>> [node.op_type for node in exported["0"].nodes]
         ['Gemm']
 

@@ -19,7 +19,8 @@ class ModelSpec:
     """A PyTorch model, and how it is loaded where a string names it.
 
     Example:
-        >>> ModelSpec("tiny:bert", dtype="float16").name
+        >>> import hx
+        >>> hx.ModelSpec("tiny:bert", dtype="float16").name
         'tiny:bert'
 
     Attributes:
