@@ -20,10 +20,11 @@ def attribute_without_names(exported: hx.Export) -> tuple[Sidecar, dict[str, str
         The sidecar, and the new names of values by the old ones.
     """
     feeds = exported.example_inputs()
+    given = exported.loaded.example
     names = rename_all(exported.model)
     sidecar = hx_projector.project(
         exported.model,
-        hx_tracer.observed_context(exported.module, exported.loaded.example),
+        hx_tracer.observed_context(exported.module, given.kwargs, args=given.args),
         file="renamed.onnx",
         sources=SOURCES,
         feeds={names[name]: array for name, array in feeds.items()},

@@ -78,7 +78,7 @@ def test_calls_are_cut_out_of_an_optimised_graph(
     TRANSFORMATIONS[f"ORT {level}"](plain, path, {})
     model = read_model(path)
     infer_types(model)
-    inputs = export.loaded.example
+    inputs = export.loaded.example.kwargs
     context = hx_tracer.observed_context(export.module, inputs)
     feeds = export.example_inputs()
     sidecar = hx_projector.project(model, context, file=path.name, sources=SOURCES, feeds=feeds)
