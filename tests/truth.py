@@ -141,6 +141,13 @@ def _check(call: hx.Call, truth: Calls, whole: Mapping[str, Any], tolerance: flo
         return
     given, returned = truth[call.fqn, call.index]
     extraction = call.extract()
+    unread = [
+        port.name
+        for port, value in zip(extraction.inputs, extraction.model.graph.inputs, strict=True)
+        if not value.uses() and not value.is_graph_output()
+    ]
+    if unread:
+        verdict.problems.append(f"{call.tag}: its status says that it takes {unread}, which nothing reads")
     unknown = [port.name for port in extraction.inputs if port.name not in given and not port.implicit]
     left_out = [
         name

@@ -10,15 +10,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hx_extractor._tree import TreeReport, tree_of
-from hx_sidecar_schema import HxError, ModuleCall, Node, Port, Sidecar, Status, file_digest, find_calls
+from hx_sidecar_schema import (
+    HxError,
+    Initializer,
+    ModuleCall,
+    Node,
+    Port,
+    Sidecar,
+    Status,
+    file_digest,
+    find_calls,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-    from hx_extractor.cut.cut import Extraction
-    from hx_extractor.cut.index import Parent
+    from hx_extractor._extraction import Extraction
+    from hx_extractor.cut.index import GraphIndex
 
 
 class Hierarchy:
@@ -159,7 +169,14 @@ class Hierarchy:
             HxError: HX401 if a pattern matches nothing.
         """
         roots = find_calls(self.sidecar, modules)
-        return tree_of(self, roots or [0], depth=depth, everything=everything or bool(roots))
+        return tree_of(
+            self.name,
+            self.sidecar,
+            self._weights,
+            roots or [0],
+            depth=depth,
+            everything=everything or bool(roots),
+        )
 
     def __repr__(self) -> str:
         """Return the name and the number of calls."""
@@ -207,10 +224,11 @@ class Hierarchy:
         """
         import numpy as np
 
+        from hx_extractor.cut.cut import up_to
         from hx_graph import make_session, run_session
 
         names = list(dict.fromkeys(names))
-        model = self._index.up_to(names)
+        model = up_to(self._index, names)
         dtypes = {str(value.name): value.dtype for value in model.graph.inputs}
         feeds = {
             name: np.asarray(array, dtype.numpy() if (dtype := dtypes[name]) else None)
@@ -224,11 +242,22 @@ class Hierarchy:
         """Say whether `run` can give a value: it is in the graph, or recovered from values that are."""
         return self._index.holds(value)
 
-    @cached_property
-    def _index(self) -> Parent:
-        from hx_extractor.cut.index import Parent
+    @property
+    def _weights(self) -> list[Initializer]:
+        """The sidecar's rows of initializers; a file of format 1.0 does not say who reads them."""
+        rows = self.sidecar.initializers
+        if all(row.elements is not None for row in rows):
+            return rows
+        from hx_graph import initializer_rows
 
-        return Parent(self.model, self.sidecar, exported=self._original_dtypes)
+        owners = {node.output: node.owner for node in self.sidecar.nodes if not node.graph}
+        return initializer_rows(self.model.graph, rows, owners)
+
+    @cached_property
+    def _index(self) -> GraphIndex:
+        from hx_extractor.cut.index import GraphIndex
+
+        return GraphIndex(self.model, self.sidecar, exported=self._original_dtypes)
 
     @cached_property
     def owned(self) -> list[list[int]]:

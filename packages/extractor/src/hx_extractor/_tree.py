@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from hx_sidecar_schema import Initializer, Record, Sidecar, Table, depths
-
-if TYPE_CHECKING:
-    from hx_extractor._hierarchy import Hierarchy
 
 ROWS_IN_NOTEBOOKS = 60
 
@@ -60,33 +56,44 @@ class TreeReport(Record):
         return Table(self.model, columns, rows, note=f"and {more} more calls" if more else "")
 
 
-def tree_of(model: Hierarchy, roots: Sequence[int], *, depth: int | None, everything: bool) -> TreeReport:
+def tree_of(
+    name: str,
+    sidecar: Sidecar,
+    weights: Sequence[Initializer],
+    roots: Sequence[int],
+    *,
+    depth: int | None,
+    everything: bool,
+) -> TreeReport:
     """Return calls with what each holds; see `Hierarchy.tree`.
 
     Args:
-        model: The hierarchy.
+        name: Of the model.
+        sidecar: Of the model.
+        weights: Its initializers, with their sizes and readers.
         roots: Rows of the calls to show with all below them.
         depth: Levels below each root; None for all.
         everything: Untagged calls too.
     """
-    parents = _parents(model.sidecar)
-    return TreeReport(model=model.name, calls=_entries(model, parents, roots, depth, everything=everything))
+    parents = _parents(sidecar)
+    held = _held(sidecar, weights, parents)
+    return TreeReport(model=name, calls=_entries(sidecar, held, parents, roots, depth, everything=everything))
 
 
 def _entries(
-    model: Hierarchy,
+    sidecar: Sidecar,
+    held: tuple[list[int], list[int]],
     parents: Sequence[int | None],
     roots: Sequence[int],
     depth: int | None,
     *,
     everything: bool,
 ) -> list[TreeEntry]:
-    sidecar = model.sidecar
     children: dict[int, list[int]] = {}
     for row, parent in enumerate(parents):
         if parent is not None:
             children.setdefault(parent, []).append(row)
-    nodes, weights = _held(model, parents)
+    nodes, weights = held
     entries: list[TreeEntry] = []
 
     def add(row: int, parent: int | None, level: int, root: bool) -> int:
@@ -144,13 +151,13 @@ def _parents(sidecar: Sidecar) -> list[int | None]:
     return parents
 
 
-def _held(model: Hierarchy, parents: Sequence[int | None]) -> tuple[list[int], list[int]]:
+def _held(
+    sidecar: Sidecar, weights: Sequence[Initializer], parents: Sequence[int | None]
+) -> tuple[list[int], list[int]]:
     """Return how many nodes, and how many elements of weights read by them, each call and those below it have."""
-    sidecar = model.sidecar
     nodes = [0] * len(sidecar.calls)
     for node in sidecar.nodes:
         nodes[node.owner] += 1
-    weights = _weights(model)
     read: list[set[int]] = [set() for _ in sidecar.calls]
     for number, weight in enumerate(weights):
         for reader in weight.readers:
@@ -162,13 +169,3 @@ def _held(model: Hierarchy, parents: Sequence[int | None]) -> tuple[list[int], l
             nodes[parent] += nodes[row]
             read[parent] |= read[row]
     return nodes, [sum(weights[number].elements or 0 for number in numbers) for numbers in read]
-
-
-def _weights(model: Hierarchy) -> list[Initializer]:
-    rows = model.sidecar.initializers
-    if all(row.elements is not None for row in rows):
-        return rows
-    from hx_graph import initializer_rows
-
-    owners = {node.output: node.owner for node in model.sidecar.nodes if not node.graph}
-    return initializer_rows(model.model.graph, rows, owners)

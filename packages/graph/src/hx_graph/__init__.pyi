@@ -1,4 +1,5 @@
 from hx_graph._call_tree import CallTree as CallTree
+from hx_graph._cut_rule import Cut as Cut, CutGraph as CutGraph, Size as Size, SizeQuery as SizeQuery
 from hx_graph._dims import (
     dims_of as dims_of,
     is_size_query as is_size_query,
@@ -19,7 +20,12 @@ from hx_graph._nested import (
     values_by_name as values_by_name,
     values_in as values_in,
 )
-from hx_graph._reads import captured_values as captured_values, in_order as in_order, reads as reads
+from hx_graph._reads import (
+    captured_values as captured_values,
+    consumer_calls as consumer_calls,
+    in_order as in_order,
+    reads as reads,
+)
 from hx_graph._session import (
     import_runtime as import_runtime,
     make_session as make_session,

@@ -90,8 +90,9 @@ def _own_values(graph: ir.Graph) -> Iterator[ir.Value]:
 
 def values_by_name(graph: ir.Graph) -> dict[str, ir.Value]:
     """Return the values of a graph and its bodies. A body's value whose name is not its own alone is left out."""
-    values = {value.name: value for value in _own_values(graph) if value.name}
+    values = {name: value for value in _own_values(graph) if (name := value.name)}
     inner = [value for body in bodies_in(graph) for value in _own_values(body) if value.name]
-    names = Counter([*values, *(value.name for value in inner)])
-    values.update((value.name, value) for value in inner if value.name and names[value.name] == 1)
+    if inner:
+        names = Counter([*values, *(value.name for value in inner)])
+        values.update((value.name, value) for value in inner if value.name and names[value.name] == 1)
     return values

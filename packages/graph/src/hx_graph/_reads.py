@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from graphlib import TopologicalSorter
 
 import onnx_ir as ir
@@ -43,3 +44,23 @@ def in_order(graph: ir.Graph) -> list[ir.Node]:
     if all(earlier < index for index, rows in before.items() for earlier in rows):
         return nodes
     return [nodes[index] for index in TopologicalSorter(before).static_order()]
+
+
+def consumer_calls(nodes: Sequence[ir.Node], owners: Sequence[int], ends: Sequence[int]) -> list[list[int]]:
+    """Return for each node the calls outside its owner's subtree that read its outputs.
+
+    Args:
+        nodes: All that may read, those of bodies and functions too.
+        owners: For each node, the row of its call.
+        ends: For each call, the row after its last descendant.
+    """
+    readers: dict[ir.Value, set[int]] = {}
+    for node, owner in zip(nodes, owners, strict=True):
+        for value in node.inputs:
+            if value is not None:
+                readers.setdefault(value, set()).add(owner)
+    found: list[list[int]] = []
+    for node, owner in zip(nodes, owners, strict=True):
+        calls = {call for out in node.outputs for call in readers.get(out, ())}
+        found.append(sorted(call for call in calls if not owner <= call < ends[owner]))
+    return found

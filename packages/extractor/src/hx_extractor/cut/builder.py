@@ -6,31 +6,37 @@ are shared and not read.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
 
 import onnx_ir as ir
 
+from hx_extractor.cut.index import GraphIndex
+from hx_extractor.cut.source import Source
 from hx_graph import bodies_in, nodes_in, values_in
-from hx_sidecar_schema import HxError, UnavailableValue
-
-if TYPE_CHECKING:
-    from hx_extractor.cut.index import Parent
-    from hx_extractor.cut.source import Source
+from hx_sidecar_schema import UnavailableValue
 
 
-class Rebuild:
+class GraphBuilder:
     """A graph under construction.
 
-    Args:
+    Attributes:
         parent: Where nodes and weights come from.
-        overrides: Nodes that stand for the parent's own, by the values they make.
-        taken: Names that inner values must not have, because inputs and outputs will.
+        sources: What the graph was built of, in execution order.
+        copies: Nodes of the graph with the nodes that they are copies of, those of bodies too.
     """
 
-    def __init__(self, parent: Parent, overrides: Mapping[str, Source], taken: Collection[str]) -> None:
-        self._parent = parent
-        self._overrides = overrides
+    def __init__(
+        self, parent: GraphIndex, recovered: Mapping[str, Source], taken: Collection[str] = ()
+    ) -> None:
+        """Begin with nothing.
+
+        Args:
+            parent: Where nodes and weights come from.
+            recovered: Nodes that stand for the parent's own, by the values they make.
+            taken: Names that inner values must not have, because inputs and outputs will.
+        """
+        self.parent = parent
+        self._recovered = recovered
         self._taken = set(taken)
         self._values: dict[str, ir.Value] = {}
         self._node_names: set[str] = set()
@@ -40,7 +46,7 @@ class Rebuild:
         self._initializers: list[ir.Value] = []
         self._nodes: list[ir.Node] = []
         self.sources: list[Source] = []
-        """What the graph was built of, in execution order."""
+        self.copies: dict[ir.Node, ir.Node] = {}
 
     def add_input(
         self, name: str, carrier: str, dtype: ir.DataType | None, shape: ir.Shape | None
@@ -79,8 +85,7 @@ class Rebuild:
         """Build a value and everything before it, up to inputs and substitutes. Explores without recursion.
 
         Raises:
-            HxError: HX201 if the parent lacks a value, HX212 if that of a transformed
-                model ends in an input which is none of the call's.
+            HxError: HX201 if the parent lacks a value, HX206 for what a loop carries.
         """
         pending = [name]
         while pending:
@@ -88,7 +93,7 @@ class Rebuild:
             if current in self._values:
                 pending.pop()
                 continue
-            source = self._overrides.get(current) or self._parent.source(current)
+            source = self._recovered.get(current) or self.parent.source(current)
             if source is None:
                 self._weight(current)
                 pending.pop()
@@ -102,7 +107,7 @@ class Rebuild:
 
     def model(self) -> ir.Model:
         """Return the finished model, with the parent's opset imports and the functions it uses."""
-        parent = self._parent.model
+        parent = self.parent.model
         graph = ir.Graph(
             self._inputs,
             self._outputs,
@@ -134,19 +139,12 @@ class Rebuild:
         return None if value is None else value.name
 
     def _weight(self, name: str) -> None:
-        old = self._parent.values[name]
-        if name in self._parent.carried:
+        if name in self.parent.carried:
             raise UnavailableValue(
                 f"Value {name!r} is an input of a loop's body: it has another value in every round.",
                 hint="Give inputs of your own.",
             )
-        # An extracted model saved without weights has them as inputs; only a transformed one may end in others.
-        if self._parent.transformed and old.is_graph_input() and not old.is_initializer():
-            raise HxError(
-                f"It also needs the model's input {name!r}, which is none of its own.",
-                code="HX212",
-                hint="Look at the calls around it; the transformation left no such part in the graph.",
-            )
+        old = self.parent.value(name)
         value = ir.Value(
             name=self._free(name), type=old.type, shape=_copy(old.shape), const_value=old.const_value
         )
@@ -176,10 +174,11 @@ class Rebuild:
             overload=node.overload,
             outputs=outputs,
             version=node.version,
-            name=self._free_node_name(node.name or f"hx_{_first(source.outputs)}"),
+            name=self._free_node_name(node.name or f"hx_{source.key}"),
             metadata_props=dict(node.metadata_props),
         )
         self._nodes.append(new)
+        self.copies[new] = node
 
     def _attribute(self, attribute: ir.Attr) -> ir.Attr:
         if attribute.type == ir.AttributeType.GRAPH:
@@ -196,7 +195,8 @@ class Rebuild:
         for value in own:
             if value.name and value.name in self._taken:
                 value.name = self._free(value.name)
-        for _, node in nodes_in(copy):
+        for (_, node), (_, old) in zip(nodes_in(copy), nodes_in(graph), strict=True):
+            self.copies[node] = old
             for index, value in enumerate(node.inputs):
                 if value is not None and id(value) not in inside:
                     node.replace_input_with(index, self._values[str(value.name)])
@@ -218,10 +218,6 @@ class Rebuild:
             name = f"{name}.inner"
         self._taken.add(name)
         return name
-
-
-def _first(names: Sequence[str]) -> str:
-    return next((name for name in names if name), "")
 
 
 def _copy(shape: ir.Shape | None) -> ir.Shape | None:

@@ -1,51 +1,62 @@
-"""The exported model, indexed for cutting."""
+"""The exported model, indexed: values by name, the nodes behind them, and their rows in the sidecar."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
-import onnx
 import onnx_ir as ir
 
-from hx_extractor._transformed import in_exported_types
-from hx_extractor.cut.builder import Rebuild
+from hx_extractor.cut.recovered import recovered_sources
 from hx_extractor.cut.source import Source
-from hx_graph import body_inputs, nodes_in, output_of, reads, values_by_name
-from hx_sidecar_schema import MissingValue, RecoveredNode, Sidecar
+from hx_graph import CutGraph, body_inputs, nodes_in, output_of
+from hx_sidecar_schema import Initializer, MissingValue, Node, Sidecar
 
 
-class Parent:
-    """Values of the main graph and its bodies by name, with the nodes behind them and their owners.
+class GraphIndex:
+    """A model and its sidecar, by the names of values.
 
-    Args:
-        model: The exported model; never changed.
-        sidecar: Of that model.
-        exported: Types that the values have in the export which the model was made of; None for an export itself.
+    Attributes:
+        model: Never changed.
+        sidecar: Of that model, or of the export that it was made of.
+        transformed: Whether the model was made of the export.
+        graph: The model's values, what they read and who owns them.
+        carried: Inputs of bodies: what a loop carries and scans, other values in every round.
     """
 
     def __init__(
-        self,
-        model: ir.Model,
-        sidecar: Sidecar,
-        *,
-        exported: Mapping[str, ir.DataType] | None = None,
+        self, model: ir.Model, sidecar: Sidecar, exported: Mapping[str, ir.DataType] | None = None
     ) -> None:
+        """Index a model.
+
+        Args:
+            model: The model.
+            sidecar: Its sidecar.
+            exported: Types that the values have in the export which the model was made of; None for an export itself.
+        """
         self.model = model
         self.sidecar = sidecar
         self.transformed = exported is not None
         self._exported = exported or {}
-        self.values = values_by_name(model.graph)
-        self.carried = {value.name for value in body_inputs(model.graph) if value.name}
-        """Inputs of bodies: what a loop carries and scans, other values in every round."""
         owners = {(node.graph, node.output): node.owner for node in sidecar.nodes}
-        self.owner: dict[str, int] = {}
-        for path, node in nodes_in(model.graph):
-            key = output_of(node)
-            if key in self.values and self.values[key].producer() is node and (path, key) in owners:
-                self.owner[key] = owners[path, key]
+        # Weights without a value are inputs of the graph.
+        self.graph = CutGraph(model.graph, owners, sidecar.sizes, self.initializers.keys())
+        self.carried = {value.name for value in body_inputs(model.graph) if value.name}
         self._sources: dict[int, Source] = {}
+
+    def value(self, name: str) -> ir.Value:
+        """Return a value of the main graph, or of a body where no other has its name.
+
+        Raises:
+            HxError: HX201 if the model has no such value.
+        """
+        value = self.graph.values.get(name)
+        if value is None:
+            raise MissingValue(
+                f"Value {name!r} is not in the model.",
+                hint="The .onnx file changed after the export; export it again.",
+            )
+        return value
 
     def source(self, name: str) -> Source | None:
         """Return the node behind a value; None for inputs and initializers.
@@ -53,81 +64,56 @@ class Parent:
         Raises:
             HxError: HX201 if the model has no such value.
         """
-        value = self.values.get(name)
-        if value is None:
-            raise MissingValue(
-                f"Value {name!r} is not in the model.",
-                hint="The .onnx file changed after the export; export it again.",
-            )
-        node = value.producer()
+        node = self.value(name).producer()
         if node is None:
             return None
         if id(node) not in self._sources:
-            outputs = tuple(out.name or "" for out in node.outputs)
-            self._sources[id(node)] = Source(node, tuple(reads(node)), outputs)
+            outputs = [out.name or "" for out in node.outputs]
+            self._sources[id(node)] = Source(node, self.graph.reads[name], outputs)
         return self._sources[id(node)]
 
-    def owner_of(self, name: str) -> int | None:
-        """Return the call that owns the node behind a value."""
-        source = self.source(name)
-        if source is None:
-            return None
-        return self.owner.get(output_of(source.node))
+    def recovered(self, rows: Iterable[int]) -> dict[str, Source]:
+        """Return recovered nodes by the values that they make.
 
-    def recovered(self, rows: Sequence[int]) -> dict[str, Source]:
-        """Return recovered nodes by the values they make."""
-        sources: dict[str, Source] = {}
-        for row in rows:
-            record = self.sidecar.recovered[row]
-            for source in in_exported_types(_source(record), self.values, self._exported):
-                sources.update((name, source) for name in source.outputs if name)
-        return sources
+        Args:
+            rows: Positions in `sidecar.recovered`.
+        """
+        records = (self.sidecar.recovered[row] for row in rows)
+        return recovered_sources(records, self.graph.values, self._exported)
 
     @cached_property
-    def _lost(self) -> dict[str, Source]:
-        """Recovered nodes that make values which the graph does not have."""
-        return self.recovered(
-            [
-                row
-                for row, record in enumerate(self.sidecar.recovered)
-                if any(out not in self.values for out in record.outputs)
-            ]
-        )
+    def lost(self) -> dict[str, Source]:
+        """Recovered nodes that make values which the graph does not have, by all that they make."""
+        records = enumerate(self.sidecar.recovered)
+        values = self.graph.values
+        return self.recovered(row for row, record in records if any(o not in values for o in record.outputs))
 
     def holds(self, name: str) -> bool:
         """Say whether a value is in the main graph, or is made by recovered nodes of values that are."""
-        if name in self.values:
-            return self.values[name].graph is self.model.graph
-        source = self._lost.get(name)
+        value = self.graph.values.get(name)
+        if value is not None:
+            return value.graph is self.model.graph
+        source = self.lost.get(name)
         return source is not None and all(self.holds(read) for read in source.reads)
 
-    def up_to(self, names: Sequence[str]) -> ir.Model:
-        """Return the part of the model that computes some values, recovered ones included, as its outputs."""
-        lost = {name for name in names if name not in self.values}
-        rebuild = Rebuild(self, self._lost if lost else {}, taken=())
-        for value in self.model.graph.inputs:
-            rebuild.add_input(str(value.name), str(value.name), value.dtype, value.shape)
-        for index, name in enumerate(names):
-            rebuild.add_output(name, f"hx_output_{index}", None, None)
-        return rebuild.model()
+    def row_of(self, node: ir.Node) -> Node | None:
+        """Return the sidecar's row of a node of the main graph or its bodies; of a recovered one that of its stand-in."""
+        return self._node_rows.get(node) or self.rows.get(("", output_of(node)))
 
+    @cached_property
+    def rows(self) -> dict[tuple[str, str], Node]:
+        """The sidecar's rows of nodes by the path of the graph and the first output."""
+        return {(node.graph, node.output): node for node in self.sidecar.nodes}
 
-def _source(record: RecoveredNode) -> Source:
-    proto = onnx.NodeProto.FromString(base64.b64decode(record.proto))
-    outputs = [
-        ir.Value(
-            name=name,
-            type=None if dtype == "UNDEFINED" else ir.TensorType(ir.DataType[dtype]),
-            shape=ir.Shape([None if dim == "?" else dim for dim in shape]),
-        )
-        for name, dtype, shape in zip(record.outputs, record.dtypes, record.shapes, strict=True)
-    ]
-    node = ir.Node(
-        proto.domain,
-        proto.op_type,
-        [ir.Value(name=name) if name else None for name in record.inputs],
-        [ir.serde.deserialize_attribute(attribute) for attribute in proto.attribute],
-        overload=proto.overload,
-        outputs=outputs,
-    )
-    return Source(node, tuple(name for name in record.inputs if name), tuple(record.outputs))
+    @cached_property
+    def _node_rows(self) -> dict[ir.Node, Node]:
+        return {
+            node: row
+            for path, node in nodes_in(self.model.graph)
+            if (row := self.rows.get((path, output_of(node)))) is not None
+        }
+
+    @cached_property
+    def initializers(self) -> dict[str, Initializer]:
+        """The sidecar's rows of weights by name."""
+        return {row.name: row for row in self.sidecar.initializers}

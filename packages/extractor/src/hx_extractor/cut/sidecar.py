@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import onnx_ir as ir
 
-from hx_extractor.cut.builder import Rebuild
-from hx_graph import all_nodes, dims_of, initializer_rows, output_of
+from hx_extractor.cut.builder import GraphBuilder
+from hx_extractor.cut.index import GraphIndex
+from hx_graph import all_nodes, consumer_calls, dims_of, initializer_rows, output_of
 from hx_sidecar_schema import (
     CutFrom,
     ModelInfo,
@@ -21,41 +20,37 @@ from hx_sidecar_schema import (
 )
 
 
-def cut_sidecar(sidecar: Sidecar, row: int, rebuild: Rebuild, model: ir.Model) -> Sidecar:
+def cut_sidecar(index: GraphIndex, row: int, builder: GraphBuilder, model: ir.Model) -> Sidecar:
     """Return the sidecar of the model that was cut out at `row`.
 
     Nodes that were copied in belong to its root call. Calls below keep their ports where they are in the
     model; a call that needs recovered nodes is left to the exported model.
     """
+    sidecar = index.sidecar
     end = sidecar.subtree_end[row]
     root = sidecar.calls[row].module
-    rows = list(range(row, end))
-    modules = _module_rows(sidecar, root, {sidecar.calls[r].module for r in rows})
-    new_row = {old: new for new, old in enumerate(rows)}
-    counts = Counter(node.output for node in sidecar.nodes)
-    known = {node.output: node for node in sidecar.nodes if not node.graph or counts[node.output] == 1}
-    names = {_name: rebuild.name_of(_name) for _name in known}
-    old_name = {new: old for old, new in names.items() if new}
-    in_functions = {(node.graph, node.output): node for node in sidecar.nodes if "::" in node.graph}
-    nodes: list[Node] = []
-    for path, node in all_nodes(model):
-        output = output_of(node)
-        old = in_functions.get((path, output)) or known.get(old_name.get(output, output))
-        owner = new_row.get(old.owner) if old is not None else None
-        nodes.append(
+    modules = _module_rows(sidecar, root, {call.module for call in sidecar.calls[row:end]})
+    found = list(all_nodes(model))
+    rows: list[Node] = []
+    for path, node in found:
+        copied = builder.copies.get(node)
+        old = index.rows.get((path, output_of(node))) if copied is None else index.row_of(copied)
+        inside = old is not None and row <= old.owner < end
+        rows.append(
             Node(
                 graph=path,
-                output=output,
+                output=output_of(node),
                 name=node.name or "",
                 op_type=node.op_type,
-                owner=owner or 0,
-                evidence=old.evidence if old is not None and owner is not None else "dataflow",
-                confidence=old.confidence if old is not None and owner is not None else "low",
+                owner=old.owner - row if old is not None and inside else 0,
+                evidence=old.evidence if old is not None and inside else "dataflow",
+                confidence=old.confidence if old is not None and inside else "low",
                 known=old is None or old.known,
             )
         )
-    nodes = _with_consumers(model, nodes, [end - row for end in sidecar.subtree_end[row:end]])
-    calls = [_call(sidecar.calls[r], r == row, rebuild, new_row, modules) for r in rows]
+    ends = [stop - row for stop in sidecar.subtree_end[row:end]]
+    readers = consumer_calls([node for _, node in found], [node.owner for node in rows], ends)
+    nodes = [node.model_copy(update={"consumers": calls}) for node, calls in zip(rows, readers, strict=True)]
     exact = sum(node.confidence == "high" for node in nodes)
     covered = sum(node.known for node in nodes)
     return Sidecar(
@@ -80,14 +75,14 @@ def cut_sidecar(sidecar: Sidecar, row: int, rebuild: Rebuild, model: ir.Model) -
             )
             for old in modules
         ],
-        calls=calls,
+        calls=[_call(call, row, builder, modules) for call in sidecar.calls[row:end]],
         nodes=nodes,
         initializers=initializer_rows(
             model.graph,
             (
-                item
-                for item in sidecar.initializers
-                if rebuild.name_of(item.name) == item.name and item.name in model.graph.initializers
+                known
+                for name in model.graph.initializers
+                if builder.name_of(name) == name and (known := index.initializers.get(name)) is not None
             ),
             {node.output: node.owner for node in nodes if not node.graph},
         ),
@@ -101,28 +96,6 @@ def cut_sidecar(sidecar: Sidecar, row: int, rebuild: Rebuild, model: ir.Model) -
 
 def _percent(part: int, whole: list[Node]) -> float:
     return round(100 * part / len(whole), 2) if whole else 100.0
-
-
-def _with_consumers(model: ir.Model, nodes: list[Node], ends: list[int]) -> list[Node]:
-    """Return rows of nodes with the calls that read them here: what was copied in belongs to the root.
-
-    Args:
-        model: The part.
-        nodes: Its rows, in the order of `all_nodes`.
-        ends: For each call, the row after its last descendant.
-    """
-    found = [node for _, node in all_nodes(model)]
-    readers: dict[int, set[int]] = {}
-    for row, node in zip(nodes, found, strict=True):
-        for value in node.inputs:
-            if value is not None:
-                readers.setdefault(id(value), set()).add(row.owner)
-    rewritten: list[Node] = []
-    for row, node in zip(nodes, found, strict=True):
-        calls = {call for out in node.outputs for call in readers.get(id(out), ())}
-        outside = sorted(call for call in calls if not row.owner <= call < ends[row.owner])
-        rewritten.append(row.model_copy(update={"consumers": outside}))
-    return rewritten
 
 
 def _module_rows(sidecar: Sidecar, root: int, called: set[int]) -> dict[int, int]:
@@ -141,21 +114,29 @@ def _module_rows(sidecar: Sidecar, root: int, called: set[int]) -> dict[int, int
     return {old: new for new, old in enumerate(order)}
 
 
-def _call(
-    call: ModuleCall, is_root: bool, rebuild: Rebuild, new_row: dict[int, int], modules: dict[int, int]
-) -> ModuleCall:
+def _call(call: ModuleCall, root: int, builder: GraphBuilder, modules: dict[int, int]) -> ModuleCall:
+    """Return a call as it is in a part.
+
+    Args:
+        call: In the exported model.
+        root: Row of the part's root there.
+        builder: Of the part.
+        modules: Rows of modules there to those here.
+    """
+    is_root = call is builder.parent.sidecar.calls[root]
+
     def port(old: Port) -> Port:
         if is_root:
             return old.model_copy(update={"value": None if old.unused else old.name, "initializer": None})
-        value = rebuild.name_of(old.value) if old.value else None
-        initializer = rebuild.name_of(old.initializer) if old.initializer else None
+        value = builder.name_of(old.value) if old.value else None
+        initializer = builder.name_of(old.initializer) if old.initializer else None
         return old.model_copy(update={"value": value, "initializer": initializer})
 
     inputs, outputs = [port(p) for p in call.inputs], [port(p) for p in call.outputs]
     gone = any(p.value is None and p.initializer is None and not p.unused for p in (*inputs, *outputs))
     update: dict[str, object] = {
         "module": modules[call.module],
-        "parent": None if is_root else new_row[call.parent or 0],
+        "parent": None if is_root else (call.parent or 0) - root,
         "inputs": inputs,
         "outputs": outputs,
         "recovered": [],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 from hx_extractor.run.numbers import difference
 from hx_graph import without_weights
 from hx_sidecar_schema import HxError, first_line
-
-if TYPE_CHECKING:
-    from hx_extractor.cut.cut import Extraction
 
 
 @dataclass(frozen=True)
@@ -25,15 +22,6 @@ class Validation:
     """Largest |expected - actual| over all outputs; infinite where shapes, NaNs or infinities differ."""
     relative_error: float
     """The same, relative to the largest magnitude of each expected output; of integers and bools as it is."""
-
-
-def validate(extraction: Extraction) -> Validation:
-    """Check an extraction. See `Extraction.validate`."""
-    check(extraction.model)
-    actual = extraction.run(extraction.example_inputs())
-    carriers = {port.name: port.value or port.initializer or "" for port in extraction.outputs}
-    expected = extraction.parent.compute(carriers.values())
-    return compare({name: expected[carrier] for name, carrier in carriers.items()}, actual)
 
 
 def check(model: ir.Model) -> None:

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import onnx_ir as ir
 
-from hx_graph import CallTree, dims_of, initializer_rows
+from hx_graph import CallTree, CutGraph, consumer_calls, dims_of, initializer_rows
 from hx_projector._categories import count_categories, summary_of
-from hx_projector.attribution.cut import Cutter
-from hx_projector.attribution.owners import OwnedNode, consumers
+from hx_projector.attribution.owners import OwnedNode
 from hx_projector.attribution.status import judge_calls
 from hx_sidecar_schema import Confidence, ModelInfo, ModuleContext, Node, Sidecar, TensorInfo, graph_digest
 
@@ -41,8 +40,10 @@ def assemble(
         merger: What merges nodes of several modules, as the reasons of calls name it.
     """
     tree = CallTree(context.calls)
-    calls = judge_calls(context, Cutter(model, owned, tree, context), tree, merger)
+    owners = {(row.graph, row.output): row.owner for row in owned}
+    calls = judge_calls(context, CutGraph(model.graph, owners, context.sizes), tree, merger)
     owned = [row if RANK[row.confidence] >= RANK[min_confidence] else _unknown(row) for row in owned]
+    consumers = consumer_calls([row.node for row in owned], [row.owner for row in owned], tree.end)
     nodes = [
         Node(
             graph=row.graph,
@@ -57,7 +58,7 @@ def assemble(
             originals=list(row.originals),
             covers=list(row.spanned_calls),
         )
-        for row, readers in zip(owned, consumers(owned, tree), strict=True)
+        for row, readers in zip(owned, consumers, strict=True)
     ]
     return Sidecar(
         generator=context.generator,

@@ -166,23 +166,3 @@ def _users(
         seen |= further
         pending += further
     return rows
-
-
-def consumers(owned: Sequence[OwnedNode], tree: CallTree) -> list[list[int]]:
-    """Return, for every node, the calls outside its owner's subtree that own nodes which read its outputs, in order."""
-    readers: dict[int, set[int]] = {}
-    for row in owned:
-        for value in row.node.inputs:
-            if value is not None:
-                readers.setdefault(id(value), set()).add(row.owner)
-    found: list[list[int]] = []
-    for row in owned:
-        rows: set[int] = set()
-        for out in row.node.outputs:
-            rows |= readers.get(id(out), _NOBODY)
-        end = tree.end[row.owner]
-        found.append(sorted(other for other in rows if not row.owner <= other < end))
-    return found
-
-
-_NOBODY: frozenset[int] = frozenset()

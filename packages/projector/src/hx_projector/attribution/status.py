@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hx_graph import CallTree, dims_of
-from hx_projector.attribution.cut import Cutter
+from hx_graph import CallTree, CutGraph, dims_of
 from hx_sidecar_schema import CONTAINERS, Module, ModuleCall, ModuleContext, Port, Status
 
 _NOT_CALLED = "No call was seen: it did not run, or its forward() was called directly."
@@ -20,13 +19,13 @@ class _Merged(NamedTuple):
 
 
 def judge_calls(
-    context: ModuleContext, cutter: Cutter, tree: CallTree, merger: str = "The exporter"
+    context: ModuleContext, graph: CutGraph, tree: CallTree, merger: str = "The exporter"
 ) -> list[ModuleCall]:
     """Return the calls with their statuses and final ports, and a row for every module that was never called.
 
     Args:
         context: The calls, with the ports that they have in the graph.
-        cutter: Of the graph.
+        graph: With the owners of its nodes.
         tree: Of the calls.
         merger: What merged modules where they are merged, as reasons name it.
     """
@@ -37,7 +36,7 @@ def judge_calls(
         status, reason = _fate(row, call, row in dead, row in folded, context, tree, merged)
         inputs = call.inputs
         if status == "extractable":
-            inputs = _used_inputs(row, call, cutter)
+            inputs = _used_inputs(row, call, context, graph, tree)
             carried = {port.carrier for port in inputs if not port.unused}
             skipped = [
                 b.name
@@ -107,8 +106,20 @@ def _tag(modules: Sequence[Module], call: ModuleCall) -> str:
     return f"{tag}@{call.index}" if call.index else tag
 
 
-def _used_inputs(row: int, call: ModuleCall, cutter: Cutter) -> list[Port]:
-    cut = cutter.cut(row, call)
+def _used_inputs(
+    row: int, call: ModuleCall, context: ModuleContext, graph: CutGraph, tree: CallTree
+) -> list[Port]:
+    cut = graph.cut(
+        row,
+        tree.end[row],
+        call.inputs,
+        (port.carrier for port in call.outputs if not port.unused),
+        recovered={
+            output: [read for read in context.recovered[number].inputs if read]
+            for number in call.recovered
+            for output in context.recovered[number].outputs
+        },
+    )
     inputs: list[Port] = []
     for port in call.inputs:
         # Two arguments that are one tensor (q, k and v of self-attention) are one value in the graph: the first
@@ -117,7 +128,7 @@ def _used_inputs(row: int, call: ModuleCall, cutter: Cutter) -> list[Port]:
         cut.reached.discard(port.carrier)
         inputs.append(port.model_copy(update={"unused": unused}))
     for name in cut.implicit:
-        value = cutter.values[name]
+        value = graph.values[name]
         inputs.append(
             Port(
                 name=f"implicit.{name}",

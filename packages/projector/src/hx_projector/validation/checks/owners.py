@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hx_projector.attribution.owners import OwnedNode, consumers
+from hx_graph import consumer_calls
 from hx_projector.validation.findings import Finding
 from hx_projector.validation.pair import ModelAndSidecar, listed, node_name
 
 
 def expected_consumers(pair: ModelAndSidecar) -> list[list[int]]:
     """Return, for each row of a node, the calls outside its owner's subtree that read its outputs."""
-    owned = [
-        OwnedNode(
-            row.graph, row.output, pair.found[row.graph, row.output], row.owner, row.evidence, row.confidence
-        )
-        for row in pair.sidecar.nodes
-    ]
-    return consumers(owned, pair.tree)
+    rows = pair.sidecar.nodes
+    nodes = [pair.found[row.graph, row.output] for row in rows]
+    return consumer_calls(nodes, [row.owner for row in rows], pair.tree.end)
 
 
 def node_consumers(pair: ModelAndSidecar) -> Iterator[Finding]:
