@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from hypothesis import HealthCheck, event, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, event, given, settings, strategies as st
 
 import hx_extractor
 import hx_projector
