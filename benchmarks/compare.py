@@ -55,9 +55,7 @@ def layers(count: int) -> Iterator[NodeProto]:
     before = "x"
     for layer in range(total):
 
-        def node(
-            operator: str, inputs: list[str], to: str, layer: int = layer, **attributes: float
-        ) -> NodeProto:
+        def node(operator: str, inputs: list[str], to: str, layer: int = layer, **attributes: float) -> NodeProto:
             return helper.make_node(operator, inputs, [f"l{layer}_{to}"], **attributes)
 
         own = f"l{layer}_"
@@ -190,9 +188,7 @@ def main() -> None:
                 slowest = max(slowest, seconds)
                 found = [sum(len(g["nodes"]) for g in record[key]) for key in ("removed", "added", "rewired")]
                 said = "same" if record["same"] else "removed {}, added {}, rewired {}".format(*found)
-                rows.append(
-                    (shape, str(len(first.graph.node)), case, said, f"{seconds:.1f} s", f"{processor:.1f} s")
-                )
+                rows.append((shape, str(len(first.graph.node)), case, said, f"{seconds:.1f} s", f"{processor:.1f} s"))
                 print(*rows[-1], flush=True)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     versions = ", ".join(f"{package} {version(package)}" for package in ("onnx", "onnx-ir"))

@@ -27,9 +27,7 @@ def run():
 """
 
 
-def ratios(
-    left: str, right: str, folder: Path, *, processes: int, repeat: int
-) -> tuple[float, float, float, float]:
+def ratios(left: str, right: str, folder: Path, *, processes: int, repeat: int) -> tuple[float, float, float, float]:
     """Median seconds and median grown memory in KiB of both snippets, interleaved."""
     runs = [(measure(left, folder, repeat), measure(right, folder, repeat)) for _ in range(processes)]
 
@@ -88,12 +86,7 @@ def run():
     their_s, our_s = (statistics.median(run[i]["times"][0] for run in runs) for i in (0, 1))
     their_kib, our_kib = (statistics.median(run[i]["grown_kib"] for run in runs) for i in (0, 1))
     return [
-        (
-            "extract, time: onnx.utils / hx",
-            f"{their_s:.2f} s / {our_s:.3f} s",
-            f"{their_s / our_s:.1f}",
-            ">= 20",
-        ),
+        ("extract, time: onnx.utils / hx", f"{their_s:.2f} s / {our_s:.3f} s", f"{their_s / our_s:.1f}", ">= 20"),
         (
             "extract, memory beyond imports: onnx.utils / hx",
             f"{their_kib / 1024:.0f} MB / {our_kib / 1024:.0f} MB",
@@ -119,9 +112,7 @@ def bench_attribute(folder: Path) -> list[Row]:
     value = x
     for layer in range(layers):
         modules.append(
-            Module(
-                fqn=f"layer.{layer}", class_name="m.Layer", tag=f"/Net/Layer.{layer}", tagged=True, parent=0
-            )
+            Module(fqn=f"layer.{layer}", class_name="m.Layer", tag=f"/Net/Layer.{layer}", tagged=True, parent=0)
         )
         layer_row, layer_module = len(calls), len(modules) - 1
         calls.append({"module": layer_module, "parent": 0, "first": value.name})
@@ -146,22 +137,16 @@ def bench_attribute(folder: Path) -> list[Row]:
             initializers.append(weight)
             for step in range(width):
                 out = ir.Value(
-                    name=f"val_{len(nodes)}",
-                    type=ir.TensorType(ir.DataType.FLOAT),
-                    shape=ir.Shape(["batch", 8]),
+                    name=f"val_{len(nodes)}", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(["batch", 8])
                 )
                 read = [value, weight] if step % 2 else [value, value]
-                nodes.append(
-                    ir.Node("", "Mul" if step % 2 else "Add", read, outputs=[out], name=f"node_{out.name}")
-                )
+                nodes.append(ir.Node("", "Mul" if step % 2 else "Add", read, outputs=[out], name=f"node_{out.name}"))
                 origins[out.name] = [row]
                 value = out
             calls[row]["last"] = value.name
         calls[layer_row]["last"] = value.name
     calls[0]["last"] = value.name
-    graph = ir.Graph(
-        [x], [value], nodes=nodes, initializers=initializers, opset_imports={"": 20}, name="main_graph"
-    )
+    graph = ir.Graph([x], [value], nodes=nodes, initializers=initializers, opset_imports={"": 20}, name="main_graph")
     ir.save(ir.Model(graph, ir_version=10), folder / "synthetic.onnx")
 
     def port(name: str, carrier: str) -> Port:
@@ -209,20 +194,13 @@ def bench_help(folder: Path) -> list[Row]:
     times = []
     for _ in range(7):
         start = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "hx_cli", "--help"], check=True, stdout=subprocess.DEVNULL, cwd=folder
-        )
+        subprocess.run([sys.executable, "-m", "hx_cli", "--help"], check=True, stdout=subprocess.DEVNULL, cwd=folder)
         times.append(time.perf_counter() - start)
     seconds = statistics.median(times)
     return [("hx --help", f"{seconds:.2f} s", f"{seconds:.2f}", "< 0.3")]
 
 
-BENCHMARKS = {
-    "export": bench_export,
-    "extract": bench_extract,
-    "attribute": bench_attribute,
-    "help": bench_help,
-}
+BENCHMARKS = {"export": bench_export, "extract": bench_extract, "attribute": bench_attribute, "help": bench_help}
 
 
 def main() -> None:

@@ -84,9 +84,7 @@ def records_of(exported: hx.Export) -> tuple[Record, Record]:
     )
 
 
-def _shared(
-    model: ir.Model, input_independent: Container[str], written: Mapping[str, int], tree: CallTree
-) -> set[str]:
+def _shared(model: ir.Model, input_independent: Container[str], written: Mapping[str, int], tree: CallTree) -> set[str]:
     found: set[str] = set()
     readers: dict[str, list[str]] = {}
     for node in reversed(model.graph):
@@ -136,9 +134,7 @@ def judge(sidecar: Sidecar, record: Record, new: Mapping[str, str]) -> Judged:
         right=len(known) - len(differing),
         sure=sum(node.confidence == "high" for _, node, _ in known),
         wrong=[offence(*entry) for entry in differing if entry[1].confidence == "high"],
-        contaminated=[
-            offence(*entry) for entry in differing if is_sibling(sidecar, entry[1].owner, entry[2])
-        ],
+        contaminated=[offence(*entry) for entry in differing if is_sibling(sidecar, entry[1].owner, entry[2])],
     )
 
 

@@ -20,16 +20,7 @@ from pathlib import Path
 import numpy as np
 from measuring import HERE, MODELS, Row, export, machine, measure, table
 
-EXTRACT_ALL = [
-    "extract",
-    "large.onnx",
-    "--all",
-    "--weights",
-    "share",
-    "--no-verify",
-    "--overwrite",
-    "--quiet",
-]
+EXTRACT_ALL = ["extract", "large.onnx", "--all", "--weights", "share", "--no-verify", "--overwrite", "--quiet"]
 SHARE_ALL = """
 import onnx, hx_extractor, hx
 hx.extract  # imported here, not when it runs
@@ -153,14 +144,7 @@ def main() -> None:
         (folder / "models.py").write_text(MODELS)
         export("gpt2_large", "large.onnx", folder)
         shared = table(("what", "measured", "target"), bench_share(folder))
-        head = (
-            "call",
-            "its weights",
-            "looked into",
-            "read from the disk",
-            "peak memory beyond imports",
-            "time",
-        )
+        head = ("call", "its weights", "looked into", "read from the disk", "peak memory beyond imports", "time")
         copied = table(head, bench_copy(folder))
         ahead = megabytes(read_ahead(folder))
         size = megabytes((folder / "large.onnx.data").stat().st_size)

@@ -42,9 +42,7 @@ def row(spec: str, mode: str) -> str:
     loaded = hx.ModelSpec(spec).load()
     verdict = examine(loaded.module, loaded.example, dynamic=mode == "dynamic")
     others = ", ".join(f"{n} {s}" for s, n in sorted(verdict.statuses.items()) if s != "extractable")
-    same = (
-        "yes" if verdict.difference is None and not verdict.notes else (verdict.difference or "plain fails")
-    )
+    same = "yes" if verdict.difference is None and not verdict.notes else (verdict.difference or "plain fails")
     cells = (
         spec.rpartition(":")[2],
         mode,

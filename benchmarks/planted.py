@@ -131,9 +131,7 @@ def line_of(report: VerifyReport, fqn: str, kind: str) -> str:
 def worst(report: VerifyReport, around: Collection[int] = ()) -> float:
     """Return the largest local error of all calls but some."""
     return max(
-        call.local.relative_error
-        for index, call in enumerate(report.calls)
-        if call.local and index not in around
+        call.local.relative_error for index, call in enumerate(report.calls) if call.local and index not in around
     )
 
 

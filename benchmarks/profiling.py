@@ -127,9 +127,7 @@ def bench_overhead(folder: Path) -> str:
                 session.run(None, feeds)
             session.end_profiling()
 
-        def ours(
-            place: Path, model: hx.Hierarchy = model, feeds: hx_profiler.Arrays = feeds
-        ) -> hx_profiler.Execution:
+        def ours(place: Path, model: hx.Hierarchy = model, feeds: hx_profiler.Arrays = feeds) -> hx_profiler.Execution:
             return hx_profiler.execute(model.path, feeds, place)
 
         plain_s, running_s, hx_s = interleaved(plain, ours, repeat)

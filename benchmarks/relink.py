@@ -18,20 +18,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 PAGE = HERE / "relink.md"
-MODELS = [
-    "bert",
-    "gpt2",
-    "llama",
-    "albert",
-    "t5",
-    "vit",
-    "resnet",
-    "swin",
-    "convnext",
-    "whisper",
-    "mamba",
-    "gru",
-]
+MODELS = ["bert", "gpt2", "llama", "albert", "t5", "vit", "resnet", "swin", "convnext", "whisper", "mamba", "gru"]
 FACTORIES = {"gru"}
 PACKAGES = ("torch", "transformers", "onnx", "onnxruntime", "onnxscript", "onnxslim", "onnxsim")
 
@@ -122,9 +109,7 @@ def main() -> None:
         return
     rows: list[Row] = []
     for model in options.models or MODELS:
-        ended = subprocess.run(
-            [sys.executable, __file__, "--rows", model], capture_output=True, text=True, check=False
-        )
+        ended = subprocess.run([sys.executable, __file__, "--rows", model], capture_output=True, text=True, check=False)
         found = [text.removeprefix("ROWS ") for text in ended.stdout.splitlines() if text.startswith("ROWS ")]
         if not found:
             raise SystemExit(f"{model}: {ended.stderr[-2000:]}")

@@ -64,9 +64,7 @@ def examine_row(model: str, strategy: Strategy, tell: Callable[[Row], None]) -> 
     row: Row = {"model": model, "strategy": strategy.name, "class_name": type(loaded.module).__name__}
 
     def exported(name: str = strategy.name, **options: bool) -> hx.Export:
-        return hx.export(
-            loaded.module, inputs.args, kwargs=inputs.kwargs, strategy=name, **options, verify=False
-        )
+        return hx.export(loaded.module, inputs.args, kwargs=inputs.kwargs, strategy=name, **options, verify=False)
 
     try:
         verdict = truth.examine(loaded.module, loaded.example, dynamic=False, strategy=strategy.name)

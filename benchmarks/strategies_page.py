@@ -163,9 +163,7 @@ def _wrong(judged: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _mixed(rows: Sequence[Mapping[str, Any]], judges: Sequence[str] = ("exporter", "witness")) -> str:
-    found = {
-        (index, o[0]): o for index, row in enumerate(rows) for by in judges for o in row[by]["contaminated"]
-    }
+    found = {(index, o[0]): o for index, row in enumerate(rows) for by in judges for o in row[by]["contaminated"]}
     return _counted(list(found.values()), str(len(found)))
 
 

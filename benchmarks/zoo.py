@@ -66,20 +66,11 @@ def _with_remedy(arch: str, error: Any, *, dynamic: bool) -> Row:
         module = hx.ModelSpec(f"tiny:{arch}", **error.remedy).load().module
         return {**row, **_done(examine(module, None, dynamic=dynamic)), "remedy": flags}
     except Exception as again:  # noqa: BLE001 - a defect: hx said that this would work
-        return {
-            "stage": "hx",
-            "error": f"with {flags}: {_line(again)}",
-            "trace": traceback.format_exc()[-2000:],
-        }
+        return {"stage": "hx", "error": f"with {flags}: {_line(again)}", "trace": traceback.format_exc()[-2000:]}
 
 
 def _done(verdict: Any) -> Row:
-    return {
-        "stage": "done",
-        **vars(verdict),
-        "problems": verdict.problems[:20],
-        "problem_count": len(verdict.problems),
-    }
+    return {"stage": "done", **vars(verdict), "problems": verdict.problems[:20], "problem_count": len(verdict.problems)}
 
 
 def _line(error: BaseException) -> str:
@@ -172,9 +163,7 @@ def summary(rows: dict[str, Row], *, dynamic: bool) -> str:
     statuses: Counter[str] = Counter()
     for row in done:
         statuses.update(row["statuses"])
-    exact = sum(row["nodes"] * row["exact_percent"] for row in done) / max(
-        1, sum(row["nodes"] for row in done)
-    )
+    exact = sum(row["nodes"] * row["exact_percent"] for row in done) / max(1, sum(row["nodes"] for row in done))
     facts = {
         "architectures": len(rows),
         "built and run": len(rows) - stages["build"],
@@ -194,14 +183,8 @@ def summary(rows: dict[str, Row], *, dynamic: bool) -> str:
         "architectures without any problem": sum(map(is_clean, rows.values())),
     }
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
-    axes = (
-        "batch and length dynamic, compared at sizes that the export never saw"
-        if dynamic
-        else "static shapes"
-    )
-    parts = [
-        f"# Zoo\n\nEvery architecture in transformers' model mapping as `tiny:ARCH`, {axes}. {versions}.\n"
-    ]
+    axes = "batch and length dynamic, compared at sizes that the export never saw" if dynamic else "static shapes"
+    parts = [f"# Zoo\n\nEvery architecture in transformers' model mapping as `tiny:ARCH`, {axes}. {versions}.\n"]
     parts.append(_table(("what", "count"), [(name, str(value)) for name, value in facts.items()]))
     parts.append("## Why calls are not extractable\n")
     reasons: Counter[str] = Counter()
@@ -212,15 +195,12 @@ def summary(rows: dict[str, Row], *, dynamic: bool) -> str:
     problems = [
         (
             row["arch"],
-            "; ".join(filter(None, [row["difference"], *row["problems"][:3]]))
-            or f"{row['covered_percent']} % owned",
+            "; ".join(filter(None, [row["difference"], *row["problems"][:3]])) or f"{row['covered_percent']} % owned",
         )
         for row in done
         if not is_clean(row)
     ]
-    problems += [
-        (row["arch"], row["error"]) for row in rows.values() if row["stage"] in ("hx", "crash", "timeout")
-    ]
+    problems += [(row["arch"], row["error"]) for row in rows.values() if row["stage"] in ("hx", "crash", "timeout")]
     parts.append(_table(("architecture", "problem"), problems))
     for stage, title in (("refused", "Refused by the exporter"), ("build", "Not built or not run")):
         parts.append(f"## {title}\n")
@@ -229,9 +209,7 @@ def summary(rows: dict[str, Row], *, dynamic: bool) -> str:
             if row["stage"] == stage:
                 causes.setdefault(_general(row["error"]), []).append(row["arch"])
         ordered = sorted(causes.items(), key=lambda item: -len(item[1]))
-        parts.append(
-            _table(("cause", "architectures"), [(text, ", ".join(archs)) for text, archs in ordered])
-        )
+        parts.append(_table(("cause", "architectures"), [(text, ", ".join(archs)) for text, archs in ordered]))
     return "\n".join(parts)
 
 
@@ -242,10 +220,7 @@ def _general(text: str) -> str:
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows] if rows else [("none",), ("---",)]
     return (
-        "\n".join(
-            f"| {' | '.join(cell.replace('|', '/').replace(chr(10), ' ') for cell in line)} |"
-            for line in lines
-        )
+        "\n".join(f"| {' | '.join(cell.replace('|', '/').replace(chr(10), ' ') for cell in line)} |" for line in lines)
         + "\n"
     )
 

@@ -102,10 +102,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="hx-packages-") as name:
         folder = Path(name)
         run("uv", "build", "--quiet", "--wheel", "--all-packages", "--out-dir", folder / "wheels", cwd=ROOT)
-        wheels = {
-            wheel.name.partition("-")[0].replace("_", "-"): wheel
-            for wheel in (folder / "wheels").glob("*.whl")
-        }
+        wheels = {wheel.name.partition("-")[0].replace("_", "-"): wheel for wheel in (folder / "wheels").glob("*.whl")}
         for wheel in wheels.values():
             check_wheel(wheel)
         constraints = folder / "constraints.txt"

@@ -39,7 +39,4 @@ def counted(module: nn.Module, inputs: dict[str, Any]) -> list[Module]:
         assert entry.total is not None
         macs[entry.fqn] += entry.total.macs
     status = {call.fqn: call.status for call in exported}
-    return [
-        Module(fqn, status[fqn], macs[fqn], flops.get(f"{root}.{fqn}" if fqn else root, 0) / 2)
-        for fqn in status
-    ]
+    return [Module(fqn, status[fqn], macs[fqn], flops.get(f"{root}.{fqn}" if fqn else root, 0) / 2) for fqn in status]

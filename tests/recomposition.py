@@ -171,17 +171,11 @@ def _own_nodes(model: Hierarchy, row: int, known: Mapping[str, Port], needed: Se
     values = _values(model)
     call = sidecar.calls[row]
     # A value between two calls that the exporter removed is recovered, as it is for the calls.
-    lost = {
-        n for n, node in enumerate(sidecar.recovered) if not values.issuperset(filter(None, node.outputs))
-    }
+    lost = {n for n, node in enumerate(sidecar.recovered) if not values.issuperset(filter(None, node.outputs))}
     own = call.model_copy(
         update={
-            "inputs": [
-                port.model_copy(update={"name": f"known.{n}"}) for n, port in enumerate(known.values())
-            ],
-            "outputs": [
-                port.model_copy(update={"name": f"own.{n}"}) for n, port in enumerate(missing.values())
-            ],
+            "inputs": [port.model_copy(update={"name": f"known.{n}"}) for n, port in enumerate(known.values())],
+            "outputs": [port.model_copy(update={"name": f"own.{n}"}) for n, port in enumerate(missing.values())],
             "recovered": sorted({*call.recovered, *lost}),
         }
     )

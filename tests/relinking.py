@@ -77,9 +77,7 @@ def relinked_by_every_tool(spec: str, tools: Sequence[str] = tuple(TRANSFORMATIO
             )
 
 
-def _judge(
-    relinked: hx.Hierarchy, exported: hx.Export, feeds: dict[str, Any], tolerance: float
-) -> dict[str, Any]:
+def _judge(relinked: hx.Hierarchy, exported: hx.Export, feeds: dict[str, Any], tolerance: float) -> dict[str, Any]:
     """Compare the owners of a transformed graph with the operations of an eager run whose results are equal."""
     seen = exported.context.observation
     assert seen is not None

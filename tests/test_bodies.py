@@ -186,9 +186,7 @@ def loop() -> Case:
 
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
 @pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
-def test_calls_in_bodies_are_seen_owned_and_cut_out(
-    make: Callable[[], Case], dynamic: bool, tmp_path: Path
-) -> None:
+def test_calls_in_bodies_are_seen_owned_and_cut_out(make: Callable[[], Case], dynamic: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)
     module, kwargs, expected = make()
     module.eval()
@@ -233,9 +231,7 @@ def _nest(feeds: dict[str, torch.Tensor]) -> dict[str, Any]:
 
 
 def test_objects_are_looked_into() -> None:
-    exported = hx.export(
-        Objects().eval(), {"x": torch.randn(2, 8)}, dynamic_axes={"x": {0: "batch"}}, verify=False
-    )
+    exported = hx.export(Objects().eval(), {"x": torch.randn(2, 8)}, dynamic_axes={"x": {0: "batch"}}, verify=False)
     assert exported.report.notes == []
     (seen,) = [c for c in exported.context.calls if exported.context.modules[c.module].fqn == "sized"]
     assert seen.in_body

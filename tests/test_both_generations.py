@@ -9,9 +9,7 @@ import pytest
 
 
 def hx(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "hx_cli", *args], cwd=cwd, capture_output=True, text=True, check=False
-    )
+    return subprocess.run([sys.executable, "-m", "hx_cli", *args], cwd=cwd, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +51,4 @@ def test_tags_are_the_class_paths_of_the_model(exported: Path) -> None:
     assert tags["encoder.layer.0.attention.self"] == (
         f"/BertModel/BertEncoder/BertLayer.0/BertAttention/{attention_class()}"
     )
-    assert (
-        tags["encoder.layer.1.output.LayerNorm"] == "/BertModel/BertEncoder/BertLayer.1/BertOutput/LayerNorm"
-    )
+    assert tags["encoder.layer.1.output.LayerNorm"] == "/BertModel/BertEncoder/BertLayer.1/BertOutput/LayerNorm"

@@ -104,8 +104,7 @@ def context_of(model: ir.Model, graph: Graph) -> ModuleContext:
         left = [
             name
             for name in made
-            if values[name].is_graph_output()
-            or any(str(i.name) == name for n in outside for i in n.inputs if i)
+            if values[name].is_graph_output() or any(str(i.name) == name for n in outside for i in n.inputs if i)
         ]
         inputs = list(FEEDS) if row == 0 else given
         calls.append(
@@ -122,9 +121,7 @@ def context_of(model: ir.Model, graph: Graph) -> ModuleContext:
         generator=Provenance(),
         modules=[
             Module(fqn=fqn, class_name=name, tag=tag, tagged=True, parent=parent)
-            for fqn, name, tag, parent in zip(
-                fqns, classes, build_tags(fqns, classes), graph.parents, strict=True
-            )
+            for fqn, name, tag, parent in zip(fqns, classes, build_tags(fqns, classes), graph.parents, strict=True)
         ],
         calls=calls,
         origins={name: [owner] for name, owner in owner_of.items()},

@@ -31,8 +31,7 @@ def test_no_code_is_compared() -> None:
     compared = [
         place
         for place, node in nodes(ast.Compare)
-        if codes_in(node)
-        or any(isinstance(part, ast.Attribute) and part.attr == "code" for part in ast.walk(node))
+        if codes_in(node) or any(isinstance(part, ast.Attribute) and part.attr == "code" for part in ast.walk(node))
     ]
     assert not compared, "catch a subclass of HxError instead"
     held = [place for place, node in nodes(ast.Tuple) if codes_in(node)]
@@ -41,9 +40,7 @@ def test_no_code_is_compared() -> None:
 
 def test_every_error_has_a_code() -> None:
     public = {name: getattr(hx_sidecar_schema, name) for name in hx_sidecar_schema.__all__}
-    kinds = {
-        name: kind for name, kind in public.items() if isinstance(kind, type) and issubclass(kind, HxError)
-    }
+    kinds = {name: kind for name, kind in public.items() if isinstance(kind, type) and issubclass(kind, HxError)}
     codes = [kind.code for name, kind in kinds.items() if name != "HxError"]
     assert all(codes)
     assert len(set(codes)) == len(codes)

@@ -69,6 +69,4 @@ def test_every_call_that_matches_has_a_row_with_its_time(net: Path) -> None:
 
 
 def test_a_call_that_adds_no_node_says_so(net: Path) -> None:
-    assert time_a_module(net, "layers.1.rest", "--runs", 1) == [
-        ["-", "-", "-", "/Net/Block.1/Dropout", "identity"]
-    ]
+    assert time_a_module(net, "layers.1.rest", "--runs", 1) == [["-", "-", "-", "/Net/Block.1/Dropout", "identity"]]

@@ -133,9 +133,7 @@ def test_axes_are_named_by_input_whatever_the_order_of_the_dict() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["dynamo", "htp"])
-@pytest.mark.parametrize(
-    ("inputs", "outputs"), [(["first", "second"], ["mine"]), (["first"], ["mine", "yours"])]
-)
+@pytest.mark.parametrize(("inputs", "outputs"), [(["first", "second"], ["mine"]), (["first"], ["mine", "yours"])])
 def test_names_of_inputs_and_outputs(strategy: str, inputs: list[str], outputs: list[str]) -> None:
     """Ports, examples and the sidecar follow the names; cut-out calls still run."""
     torch.manual_seed(0)
@@ -282,9 +280,7 @@ def test_a_module_in_training_mode_is_exported_as_a_plain_export_does(strategy: 
     exported = export(module, inputs.kwargs, strategy=STRATEGIES[strategy])
     assert any("training mode" in note for note in exported.notes)
     if STRATEGIES[strategy].exporter == "dynamo":
-        assert structural_digest(exported.program.model) == structural_digest(
-            plain(module, (), kwargs=inputs.kwargs)
-        )
+        assert structural_digest(exported.program.model) == structural_digest(plain(module, (), kwargs=inputs.kwargs))
     else:
         again = GPTBlock().train()
         with warnings.catch_warnings():

@@ -76,12 +76,7 @@ class DictOut(nn.Module):
         self.l = nn.Linear(8, 8)
 
     def forward(self, data, *args, flag=True, **kw):
-        return {
-            "x": self.l(data["x"]) + args[0],
-            "pair": (data["y"] * 2, [kw["extra"] + 1]),
-            "none": None,
-            "n": 3,
-        }
+        return {"x": self.l(data["x"]) + args[0], "pair": (data["y"] * 2, [kw["extra"] + 1]), "none": None, "n": 3}
 
 
 class DictM(nn.Module):

@@ -35,7 +35,5 @@ def tiny_bert() -> tuple[nn.Module, dict[str, Any]]:
 @pytest.mark.parametrize("make", [tiny_bert, lambda: (Vision().eval(), {"image": torch.ones(2, 4, 19, 19)})])
 def test_macs_are_those_of_pytorch_module_by_module(make):
     modules = counted(*make())
-    assert {module.fqn: module.onnx for module in modules} == {
-        module.fqn: module.pytorch for module in modules
-    }
+    assert {module.fqn: module.onnx for module in modules} == {module.fqn: module.pytorch for module in modules}
     assert modules[0].onnx > 0

@@ -104,9 +104,7 @@ def test_tests_of_a_package_need_that_package_alone(folder: Path) -> None:
 def test_packages_name_each_other_by_one_range(folder: Path) -> None:
     project = pyproject(folder)["project"]
     assert project["version"] == "0.2.0"
-    siblings = [
-        requirement for requirement in project["dependencies"] if name_of(requirement) in OWN.values()
-    ]
+    siblings = [requirement for requirement in project["dependencies"] if name_of(requirement) in OWN.values()]
     assert all(re.fullmatch(r"hx-[\w-]+(\[[\w,]+\])?>=0\.2,<0\.3", requirement) for requirement in siblings)
     sources = pyproject(folder).get("tool", {}).get("uv", {}).get("sources", {})
     assert sources == {name_of(requirement): {"workspace": True} for requirement in siblings}

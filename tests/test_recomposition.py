@@ -145,11 +145,7 @@ def draw_inputs(model: Hierarchy, sizes: dict[str, int], random: np.random.Gener
 
 
 def draw_feeds(
-    model: Hierarchy,
-    whole: Extraction,
-    inputs: dict[str, Array],
-    sizes: dict[str, int],
-    random: np.random.Generator,
+    model: Hierarchy, whole: Extraction, inputs: dict[str, Array], sizes: dict[str, int], random: np.random.Generator
 ) -> dict[str, Array]:
     """Return what a call gets for inputs of the model, with noise on it.
 

@@ -90,8 +90,6 @@ def test_what_pytorch_computed_is_found_among_what_onnx_runtime_computed() -> No
         "d": fingerprint_of_tensor(x < 0),
     }
     run.announce(wanted.values())
-    assert {name: run.equal_to(tensor) for name, tensor in wanted.items()} == {
-        name: [name] for name in wanted
-    }
+    assert {name: run.equal_to(tensor) for name, tensor in wanted.items()} == {name: [name] for name in wanted}
     assert run.equal_to(fingerprint_of_tensor(x.softmax(1) * 1.01)) == []
     assert run.equal_to(fingerprint_of_tensor(x.softmax(1).reshape(6, 4))) == []

@@ -24,9 +24,7 @@ def case(least: float) -> Callable[[Callable[[], Case]], Callable[[], Case]]:
     return add
 
 
-def conv(
-    channels_in: int, channels: int, size: int = 3, *, groups: int = 1, stride: int = 1
-) -> nn.Sequential:
+def conv(channels_in: int, channels: int, size: int = 3, *, groups: int = 1, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels_in, channels, size, stride, size // 2, groups=groups, bias=False),
         nn.BatchNorm2d(channels),
@@ -42,14 +40,7 @@ def mlp() -> Case:
 
 @case(50)
 def cnn() -> Case:
-    features = [
-        conv(3, 8),
-        nn.MaxPool2d(2),
-        conv(8, 8),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(8, 4),
-    ]
+    features = [conv(3, 8), nn.MaxPool2d(2), conv(8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)]
     return nn.Sequential(*features), {"input": rand(2, 3, 16, 16)}
 
 
@@ -143,8 +134,7 @@ class Dense(nn.Module):
     def __init__(self):
         super().__init__()
         self.layers = nn.ModuleList(
-            nn.Sequential(nn.BatchNorm2d(4 + 4 * i), nn.ReLU(), nn.Conv2d(4 + 4 * i, 4, 3, padding=1))
-            for i in range(3)
+            nn.Sequential(nn.BatchNorm2d(4 + 4 * i), nn.ReLU(), nn.Conv2d(4 + 4 * i, 4, 3, padding=1)) for i in range(3)
         )
 
     def forward(self, x):

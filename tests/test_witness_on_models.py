@@ -37,8 +37,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[hx.Export, Path]
 
 
 @pytest.mark.parametrize(
-    ("arch", "strategy", "dynamic"),
-    [("bert", "dynamo", False), ("t5", "htp", False), ("bert", "htp", True)],
+    ("arch", "strategy", "dynamic"), [("bert", "dynamo", False), ("t5", "htp", False), ("bert", "htp", True)]
 )
 def test_renaming_everything_loses_little(arch: str, strategy: str, dynamic: bool) -> None:
     """A third of the nodes of TorchScript are literals and sizes, for which PyTorch has no tensors."""
@@ -53,9 +52,7 @@ def test_renaming_everything_loses_little(arch: str, strategy: str, dynamic: boo
         for value in node.inputs:
             if value is not None and value.name in readers:
                 readers[value.name].append(node.outputs[0].name)
-    calls = {
-        node.output: _call(known, other.owner) for node, other in zip(found.nodes, known.nodes, strict=True)
-    }
+    calls = {node.output: _call(known, other.owner) for node, other in zip(found.nodes, known.nodes, strict=True)}
 
     def lives_on_elsewhere(output: str) -> bool:
         """The exporter keeps one of equal constants, with the scope of the first, whose readers it may fold away."""
@@ -71,9 +68,7 @@ def test_renaming_everything_loses_little(arch: str, strategy: str, dynamic: boo
 
 
 @pytest.mark.parametrize("level", ["basic", "extended", "all"])
-def test_calls_are_cut_out_of_an_optimised_graph(
-    exported: tuple[hx.Export, Path], level: str, tmp_path: Path
-) -> None:
+def test_calls_are_cut_out_of_an_optimised_graph(exported: tuple[hx.Export, Path], level: str, tmp_path: Path) -> None:
     (export, plain), path = exported, tmp_path / "m.onnx"
     TRANSFORMATIONS[f"ORT {level}"](plain, path, {})
     model = read_model(path)

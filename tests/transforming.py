@@ -31,9 +31,9 @@ def _runtime(level: str) -> Transformation:
 def _transformer_optimizer(source: Path, target: Path, feeds: Feeds) -> None:
     from onnxruntime.transformers.optimizer import optimize_model
 
-    optimize_model(
-        str(source), model_type="bert", num_heads=0, hidden_size=0, opt_level=0
-    ).save_model_to_file(str(target))
+    optimize_model(str(source), model_type="bert", num_heads=0, hidden_size=0, opt_level=0).save_model_to_file(
+        str(target)
+    )
 
 
 def _dynamic_quantisation(source: Path, target: Path, feeds: Feeds) -> None:
@@ -55,12 +55,7 @@ def _static_quantisation(bits: int) -> Transformation:
 
         kinds = (QuantType.QUInt8, QuantType.QInt8) if bits == 8 else (QuantType.QUInt16, QuantType.QInt16)
         quantize_static(
-            source,
-            target,
-            Reader(),
-            quant_format=QuantFormat.QDQ,
-            activation_type=kinds[0],
-            weight_type=kinds[1],
+            source, target, Reader(), quant_format=QuantFormat.QDQ, activation_type=kinds[0], weight_type=kinds[1]
         )
 
     return transform

@@ -54,12 +54,7 @@ class Verdict:
 
 
 def examine(
-    module: torch.nn.Module,
-    example: Any,
-    *,
-    dynamic: bool,
-    tolerance: float = 1e-4,
-    strategy: str = "dynamo",
+    module: torch.nn.Module, example: Any, *, dynamic: bool, tolerance: float = 1e-4, strategy: str = "dynamo"
 ) -> Verdict:
     """Export a module, validate the files, cut every extractable call out, and run each beside the module itself.
 
@@ -72,9 +67,7 @@ def examine(
     """
     inputs = hx_tracer.example_inputs(module, example=example)
     axes = hx_tracer.free_axes(inputs.kwargs) if dynamic else {}
-    exported = hx.export(
-        module, inputs.args, kwargs=inputs.kwargs, dynamic=dynamic, strategy=strategy, verify=False
-    )
+    exported = hx.export(module, inputs.args, kwargs=inputs.kwargs, dynamic=dynamic, strategy=strategy, verify=False)
     report = exported.report
     verdict = Verdict(
         nodes=report.nodes,
@@ -97,9 +90,7 @@ def examine(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.onnx"
         exported.save(path, verify=False)
-        verdict.problems += [
-            f"{found.code} {found.subject}: {found.message}" for found in hx.validate(path).findings
-        ]
+        verdict.problems += [f"{found.code} {found.subject}: {found.message}" for found in hx.validate(path).findings]
         model = hx.load(path)
         kwargs = _other_sizes(inputs.kwargs, axes, report.static_axes) if dynamic else inputs.kwargs
         truth = run_with_hooks(module, inputs.args, kwargs)
@@ -109,17 +100,12 @@ def examine(
         for call in model.calls(status="extractable"):
             _check(call, truth, whole, tolerance, verdict)
     known = {(call.fqn, call.index) for call in exported}
-    verdict.problems += [
-        f"{fqn}@{index}: hx has no such call" for fqn, index in truth if (fqn, index) not in known
-    ]
+    verdict.problems += [f"{fqn}@{index}: hx has no such call" for fqn, index in truth if (fqn, index) not in known]
     return verdict
 
 
 def plain_export(
-    module: torch.nn.Module,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    axes: Mapping[str, dict[int, str]],
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], axes: Mapping[str, dict[int, str]]
 ) -> torch.onnx.ONNXProgram:
     """Return what `torch.onnx.export` alone makes of a module."""
     with quiet():
@@ -155,9 +141,7 @@ def _check(call: hx.Call, truth: Calls, whole: Mapping[str, Any], tolerance: flo
         if name not in {port.name for port in (*extraction.outputs, *(p for p in call.outputs if p.unused))}
     ]
     if unknown or left_out:
-        verdict.problems.append(
-            f"{call.tag}: inputs {unknown} are no arguments, outputs {left_out} are missing"
-        )
+        verdict.problems.append(f"{call.tag}: inputs {unknown} are no arguments, outputs {left_out} are missing")
         return
     feeds = {port.name: array(given[port.name]) for port in extraction.inputs if port.name in given}
     implicit = {port.carrier: port.name for port in extraction.inputs if port.implicit}
@@ -245,9 +229,7 @@ def _tensors(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:
             yield from _tensors(below(field.name), getattr(value, field.name))
 
 
-def _other_sizes(
-    kwargs: Mapping[str, Any], axes: Mapping[str, Mapping[int, str]], fixed: list[str]
-) -> dict[str, Any]:
+def _other_sizes(kwargs: Mapping[str, Any], axes: Mapping[str, Mapping[int, str]], fixed: list[str]) -> dict[str, Any]:
     """Return the inputs at a larger batch and length, where the axis is dynamic."""
     still = {axes[path][int(axis)] for path, axis in (name.rsplit(":", 1) for name in fixed)}
 

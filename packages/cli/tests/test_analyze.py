@@ -97,10 +97,7 @@ def test_thresholds_warn_and_fail_under_decides(hx, bert, tmp_path):
     (tmp_path / "t.toml").write_text("[thresholds]\nactivation = 99\n")
     result = hx("analyze", bert, "--thresholds", tmp_path / "t.toml", "--fail-under", "90")
     assert result.code == 0
-    assert (
-        result.err
-        == f"warning: activation, which is critical: {share:.1f} % of the nodes covered, below 99 %.\n"
-    )
+    assert result.err == f"warning: activation, which is critical: {share:.1f} % of the nodes covered, below 99 %.\n"
     result = hx("-q", "analyze", bert, "--fail-under", "99.9")
     assert (result.code, result.err) == (1, "")
     assert hx("analyze", bert, "--fail-under", "99").code == 0

@@ -129,9 +129,7 @@ def test_no_export_here(hx, tmp_path):
 
 def test_two_exports_here_are_both_named(hx, perceptron):
     for suffix in (".onnx", "_hierarchy.json"):
-        (perceptron.parent / f"other{suffix}").write_bytes(
-            (perceptron.parent / f"model{suffix}").read_bytes()
-        )
+        (perceptron.parent / f"other{suffix}").write_bytes((perceptron.parent / f"model{suffix}").read_bytes())
     error = hx("tree", cwd=perceptron.parent).error
     assert "'model.onnx', 'other.onnx'" in error
 
@@ -228,9 +226,7 @@ def test_full_disk(tmp_path, factories):
 
     target = tmp_path / "new" / "model.onnx"
     command = [*HX, "export", f"{factories}:perceptron", "-o", str(target)]
-    result = subprocess.run(
-        command, capture_output=True, text=True, preexec_fn=limit, cwd=tmp_path, check=False
-    )
+    result = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, cwd=tmp_path, check=False)
     assert result.returncode == 2, result.stderr
     lines = result.stderr.splitlines()
     assert [line.split(":")[0] for line in lines] == ["error[HX306]", "hint"]

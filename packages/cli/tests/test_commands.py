@@ -72,10 +72,7 @@ class TestExport:
 
     def test_context_on_request(self, hx, tmp_path, factories):
         hx("export", f"{factories}:perceptron", "--keep-context", cwd=tmp_path)
-        assert (
-            json.loads((tmp_path / "perceptron_context.json").read_text())["schema_version"]
-            == CONTEXT_VERSION
-        )
+        assert json.loads((tmp_path / "perceptron_context.json").read_text())["schema_version"] == CONTEXT_VERSION
 
     def test_dynamic_axes_and_those_the_model_fixes(self, hx, tmp_path, factories):
         result = hx("export", f"{factories}:perceptron", "--dynamic", "--json", cwd=tmp_path)
@@ -174,12 +171,8 @@ class TestExtract:
 
     def test_other_weights_are_a_mismatch(self, hx, perceptron, factories, tmp_path):
         models = tmp_path / "models.py"
-        models.write_text(
-            factories.read_text().replace("manual_seed(0)\n        self", "manual_seed(1)\n        self")
-        )
-        result = hx(
-            "extract", perceptron, "--all", "--against", f"{models}:perceptron", "-o", tmp_path / "out"
-        )
+        models.write_text(factories.read_text().replace("manual_seed(0)\n        self", "manual_seed(1)\n        self"))
+        result = hx("extract", perceptron, "--all", "--against", f"{models}:perceptron", "-o", tmp_path / "out")
         assert result.code == 1
         assert "warning: /Perceptron: Differs" in result.err
         assert (tmp_path / "out" / "index.json").exists()

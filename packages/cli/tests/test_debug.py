@@ -160,10 +160,7 @@ def test_both_exports_and_all_that_is_known_of_them(hx, home, strategy):
         strategy,
         "Weighed",
     )
-    assert [(row["kind"], row["status"]) for row in found["attempts"]] == [
-        ("hierarchy", "done"),
-        ("plain", "done"),
-    ]
+    assert [(row["kind"], row["status"]) for row in found["attempts"]] == [("hierarchy", "done"), ("plain", "done")]
     assert found["inputs"] == [{"name": "x", "dtype": "float32", "shape": [3, 4]}]
     assert found["verification"]["status"] == "match"
     assert found["comparison"]["same"] is True

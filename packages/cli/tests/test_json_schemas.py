@@ -61,16 +61,9 @@ def files(perceptron: Path, factories: Path, optimise) -> Path:
 
 COMMANDS = {
     "analyze": ["analyze model.onnx", "analyze model.onnx --detailed -m act"],
-    "compare": [
-        "compare model.onnx model.onnx",
-        "compare model.onnx other.onnx",
-        "compare other.onnx model.onnx",
-    ],
+    "compare": ["compare model.onnx model.onnx", "compare model.onnx other.onnx", "compare other.onnx model.onnx"],
     "debug": ["debug models.py:perceptron -o session", "debug models.py:branching -o failed"],
-    "export": [
-        "export models.py:twice -o twice.onnx --cross-check",
-        "export models.py:perceptron --no-verify",
-    ],
+    "export": ["export models.py:twice -o twice.onnx --cross-check", "export models.py:perceptron --no-verify"],
     "extract": ["extract model.onnx --all -o parts", "extract model.onnx -m act -o act.onnx --no-verify"],
     "modules": ["modules model.onnx"],
     "nodes": ["nodes model.onnx -m first"],

@@ -24,9 +24,7 @@ def test_modules_are_those_of_the_sidecar(hx, request, export):
     sidecar = Sidecar.load(path.with_name("model_hierarchy.json"))
     found = record(hx("modules", path))
     assert [row["fqn"] for row in found["modules"]] == [module.fqn for module in sidecar.modules]
-    assert found["hierarchy_depth"] == max(
-        row["fqn"].count(".") + 1 for row in found["modules"] if row["fqn"]
-    )
+    assert found["hierarchy_depth"] == max(row["fqn"].count(".") + 1 for row in found["modules"] if row["fqn"])
     for row in found["modules"]:
         assert row["depth"] == (row["fqn"].count(".") + 1 if row["fqn"] else 0)
         parent = row["fqn"].rpartition(".")[0] if row["fqn"] else None
@@ -121,8 +119,7 @@ def test_names_of_a_module_for_a_tool_that_takes_names(hx, bert, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("export", "pattern"),
-    [("vit_once", "layers.0"), ("whisper_once", "encoder.layers.0"), ("bert_once", "BertLayer")],
+    ("export", "pattern"), [("vit_once", "layers.0"), ("whisper_once", "encoder.layers.0"), ("bert_once", "BertLayer")]
 )
 def test_own_nodes_and_those_of_calls_inside(hx, request, export, pattern):
     path = request.getfixturevalue(export)

@@ -126,9 +126,9 @@ def test_a_module_kept_in_single_precision(hx, slow, tmp_path):
     assert sizes == sorted(sizes, reverse=True)
     kinds = {
         entry["fqn"]: {port["dtype"] for port in entry["inputs"]}
-        for entry in json.loads(
-            hx("extract", tmp_path / "mixed.onnx", "--all", "-o", tmp_path / "x", "--json").out
-        )["modules"]
+        for entry in json.loads(hx("extract", tmp_path / "mixed.onnx", "--all", "-o", tmp_path / "x", "--json").out)[
+            "modules"
+        ]
     }
     assert kinds["blocks.1.mlp.2"] == {"FLOAT16"}
 

@@ -42,21 +42,12 @@ def test_other_commands_take_the_result(hx, bert, optimised):
     hx("relink", optimised, "--from", bert)
     assert hx("validate", optimised).code == 0
     assert "fused" in hx("tree", optimised, columns=120).out
-    made = hx(
-        "extract",
-        optimised,
-        "--module",
-        "encoder.layer.0.attention.self",
-        "-o",
-        optimised.with_name("a.onnx"),
-    )
+    made = hx("extract", optimised, "--module", "encoder.layer.0.attention.self", "-o", optimised.with_name("a.onnx"))
     assert made.code == 0, made.err
     report = json.loads(hx("verify", optimised, "--against", "tiny:bert", "--json").out)
     assert not report["failed"]
     assert report["compared"] > 20
-    cost = [
-        json.loads(hx("analyze", path, "--json").out)["cost"]["total"]["macs"] for path in (bert, optimised)
-    ]
+    cost = [json.loads(hx("analyze", path, "--json").out)["cost"]["total"]["macs"] for path in (bert, optimised)]
     assert cost[0] == cost[1] > 0
 
 
@@ -64,9 +55,7 @@ def test_relinking_goes_on_from_what_was_relinked(hx, bert, optimise, optimised)
     hx("relink", optimised, "--from", bert)
     again = optimise(optimised, optimised.with_name("again.onnx"))
     assert hx("relink", again, "--from", optimised).code == 0
-    first, second = (
-        Sidecar.load(path.with_name(f"{path.stem}_hierarchy.json")) for path in (optimised, again)
-    )
+    first, second = (Sidecar.load(path.with_name(f"{path.stem}_hierarchy.json")) for path in (optimised, again))
     owners = {node.output: node.owner for node in first.nodes}
     same = [node for node in second.nodes if node.output in owners]
     assert len(same) > 0.9 * len(second.nodes)

@@ -16,9 +16,7 @@ from hx_sidecar_schema import STRATEGIES, Disagreement, Sidecar
 
 @pytest.mark.parametrize("strategy", list(STRATEGIES))
 def test_every_strategy_gives_the_same_kind_of_result(hx, tmp_path, factories, strategy):
-    result = hx(
-        "export", f"{factories}:twice", "-o", "m.onnx", "--strategy", strategy, "--json", cwd=tmp_path
-    )
+    result = hx("export", f"{factories}:twice", "-o", "m.onnx", "--strategy", strategy, "--json", cwd=tmp_path)
     assert result.code == 0
     record = json.loads(result.out)
     assert record["strategy"] == strategy
@@ -81,9 +79,7 @@ def test_auto_says_what_it_skipped(hx, tmp_path, factories):
     record = json.loads(result.out)
     assert record["strategy"] == "htp"
     assert [
-        note
-        for note in record["notes"]
-        if note.startswith("Strategy dynamo was skipped: torch.onnx.export refuses")
+        note for note in record["notes"] if note.startswith("Strategy dynamo was skipped: torch.onnx.export refuses")
     ]
 
 
@@ -150,9 +146,7 @@ def test_cross_check_lists_where_sources_disagree(hx, tmp_path, factories, monke
     def mistaken(*args, **options):
         exported = export(*args, **options)
         (node,) = exported["first"].nodes
-        claim = Disagreement(
-            output=node.output, evidence=node.evidence, owner=node.owner, against="witness", other=0
-        )
+        claim = Disagreement(output=node.output, evidence=node.evidence, owner=node.owner, against="witness", other=0)
         exported.sidecar = exported.sidecar.model_copy(update={"disagreements": [claim]})
         return exported
 
@@ -210,12 +204,7 @@ class TestProject:
         exec(factories.read_text(), namespace)
         module, inputs = namespace["twice"]()  # pyright: ignore
         torch.onnx.export(
-            module.eval(),
-            kwargs=inputs,
-            f=tmp_path / "m.onnx",
-            dynamo=True,
-            verbose=False,
-            external_data=False,
+            module.eval(), kwargs=inputs, f=tmp_path / "m.onnx", dynamo=True, verbose=False, external_data=False
         )
         return f"{factories}:twice"
 

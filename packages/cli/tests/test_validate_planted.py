@@ -543,6 +543,4 @@ def test_every_code_is_documented_as_the_program_says_it() -> None:
     text = (ROOT / "docs" / "validate.md").read_text()
     rows = dict(re.findall(r"^\| (V\d\d) \| ([^|]+) \|", text, re.MULTILINE))
     assert rows.keys() == MEANINGS.keys()
-    assert {
-        code for code, meaning in MEANINGS.items() if rows[code].lower() != meaning.title.lower()
-    } == set()
+    assert {code for code, meaning in MEANINGS.items() if rows[code].lower() != meaning.title.lower()} == set()

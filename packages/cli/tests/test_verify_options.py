@@ -54,17 +54,13 @@ class TestInputs:
     def test_that_do_not_fit(self, hx, exported, verify_models, tmp_path, arrays, code, said):
         path = exported("tower")
         np.savez(tmp_path / "x.npz", **arrays)
-        error = hx(
-            "verify", path, "--against", f"{verify_models}:tower", "--inputs", tmp_path / "x.npz"
-        ).error
+        error = hx("verify", path, "--against", f"{verify_models}:tower", "--inputs", tmp_path / "x.npz").error
         assert code in error
         assert said in error
 
     def test_no_file(self, hx, exported, verify_models):
         path = exported("tower")
-        assert (
-            "HX110" in hx("verify", path, "--against", f"{verify_models}:tower", "--inputs", "none.npz").error
-        )
+        assert "HX110" in hx("verify", path, "--against", f"{verify_models}:tower", "--inputs", "none.npz").error
 
 
 class TestBadInput:

@@ -97,6 +97,4 @@ class TestTransformed:
         assert "HX211" in hx("verify", one, "--from", two, "--against", f"{verify_models}:tower").error
 
     def test_from_needs_a_model(self, hx, exported, verify_models):
-        assert (
-            "HX405" in hx("verify", "--from", exported("tower"), "--against", f"{verify_models}:tower").error
-        )
+        assert "HX405" in hx("verify", "--from", exported("tower"), "--against", f"{verify_models}:tower").error

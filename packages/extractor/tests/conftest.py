@@ -46,10 +46,7 @@ def _dtype(value: ir.Value) -> str:
 
 
 def _ports(
-    carriers: Mapping[str, str],
-    values: Mapping[str, ir.Value],
-    spec: Mapping[str, Any],
-    implicit: bool = False,
+    carriers: Mapping[str, str], values: Mapping[str, ir.Value], spec: Mapping[str, Any], implicit: bool = False
 ) -> list[Port]:
     ports: list[Port] = []
     for name, carrier in carriers.items():
@@ -69,17 +66,14 @@ def _ports(
     return ports
 
 
-def _call(
-    row: int, spec: Mapping[str, Any], modules: list[str], values: Mapping[str, ir.Value]
-) -> ModuleCall:
+def _call(row: int, spec: Mapping[str, Any], modules: list[str], values: Mapping[str, ir.Value]) -> ModuleCall:
     return ModuleCall(
         module=modules.index(spec["fqn"]),
         index=spec.get("index", 0),
         parent=spec.get("parent", 0) if row else None,
         status=spec.get("status", "extractable"),
         reason=spec.get("reason", ""),
-        inputs=_ports(spec["inputs"], values, spec)
-        + _ports(spec.get("implicit", {}), values, spec, implicit=True),
+        inputs=_ports(spec["inputs"], values, spec) + _ports(spec.get("implicit", {}), values, spec, implicit=True),
         outputs=_ports(spec["outputs"], values, spec),
     )
 
@@ -133,13 +127,7 @@ def _export_by_hand(
             outputs=[_tensor(value, {}) for value in model.graph.outputs],
         ),
         modules=[
-            Module(
-                fqn=fqn,
-                class_name=class_name,
-                tag=tag,
-                tagged=True,
-                parent=fqns.index(parent) if fqn else None,
-            )
+            Module(fqn=fqn, class_name=class_name, tag=tag, tagged=True, parent=fqns.index(parent) if fqn else None)
             for fqn, class_name, tag, parent in zip(fqns, classes, tags, parents, strict=True)
         ],
         calls=[_call(row, spec, fqns, values) for row, spec in enumerate(calls)],

@@ -51,10 +51,7 @@ def one_call(
     **more: object,
 ) -> Extraction:
     """Export a graph in which module `m` was called once, and cut that call out."""
-    calls = [
-        {"fqn": "", "inputs": {}, "outputs": {}},
-        {"fqn": "m", "inputs": inputs, "outputs": outputs, **more},
-    ]
+    calls = [{"fqn": "", "inputs": {}, "outputs": {}}, {"fqn": "m", "inputs": inputs, "outputs": outputs, **more}]
     model = export_by_hand(folder, text, calls, owners=dict.fromkeys(owned.split(), 1), feeds={"x": X})
     return model.extract(1)
 
@@ -126,9 +123,7 @@ def test_a_shared_node_of_another_owner_is_copied_in(export_by_hand: ExportByHan
     assert extraction.recomputed == []  # a constant
 
 
-def test_nodes_of_others_that_compute_from_its_inputs_are_told(
-    export_by_hand: ExportByHand, tmp_path: Path
-) -> None:
+def test_nodes_of_others_that_compute_from_its_inputs_are_told(export_by_hand: ExportByHand, tmp_path: Path) -> None:
     """Of a chain of them the last counts, which the call's own nodes read."""
     text = """
     <ir_version: 10, opset_import: ["": 20]>
@@ -173,13 +168,7 @@ def test_an_unused_argument_is_no_input(export_by_hand: ExportByHand, tmp_path: 
     { y = Relu(x) }
     """
     extraction = one_call(
-        export_by_hand,
-        tmp_path,
-        text,
-        {"x": "x", "mask": "mask"},
-        {"output": "y"},
-        owned="y",
-        unused={"mask"},
+        export_by_hand, tmp_path, text, {"x": "x", "mask": "mask"}, {"output": "y"}, owned="y", unused={"mask"}
     )
     assert [port.name for port in extraction.inputs] == ["x"]
     np.testing.assert_array_equal(extraction.run({"x": X})["output"], np.maximum(X, 0))
@@ -205,9 +194,7 @@ def test_an_output_may_feed_another_output(export_by_hand: ExportByHand, tmp_pat
     main (float[2,3] x) => (float[2,3] y)
     { h = Relu(x)  y = Neg(h) }
     """
-    extraction = one_call(
-        export_by_hand, tmp_path, text, {"x": "x"}, {"output.0": "y", "output.1": "h"}, owned="h y"
-    )
+    extraction = one_call(export_by_hand, tmp_path, text, {"x": "x"}, {"output.0": "y", "output.1": "h"}, owned="h y")
     assert output_names(extraction) == ["output.0", "output.1"]
     result = extraction.run({"x": X})
     np.testing.assert_array_equal(result["output.0"], -np.maximum(X, 0))
@@ -220,9 +207,7 @@ def test_an_output_may_be_an_input(export_by_hand: ExportByHand, tmp_path: Path)
     main (float[2,3] x) => (float[2,3] y)
     { y = Neg(x) }
     """
-    extraction = one_call(
-        export_by_hand, tmp_path, text, {"x": "x"}, {"x.output": "x", "last": "y"}, owned="y"
-    )
+    extraction = one_call(export_by_hand, tmp_path, text, {"x": "x"}, {"x.output": "x", "last": "y"}, owned="y")
     result = extraction.run({"x": X})
     np.testing.assert_array_equal(result["x.output"], X)
     np.testing.assert_array_equal(result["last"], -X)
@@ -234,9 +219,7 @@ def test_two_outputs_may_be_one_value(export_by_hand: ExportByHand, tmp_path: Pa
     main (float[2,3] x) => (float[2,3] y)
     { y = Neg(x) }
     """
-    extraction = one_call(
-        export_by_hand, tmp_path, text, {"x": "x"}, {"first": "y", "second": "y"}, owned="y"
-    )
+    extraction = one_call(export_by_hand, tmp_path, text, {"x": "x"}, {"first": "y", "second": "y"}, owned="y")
     result = extraction.run({"x": X})
     np.testing.assert_array_equal(result["first"], -X)
     np.testing.assert_array_equal(result["second"], -X)
@@ -249,9 +232,7 @@ def test_an_output_may_be_a_weight(export_by_hand: ExportByHand, tmp_path: Path)
     <float[3] w = {1.0, 2.0, 3.0}>
     { y = Add(x, w) }
     """
-    extraction = one_call(
-        export_by_hand, tmp_path, text, {"x": "x"}, {"output.0": "y", "output.1": "w"}, owned="y"
-    )
+    extraction = one_call(export_by_hand, tmp_path, text, {"x": "x"}, {"output.0": "y", "output.1": "w"}, owned="y")
     result = extraction.run({"x": X})
     np.testing.assert_array_equal(result["output.0"], X + W)
     np.testing.assert_array_equal(result["output.1"], W)
@@ -268,9 +249,7 @@ def test_a_port_may_be_called_like_an_inner_value(export_by_hand: ExportByHand, 
     <float[3] output = {1.0, 2.0, 3.0}>
     { h = Relu(x)  hidden = Mul(h, output)  x2 = Neg(hidden)  y = Exp(x2) }
     """
-    extraction = one_call(
-        export_by_hand, tmp_path, text, {"hidden": "h"}, {"output": "x2"}, owned="hidden x2"
-    )
+    extraction = one_call(export_by_hand, tmp_path, text, {"hidden": "h"}, {"output": "x2"}, owned="hidden x2")
     np.testing.assert_array_equal(extraction.run({"hidden": X})["output"], -X * W)
 
 
@@ -303,9 +282,7 @@ def test_ports_may_be_called_like_values_in_if_bodies(
     export_by_hand: ExportByHand, tmp_path: Path, names: tuple[str, str, str]
 ) -> None:
     hidden, flag, output = names
-    extraction = one_call(
-        export_by_hand, tmp_path, BRANCH, {hidden: "h", flag: "c"}, {output: "y"}, owned="y"
-    )
+    extraction = one_call(export_by_hand, tmp_path, BRANCH, {hidden: "h", flag: "c"}, {output: "y"}, owned="y")
     for condition, expected in ((True, -(X + W)), (False, X - W)):
         result = extraction.run({hidden: X, flag: np.array(condition)})
         np.testing.assert_array_equal(result[output], expected)
@@ -353,9 +330,7 @@ main (float[2,3] x, int64 n) => (float[2,3] y)
 """
 
 
-@pytest.mark.parametrize(
-    "names", [("hidden", "count", "output"), ("state", "i", "next"), ("step", "before", "after")]
-)
+@pytest.mark.parametrize("names", [("hidden", "count", "output"), ("state", "i", "next"), ("step", "before", "after")])
 def test_ports_may_be_called_like_values_in_loop_bodies(
     export_by_hand: ExportByHand, tmp_path: Path, names: tuple[str, str, str]
 ) -> None:
@@ -388,20 +363,13 @@ main (float[2,3] x, int64 n, bool c) => (float[2,3] y)
 """
 
 
-@pytest.mark.parametrize(
-    "names", [("hidden", "count", "flag"), ("state", "i", "before"), ("step", "t", "g1")]
-)
+@pytest.mark.parametrize("names", [("hidden", "count", "flag"), ("state", "i", "before"), ("step", "t", "g1")])
 def test_ports_may_be_called_like_values_in_nested_bodies(
     export_by_hand: ExportByHand, tmp_path: Path, names: tuple[str, str, str]
 ) -> None:
     hidden, count, flag = names
     extraction = one_call(
-        export_by_hand,
-        tmp_path,
-        NESTED,
-        {hidden: "h", count: "n", flag: "c"},
-        {"output": "y"},
-        owned="y",
+        export_by_hand, tmp_path, NESTED, {hidden: "h", count: "n", flag: "c"}, {"output": "y"}, owned="y"
     )
     result = extraction.run({hidden: X, count: np.array(2), flag: np.array(True)})
     np.testing.assert_array_equal(result["output"], X + 2 * (X + W))
@@ -535,9 +503,7 @@ def test_validation_notices_a_wrong_model(export_by_hand: ExportByHand, tmp_path
     assert extraction.validate().max_abs_error > 0.5
 
 
-def test_the_calls_own_inputs_are_what_the_model_computes(
-    export_by_hand: ExportByHand, tmp_path: Path
-) -> None:
+def test_the_calls_own_inputs_are_what_the_model_computes(export_by_hand: ExportByHand, tmp_path: Path) -> None:
     inputs = chain(export_by_hand, tmp_path).extract("body").example_inputs()
     np.testing.assert_array_equal(inputs["hidden"], X + W)
 
@@ -590,8 +556,6 @@ def test_feeds_that_do_not_fit_are_refused(export_by_hand: ExportByHand, tmp_pat
     assert code_of(lambda: extraction.run({"hidden": X[:, :2]})) == "HX207"
 
 
-def test_without_recorded_inputs_there_is_nothing_to_compare(
-    export_by_hand: ExportByHand, tmp_path: Path
-) -> None:
+def test_without_recorded_inputs_there_is_nothing_to_compare(export_by_hand: ExportByHand, tmp_path: Path) -> None:
     model = export_by_hand(tmp_path, CHAIN, CHAIN_CALLS, owners=CHAIN_OWNERS)
     assert code_of(lambda: model.extract("body").validate()) == "HX206"

@@ -33,13 +33,7 @@ CALLS = [
     {"fqn": "block", "inputs": {"hidden": "h"}, "outputs": {"output": "b"}},
     {"fqn": "block.scale", "parent": 1, "inputs": {"input": "h"}, "outputs": {"output": "a"}},
     {"fqn": "block", "index": 1, "inputs": {"hidden": "b"}, "outputs": {"output": "c"}},
-    {
-        "fqn": "tail",
-        "inputs": {"input": "c"},
-        "outputs": {"output": "y"},
-        "status": "fused",
-        "reason": "Gone.",
-    },
+    {"fqn": "tail", "inputs": {"input": "c"}, "outputs": {"output": "y"}, "status": "fused", "reason": "Gone."},
 ]
 OWNERS = {"h": 0, "a": 2, "b": 1, "c": 3, "y": 4}
 
@@ -111,12 +105,7 @@ def test_not_one_call(model: Hierarchy, pattern: str, said: str) -> None:
 
 
 def test_a_call_is_cut_out(model: Hierarchy) -> None:
-    for part in (
-        model["block"].extract(),
-        model.extract("block"),
-        model.extract(1),
-        model.extract(model["block"]),
-    ):
+    for part in (model["block"].extract(), model.extract("block"), model.extract(1), model.extract(model["block"])):
         np.testing.assert_array_equal(part.run({"hidden": X})["output"], np.maximum(X * W, 0))
 
 
@@ -126,9 +115,7 @@ def test_neither_file_nor_model(model: Hierarchy) -> None:
 
 
 @pytest.mark.parametrize("beside", [False, True])
-def test_in_memory(
-    in_memory: Hierarchy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool
-) -> None:
+def test_in_memory(in_memory: Hierarchy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool) -> None:
     """Weights of any size run, save and load: what is too large for one message is handed over beside it."""
     if beside:
         monkeypatch.setattr(_session, "PROTOBUF_BYTES", 0)

@@ -136,9 +136,7 @@ def test_a_sidecar_of_another_graph(export_by_hand: ExportByHand, tmp_path: Path
     assert "'one.onnx'" in caught.value.message
 
 
-def test_other_weights_and_node_names_are_the_same_graph(
-    export_by_hand: ExportByHand, tmp_path: Path
-) -> None:
+def test_other_weights_and_node_names_are_the_same_graph(export_by_hand: ExportByHand, tmp_path: Path) -> None:
     sidecar = export_by_hand(tmp_path, TEXT, CALLS, name="one").path.with_name("one_hierarchy.json")
     path = export_by_hand(tmp_path, TEXT.replace("1.0", "9.0"), CALLS, name="other").path
     proto = onnx.load(path)

@@ -21,20 +21,14 @@ def test_import_loads_no_heavy_package() -> None:
     assert not loaded & HEAVY
 
 
-def test_opening_a_saved_file_loads_none_either(
-    export_by_hand: Callable[..., Hierarchy], tmp_path: Path
-) -> None:
+def test_opening_a_saved_file_loads_none_either(export_by_hand: Callable[..., Hierarchy], tmp_path: Path) -> None:
     text = "net (float[2] x) => (float[2] y) { y = Neg(x) }"
     text = f'<ir_version: 10, opset_import: ["": 20]> {text}'
-    path = export_by_hand(
-        tmp_path, text, [{"fqn": "", "inputs": {"x": "x"}, "outputs": {"output": "y"}}]
-    ).path
+    path = export_by_hand(tmp_path, text, [{"fqn": "", "inputs": {"x": "x"}, "outputs": {"output": "y"}}]).path
     assert path is not None
     sidecar = path.with_name("model_hierarchy.json")
     Sidecar.load(sidecar).with_file_digest(path).save(sidecar)
-    code = (
-        f"import hx_extractor, sys; print(*hx_extractor.load({str(path)!r}).root.nodes); print(*sys.modules)"
-    )
+    code = f"import hx_extractor, sys; print(*hx_extractor.load({str(path)!r}).root.nodes); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     nodes, loaded = done.stdout.splitlines()
     assert "Neg" in nodes

@@ -133,6 +133,4 @@ def test_pieces_do_not_change_the_numbers(expected: np.ndarray, data: st.DataObj
     assert pieces.cosine_similarity == pytest.approx(whole.cosine_similarity)
     assert pieces.snr_db == pytest.approx(whole.snr_db)
     error = np.abs(expected.astype(np.float64) - actual)
-    assert whole.max_relative_error == pytest.approx(
-        (error / (np.abs(expected.astype(np.float64)) + 1e-7)).max()
-    )
+    assert whole.max_relative_error == pytest.approx((error / (np.abs(expected.astype(np.float64)) + 1e-7)).max())

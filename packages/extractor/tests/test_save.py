@@ -40,9 +40,7 @@ OWNERS = {"a": 1, "h": 1, "b": 3}
 W1 = np.array([4.0, 5.0, 6.0], dtype=np.float32)
 
 
-def two_layers(
-    export_by_hand: ExportByHand, folder: Path, external: str | None = "model.onnx.data"
-) -> Hierarchy:
+def two_layers(export_by_hand: ExportByHand, folder: Path, external: str | None = "model.onnx.data") -> Hierarchy:
     return export_by_hand(folder, TWO_LAYERS, CALLS, owners=OWNERS, feeds={"x": X}, external=external)
 
 
@@ -161,12 +159,7 @@ def test_the_saved_sidecar_names_only_what_is_there(export_by_hand: ExportByHand
     text = TWO_LAYERS.replace("float[2,3] x)", "float[2,3] x, float[2,3] mask)")
     calls = [
         CALLS[0],
-        {
-            "fqn": "m",
-            "inputs": {"input": "h", "mask": "mask"},
-            "outputs": {"output": "b"},
-            "unused": {"mask"},
-        },
+        {"fqn": "m", "inputs": {"input": "h", "mask": "mask"}, "outputs": {"output": "b"}, "unused": {"mask"}},
     ]
     model = export_by_hand(tmp_path / "export", text, calls, owners={"b": 1})
     model.extract("m").save(tmp_path / "m.onnx")
@@ -174,9 +167,7 @@ def test_the_saved_sidecar_names_only_what_is_there(export_by_hand: ExportByHand
     values = {value.name for value in again.model.graph.inputs} | {
         out.name for node in again.model.graph for out in node.outputs
     }
-    named = {
-        port.value for call in again.sidecar.calls for port in (*call.inputs, *call.outputs) if port.value
-    }
+    named = {port.value for call in again.sidecar.calls for port in (*call.inputs, *call.outputs) if port.value}
     assert named <= values
     assert [info.name for info in again.sidecar.model.inputs] == ["input"]
     assert {node.output for node in again.sidecar.nodes} == {"output"}
@@ -197,9 +188,7 @@ flip (a) => (r) { h = Exp(a)  r = Neg(h) }
 """
 
 
-def test_the_saved_sidecar_tells_who_reads_what_in_this_part(
-    export_by_hand: ExportByHand, tmp_path: Path
-) -> None:
+def test_the_saved_sidecar_tells_who_reads_what_in_this_part(export_by_hand: ExportByHand, tmp_path: Path) -> None:
     calls = [
         {"fqn": "", "inputs": {"x": "x"}, "outputs": {"output": "z"}},
         {"fqn": "m", "inputs": {"a": "y"}, "outputs": {"output": "z"}},
@@ -207,8 +196,7 @@ def test_the_saved_sidecar_tells_who_reads_what_in_this_part(
     ]
     model = export_by_hand(tmp_path / "export", SHARED, calls, owners={"scale": 0, "n": 2, "z": 1})
     nodes = [
-        node.model_copy(update={"consumers": [1]} if node.output == "scale" else {})
-        for node in model.sidecar.nodes
+        node.model_copy(update={"consumers": [1]} if node.output == "scale" else {}) for node in model.sidecar.nodes
     ]
     model.sidecar = model.sidecar.model_copy(update={"nodes": nodes})
     model.extract("m").save(tmp_path / "m.onnx")

@@ -59,9 +59,7 @@ def export(export_by_hand: ExportByHand, folder: Path, graph: Graph) -> Hierarch
     owners: dict[str, int] = {}
     for row, (start, end) in enumerate(zip(graph.cuts, ends, strict=True), start=1):
         owners.update((f"v{number}", row) for number in range(start, end))
-        inputs = sorted(
-            {read for number in range(start, end) for read in graph.reads[number] if read < start}
-        )
+        inputs = sorted({read for number in range(start, end) for read in graph.reads[number] if read < start})
         leaves = [
             number
             for number in range(start, end)

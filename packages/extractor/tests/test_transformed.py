@@ -61,9 +61,7 @@ def test_load_itself_still_refuses_it(transformed: Callable[[str], Hierarchy]) -
     assert caught.value.code == "HX203"
 
 
-def test_ports_have_the_types_of_the_transformed_graph(
-    transformed: Callable[[str], Hierarchy],
-) -> None:
+def test_ports_have_the_types_of_the_transformed_graph(transformed: Callable[[str], Hierarchy]) -> None:
     """Nothing in the text says what `h` and `b` are: their types are inferred."""
     body = transformed(HALF).extract("body")
     assert [port.dtype for port in (*body.inputs, *body.outputs)] == ["FLOAT16", "FLOAT16"]
@@ -73,9 +71,7 @@ def test_ports_have_the_types_of_the_transformed_graph(
 
 
 def test_whole_runs_take_the_export_inputs(transformed: Callable[[str], Hierarchy]) -> None:
-    model = transformed(
-        HALF.replace("(float[2,3] x)", "(float16[2,3] x)").replace("Cast<to = 10>(x)", "Identity(x)")
-    )
+    model = transformed(HALF.replace("(float[2,3] x)", "(float16[2,3] x)").replace("Cast<to = 10>(x)", "Identity(x)"))
     values = model.run(["h", "y"], {"x": X})
     assert values["h"].dtype == np.float16
     np.testing.assert_array_equal(values["y"], -np.maximum((X + W) * W, 0))
@@ -98,9 +94,7 @@ def test_a_fused_boundary_is_said_to_be_gone(transformed: Callable[[str], Hierar
     np.testing.assert_array_equal(model.extract(0).run({"x": X})["output"], -np.maximum((X + W) * W, 0))
 
 
-def test_a_cut_that_would_take_in_the_neighbour_is_refused(
-    transformed: Callable[[str], Hierarchy],
-) -> None:
+def test_a_cut_that_would_take_in_the_neighbour_is_refused(transformed: Callable[[str], Hierarchy]) -> None:
     """`h` is there, but the body does not read it: it computes from the model's own input."""
     model = transformed(EXPORT.replace("a = Mul(h, w)", "x1 = Add(x, w)  a = Mul(x1, w)"))
     with pytest.raises(HxError) as caught:
@@ -121,9 +115,7 @@ def test_an_input_that_is_read_no_more_is_refused(transformed: Callable[[str], H
     assert "'input'" in caught.value.message
 
 
-def test_what_is_read_before_a_cast_is_the_same_value(
-    transformed: Callable[[str], Hierarchy],
-) -> None:
+def test_what_is_read_before_a_cast_is_the_same_value(transformed: Callable[[str], Hierarchy]) -> None:
     """A converter that keeps `b` in single precision lets the module behind read what is before the Cast."""
     text = HALF.replace("b = Relu(a)", "b0 = Relu(a)  b = Cast<to = 1>(b0)").replace("Neg(b)", "Neg(b0)")
     tail = transformed(text).extract("tail")
@@ -139,9 +131,7 @@ def test_what_is_read_before_a_cast_is_the_same_value(
         ("h = Add(x, w)  a = Mul(h, w)  b = Relu(a)  y = Neg(b)", "y = Neg(x)", "same name"),
     ],
 )
-def test_a_model_of_another_export(
-    transformed: Callable[[str], Hierarchy], old: str, new: str, said: str
-) -> None:
+def test_a_model_of_another_export(transformed: Callable[[str], Hierarchy], old: str, new: str, said: str) -> None:
     with pytest.raises(HxError) as caught:
         transformed(EXPORT.replace(old, new) if len(old) > 1 else _renamed(old, new))
     assert caught.value.code == "HX211"

@@ -21,9 +21,7 @@ X = np.array([1, 2, 3], np.float32)
 
 @pytest.mark.parametrize("beside", [False, True])
 @pytest.mark.parametrize("external", ["mapped", "read", "none"])
-def test_weights_may_lie_anywhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool, external: str
-) -> None:
+def test_weights_may_lie_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool, external: str) -> None:
     model = ir.from_onnx_text(TEXT)
     if beside:
         monkeypatch.setattr(_session, "PROTOBUF_BYTES", 0)

@@ -51,14 +51,7 @@ def test_nodes_below_one(model: ir.Model) -> None:
 
 
 def test_all_graphs(model: ir.Model) -> None:
-    assert [graph.name for graph in all_graphs(model)] == [
-        "main",
-        "outer",
-        "inner",
-        "other",
-        "else_",
-        "twice",
-    ]
+    assert [graph.name for graph in all_graphs(model)] == ["main", "outer", "inner", "other", "else_", "twice"]
     assert [graph.name for graph in bodies_in(model.graph)] == ["outer", "inner", "other", "else_"]
 
 

@@ -18,18 +18,7 @@ import hx
 def test_importing_it_imports_nothing_heavy() -> None:
     code = "import hx, sys; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    heavy = {
-        "torch",
-        "transformers",
-        "onnx",
-        "onnx_ir",
-        "onnxruntime",
-        "numpy",
-        "sympy",
-        "pydantic",
-        "rich",
-        "typer",
-    }
+    heavy = {"torch", "transformers", "onnx", "onnx_ir", "onnxruntime", "numpy", "sympy", "pydantic", "rich", "typer"}
     assert not heavy & set(done.stdout.split())
 
 
@@ -123,16 +112,10 @@ def test_a_mismatch_is_logged_with_its_likely_reason(caplog: pytest.LogCaptureFi
     assert "training mode" in record.message
 
 
-@pytest.mark.parametrize(
-    "axes", [{"tokens": {0: "n"}, "out": {0: "n"}}, {"tokens": [0]}, {"input": {0: "n"}}]
-)
+@pytest.mark.parametrize("axes", [{"tokens": {0: "n"}, "out": {0: "n"}}, {"tokens": [0]}, {"input": {0: "n"}}])
 def test_dynamic_axes_in_every_form_of_torch(axes: dict[str, object]) -> None:
     exported = hx.export(
-        torch.nn.Linear(4, 3),
-        (torch.ones(2, 4),),
-        dynamic_axes=axes,
-        input_names=["tokens"],
-        output_names=["out"],
+        torch.nn.Linear(4, 3), (torch.ones(2, 4),), dynamic_axes=axes, input_names=["tokens"], output_names=["out"]
     )
     assert [type(size) for size in exported.report.inputs["tokens"]] == [str, int]
     assert exported.root.extract().run({"input": np.ones((5, 4), np.float32)})["output"].shape == (5, 3)

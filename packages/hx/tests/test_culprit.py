@@ -14,9 +14,7 @@ Tree = list[CallError]
 
 def tree(*rows: tuple[int | None, float | None] | tuple[int | None, float | None, str]) -> Tree:
     """Write calls as (parent, error[, unproven values])."""
-    return [
-        CallError(row[0], row[1], unproven=frozenset(row[2].split() if len(row) > 2 else ())) for row in rows
-    ]
+    return [CallError(row[0], row[1], unproven=frozenset(row[2].split() if len(row) > 2 else ())) for row in rows]
 
 
 def blamed(calls: Tree, ceiling: float = 1e-3) -> int | None:
@@ -98,9 +96,7 @@ class TestHalfPrecision:
     def test_a_bit_is_not_wrong(self) -> None:
         half = [CallError(0, error, self.EPSILON) for error in (0.0, 0.0, 0.0, 1.2e-3)]
         calls = [CallError(None, 1.4e-3), *half]
-        assert (
-            limits_of(calls, 1e-2) == [ROUNDINGS * self.EPSILON] * 5
-        )  # the call around them computes in it too
+        assert limits_of(calls, 1e-2) == [ROUNDINGS * self.EPSILON] * 5  # the call around them computes in it too
         assert blamed(calls, 1e-2) is None
         assert blamed([*calls, CallError(0, 8e-3, self.EPSILON)], 1e-2) == 5
 

@@ -10,9 +10,7 @@ import pytest
 
 import hx
 
-MODULES = sorted(
-    {getattr(hx, name).__module__ for name in hx.__all__ if hasattr(getattr(hx, name), "__module__")}
-)
+MODULES = sorted({getattr(hx, name).__module__ for name in hx.__all__ if hasattr(getattr(hx, name), "__module__")})
 MODULES = ["hx", *(name for name in MODULES if name.startswith("hx."))]
 
 

@@ -19,13 +19,7 @@ def test_stems_are_file_names_and_no_two_are_equal(calls):
 
 def test_stems_say_which_call():
     calls = [("", 0), ("layer.0.self", 0), ("layer.0.self", 1), ("layer.0_self", 0), ("x" * 400, 0)]
-    assert call_stems(calls, root="Model") == [
-        "Model",
-        "layer_0_self",
-        "layer_0_self_1",
-        "layer_0_self_2",
-        "x" * 180,
-    ]
+    assert call_stems(calls, root="Model") == ["Model", "layer_0_self", "layer_0_self_1", "layer_0_self_2", "x" * 180]
 
 
 def test_numbers():

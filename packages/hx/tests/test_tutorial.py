@@ -73,9 +73,7 @@ def test_from_a_module_in_memory_to_a_profile(
     attention = exported["blocks.1.attention"]
     assert attention.tag == "/Encoder/Block.1/Attention"
     assert attention.parent == exported["blocks.1"]
-    assert [call.fqn for call in attention.children] == [
-        f"blocks.1.attention.{n}" for n in ("query", "key", "value")
-    ]
+    assert [call.fqn for call in attention.children] == [f"blocks.1.attention.{n}" for n in ("query", "key", "value")]
     assert [port.name for port in attention.inputs] == ["hidden", "mask"]
     assert "Softmax" in [node.op_type for node in attention.nodes]
     assert [call.fqn for call in exported.calls("Attention")] == ["blocks.0.attention", "blocks.1.attention"]
@@ -118,10 +116,7 @@ def test_from_a_module_in_memory_to_a_profile(
 
     # Write it; a tool of yours makes something of it; the hierarchy is carried over.
     path = tmp_path / "encoder.onnx"
-    assert [file.path for file in exported.save(path).files] == [
-        str(path),
-        str(tmp_path / "encoder_hierarchy.json"),
-    ]
+    assert [file.path for file in exported.save(path).files] == [str(path), str(tmp_path / "encoder_hierarchy.json")]
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "fast.onnx")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -138,9 +133,7 @@ def test_from_a_module_in_memory_to_a_profile(
     assert profile.unattributed_us == 0
 
 
-def test_export_and_file_are_one_thing(
-    tmp_path: Path, encoder: Encoder, inputs: dict[str, torch.Tensor]
-) -> None:
+def test_export_and_file_are_one_thing(tmp_path: Path, encoder: Encoder, inputs: dict[str, torch.Tensor]) -> None:
     exported = hx.export(encoder, inputs, tmp_path / "encoder.onnx")
     loaded = hx.load(tmp_path / "encoder.onnx")
     assert [(call.tag, call.status) for call in loaded] == [(call.tag, call.status) for call in exported]
@@ -176,9 +169,7 @@ def test_calls_of_an_export_in_memory_are_cut_like_those_of_its_file(tmp_path: P
 
 
 @pytest.mark.parametrize("form", ["mapping", "tuple", "arrays", "kwargs", "file"])
-def test_inputs_in_any_form(
-    form: str, tmp_path: Path, encoder: Encoder, inputs: dict[str, torch.Tensor]
-) -> None:
+def test_inputs_in_any_form(form: str, tmp_path: Path, encoder: Encoder, inputs: dict[str, torch.Tensor]) -> None:
     hidden, mask = inputs.values()
     np.savez(tmp_path / "inputs.npz", hidden=hidden.numpy(), mask=mask.numpy())
     args, kwargs = {
@@ -225,10 +216,7 @@ def test_the_module_is_as_before(inputs: dict[str, torch.Tensor]) -> None:
 
 def test_progress_is_told(encoder: Encoder, inputs: dict[str, torch.Tensor]) -> None:
     told: list[tuple[str, int, int]] = []
-    hx.verify(
-        hx.export(encoder, inputs, progress=lambda *step: told.append(step)),
-        progress=lambda *s: told.append(s),
-    )
+    hx.verify(hx.export(encoder, inputs, progress=lambda *step: told.append(step)), progress=lambda *s: told.append(s))
     assert "Exporting with torch.onnx.export" in [text for text, _, _ in told]
     comparing = [(done, total) for text, done, total in told if text == "Comparing"]
     assert comparing == [(done, len(comparing)) for done in range(len(comparing))]

@@ -145,9 +145,7 @@ def sidecar_of(
 def write(tmp_path: Path) -> Callable[..., Hierarchy]:
     """Write a model with its sidecar, and open it."""
 
-    def call(
-        text: str, calls: Sequence[tuple[str, int | None]], owners: Mapping[str, int], **more: Any
-    ) -> Hierarchy:
+    def call(text: str, calls: Sequence[tuple[str, int | None]], owners: Mapping[str, int], **more: Any) -> Hierarchy:
         path = tmp_path / "model.onnx"
         ir.save(ir.from_onnx_text(text), path)
         sidecar_of(ir.load(path), calls, owners, **more).save(tmp_path / "model_hierarchy.json")
@@ -228,9 +226,7 @@ def branching_net() -> tuple[str, list[tuple[str, int | None]], dict[str, int]]:
 def measurement_of() -> Callable[..., Measurement]:
     """Attribute the kernels of a profile to the calls of a model made by hand; see `sidecar_of`."""
 
-    def call(
-        path: Path, text: str, calls: Any = (("", None),), owners: Any = None, **more: Any
-    ) -> Measurement:
+    def call(path: Path, text: str, calls: Any = (("", None),), owners: Any = None, **more: Any) -> Measurement:
         model = ir.from_onnx_text(text)
         sidecar = sidecar_of(model, calls, owners or {}, **more)
         return attribute(read_trace(path), model, sidecar, model="m")

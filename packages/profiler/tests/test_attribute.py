@@ -62,9 +62,7 @@ def test_an_inner_kernel_may_seem_to_end_later_than_the_one_around_it(trace_file
 
 
 def test_a_kernel_that_is_in_no_graph_is_unattributed_and_shown(trace_file, profile_of):
-    path = trace_file(
-        [("one", "Relu", 0, 10, 5), ("Memcpy_9", "MemcpyToHost", 9, 16, 7), ("two", "Tanh", 1, 30, 2)]
-    )
+    path = trace_file([("one", "Relu", 0, 10, 5), ("Memcpy_9", "MemcpyToHost", 9, 16, 7), ("two", "Tanh", 1, 30, 2)])
     profile = profile_of(path, TWO)
     assert_conserved(profile)
     (lost,) = profile.unattributed()
@@ -89,10 +87,7 @@ def test_a_fused_node_counts_for_the_call_around_and_is_marked(trace_file, profi
 
 
 def test_medians_are_of_runs(trace_file, profile_of):
-    runs = [
-        [("one", "Relu", 0, 100 * n, 5), ("two", "Tanh", 1, 100 * n + 6, d)]
-        for n, d in enumerate((2, 60, 4), 1)
-    ]
+    runs = [[("one", "Relu", 0, 100 * n, 5), ("two", "Tanh", 1, 100 * n + 6, d)] for n, d in enumerate((2, 60, 4), 1)]
     profile = profile_of(trace_file(*runs), TWO)
     root = profile.calls[0]
     assert (profile.runs, root.total_us, root.median_us, root.spread_us) == (3, 81, 9.0, 29.0)

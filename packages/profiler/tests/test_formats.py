@@ -17,8 +17,7 @@ from hx_profiler import to_chrome_trace, to_csv, to_html, to_speedscope
 
 SCHEMA = Path(__file__).parent / "data" / "speedscope-file-format-schema.json"
 CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
-    None,
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
 )
 
 
@@ -75,9 +74,7 @@ def test_slices_of_the_chrome_trace_nest(measured):
     assert len(kernels) == len(measured.trace.events)
     around = []
     for event in slices:  # the outer one stands first
-        while (
-            around and around[-1]["ts"] + around[-1]["dur"] <= event["ts"] and not _holds(around[-1], event)
-        ):
+        while around and around[-1]["ts"] + around[-1]["dur"] <= event["ts"] and not _holds(around[-1], event):
             around.pop()
         while around and not _holds(around[-1], event):
             around.pop()
@@ -94,9 +91,7 @@ def test_the_table_has_every_call_and_all_of_the_time(measured, trace_file, prof
     rows = list(csv.DictReader(io.StringIO(to_csv(measured.profile))))
     assert [row["fqn"] for row in rows] == ["", "block", "block.inner"]
     assert sum(int(row["self_us"]) for row in rows) == measured.profile.kernels_us
-    text = (
-        '<ir_version: 10, opset_import: ["" : 20]> net (float[4,4] x) => (float[4,4] y) { [one] y = Relu(x) }'
-    )
+    text = '<ir_version: 10, opset_import: ["" : 20]> net (float[4,4] x) => (float[4,4] y) { [one] y = Relu(x) }'
     lost = profile_of(trace_file([("one", "Relu", 0, 10, 5), ("m", "Memcpy", 9, 16, 7)]), text)
     rows = list(csv.DictReader(io.StringIO(to_csv(lost))))
     assert (rows[-1]["tag"], rows[-1]["self_us"]) == ("(unattributed)", "7")

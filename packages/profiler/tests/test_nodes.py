@@ -27,9 +27,7 @@ def kernels_of(profile_of):
 
 
 @pytest.mark.parametrize(
-    "starts",
-    [(10, 20, 30, 40), (20, 10, 30, 40)],
-    ids=["in the file's order", "in the order of indices"],
+    "starts", [(10, 20, 30, 40), (20, 10, 30, 40)], ids=["in the file's order", "in the order of indices"]
 )
 def test_nodes_without_names_are_found_by_their_place(trace_file, kernels_of, starts):
     a, b, c, w = starts
@@ -89,12 +87,7 @@ def test_a_name_that_looks_like_another_nodes_index_is_not_taken_for_it(trace_fi
         ("Relu_3", "Relu", 3, 40, 4),
     ]
     profile = profile_of(trace_file(rows), text, CALLS, OWNERS)
-    assert [(kernel.node, kernel.self_us) for kernel in profile.kernels] == [
-        ("a", 1),
-        ("b", 2),
-        ("c", 3),
-        ("w", 4),
-    ]
+    assert [(kernel.node, kernel.self_us) for kernel in profile.kernels] == [("a", 1), ("b", 2), ("c", 3), ("w", 4)]
 
 
 def test_names_are_made_unique_in_bodies_and_functions_too():
@@ -112,10 +105,7 @@ def test_names_are_made_unique_in_bodies_and_functions_too():
     model = ir.from_onnx_text(text)
 
     def names() -> list[str | None]:
-        nodes = [
-            *ir.traversal.RecursiveGraphIterator(model.graph),
-            *(n for f in model.functions.values() for n in f),
-        ]
+        nodes = [*ir.traversal.RecursiveGraphIterator(model.graph), *(n for f in model.functions.values() for n in f)]
         return [node.name for node in nodes]
 
     before = names()

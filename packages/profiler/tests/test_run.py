@@ -102,9 +102,7 @@ def test_a_graph_that_is_too_large_for_one_file_gets_another_for_its_weights(wri
     assert sessions[1][key] == "executed.bin"
 
 
-@pytest.mark.parametrize(
-    ("options", "word"), [({"provider": "tpu"}, "'tpu'"), ({"optimization": "most"}, "'most'")]
-)
+@pytest.mark.parametrize(("options", "word"), [({"provider": "tpu"}, "'tpu'"), ({"optimization": "most"}, "'most'")])
 def test_an_unknown_option_is_named(branching, tmp_path, options, word):
     with pytest.raises(HxError, match=word) as caught:
         execute(branching.path, feeds_of(branching), tmp_path, **options)

@@ -31,12 +31,7 @@ def test_modules_are_compared_by_name_the_largest_change_first(trace_file, profi
     assert (found.run_us, found.ratio) == ((14.0, 7.0), 0.5)
     rows = {row.fqn: row for row in found.modules}
     assert [row.fqn for row in found.modules] == ["b", "c", "a", ""]
-    assert (rows["b"].before_us, rows["b"].after_us, rows["b"].change_us, rows["b"].ratio) == (
-        9.0,
-        None,
-        -9.0,
-        None,
-    )
+    assert (rows["b"].before_us, rows["b"].after_us, rows["b"].change_us, rows["b"].ratio) == (9.0, None, -9.0, None)
     assert (rows["c"].before_us, rows["c"].change_us, rows["c"].ratio) == (None, 3.0, None)
     assert (rows["a"].self_change_us, rows["a"].ratio) == (-1.0, 0.8)
     assert rows[""].change_us == -7.0

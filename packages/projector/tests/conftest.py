@@ -79,12 +79,8 @@ def _context_by_hand(
                 module=fqns.index(spec["fqn"]),
                 index=spec.get("index", 0),
                 parent=spec.get("parent", 0) if row else None,
-                inputs=[
-                    _port(n, p, weights, spec.get("unused", ())) for n, p in spec.get("inputs", {}).items()
-                ],
-                outputs=[
-                    _port(n, p, weights, spec.get("unused", ())) for n, p in spec.get("outputs", {}).items()
-                ],
+                inputs=[_port(n, p, weights, spec.get("unused", ())) for n, p in spec.get("inputs", {}).items()],
+                outputs=[_port(n, p, weights, spec.get("unused", ())) for n, p in spec.get("outputs", {}).items()],
                 recovered=spec.get("recovered", []),
             )
             for row, spec in enumerate(calls)

@@ -54,9 +54,7 @@ def test_a_transposed_convolution_meets_its_kernel_at_every_input():
 
 
 def test_attention_is_two_products():
-    attention = (
-        "(float[2,6,64] q, float[2,9,64] k) => (y) { y = Attention<q_num_heads=4, kv_num_heads=4>(q, k, k) }"
-    )
+    attention = "(float[2,6,64] q, float[2,9,64] k) => (y) { y = Attention<q_num_heads=4, kv_num_heads=4>(q, k, k) }"
     assert macs(attention) == 2 * (2 * 4 * 6 * 9 * 16)
     written = """(float[2,4,6,16] q, float[2,4,16,9] k, float[2,4,9,16] v) => (y)
         { s = MatMul(q, k)  p = Softmax(s)  y = MatMul(p, v) }"""
@@ -69,8 +67,7 @@ def test_recurrent_operators_use_all_weights_in_every_step():
 
 
 @pytest.mark.parametrize(
-    ("equation", "wanted"),
-    [("bij,jk->bik", 2 * 3 * 4 * 5), ("...ij,jk->...ik", 2 * 3 * 4 * 5), ("bij,jk", 120)],
+    ("equation", "wanted"), [("bij,jk->bik", 2 * 3 * 4 * 5), ("...ij,jk->...ik", 2 * 3 * 4 * 5), ("bij,jk", 120)]
 )
 def test_einsum_loops_over_all_labels(equation, wanted):
     body = f'(float[2,3,4] x, float[4,5] w) => (y) {{ y = Einsum<equation="{equation}">(x, w) }}'
@@ -114,9 +111,7 @@ def test_arithmetic_that_contracts_nothing_is_counted_apart():
 
 
 def test_a_call_of_a_function_costs_what_its_body_does():
-    function = (
-        '<domain: "local", opset_import: ["" : 23]> linear (a, b) => (y) { t = MatMul(a, b)  y = Relu(t) }'
-    )
+    function = '<domain: "local", opset_import: ["" : 23]> linear (a, b) => (y) { t = MatMul(a, b)  y = Relu(t) }'
     cost = cost_of("(float[2,8] x, float[8,3] w) => (float[2,3] y) { y = local.linear(x, w) }", function)
     assert [row.arithmetic.macs for row in cost.nodes] == [2 * 8 * 3]
 
@@ -176,9 +171,7 @@ def test_sizes_that_only_a_run_shows_are_asked_for():
 
 
 def test_weights_that_lie_outside_the_file_are_not_read(tmp_path):
-    model = ir.from_onnx_text(
-        f"{HEAD} g (float[2,8] x) => (y) {{ y = MatMul(x, w) }}".replace("(x, w)", "(x, x)")
-    )
+    model = ir.from_onnx_text(f"{HEAD} g (float[2,8] x) => (y) {{ y = MatMul(x, w) }}".replace("(x, w)", "(x, x)"))
     weight = ir.Value(name="w", shape=ir.Shape([8, 3]), type=ir.TensorType(ir.DataType.FLOAT))
     weight.const_value = ir.ExternalTensor(
         "missing.data", 0, 96, ir.DataType.FLOAT, shape=ir.Shape([8, 3]), name="w", base_dir=tmp_path

@@ -64,12 +64,7 @@ def test_the_module_stack_of_torch() -> None:
         "g": ("", 0, "dataflow", "low"),
         "y": ("", 0, "exporter", "high"),
     }
-    assert [module.tag for module in sidecar.modules] == [
-        "/Net",
-        "/Net/Enc",
-        "/Net/Enc/ModuleList",
-        "/Net/Enc/Layer.0",
-    ]
+    assert [module.tag for module in sidecar.modules] == ["/Net", "/Net/Enc", "/Net/Enc/ModuleList", "/Net/Enc/Layer.0"]
     call = next(call for call in sidecar.calls if sidecar.module_of(call).fqn == "enc")
     assert ([port.name for port in call.inputs], [port.name for port in call.outputs]) == (["x"], ["h"])
     assert call.status == "extractable"
@@ -129,9 +124,7 @@ def test_names_without_scopes_say_nothing() -> None:
 
 
 def test_the_names_of_weights_alone() -> None:
-    weights = ", ".join(
-        W.format(name) for name in ("layer.0.a.weight", "layer.0.b.weight", "layer.1.a.weight")
-    )
+    weights = ", ".join(W.format(name) for name in ("layer.0.a.weight", "layer.0.b.weight", "layer.1.a.weight"))
     body = """
         h = Mul(x, "layer.0.a.weight")  g = Relu(h)  f = Mul(g, "layer.0.b.weight")
         e = Neg(f)  y = Mul(e, "layer.1.a.weight")
@@ -204,9 +197,7 @@ def test_functions_are_embedded_and_stripped_too() -> None:
     strip_metadata(model)
     (node,) = function
     assert node.metadata_props["pkg.hx.tag"] == "/Net"
-    assert not any(
-        key.startswith("pkg.torch") for holder in (function, node) for key in holder.metadata_props
-    )
+    assert not any(key.startswith("pkg.torch") for holder in (function, node) for key in holder.metadata_props)
 
 
 def test_weights_that_are_inputs_too_are_no_inputs_of_the_model() -> None:

@@ -124,11 +124,7 @@ def programs(draw: st.DrawFn) -> list[tuple[str, int, int]]:
     """A list of nodes: operator and the numbers of the two values that it reads."""
     count = draw(st.integers(1, 8))
     return [
-        (
-            draw(st.sampled_from(["Add", "Sub", "Mul"])),
-            draw(st.integers(0, number)),
-            draw(st.integers(0, number)),
-        )
+        (draw(st.sampled_from(["Add", "Sub", "Mul"])), draw(st.integers(0, number)), draw(st.integers(0, number)))
         for number in range(count)
     ]
 

@@ -29,9 +29,7 @@ LIGHT = (
 )
 HEAVY = ("numpy", "onnx", "onnx_ir", "onnxruntime", "onnx_tool")
 
-MODEL = ir.from_onnx_text(
-    '<ir_version: 10, opset_import: ["" : 20]> net (float[2] x) => (float[2] y) { y = Relu(x) }'
-)
+MODEL = ir.from_onnx_text('<ir_version: 10, opset_import: ["" : 20]> net (float[2] x) => (float[2] y) { y = Relu(x) }')
 
 
 def test_every_name_of_the_public_api_is_there():

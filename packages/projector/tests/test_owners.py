@@ -66,9 +66,7 @@ def test_the_exporters_record_comes_first(context_by_hand: ContextByHand) -> Non
     assert known(node_of(sidecar, "y")) == (4, "exporter", "high")
 
 
-def test_a_rewritten_node_of_several_calls_is_their_nearest_common_ancestors(
-    context_by_hand: ContextByHand,
-) -> None:
+def test_a_rewritten_node_of_several_calls_is_their_nearest_common_ancestors(context_by_hand: ContextByHand) -> None:
     model = model_of("h = Neg(x)  g = Relu(h)  y = Abs(g)")
     context = context_by_hand(CALLS, origins={"h": [2, 3], "g": [3, 4], "y": [1, 2]})
     sidecar = project(model, context, file="m.onnx")
@@ -89,9 +87,7 @@ def test_parameters_of_two_modules_decide_nothing(context_by_hand: ContextByHand
     model = model_of(
         "s = Mul(v, w)  y = Add(x, s)", weights="float[3] w = {1.0, 2.0, 3.0}, float[3] v = {1.0, 2.0, 3.0}"
     )
-    context = context_by_hand(
-        CALLS, origins={"y": [4]}, parameters={"w": "block.a.weight", "v": "block.b.weight"}
-    )
+    context = context_by_hand(CALLS, origins={"y": [4]}, parameters={"w": "block.a.weight", "v": "block.b.weight"})
     assert known(node_of(project(model, context, file="m.onnx"), "s")) == (4, "dataflow", "medium")
 
 
@@ -117,9 +113,7 @@ def test_a_helper_of_several_calls_is_their_common_ancestors_with_low_confidence
     assert known(node_of(sidecar, "k")) == (1, "dataflow", "low")
 
 
-def test_what_stands_before_or_behind_all_that_is_known_may_be_the_roots(
-    context_by_hand: ContextByHand,
-) -> None:
+def test_what_stands_before_or_behind_all_that_is_known_may_be_the_roots(context_by_hand: ContextByHand) -> None:
     model = model_of("a = Abs(x)  h = Neg(a)  y = Relu(h)")
     sidecar = project(model, context_by_hand(CALLS, origins={"h": [4]}), file="m.onnx")
     assert known(node_of(sidecar, "a")) == known(node_of(sidecar, "y")) == (0, "dataflow", "low")
@@ -136,12 +130,8 @@ def test_data_between_two_calls_is_their_common_ancestors(context_by_hand: Conte
     assert known(node_of(sidecar, "h")) == (2, "dataflow", "medium")
 
 
-def test_a_helper_belongs_to_what_it_helps_and_not_to_what_comes_after_that(
-    context_by_hand: ContextByHand,
-) -> None:
-    model = model_of(
-        "a = Abs(x)  k = Constant<value = float {2.0}>()  h = Mul(a, k)  g = Exp(h)  y = Relu(g)"
-    )
+def test_a_helper_belongs_to_what_it_helps_and_not_to_what_comes_after_that(context_by_hand: ContextByHand) -> None:
+    model = model_of("a = Abs(x)  k = Constant<value = float {2.0}>()  h = Mul(a, k)  g = Exp(h)  y = Relu(g)")
     context = context_by_hand(CALLS, origins={"a": [2], "g": [3], "y": [4]})
     sidecar = project(model, context, file="m.onnx")
     assert known(node_of(sidecar, "h")) == known(node_of(sidecar, "k")) == (1, "dataflow", "low")
@@ -157,18 +147,10 @@ def test_a_weight_does_not_tell_calls_of_one_module_apart(context_by_hand: Conte
 
 def test_the_stronger_source_wins_and_the_disagreement_is_listed(context_by_hand: ContextByHand) -> None:
     context = context_by_hand(CALLS, origins={"y": [3]}, parameters={"w": "block.a.weight"})
-    sidecar = project(
-        model_of("y = Mul(x, w)", weights="float[3] w = {1.0, 2.0, 3.0}"), context, file="m.onnx"
-    )
+    sidecar = project(model_of("y = Mul(x, w)", weights="float[3] w = {1.0, 2.0, 3.0}"), context, file="m.onnx")
     assert known(node_of(sidecar, "y")) == (3, "exporter", "high")
     (row,) = sidecar.disagreements
-    assert (row.output, row.evidence, row.owner, row.against, row.other) == (
-        "y",
-        "exporter",
-        3,
-        "parameter",
-        2,
-    )
+    assert (row.output, row.evidence, row.owner, row.against, row.other) == ("y", "exporter", 3, "parameter", 2)
 
 
 def test_other_packages_add_sources(context_by_hand: ContextByHand, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,9 +237,7 @@ def test_bodies_belong_to_their_nodes_owner(context_by_hand: ContextByHand) -> N
 
 def test_what_only_a_body_reads_is_its_helper(context_by_hand: ContextByHand) -> None:
     body = BRANCH.replace("Neg(x)", "Constant<value = float[1] {2.0}>()")
-    sidecar = project(
-        model_of(body, inputs="bool c"), context_by_hand(CALLS, origins={"y": [2]}), file="m.onnx"
-    )
+    sidecar = project(model_of(body, inputs="bool c"), context_by_hand(CALLS, origins={"y": [2]}), file="m.onnx")
     assert known(node_of(sidecar, "h")) == (2, "dataflow", "medium")
 
 
@@ -351,9 +331,7 @@ def test_counts_by_category(context_by_hand: ContextByHand) -> None:
 
 
 @given(st.data())
-def test_every_node_has_one_row_and_percentages_add_up(
-    context_by_hand: ContextByHand, data: st.DataObject
-) -> None:
+def test_every_node_has_one_row_and_percentages_add_up(context_by_hand: ContextByHand, data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 8))
     lines, origins = [], {}
     for number in range(count):

@@ -44,8 +44,7 @@ ROOT = {"fqn": "", "inputs": {"x": "x"}, "outputs": {"output": "y"}}
 
 def test_extractable(context_by_hand: ContextByHand) -> None:
     context = context_by_hand(
-        [ROOT, {"fqn": "m", "inputs": {"input": "x"}, "outputs": {"output": "h"}}],
-        origins={"h": [1], "y": [0]},
+        [ROOT, {"fqn": "m", "inputs": {"input": "x"}, "outputs": {"output": "h"}}], origins={"h": [1], "y": [0]}
     )
     call = judged(model_of("h = Neg(x)  y = Relu(h)"), context)
     assert (call.status, call.reason) == ("extractable", "")
@@ -117,9 +116,7 @@ def test_a_call_without_tensors_is_unused(context_by_hand: ContextByHand) -> Non
     assert "no tensor" in call.reason
 
 
-def test_modules_that_did_not_run_are_not_called_and_containers_are_not_listed(
-    context_by_hand: ContextByHand,
-) -> None:
+def test_modules_that_did_not_run_are_not_called_and_containers_are_not_listed(context_by_hand: ContextByHand) -> None:
     context = context_by_hand([ROOT], modules=["pooler", "layers"], containers=["layers"], origins={"y": [0]})
     sidecar = project(model_of("y = Relu(x)"), context, file="m.onnx")
     rest = [(sidecar.module_of(call).fqn, call.status, bool(call.reason)) for call in sidecar.calls[1:]]
@@ -148,9 +145,7 @@ def test_a_tensor_reached_around_the_arguments_is_implicit(context_by_hand: Cont
     call = judged(model, context_by_hand(calls, origins={"h": [0], "memory": [0], "y": [1]}))
     assert call.status == "extractable"
     assert implicit(call) == ["implicit.memory"]
-    assert call.inputs[-1] == Port(
-        name="implicit.memory", value="memory", dtype="UNDEFINED", shape=[], implicit=True
-    )
+    assert call.inputs[-1] == Port(name="implicit.memory", value="memory", dtype="UNDEFINED", shape=[], implicit=True)
 
 
 def test_an_input_of_the_model_can_be_implicit(context_by_hand: ContextByHand) -> None:
@@ -179,8 +174,7 @@ def test_a_shared_helper_that_derives_from_an_argument_is_copied_in(context_by_h
         {"fqn": "l1", "inputs": {"h": "h", "mask": "mask"}, "outputs": {"output": "y"}},
     ]
     model = model_of(
-        "inverse = Neg(mask)  h = Mul(x, inverse)  y = Mul(h, inverse)",
-        inputs="float[2,3] x, float[2,3] mask",
+        "inverse = Neg(mask)  h = Mul(x, inverse)  y = Mul(h, inverse)", inputs="float[2,3] x, float[2,3] mask"
     )
     context = context_by_hand(calls, origins={"inverse": [1], "h": [1], "y": [2]})
     call = judged(model, context, 2)
@@ -264,10 +258,7 @@ def test_an_argument_may_be_used_for_its_size_alone(context_by_hand: ContextByHa
 def test_recovered_nodes_stand_for_the_graphs_own(context_by_hand: ContextByHand) -> None:
     """The value `lost` is in the graph no more; the call's own node reads it again through a recovered one."""
     recovered = RecoveredNode(inputs=["lost"], outputs=["h"], proto="", dtypes=["FLOAT"], shapes=[[2, 3]])
-    calls = [
-        ROOT,
-        {"fqn": "m", "inputs": {"input": "lost"}, "outputs": {"output": "y"}, "recovered": [0]},
-    ]
+    calls = [ROOT, {"fqn": "m", "inputs": {"input": "lost"}, "outputs": {"output": "y"}, "recovered": [0]}]
     context = context_by_hand(calls, origins={"h": [0], "y": [1]}, recovered=[recovered])
     call = judged(model_of("h = Neg(x)  y = Relu(h)"), context)
     assert call.status == "extractable"
@@ -306,8 +297,7 @@ def test_project_leaves_the_model_alone(context_by_hand: ContextByHand) -> None:
 def test_equal_models_give_equal_sidecars(context_by_hand: ContextByHand) -> None:
     context = context_by_hand(DYNAMIC_CALLS, origins=DYNAMIC_ORIGINS, parameters={"w": None, "width": None})
     first, second = (
-        project(dynamic_model("Shape<start = 0, end = 1>(z)"), context, file="m.onnx").to_json()
-        for _ in range(2)
+        project(dynamic_model("Shape<start = 0, end = 1>(z)"), context, file="m.onnx").to_json() for _ in range(2)
     )
     assert first == second
 

@@ -41,9 +41,7 @@ def test_no_number_of_a_weight_is_left_and_every_node_is() -> None:
     assert all(number in held(model) for number in numbers)
     redact_numbers(model)
     assert not any(number in held(model) for number in numbers)
-    operators = [
-        [node.op_type for node in ir.traversal.RecursiveGraphIterator(m.graph)] for m in (before, model)
-    ]
+    operators = [[node.op_type for node in ir.traversal.RecursiveGraphIterator(m.graph)] for m in (before, model)]
     assert operators[0] == operators[1]
     assert [value.name for value in model.graph.inputs] == ["x", "c", "w"]
     assert not model.graph.initializers
@@ -63,9 +61,7 @@ def test_no_number_of_a_weight_is_left_and_every_node_is() -> None:
     ],
 )
 def test_which_constants_keep_their_numbers(dtype: ir.DataType, count: int, kept: bool) -> None:
-    model = ir.from_onnx_text(
-        '<ir_version: 10, opset_import: ["": 21]> g (float x) => (float y) { y = Identity(x) }'
-    )
+    model = ir.from_onnx_text('<ir_version: 10, opset_import: ["": 21]> g (float x) => (float y) { y = Identity(x) }')
     tensor = ir.Tensor(np.ones(count, dtype.numpy()), dtype=dtype, name="t")
     model.graph[0].attributes["t"] = ir.AttrTensor("t", tensor)
     redact_numbers(model)
@@ -79,16 +75,7 @@ def test_every_text_but_names_goes_through_the_words() -> None:
     place = "/home/erika/model.py"
     body = model.graph[4].attributes["then_branch"].as_graph()
     (function,) = model.functions.values()
-    for holder in (
-        model,
-        model.graph,
-        model.graph[2],
-        model.graph[2].outputs[0],
-        body,
-        body[0],
-        function,
-        function[0],
-    ):
+    for holder in (model, model.graph, model.graph[2], model.graph[2].outputs[0], body, body[0], function, function[0]):
         holder.metadata_props["where"] = place
         holder.doc_string = f"made in {place}"
     assert held(model).count(place.encode()) == 16
@@ -99,9 +86,7 @@ def test_every_text_but_names_goes_through_the_words() -> None:
 
 def test_records_lose_values_of_inputs_constants_and_runs(caplog: pytest.LogCaptureFixture) -> None:
     number = np.array([1.5, 2.5], np.float32)
-    node = ir.Node(
-        "", "Constant", [], [ir.AttrTensor("value", ir.Tensor(number))], outputs=[ir.Value(name="o")]
-    )
+    node = ir.Node("", "Constant", [], [ir.AttrTensor("value", ir.Tensor(number))], outputs=[ir.Value(name="o")])
     proto = base64.b64encode(ir.to_proto(node).SerializeToString()).decode()
     row = RecoveredNode(inputs=["gone"], outputs=["o"], proto=proto, dtypes=["FLOAT"], shapes=[[2]])
     context = ModuleContext(

@@ -69,9 +69,7 @@ def test_a_weight_alone_decides_nothing(relinked):
 
 
 def test_a_fused_node_within_one_call_belongs_to_it(relinked):
-    nodes = _nodes(
-        relinked("b = com.microsoft.Gemmish(x, w, zero) c = Tanh(b) d = Add(c, zero) y = Add(x, d)")
-    )
+    nodes = _nodes(relinked("b = com.microsoft.Gemmish(x, w, zero) c = Tanh(b) d = Add(c, zero) y = Add(x, d)"))
     assert _facts(nodes["b"]) == (1, "high", ["a", "b"], [])
 
 
@@ -80,15 +78,11 @@ def test_a_fused_node_that_spans_calls_says_so(relinked):
     assert _facts(_nodes(sidecar)["c"]) == (0, "high", ["b", "c"], [1, 2])
     first = sidecar.calls[1]
     assert (first.status, first.outputs[0].value) == ("fused", None)
-    assert first.reason == (
-        "The transformation merged it with '/Net/Second': 'output' is in the graph no more."
-    )
+    assert first.reason == ("The transformation merged it with '/Net/Second': 'output' is in the graph no more.")
 
 
 def test_renamed_values_are_found_between_fixed_points(relinked):
-    nodes = _nodes(
-        relinked("v1 = MatMul(x, w) v2 = Add(v1, zero) c = Tanh(v2) d = Add(c, zero) y = Add(x, d)")
-    )
+    nodes = _nodes(relinked("v1 = MatMul(x, w) v2 = Add(v1, zero) c = Tanh(v2) d = Add(c, zero) y = Add(x, d)"))
     assert _facts(nodes["v1"]) == (1, "high", ["a"], [])
     assert _facts(nodes["v2"]) == (1, "high", ["b"], [])
 
@@ -97,9 +91,7 @@ def test_renamed_values_are_found_between_fixed_points(relinked):
 def test_an_operation_of_the_same_kind_before_a_product_is_not_the_one_behind_it(context_by_hand, used):
     head = '<ir_version: 10, opset_import: ["": 20]> m (float[2,3] x) => (float[2,3] y) '
     weights = "float[3,3] w = {1,2,3,4,5,6,7,8,9}, float[3] b = {1,2,3}"
-    new_weights = weights.replace(" w ", f" {used.split(', ')[0]} ").replace(
-        " b ", f" {used.split(', ')[1]} "
-    )
+    new_weights = weights.replace(" w ", f" {used.split(', ')[0]} ").replace(" b ", f" {used.split(', ')[1]} ")
     original = ir.from_onnx_text(
         f"{head}<{weights}, int64[1] s = {{6}}, int64[2] back = {{2,3}}>"
         "{ a = MatMul(x, w)  c = Add(a, b)  d = Reshape(c, s)  e = Tanh(d)  y = Reshape(e, back) }"
@@ -225,9 +217,7 @@ def test_a_reader_that_does_the_same_operation_stands_for_it(context_by_hand):
 def test_nodes_may_stand_in_any_order(relinked):
     """Quantisation tools append."""
     nodes = _nodes(relinked("y = Add(x, d) d = Add(c, zero) c = Tanh(b) b = Add(a, zero) a = MatMul(x, w)"))
-    assert {name: node.owner for name, node in nodes.items()} == {
-        name: rows[0] for name, rows in ORIGINS.items()
-    }
+    assert {name: node.owner for name, node in nodes.items()} == {name: rows[0] for name, rows in ORIGINS.items()}
 
 
 def test_nodes_of_bodies_keep_their_owners_in_place_and_moved_out(context_by_hand):
@@ -272,14 +262,9 @@ def test_what_nothing_is_known_of_stays_unknown(context_by_hand):
       <float[2,3] w = {1,2,3,4,5,6}> """
     original = ir.from_onnx_text(head + "{ a = Exp(x)  b = Mul(a, w)  y = Neg(b)  z = Range(w, w, w) }")
     sidecar = project(
-        original,
-        context_by_hand(CALLS, origins={"b": [1]}),
-        file="m.onnx",
-        sources=("exporter", "dataflow"),
+        original, context_by_hand(CALLS, origins={"b": [1]}), file="m.onnx", sources=("exporter", "dataflow")
     )
-    made = ir.from_onnx_text(
-        head + "{ a = Exp(x)  b = Mul(a, w)  c = Identity(b)  y = Neg(c)  z = Range(w, w, w) }"
-    )
+    made = ir.from_onnx_text(head + "{ a = Exp(x)  b = Mul(a, w)  c = Identity(b)  y = Neg(c)  z = Range(w, w, w) }")
     again = relink(made, original, sidecar, file="made.onnx")
     for found in (sidecar, again):
         known = {node.output: (node.owner, node.confidence, node.known) for node in found.nodes}
@@ -307,18 +292,10 @@ def test_a_model_that_was_not_made_of_it_is_refused(context_by_hand, text):
 def chains(draw):
     """A row of modules with a few operations each, a subset of whose values is renamed and copied."""
     lengths = draw(st.lists(st.integers(1, 3), min_size=1, max_size=5))
-    kinds = draw(
-        st.lists(st.sampled_from(["Tanh", "Exp", "Sin"]), min_size=sum(lengths), max_size=sum(lengths))
-    )
-    copied = draw(
-        st.lists(st.sampled_from(["", "Identity", "Cast"]), min_size=sum(lengths), max_size=sum(lengths))
-    )
+    kinds = draw(st.lists(st.sampled_from(["Tanh", "Exp", "Sin"]), min_size=sum(lengths), max_size=sum(lengths)))
+    copied = draw(st.lists(st.sampled_from(["", "Identity", "Cast"]), min_size=sum(lengths), max_size=sum(lengths)))
     renamed = draw(
-        st.lists(
-            st.sampled_from(["{}", "{}_suffixed", "Prefixed_{}"]),
-            min_size=sum(lengths),
-            max_size=sum(lengths),
-        )
+        st.lists(st.sampled_from(["{}", "{}_suffixed", "Prefixed_{}"]), min_size=sum(lengths), max_size=sum(lengths))
     )
     return lengths, kinds, copied, renamed
 

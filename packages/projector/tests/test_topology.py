@@ -32,9 +32,7 @@ def graphs(draw: st.DrawFn) -> ir.Model:
         node = ir.Node("", operator, sources, attributes, outputs=[_value(f"v{index}")], name=f"n{index}")
         nodes.append(node)
         values.append(node.outputs[0])
-    outputs = [
-        draw(st.sampled_from([node.outputs[0] for node in nodes])) for _ in range(draw(st.integers(1, 2)))
-    ]
+    outputs = [draw(st.sampled_from([node.outputs[0] for node in nodes])) for _ in range(draw(st.integers(1, 2)))]
     return _model(inputs, weights, nodes, list({id(value): value for value in outputs}.values()))
 
 
@@ -55,9 +53,7 @@ def shuffled(model: ir.Model, seed: int) -> ir.Model:
     chance = random.Random(seed)
     nodes, done, ordered = list(copy.graph), set[int](), []
     while nodes:
-        ready = [
-            n for n in nodes if all(v is None or v.producer() is None or id(v) in done for v in n.inputs)
-        ]
+        ready = [n for n in nodes if all(v is None or v.producer() is None or id(v) in done for v in n.inputs)]
         node = chance.choice(ready)
         nodes.remove(node)
         ordered.append(node)
@@ -183,10 +179,7 @@ def test_bodies_and_what_they_capture_count(other: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [
-        ("y = Concat<axis = 0>(x, x)", "y = Concat<axis = 0>(x, x, x)"),
-        ("y = Clip(x, m)", 'y = Clip(x, "", m)'),
-    ],
+    [("y = Concat<axis = 0>(x, x)", "y = Concat<axis = 0>(x, x, x)"), ("y = Clip(x, m)", 'y = Clip(x, "", m)')],
 )
 def test_inputs_that_one_node_has_and_its_counterpart_has_not(one: str, other: str) -> None:
     text = '<ir_version: 10, opset_import: ["": 20]> g (float[2] x, float m) => (float[N] y) {{ {} }}'
@@ -222,14 +215,8 @@ def test_constants_of_strings() -> None:
     [
         ("(float x) => (float y) { y = Neg(x) }", "(float[] x) => (float y) { y = Neg(x) }"),
         ("(float[2] x) => (float[2] y) { y = Neg(x) }", "(seq(float[2]) x) => (float[2] y) { y = Neg(x) }"),
-        (
-            "(float x) => (float y) { y = Neg(x) z = Abs(x) }",
-            "(float x) => (float y) { y = Neg(x) z = Exp(x) }",
-        ),
-        (
-            "(float x) => (float y) { y = Elu<alpha=0.1>(x) }",
-            "(float x) => (float y) { y = Elu<alpha=0.2>(x) }",
-        ),
+        ("(float x) => (float y) { y = Neg(x) z = Abs(x) }", "(float x) => (float y) { y = Neg(x) z = Exp(x) }"),
+        ("(float x) => (float y) { y = Elu<alpha=0.1>(x) }", "(float x) => (float y) { y = Elu<alpha=0.2>(x) }"),
     ],
 )
 def test_what_differs_in_one_word(one: str, other: str) -> None:
@@ -238,18 +225,14 @@ def test_what_differs_in_one_word(one: str, other: str) -> None:
 
 
 def test_numbers_in_memory_are_those_of_the_file() -> None:
-    model = ir.from_onnx_text(
-        '<ir_version: 10, opset_import: ["": 20]> g (float x) => (float y) { y = Elu(x) }'
-    )
+    model = ir.from_onnx_text('<ir_version: 10, opset_import: ["": 20]> g (float x) => (float y) { y = Elu(x) }')
     model.graph[0].attributes["alpha"] = ir.AttrFloat32("alpha", 0.1)
     assert structural_digest(model) == structural_digest(ir.from_proto(ir.to_proto(model)))
 
 
 def test_names_of_tensors_in_a_list_do_not_count() -> None:
     def model(name: str, value: float) -> str:
-        made = ir.from_onnx_text(
-            '<ir_version: 10, opset_import: ["": 20]> g (float x) => (float y) { y = c.F(x) }'
-        )
+        made = ir.from_onnx_text('<ir_version: 10, opset_import: ["": 20]> g (float x) => (float y) { y = c.F(x) }')
         made.graph[0].attributes["t"] = ir.AttrTensors("t", [ir.tensor([value], name=name)])
         return structural_digest(made)
 
@@ -285,9 +268,7 @@ def test_the_order_of_nodes_does_not_matter(one: str, other: str) -> None:
         g (float[2] x, bool c) => (float[2] y) {{ p = Sin(x)  q = Cos(x)  {} }}"""
     left, right = (ir.from_onnx_text(text.format(side)) for side in (one, other))
     assert structural_digest(left) == structural_digest(right)
-    assert structural_digest(left) != structural_digest(
-        ir.from_onnx_text(text.format(one.replace("(q)", "(p)")))
-    )
+    assert structural_digest(left) != structural_digest(ir.from_onnx_text(text.format(one.replace("(q)", "(p)"))))
 
 
 @given(graphs(), graphs())
@@ -313,10 +294,7 @@ def test_functions_and_opsets_are_named() -> None:
     other.opset_imports[""] = 21
     found = graph_difference(one, other)
     assert found is not None
-    assert found.elsewhere == [
-        "opset imports ai.onnx 20, l 1 and ai.onnx 21, l 1",
-        "function l::f differs",
-    ]
+    assert found.elsewhere == ["opset imports ai.onnx 20, l 1 and ai.onnx 21, l 1", "function l::f differs"]
 
 
 @given(st.lists(st.integers(0, 3), max_size=12), st.lists(st.integers(0, 3), max_size=12))
@@ -324,9 +302,7 @@ def test_a_longest_common_subsequence_is_found_within_its_edits(one: list[int], 
     longest = [[0] * (len(other) + 1) for _ in range(len(one) + 1)]
     for i, left in enumerate(one):
         for j, right in enumerate(other):
-            longest[i + 1][j + 1] = (
-                longest[i][j] + 1 if left == right else max(longest[i][j + 1], longest[i + 1][j])
-            )
+            longest[i + 1][j + 1] = longest[i][j] + 1 if left == right else max(longest[i][j + 1], longest[i + 1][j])
     edits = len(one) + len(other) - 2 * longest[-1][-1]
     pairs = longest_common(one, other, edits)
     assert pairs is not None
@@ -383,9 +359,7 @@ def test_large_graphs_take_seconds() -> None:
         x = _value("x")
         nodes, value = [], x
         for index in range(20_000):
-            node = ir.Node(
-                "", "Add", [value, nodes[-7].outputs[0] if index > 7 else x], outputs=[_value(f"v{index}")]
-            )
+            node = ir.Node("", "Add", [value, nodes[-7].outputs[0] if index > 7 else x], outputs=[_value(f"v{index}")])
             nodes.append(node)
             value = node.outputs[0]
         return _model([x], [], nodes, [value])

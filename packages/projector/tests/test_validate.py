@@ -34,16 +34,7 @@ main (float[2,3] x, bool c) => (float[2,3] y)
 <domain: "local", opset_import: ["": 20]>
 flip (a) => (r) { s = Neg(a)  r = Exp(s) }
 """
-STACKS = {
-    "h": "enc",
-    "n": "enc",
-    "k": "enc",
-    "shape": "enc",
-    "v": "enc",
-    "flat": "dec",
-    "u": "dec",
-    "y": "dec",
-}
+STACKS = {"h": "enc", "n": "enc", "k": "enc", "shape": "enc", "v": "enc", "flat": "dec", "u": "dec", "y": "dec"}
 
 
 def stacked(model: ir.Model, stacks: dict[str, str]) -> ir.Model:
@@ -81,9 +72,7 @@ class Export:
         return self
 
     def call(self, fqn: str) -> int:
-        return next(
-            row for row, call in enumerate(self.sidecar.calls) if self.sidecar.module_of(call).fqn == fqn
-        )
+        return next(row for row, call in enumerate(self.sidecar.calls) if self.sidecar.module_of(call).fqn == fqn)
 
 
 @pytest.fixture
@@ -224,9 +213,7 @@ def like(value: Any) -> st.SearchStrategy[Any]:
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_nothing_that_rows_say_stops_the_checks(
-    base: tuple[Export, dict[str, Any]], data: st.DataObject
-) -> None:
+def test_nothing_that_rows_say_stops_the_checks(base: tuple[Export, dict[str, Any]], data: st.DataObject) -> None:
     export, rows = base
     rows = json.loads(json.dumps(rows))
     for _ in range(data.draw(st.integers(1, 3))):

@@ -125,9 +125,7 @@ def test_several_nodes_for_one_operation_are_its_calls(context_by_hand: ContextB
     assert {owner(sidecar, name) for name in ("e", "n", "f", "d", "s", "y")} == {(2, "witness", "high")}
 
 
-def test_one_node_for_the_operations_of_two_calls_is_their_common_ancestors(
-    context_by_hand: ContextByHand,
-) -> None:
+def test_one_node_for_the_operations_of_two_calls_is_their_common_ancestors(context_by_hand: ContextByHand) -> None:
     calls = [CALLS[0], {**CALLS[1], "fqn": "a"}, {**CALLS[2], "fqn": "b"}]
     doubled, shifted = X * 2, X * 2 + 1
     operations = [(1, doubled, []), (2, shifted, [0])]
@@ -143,22 +141,17 @@ TWO = [{"fqn": ""}, {"fqn": "a"}, {"fqn": "b"}]
 ONES = np.ones_like(X)
 
 
-def test_constant_tensors_and_ambiguous_values_decide_nothing_by_themselves(
-    context_by_hand: ContextByHand,
-) -> None:
+def test_constant_tensors_and_ambiguous_values_decide_nothing_by_themselves(context_by_hand: ContextByHand) -> None:
     context = observed(context_by_hand(TWO), [(1, ONES, []), (1, A, []), (2, A, [])], {})
     sidecar = seen(model_of("z = Sub(x, x)  o = Exp(z)  v1 = Exp(x)  y = Add(v1, o)"), context)
     for name in ("z", "o", "v1", "y"):
         assert owner(sidecar, name)[1:] != ("witness", "high")
 
 
-def test_of_equal_tensors_a_value_is_the_one_that_its_reader_was_given(
-    context_by_hand: ContextByHand,
-) -> None:
+def test_of_equal_tensors_a_value_is_the_one_that_its_reader_was_given(context_by_hand: ContextByHand) -> None:
     rows = [(1, ONES, []), (2, ONES, []), (1, A, []), (2, A, []), (0, A + ONES, [1, 2])]
     sidecar = seen(
-        model_of("z = Sub(x, x)  o = Exp(z)  v1 = Exp(x)  y = Add(v1, o)"),
-        observed(context_by_hand(TWO), rows, {}),
+        model_of("z = Sub(x, x)  o = Exp(z)  v1 = Exp(x)  y = Add(v1, o)"), observed(context_by_hand(TWO), rows, {})
     )
     assert [owner(sidecar, name) for name in ("o", "v1", "y")] == [
         (2, "witness", "high"),
@@ -167,22 +160,17 @@ def test_of_equal_tensors_a_value_is_the_one_that_its_reader_was_given(
     ]
 
 
-def test_one_value_for_equal_tensors_of_two_calls_is_not_known_for_certain(
-    context_by_hand: ContextByHand,
-) -> None:
+def test_one_value_for_equal_tensors_of_two_calls_is_not_known_for_certain(context_by_hand: ContextByHand) -> None:
     rows = [(1, A, []), (2, A, []), (1, A + ONES, [0]), (2, A * 3, [1]), (0, 4 * A + ONES, [2, 3])]
     model = model_of(
-        "v1 = Exp(x)  p = Add(v1, one)  q = Mul(v1, three)  y = Add(p, q)",
-        "float one = {1}, float three = {3}",
+        "v1 = Exp(x)  p = Add(v1, one)  q = Mul(v1, three)  y = Add(p, q)", "float one = {1}, float three = {3}"
     )
     sidecar = seen(model, observed(context_by_hand(TWO), rows, {}))
     assert [owner(sidecar, name) for name in ("p", "q")] == [(1, "witness", "high"), (2, "witness", "high")]
     assert owner(sidecar, "v1")[2] != "high"
 
 
-def test_literals_and_sizes_are_steps_of_the_operation_that_takes_them(
-    context_by_hand: ContextByHand,
-) -> None:
+def test_literals_and_sizes_are_steps_of_the_operation_that_takes_them(context_by_hand: ContextByHand) -> None:
     turned = A.reshape(3, 2)
     rows = [(None, X, []), (1, A, [0]), (2, turned, [1]), (2, np.tanh(turned), [2])]
     body = """v1 = Exp(x)  s = Shape(v1)  i = Constant<value_int=1>()  n = Gather(s, i)
@@ -191,8 +179,7 @@ def test_literals_and_sizes_are_steps_of_the_operation_that_takes_them(
     rows.append((0, np.tanh(turned).reshape(2, 3), [3]))
     steps = ("i", "n", "n1", "axes", "rest", "shape")
     by_asker = {
-        asker: seen(model_of(body), observed(context_by_hand(TWO), rows, {}, sized={1: [asker]}))
-        for asker in (2, 1)
+        asker: seen(model_of(body), observed(context_by_hand(TWO), rows, {}, sized={1: [asker]})) for asker in (2, 1)
     }
     assert {owner(by_asker[2], name) for name in steps} == {(2, "witness", "high")}
     # The number may have been asked for in one call and handed to another; the list of it is the operation's.
@@ -201,9 +188,7 @@ def test_literals_and_sizes_are_steps_of_the_operation_that_takes_them(
     assert owner(by_asker[2], "s")[2] != "high", "two calls use it"
 
 
-def test_tables_that_an_operation_was_not_given_are_not_its_steps_for_certain(
-    context_by_hand: ContextByHand,
-) -> None:
+def test_tables_that_an_operation_was_not_given_are_not_its_steps_for_certain(context_by_hand: ContextByHand) -> None:
     """PyTorch leaves masks out that exporters write out, in the module that makes them."""
     rows = [(1, A, []), (2, B, [0])]
     body = "v1 = Exp(x)  m = Add(table, table)  h = Add(v1, m)  y = Tanh(h)"
@@ -224,9 +209,7 @@ def test_tables_made_of_what_an_operation_was_given_are_its_steps(context_by_han
     assert {owner(sidecar, name) for name in ("s", "w", "h", "y")} == {(2, "witness", "high")}
 
 
-def test_a_table_of_the_size_of_a_step_is_a_step_of_the_same_operation(
-    context_by_hand: ContextByHand,
-) -> None:
+def test_a_table_of_the_size_of_a_step_is_a_step_of_the_same_operation(context_by_hand: ContextByHand) -> None:
     """As the first state of a recurrent layer; nobody else knows of that tensor."""
     rows = [(1, A, []), (2, np.tanh(-A), [0])]
     body = "v1 = Exp(x)  n = Neg(v1)  s = Shape(n)  t = Expand(zero, s)  h = Add(n, t)  y = Tanh(h)"
@@ -235,9 +218,7 @@ def test_a_table_of_the_size_of_a_step_is_a_step_of_the_same_operation(
     assert {owner(sidecar, name) for name in ("n", "s", "t", "h", "y")} == {(2, "witness", "high")}
 
 
-def test_steps_that_read_what_their_operation_was_not_given_are_not_certain(
-    context_by_hand: ContextByHand,
-) -> None:
+def test_steps_that_read_what_their_operation_was_not_given_are_not_certain(context_by_hand: ContextByHand) -> None:
     other = np.sin(X)
     rows = [(1, A, []), (1, other, []), (2, np.tanh(A * other), [0])]
     body = "v1 = Exp(x)  v2 = Sin(x)  k = Mul(v1, v2)  y = Tanh(k)"
@@ -246,9 +227,7 @@ def test_steps_that_read_what_their_operation_was_not_given_are_not_certain(
     assert owner(sidecar, "k") == (2, "witness", "medium")
 
 
-@pytest.mark.parametrize(
-    ("repeated", "known"), [([1], 1), ([2], 2), ([], None), ([1, 1], None), ([1, 2], None)]
-)
+@pytest.mark.parametrize(("repeated", "known"), [([1], 1), ([2], 2), ([], None), ([1, 1], None), ([1, 2], None)])
 def test_what_several_calls_read_was_handed_on_by_the_one_that_did_so(
     context_by_hand: ContextByHand, repeated: list[int], known: int | None
 ) -> None:
@@ -261,9 +240,7 @@ def test_what_several_calls_read_was_handed_on_by_the_one_that_did_so(
     assert (made if confidence == "high" else None) == known
 
 
-def test_an_operand_that_changes_nothing_makes_no_node_of_the_tensor_s_maker(
-    context_by_hand: ContextByHand,
-) -> None:
+def test_an_operand_that_changes_nothing_makes_no_node_of_the_tensor_s_maker(context_by_hand: ContextByHand) -> None:
     """A mask that masks nothing: PyTorch ran an operation, which handed its argument on."""
     rows = [(1, A, []), (2, B, [0])]
     model = model_of("v1 = Exp(x)  m = Mul(v1, ones)  y = Tanh(m)", "float[2,3] ones = {1, 1, 1, 1, 1, 1}")
@@ -272,9 +249,7 @@ def test_an_operand_that_changes_nothing_makes_no_node_of_the_tensor_s_maker(
     assert owner(sidecar, "m")[2] != "high"
 
 
-def test_a_tensor_turned_and_turned_back_may_be_the_one_before_or_after(
-    context_by_hand: ContextByHand,
-) -> None:
+def test_a_tensor_turned_and_turned_back_may_be_the_one_before_or_after(context_by_hand: ContextByHand) -> None:
     turned = np.ascontiguousarray(A.T)
     rows = [(1, A, []), (0, turned, [0]), (2, A, [1]), (2, B, [2])]
     context = observed(context_by_hand(TWO), rows, {})

@@ -32,12 +32,7 @@ def test_positions_are_spread_and_no_multiples_of_one_step() -> None:
 
 def test_a_file_says_null_for_what_json_has_no_number_for() -> None:
     fingerprint = Fingerprint(
-        dtype="FLOAT",
-        shape=[3],
-        sample=[math.nan, -math.inf, 1.5],
-        mean=math.nan,
-        mean_square=math.inf,
-        constant=False,
+        dtype="FLOAT", shape=[3], sample=[math.nan, -math.inf, 1.5], mean=math.nan, mean_square=math.inf, constant=False
     )
     text = fingerprint.model_dump_json()
     row = json.loads(text)

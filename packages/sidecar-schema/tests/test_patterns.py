@@ -4,16 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hx_sidecar_schema import (
-    HxError,
-    ModelInfo,
-    Module,
-    ModuleCall,
-    Provenance,
-    Sidecar,
-    build_tags,
-    find_calls,
-)
+from hx_sidecar_schema import HxError, ModelInfo, Module, ModuleCall, Provenance, Sidecar, build_tags, find_calls
 
 TREE = {
     "": "bert.BertModel",
@@ -44,17 +35,9 @@ def sidecar() -> Sidecar:
     ]
     return Sidecar(
         generator=Provenance(),
-        model=ModelInfo(
-            file="m.onnx", opset_imports={}, ir_version=10, graph_digest="", inputs=[], outputs=[]
-        ),
+        model=ModelInfo(file="m.onnx", opset_imports={}, ir_version=10, graph_digest="", inputs=[], outputs=[]),
         modules=[
-            Module(
-                fqn=name,
-                class_name=class_name,
-                tag=tag,
-                tagged=True,
-                aliases=["tied"] if name == "pooler" else [],
-            )
+            Module(fqn=name, class_name=class_name, tag=tag, tagged=True, aliases=["tied"] if name == "pooler" else [])
             for (name, class_name), tag in zip(TREE.items(), tags, strict=True)
         ],
         calls=[ModuleCall(module=names.index(name), index=index) for name, index in calls],

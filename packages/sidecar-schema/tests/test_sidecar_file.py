@@ -35,9 +35,7 @@ from hx_sidecar_schema import (
 def sidecar() -> Sidecar:
     x = Port(name="x", value="x", dtype="FLOAT", shape=["batch", 3])
     return Sidecar(
-        generator=Provenance(
-            versions={"hx": "0.1.0"}, command="hx export m", timestamp="2025-01-01T00:00:00Z"
-        ),
+        generator=Provenance(versions={"hx": "0.1.0"}, command="hx export m", timestamp="2025-01-01T00:00:00Z"),
         model=ModelInfo(
             file="m.onnx",
             opset_imports={"": 20},
@@ -45,10 +43,7 @@ def sidecar() -> Sidecar:
             graph_digest="ab" * 32,
             inputs=[
                 TensorInfo(
-                    name="x",
-                    dtype="FLOAT",
-                    shape=["batch", 3],
-                    example=Example(shape=[2, 3], low=-1.0, high=1.0),
+                    name="x", dtype="FLOAT", shape=["batch", 3], example=Example(shape=[2, 3], low=-1.0, high=1.0)
                 )
             ],
             outputs=[TensorInfo(name="y", dtype="FLOAT", shape=["batch", 3])],
@@ -86,19 +81,13 @@ def sidecar() -> Sidecar:
                 consumers=[0, 1],
             ),
         ],
-        initializers=[
-            Initializer(name="w", parameter="lin.weight", transform="folded", elements=6, readers=[1, 2])
-        ],
-        recovered=[
-            RecoveredNode(inputs=["h"], outputs=["r"], proto="AAAA", dtypes=["FLOAT"], shapes=[[2, "batch"]])
-        ],
+        initializers=[Initializer(name="w", parameter="lin.weight", transform="folded", elements=6, readers=[1, 2])],
+        recovered=[RecoveredNode(inputs=["h"], outputs=["r"], proto="AAAA", dtypes=["FLOAT"], shapes=[[2, "batch"]])],
         summary=Summary(
             nodes=2,
             exact_percent=50.0,
             covered_percent=100.0,
-            category_statistics={
-                "mathematical": CategoryStatistics(total=2, tagged=2, percentage=100.0, exact=1)
-            },
+            category_statistics={"mathematical": CategoryStatistics(total=2, tagged=2, percentage=100.0, exact=1)},
         ),
     )
 
@@ -134,16 +123,7 @@ def test_equal_sidecars_give_equal_bytes(tmp_path: Path) -> None:
 def test_the_file_has_the_documented_parts_and_a_row_a_line() -> None:
     text = sidecar().to_json().decode()
     data = json.loads(text)
-    documented = [
-        "schema_version",
-        "generator",
-        "model",
-        "modules",
-        "calls",
-        "nodes",
-        "initializers",
-        "summary",
-    ]
+    documented = ["schema_version", "generator", "model", "modules", "calls", "nodes", "initializers", "summary"]
     assert [part for part in data if part in documented] == documented
     assert data["schema_version"] == SIDECAR_VERSION == "1.1"
     assert sum('"op_type"' in line for line in text.splitlines()) == 2
@@ -151,9 +131,7 @@ def test_the_file_has_the_documented_parts_and_a_row_a_line() -> None:
 
 
 def test_a_row_for_a_node_is_short() -> None:
-    row = Node(
-        output="add_12", name="node_add_12", op_type="Add", owner=12, evidence="exporter", confidence="high"
-    )
+    row = Node(output="add_12", name="node_add_12", op_type="Add", owner=12, evidence="exporter", confidence="high")
     many = sidecar().model_copy(update={"nodes": [row] * 1000})
     none = sidecar().model_copy(update={"nodes": []})
     assert (len(many.to_json()) - len(none.to_json())) / 1000 < 150

@@ -62,9 +62,7 @@ def bert() -> dict[str, str]:
 
 
 def test_a_bert() -> None:
-    expected: dict[str, str] = json.loads(
-        (Path(__file__).parent / "data" / "expected_tags_bert.json").read_text()
-    )
+    expected: dict[str, str] = json.loads((Path(__file__).parent / "data" / "expected_tags_bert.json").read_text())
     made = tags(bert())
     assert {made[fqn]: fqn for fqn in expected.values()} == expected
     assert made["embeddings.word_embeddings"] == "/BertModel/BertEmbeddings/Embedding.word_embeddings"
@@ -177,9 +175,7 @@ def test_a_dots_in_class_names_of_local_classes() -> None:
         ("torchvision.ops.misc.Conv2dNormActivation", True, True, True, True),
     ],
 )
-def test_which_modules_are_tagged(
-    class_name: str, default: bool, every: bool, none: bool, named: bool
-) -> None:
+def test_which_modules_are_tagged(class_name: str, default: bool, every: bool, none: bool, named: bool) -> None:
     assert is_tagged(class_name) is default
     assert is_tagged(class_name, "all") is every
     assert is_tagged(class_name, "none") is none

@@ -34,9 +34,7 @@ def calls(context: ModuleContext) -> list[tuple[str, int, str | None]]:
     ]
 
 
-def ports(
-    context: ModuleContext, fqn: str, index: int = 0
-) -> tuple[dict[str, str | None], dict[str, str | None]]:
+def ports(context: ModuleContext, fqn: str, index: int = 0) -> tuple[dict[str, str | None], dict[str, str | None]]:
     """Input and output ports of a call with the ONNX names that carry them."""
     (call,) = [c for c in context.calls if context.modules[c.module].fqn == fqn and c.index == index]
     return (
@@ -211,9 +209,7 @@ def test_nothing_is_left_behind() -> None:
 
 def test_arguments_of_every_kind() -> None:
     class Inner(nn.Module):
-        def forward(
-            self, first: Any, *args: Any, scale: Any, pair: Any = None, **kwargs: Any
-        ) -> dict[str, Any]:
+        def forward(self, first: Any, *args: Any, scale: Any, pair: Any = None, **kwargs: Any) -> dict[str, Any]:
             return {"sum": first + args[0] * scale + pair[1], "first": kwargs["extra"] + 1, "n": 3}
 
     class Net(nn.Module):
@@ -319,9 +315,7 @@ def test_a_view_of_what_was_changed_in_place_belongs_to_the_call_that_made_it() 
 
     context = traced(Net())
     _, outputs = ports(context, "inner")
-    owned = Counter(
-        context.modules[context.calls[row].module].fqn for rows in context.origins.values() for row in rows
-    )
+    owned = Counter(context.modules[context.calls[row].module].fqn for rows in context.origins.values() for row in rows)
     assert owned == {"inner": 2, "inner.lin": 1, "outer": 1}
     assert ports(context, "outer")[0]["input"] == outputs["output"]
     assert context.origins[str(outputs["output"])] == [1]

@@ -130,9 +130,7 @@ def test_shapes_replace_generated_ones() -> None:
     module = load_model("tiny:resnet").module
     made = example_inputs(module, input_shapes={"pixel_values": (1, 3, 96, 80)}).kwargs
     assert made["pixel_values"].shape == (1, 3, 96, 80)
-    ids = example_inputs(load_model("tiny:bert").module, input_shapes={"input_ids": (3, 20)}).kwargs[
-        "input_ids"
-    ]
+    ids = example_inputs(load_model("tiny:bert").module, input_shapes={"input_ids": (3, 20)}).kwargs["input_ids"]
     assert ids.shape == (3, 20)
     assert ids.dtype == torch.int64
 

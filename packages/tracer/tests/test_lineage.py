@@ -19,9 +19,7 @@ from hx_tracer import export, free_axes, input_ports, output_ports
 X = torch.arange(6.0).reshape(2, 3) / 3 - 1
 
 
-def traced(
-    module: nn.Module, kwargs: dict[str, Any], **options: Any
-) -> tuple[ModuleContext, onnx.ModelProto]:
+def traced(module: nn.Module, kwargs: dict[str, Any], **options: Any) -> tuple[ModuleContext, onnx.ModelProto]:
     exported = export(module.eval(), kwargs, **options)
     return exported.context, exported.program.model_proto
 
@@ -71,9 +69,7 @@ def check_ports(module: nn.Module, kwargs: dict[str, Any]) -> tuple[ModuleContex
     context, proto = traced(module, kwargs)
     seen = seen_in_pytorch(module, kwargs)
     extended = with_recovered(proto, context)
-    made = {name for node in extended.graph.node for name in node.output} | {
-        i.name for i in extended.graph.input
-    }
+    made = {name for node in extended.graph.node for name in node.output} | {i.name for i in extended.graph.input}
     wanted: dict[tuple[str, int, str, str], str] = {}
     for call in context.calls:
         fqn = context.modules[call.module].fqn
@@ -104,9 +100,7 @@ def call_of(context: ModuleContext, fqn: str, index: int = 0) -> ModuleCall:
 
 
 def lost(ports: list[Port]) -> list[str]:
-    return [
-        port.name for port in ports if not port.unused and port.value is None and port.initializer is None
-    ]
+    return [port.name for port in ports if not port.unused and port.value is None and port.initializer is None]
 
 
 class Block(nn.Module):
@@ -246,10 +240,7 @@ def test_dynamic_dimensions_have_the_names_of_the_inputs() -> None:
         if isinstance(dim, str)
     }
     assert symbols == {"batch"}
-    assert [d.dim_param or d.dim_value for d in proto.graph.input[0].type.tensor_type.shape.dim] == [
-        "batch",
-        3,
-    ]
+    assert [d.dim_param or d.dim_value for d in proto.graph.input[0].type.tensor_type.shape.dim] == ["batch", 3]
 
 
 def test_the_graph_is_that_of_a_plain_export() -> None:

@@ -135,9 +135,9 @@ def test_records_hold_no_tensor_and_are_json() -> None:
     for row in module_records(Net()):
         data = row.model_dump()
         assert all(leaf is None or isinstance(leaf, (str, int, float, bool)) for leaf in leaves(data))
-        assert Module.model_validate(
-            json.loads(json.dumps(data, allow_nan=False))
-        ) == Module.model_validate_json(row.model_dump_json())
+        assert Module.model_validate(json.loads(json.dumps(data, allow_nan=False))) == Module.model_validate_json(
+            row.model_dump_json()
+        )
 
 
 def test_the_model_is_left_alone() -> None:

@@ -125,11 +125,7 @@ def test_what_a_module_without_a_name_runs_is_its_caller_s() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.layers[:2](Lambda(torch.sigmoid)(x))
 
-    assert who_ran_what(*observed(Net())) == [
-        ("@0", "sigmoid"),
-        ("layers.0@0", "addmm"),
-        ("layers.1@0", "relu"),
-    ]
+    assert who_ran_what(*observed(Net())) == [("@0", "sigmoid"), ("layers.0@0", "addmm"), ("layers.1@0", "relu")]
 
 
 def test_attention_runs_its_modules() -> None:
@@ -191,12 +187,7 @@ def test_changes_in_place_are_operations() -> None:
         return h - 1
 
     rows = operations(Lambda(forward))
-    assert [(short(row), row.reads) for row in rows] == [
-        ("add", []),
-        ("mul_", [0]),
-        ("relu_", [1]),
-        ("sub", [2]),
-    ]
+    assert [(short(row), row.reads) for row in rows] == [("add", []), ("mul_", [0]), ("relu_", [1]), ("sub", [2])]
     values = [X + 1, (X + 1) * 3, torch.relu((X + 1) * 3)]
     assert [row.value for row in rows[:3]] == [fingerprint(value) for value in values]
 
@@ -208,10 +199,7 @@ def test_a_copy_of_an_input_no_longer_comes_of_what_it_was() -> None:
         return h * 2
 
     rows = operations(Lambda(forward))
-    assert [(short(row), row.reads, row.variable) for row in rows] == [
-        ("zeros", [], False),
-        ("mul", [], True),
-    ]
+    assert [(short(row), row.reads, row.variable) for row in rows] == [("zeros", [], False), ("mul", [], True)]
 
 
 def test_operations_that_return_several_tensors() -> None:
@@ -254,10 +242,7 @@ def test_an_input_that_the_model_changes_is_the_caller_s_no_more() -> None:
     given = X.clone()
     rows = operations(Lambda(lambda x: x.mul_(2) + 1), given)
     assert torch.equal(given, X)
-    assert [(short(row), row.reads, row.variable) for row in rows] == [
-        ("mul_", [], True),
-        ("add", [0], True),
-    ]
+    assert [(short(row), row.reads, row.variable) for row in rows] == [("mul_", [], True), ("add", [0], True)]
 
 
 def test_numbers_made_like_a_tensor_do_not_depend_on_it() -> None:
@@ -341,9 +326,7 @@ def test_what_nobody_computed_has_no_call() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "ask", [torch.Tensor.size, lambda h: h.shape[0], len, torch.Tensor.numel, torch.numel]
-)
+@pytest.mark.parametrize("ask", [torch.Tensor.size, lambda h: h.shape[0], len, torch.Tensor.numel, torch.numel])
 def test_calls_that_ask_for_a_size(ask: Callable[[torch.Tensor], object]) -> None:
     """hx asks for sizes too, when it notes what crosses a boundary: those are not the model's."""
     names, rows = all_rows(Asks(ask))
@@ -489,9 +472,7 @@ def test_two_threads_that_observe_at_the_same_time_do_not_mix() -> None:
 
 def test_every_port_has_a_fingerprint() -> None:
     class Inner(nn.Module):
-        def forward(
-            self, h: torch.Tensor, *more: torch.Tensor, scale: torch.Tensor
-        ) -> dict[str, torch.Tensor]:
+        def forward(self, h: torch.Tensor, *more: torch.Tensor, scale: torch.Tensor) -> dict[str, torch.Tensor]:
             h.add_(1)
             return {"sum": h + more[0], "scaled": h * scale}
 

@@ -110,8 +110,4 @@ def test_an_output_never_has_the_name_of_an_input() -> None:
 def test_results_of_transformers() -> None:
     outputs = pytest.importorskip("transformers.modeling_outputs")
     result = outputs.BaseModelOutput(last_hidden_state=A, hidden_states=(B, C))
-    assert [name for name, _ in output_ports(result, [])] == [
-        "last_hidden_state",
-        "hidden_states.0",
-        "hidden_states.1",
-    ]
+    assert [name for name, _ in output_ports(result, [])] == ["last_hidden_state", "hidden_states.0", "hidden_states.1"]

@@ -52,10 +52,7 @@ def test_a_task_picks_the_auto_class(folder: Path) -> None:
     assert type(load_model(str(folder), task="fill-mask").module).__name__ == "BertForMaskedLM"
     by_class = load_model(str(folder), task="AutoModelForTokenClassification").module
     assert type(by_class).__name__ == "BertForTokenClassification"
-    assert (
-        type(load_model("tiny:bert", task="text-classification").module).__name__
-        == "BertForSequenceClassification"
-    )
+    assert type(load_model("tiny:bert", task="text-classification").module).__name__ == "BertForSequenceClassification"
 
 
 def test_a_task_of_several_auto_classes_takes_the_one_that_fits() -> None:
@@ -169,9 +166,7 @@ def test_unknown_factory_names_the_closest(tmp_path: Path) -> None:
 
 
 def test_a_factory_that_raises_shows_its_own_line(tmp_path: Path) -> None:
-    spec = write(
-        tmp_path, "def make():\n    return helper()\ndef helper():\n    raise ValueError('no weights')\n"
-    )
+    spec = write(tmp_path, "def make():\n    return helper()\ndef helper():\n    raise ValueError('no weights')\n")
     code, message = code_of(f"{spec}:make")
     assert code == "HX105"
     assert "mine.py:4" in message
@@ -179,9 +174,7 @@ def test_a_factory_that_raises_shows_its_own_line(tmp_path: Path) -> None:
 
 
 def test_a_factory_that_returns_something_else(tmp_path: Path) -> None:
-    spec = write(
-        tmp_path, "import torch\ndef make():\n    return 3\ndef pair():\n    return torch.nn.Identity(), 3\n"
-    )
+    spec = write(tmp_path, "import torch\ndef make():\n    return 3\ndef pair():\n    return torch.nn.Identity(), 3\n")
     assert code_of(f"{spec}:make")[0] == "HX106"
     assert code_of(f"{spec}:pair")[0] == "HX106"
 

@@ -322,9 +322,7 @@ def test_arguments_go_by_their_names() -> None:
             y = y if bias is None else y + bias
             return -y if negative and mode == "sum" else y
 
-    result, _, observation = observe_symbolically(
-        Net().eval(), (X, 3), {"x_1": X + 5, "negative": True, "mode": "sum"}
-    )
+    result, _, observation = observe_symbolically(Net().eval(), (X, 3), {"x_1": X + 5, "negative": True, "mode": "sum"})
     assert torch.equal(result, -(X * 3 - (X + 5)))
     assert [row.value for row in computed(observation).operations] == [
         fingerprint(value) for value in (X * 3, X * 3 - (X + 5), result)

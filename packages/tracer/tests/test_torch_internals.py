@@ -26,17 +26,9 @@ def private_names(path: Path) -> Iterator[str]:
             names = (f"{node.module}.{alias.name}" for alias in node.names)
             yield from (name for name in names if is_private(name))
         elif isinstance(node, ast.Attribute) and is_underscored(node.attr):
-            if (
-                not (isinstance(node.value, ast.Name) and node.value.id in own)
-                and node.attr not in NOT_OF_TORCH
-            ):
+            if not (isinstance(node.value, ast.Name) and node.value.id in own) and node.attr not in NOT_OF_TORCH:
                 yield node.attr
-        elif isinstance(node, ast.Constant) and node.value in (
-            "_call_impl",
-            "_modules",
-            "_schema",
-            "_jit_onnx_log",
-        ):
+        elif isinstance(node, ast.Constant) and node.value in ("_call_impl", "_modules", "_schema", "_jit_onnx_log"):
             yield node.value
 
 

@@ -63,9 +63,7 @@ def owners(result: Exported) -> dict[str, str]:
     context = result.context
     names = [f"{context.modules[call.module].fqn}@{call.index}" for call in context.calls]
     return {
-        str(node.outputs[0].name): ", ".join(
-            names[row] for row in context.origins.get(str(node.outputs[0].name), [])
-        )
+        str(node.outputs[0].name): ", ".join(names[row] for row in context.origins.get(str(node.outputs[0].name), []))
         for node in result.program.model.graph
     }
 
@@ -155,9 +153,7 @@ class ChangesInPlace(nn.Module):
         return x.view(-1)
 
 
-@pytest.mark.parametrize(
-    "make", [Shared, Nested, Unnamed, CallsItself, Around, OneOutputTwice, ChangesInPlace]
-)
+@pytest.mark.parametrize("make", [Shared, Nested, Unnamed, CallsItself, Around, OneOutputTwice, ChangesInPlace])
 def test_the_graph_is_that_of_a_plain_export(make: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)
     model = make().eval()
@@ -170,9 +166,7 @@ def test_the_graph_is_that_of_a_plain_export(make: Callable[[], nn.Module]) -> N
     assert {value.name for value in proto.graph.initializer} == set(weights)
     for value in proto.graph.initializer:
         np.testing.assert_array_equal(onnx.numpy_helper.to_array(value), weights[value.name])
-    assert not any(
-        "@hx" in text for name, _, reads, gives in rows(proto.graph) for text in (name, *reads, *gives)
-    )
+    assert not any("@hx" in text for name, _, reads, gives in rows(proto.graph) for text in (name, *reads, *gives))
 
 
 def test_graphs_in_graphs_are_those_of_a_plain_export() -> None:
@@ -288,9 +282,7 @@ class Arguments(nn.Module):
         super().__init__()
         self.lin, self.result = nn.Linear(3, 3), result
 
-    def forward(
-        self, x: torch.Tensor, pair: Any = None, times: int = 1, *, bias: torch.Tensor | None = None
-    ) -> Any:
+    def forward(self, x: torch.Tensor, pair: Any = None, times: int = 1, *, bias: torch.Tensor | None = None) -> Any:
         y = self.lin(x) * times
         y = y if bias is None else y - bias
         return self.result(y, y + pair[1] if pair else y * 2)
@@ -430,9 +422,7 @@ def test_a_forward_of_the_module_s_own_is_there_again(make: Callable[[], nn.Modu
         result = exported(model, x=X)
         with torch.no_grad():
             wanted = original(X) + 1
-        np.testing.assert_allclose(
-            next(iter(judged(result, [X]).values())), wanted.numpy(), rtol=1e-5, atol=1e-6
-        )
+        np.testing.assert_allclose(next(iter(judged(result, [X]).values())), wanted.numpy(), rtol=1e-5, atol=1e-6)
     assert model.__dict__["forward"] is forward
 
 

@@ -46,9 +46,7 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _root(  # pyright: ignore[reportUnusedFunction]
     context: typer.Context,
-    version: Annotated[
-        bool, flag("Print the version.", "--version", callback=_version, is_eager=True)
-    ] = False,
+    version: Annotated[bool, flag("Print the version.", "--version", callback=_version, is_eager=True)] = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:

@@ -25,9 +25,7 @@ def run(argv: list[str]) -> int:
     from hx_cli._app import app
 
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # a terminal without these characters shows `?`, no traceback
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without these characters shows `?`, no traceback
             stream.reconfigure(errors="replace")
     usage_error = typer.BadParameter.__mro__[1]  # typer carries its own click since 0.26
     command = typer.main.get_command(app)

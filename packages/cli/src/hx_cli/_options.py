@@ -51,8 +51,7 @@ def flag(text: str, *names: str, **settings: Any) -> Any:
 
 
 Verbose = Annotated[
-    int,
-    typer.Option("--verbose", "-v", count=True, help="Say more; twice for debugging.", show_default=False),
+    int, typer.Option("--verbose", "-v", count=True, help="Say more; twice for debugging.", show_default=False)
 ]
 Quiet = Annotated[bool, flag("Say nothing but errors and asked-for data.", "--quiet", "-q")]
 Overwrite = Annotated[bool, flag("Replace files that exist.", "--overwrite")]
@@ -75,23 +74,16 @@ ModelSpec = Annotated[
 ModulePattern = Annotated[
     list[str] | None,
     value(
-        "PATTERN",
-        "A tag, tag pattern, fqn, fqn glob or class name, with @INDEX or @*. Repeatable.",
-        "--module",
-        "-m",
+        "PATTERN", "A tag, tag pattern, fqn, fqn glob or class name, with @INDEX or @*. Repeatable.", "--module", "-m"
     ),
 ]
-Embed = Annotated[
-    bool, flag("Write the sidecar into the model's metadata too, under pkg.hx.* keys.", "--embed")
-]
+Embed = Annotated[bool, flag("Write the sidecar into the model's metadata too, under pkg.hx.* keys.", "--embed")]
 NoMetadata = Annotated[
     bool, flag("Remove the exporter's metadata: kilobytes a node, with local paths.", "--no-metadata")
 ]
 
 
-MinConfidence = Annotated[
-    Confidence, typer.Option(help="Leave what is known less surely to the root, uncovered.")
-]
+MinConfidence = Annotated[Confidence, typer.Option(help="Leave what is known less surely to the root, uncovered.")]
 
 
 @dataclass(frozen=True)
@@ -118,28 +110,19 @@ class Loading:
     ] = None
     task: Annotated[
         str | None,
-        value(
-            "TASK",
-            "Load the model class of a transformers task or auto class, e.g. text-classification.",
-            "--task",
-        ),
+        value("TASK", "Load the model class of a transformers task or auto class, e.g. text-classification.", "--task"),
     ] = None
     attn: Annotated[
         str | None,
-        value(
-            "NAME", "How a transformers model computes attention: eager, sdpa, ... Default: its own choice."
-        ),
+        value("NAME", "How a transformers model computes attention: eager, sdpa, ... Default: its own choice."),
     ] = None
     experts: Annotated[
         str | None,
-        value(
-            "NAME",
-            "How a transformers model computes its experts: batched_mm, eager, ... Default: its own choice.",
-        ),
+        value("NAME", "How a transformers model computes its experts: batched_mm, eager, ... Default: its own choice."),
     ] = None
-    random_weights: Annotated[
-        bool, flag("Of a Hub id or folder, take the configuration only.", "--random-weights")
-    ] = False
+    random_weights: Annotated[bool, flag("Of a Hub id or folder, take the configuration only.", "--random-weights")] = (
+        False
+    )
 
     def spec(self, model: str) -> Spec:
         """Return a model with these options."""
@@ -152,13 +135,9 @@ class Loading:
 class Exporting:
     """How a model is exported."""
 
-    dynamic: Annotated[bool, flag("Free the batch and sequence dimension of every input.", "--dynamic")] = (
-        False
-    )
+    dynamic: Annotated[bool, flag("Free the batch and sequence dimension of every input.", "--dynamic")] = False
     dynamic_shape: Annotated[list[str] | None, value("NAME:AXIS=SYMBOL", "Free one axis. Repeatable.")] = None
-    input_shape: Annotated[
-        list[str] | None, value("NAME=2,3,224,224", "Shape of an example input. Repeatable.")
-    ] = None
+    input_shape: Annotated[list[str] | None, value("NAME=2,3,224,224", "Shape of an example input. Repeatable.")] = None
     inputs: Annotated[Path | None, value("FILE", "Example inputs by name: .pt, .npz or .safetensors.")] = None
     opset: Annotated[int | None, value("N", "ONNX opset; default: the exporter's.")] = None
     torch_nn: Annotated[
@@ -178,8 +157,7 @@ class Exporting:
     cross_check: Annotated[
         bool,
         flag(
-            "Ask the values of a run in PyTorch too, and list the nodes on which the sources disagree.",
-            "--cross-check",
+            "Ask the values of a run in PyTorch too, and list the nodes on which the sources disagree.", "--cross-check"
         ),
     ] = False
     min_confidence: MinConfidence = Confidence.low

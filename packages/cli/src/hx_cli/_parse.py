@@ -85,9 +85,7 @@ def parse_memory(text: str) -> int:
         size = int(float(match[1]) * base ** (" kmgt".index((match[2] or " ").lower())))
     if size == 0:
         raise HxError(
-            f"Memory {text!r} is no size.",
-            code="HX406",
-            hint="Write it like --memory 500MB or --memory 2GiB.",
+            f"Memory {text!r} is no size.", code="HX406", hint="Write it like --memory 500MB or --memory 2GiB."
         )
     return size
 
@@ -150,9 +148,7 @@ def _table(file: Path) -> dict[str, Any]:
 
 def _percent(value: object, name: str) -> float:
     try:
-        number = (
-            float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else -1.0
-        )
+        number = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else -1.0
     except ValueError:
         number = -1.0
     if not 0 <= number <= 100:

@@ -46,9 +46,7 @@ def _show(report: CompareReport, output: Output) -> None:
     from rich.markup import escape
 
     if report.same:
-        output.data(
-            f"[green]The same topology[/]: {plural(report.nodes[0], 'node')}, {report.digests[0][:16]}."
-        )
+        output.data(f"[green]The same topology[/]: {plural(report.nodes[0], 'node')}, {report.digests[0][:16]}.")
         return
     output.data(f"[bold]Not the same topology[/]: {report.nodes[0]} and {report.nodes[1]} nodes.")
     for side, words in (("inputs", report.inputs), ("outputs", report.outputs)):
@@ -99,7 +97,5 @@ def _rows(rows: Sequence[tuple[str, str]]) -> Table:
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
     for module, text in rows:
-        table.add_row(
-            Padding(Text(module, "dim" if module == "module unknown" else ""), (0, 0, 0, 2)), Text(text)
-        )
+        table.add_row(Padding(Text(module, "dim" if module == "module unknown" else ""), (0, 0, 0, 2)), Text(text))
     return table

@@ -69,6 +69,4 @@ def _show(report: DebugReport, folder: str, output: Output) -> None:
         settings = f" {row.settings}" if row.settings else ""
         output.data(f"  {row.kind} export, {row.strategy}{settings}: {row.status}, {row.seconds:.1f} s")
     total = sum(file.size_bytes for file in report.files)
-    output.data(
-        f"{escape(folder)}: {plural(len(report.files), 'file')}, {size(total)}; read report.md first."
-    )
+    output.data(f"{escape(folder)}: {plural(len(report.files), 'file')}, {size(total)}; read report.md first.")

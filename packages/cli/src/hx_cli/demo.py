@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 def demo(
     context: typer.Context,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the files.")
-    ] = Path("hx-demo"),
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the files.")] = Path(
+        "hx-demo"
+    ),
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> int:
@@ -54,8 +54,7 @@ def _show(report: DemoReport, output: Output) -> None:
     given = ", ".join(f"{name} [cyan]{shape(dims)}[/]" for name, dims in report.inputs.items())
     made = ", ".join(f"{name} [cyan]{shape(dims)}[/]" for name, dims in report.outputs.items())
     output.data(
-        f"It runs at sizes that the export never saw: {given}\n"
-        f"gives {made}{'' if report.finite else ', not finite'}."
+        f"It runs at sizes that the export never saw: {given}\ngives {made}{'' if report.finite else ', not finite'}."
     )
 
     simple = attention.tag.rsplit("/", 1)[-1].partition(".")[0]

@@ -14,9 +14,7 @@ def modules(
     context: typer.Context,
     model: OnnxFile = None,
     module: ModulePattern = None,
-    output: Annotated[
-        Path | None, value("FILE.json", "Write it there instead of stdout.", "--output", "-o")
-    ] = None,
+    output: Annotated[Path | None, value("FILE.json", "Write it there instead of stdout.", "--output", "-o")] = None,
     overwrite: Overwrite = False,
     json: Annotated[bool, flag("What it prints anyway: one JSON record.", "--json")] = False,
     verbose: Verbose = 0,

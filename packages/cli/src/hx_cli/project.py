@@ -19,15 +19,11 @@ if TYPE_CHECKING:
 def project(
     context: typer.Context,
     model: Annotated[Path, typer.Argument(metavar="X.onnx", help="Any ONNX model.")],
-    output: Annotated[
-        Path | None, value("OUT.json", "Default: X_hierarchy.json beside it.", "--output", "-o")
-    ] = None,
+    output: Annotated[Path | None, value("OUT.json", "Default: X_hierarchy.json beside it.", "--output", "-o")] = None,
     against: Annotated[
         str | None, value("MODEL", "The PyTorch model: module tree, ports and values of a run come from it.")
     ] = None,
-    inputs: Annotated[
-        Path | None, value("FILE", "Inputs by name for that run: .pt, .npz or .safetensors.")
-    ] = None,
+    inputs: Annotated[Path | None, value("FILE", "Inputs by name for that run: .pt, .npz or .safetensors.")] = None,
     min_confidence: MinConfidence = Confidence.low,
     overwrite: Overwrite = False,
     *,

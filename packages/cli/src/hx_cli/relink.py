@@ -19,12 +19,9 @@ if TYPE_CHECKING:
 
 def relink(
     context: typer.Context,
-    model: Annotated[
-        Path, typer.Argument(metavar="OPTIMISED.onnx", help="What a tool made of an exported model.")
-    ],
+    model: Annotated[Path, typer.Argument(metavar="OPTIMISED.onnx", help="What a tool made of an exported model.")],
     original: Annotated[
-        Path,
-        typer.Option("--from", metavar="X.onnx", help="The export that it was made of, with its sidecar."),
+        Path, typer.Option("--from", metavar="X.onnx", help="The export that it was made of, with its sidecar.")
     ],
     output: Annotated[
         Path | None, value("OUT.json", "Default: OPTIMISED_hierarchy.json beside it.", "--output", "-o")

@@ -29,10 +29,7 @@ def validate(
     ] = None,
     repair: Annotated[
         bool,
-        flag(
-            "Rewrite what the model and the sound rows give: consumers, tags, numbers. Then check again.",
-            "--repair",
-        ),
+        flag("Rewrite what the model and the sound rows give: consumers, tags, numbers. Then check again.", "--repair"),
     ] = False,
     *,
     common: Common,
@@ -70,9 +67,7 @@ def _show(report: ValidateReport, output: Output) -> None:
         output.data(f"  [dim]{escape(_remedy(rows[0]))}[/]")
     for name, reason in report.skipped.items():
         output.data(f"[yellow]Not checked[/]: {escape(name)}. [dim]{escape(reason)}[/]")
-    size = ", ".join(
-        (plural(report.nodes, "node"), plural(report.calls, "call"), plural(report.modules, "module"))
-    )
+    size = ", ".join((plural(report.nodes, "node"), plural(report.calls, "call"), plural(report.modules, "module")))
     verdict = "[green]Valid[/]" if report.valid else f"[red]{plural(len(report.findings), 'finding')}[/]"
     output.data(f"{verdict}: {escape(report.model)}, {size}.")
 

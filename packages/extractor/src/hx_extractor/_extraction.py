@@ -103,9 +103,7 @@ class Extraction:
             return self.sidecar
         info = self.sidecar.model
         inputs = [
-            row.model_copy(update={"example": example_record(arrays[row.name])})
-            if row.name in arrays
-            else row
+            row.model_copy(update={"example": example_record(arrays[row.name])}) if row.name in arrays else row
             for row in info.inputs
         ]
         return self.sidecar.model_copy(update={"model": info.model_copy(update={"inputs": inputs})})

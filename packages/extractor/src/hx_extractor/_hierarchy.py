@@ -10,17 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hx_extractor._tree import TreeReport, tree_of
-from hx_sidecar_schema import (
-    HxError,
-    Initializer,
-    ModuleCall,
-    Node,
-    Port,
-    Sidecar,
-    Status,
-    file_digest,
-    find_calls,
-)
+from hx_sidecar_schema import HxError, Initializer, ModuleCall, Node, Port, Sidecar, Status, file_digest, find_calls
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,9 +103,7 @@ class Hierarchy:
         """The call of the whole model."""
         return Call(self, 0)
 
-    def calls(
-        self, pattern: str | Sequence[str] | None = None, *, status: Status | None = None
-    ) -> list[Call]:
+    def calls(self, pattern: str | Sequence[str] | None = None, *, status: Status | None = None) -> list[Call]:
         """Return the calls that a pattern, or one of several, names, in execution order; all calls without one.
 
         Args:
@@ -170,12 +158,7 @@ class Hierarchy:
         """
         roots = find_calls(self.sidecar, modules)
         return tree_of(
-            self.name,
-            self.sidecar,
-            self._weights,
-            roots or [0],
-            depth=depth,
-            everything=everything or bool(roots),
+            self.name, self.sidecar, self._weights, roots or [0], depth=depth, everything=everything or bool(roots)
         )
 
     def __repr__(self) -> str:

@@ -16,9 +16,7 @@ EXTERNAL_BYTES = 16 << 20
 """Weights beyond this size are written to a data file of their own: inside protobuf each byte is copied thrice."""
 
 
-def save_model(
-    model: ir.Model, sidecar: Sidecar, path: Path, weights: str, folder: Path | None
-) -> list[Path]:
+def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, folder: Path | None) -> list[Path]:
     """Write a model, its data file where it has one, and its sidecar, all or nothing.
 
     Args:
@@ -29,8 +27,7 @@ def save_model(
         folder: The exported model's; None where that is in memory.
     """
     if weights == "share" and (
-        folder is None
-        or any(isinstance(v.const_value, ir.ExternalTensor) for v in model.graph.initializers.values())
+        folder is None or any(isinstance(v.const_value, ir.ExternalTensor) for v in model.graph.initializers.values())
     ):
         _check_beside(path, folder)
     tensors = {name: t for name, v in model.graph.initializers.items() if (t := v.const_value) is not None}

@@ -32,9 +32,5 @@ from hx_graph._session import (
     open_session as open_session,
     run_session as run_session,
 )
-from hx_graph._types import (
-    infer_types as infer_types,
-    value_types as value_types,
-    without_weights as without_weights,
-)
+from hx_graph._types import infer_types as infer_types, value_types as value_types, without_weights as without_weights
 from hx_graph._weights import initializer_rows as initializer_rows, replaced_tensors as replaced_tensors

@@ -38,9 +38,7 @@ def in_order(graph: ir.Graph) -> list[ir.Node]:
     """Return the nodes of a graph in topological order, whatever their order in the file: some tools append."""
     nodes = list(graph)
     maker = {out.name: index for index, node in enumerate(nodes) for out in node.outputs if out.name}
-    before = {
-        index: [maker[name] for name in reads(node) if name in maker] for index, node in enumerate(nodes)
-    }
+    before = {index: [maker[name] for name in reads(node) if name in maker] for index, node in enumerate(nodes)}
     if all(earlier < index for index, rows in before.items() for earlier in rows):
         return nodes
     return [nodes[index] for index in TopologicalSorter(before).static_order()]

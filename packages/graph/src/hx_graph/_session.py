@@ -170,8 +170,7 @@ def _weights_beside(model: ir.Model, *, mapped: bool) -> dict[str, ir.TensorProt
     weights = {
         name: tensor
         for name, value in model.graph.initializers.items()
-        if (tensor := value.const_value) is not None
-        and not (mapped and isinstance(tensor, ir.ExternalTensor))
+        if (tensor := value.const_value) is not None and not (mapped and isinstance(tensor, ir.ExternalTensor))
     }
     if sum(tensor.nbytes for tensor in weights.values()) < PROTOBUF_BYTES:
         return {}
@@ -201,7 +200,5 @@ def _ort_value(array: NDArray[Any]) -> Any:
 
     array = np.ascontiguousarray(array)
     if array.dtype == ml_dtypes.bfloat16:
-        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(
-            array.view(np.uint16), int(ir.DataType.BFLOAT16)
-        )
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), int(ir.DataType.BFLOAT16))
     return ort.OrtValue.ortvalue_from_numpy(array)

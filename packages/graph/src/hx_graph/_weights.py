@@ -13,9 +13,7 @@ from hx_graph._reads import reads
 from hx_sidecar_schema import Initializer
 
 
-def initializer_rows(
-    graph: ir.Graph, known: Iterable[Initializer], owners: Mapping[str, int]
-) -> list[Initializer]:
+def initializer_rows(graph: ir.Graph, known: Iterable[Initializer], owners: Mapping[str, int]) -> list[Initializer]:
     """Return a row for every initializer of a graph, with its size and the calls that read it.
 
     Args:

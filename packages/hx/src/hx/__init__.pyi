@@ -10,11 +10,7 @@ from hx._hierarchy.nodes import nodes as nodes
 from hx._hierarchy.tree import tree as tree
 from hx._load import load as load
 from hx._model_spec import ModelSpec as ModelSpec
-from hx._profile import (
-    compare_profiles as compare_profiles,
-    profile as profile,
-    profile_isolated as profile_isolated,
-)
+from hx._profile import compare_profiles as compare_profiles, profile as profile, profile_isolated as profile_isolated
 from hx._progress import Progress as Progress
 from hx._project import project as project
 from hx._relink import relink as relink

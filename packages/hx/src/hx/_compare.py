@@ -42,9 +42,7 @@ def compare(left: AnyHierarchy, right: AnyHierarchy, *, progress: Progress = sil
     with collector_paused():
         sides = left, right
         graphs = graph_of(left), graph_of(right)
-        return compare_graphs(
-            graphs, (name_of(left), name_of(right)), lambda side: _modules(sides[side], graphs[side])
-        )
+        return compare_graphs(graphs, (name_of(left), name_of(right)), lambda side: _modules(sides[side], graphs[side]))
 
 
 def compare_graphs(
@@ -98,11 +96,7 @@ def compare_graphs(
 
 def modules_of(sidecar: Sidecar) -> dict[str, str]:
     """Return the nodes of the main graph with the modules that own them."""
-    return {
-        node.output: sidecar.module_of(sidecar.calls[node.owner]).fqn
-        for node in sidecar.nodes
-        if not node.graph
-    }
+    return {node.output: sidecar.module_of(sidecar.calls[node.owner]).fqn for node in sidecar.nodes if not node.graph}
 
 
 def _modules(side: AnyHierarchy, model: ir.Model) -> dict[str, str]:

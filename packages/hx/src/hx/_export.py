@@ -153,16 +153,11 @@ def export(
         exported, used = _export(request, strategies, loaded, inputs, target)
     with clock.step("attribute", "Finding the module of every node"):
         sidecar, exported = attribute(
-            exported,
-            used,
-            file=target.name if target else f"{loaded.name}.onnx",
-            min_confidence=min_confidence,
+            exported, used, file=target.name if target else f"{loaded.name}.onnx", min_confidence=min_confidence
         )
     result = Export(request, loaded, exported, sidecar, clock)
     if target is not None:
-        result.save(
-            target, verify=verify, embed=embed, metadata=metadata, keep_context=keep_context, overwrite=True
-        )
+        result.save(target, verify=verify, embed=embed, metadata=metadata, keep_context=keep_context, overwrite=True)
     elif verify:
         _ = result.verification
     report = result.report
@@ -175,12 +170,7 @@ class Export(Hierarchy):
     """An exported model in memory, with the module that it was made of. Weights are the module's own tensors."""
 
     def __init__(
-        self,
-        request: ExportRequest,
-        loaded: LoadedModel,
-        exported: Exported,
-        sidecar: Sidecar,
-        clock: Clock,
+        self, request: ExportRequest, loaded: LoadedModel, exported: Exported, sidecar: Sidecar, clock: Clock
     ) -> None:
         """Hold what an export made; `export` makes it."""
         super().__init__(None, sidecar, exported.program.model)
@@ -214,9 +204,7 @@ class Export(Hierarchy):
         from onnx_ir.tensor_adapters import TorchTensor
 
         given = self._exported.inputs
-        return {
-            name: TorchTensor(tensor).numpy() for name, tensor in given.items()
-        } or super().example_inputs()
+        return {name: TorchTensor(tensor).numpy() for name, tensor in given.items()} or super().example_inputs()
 
     @cached_property
     def verification(self) -> Verification:
@@ -238,9 +226,7 @@ class Export(Hierarchy):
             exact_percent=sidecar.summary.exact_percent,
             covered_percent=sidecar.summary.covered_percent,
             calls=dict(Counter(call.status for call in sidecar.calls)),
-            category_statistics={
-                name: row.model_dump() for name, row in sidecar.summary.category_statistics.items()
-            },
+            category_statistics={name: row.model_dump() for name, row in sidecar.summary.category_statistics.items()},
             inputs={tensor.name: tensor.shape for tensor in sidecar.model.inputs},
             outputs={tensor.name: tensor.shape for tensor in sidecar.model.outputs},
             static_axes=exported.static_axes,
@@ -423,9 +409,7 @@ def attribute(
     except ModelDoesNotRun as error:
         if strategy.sources[0] != "exporter":
             raise
-        note = (
-            f"{error.message.rstrip('.')}. Owners are the exporter's word alone, and no call can be cut out."
-        )
+        note = f"{error.message.rstrip('.')}. Owners are the exporter's word alone, and no call can be cut out."
     reason = "ONNX Runtime cannot run the graph, so its values do not say where the ports are."
     calls = [call.model_copy(update={"status": "fused", "reason": reason}) for call in context.calls]
     sidecar = projected(context.model_copy(update={"calls": calls}), None)
@@ -459,9 +443,7 @@ def _export(
     options = request.options(inputs)
     with captured() as printed:
         try:
-            return export_with_first(
-                strategies, loaded.module, inputs.kwargs, **options, torch_nn=request.torch_nn
-            )
+            return export_with_first(strategies, loaded.module, inputs.kwargs, **options, torch_nn=request.torch_nn)
         except ExportError as error:
             if target is None:
                 raise

@@ -62,12 +62,8 @@ def extract(
     hierarchy = opened(model)
     calls = hierarchy.calls(modules)
     single = len(calls) == 1 and modules is not None
-    stems = call_stems(
-        [(call.fqn, call.index) for call in calls], root=simple_name(hierarchy.root.class_name)
-    )
-    target = _target(
-        hierarchy, output, stems[0], single=single, shared=weights == "share", overwrite=overwrite
-    )
+    stems = call_stems([(call.fqn, call.index) for call in calls], root=simple_name(hierarchy.root.class_name))
+    target = _target(hierarchy, output, stems[0], single=single, shared=weights == "share", overwrite=overwrite)
     if single:
         _check_extractable(calls[0])
     reference = _reference(hierarchy, calls, against, progress) if verify else None
@@ -176,9 +172,7 @@ def _reference(model: Hierarchy, calls: Sequence[Call], against: AnyModel, progr
 
     reference = TorchReference(model, wanted, model_spec(against).load())
     with suppress(HxError):  # for the examples of the parts; what cannot be computed has none
-        model.compute(
-            port.carrier for call in wanted for port in call.inputs if port.value or port.initializer
-        )
+        model.compute(port.carrier for call in wanted for port in call.inputs if port.value or port.initializer)
     return reference
 
 
@@ -188,9 +182,7 @@ def _entry(
     """Return the row of the index for a call; `error` says why an extractable one was not extracted or compared."""
     inputs, outputs = (
         [
-            PortEntry(
-                **port.model_dump(exclude={"value", "initializer"}), value=port.value or port.initializer
-            )
+            PortEntry(**port.model_dump(exclude={"value", "initializer"}), value=port.value or port.initializer)
             for port in ports
         ]
         for ports in (call.inputs, call.outputs)

@@ -155,11 +155,7 @@ def compare_profiles(before: Profile | str | Path, after: Profile | str | Path) 
 
 
 def _settings(
-    runs: int = 20,
-    warmup: int | None = None,
-    optimization: str = "all",
-    provider: str = "cpu",
-    threads: int = 0,
+    runs: int = 20, warmup: int | None = None, optimization: str = "all", provider: str = "cpu", threads: int = 0
 ) -> dict[str, Any]:
     return {
         "runs": runs,

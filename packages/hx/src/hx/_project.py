@@ -89,9 +89,7 @@ def project(
     )
 
 
-def _project_against(
-    graph: ir.Model, against: AnyModel, inputs: Any, file: str, min_confidence: Confidence
-) -> Sidecar:
+def _project_against(graph: ir.Model, against: AnyModel, inputs: Any, file: str, min_confidence: Confidence) -> Sidecar:
     from hx_projector import project, with_file_claims
     from hx_tracer import example_record, observed_context
 

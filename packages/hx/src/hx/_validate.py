@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 
 
 def validate(
-    model: AnyHierarchy,
-    sidecar: str | Path | None = None,
-    *,
-    repair: bool = False,
-    progress: Progress = silent,
+    model: AnyHierarchy, sidecar: str | Path | None = None, *, repair: bool = False, progress: Progress = silent
 ) -> ValidateReport:
     """Check that a model is valid, that its sidecar belongs to it, and that every row of the sidecar is consistent.
 
@@ -88,13 +84,7 @@ def _sidecar(model: ir.Model, path: Path, target: Path) -> tuple[Sidecar, str]:
 
 
 def _report(
-    name: str,
-    sidecar: Sidecar,
-    result: ValidationResult,
-    done: Repair | None,
-    *,
-    read: str,
-    written: str | None,
+    name: str, sidecar: Sidecar, result: ValidationResult, done: Repair | None, *, read: str, written: str | None
 ) -> ValidateReport:
     return ValidateReport(
         model=name,

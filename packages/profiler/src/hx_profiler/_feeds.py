@@ -17,10 +17,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def feeds_of(
-    model: Hierarchy,
-    inputs: Arrays | None = None,
-    *,
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    model: Hierarchy, inputs: Arrays | None = None, *, input_shapes: Mapping[str, Sequence[int]] | None = None
 ) -> Arrays:
     """Return an array for every input of a model.
 
@@ -42,9 +39,7 @@ def feeds_of(
     if unknown := sorted(set(shapes) - set(names)):
         raise _other_names("input_shapes", unknown, names)
     if inputs is not None:
-        return {
-            info.name: inputs[info.name].astype(ir.DataType[info.dtype].numpy(), copy=False) for info in infos
-        }
+        return {info.name: inputs[info.name].astype(ir.DataType[info.dtype].numpy(), copy=False) for info in infos}
     return {info.name: _array(info, shapes.get(info.name)) for info in infos}
 
 

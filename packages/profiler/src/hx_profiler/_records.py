@@ -28,9 +28,7 @@ class Kernel(Record):
     confidence: str | None = Field(
         default=None, description="Confidence of the sidecar's row; null where unattributed."
     )
-    reason: str = Field(
-        default="", description="Why the kernel is unattributed, or which of several nodes it may be."
-    )
+    reason: str = Field(default="", description="Why the kernel is unattributed, or which of several nodes it may be.")
     executions: int = Field(
         description="Number over all measured runs; a node in the body of a loop has several in one run."
     )
@@ -64,9 +62,7 @@ class CallTime(Record):
     self_typical_us: float = Field(description="Sum of the medians by run of the kernels of the call itself.")
     kernels: int = Field(description="Number of nodes of the executed graph, those of calls below included.")
     own_kernels: int = Field(description="Number of nodes of the executed graph that are the call's own.")
-    spanning_us: int = Field(
-        description="Part of `self_us` that fused nodes took which stand for several calls."
-    )
+    spanning_us: int = Field(description="Part of `self_us` that fused nodes took which stand for several calls.")
     peak_memory_bytes: int | None = Field(
         default=None,
         description="Largest memory in use while one of its kernels ran; null where the profile does not say.",

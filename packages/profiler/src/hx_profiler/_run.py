@@ -156,9 +156,7 @@ def new_session(
     ort = import_runtime("hx-extractor")
     if optimization not in LEVELS:
         raise HxError(
-            f"Optimisation level {optimization!r} is unknown.",
-            code="HX406",
-            hint=f"Take one of {', '.join(LEVELS)}.",
+            f"Optimisation level {optimization!r} is unknown.", code="HX406", hint=f"Take one of {', '.join(LEVELS)}."
         )
     settings: dict[str, Any] = {
         "package": "hx-extractor",
@@ -173,9 +171,7 @@ def new_session(
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         name = repr(str(model)) if isinstance(model, Path) else "the model"
         raise HxError(
-            error.message
-            if isinstance(error, HxError)
-            else f"ONNX Runtime refuses {name}: {first_line(error)}",
+            error.message if isinstance(error, HxError) else f"ONNX Runtime refuses {name}: {first_line(error)}",
             code="HX207",
             hint="Check that the execution provider supports the model; `cpu` is the widest.",
             argument="provider",

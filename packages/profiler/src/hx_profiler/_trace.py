@@ -131,11 +131,7 @@ def _trace(rows: list[dict[str, Any]]) -> Trace:
         peak = args.get("mem_in_use_peak")
         events.append(
             Event(
-                Key(
-                    str(row["name"]).removesuffix(_KERNEL),
-                    str(args["op_name"]),
-                    int(args.get("node_index", -1)),
-                ),
+                Key(str(row["name"]).removesuffix(_KERNEL), str(args["op_name"]), int(args.get("node_index", -1))),
                 start,
                 int(row["dur"]),
                 run,

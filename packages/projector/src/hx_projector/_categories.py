@@ -74,9 +74,7 @@ CATEGORIES = (
         "Equal Greater GreaterOrEqual Less LessOrEqual And Or Not Xor Where IsNaN IsInf BitwiseAnd BitwiseOr "
         "BitwiseNot BitwiseXor",
     ),
-    _category(
-        "type conversion", 60, False, "Cast CastLike QuantizeLinear DequantizeLinear DynamicQuantizeLinear"
-    ),
+    _category("type conversion", 60, False, "Cast CastLike QuantizeLinear DequantizeLinear DynamicQuantizeLinear"),
     _category("control flow", 80, False, "If Loop Scan SequenceMap Optional OptionalGetElement"),
 )
 UNCATEGORISED = "uncategorised"
@@ -117,9 +115,7 @@ def summary_of(counts: Mapping[str, tuple[int, int, int]]) -> Summary:
         exact_percent=percent_of(exact, nodes),
         covered_percent=percent_of(covered, nodes),
         category_statistics={
-            name: CategoryStatistics(
-                total=total, tagged=tagged, percentage=percent_of(tagged, total), exact=exact
-            )
+            name: CategoryStatistics(total=total, tagged=tagged, percentage=percent_of(tagged, total), exact=exact)
             for name, (total, tagged, exact) in counts.items()
         },
     )

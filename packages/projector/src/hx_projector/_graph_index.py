@@ -8,9 +8,7 @@ import onnx_ir as ir
 
 from hx_graph import in_order, is_size_query, output_of, reads
 
-FORM_CHANGING = frozenset(
-    ("Identity", "Cast", "QuantizeLinear", "DequantizeLinear", "ReorderInput", "ReorderOutput")
-)
+FORM_CHANGING = frozenset(("Identity", "Cast", "QuantizeLinear", "DequantizeLinear", "ReorderInput", "ReorderOutput"))
 """Operators of ONNX and ONNX Runtime whose result is their first input in another type, precision or layout.
 
 Not DynamicQuantizeLinear: it finds the scale, as part of the quantised operator that reads it.
@@ -114,9 +112,7 @@ class GraphIndex:
                     dependent.update(self.outputs_of(key))
         return found
 
-    def reachable_starts(
-        self, end: str, starts: Container[str], stops: Container[str], passing: str
-    ) -> set[str]:
+    def reachable_starts(self, end: str, starts: Container[str], stops: Container[str], passing: str) -> set[str]:
         """Return the starts that a value depends on along paths that pass no stop but `passing`."""
         found: set[str] = set()
         pending, seen = [end], {end}

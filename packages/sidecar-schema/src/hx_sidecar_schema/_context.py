@@ -5,15 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from hx_sidecar_schema._observation import Observation
-from hx_sidecar_schema._records import (
-    Example,
-    Initializer,
-    Module,
-    ModuleCall,
-    Provenance,
-    Record,
-    RecoveredNode,
-)
+from hx_sidecar_schema._records import Example, Initializer, Module, ModuleCall, Provenance, Record, RecoveredNode
 
 CONTEXT_VERSION = "1.1"
 

@@ -21,10 +21,7 @@ def lazy_package(package: str, file: str) -> tuple[Callable[[str], Any], Callabl
     """
     stub = ast.parse(Path(file).with_suffix(".pyi").read_text(encoding="utf-8"))
     home_of = {
-        alias.name: str(node.module)
-        for node in stub.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
+        alias.name: str(node.module) for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names
     }
     names = sorted(home_of)
 

@@ -43,9 +43,7 @@ class Operation(Record):
     reads: list[int] = Field(default_factory=list, description="Rows of the tensors that it was given.")
     variable: bool = Field(default=True, description="Whether it depends on an input of the model.")
     value: Fingerprint
-    sized: list[int] = Field(
-        default_factory=list, description="Rows of the calls that asked for a size of the tensor."
-    )
+    sized: list[int] = Field(default_factory=list, description="Rows of the calls that asked for a size of the tensor.")
     repeated: list[int] = Field(
         default_factory=list,
         description="Rows of the calls that ran operations which handed the tensor on unchanged, in order.",

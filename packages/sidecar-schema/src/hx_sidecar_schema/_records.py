@@ -39,9 +39,7 @@ class Example(Record):
     """The recorded value of a model input, or how to make one like it."""
 
     shape: list[int]
-    data: str | None = Field(
-        default=None, description="Base64 of the zlib-compressed little-endian bytes; exact."
-    )
+    data: str | None = Field(default=None, description="Base64 of the zlib-compressed little-endian bytes; exact.")
     low: float | None = Field(default=None, description="Smallest value, when `data` is absent.")
     high: float | None = Field(default=None, description="Largest value, when `data` is absent.")
 
@@ -63,9 +61,7 @@ class Provenance(Record):
     strategy: str = "dynamo"
     exporter: str = "torch.onnx.export(dynamo=True)"
     command: str = Field(default="", description="The command line, with home paths removed.")
-    timestamp: str = Field(
-        default="", description="UTC, ISO 8601; the only field that differs between equal runs."
-    )
+    timestamp: str = Field(default="", description="UTC, ISO 8601; the only field that differs between equal runs.")
 
 
 class ModelInfo(Record):
@@ -74,9 +70,7 @@ class ModelInfo(Record):
     file: str = Field(description="File name, relative to the sidecar.")
     opset_imports: dict[str, int]
     ir_version: int
-    graph_digest: str = Field(
-        description="SHA-256 over the structure; weights, node names, metadata excluded."
-    )
+    graph_digest: str = Field(description="SHA-256 over the structure; weights, node names, metadata excluded.")
     file_digest: str = Field(
         default="",
         description="SHA-256 of the bytes of `file` as it was saved; external data excluded. Equal: the sidecar "
@@ -101,9 +95,7 @@ class Module(Record):
     fqn: str = Field(description="First name in `named_modules` order; empty for the root.")
     class_name: str = Field(description="Qualified: package.module.Class.")
     tag: str = Field(description="Class path shown to people; names exactly one module.")
-    tagged: bool = Field(
-        description="Whether nodes show this module's tag, or their nearest tagged ancestor's."
-    )
+    tagged: bool = Field(description="Whether nodes show this module's tag, or their nearest tagged ancestor's.")
     parent: int | None = Field(default=None, description="Row of the parent module.")
     aliases: list[str] = Field(default_factory=list, description="Other names of the same module.")
     forward_args: list[str] = Field(default_factory=list)
@@ -119,20 +111,14 @@ class Port(Record):
     """One tensor that crosses a call's boundary, under the name that `forward()` gives it."""
 
     name: str
-    value: str | None = Field(
-        default=None, description="ONNX value that carries it; null where it is in no graph."
-    )
-    initializer: str | None = Field(
-        default=None, description="ONNX initializer that carries it, instead of a value."
-    )
+    value: str | None = Field(default=None, description="ONNX value that carries it; null where it is in no graph.")
+    initializer: str | None = Field(default=None, description="ONNX initializer that carries it, instead of a value.")
     dtype: str
     shape: list[int | str]
     unused: bool = Field(
         default=False, description="The graph does not use it: no input or output of the extracted model."
     )
-    implicit: bool = Field(
-        default=False, description="Not in the signature: reached through an attribute or closure."
-    )
+    implicit: bool = Field(default=False, description="Not in the signature: reached through an attribute or closure.")
 
     @property
     def carrier(self) -> str:
@@ -175,9 +161,7 @@ class RecoveredNode(Record):
 class Node(Record):
     """One ONNX node, nested graphs and functions included."""
 
-    graph: str = Field(
-        default="", description="Path of the nested graph or function; empty for the main graph."
-    )
+    graph: str = Field(default="", description="Path of the nested graph or function; empty for the main graph.")
     output: str = Field(description="First non-empty output value: with `graph`, the node's identity.")
     name: str = ""
     op_type: str
@@ -190,8 +174,7 @@ class Node(Record):
         "`dataflow` or `lineage` and low confidence, and the node does not count as covered.",
     )
     consumers: list[int] = Field(
-        default_factory=list,
-        description="Rows of the calls, outside the owner's subtree, that read its outputs.",
+        default_factory=list, description="Rows of the calls, outside the owner's subtree, that read its outputs."
     )
     originals: list[str] = Field(
         default_factory=list,
@@ -224,9 +207,7 @@ class Initializer(Record):
         description="What the exporter did to it: `folded`, `transposed`; `derived`: what a later tool made of it.",
     )
     elements: int | None = Field(
-        default=None,
-        ge=0,
-        description="Number of elements, 0 for an unknown shape; null in files of format 1.0.",
+        default=None, ge=0, description="Number of elements, 0 for an unknown shape; null in files of format 1.0."
     )
     readers: list[int] = Field(
         default_factory=list,

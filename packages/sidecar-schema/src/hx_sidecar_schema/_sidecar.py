@@ -205,9 +205,7 @@ def from_embedded(text: str, path: Path) -> Sidecar:
         content = zlib.decompress(base64.b64decode(text, validate=True))
     except (ValueError, zlib.error) as error:
         raise HxError(
-            f"The sidecar inside {str(path)!r} is damaged: {error}.",
-            code="HX302",
-            hint="Export the model again.",
+            f"The sidecar inside {str(path)!r} is damaged: {error}.", code="HX302", hint="Export the model again."
         ) from error
     return Sidecar.from_json(content, path)
 

@@ -60,9 +60,7 @@ def find_strategy(name: str) -> Strategy:
     """
     if name not in STRATEGIES:
         raise HxError(
-            f"There is no strategy {name!r}.",
-            code="HX123",
-            hint=f"Choose one of {', '.join(STRATEGIES)}, or auto.",
+            f"There is no strategy {name!r}.", code="HX123", hint=f"Choose one of {', '.join(STRATEGIES)}, or auto."
         )
     return STRATEGIES[name]
 

@@ -27,9 +27,7 @@ class Table:
         """Return it as lines of text."""
         cells = [list(self.columns), *([_shown(value) for value in row] for row in self.rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        right = [any(map(_is_number, column)) for column in zip(*self.rows, strict=True)] or [False] * len(
-            widths
-        )
+        right = [any(map(_is_number, column)) for column in zip(*self.rows, strict=True)] or [False] * len(widths)
         lines = [
             "  ".join(
                 cell.rjust(width) if numbers else cell.ljust(width)

@@ -7,9 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-CONTAINERS = frozenset(
-    f"torch.nn.modules.container.{name}" for name in ("ModuleList", "ModuleDict", "Sequential")
-)
+CONTAINERS = frozenset(f"torch.nn.modules.container.{name}" for name in ("ModuleList", "ModuleDict", "Sequential"))
 """Containers give no segment of their own: exactly these types, not their subclasses."""
 
 _DEFAULT_NN_MODULES = ("torch.nn.modules.normalization.", "torch.nn.modules.batchnorm.")

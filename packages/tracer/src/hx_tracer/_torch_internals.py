@@ -12,9 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch._subclasses.functional_tensor import (
-    FunctionalTensor as FunctionalTensor,
-)  # what decomposition computes with
+from torch._subclasses.functional_tensor import FunctionalTensor as FunctionalTensor  # what decomposition computes with
 from torch.fx.experimental import proxy_tensor
 from torch.utils import _pytree as pytree  # containers as torch.export flattens them
 from torch.utils._python_dispatch import (

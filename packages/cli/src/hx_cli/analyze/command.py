@@ -38,11 +38,7 @@ def analyze(
     detailed: Annotated[bool, flag("List every tag and every node.", "--detailed")] = False,
     depth: Annotated[
         int | None,
-        value(
-            "N",
-            "Levels of modules. Default: 2 in tables, all of them below --module, in JSON and in CSV.",
-            min=0,
-        ),
+        value("N", "Levels of modules. Default: 2 in tables, all of them below --module, in JSON and in CSV.", min=0),
     ] = None,
     sort: Annotated[
         Sort | None,
@@ -55,9 +51,7 @@ def analyze(
     threshold: Annotated[
         list[str] | None, value("NAME=PERCENT", "Warn where less of a category is covered. Repeatable.")
     ] = None,
-    thresholds: Annotated[
-        Path | None, value("FILE.toml", "Thresholds from a file: lines NAME = PERCENT.")
-    ] = None,
+    thresholds: Annotated[Path | None, value("FILE.toml", "Thresholds from a file: lines NAME = PERCENT.")] = None,
     fail_under: Annotated[
         float | None, value("PERCENT", "Exit code 1 where less of all nodes is covered.", min=0, max=100)
     ] = None,

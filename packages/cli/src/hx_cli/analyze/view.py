@@ -52,9 +52,7 @@ def warn_analyze(report: AnalyzeReport, output: Output) -> None:
             values = plural(cost.total.unsized_values, "value")
             output.warn(f"{values} of unknown size not counted as activations.")
         if cost.once:
-            output.warn(
-                f"{plural(cost.once, 'node')} in branches and loops counted once each, however often they run."
-            )
+            output.warn(f"{plural(cost.once, 'node')} in branches and loops counted once each, however often they run.")
     if not report.passed and report.fail_under is not None:
         output.warn(f"{percent(report.covered_percent)} covered, below {report.fail_under:g} %.")
 
@@ -86,8 +84,7 @@ def _cost(cost: TotalCost) -> list[tuple[str, str]]:
     total = cost.total
     least = "at least " if total.unknown_nodes else ""
     inputs = ", ".join(
-        f"{escape(name)} {shape(sizes) if sizes is not None else '?'}"
-        for name, sizes in cost.input_shapes.items()
+        f"{escape(name)} {shape(sizes) if sizes is not None else '?'}" for name, sizes in cost.input_shapes.items()
     )
     without = f", without {escape(', '.join(cost.uncounted))}" if cost.uncounted else ""
     return [
@@ -133,8 +130,7 @@ def _tags(report: AnalyzeReport, *, detailed: bool) -> Table:
     if len(shown) < len(report.tags):
         rest = report.tags[len(shown) :]
         table.add_row(
-            Text(f"… {len(rest)} more tags; --detailed lists them", "dim italic"),
-            str(sum(r.nodes for r in rest)),
+            Text(f"… {len(rest)} more tags; --detailed lists them", "dim italic"), str(sum(r.nodes for r in rest))
         )
     return table
 

@@ -7,18 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hx_cli._options import (
-    Common,
-    Embed,
-    Exporting,
-    Loading,
-    ModelSpec,
-    NoMetadata,
-    NoVerify,
-    Overwrite,
-    flag,
-    value,
-)
+from hx_cli._options import Common, Embed, Exporting, Loading, ModelSpec, NoMetadata, NoVerify, Overwrite, flag, value
 
 
 def export(

@@ -19,12 +19,7 @@ STATUS_STYLE = {"match": "green", "mismatch": "bold red", "not_checked": "yellow
 
 
 def show_export(
-    report: ExportReport,
-    output: Output,
-    *,
-    tables: bool,
-    following: bool = True,
-    cross_checked: bool = False,
+    report: ExportReport, output: Output, *, tables: bool, following: bool = True, cross_checked: bool = False
 ) -> None:
     """Print the summary on stdout, and on stderr what is not as it was asked for.
 
@@ -37,9 +32,7 @@ def show_export(
     """
     thresholds = _thresholds()
     below = {
-        name: row
-        for name, row in report.category_statistics.items()
-        if row["percentage"] < thresholds.get(name, 0.0)
+        name: row for name, row in report.category_statistics.items() if row["percentage"] < thresholds.get(name, 0.0)
     }
     if tables:
         output.data(_summary(report))
@@ -48,9 +41,7 @@ def show_export(
         if report.disagreements and (cross_checked or output.verbosity > 0):
             output.data(_disagreements(report))
     for name, row in below.items():
-        output.warn(
-            f"{name}: {percent(row['percentage'])} of the nodes covered, below {thresholds[name]:g} %."
-        )
+        output.warn(f"{name}: {percent(row['percentage'])} of the nodes covered, below {thresholds[name]:g} %.")
     if report.static_axes:
         output.warn(
             f"the model itself fixes {plural(len(report.static_axes), 'axis', 'axes')}, left static: {', '.join(report.static_axes)}."
@@ -59,9 +50,7 @@ def show_export(
         output.warn(note)
     check = report.verification
     if check is not None and check.status == "mismatch":
-        output.warn(
-            f"the outputs are not those of the PyTorch module: {_mismatch(check)} The files are written."
-        )
+        output.warn(f"the outputs are not those of the PyTorch module: {_mismatch(check)} The files are written.")
     elif check is not None and check.status == "not_checked":
         output.warn(f"the outputs were not compared with PyTorch: {check.reason}.")
     if tables and following:
@@ -72,9 +61,7 @@ def _summary(report: ExportReport) -> RenderableType:
 
     grid = fields()
     simple = report.class_name.rsplit(".", 1)[-1]
-    grid.add_row(
-        "model", f"[bold]{simple}[/]  {count(report.parameters)} parameters in {report.modules} modules"
-    )
+    grid.add_row("model", f"[bold]{simple}[/]  {count(report.parameters)} parameters in {report.modules} modules")
     grid.add_row(
         "nodes",
         f"[bold]{report.nodes}[/]  {percent(report.exact_percent)} exact, {percent(report.covered_percent)} covered",
@@ -89,12 +76,8 @@ def _summary(report: ExportReport) -> RenderableType:
     grid.add_row("inputs", _ports(report.inputs))
     grid.add_row("outputs", _ports(report.outputs))
     grid.add_row("numbers", _numbers(report.verification))
-    grid.add_row(
-        "files", "\n".join(f"{shown(file.path)}  [dim]{size(file.size_bytes)}[/]" for file in report.files)
-    )
-    grid.add_row(
-        "time", f"[dim]{', '.join(f'{step} {seconds:.1f} s' for step, seconds in report.seconds.items())}[/]"
-    )
+    grid.add_row("files", "\n".join(f"{shown(file.path)}  [dim]{size(file.size_bytes)}[/]" for file in report.files))
+    grid.add_row("time", f"[dim]{', '.join(f'{step} {seconds:.1f} s' for step, seconds in report.seconds.items())}[/]")
     return boxed(report.model, grid)
 
 

@@ -7,17 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hx_cli._options import (
-    Common,
-    Loading,
-    ModulePattern,
-    NoVerify,
-    OnnxFile,
-    Overwrite,
-    Weights,
-    flag,
-    value,
-)
+from hx_cli._options import Common, Loading, ModulePattern, NoVerify, OnnxFile, Overwrite, Weights, flag, value
 
 
 def extract(
@@ -25,17 +15,13 @@ def extract(
     model: OnnxFile = None,
     module: ModulePattern = None,
     everything: Annotated[bool, flag("Extract every call.", "--all", "-a")] = False,
-    output: Annotated[
-        Path | None, value("OUT", "A file for one call, a folder for several.", "--output", "-o")
-    ] = None,
+    output: Annotated[Path | None, value("OUT", "A file for one call, a folder for several.", "--output", "-o")] = None,
     weights: Annotated[
         Weights, typer.Option(help="copy them, share the parent's data file, or none: shapes only.")
     ] = Weights.copy,
     against: Annotated[
         str | None,
-        value(
-            "MODEL", "Compare with the modules of this PyTorch model, instead of with the whole ONNX model."
-        ),
+        value("MODEL", "Compare with the modules of this PyTorch model, instead of with the whole ONNX model."),
     ] = None,
     overwrite: Overwrite = False,
     no_verify: NoVerify = False,

@@ -40,9 +40,7 @@ def show_extract(report: ExtractReport, output: Output, *, tables: bool) -> None
     for entry in failed[:10]:
         output.warn(f"{entry.tag}: {entry.reason}")
     if len(failed) > 10:
-        output.warn(
-            f"and {plural(len(failed) - 10, 'more call')} with a wrong result; see `reason` in the index."
-        )
+        output.warn(f"and {plural(len(failed) - 10, 'more call')} with a wrong result; see `reason` in the index.")
 
 
 def _show_folder(report: ExtractReport, output: Output) -> None:
@@ -116,9 +114,7 @@ def _one(entry: ModuleEntry, report: ExtractReport) -> RenderableType:
         grid.add_row("numbers", f"[yellow]{shown(entry.reason)}[/]")
     else:
         error = number(entry.relative_error)
-        grid.add_row(
-            "numbers", f"[green]equal to {_original(report)}'s[/] within {error} of the largest value"
-        )
+        grid.add_row("numbers", f"[green]equal to {_original(report)}'s[/] within {error} of the largest value")
     grid.add_row("file", f"[bold]{shown(report.output)}[/]")
     return boxed(entry.fqn or entry.tag, grid)
 

@@ -36,17 +36,12 @@ def profile(
     ] = None,
     input_shape: Annotated[
         list[str] | None,
-        value(
-            "NAME=2,128",
-            "Another size of a recorded input, or the size of one that was not recorded. Repeatable.",
-        ),
+        value("NAME=2,128", "Another size of a recorded input, or the size of one that was not recorded. Repeatable."),
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Measured runs.")] = 20,
     warmup: Annotated[
         int | None,
-        typer.Option(
-            min=0, help="Runs before them, left out; default 3, none with --from-trace.", show_default=False
-        ),
+        typer.Option(min=0, help="Runs before them, left out; default 3, none with --from-trace.", show_default=False),
     ] = None,
     optimization: Annotated[
         Optimization, typer.Option(help="What ONNX Runtime may change before it runs.")
@@ -57,16 +52,13 @@ def profile(
     threads: Annotated[int, typer.Option(min=0, help="Within an operator; 0 for ONNX Runtime's choice.")] = 0,
     from_trace: Annotated[Path | None, value("JSON", "A profile that ONNX Runtime wrote elsewhere.")] = None,
     graph: Annotated[
-        Path | None,
-        value("G.onnx", "The graph that it ran, of optimized_model_filepath; default: the model itself."),
+        Path | None, value("G.onnx", "The graph that it ran, of optimized_model_filepath; default: the model itself.")
     ] = None,
     module: ModulePattern = None,
     isolated: Annotated[
         bool, flag("Time the calls of --module alone too, and say what differs.", "--isolated")
     ] = False,
-    depth: Annotated[
-        int | None, typer.Option(min=0, help="Levels of the tree to show.", show_default=False)
-    ] = None,
+    depth: Annotated[int | None, typer.Option(min=0, help="Levels of the tree to show.", show_default=False)] = None,
     everything: Annotated[bool, flag("Show what takes less than 1 % too.", "--all", "-a")] = False,
     csv: Annotated[Path | None, value("FILE", "Write a table.")] = None,
     speedscope: Annotated[Path | None, value("FILE", "Write a file for speedscope.app.")] = None,
@@ -102,8 +94,7 @@ def profile(
     with out.progress() as progress:
         if len(given) == 2:
             sides = [
-                path if path.suffix == ".json" else hx.profile(path, **settings, progress=progress)
-                for path in given
+                path if path.suffix == ".json" else hx.profile(path, **settings, progress=progress) for path in given
             ]
             record = hx.compare_profiles(*sides)
         elif saved:
@@ -163,6 +154,4 @@ def _check(
     elif isolated and trace is not None:
         reason = "--isolated runs the model, --from-trace does not"
     if reason:
-        raise HxError(
-            f"These arguments do not go together: {reason}.", code="HX405", hint="See `hx profile --help`."
-        )
+        raise HxError(f"These arguments do not go together: {reason}.", code="HX405", hint="See `hx profile --help`.")

@@ -42,17 +42,11 @@ def _changes(modules: Sequence[ModuleChange], width: int) -> RenderableType:
     wide = width >= 100
     room = max(width - (84 if wide else 33), 12)
     table.add_column("module", no_wrap=True, overflow="ellipsis")
-    headers = (
-        ("own before", "own after", "own change", "before", "after", "change") if wide else ("own", "total")
-    )
+    headers = ("own before", "own after", "own change", "before", "after", "change") if wide else ("own", "total")
     for header in (*headers, "times"):
         table.add_column(header, justify="right", no_wrap=True)
     for module in modules:
-        own = [
-            duration(module.self_before_us),
-            duration(module.self_after_us),
-            _signed(module.self_change_us),
-        ]
+        own = [duration(module.self_before_us), duration(module.self_after_us), _signed(module.self_change_us)]
         total = [duration(module.before_us), duration(module.after_us), _signed(module.change_us)]
         cells = [*own, *total] if wide else [own[2], total[2]]
         style = "green" if module.self_change_us < 0 else "red" if module.self_change_us > 0 else ""

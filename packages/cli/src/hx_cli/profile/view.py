@@ -41,9 +41,7 @@ def show_profile(profile: Profile, output: Output, *, depth: int | None, everyth
         if output.verbosity > 0:
             for kernel in spanning:
                 output.data(
-                    Text(
-                        f"  {duration(kernel.median_us)} {kernel.op_type} {kernel.name}: {_covered(kernel, profile)}"
-                    )
+                    Text(f"  {duration(kernel.median_us)} {kernel.op_type} {kernel.name}: {_covered(kernel, profile)}")
                 )
     _show_unattributed(profile, output)
     if not profile.roots:
@@ -132,9 +130,7 @@ class _Tree:
             for guide, shown, label in self._lines(roots, "", top=True)
         ]
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-        rooms = [
-            max(map(len, column)) for column in zip(headers, *(cells for *_, cells in rows), strict=True)
-        ]
+        rooms = [max(map(len, column)) for column in zip(headers, *(cells for *_, cells in rows), strict=True)]
         left = width - sum(room + 3 for room in rooms) - 3  # where there is little room, the names are cut
         table.add_column("module", no_wrap=True, overflow="ellipsis", max_width=max(left, 8))
         for header, room in zip(headers, rooms, strict=True):
@@ -153,10 +149,7 @@ class _Tree:
             _own(calls),
         ]
         if wide:
-            cells += [
-                duration(calls[0].spread_us) if len(calls) == 1 else "",
-                str(sum(call.kernels for call in calls)),
-            ]
+            cells += [duration(calls[0].spread_us) if len(calls) == 1 else "", str(sum(call.kernels for call in calls))]
         return cells
 
     def _lines(

@@ -84,10 +84,7 @@ def _fewer(siblings: Sequence[Branch]) -> list[Branch]:
     start = 0
     while start < len(merged):
         end = start
-        while end < len(merged) and (merged[end].form, merged[end].times) == (
-            merged[start].form,
-            merged[start].times,
-        ):
+        while end < len(merged) and (merged[end].form, merged[end].times) == (merged[start].form, merged[start].times):
             end += 1
         run = merged[start:end]
         if len(run) > ALIKE:
@@ -132,18 +129,12 @@ def _table(roots: Sequence[Branch], report: TreeReport, width: int, *, ascii_onl
             alike = branch.alike
             last = _segment(alike[-1].entry)
             text = f"… {len(alike)} more like it, to {last}"
-            numbers = (
-                sum(b.nodes for b in alike),
-                sum(b.own for b in alike),
-                sum(b.entry.weights for b in alike),
-            )
+            numbers = (sum(b.nodes for b in alike), sum(b.own for b in alike), sum(b.entry.weights for b in alike))
             row(line.guide, Text(text, "dim italic"), "", numbers)
             continue
         entry = branch.entry
         usual = entry.status == "extractable"
-        shown = (
-            _segment(entry) if entry.parent is not None else "/".join(entry.tag.split("/")[-2:]).lstrip("/")
-        )
+        shown = _segment(entry) if entry.parent is not None else "/".join(entry.tag.split("/")[-2:]).lstrip("/")
         label = Text(shown, "bold" if entry.parent is None else "" if usual else "dim")
         if branch.times > 1:
             label.append(f" {TIMES}{branch.times}", "cyan")

@@ -20,31 +20,21 @@ def verify(
             show_default=False,
         ),
     ] = None,
-    against: Annotated[
-        str, value("MODEL", "The PyTorch model: a Hub id or folder, factory, or tiny:ARCH.")
-    ] = ...,  # pyright: ignore[reportArgumentType] typer's word for required
+    against: Annotated[str, value("MODEL", "The PyTorch model: a Hub id or folder, factory, or tiny:ARCH.")] = ...,  # pyright: ignore[reportArgumentType] typer's word for required
     original: Annotated[
         Path | None,
-        value(
-            "EXPORT.onnx",
-            "The export that X.onnx was made of by a quantiser, converter or optimiser.",
-            "--from",
-        ),
+        value("EXPORT.onnx", "The export that X.onnx was made of by a quantiser, converter or optimiser.", "--from"),
     ] = None,
     inputs: Annotated[
         Path | None,
         value("FILE", "Inputs by name, .pt, .npz or .safetensors; default: those that the export recorded."),
     ] = None,
     memory: Annotated[
-        str,
-        typer.Option(metavar="SIZE", help="Tensors held at once; both models run as often as that takes."),
+        str, typer.Option(metavar="SIZE", help="Tensors held at once; both models run as often as that takes.")
     ] = "2GB",
     fail_over: Annotated[
         float | None,
-        value(
-            "ERROR",
-            "Largest relative error, local and accumulated; default: found from the model, local only.",
-        ),
+        value("ERROR", "Largest relative error, local and accumulated; default: found from the model, local only."),
     ] = None,
     top: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of the table.")] = 10,
     *,

@@ -34,9 +34,7 @@ def show_verify(report: VerifyReport, output: Output, *, top: int) -> None:
     if ranked:
         output.data(_table(ranked[:top], report, output.stdout.width))
     if len(ranked) > top:
-        output.data(
-            f"[dim]… and {len(ranked) - top} with smaller local errors; --top {len(ranked)} lists them.[/]"
-        )
+        output.data(f"[dim]… and {len(ranked) - top} with smaller local errors; --top {len(ranked)} lists them.[/]")
     output.data("\n".join(_others(report)))
 
 
@@ -105,9 +103,7 @@ def _others(report: VerifyReport) -> list[str]:
     ]
     whole = next((entry.accumulated for entry in report.calls if entry.parent is None), None)
     if whole is not None:
-        lines.append(
-            f"the whole model: output [cyan]{_shown(whole.port)}[/] {_error(whole)}, {_largest(whole)}"
-        )
+        lines.append(f"the whole model: output [cyan]{_shown(whole.port)}[/] {_error(whole)}, {_largest(whole)}")
     extractable = [entry for entry in report.calls if entry.status == "extractable"]
     missing = [entry for entry in extractable if entry.local is None]
     lines += _reasons(missing, "not compared")

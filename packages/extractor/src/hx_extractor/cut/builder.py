@@ -25,9 +25,7 @@ class GraphBuilder:
         copies: Nodes of the graph with the nodes that they are copies of, those of bodies too.
     """
 
-    def __init__(
-        self, parent: GraphIndex, recovered: Mapping[str, Source], taken: Collection[str] = ()
-    ) -> None:
+    def __init__(self, parent: GraphIndex, recovered: Mapping[str, Source], taken: Collection[str] = ()) -> None:
         """Begin with nothing.
 
         Args:
@@ -48,9 +46,7 @@ class GraphBuilder:
         self.sources: list[Source] = []
         self.copies: dict[ir.Node, ir.Node] = {}
 
-    def add_input(
-        self, name: str, carrier: str, dtype: ir.DataType | None, shape: ir.Shape | None
-    ) -> ir.Value:
+    def add_input(self, name: str, carrier: str, dtype: ir.DataType | None, shape: ir.Shape | None) -> ir.Value:
         """Make a graph input that stands for the parent's value `carrier`."""
         value = ir.Value(name=name, type=ir.TensorType(dtype) if dtype else None, shape=_copy(shape))
         self._inputs.append(value)
@@ -145,9 +141,7 @@ class GraphBuilder:
                 hint="Give inputs of your own.",
             )
         old = self.parent.value(name)
-        value = ir.Value(
-            name=self._free(name), type=old.type, shape=_copy(old.shape), const_value=old.const_value
-        )
+        value = ir.Value(name=self._free(name), type=old.type, shape=_copy(old.shape), const_value=old.const_value)
         self._values[name] = value
         self._initializers.append(value)
 

@@ -47,9 +47,7 @@ def extract(parent: Parent, index: GraphIndex, row: int) -> Extraction:
     missing = [name for name in cut.implicit if name not in index.carried]
     if missing and index.transformed:
         raise HxError(
-            f"It also needs the model's input {missing[0]!r}, which is none of its own.",
-            code="HX212",
-            hint=HINT,
+            f"It also needs the model's input {missing[0]!r}, which is none of its own.", code="HX212", hint=HINT
         )
     if missing:
         raise UnavailableValue(
@@ -82,12 +80,8 @@ def extract(parent: Parent, index: GraphIndex, row: int) -> Extraction:
         outputs=outputs,
         operations=[source.key for source in builder.sources],
         external_inputs=carriers,
-        internal_tensors=[
-            name for source in builder.sources for name in source.outputs if name and name not in ends
-        ],
-        boundary_operations=list(
-            dict.fromkeys([*foreign, *(source.key for source in feeding if source is not None)])
-        ),
+        internal_tensors=[name for source in builder.sources for name in source.outputs if name and name not in ends],
+        boundary_operations=list(dict.fromkeys([*foreign, *(source.key for source in feeding if source is not None)])),
         recomputed=_recomputed(index, row, builder.sources, carriers),
         implicit_inputs=[port.name for port in inputs if port.implicit],
         sidecar=cut_sidecar(index, row, builder, model),

@@ -24,9 +24,7 @@ class GraphIndex:
         carried: Inputs of bodies: what a loop carries and scans, other values in every round.
     """
 
-    def __init__(
-        self, model: ir.Model, sidecar: Sidecar, exported: Mapping[str, ir.DataType] | None = None
-    ) -> None:
+    def __init__(self, model: ir.Model, sidecar: Sidecar, exported: Mapping[str, ir.DataType] | None = None) -> None:
         """Index a model.
 
         Args:
@@ -53,8 +51,7 @@ class GraphIndex:
         value = self.graph.values.get(name)
         if value is None:
             raise MissingValue(
-                f"Value {name!r} is not in the model.",
-                hint="The .onnx file changed after the export; export it again.",
+                f"Value {name!r} is not in the model.", hint="The .onnx file changed after the export; export it again."
             )
         return value
 

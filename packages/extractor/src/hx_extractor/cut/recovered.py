@@ -35,9 +35,7 @@ def _source(record: RecoveredNode) -> Source:
     proto = onnx.NodeProto.FromString(base64.b64decode(record.proto))
     outputs = [
         ir.Value(
-            name=name,
-            type=None if dtype == "UNDEFINED" else ir.TensorType(ir.DataType[dtype]),
-            shape=shape_from(shape),
+            name=name, type=None if dtype == "UNDEFINED" else ir.TensorType(ir.DataType[dtype]), shape=shape_from(shape)
         )
         for name, dtype, shape in zip(record.outputs, record.dtypes, record.shapes, strict=True)
     ]

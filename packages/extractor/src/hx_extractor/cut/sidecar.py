@@ -7,17 +7,7 @@ import onnx_ir as ir
 from hx_extractor.cut.builder import GraphBuilder
 from hx_extractor.cut.index import GraphIndex
 from hx_graph import all_nodes, consumer_calls, dims_of, initializer_rows, output_of
-from hx_sidecar_schema import (
-    CutFrom,
-    ModelInfo,
-    ModuleCall,
-    Node,
-    Port,
-    Sidecar,
-    Summary,
-    TensorInfo,
-    graph_digest,
-)
+from hx_sidecar_schema import CutFrom, ModelInfo, ModuleCall, Node, Port, Sidecar, Summary, TensorInfo, graph_digest
 
 
 def cut_sidecar(index: GraphIndex, row: int, builder: GraphBuilder, model: ir.Model) -> Sidecar:
@@ -87,9 +77,7 @@ def cut_sidecar(index: GraphIndex, row: int, builder: GraphBuilder, model: ir.Mo
             {node.output: node.owner for node in nodes if not node.graph},
         ),
         summary=Summary(
-            nodes=len(nodes),
-            exact_percent=_percent(exact, nodes),
-            covered_percent=_percent(covered, nodes),
+            nodes=len(nodes), exact_percent=_percent(exact, nodes), covered_percent=_percent(covered, nodes)
         ),
     )
 
@@ -142,16 +130,11 @@ def _call(call: ModuleCall, root: int, builder: GraphBuilder, modules: dict[int,
         "recovered": [],
     }
     if not is_root and call.status == "extractable" and (gone or call.recovered):
-        update |= {
-            "status": "fused",
-            "reason": "Only the exported model holds all of it; extract it from there.",
-        }
+        update |= {"status": "fused", "reason": "Only the exported model holds all of it; extract it from there."}
     return call.model_copy(update=update)
 
 
 def _tensor(value: ir.Value) -> TensorInfo:
     return TensorInfo(
-        name=value.name or "",
-        dtype=value.dtype.name if value.dtype else "UNDEFINED",
-        shape=dims_of(value.shape),
+        name=value.name or "", dtype=value.dtype.name if value.dtype else "UNDEFINED", shape=dims_of(value.shape)
     )

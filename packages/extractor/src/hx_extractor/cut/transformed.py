@@ -14,9 +14,7 @@ from hx_sidecar_schema import HxError, Port
 HINT = "Look at the calls around it; the transformation left no such part in the graph."
 
 
-def transformed_ports(
-    index: GraphIndex, ports: Sequence[Port], recovered: Mapping[str, Source]
-) -> list[Port]:
+def transformed_ports(index: GraphIndex, ports: Sequence[Port], recovered: Mapping[str, Source]) -> list[Port]:
     """Return a call's ports with the element types that the transformed graph has.
 
     Raises:

@@ -50,6 +50,5 @@ def compare(expected: dict[str, NDArray[Any]], actual: dict[str, NDArray[Any]]) 
     """
     found = [difference(reference, actual[name]) for name, reference in expected.items()]
     return Validation(
-        max((one.max_abs_error for one in found), default=0.0),
-        max((one.relative_error for one in found), default=0.0),
+        max((one.max_abs_error for one in found), default=0.0), max((one.relative_error for one in found), default=0.0)
     )

@@ -86,9 +86,7 @@ def _energies(expected: NDArray[Any], actual: NDArray[Any], scale: float) -> tup
     return cosine, 10 * math.log10(signal / noise) if signal else -math.inf
 
 
-def _chunks(
-    expected: NDArray[Any], actual: NDArray[Any]
-) -> Iterator[tuple[NDArray[Any], NDArray[Any], bool]]:
+def _chunks(expected: NDArray[Any], actual: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[Any], bool]]:
     """Yield both where both are finite, and whether anything else is not the same in both."""
     kind = np.complex128 if "c" in (expected.dtype.kind, actual.dtype.kind) else np.float64
     flat, other = expected.reshape(-1), actual.reshape(-1)

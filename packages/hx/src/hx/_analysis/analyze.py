@@ -98,15 +98,7 @@ def analyze(
         evidence=dict(Counter(f"{node.evidence}, {node.confidence}" for node in nodes).most_common()),
         categories=categories,
         cost=total,
-        calls=call_entries(
-            sidecar,
-            nodes,
-            costs,
-            roots or [0],
-            everything=bool(roots),
-            depth=depth,
-            sort=sort,
-        ),
+        calls=call_entries(sidecar, nodes, costs, roots or [0], everything=bool(roots), depth=depth, sort=sort),
         node_list=_node_entries(sidecar, nodes, tags, cost) if detailed else None,
         fail_under=fail_under,
         passed=fail_under is None or covered >= fail_under,
@@ -126,12 +118,8 @@ def _open(model: AnyHierarchy) -> tuple[Sidecar, Hierarchy | None]:
 def _cost(model: Hierarchy, shapes: Mapping[str, Sequence[int]]) -> ModelCost:
     from hx_projector import model_cost
 
-    recorded = {
-        info.name: info.example.shape for info in model.sidecar.model.inputs if info.example is not None
-    }
-    return model_cost(
-        model.model, shapes, recorded, lambda names, inputs: measure_shapes(model, names, inputs)
-    )
+    recorded = {info.name: info.example.shape for info in model.sidecar.model.inputs if info.example is not None}
+    return model_cost(model.model, shapes, recorded, lambda names, inputs: measure_shapes(model, names, inputs))
 
 
 def _category_entries(nodes: Sequence[Node], thresholds: Mapping[str, float]) -> list[CategoryEntry]:
@@ -173,10 +161,7 @@ def _share(part: int, whole: int) -> float:
 
 
 def _node_entries(
-    sidecar: Sidecar,
-    nodes: Sequence[Node],
-    tags: Sequence[str],
-    cost: ModelCost | None,
+    sidecar: Sidecar, nodes: Sequence[Node], tags: Sequence[str], cost: ModelCost | None
 ) -> list[NodeEntry]:
     rows = {(row.graph, row.output): row for row in cost.nodes} if cost is not None else {}
     entries: list[NodeEntry] = []
@@ -194,12 +179,8 @@ def _node_entries(
                 evidence=node.evidence,
                 confidence=node.confidence,
                 macs=found.arithmetic.macs if found is not None and not found.arithmetic.unknown else None,
-                other=found.arithmetic.other
-                if found is not None and not found.arithmetic.uncounted
-                else None,
-                activation_bytes=found.activation_bytes
-                if found is not None and not found.unsized_values
-                else None,
+                other=found.arithmetic.other if found is not None and not found.arithmetic.uncounted else None,
+                activation_bytes=found.activation_bytes if found is not None and not found.unsized_values else None,
             )
         )
     return entries

@@ -40,13 +40,10 @@ def measure_shapes(
         copy.graph.outputs.append(shape.outputs[0])
     try:
         feeds = {
-            name: np.resize(array, inputs.get(name, array.shape))
-            for name, array in model.example_inputs().items()
+            name: np.resize(array, inputs.get(name, array.shape)) for name, array in model.example_inputs().items()
         }
         arrays = run_session(make_session(copy, model.folder), feeds)
     except HxError as error:  # a model that does not run can still be counted, in part
         logger.info("sizes of %d values stay unknown: %s", len(names), error.message)
         return {}
-    return {
-        name: tuple(int(size) for size in array) for name, array in zip(names, arrays.values(), strict=True)
-    }
+    return {name: tuple(int(size) for size in array) for name, array in zip(names, arrays.values(), strict=True)}

@@ -21,8 +21,6 @@ def find_category(name: str) -> str:
     wanted = " ".join(name.lower().split())
     if wanted not in names:
         raise HxError(
-            f"There is no category {name!r}.",
-            code="HX406",
-            hint=f"Take one of {', '.join(map(repr, names))}.",
+            f"There is no category {name!r}.", code="HX406", hint=f"Take one of {', '.join(map(repr, names))}."
         )
     return wanted

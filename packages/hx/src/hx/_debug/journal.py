@@ -66,9 +66,7 @@ class Journal:
             seconds = round(time.perf_counter() - start, 3)
             entry = None if error is None else self.entry(error)
             self.steps.append(
-                StepEntry(
-                    name=name, status="done" if entry is None else "failed", seconds=seconds, error=entry
-                )
+                StepEntry(name=name, status="done" if entry is None else "failed", seconds=seconds, error=entry)
             )
             self.log.write(f"== {name}: {self.steps[-1].status}, {seconds} s\n")
 
@@ -110,7 +108,5 @@ class Journal:
                 logger.setLevel(before[name][0])
                 logger.propagate = before[name][1]
 
-    def _warned(
-        self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object
-    ) -> None:
+    def _warned(self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
         self.log.write(f"{category.__name__} {filename}:{lineno}: {message}\n")

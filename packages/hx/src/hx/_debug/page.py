@@ -49,9 +49,7 @@ def page(report: DebugReport, modules: Sequence[Module], files: Sequence[str]) -
         *_coverage(report),
         *_model(report, modules),
         "## Steps",
-        _table(
-            ("step", "", "time"), [(step.name, step.status, f"{step.seconds:.1f} s") for step in report.steps]
-        ),
+        _table(("step", "", "time"), [(step.name, step.status, f"{step.seconds:.1f} s") for step in report.steps]),
         "## Files",
         _table(("file", "holds"), [(f"`{name}`", _holds(name)) for name in files]),
         _kept(report),
@@ -74,9 +72,7 @@ def _versions(report: DebugReport) -> str:
 
 def _errors(report: DebugReport) -> Iterable[str]:
     """All different errors, with the end of their tracebacks."""
-    rows = [
-        (f"{row.kind} export, {row.strategy} {row.settings}".strip(), row.error) for row in report.attempts
-    ]
+    rows = [(f"{row.kind} export, {row.strategy} {row.settings}".strip(), row.error) for row in report.attempts]
     rows += [
         (f"step {step.name}", step.error)
         for step in report.steps
@@ -129,11 +125,7 @@ def _comparison(report: DebugReport) -> Iterable[str]:
         return
     yield "## Plain export and hierarchy export"
     if found.same:
-        order = (
-            ""
-            if report.first_difference is None
-            else f" In their order they differ: {report.first_difference}."
-        )
+        order = "" if report.first_difference is None else f" In their order they differ: {report.first_difference}."
         yield f"The same topology: {found.nodes[0]} nodes, SHA-256 `{found.digests[0][:16]}`.{order}"
         return
     yield f"{found.nodes[0]} and {found.nodes[1]} nodes. First difference: {report.first_difference}."
@@ -150,16 +142,10 @@ def _comparison(report: DebugReport) -> Iterable[str]:
             for row in found.divergence[:10]
         ),
     ]
-    for title, groups in (
-        ("only plain", found.removed),
-        ("only hierarchy", found.added),
-        ("rewired", found.rewired),
-    ):
+    for title, groups in (("only plain", found.removed), ("only hierarchy", found.added), ("rewired", found.rewired)):
         for group in groups[:20]:
             operators = ", ".join(f"{n} {name}" for name, n in group.operators.items())
-            words.append(
-                f"{title}: {_module(group.module)}: {operators}, in {plural(group.modules, 'module')}"
-            )
+            words.append(f"{title}: {_module(group.module)}: {operators}, in {plural(group.modules, 'module')}")
     yield "\n".join(f"* {word}" for word in words)
 
 
@@ -179,9 +165,7 @@ def _coverage(report: DebugReport) -> Iterable[str]:
     ]
     check = report.verification
     if check is not None:
-        error = (
-            f", {check.relative_error:.1e} of the largest value" if check.relative_error is not None else ""
-        )
+        error = f", {check.relative_error:.1e} of the largest value" if check.relative_error is not None else ""
         worst = f", at `{check.worst_output}`" if check.worst_output else ""
         reason = f": {check.reason}" if check.reason else ""
         lines.append(f"outputs beside PyTorch: {check.status.replace('_', ' ')}{error}{worst}{reason}")

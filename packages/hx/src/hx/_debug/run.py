@@ -91,9 +91,7 @@ def input_entries(session: Session) -> list[InputEntry]:
         return []
     from hx_tracer import input_paths
 
-    named = {
-        f"args.{index}": value for index, value in enumerate(session.inputs.args)
-    } | session.inputs.kwargs
+    named = {f"args.{index}": value for index, value in enumerate(session.inputs.args)} | session.inputs.kwargs
     return [
         InputEntry(name=path, dtype=str(tensor.dtype).removeprefix("torch."), shape=list(tensor.shape))
         for path, tensor in input_paths(named)
@@ -121,9 +119,7 @@ def _inputs(session: Session) -> dict[str, Any]:
     return session.request.options(session.inputs)
 
 
-def _tried(
-    session: Session, kind: str, strategy: Strategy, settings: str, make: Callable[[], Made]
-) -> Made | None:
+def _tried(session: Session, kind: str, strategy: Strategy, settings: str, make: Callable[[], Made]) -> Made | None:
     """Note an attempt; return what it made."""
     start = time.perf_counter()
     error: Exception | None = None
@@ -175,9 +171,7 @@ def _export_plain(session: Session, options: dict[str, Any]) -> None:
     module, inputs = session.loaded.module, session.inputs
     tried = {row.strategy for row in session.attempts}
     exporters = {
-        strategy.exporter: strategy
-        for strategy in session.request.strategies()[::-1]
-        if strategy.name in tried
+        strategy.exporter: strategy for strategy in session.request.strategies()[::-1] if strategy.name in tried
     }
     made: dict[str, ir.Model] = {}
     with session.journal.step("plain", "Exporting with torch.onnx.export alone"):

@@ -31,11 +31,7 @@ def nodes(model: AnyHierarchy, modules: str | Sequence[str], *, own: bool = Fals
     hierarchy = opened(model)
     sidecar = hierarchy.sidecar
     rows = find_calls(sidecar, modules)
-    owners = {
-        inner
-        for row in rows
-        for inner in (range(row, row + 1) if own else range(row, sidecar.subtree_end[row]))
-    }
+    owners = {inner for row in rows for inner in (range(row, row + 1) if own else range(row, sidecar.subtree_end[row]))}
     names = _names(hierarchy)
     named = [
         NamedNode(

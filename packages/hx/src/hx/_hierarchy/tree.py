@@ -12,11 +12,7 @@ if TYPE_CHECKING:
 
 
 def tree(
-    model: AnyHierarchy,
-    modules: str | Sequence[str] = (),
-    *,
-    depth: int | None = None,
-    everything: bool = False,
+    model: AnyHierarchy, modules: str | Sequence[str] = (), *, depth: int | None = None, everything: bool = False
 ) -> TreeReport:
     """Return the calls of an export, a parent before its children, with the nodes and weights of each.
 

@@ -46,9 +46,7 @@ def limits_of(calls: Sequence[CallError], ceiling: float) -> list[float]:
         ceiling: An error beyond this is wrong however many calls have it.
     """
     outer = {above for position in range(len(calls)) for above in _compared_above(calls, position)}
-    innermost = [
-        call.error for position, call in enumerate(calls) if call.error is not None and position not in outer
-    ]
+    innermost = [call.error for position, call in enumerate(calls) if call.error is not None and position not in outer]
     ordinary = statistics.median_low(innermost) if innermost else 0.0
     common = min(max(FACTOR * ordinary, FLOOR), ceiling)
     limits = [max(common, ROUNDINGS * call.epsilon) for call in calls]

@@ -47,10 +47,7 @@ def seen(tensor: torch.Tensor) -> Seen:
 
 
 def run_module(
-    loaded: LoadedModel,
-    inputs: ModuleInputs,
-    wanted: Collection[CallKey],
-    keep: Callable[[torch.Tensor], Kept],
+    loaded: LoadedModel, inputs: ModuleInputs, wanted: Collection[CallKey], keep: Callable[[torch.Tensor], Kept]
 ) -> dict[CallKey, Boundary[Kept]]:
     """Run a model once and return what crossed the boundaries of some of its calls.
 

@@ -14,15 +14,7 @@ import torch
 from hx._given_inputs import given_inputs
 from hx._tensors import to_numpy
 from hx_sidecar_schema import HxError, TensorInfo
-from hx_tracer import (
-    ExampleInputs,
-    FlatArguments,
-    LoadedModel,
-    as_tensor,
-    example_inputs,
-    input_paths,
-    tensors_in,
-)
+from hx_tracer import ExampleInputs, FlatArguments, LoadedModel, as_tensor, example_inputs, input_paths, tensors_in
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 

@@ -73,9 +73,7 @@ class Measurement:
         batches: Rows of the calls that are compared, in execution order; both models run once for each batch.
     """
 
-    def __init__(
-        self, model: Hierarchy, loaded: LoadedModel, inputs: ModuleInputs, memory_bytes: int
-    ) -> None:
+    def __init__(self, model: Hierarchy, loaded: LoadedModel, inputs: ModuleInputs, memory_bytes: int) -> None:
         self._model, self._loaded, self._inputs = model, loaded, inputs
         self._keys = pytorch_keys(model.sidecar)
         self._seen = run_module(loaded, inputs, set(self._keys), seen)

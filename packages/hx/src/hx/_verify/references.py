@@ -53,7 +53,5 @@ def verdict_of(extraction: Extraction, absolute: float, relative: float) -> Verd
     inside = (value.dtype for value in (*graph.initializers.values(), *(o for n in graph for o in n.outputs)))
     allowed = tolerance((*(port.dtype for port in extraction.outputs), *inside))
     match = relative <= allowed and math.isfinite(absolute)
-    reason = (
-        "" if match else f"Differs from its original by {absolute:.1e}, {relative:.1e} of the largest value."
-    )
+    reason = "" if match else f"Differs from its original by {absolute:.1e}, {relative:.1e} of the largest value."
     return Verdict(absolute, relative, match, reason)

@@ -96,9 +96,7 @@ def _reference(model: AnyHierarchy, against: AnyModel) -> tuple[str, LoadedModel
     if isinstance(model, Export):
         return model.report.model, model.loaded
     raise HxError(
-        f"No PyTorch model is named to compare {name_of(model)!r} with.",
-        code="HX405",
-        hint="Give it as `against`.",
+        f"No PyTorch model is named to compare {name_of(model)!r} with.", code="HX405", hint="Give it as `against`."
     )
 
 

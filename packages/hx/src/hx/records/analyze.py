@@ -9,16 +9,7 @@ from hx.text import count, percent, plural
 from hx_projector import CATEGORIES, Cost, TotalCost
 from hx_sidecar_schema import Table
 
-__all__ = [
-    "CATEGORIES",
-    "AnalyzeReport",
-    "CallEntry",
-    "CategoryEntry",
-    "Cost",
-    "NodeEntry",
-    "TagEntry",
-    "TotalCost",
-]
+__all__ = ["CATEGORIES", "AnalyzeReport", "CallEntry", "CategoryEntry", "Cost", "NodeEntry", "TagEntry", "TotalCost"]
 
 ROWS_IN_NOTEBOOKS = 60
 
@@ -32,9 +23,7 @@ class CategoryEntry(Report):
     exact: int
     covered_percent: float
     exact_percent: float
-    threshold: float | None = Field(
-        description="Percent that should be covered; null for uncategorised operators."
-    )
+    threshold: float | None = Field(description="Percent that should be covered; null for uncategorised operators.")
     critical: bool
     below: bool = Field(description="Whether less is covered than the threshold says.")
     operators: dict[str, int] = Field(description="Nodes by operator, most first.")
@@ -117,19 +106,12 @@ class AnalyzeReport(Report):
                 "    " * call.depth + call.tag.rsplit("/", 1)[-1],
                 call.fqn,
                 call.nodes,
-                *(
-                    (call.total.parameters, call.total.macs, call.total.activation_bytes)
-                    if call.total
-                    else ()
-                ),
+                *((call.total.parameters, call.total.macs, call.total.activation_bytes) if call.total else ()),
             )
             for call in self.calls[:ROWS_IN_NOTEBOOKS]
         ]
         costs = () if self.cost is None else ("parameters", "MACs", "bytes of results")
         more = len(self.calls) - len(rows)
         return Table(
-            str(self),
-            ("module", "name", "nodes", *costs),
-            rows,
-            note=f"and {more} more calls" if more else "",
+            str(self), ("module", "name", "nodes", *costs), rows, note=f"and {more} more calls" if more else ""
         )

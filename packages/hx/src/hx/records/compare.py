@@ -26,9 +26,7 @@ class Divergence(Report):
     node: str = Field(description="First output of the node in the left graph.")
     op_type: str
     module: str | None = Field(description="Its qualified name; empty for the root, null where unknown.")
-    other: str | None = Field(
-        description="First output of the node that reads the same values in the right graph."
-    )
+    other: str | None = Field(description="First output of the node that reads the same values in the right graph.")
     other_op_type: str | None
 
 
@@ -51,9 +49,7 @@ class CompareReport(Report):
     removed: list[NodeGroup] = Field(
         default_factory=list[NodeGroup], description="Nodes that the left graph alone has."
     )
-    added: list[NodeGroup] = Field(
-        default_factory=list[NodeGroup], description="Nodes that the right graph alone has."
-    )
+    added: list[NodeGroup] = Field(default_factory=list[NodeGroup], description="Nodes that the right graph alone has.")
     rewired: list[NodeGroup] = Field(
         default_factory=list[NodeGroup], description="Nodes that both have, reading from other places."
     )

@@ -13,9 +13,7 @@ class ErrorEntry(Report):
     """An error as it was raised."""
 
     type: str = Field(description="Qualified name of the exception.")
-    code: str = Field(
-        description="Of an error of hx; empty for others, which are bugs of hx or of the exporter."
-    )
+    code: str = Field(description="Of an error of hx; empty for others, which are bugs of hx or of the exporter.")
     message: str
     hint: str
     traceback: str = Field(description="Paths of this machine are shortened.")
@@ -60,9 +58,7 @@ class Environment(Report):
     torch_threads: int | None
     onnxruntime_providers: list[str]
     versions: dict[str, str]
-    variables: dict[str, str] = Field(
-        description="Environment variables that change how models are exported and run."
-    )
+    variables: dict[str, str] = Field(description="Environment variables that change how models are exported and run.")
 
 
 class DebugReport(Report):
@@ -86,16 +82,11 @@ class DebugReport(Report):
     attempts: list[AttemptEntry] = Field(default_factory=list[AttemptEntry], description="In order.")
     strategy: str | None = Field(default=None, description="With which the hierarchy export was made.")
     notes: list[str] = Field(default_factory=list, description="What the export did differently, and why.")
-    static_axes: list[str] = Field(
-        default_factory=list, description="Asked to be dynamic; the model fixes them."
-    )
+    static_axes: list[str] = Field(default_factory=list, description="Asked to be dynamic; the model fixes them.")
     first_difference: str | None = Field(
-        default=None,
-        description="Between plain and hierarchy export, node by node in their order; null where none.",
+        default=None, description="Between plain and hierarchy export, node by node in their order; null where none."
     )
-    comparison: CompareReport | None = Field(
-        default=None, description="As of `hx compare plain.onnx model.onnx`."
-    )
+    comparison: CompareReport | None = Field(default=None, description="As of `hx compare plain.onnx model.onnx`.")
     nodes: int | None = None
     exact_percent: float | None = None
     covered_percent: float | None = None

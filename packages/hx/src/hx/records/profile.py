@@ -3,16 +3,7 @@
 from __future__ import annotations
 
 from hx.records.report import REPORT_VERSION, Report
-from hx_profiler import (
-    CallTime,
-    IsolatedCall,
-    Kernel,
-    ModuleChange,
-    Profile,
-    ProfileComparison,
-    Settings,
-    slowest,
-)
+from hx_profiler import CallTime, IsolatedCall, Kernel, ModuleChange, Profile, ProfileComparison, Settings, slowest
 from hx_sidecar_schema import Table
 
 __all__ = [

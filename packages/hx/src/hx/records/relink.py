@@ -32,9 +32,7 @@ class RelinkReport(Report):
     calls: dict[str, int] = Field(description="Number of calls by status.")
     original_calls: dict[str, int] = Field(description="The same of the original.")
     spanning: list[SpanningNode]
-    unsure: dict[str, int] = Field(
-        description="Nodes by confidence, of those that are not known with high confidence."
-    )
+    unsure: dict[str, int] = Field(description="Nodes by confidence, of those that are not known with high confidence.")
 
     def __str__(self) -> str:
         """Return a sentence."""

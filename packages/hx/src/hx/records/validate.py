@@ -35,6 +35,4 @@ class ValidateReport(Report):
         if self.valid:
             return f"{self.model}: nothing is wrong"
         first = self.findings[0]
-        return (
-            f"{self.model}: {plural(len(self.findings), 'finding')}, the first {first.code}: {first.message}"
-        )
+        return f"{self.model}: {plural(len(self.findings), 'finding')}, the first {first.code}: {first.message}"

@@ -45,9 +45,7 @@ class VerifyEntry(Report):
     parent: int | None = Field(description="Position of the parent in this list.")
     status: str
     reason: str = Field(description="Why there are no numbers, or not all.")
-    limit: float = Field(
-        description="Local error beyond which it is wrong: `fail_over`, or found from the model."
-    )
+    limit: float = Field(description="Local error beyond which it is wrong: `fail_over`, or found from the model.")
     wrong: bool = Field(description="Its local error is beyond `limit` and not explained by calls inside it.")
     local: Numbers | None = Field(
         description="The call alone, on the inputs that the PyTorch module got; null where not compared."
@@ -93,13 +91,7 @@ class VerifyReport(Report):
         shown = [call for call in self.calls if call.local is not None or call.wrong]
         worst = sorted(shown, key=lambda call: (not call.wrong, -_size(call.local)))[:ROWS_IN_NOTEBOOKS]
         rows = [
-            (
-                call.tag,
-                _error(call.local),
-                _error(call.accumulated),
-                f"{call.limit:.1e}",
-                "wrong" if call.wrong else "",
-            )
+            (call.tag, _error(call.local), _error(call.accumulated), f"{call.limit:.1e}", "wrong" if call.wrong else "")
             for call in worst
         ]
         left = len(shown) - len(rows)

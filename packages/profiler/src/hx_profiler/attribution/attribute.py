@@ -91,9 +91,7 @@ def attribute(
         settings=settings or Settings(),
         runs=len(trace.runs),
         runs_us=[run.duration_us for run in trace.runs],
-        kernels_us=sum(
-            event.duration_us for event, outer in zip(trace.events, around, strict=True) if outer is None
-        ),
+        kernels_us=sum(event.duration_us for event, outer in zip(trace.events, around, strict=True) if outer is None),
         kernels_median_us=float(median),
         typical_us=sum(kernel.median_us for kernel in kernels),
         kernels_spread_us=float(high - low),

@@ -40,9 +40,7 @@ def executed_nodes(model: ir.Model) -> list[ExecutedNode]:
     def add(graph: ir.Graph, path: str, container: int | None) -> None:
         for node in graph:
             bodies = list(nested_graphs(node))
-            nodes.append(
-                ExecutedNode(path, output_of(node), node.name or "", node.op_type, container, bool(bodies))
-            )
+            nodes.append(ExecutedNode(path, output_of(node), node.name or "", node.op_type, container, bool(bodies)))
             position = len(nodes) - 1
             for name, body in bodies:
                 add(body, body_path(path, node, name), position)
@@ -71,9 +69,7 @@ def match(trace: Trace, nodes: Sequence[ExecutedNode]) -> dict[Key, list[int]]:
     found = _by_name(keys, nodes)
     open_keys = [key for key in keys if key not in found]
     if open_keys:
-        places = [
-            _by_position(order, nodes, found) for order in (keys, sorted(keys, key=lambda k: k.node_index))
-        ]
+        places = [_by_position(order, nodes, found) for order in (keys, sorted(keys, key=lambda k: k.node_index))]
         taken = {positions[0] for positions in found.values() if len(positions) == 1}
         for key in open_keys:
             positions = sorted({place[key] for place in places if key in place})
@@ -90,14 +86,11 @@ def _by_name(keys: Sequence[Key], nodes: Sequence[ExecutedNode]) -> dict[Key, li
     return {
         key: positions
         for key in keys
-        if len(positions := named.get((key.name, key.op_type), [])) == 1
-        and rivals[key.name, key.op_type] == 1
+        if len(positions := named.get((key.name, key.op_type), [])) == 1 and rivals[key.name, key.op_type] == 1
     }
 
 
-def _by_position(
-    keys: Sequence[Key], nodes: Sequence[ExecutedNode], found: dict[Key, list[int]]
-) -> dict[Key, int]:
+def _by_position(keys: Sequence[Key], nodes: Sequence[ExecutedNode], found: dict[Key, list[int]]) -> dict[Key, int]:
     """Pair keys with the nodes of the main graph in this order; return no pair at all where one does not agree."""
     main = [position for position, node in enumerate(nodes) if node.container is None]
     order = [key for key in keys if key not in found or nodes[found[key][0]].container is None]

@@ -35,9 +35,7 @@ def containers(
     starts = {place: [events[index].start_us for index in found] for place, found in runs.items()}
     for index, event in enumerate(events):
         positions = matched[event.key]
-        candidates = (
-            {c for p in positions if (c := nodes[p].container) is not None} if positions else set(control)
-        )
+        candidates = {c for p in positions if (c := nodes[p].container) is not None} if positions else set(control)
         for position in candidates:
             place = (event.run, position)
             last = bisect_right(starts.get(place, []), event.start_us) - 1
@@ -47,12 +45,8 @@ def containers(
                 continue
             outer = runs[place][last]
             # Both ends are cut to whole microseconds.
-            inside = (
-                event.start_us + event.duration_us <= events[outer].start_us + events[outer].duration_us + 1
-            )
-            if inside and (
-                around[index] is None or events[outer].start_us >= events[around[index] or 0].start_us
-            ):
+            inside = event.start_us + event.duration_us <= events[outer].start_us + events[outer].duration_us + 1
+            if inside and (around[index] is None or events[outer].start_us >= events[around[index] or 0].start_us):
                 around[index] = outer
     return around
 

@@ -46,15 +46,7 @@ def to_chrome_trace(measurement: Measurement) -> dict[str, Any]:
 
 
 def _event(name: str, category: str, start_us: int, end_us: int) -> dict[str, Any]:
-    return {
-        "ph": "X",
-        "pid": 1,
-        "tid": 1,
-        "name": name,
-        "cat": category,
-        "ts": start_us,
-        "dur": end_us - start_us,
-    }
+    return {"ph": "X", "pid": 1, "tid": 1, "name": name, "cat": category, "ts": start_us, "dur": end_us - start_us}
 
 
 def _tags(measurement: Measurement, calls: list[int]) -> list[str]:

@@ -41,9 +41,7 @@ def _tree(profile: Profile) -> dict[str, Any]:
     boxes = [_call(profile, position, call) for position, call in enumerate(profile.calls)]
     lost: list[dict[str, Any]] = []
     for position, kernel in enumerate(profile.kernels):
-        (lost if kernel.call is None else boxes[kernel.call]["children"]).append(
-            _kernel(profile, position, kernel)
-        )
+        (lost if kernel.call is None else boxes[kernel.call]["children"]).append(_kernel(profile, position, kernel))
     for box, call in zip(boxes, profile.calls, strict=True):
         if call.parent is not None and box["total"] > 0:
             boxes[call.parent]["children"].append(box)
@@ -78,13 +76,7 @@ def _kernel(profile: Profile, position: int, kernel: Kernel) -> dict[str, Any]:
 
 
 def _box(
-    kind: str,
-    name: str,
-    title: str,
-    self_us: int,
-    total_us: int,
-    children: list[dict[str, Any]],
-    cls: str = "",
+    kind: str, name: str, title: str, self_us: int, total_us: int, children: list[dict[str, Any]], cls: str = ""
 ) -> dict[str, Any]:
     return {
         "kind": kind,

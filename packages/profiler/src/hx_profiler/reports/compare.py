@@ -14,9 +14,7 @@ class ModuleChange(Record):
 
     fqn: str
     class_name: str
-    before_us: float | None = Field(
-        description="Total; null where the first profile does not have the module."
-    )
+    before_us: float | None = Field(description="Total; null where the first profile does not have the module.")
     after_us: float | None = Field(description="Total; null where the second profile does not have it.")
     change_us: float = Field(description="After less before; a module that is not there counts as 0.")
     ratio: float | None = Field(description="After / before; null where either is null, or before is 0.")
@@ -34,9 +32,7 @@ class ProfileComparison(Record):
     after: str
     settings: tuple[Settings, Settings]
     runs: tuple[int, int]
-    run_us: tuple[float, float] = Field(
-        description="Sum of the medians by run of all kernels, in each profile."
-    )
+    run_us: tuple[float, float] = Field(description="Sum of the medians by run of all kernels, in each profile.")
     ratio: float | None = Field(description="Of `run_us`, after / before; null where before is 0.")
     unattributed_us: tuple[float, float] = Field(description="Mean by run of what is unattributed.")
     modules: list[ModuleChange]

@@ -31,9 +31,7 @@ class SpanningKernel(Record):
     op_type: str
     median_us: float
     inside: list[str] = Field(description="Tags of the calls of this module's that it stands for.")
-    outside: list[str] = Field(
-        description="Tags of the others; its time counts for the call around them all."
-    )
+    outside: list[str] = Field(description="Tags of the others; its time counts for the call around them all.")
 
 
 class IsolatedCall(Record):
@@ -56,8 +54,7 @@ class IsolatedCall(Record):
     )
     less_alone: dict[str, int] = Field(default_factory=dict, description="The other way round.")
     copied: list[str] = Field(
-        default_factory=list,
-        description="First outputs of nodes of other calls that it computes itself when alone.",
+        default_factory=list, description="First outputs of nodes of other calls that it computes itself when alone."
     )
     spanning: list[SpanningKernel] = Field(default_factory=list)
     reason: str = Field(default="", description="Why it was not timed alone.")
@@ -88,9 +85,7 @@ def isolate(
     """
     call = model.sidecar.calls[row]
     module = model.sidecar.module_of(call)
-    position = next(
-        (i for i, one in enumerate(profile.calls) if (one.fqn, one.call) == (module.fqn, call.index)), None
-    )
+    position = next((i for i, one in enumerate(profile.calls) if (one.fqn, one.call) == (module.fqn, call.index)), None)
     inside = _subtree(profile, position)
     kernels = [kernel for kernel in profile.kernels if kernel.call in inside]
     found = IsolatedCall(
@@ -100,9 +95,7 @@ def isolate(
         in_model_us=profile.calls[position].typical_us if position is not None else 0.0,
         alone_us=None,
         in_model_kernels=len(kernels),
-        spanning=[
-            _spanning(profile, kernel, inside) for kernel in profile.kernels if _crosses(kernel, inside)
-        ],
+        spanning=[_spanning(profile, kernel, inside) for kernel in profile.kernels if _crosses(kernel, inside)],
     )
     try:
         part = model.extract(row)

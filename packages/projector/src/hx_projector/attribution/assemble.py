@@ -71,9 +71,7 @@ def assemble(
         ),
         recovered=context.recovered,
         sizes=context.sizes,
-        summary=summary_of(
-            count_categories((row.node.op_type, row.known, row.confidence == "high") for row in owned)
-        ),
+        summary=summary_of(count_categories((row.node.op_type, row.known, row.confidence == "high") for row in owned)),
     )
 
 

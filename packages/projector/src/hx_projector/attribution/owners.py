@@ -76,11 +76,7 @@ def attribute_nodes(
             elif claims[key].owner != claim.owner:
                 disagreements.append(
                     Disagreement(
-                        output=key,
-                        evidence=evidence_of[key],
-                        owner=claims[key].owner,
-                        against=name,
-                        other=claim.owner,
+                        output=key, evidence=evidence_of[key], owner=claims[key].owner, against=name, other=claim.owner
                     )
                 )
 
@@ -152,9 +148,7 @@ FunctionId = tuple[str, str, str]
 
 
 def _users(
-    function: FunctionId,
-    owners_of: Mapping[FunctionId, list[int]],
-    used_in: Mapping[FunctionId, set[FunctionId]],
+    function: FunctionId, owners_of: Mapping[FunctionId, list[int]], used_in: Mapping[FunctionId, set[FunctionId]]
 ) -> list[int]:
     """Return the owners of the nodes that use a function, through other functions included."""
     rows: list[int] = []

@@ -57,13 +57,7 @@ def judge_calls(
 
 
 def _fate(
-    row: int,
-    call: ModuleCall,
-    dead: bool,
-    folded: bool,
-    context: ModuleContext,
-    tree: CallTree,
-    merged: _Merged,
+    row: int, call: ModuleCall, dead: bool, folded: bool, context: ModuleContext, tree: CallTree, merged: _Merged
 ) -> tuple[Status, str]:
     if call.reason:
         return call.status, call.reason
@@ -87,9 +81,7 @@ def _is_lost(port: Port) -> bool:
     return port.value is None and port.initializer is None and not port.unused
 
 
-def _neighbour(
-    row: int, missing: Sequence[str], context: ModuleContext, tree: CallTree, merged: _Merged
-) -> str:
+def _neighbour(row: int, missing: Sequence[str], context: ModuleContext, tree: CallTree, merged: _Merged) -> str:
     """Say with which calls this one was merged: a node of the final graph stands for them all."""
     others: set[int] = set()
     for rows in merged.calls:
@@ -106,9 +98,7 @@ def _tag(modules: Sequence[Module], call: ModuleCall) -> str:
     return f"{tag}@{call.index}" if call.index else tag
 
 
-def _used_inputs(
-    row: int, call: ModuleCall, context: ModuleContext, graph: CutGraph, tree: CallTree
-) -> list[Port]:
+def _used_inputs(row: int, call: ModuleCall, context: ModuleContext, graph: CutGraph, tree: CallTree) -> list[Port]:
     cut = graph.cut(
         row,
         tree.end[row],

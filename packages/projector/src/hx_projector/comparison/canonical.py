@@ -97,9 +97,7 @@ class _CanonicalForm:
         names = self._names
         lines: list[str] = []
         begun: set[int] = set()
-        pending: list[tuple[ir.Value, list[ir.Value | None] | None]] = [
-            (value, None) for value in reversed(roots)
-        ]
+        pending: list[tuple[ir.Value, list[ir.Value | None] | None]] = [(value, None) for value in reversed(roots)]
         while pending:
             value, read = pending.pop()
             if id(value) in names:
@@ -145,9 +143,7 @@ class _CanonicalForm:
                 continue
             inputs = ", ".join(_digest_of(value, own, names) for value in node.inputs)
             bodies = {
-                name: _CanonicalForm(
-                    {id(value): _digest_of(value, own, names) for value in captures(body)}
-                ).of(body)
+                name: _CanonicalForm({id(value): _digest_of(value, own, names) for value in captures(body)}).of(body)
                 for name, body in nested_graphs(node)
             }
             text = f"{operator_of(node)}({inputs}){plain_attributes(node)}{bodies or ''}->{len(node.outputs)}"

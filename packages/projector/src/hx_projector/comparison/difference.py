@@ -13,12 +13,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from hx_graph import function_path, output_of
-from hx_projector.comparison.canonical import (
-    first_differing_nodes,
-    function_form,
-    opsets_of,
-    structural_digest,
-)
+from hx_projector.comparison.canonical import first_differing_nodes, function_form, opsets_of, structural_digest
 from hx_projector.comparison.colours import ColouredGraph, Source
 from hx_projector.comparison.matching import counterparts
 from hx_projector.comparison.signature import operator_of, type_of
@@ -141,9 +136,7 @@ class _Pairing:
         if one not in self._pairs or two not in self._paired_b:
             return True
         a, b = self.a, self.b
-        return (
-            self._pairs[one] == two or a.forward[one] == b.forward[two] or a.backward[one] == b.backward[two]
-        )
+        return self._pairs[one] == two or a.forward[one] == b.forward[two] or a.backward[one] == b.backward[two]
 
 
 def _type_differences(left: Iterable[ir.Value], right: Iterable[ir.Value]) -> list[str]:

@@ -21,9 +21,7 @@ def first_difference(a: ir.Model, b: ir.Model) -> str | None:
         return f"functions are {sorted(a.functions)} and {sorted(b.functions)}"
     problem = _graph_difference(a.graph, b.graph, _Counterparts(), "main graph")
     for key, function in a.functions.items():
-        problem = problem or _graph_difference(
-            function, b.functions[key], _Counterparts(), f"function {key[1]!r}"
-        )
+        problem = problem or _graph_difference(function, b.functions[key], _Counterparts(), f"function {key[1]!r}")
     return problem
 
 

@@ -25,13 +25,7 @@ import onnx
 import onnx_ir as ir
 
 from hx_projector.cost.formulas import FORMULAS, Shapes, UnknownShape, needed
-from hx_projector.cost.operators import (
-    CONTRACTING,
-    MICROSOFT_WITHOUT_MACS,
-    MOVING,
-    WITHOUT_MACS,
-    operator_name,
-)
+from hx_projector.cost.operators import CONTRACTING, MICROSOFT_WITHOUT_MACS, MOVING, WITHOUT_MACS, operator_name
 from hx_projector.cost.shapes import Shape
 from hx_sidecar_schema import HxError
 
@@ -80,9 +74,7 @@ class OnnxTool:
             from onnx_tool.node import FusedBase, Node
         except ImportError as error:
             raise HxError(
-                "onnx-tool is not installed.",
-                code="HX213",
-                hint="Install it: `pip install hx-projector[cost]`.",
+                "onnx-tool is not installed.", code="HX213", hint="Install it: `pip install hx-projector[cost]`."
             ) from error
         self._tool: Any = onnx_tool
         self._not_counted = (Node.profile, FusedBase.profile)
@@ -144,9 +136,7 @@ class OnnxTool:
         proto.attribute.extend(ir.to_proto(attribute) for attribute in node.attributes.values())
         proto.input.extend(f"in{i}" for i in range(len(inputs)))
         proto.output.extend(f"out{i}" for i in range(len(outputs)))
-        graph = onnx.helper.make_graph(
-            [proto], "one", _infos(proto.input, inputs), _infos(proto.output, outputs)
-        )
+        graph = onnx.helper.make_graph([proto], "one", _infos(proto.input, inputs), _infos(proto.output, outputs))
         profiled = self._tool.Model(onnx.helper.make_model(graph)).graph
         profiled.valid_shape = True  # known already: its own inference is not asked
         profiled.profile()
@@ -168,6 +158,4 @@ def without_macs(node: ir.Node) -> Arithmetic | None:
 def _attributes(node: ir.Node) -> bytes:
     if not node.attributes:
         return b""
-    return b"".join(
-        ir.to_proto(node.attributes[name]).SerializeToString() for name in sorted(node.attributes)
-    )
+    return b"".join(ir.to_proto(node.attributes[name]).SerializeToString() for name in sorted(node.attributes))

@@ -59,9 +59,7 @@ class _Sum:
         )
 
 
-def call_costs(
-    sidecar: Sidecar, cost: ModelCost, wanted: Callable[[Node], bool] = lambda node: True
-) -> list[CallCost]:
+def call_costs(sidecar: Sidecar, cost: ModelCost, wanted: Callable[[Node], bool] = lambda node: True) -> list[CallCost]:
     """Sum nodes to calls.
 
     Args:

@@ -111,10 +111,7 @@ class _Counter:
             for name, body in nested_graphs(node) if node.attributes else ():
                 steps = self._steps(node)
                 self.count(
-                    body,
-                    body_path(path, node, name),
-                    times * (steps or 1),
-                    certain=certain and steps is not None,
+                    body, body_path(path, node, name), times * (steps or 1), certain=certain and steps is not None
                 )
 
     def _node(self, node: ir.Node, path: str, times: int) -> NodeCost:

@@ -11,13 +11,7 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_MOVING_CATEGORIES = {
-    "lookup/indexing",
-    "tensor manipulation",
-    "shape/metadata",
-    "parameter/constants",
-    "control flow",
-}
+_MOVING_CATEGORIES = {"lookup/indexing", "tensor manipulation", "shape/metadata", "parameter/constants", "control flow"}
 MOVING = frozenset().union(*(c.operators for c in CATEGORIES if c.name in _MOVING_CATEGORIES)) | {
     "Cast",
     "CastLike",

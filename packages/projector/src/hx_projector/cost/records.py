@@ -11,9 +11,7 @@ class Cost(Record):
     """What nodes cost together."""
 
     nodes: int
-    macs: int = Field(
-        description="Multiply-accumulates of matrix products, convolutions, recurrences, einsums."
-    )
+    macs: int = Field(description="Multiply-accumulates of matrix products, convolutions, recurrences, einsums.")
     other: int = Field(description="Other arithmetic, in processor instructions, as onnx-tool counts it.")
     parameters: int = Field(
         description="Elements of the weights that the nodes read, each weight once; sizes and indices are not among them."
@@ -43,6 +41,4 @@ class TotalCost(Record):
     uncounted: dict[str, int] = Field(
         description="Nodes by operator whose arithmetic is not in `other`; they have no multiply-accumulates."
     )
-    once: int = Field(
-        description="Nodes in bodies of If and Loop, counted once each: both branches, one iteration."
-    )
+    once: int = Field(description="Nodes in bodies of If and Loop, counted once each: both branches, one iteration.")

@@ -132,9 +132,7 @@ def known_shapes(
     if missing and measure_shapes is not None:
         inputs = {str(value.name): known.shapes[value] for value in graph.inputs if value in known.shapes}
         measured = measure_shapes(list(missing), inputs)
-        known.shapes.update(
-            (value, tuple(measured[name])) for name, value in missing.items() if name in measured
-        )
+        known.shapes.update((value, tuple(measured[name])) for name, value in missing.items() if name in measured)
         if known.unknown(graph):
             known.infer(model)
     return known
@@ -172,9 +170,7 @@ def _sizes_of_symbols(
 def _take_given(value: ir.Value, given: Sequence[int], known: KnownShapes) -> None:
     """Take the given shape of an input, if it is one that the input can have."""
     dims = None if value.shape is None else list(value.shape)
-    if dims is None or (
-        len(dims) == len(given) and not all(isinstance(dim, int) or _is_symbol(dim) for dim in dims)
-    ):
+    if dims is None or (len(dims) == len(given) and not all(isinstance(dim, int) or _is_symbol(dim) for dim in dims)):
         known.shapes.setdefault(value, tuple(given))
     if known.shapes.get(value) != tuple(given):
         shape = "any" if dims is None else str([dim if isinstance(dim, int) else str(dim) for dim in dims])

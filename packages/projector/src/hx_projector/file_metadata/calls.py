@@ -19,10 +19,7 @@ CallKey = tuple[str, int]
 
 
 def indistinct_modules(
-    nodes: Iterable[ir.Node],
-    claims: Mapping[str, FileClaim],
-    module_of_weight: Mapping[str, str],
-    fqns: list[str],
+    nodes: Iterable[ir.Node], claims: Mapping[str, FileClaim], module_of_weight: Mapping[str, str], fqns: list[str]
 ) -> set[str]:
     """Return the modules that ran several times without the file telling the runs apart.
 

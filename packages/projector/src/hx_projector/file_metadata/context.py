@@ -8,13 +8,7 @@ import onnx_ir as ir
 
 from hx_projector.file_metadata.calls import calls_of, indistinct_modules
 from hx_projector.file_metadata.claims import file_claims
-from hx_projector.file_metadata.modules import (
-    MODULE_LIST,
-    is_parameter,
-    modules_of,
-    parent_name,
-    with_ancestors,
-)
+from hx_projector.file_metadata.modules import MODULE_LIST, is_parameter, modules_of, parent_name, with_ancestors
 from hx_sidecar_schema import Example, HxError, Initializer, ModuleContext, Provenance
 
 
@@ -53,9 +47,7 @@ def read_context(model: ir.Model) -> ModuleContext:
         modules=modules,
         calls=calls,
         origins={output: [rows[claim.fqn, claim.index or 0]] for output, claim in claims.items()},
-        initializers=[
-            Initializer(name=name, parameter=name if name in module_of_weight else None) for name in weights
-        ],
+        initializers=[Initializer(name=name, parameter=name if name in module_of_weight else None) for name in weights],
         unsure_calls=[row for (fqn, _), row in rows.items() if fqn in indistinct],
         examples=_example_ranges(model.graph),
     )
@@ -78,13 +70,10 @@ def with_file_claims(model: ir.Model, context: ModuleContext) -> ModuleContext:
             if call is not None:
                 origins[output] = [call]
     initializers = [
-        Initializer(name=name, parameter=name if name in parameters else None)
-        for name in model.graph.initializers
+        Initializer(name=name, parameter=name if name in parameters else None) for name in model.graph.initializers
     ]
     generator = context.generator.model_copy(update={"strategy": "project", "exporter": _producer(model)})
-    return context.model_copy(
-        update={"generator": generator, "origins": origins, "initializers": initializers}
-    )
+    return context.model_copy(update={"generator": generator, "origins": origins, "initializers": initializers})
 
 
 def _example_ranges(graph: ir.Graph) -> dict[str, Example]:
@@ -98,12 +87,9 @@ def _example_ranges(graph: ir.Graph) -> dict[str, Example]:
         if value.shape is None or value.dtype is None or value.is_initializer():
             continue
         shape = [
-            dim if isinstance(dim, int) else sizes.setdefault(str(dim.value), 2 + 3 * len(sizes))
-            for dim in value.shape
+            dim if isinstance(dim, int) else sizes.setdefault(str(dim.value), 2 + 3 * len(sizes)) for dim in value.shape
         ]
-        examples[str(value.name)] = Example(
-            shape=shape, low=-1.0 if value.dtype.is_floating_point() else 0.0, high=1.0
-        )
+        examples[str(value.name)] = Example(shape=shape, low=-1.0 if value.dtype.is_floating_point() else 0.0, high=1.0)
     return examples
 
 

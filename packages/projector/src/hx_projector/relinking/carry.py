@@ -83,9 +83,7 @@ class _OwnerCarrier:
         return Counter(
             self._matches.spans[key]
             for key, node in self._new.nodes.items()
-            if key not in self._matches.same_operator
-            and node.op_type not in FORM_CHANGING
-            and key in self._new.data
+            if key not in self._matches.same_operator and node.op_type not in FORM_CHANGING and key in self._new.data
         )
 
     def _reformed(self, key: str) -> str | None:
@@ -129,9 +127,7 @@ class _OwnerCarrier:
     def _inherited(self, key: str) -> CarriedOwner:
         """Return the common call of the nodes that read a node, at most of medium confidence where there are several."""
         readers = [
-            self._found[reader]
-            for name in self._new.outputs_of(key)
-            for reader in self._new.readers.get(name, ())
+            self._found[reader] for name in self._new.outputs_of(key) for reader in self._new.readers.get(name, ())
         ]
         if not readers:
             return CarriedOwner(0, "low", [], [], known=False)

@@ -29,9 +29,7 @@ def context_of(
     """
     where = {value: name for name, value in matches.unchanged().items()}
     usable = [_is_usable(row, new, matches.old) for row in sidecar.recovered]
-    recomputed = {
-        out for row, ok in zip(sidecar.recovered, usable, strict=True) for out in row.outputs if ok and out
-    }
+    recomputed = {out for row, ok in zip(sidecar.recovered, usable, strict=True) for out in row.outputs if ok and out}
 
     def with_value(port: Port) -> Port:
         if port.value is None or port.value in recomputed:

@@ -176,9 +176,7 @@ class ValueCorrespondence:
             return False
         known = {weight for node in theirs for weight in self.old.weights_of(node)}
         found = {self._original_weight(weight) for node in mine for weight in self.new.weights_of(node)}
-        return {w for w in known if w in self._kept_weights} == {
-            w for w in found if w in self.old.initializers
-        }
+        return {w for w in known if w in self._kept_weights} == {w for w in found if w in self.old.initializers}
 
     def _advance_to_join(self) -> bool:
         """Move the counterpart of a value that derives from more than it to the first value behind that derives from all.

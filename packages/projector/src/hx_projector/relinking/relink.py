@@ -49,15 +49,8 @@ def relink(transformed: ir.Model, original: ir.Model, sidecar: Sidecar, *, file:
 def _refuse_strangers(new: GraphIndex, old: GraphIndex, sidecar: Sidecar, file: str) -> None:
     reason = ""
     if len(new.inputs) > len(old.inputs) or len(new.outputs) != len(old.outputs):
-        reason = (
-            f"it has the inputs {new.inputs} and outputs {new.outputs}, not {old.inputs} and {old.outputs}"
-        )
-    elif (
-        old.producer
-        and new.producer
-        and new.inputs != old.inputs
-        and not new.producer.keys() & old.producer.keys()
-    ):
+        reason = f"it has the inputs {new.inputs} and outputs {new.outputs}, not {old.inputs} and {old.outputs}"
+    elif old.producer and new.producer and new.inputs != old.inputs and not new.producer.keys() & old.producer.keys():
         reason = "no value has the same name"
     if reason:
         raise HxError(

@@ -23,8 +23,7 @@ _EDITED = "Something changed the sidecar after the export: restore it, or export
 MEANINGS = {
     "V01": Meaning("The ONNX checker refuses the model", "Report it to those who made the file."),
     "V02": Meaning(
-        "ONNX Runtime does not load the model",
-        "Read its reason; a newer ONNX Runtime or another opset may help.",
+        "ONNX Runtime does not load the model", "Read its reason; a newer ONNX Runtime or another opset may help."
     ),
     "V03": Meaning(
         "The sidecar belongs to another model",

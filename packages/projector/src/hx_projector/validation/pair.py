@@ -31,9 +31,7 @@ class ModelAndSidecar:
         sidecar = self.sidecar
         if sidecar.cut_from is not None:
             return True
-        inner = any(module.fqn for module in sidecar.modules[:1]) or any(
-            call.index for call in sidecar.calls[:1]
-        )
+        inner = any(module.fqn for module in sidecar.modules[:1]) or any(call.index for call in sidecar.calls[:1])
         return inner or bool(sidecar.nodes and not sidecar.summary.category_statistics)
 
     @cached_property

@@ -68,9 +68,7 @@ CHECKS = (
     Check("known owners", known_owners, (*_OWNERS, "node rows")),
     Check("disagreements", disagreements, _OWNERS),
     Check("covered calls", covered_calls, _OWNERS),
-    Check(
-        "weights", weight_readers, (*_OWNERS, "node rows", "initializers", "exporter's words", "known owners")
-    ),
+    Check("weights", weight_readers, (*_OWNERS, "node rows", "initializers", "exporter's words", "known owners")),
     Check("summary", summary),
 )
 

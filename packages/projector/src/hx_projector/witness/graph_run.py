@@ -11,13 +11,7 @@ import onnx_ir as ir
 
 from hx_graph import open_session
 from hx_projector._graph_index import GraphIndex
-from hx_projector.witness.fingerprints import (
-    SINGLE_TOLERANCE,
-    Array,
-    FingerprintIndex,
-    fingerprint,
-    is_identical,
-)
+from hx_projector.witness.fingerprints import SINGLE_TOLERANCE, Array, FingerprintIndex, fingerprint, is_identical
 from hx_sidecar_schema import Fingerprint, HxError, ModelDoesNotRun
 
 FETCHED_PER_RUN = 512
@@ -27,9 +21,7 @@ FETCHED_PER_RUN = 512
 class GraphRun:
     """Fingerprints of the values of a main graph; values of bodies and functions have none."""
 
-    def __init__(
-        self, model: ir.Model, feeds: Mapping[str, Array], *, tolerance: float = SINGLE_TOLERANCE
-    ) -> None:
+    def __init__(self, model: ir.Model, feeds: Mapping[str, Array], *, tolerance: float = SINGLE_TOLERANCE) -> None:
         """Run a model.
 
         Args:

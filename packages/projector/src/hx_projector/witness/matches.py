@@ -51,13 +51,9 @@ class ValueMatches:
         """Return nodes with the operations that compute the same, where all of these are of one call."""
         graph, observed = self.graph, self._observed
         rows: dict[str, list[int]] = {}
-        for row, (operation, names) in enumerate(
-            zip(observed.operations, observed.equal_values, strict=True)
-        ):
+        for row, (operation, names) in enumerate(zip(observed.operations, observed.equal_values, strict=True)):
             for name in names if operation.call is not None and not operation.value.constant else ():
-                if name in graph.index.producer and not observed.is_copy(
-                    graph.index.operands_of(name), [row]
-                ):
+                if name in graph.index.producer and not observed.is_copy(graph.index.operands_of(name), [row]):
                     rows.setdefault(graph.index.producer[name], []).append(row)
         return {key: found for key, found in rows.items() if len(observed.calls(found)) == 1}
 
@@ -66,11 +62,7 @@ class ValueMatches:
         origins = ReaderInference(self.graph, self._observed, distinctive).origins
         claims: dict[str, Claim] = {}
         for key, origin in origins.items():
-            calls = (
-                self._observed.spanned_calls(self._matched[key])
-                if key in self._matched
-                else origin.candidates
-            )
+            calls = self._observed.spanned_calls(self._matched[key]) if key in self._matched else origin.candidates
             if key in distinctive:
                 # Where nodes above compute what PyTorch holds in another form, some of the operations are theirs.
                 certain = len(calls) == 1 or not any(map(self._is_intermediate, self.graph.index.reads[key]))

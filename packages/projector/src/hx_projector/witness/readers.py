@@ -41,9 +41,7 @@ class NodeOrigin:
 class ReaderInference:
     """Infers the origins of all nodes of a graph; nodes go by their first outputs."""
 
-    def __init__(
-        self, graph: WitnessedGraph, observed: ObservedRun, distinctive: Mapping[str, list[int]]
-    ) -> None:
+    def __init__(self, graph: WitnessedGraph, observed: ObservedRun, distinctive: Mapping[str, list[int]]) -> None:
         """Infer.
 
         Args:
@@ -64,9 +62,7 @@ class ReaderInference:
         self.origins = {key: NodeOrigin() for key in graph.index.nodes}
         for key in reversed(graph.index.nodes):
             self._infer_tensors(key)
-        self._copies = Counter(
-            row for origin in self.origins.values() if origin.is_copy for row in origin.tensors
-        )
+        self._copies = Counter(row for origin in self.origins.values() if origin.is_copy for row in origin.tensors)
         """Of each tensor, how many nodes only copy it."""
         for key in graph.index.nodes:
             self._trace_operands(key)
@@ -192,9 +188,7 @@ class ReaderInference:
         again = [call for row in origin.tensors for call in self._observed.operations[row].repeated]
         count = max(self._copies[row] for row in origin.tensors)
         users = set[int]().union(*(reader.candidates for reader in readers))
-        reads_nothing_else = all(
-            self._observed.rows(name) <= origin.tensors for name in self._index.reads[key]
-        )
+        reads_nothing_else = all(self._observed.rows(name) <= origin.tensors for name in self._index.reads[key])
         # What several calls read is no inner step of theirs.
         if len(users) > 1 and len(again) == count and len(set(again)) == 1 and reads_nothing_else:
             origin.candidates = set(again)

@@ -24,11 +24,7 @@ UNWATCHED = "The exporter traced the model in a way that hx cannot watch: what t
 
 
 def assemble_context(
-    request: ExportRequest,
-    program: torch.onnx.ONNXProgram,
-    recorder: CallRecorder,
-    survivors: Survivors,
-    watched: bool,
+    request: ExportRequest, program: torch.onnx.ONNXProgram, recorder: CallRecorder, survivors: Survivors, watched: bool
 ) -> ModuleContext:
     """Return the record of an export.
 
@@ -60,9 +56,7 @@ def assemble_context(
         modules=modules,
         calls=calls,
         origins=survivors.origins(graph),
-        dead_calls=[
-            row for row, values in enumerate(results) if not any(id(value) in raw.live for value in values)
-        ],
+        dead_calls=[row for row, values in enumerate(results) if not any(id(value) in raw.live for value in values)],
         folded_calls=[
             row
             for row, (call, values) in enumerate(zip(recorder.calls, results, strict=True))
@@ -76,12 +70,7 @@ def assemble_context(
 
 
 def _call(
-    row: int,
-    call: TracedCall,
-    module_row: int,
-    recovery: Recovery,
-    names: SymbolNames,
-    hidden: str,
+    row: int, call: TracedCall, module_row: int, recovery: Recovery, names: SymbolNames, hidden: str
 ) -> ModuleCall:
     survivors, raw = recovery.survivors, recovery.survivors.raw
     recovered, lost, unused = recovery.of_call(row, call)

@@ -106,9 +106,7 @@ def export(
         ExportError: HX120 if the exporter refuses the model.
         HxError: HX109 if the inputs do not fit `forward`, HX112 if both `axes` and `dynamic_shapes` are given.
     """
-    request = ExportRequest(
-        module, args, kwargs, axes, dynamic_shapes, input_names, output_names, opset, torch_nn
-    )
+    request = ExportRequest(module, args, kwargs, axes, dynamic_shapes, input_names, output_names, opset, torch_nn)
     with preserve_state(module):
         if strategy.exporter == "torchscript":  # as torch 2.13's traces every module, whatever its mode
             module.eval()
@@ -127,10 +125,7 @@ def export(
         exporter=f"torch.onnx.export(dynamo={strategy.exporter == 'dynamo'})",
     )
     context = context.model_copy(
-        update={
-            "generator": generator,
-            "observation": observation and _with_context_rows(observation, calls, context),
-        }
+        update={"generator": generator, "observation": observation and _with_context_rows(observation, calls, context)}
     )
     if module.training:
         notes = [_TRAINING[strategy.exporter], *notes]
@@ -143,9 +138,7 @@ def export(
     for name, (path, _) in known.items():
         shape = values[name].shape if name in values else None
         axes_of_path = request.asked_axes.get(path, ()) if shape is not None else ()
-        static += [
-            f"{path}:{axis}" for axis in axes_of_path if shape is not None and isinstance(shape[axis], int)
-        ]
+        static += [f"{path}:{axis}" for axis in axes_of_path if shape is not None and isinstance(shape[axis], int)]
     return Exported(program, context, result, inputs, static, notes)
 
 
@@ -191,9 +184,7 @@ def export_with_first(
     )
 
 
-def _with_context_rows(
-    observation: Observation, calls: Sequence[TracedCall], context: ModuleContext
-) -> Observation:
+def _with_context_rows(observation: Observation, calls: Sequence[TracedCall], context: ModuleContext) -> Observation:
     """Return an observation with its calls as rows of the context's calls instead of rows of `calls`.
 
     A call that the context does not have is replaced by the nearest one around it that it has.

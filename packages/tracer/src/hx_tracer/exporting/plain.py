@@ -91,9 +91,7 @@ def _torchscript(request: ExportRequest, report_folder: Path | None) -> ir.Model
     with torch.no_grad():
         result = request.module(*request.args, **request.kwargs)
     names, axes = graph_names(request, result), axes_that_vary(request, arguments)
-    return run_torchscript(
-        _ByPosition(request.module, arguments).eval(), arguments, names, axes, request.opset
-    )
+    return run_torchscript(_ByPosition(request.module, arguments).eval(), arguments, names, axes, request.opset)
 
 
 EXPORTERS: dict[str, Callable[[ExportRequest, Path | None], ir.Model]] = {

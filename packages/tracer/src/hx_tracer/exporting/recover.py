@@ -112,9 +112,7 @@ class Recovery:
                 if id(node) in cut.rows or not any(id(out) in inside for out in node.outputs):
                     continue
                 rows += self._add(node, cut)
-                pending += [
-                    out for out in node.outputs if id(out) in inside and self.survivors.survivor(out) is None
-                ]
+                pending += [out for out in node.outputs if id(out) in inside and self.survivors.survivor(out) is None]
         return rows
 
     def _rows_above(self, value: ir.Value, cut: _Cut, *, folded: bool = True) -> list[int]:

@@ -195,9 +195,7 @@ class _NumberedScopes:
         self._counts: Counter[str] = Counter()
         self._depth = 0
 
-    def call(
-        self, call_impl: Any, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def call(self, call_impl: Any, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         names = jit_scope_names()
         fqn = self._names.get(module_identity(module))
         if names is None or fqn is None or module not in names:

@@ -17,11 +17,7 @@ from hx_tracer.watch.preserve import preserve_state
 
 
 def observed_context(
-    module: torch.nn.Module,
-    kwargs: Mapping[str, Any],
-    *,
-    args: tuple[Any, ...] = (),
-    torch_nn: TorchNN = "default",
+    module: torch.nn.Module, kwargs: Mapping[str, Any], *, args: tuple[Any, ...] = (), torch_nn: TorchNN = "default"
 ) -> ModuleContext:
     """Return the calls and the observation of one run in PyTorch, to attribute a graph that was made elsewhere.
 

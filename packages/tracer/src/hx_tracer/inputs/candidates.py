@@ -77,9 +77,7 @@ def sample_inputs(
     return values, samplings
 
 
-def _plan(
-    name: str, candidate: Candidate, sizes: ConfigSizes
-) -> tuple[tuple[int, ...], Sampling, torch.dtype | None]:
+def _plan(name: str, candidate: Candidate, sizes: ConfigSizes) -> tuple[tuple[int, ...], Sampling, torch.dtype | None]:
     """Return shape, sampling and data type (`None` for the model's own) of one input."""
     batch = candidate.batch
     length = 7 if name.startswith("decoder_") else candidate.length + sum(candidate.placeholders.values())
@@ -118,9 +116,7 @@ def _mask(
         return (candidate.batch, sizes.height, sizes.width), Sampling("mask"), torch.int64
     if "feature" in name and candidate.layout != "patches":
         return (candidate.batch, candidate.frames or sizes.mel_frames), Sampling("mask"), torch.int64
-    if any(IDS.search(other) for other in candidate.names) or not any(
-        WAVE.search(other) for other in candidate.names
-    ):
+    if any(IDS.search(other) for other in candidate.names) or not any(WAVE.search(other) for other in candidate.names):
         return (candidate.batch, length), Sampling("mask"), torch.int64
     return (candidate.batch, sizes.samples), Sampling("mask"), torch.int64
 
@@ -140,11 +136,7 @@ def _image(
     height, width, channels = sizes.height, sizes.width, sizes.channels
     frames = max(sizes.frames, sizes.temporal_patch) if sizes.frames else 2
     if _is_flat(candidate):
-        return (
-            (candidate.batch, math.prod(grid_of(sizes)), channels * sizes.patch**2),
-            Sampling("normal"),
-            None,
-        )
+        return ((candidate.batch, math.prod(grid_of(sizes)), channels * sizes.patch**2), Sampling("normal"), None)
     if candidate.layout == "patches":
         grid = grid_of(sizes)
         cells = candidate.batch * math.prod(grid)
@@ -191,9 +183,7 @@ def _series(
 ) -> tuple[tuple[int, ...], Sampling, torch.dtype | None]:
     context = sizes.find("context_length", "prediction_length") or length
     lags = sizes.find("lags_sequence")
-    steps = context + (
-        max(lags) if isinstance(lags, (list, tuple)) and lags and candidate.layout != "channel" else 0
-    )
+    steps = context + (max(lags) if isinstance(lags, (list, tuple)) and lags and candidate.layout != "channel" else 0)
     if name.startswith("future_"):
         steps = sizes.find("prediction_length") or steps
     width = sizes.find("num_input_channels", "input_size") or 1
@@ -213,9 +203,7 @@ def _series(
 
 def _is_flat(candidate: Candidate) -> bool:
     """Return whether images are (batch, patches, elements of a patch), beside their sizes or patch positions."""
-    return any(
-        n.endswith("spatial_shapes") or re.match(r"(pixel|image)_position_ids$", n) for n in candidate.names
-    )
+    return any(n.endswith("spatial_shapes") or re.match(r"(pixel|image)_position_ids$", n) for n in candidate.names)
 
 
 _Plan = Callable[[str, Candidate, ConfigSizes, int], tuple[tuple[int, ...], Sampling, torch.dtype | None]]
@@ -247,13 +235,7 @@ def _finish(name: str, value: torch.Tensor, candidate: Candidate, sizes: ConfigS
     if GRID.search(name):
         return torch.tensor([grid_of(sizes)[-value.shape[-1] :]] * candidate.batch, dtype=value.dtype)
     text = value.ndim == 2 and not name.startswith("decoder_")
-    if (
-        MASK.search(name)
-        and text
-        and "pixel" not in name
-        and candidate.padding
-        and value.shape[1] > candidate.padding
-    ):
+    if MASK.search(name) and text and "pixel" not in name and candidate.padding and value.shape[1] > candidate.padding:
         value[-1, -candidate.padding :] = 0
     if (
         not (IDS.search(name) and name.endswith("ids") and value.ndim == 2)

@@ -17,15 +17,7 @@ _MAX_DEPTH = 6
 _TOKEN_ID = re.compile(r"(^|_)token_?(id|idx|index)s?$")
 _WIDTHS = ("hidden_size", "d_model", "n_embd", "embed_dim", "hidden_dim", "dim")
 _VISION = {"patch_size", "image_size", "num_channels", "in_channels", "in_chans"}
-_AUDIO = {
-    "num_mel_bins",
-    "feature_size",
-    "conv_stride",
-    "audio_channels",
-    "sampling_rate",
-    "n_mels",
-    "input_feat_size",
-}
+_AUDIO = {"num_mel_bins", "feature_size", "conv_stride", "audio_channels", "sampling_rate", "n_mels", "input_feat_size"}
 
 
 def configs(config: object, depth: int = 0) -> Iterator[Any]:
@@ -160,16 +152,13 @@ def sizes_of(module: torch.nn.Module) -> ConfigSizes:
         names |= {name for name, value in vars(one).items() if value is not None}
         special = {**token_ids(one), **special}
     mel = _integer(
-        _first(config, "num_mel_bins", "n_mels", "input_feat_size", "mel_dim", "feature_size", "input_dim"),
-        80,
+        _first(config, "num_mel_bins", "n_mels", "input_feat_size", "mel_dim", "feature_size", "input_dim"), 80
     )
     positions = _first(config, "max_source_positions")
     max_length = _first(config, "max_length")
     stride = _stride(config)
     return ConfigSizes(
-        vocab=min(vocabularies)
-        if vocabularies
-        else (embedding.num_embeddings if embedding is not None else 2),
+        vocab=min(vocabularies) if vocabularies else (embedding.num_embeddings if embedding is not None else 2),
         special=special,
         channels=_integer(_first(config, "num_channels", "in_channels", "in_chans", "input_channels"), 3),
         height=_integer(height, 64),

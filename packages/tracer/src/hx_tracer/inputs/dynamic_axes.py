@@ -100,9 +100,7 @@ def _specs_of_tensors(path: str, value: Any, shape: Any) -> Iterator[tuple[str, 
         yield path, shape
         return
     children, inner = _children(value), _children(shape)
-    if not (
-        isinstance(value, Mapping) and isinstance(shape, Mapping)
-    ):  # a flat form of what torch has registered
+    if not (isinstance(value, Mapping) and isinstance(shape, Mapping)):  # a flat form of what torch has registered
         inner = dict(zip(children, inner.values(), strict=False))
     for key, child in children.items():
         yield from _specs_of_tensors(f"{path}.{key}", child, inner.get(key))

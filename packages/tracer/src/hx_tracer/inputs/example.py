@@ -189,11 +189,7 @@ def as_tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
 
 
 def _with_shapes(
-    module: torch.nn.Module,
-    made: ExampleInputs,
-    shapes: Mapping[str, Sequence[int]],
-    dtype: torch.dtype,
-    seed: int,
+    module: torch.nn.Module, made: ExampleInputs, shapes: Mapping[str, Sequence[int]], dtype: torch.dtype, seed: int
 ) -> ExampleInputs:
     """Return the inputs with new ones for those that `shapes` has; check that none is missing."""
     _check_names(module, shapes)
@@ -218,9 +214,7 @@ def _with_shapes(
     return ExampleInputs(kwargs, made.args, samplings)
 
 
-def _sampling_of(
-    name: str, sizes: ConfigSizes, dtype: torch.dtype, *, integers: bool
-) -> tuple[Sampling, torch.dtype]:
+def _sampling_of(name: str, sizes: ConfigSizes, dtype: torch.dtype, *, integers: bool) -> tuple[Sampling, torch.dtype]:
     if MASK.search(name):
         return Sampling("mask"), torch.int64
     if integers or IDS.search(name):

@@ -36,15 +36,7 @@ def read_inputs(path: Path) -> dict[str, Any]:
         raise
     except pickle.UnpicklingError as error:
         raise _unreadable(path, "it is damaged, or holds objects other than tensors and numbers") from error
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        RuntimeError,
-        EOFError,
-        zipfile.BadZipFile,
-        SafetensorError,
-    ) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile, SafetensorError) as error:
         raise _unreadable(path, first_line(error)) from error
     if not isinstance(loaded, dict) or not all(isinstance(name, str) for name in loaded):
         raise _unreadable(path, f"it holds a {type(loaded).__name__}, not a dict of tensors by input name")

@@ -82,9 +82,7 @@ def _run(module: torch.nn.Module, kwargs: Mapping[str, Any]) -> Any:
 def _is_sound(output: Any) -> bool:
     """Return whether the float tensors of an output are finite and not all zero; true without any."""
     floats = [t for _, t in output_ports(output, ()) if t.is_floating_point() and t.numel()]
-    return all(bool(torch.isfinite(t).all()) for t in floats) and (
-        not floats or any(bool(t.any()) for t in floats)
-    )
+    return all(bool(torch.isfinite(t).all()) for t in floats) and (not floats or any(bool(t.any()) for t in floats))
 
 
 def _from_config(module: torch.nn.Module, dtype: torch.dtype, seed: int) -> _Made:
@@ -161,11 +159,7 @@ def _suits(name: str, sizes: ConfigSizes) -> bool:
 
 def _masked(candidate: Candidate, known: Mapping[str, Any], sizes: ConfigSizes) -> Iterator[Candidate]:
     """Yield the candidate with the masks and decoder inputs that go with its inputs, then with fewer of them."""
-    ordered = [
-        n
-        for n in known
-        if n in candidate.names or (n == "decoder_input_ids" and sizes.decoder and sizes.text)
-    ]
+    ordered = [n for n in known if n in candidate.names or (n == "decoder_input_ids" and sizes.decoder and sizes.text)]
     fuller = tuple(ordered)
     if "input_ids" in candidate.names and "attention_mask" in known:
         with_mask = tuple(n for n in known if n in fuller or n == "attention_mask")
@@ -184,19 +178,13 @@ def _repaired(
     if counts := _COUNTS.search(text):
         features = int(counts[2])
         if counts[1] == counts[2] and features % sizes.text_hidden == 0:
-            features //= (
-                sizes.text_hidden
-            )  # some messages count the numbers of all features, not the features
+            features //= sizes.text_hidden  # some messages count the numbers of all features, not the features
         return _with_placeholders(candidate, text, features, sizes)
     if "bool" in text and not candidate.boolean:
         return replace(candidate, boolean=True)
     if (product := _MATRICES.search(text)) and (name := _free_width(candidate, made, int(product[1]))):
         return replace(candidate, widths={**candidate.widths, name: int(product[2])})
-    if (
-        (frames := _LENGTH.search(text))
-        and not candidate.frames
-        and any(MEL.search(n) for n in candidate.names)
-    ):
+    if (frames := _LENGTH.search(text)) and not candidate.frames and any(MEL.search(n) for n in candidate.names):
         return replace(candidate, frames=_multiple(int(frames[1])))
     known = _signature(module)
     for name in _mentioned(error):
@@ -210,11 +198,7 @@ def _repaired(
 
 def _free_width(candidate: Candidate, made: Mapping[str, Any], width: int) -> str | None:
     """Return the last float input whose last axis has the size that a matrix product refused; None without one."""
-    names = [
-        n
-        for n, v in made.items()
-        if v.is_floating_point() and v.shape[-1] == width and n not in candidate.widths
-    ]
+    names = [n for n, v in made.items() if v.is_floating_point() and v.shape[-1] == width and n not in candidate.widths]
     return names[-1] if names else None
 
 
@@ -238,16 +222,12 @@ def _mentioned(error: Exception) -> Iterator[str]:
         yield from _WORD.findall(linecache.getline(frame.f_code.co_filename, line))
 
 
-def _with_placeholders(
-    candidate: Candidate, text: str, features: int, sizes: ConfigSizes
-) -> Candidate | None:
+def _with_placeholders(candidate: Candidate, text: str, features: int, sizes: ConfigSizes) -> Candidate | None:
     if not features or features % candidate.batch or "input_ids" not in candidate.names:
         return None
     kind = next((word for word in ("image", "video", "audio") if word in text.lower()), "")
     candidates = {name: token for name, token in sizes.special.items() if token < sizes.vocab}
-    exact = [
-        token for name, token in candidates.items() if re.fullmatch(rf"{kind}_token_(id|index|idx)", name)
-    ]
+    exact = [token for name, token in candidates.items() if re.fullmatch(rf"{kind}_token_(id|index|idx)", name)]
     token = next(iter(exact), None)
     if token is None:
         return None

@@ -37,10 +37,7 @@ def guess_shapes(module: nn.Module) -> Iterator[tuple[tuple[int, ...], int | Non
         elif isinstance(leaf, (nn.RNNCell, nn.GRUCell, nn.LSTMCell)):
             yield (_BATCH, leaf.input_size), None
         elif isinstance(leaf, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            yield (
-                (_BATCH, leaf.num_features, *([_SIDE, _SIDE] if isinstance(leaf, nn.BatchNorm2d) else [])),
-                None,
-            )
+            yield ((_BATCH, leaf.num_features, *([_SIDE, _SIDE] if isinstance(leaf, nn.BatchNorm2d) else [])), None)
         elif isinstance(leaf, nn.LayerNorm):
             yield (_BATCH, _LENGTH, *leaf.normalized_shape), None
         elif isinstance(leaf, nn.Bilinear):

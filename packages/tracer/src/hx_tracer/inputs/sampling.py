@@ -25,9 +25,7 @@ class Sampling:
     avoid: tuple[int, ...] = ()
 
 
-def sample(
-    sampling: Sampling, shape: Sequence[int], dtype: torch.dtype, *, name: str, seed: int
-) -> torch.Tensor:
+def sample(sampling: Sampling, shape: Sequence[int], dtype: torch.dtype, *, name: str, seed: int) -> torch.Tensor:
     """Draw a tensor; the same name, shape and seed give the same values.
 
     Args:
@@ -40,9 +38,7 @@ def sample(
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     shape = tuple(shape)
     if sampling.kind == "ids":
-        allowed = np.setdiff1d(
-            np.arange(sampling.low, sampling.high), np.asarray(sampling.avoid, dtype=np.int64)
-        )
+        allowed = np.setdiff1d(np.arange(sampling.low, sampling.high), np.asarray(sampling.avoid, dtype=np.int64))
         if not len(allowed):
             allowed = np.arange(sampling.low, max(sampling.high, sampling.low + 1))
         return torch.from_numpy(rng.choice(allowed, size=shape)).to(dtype)

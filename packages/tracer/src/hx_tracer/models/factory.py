@@ -87,9 +87,7 @@ def run_factory(name: str, factory: Callable[[], Any]) -> tuple[torch.nn.Module,
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise HxError(
-            f"File {str(path)!r} does not exist.", code="HX103", hint="Check the path before the colon."
-        )
+        raise HxError(f"File {str(path)!r} does not exist.", code="HX103", hint="Check the path before the colon.")
     path = path.resolve()
     # A name of its own: two files called model.py must not shadow each other, nor an installed package.
     name = f"_hx_factory_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"

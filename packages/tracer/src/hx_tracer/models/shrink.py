@@ -78,14 +78,10 @@ def shrink(config: Any, plan: Plan) -> None:
     mains = sorted({w for one in tree if (w := main_width(one)) is not None and w >= MIN_CHANGED}) or [256]
     # One power of two for the whole tree, so that equal widths stay equal and sums and multiples hold.
     divisor = 2 ** max(0, math.ceil(math.log2(max(mains) / (1.5 * plan.width))))
-    uses_ratio = plan.widths == "ratio" or (
-        plan.widths == "target" and len(tree) == 1 and _width_lists(config)
-    )
+    uses_ratio = plan.widths == "ratio" or (plan.widths == "target" and len(tree) == 1 and _width_lists(config))
     if plan.keep_heads:
         texts = [one for one in tree if "vocab_size" in vars(one)]
-        plan = replace(
-            plan, width=2 * max((head_size(one) for one in texts or tree), default=0) or plan.width
-        )
+        plan = replace(plan, width=2 * max((head_size(one) for one in texts or tree), default=0) or plan.width)
     if plan.images:
         _shrink_images(tree)
     for one in tree:
@@ -150,17 +146,12 @@ def _shrink_images(tree: list[Any]) -> None:
 def _shrink_tokens(tree: list[Any]) -> None:
     """Replace special token ids outside the vocabulary by unused ids at its end, equal ones by one id."""
     sizes = [
-        v
-        for one in tree
-        for n, v in vars(one).items()
-        if VOCAB.search(n) and is_int(v) and v > 16 and "type" not in n
+        v for one in tree for n, v in vars(one).items() if VOCAB.search(n) and is_int(v) and v > 16 and "type" not in n
     ]
     if not sizes:
         return
     limit = min(sizes)
-    found = [
-        (one, n, v) for one in tree for n, v in vars(one).items() if TOKEN_ID.search(n) and "type" not in n
-    ]
+    found = [(one, n, v) for one in tree for n, v in vars(one).items() if TOKEN_ID.search(n) and "type" not in n]
     used = {i for _, _, v in found for i in flat(v)}
     free = iter(i for i in range(limit - 1, -1, -1) if i not in used)
     moved: dict[int, int] = {}

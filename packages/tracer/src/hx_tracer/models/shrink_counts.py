@@ -22,12 +22,7 @@ from hx_tracer.models.attribute_kinds import (
 )
 
 # Required sizes that some configurations leave open.
-_WITHOUT_DEFAULT = {
-    "vocab_size": 512,
-    "prediction_length": 8,
-    "context_length": 8,
-    "max_position_embeddings": 128,
-}
+_WITHOUT_DEFAULT = {"vocab_size": 512, "prediction_length": 8, "context_length": 8, "max_position_embeddings": 128}
 _VOCAB_LIMIT = 512
 _POSITION_LIMIT = 128
 
@@ -73,9 +68,7 @@ def shrink_counts(config: Any, layers: int, experts: int) -> None:
 
 
 def _is_per_stage(name: str, value: Any) -> bool:
-    return all(is_int(v) for v in value) and bool(
-        re.search(r"conv|dim|stride|kernel|channel|ratio|sizes|depth", name)
-    )
+    return all(is_int(v) for v in value) and bool(re.search(r"conv|dim|stride|kernel|channel|ratio|sizes|depth", name))
 
 
 def _is_layer_index(name: str, value: Any, depths: list[int]) -> bool:
@@ -83,9 +76,7 @@ def _is_layer_index(name: str, value: Any, depths: list[int]) -> bool:
     return bool(entries and depths) and len(set(entries)) == len(entries) > 1 and sorted(entries) == entries
 
 
-def _follow_layers(
-    config: Any, known: dict[str, Any], lists: dict[str, Any], depth: int, layers: int
-) -> None:
+def _follow_layers(config: Any, known: dict[str, Any], lists: dict[str, Any], depth: int, layers: int) -> None:
     """Change lists and indices that refer to `depth` layers so that they refer to `layers`."""
     for name, value in lists.items():
         if name in ("stage_names", "_out_features", "_out_indices"):
@@ -97,19 +88,12 @@ def _follow_layers(
             moved = [v if v >= -layers else -layers for v in moved]
             put(config, name, type(value)((moved + [moved[-1]] * len(value))[: len(value)]))
     for name, value in known.items():
-        if (
-            is_int(value)
-            and LAYER_INDEX.search(name)
-            and not is_layers(name)
-            and value >= layers <= depth >= value
-        ):
+        if is_int(value) and LAYER_INDEX.search(name) and not is_layers(name) and value >= layers <= depth >= value:
             put(config, name, layers - 1)
     names = known.get("stage_names")
     if isinstance(names, list) and len(names) == depth + 1:
         kept: list[str] = names[: layers + 1]
-        indices = sorted(
-            {min(max(round(i * layers / depth), 1), layers) for i in known.get("_out_indices") or [depth]}
-        )
+        indices = sorted({min(max(round(i * layers / depth), 1), layers) for i in known.get("_out_indices") or [depth]})
         put(config, "stage_names", kept)
         put(config, "_out_indices", indices)
         put(config, "_out_features", [kept[i] for i in indices])

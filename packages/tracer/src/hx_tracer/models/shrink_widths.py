@@ -84,9 +84,7 @@ def divide(config: Any, divisor: int) -> None:
         divisor: The power of two.
     """
     known = dict(vars(config))
-    heads = [
-        v for n, v in known.items() if HEADS.search(n) and not KV_HEADS.search(n) for v in flat(v) if v > 0
-    ]
+    heads = [v for n, v in known.items() if HEADS.search(n) and not KV_HEADS.search(n) for v in flat(v) if v > 0]
     sizes = [v for n, value in known.items() if HEAD_DIM.search(n) for v in flat(value) if v > 0]
     main = main_width(config)
     if not sizes and main and heads and main % max(heads) == 0:

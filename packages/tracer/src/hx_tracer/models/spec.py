@@ -133,9 +133,7 @@ def _auto_classes(task: str | None) -> list[Any]:
     return list(tasks[name]["pt"])
 
 
-def _from_hub(
-    spec: str, classes: list[Any], *, random_weights: bool, seed: int
-) -> tuple[torch.nn.Module, str]:
+def _from_hub(spec: str, classes: list[Any], *, random_weights: bool, seed: int) -> tuple[torch.nn.Module, str]:
     place, _, revision = spec.partition("@") if not Path(spec).is_dir() else (spec, "", "")
     folder = Path(place)
     name = folder.resolve().name if folder.is_dir() else place.rpartition("/")[2]

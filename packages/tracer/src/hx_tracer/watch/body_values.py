@@ -88,9 +88,7 @@ def _placeholders(
     operands: list[torch.fx.Node],
     known: Mapping[torch.fx.Node, ir.Value],
 ) -> Iterator[tuple[torch.fx.Node, ir.Value]]:
-    own = list(graph.inputs)[
-        2 if node.op_type == "Loop" else 0 :
-    ]  # the number of the iteration, and the condition
+    own = list(graph.inputs)[2 if node.op_type == "Loop" else 0 :]  # the number of the iteration, and the condition
     placeholders = body.graph.find_nodes(op="placeholder")
     around = operands[len(operands) - (len(placeholders) - len(own)) :]
     values = chain(own, (known.get(operand) for operand in around))

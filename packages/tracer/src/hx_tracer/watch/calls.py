@@ -99,9 +99,7 @@ class EagerRun:
     """
 
     def __init__(
-        self,
-        model: torch.nn.Module,
-        at_port: Callable[[int, Direction, str, torch.Tensor], None] | None = None,
+        self, model: torch.nn.Module, at_port: Callable[[int, Direction, str, torch.Tensor], None] | None = None
     ) -> None:
         """Prepare a run.
 
@@ -141,9 +139,7 @@ class EagerRun:
         call.outputs = self._note(row, "outputs", output_ports(result, call.inputs))
         return result
 
-    def _note(
-        self, row: int, side: Direction, ports: list[tuple[str, torch.Tensor]]
-    ) -> dict[str, TensorLike]:
+    def _note(self, row: int, side: Direction, ports: list[tuple[str, torch.Tensor]]) -> dict[str, TensorLike]:
         with without_torch_function():  # the sizes that are read here the model did not ask for
             for name, tensor in ports if self._at_port else ():
                 assert self._at_port is not None

@@ -45,9 +45,7 @@ class DeferredViews:
             env: Results of the nodes before it.
         """
         arguments = {
-            source: value
-            for source in node.all_input_nodes
-            if isinstance(value := env.get(source), FunctionalTensor)
+            source: value for source in node.all_input_nodes if isinstance(value := env.get(source), FunctionalTensor)
         }
         if node.op == "output":
             self._look_up()

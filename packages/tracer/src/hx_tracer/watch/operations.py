@@ -111,10 +111,7 @@ class OperationLog:
         """Return the operations together with the ports."""
         operations = [
             row.model_copy(
-                update={
-                    "sized": sorted(self._size_queries.get(index, ())),
-                    "repeated": self._repeated.get(index, []),
-                }
+                update={"sized": sorted(self._size_queries.get(index, ())), "repeated": self._repeated.get(index, [])}
             )
             for index, row in enumerate(self._rows)
         ]
@@ -135,9 +132,7 @@ class OperationLog:
         """Add that a call ran a function that returned its argument, as `contiguous` may."""
         self._repeated.setdefault(self._row_of(tensor), []).append(call)
 
-    def add(
-        self, call: int, name: str, result: Any, given: Sequence[torch.Tensor], before: Any = None
-    ) -> None:
+    def add(self, call: int, name: str, result: Any, given: Sequence[torch.Tensor], before: Any = None) -> None:
         """Add an operation for each tensor that it returned and that differs from all that it was given.
 
         Args:
@@ -170,9 +165,7 @@ class OperationLog:
     def _add(self, call: int | None, name: str, reads: list[int], tensor: torch.Tensor) -> int:
         row = self._made[tensor] = len(self._rows)
         variable = tensor in self._variable
-        self._rows.append(
-            Operation(call=call, name=name, reads=reads, variable=variable, value=fingerprint(tensor))
-        )
+        self._rows.append(Operation(call=call, name=name, reads=reads, variable=variable, value=fingerprint(tensor)))
         return row
 
     def _row_of(self, tensor: torch.Tensor) -> int:

@@ -33,9 +33,7 @@ def input_ports(
     else:
         for parameter in signature.parameters.values():
             if parameter.kind is inspect.Parameter.VAR_KEYWORD and parameter.name in arguments:
-                arguments = {k: v for k, v in arguments.items() if k != parameter.name} | arguments[
-                    parameter.name
-                ]
+                arguments = {k: v for k, v in arguments.items() if k != parameter.name} | arguments[parameter.name]
     return _named(arguments.items())
 
 

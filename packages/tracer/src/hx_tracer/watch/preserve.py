@@ -24,9 +24,7 @@ def preserve_state(model: torch.nn.Module) -> Generator[None]:
     modules = [(module.__dict__, dict(module.__dict__)) for module in model.modules()]
     contents = [(value, _copy(value)) for _, before in modules for value in before.values()]
     contents = [(value, copy) for value, copy in contents if copy is not None]
-    attributes = [
-        value for _, before in modules for value in before.values() if isinstance(value, torch.Tensor)
-    ]
+    attributes = [value for _, before in modules for value in before.values() if isinstance(value, torch.Tensor)]
     tensors = [
         (tensor, version_of(tensor), tensor.detach().clone())
         for tensor in (*model.buffers(), *attributes)

@@ -125,9 +125,7 @@ class CallRecorder:
                 if name in nodes:
                     add_ports(nodes[name], [(0, side, port)])
 
-    def _call(
-        self, call_impl: Any, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def _call(self, call_impl: Any, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         fqn = self._names.get(module_identity(module))
         tracing = current_graph() is not None
         if tracing and fqn is None and isinstance(module, torch.fx.GraphModule) and not kwargs:
@@ -156,9 +154,7 @@ class CallRecorder:
         frame, module, (args, kwargs) = frame_of(context, "args", "kwargs")
         self._begin_attempt(frame.attempt)
         self._mark_new_nodes(frame.graph)
-        while (
-            self._frames and self._frames[-1][0] >= frame.depth
-        ):  # its forward raised, and somebody caught that
+        while self._frames and self._frames[-1][0] >= frame.depth:  # its forward raised, and somebody caught that
             self._leave()
         fqn = self._names.get(module_identity(module))
         if fqn == "" and not self.stack:  # strict capture: Dynamo traces the whole model
@@ -204,12 +200,7 @@ class CallRecorder:
             self._attempt = (place, attempt, len(self.calls))
 
     def _open(
-        self,
-        fqn: str,
-        module: torch.nn.Module,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        node_of: NodeOf,
+        self, fqn: str, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], node_of: NodeOf
     ) -> int:
         row = len(self.calls)
         call = TracedCall(fqn, self._counts[fqn], self.stack[-1] if self.stack else None)
@@ -224,9 +215,7 @@ class CallRecorder:
         outputs = output_ports(result, call.inputs)
         call.outputs = _mark_ports(row, "outputs", outputs, node_of)
         if any(is_functorch_wrapped(tensor) for _, tensor in outputs):
-            call.hidden = (
-                "It ran under a function transform such as vmap, on tensors that are not the graph's."
-            )
+            call.hidden = "It ran under a function transform such as vmap, on tensors that are not the graph's."
 
     def _mark_new_nodes(self, graph: torch.fx.Graph | None = None) -> None:
         """Mark every FX node that was made since the last time with the innermost running call."""

@@ -109,9 +109,7 @@ class _Tracer(torch.fx.Tracer):
         self._counts: Counter[str] = Counter({"": 1})
         self._stack: list[tuple[str, int]] = [("", 0)]
 
-    def call_module(
-        self, m: torch.nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def call_module(self, m: torch.nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         fqn = self._names.get(module_identity(m))
         if fqn is None:  # made on the way, like a slice of a Sequential
             return forward(*args, **kwargs)

@@ -35,15 +35,11 @@ class _Dataflow:
     def __init__(self, given: AttributionInput) -> None:
         self._graph, self._tree, self._stronger = given.graph, given.tree, given.stronger
         self._readers = {
-            key: [
-                reader for name in given.graph.outputs_of(key) for reader in given.graph.readers.get(name, ())
-            ]
+            key: [reader for name in given.graph.outputs_of(key) for reader in given.graph.readers.get(name, ())]
             for key in given.graph.nodes
         }
         self._handed_out = {
-            key
-            for key, node in given.graph.nodes.items()
-            if any(out.is_graph_output() for out in node.outputs)
+            key for key, node in given.graph.nodes.items() if any(out.is_graph_output() for out in node.outputs)
         }
         self._above: dict[str, int | None] = {}
         """Common call of the claimed nodes that a node's data comes from; None where it comes from none."""

@@ -48,7 +48,9 @@ def claimed_owners(pair: ModelAndSidecar) -> Iterator[Finding]:
             continue
         if not _is_view_read_by(node, meant, owners, tree):
             owner = f"{pair.call_name(row.owner)!r} ({row.evidence}, {row.confidence})"
-            message = f"The node itself names {pair.call_name(meant[0])!r}; the owner is {owner}, which is not around it."
+            message = (
+                f"The node itself names {pair.call_name(meant[0])!r}; the owner is {owner}, which is not around it."
+            )
             yield Finding.of("V41", node_name(row.graph, row.output), message)
 
 

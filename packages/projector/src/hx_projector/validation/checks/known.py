@@ -68,10 +68,7 @@ def _claims_of_unknown(pair: ModelAndSidecar, unknown: set[NodeKey]) -> dict[str
     """Return what weights, else dataflow, say of the nodes that are not known."""
     sidecar = pair.sidecar
     context = ModuleContext(
-        generator=sidecar.generator,
-        modules=sidecar.modules,
-        calls=sidecar.calls,
-        initializers=sidecar.initializers,
+        generator=sidecar.generator, modules=sidecar.modules, calls=sidecar.calls, initializers=sidecar.initializers
     )
     known = {
         row.output: Claim(row.owner, row.confidence)

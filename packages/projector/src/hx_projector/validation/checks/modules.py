@@ -63,9 +63,7 @@ def tags(pair: ModelAndSidecar) -> Iterator[Finding]:
         allowed = {expected[row]} if expected is not None else _possible_tags(row, modules)
         if allowed and module.tag not in allowed:
             rule = " or ".join(map(repr, sorted(allowed)))
-            yield Finding.of(
-                "V52", module_name(module), f"Its tag is {module.tag!r}; the module tree gives {rule}."
-            )
+            yield Finding.of("V52", module_name(module), f"Its tag is {module.tag!r}; the module tree gives {rule}.")
 
 
 def _possible_tags(row: int, modules: Sequence[Module]) -> set[str]:

@@ -20,9 +20,7 @@ def node_consumers(pair: ModelAndSidecar) -> Iterator[Finding]:
     """Check that consumers are those that the graph has (V40)."""
     for row, expected in zip(pair.sidecar.nodes, expected_consumers(pair), strict=True):
         if row.consumers != expected:
-            recorded, found = (
-                listed(map(pair.call_name, rows)) or "nobody" for rows in (row.consumers, expected)
-            )
+            recorded, found = (listed(map(pair.call_name, rows)) or "nobody" for rows in (row.consumers, expected))
             verb = "reads" if len(expected) < 2 else "read"
             message = f"Its consumers are {recorded}; in the graph {found} {verb} it."
             yield Finding.of("V40", node_name(row.graph, row.output), message)
@@ -34,9 +32,7 @@ def disagreements(pair: ModelAndSidecar) -> Iterator[Finding]:
     for row in pair.sidecar.disagreements:
         node = nodes.get(row.output)
         if node is None:
-            yield Finding.of(
-                "V43", row.output, "A disagreement is about it; the main graph has no such node."
-            )
+            yield Finding.of("V43", row.output, "A disagreement is about it; the main graph has no such node.")
         elif node.owner != row.owner and node.known:
             decided, owner = pair.call_name(row.owner), pair.call_name(node.owner)
             message = f"`{row.evidence}` gave it to {decided!r}; the owner is {owner!r}."

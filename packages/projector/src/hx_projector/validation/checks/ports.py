@@ -114,10 +114,7 @@ def _recovery_problem(row: RecoveredNode, known: set[str], carriers: set[str] | 
         return f"Its `proto` cannot be read: {error}."
     if not len(row.outputs) == len(row.dtypes) == len(row.shapes):
         return f"It has {len(row.outputs)} outputs, {len(row.dtypes)} of their dtypes and {len(row.shapes)} shapes."
-    for side, recorded, found in (
-        ("inputs", row.inputs, proto.input),
-        ("outputs", row.outputs, proto.output),
-    ):
+    for side, recorded, found in (("inputs", row.inputs, proto.input), ("outputs", row.outputs, proto.output)):
         if list(found) != recorded:
             return f"Its {side} are {listed(recorded)}, those of its `proto` {listed(found)}."
     if carriers is None:

@@ -20,9 +20,7 @@ def node_rows(pair: ModelAndSidecar) -> Iterator[Finding]:
             yield Finding.of("V11", name, f"No row says who made this {pair.found[key].op_type}.")
         elif have > amount:
             owners = [row.owner for row in pair.sidecar.nodes if (row.graph, row.output) == key]
-            yield Finding.of(
-                "V12", name, f"It has {have} rows, with the owners {listed(map(pair.call_name, owners))}."
-            )
+            yield Finding.of("V12", name, f"It has {have} rows, with the owners {listed(map(pair.call_name, owners))}.")
     for row in pair.sidecar.nodes:
         if (row.graph, row.output) not in nodes:
             name = node_name(row.graph, row.output)
@@ -38,15 +36,11 @@ def node_facts(pair: ModelAndSidecar) -> Iterator[Finding]:
         if row.op_type != node.op_type:
             yield Finding.of("V14", name, f"The row says {row.op_type}, the model {node.op_type}.")
         elif row.name != (node.name or ""):
-            yield Finding.of(
-                "V14", name, f"The row calls the node {row.name!r}, the model {node.name or ''!r}."
-            )
+            yield Finding.of("V14", name, f"The row calls the node {row.name!r}, the model {node.name or ''!r}.")
         if ordered and (row.graph, row.output) != (path, output):
             ordered = False
             there = node_name(path, output)
-            yield Finding.of(
-                "V15", name, f"Its row stands where that of {there!r} belongs; others may follow."
-            )
+            yield Finding.of("V15", name, f"Its row stands where that of {there!r} belongs; others may follow.")
 
 
 def module_references(pair: ModelAndSidecar) -> Iterator[Finding]:

@@ -63,9 +63,7 @@ def expected_info(pair: ModelAndSidecar, file: str) -> ModelInfo:
             "file": file,
             "opset_imports": dict(pair.model.opset_imports),
             "ir_version": pair.model.ir_version,
-            "inputs": _tensors(
-                [value for value in graph.inputs if value.name not in weights], recorded.inputs
-            ),
+            "inputs": _tensors([value for value in graph.inputs if value.name not in weights], recorded.inputs),
             "outputs": _tensors(graph.outputs, recorded.outputs),
         }
     )
