@@ -5,6 +5,8 @@ shares between layers is copied in. A value that derives only from the inputs, c
 walk leaves the call's own nodes for a value that is not closed, the module reached a tensor that is no argument: an
 implicit input. A size that the graph reads from a tensor outside the call is read from the call's own inputs instead,
 where they have it: equal symbols are equal sizes, the exporter proved it when it named them.
+
+`hx_projector.attribution.status` decides by it whether a call is extractable, `hx_extractor.cut.cut` builds what it found.
 """
 
 from __future__ import annotations
