@@ -3,7 +3,7 @@
 torch promises none of them. Each was seen on torch 2.13.0, the version that the tests run with; what it is for stands
 beside it. A new version of torch that breaks hx most likely breaks it here.
 """
-# pyright: reportPrivateUsage=false, reportPrivateImportUsage=false
+# pyright: reportPrivateUsage=false, reportPrivateImportUsage=false, reportUnusedImport=false
 
 from __future__ import annotations
 
@@ -12,39 +12,13 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch._subclasses.functional_tensor import FunctionalTensor as FunctionalTensor  # what decomposition computes with
+from torch._subclasses.functional_tensor import FunctionalTensor as FunctionalTensor
 from torch.fx.experimental import proxy_tensor
-from torch.utils import _pytree as pytree  # containers as torch.export flattens them
-from torch.utils._python_dispatch import (
-    TorchDispatchMode as TorchDispatchMode,  # sees every ATen operation
-    _disable_current_modes,
-)
+from torch.utils import _pytree as pytree  # noqa: F401
+from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode, _disable_current_modes
 
-__all__ = [
-    "JIT_LOG",
-    "MODULE_CALL",
-    "FunctionalTensor",
-    "TorchDispatchMode",
-    "changes_in_place",
-    "comptime",
-    "current_graph",
-    "dynamo_translator",
-    "dynamo_variable",
-    "dynamo_variable_types",
-    "fx_node_of",
-    "is_functorch_wrapped",
-    "jit_scope_names",
-    "last_node",
-    "module_identity",
-    "nodes_after",
-    "pytree",
-    "pytree_key",
-    "storage_id",
-    "synchronize",
-    "version_of",
-    "without_modes",
-    "without_torch_function",
-]
+# FunctionalTensor: what the decomposition of a program computes with. pytree: flattens containers as torch.export does.
+# TorchDispatchMode: sees every ATen operation of a thread.
 
 MODULE_CALL: tuple[type[torch.nn.Module], str] = (torch.nn.Module, "_call_impl")
 """Owner and name of the method below `__call__`: it runs hooks and `forward`. Replaced to watch calls."""

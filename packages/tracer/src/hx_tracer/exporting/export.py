@@ -106,7 +106,7 @@ def export(
         ExportError: HX120 if the exporter refuses the model.
         HxError: HX109 if the inputs do not fit `forward`, HX112 if both `axes` and `dynamic_shapes` are given.
     """
-    request = ExportRequest(module, args, kwargs, axes, dynamic_shapes, input_names, output_names, opset, torch_nn)
+    request = ExportRequest(module, kwargs, args, axes, dynamic_shapes, input_names, output_names, opset, torch_nn)
     with preserve_state(module):
         if strategy.exporter == "torchscript":  # as torch 2.13's traces every module, whatever its mode
             module.eval()

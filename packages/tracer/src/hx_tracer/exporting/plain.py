@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from hx_tracer.exporting.errors import export_error
 from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.torchscript import axes_that_vary, graph_names, run_torchscript
 from hx_tracer.inputs.arguments import FlatArguments
-from hx_tracer.inputs.dynamic_axes import Axes
 from hx_tracer.watch.ports import output_ports
 from hx_tracer.watch.preserve import preserve_state
 
@@ -25,30 +24,20 @@ def plain_export(
     module: torch.nn.Module,
     kwargs: Mapping[str, Any],
     *,
-    args: tuple[Any, ...] = (),
-    axes: Mapping[str, Axes] | None = None,
-    dynamic_shapes: Any = None,
-    input_names: Sequence[str] | None = None,
-    output_names: Sequence[str] | None = None,
-    opset: int | None = None,
     strategy: Strategy = STRATEGIES["dynamo"],
     gradients: bool = True,
     report_folder: Path | None = None,
+    **options: Any,
 ) -> ir.Model:
     """Export a module with `torch.onnx.export` alone.
 
     Args:
         module: Exported in the mode that it is in. Its training flags, buffers and attributes are as before afterwards.
         kwargs: Example inputs by the names of `forward`; tensors may be nested.
-        args: Positional example inputs before those.
-        axes: Dynamic axes and their symbols by input path; none means static.
-        dynamic_shapes: Instead of `axes`, as `torch.onnx.export` takes it.
-        input_names: Names of the graph's first inputs, instead of those after the arguments.
-        output_names: Names of the graph's first outputs.
-        opset: ONNX opset version; None is the exporter's default.
         strategy: Only its exporter counts.
         gradients: Whether gradients are on; if not, it runs under `torch.no_grad()`.
         report_folder: Where the exporter writes its own report, as Markdown; TorchScript's writes none.
+        options: `args`, `axes`, `dynamic_shapes`, `input_names`, `output_names` and `opset` of `export`.
 
     Returns:
         The model; weights are the module's own tensors, not copied. TorchScript takes inputs by position only: there a
@@ -58,7 +47,7 @@ def plain_export(
         ExportError: HX120 if the exporter refuses the model.
         HxError: HX112 if both `axes` and `dynamic_shapes` are given.
     """
-    request = ExportRequest(module, args, kwargs, axes, dynamic_shapes, input_names, output_names, opset)
+    request = ExportRequest(module, kwargs, **options)
     run = EXPORTERS[strategy.exporter]
     try:
         with preserve_state(module), contextlib.nullcontext() if gradients else torch.no_grad():

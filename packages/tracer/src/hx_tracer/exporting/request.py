@@ -19,8 +19,8 @@ class ExportRequest:
     """A module, its example inputs, the arguments of `torch.onnx.export`, and what a run in PyTorch showed."""
 
     module: torch.nn.Module
-    args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    args: tuple[Any, ...] = ()
     axes: Mapping[str, Axes] | None = None
     """Dynamic axes and their symbols by input path; None means static."""
     dynamic_shapes: Any = None

@@ -6,6 +6,7 @@ which they are given: the inputs of the graph.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,18 @@ def positional_names(module: torch.nn.Module, count: int) -> list[str]:
     fixed = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "args")
     return [*fixed[:count], *(f"{rest}.{index}" for index in range(count - len(fixed)))]
+
+
+def named_parameters(module: torch.nn.Module) -> dict[str, inspect.Parameter]:
+    """Return the parameters of `forward` by name, without `*args` and `**kwargs`; none where Python has no signature."""
+    signature = forward_signature(module)
+    parameters = [] if signature is None else signature.parameters.values()
+    return {p.name: p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+
+
+def required_names(module: torch.nn.Module) -> list[str]:
+    """Return the names of the parameters of `forward` that have no default."""
+    return [name for name, p in named_parameters(module).items() if p.default is p.empty]
 
 
 def tensors_in(value: Any) -> list[torch.Tensor]:

@@ -26,6 +26,8 @@ WAVE = re.compile(r"values|audio|waveform|speech")
 LAYOUTS = ("plain", "swapped", "channel", "patches", "tiles")
 
 Layout = Literal["plain", "swapped", "channel", "patches", "tiles"]
+Drawing = tuple[tuple[int, ...], Sampling, torch.dtype | None]
+"""Shape, distribution and data type of an input; None for the model's own data type."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ def sample_inputs(
     return values, samplings
 
 
-def _plan(name: str, candidate: Candidate, sizes: ConfigSizes) -> tuple[tuple[int, ...], Sampling, torch.dtype | None]:
-    """Return shape, sampling and data type (`None` for the model's own) of one input."""
+def _plan(name: str, candidate: Candidate, sizes: ConfigSizes) -> Drawing:
+    """Return how one input is drawn, by the first rule that matches its name."""
     batch = candidate.batch
     length = 7 if name.startswith("decoder_") else candidate.length + sum(candidate.placeholders.values())
     if GRID.search(name):
@@ -104,9 +106,7 @@ def _plan(name: str, candidate: Candidate, sizes: ConfigSizes) -> tuple[tuple[in
     return (batch, length, sizes.hidden), Sampling("normal"), None
 
 
-def _mask(
-    name: str, candidate: Candidate, sizes: ConfigSizes, length: int
-) -> tuple[tuple[int, ...], Sampling, torch.dtype | None]:
+def _mask(name: str, candidate: Candidate, sizes: ConfigSizes, length: int) -> Drawing:
     if "bool" in name:
         patches = (sizes.height // sizes.patch) * (sizes.width // sizes.patch)
         return (candidate.batch, patches), Sampling("mask"), torch.bool
@@ -121,18 +121,14 @@ def _mask(
     return (candidate.batch, sizes.samples), Sampling("mask"), torch.int64
 
 
-def _ids(
-    name: str, candidate: Candidate, sizes: ConfigSizes, length: int
-) -> tuple[tuple[int, ...], Sampling, torch.dtype | None]:
+def _ids(name: str, candidate: Candidate, sizes: ConfigSizes, length: int) -> Drawing:
     books = sizes.find("num_codebooks", "num_quantizers") if "code" in name else None
     shape = (candidate.batch, books, length) if isinstance(books, int) else (candidate.batch, length)
     special = tuple(sorted(set(sizes.special.values())))
     return shape, Sampling("ids", 1, sizes.vocab, special), torch.int64
 
 
-def _image(
-    name: str, candidate: Candidate, sizes: ConfigSizes, length: int
-) -> tuple[tuple[int, ...], Sampling, torch.dtype | None]:
+def _image(name: str, candidate: Candidate, sizes: ConfigSizes, length: int) -> Drawing:
     height, width, channels = sizes.height, sizes.width, sizes.channels
     frames = max(sizes.frames, sizes.temporal_patch) if sizes.frames else 2
     if _is_flat(candidate):
@@ -151,9 +147,7 @@ def _image(
     return (candidate.batch, channels, height, width), Sampling("normal"), None
 
 
-def _mel(
-    name: str, candidate: Candidate, sizes: ConfigSizes, length: int
-) -> tuple[tuple[int, ...], Sampling, torch.dtype | None]:
+def _mel(name: str, candidate: Candidate, sizes: ConfigSizes, length: int) -> Drawing:
     bins, frames = sizes.mel_bins, candidate.frames or sizes.mel_frames
     shapes: dict[str, tuple[int, ...]] = {
         "plain": (candidate.batch, bins, frames),
@@ -165,9 +159,7 @@ def _mel(
     return shapes[candidate.layout], Sampling("normal"), None
 
 
-def _wave(
-    name: str, candidate: Candidate, sizes: ConfigSizes, length: int
-) -> tuple[tuple[int, ...], Sampling, torch.dtype | None]:
+def _wave(name: str, candidate: Candidate, sizes: ConfigSizes, length: int) -> Drawing:
     shapes: dict[str, tuple[int, ...]] = {
         "plain": (candidate.batch, sizes.samples),
         "swapped": (candidate.batch, sizes.mel_frames, sizes.mel_bins),
@@ -178,9 +170,7 @@ def _wave(
     return shapes[candidate.layout], Sampling("normal"), None
 
 
-def _series(
-    name: str, candidate: Candidate, sizes: ConfigSizes, length: int
-) -> tuple[tuple[int, ...], Sampling, torch.dtype | None]:
+def _series(name: str, candidate: Candidate, sizes: ConfigSizes, length: int) -> Drawing:
     context = sizes.find("context_length", "prediction_length") or length
     lags = sizes.find("lags_sequence")
     steps = context + (max(lags) if isinstance(lags, (list, tuple)) and lags and candidate.layout != "channel" else 0)
@@ -206,8 +196,7 @@ def _is_flat(candidate: Candidate) -> bool:
     return any(n.endswith("spatial_shapes") or re.match(r"(pixel|image)_position_ids$", n) for n in candidate.names)
 
 
-_Plan = Callable[[str, Candidate, ConfigSizes, int], tuple[tuple[int, ...], Sampling, torch.dtype | None]]
-_RULES: tuple[tuple[re.Pattern[str], _Plan], ...] = (
+_RULES: tuple[tuple[re.Pattern[str], Callable[[str, Candidate, ConfigSizes, int], Drawing]], ...] = (
     (SERIES, _series),
     (MASK, _mask),
     (IDS, _ids),

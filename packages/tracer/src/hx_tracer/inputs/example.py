@@ -14,7 +14,7 @@ import torch
 
 from hx_sidecar_schema import UnfitInputs
 from hx_tracer._torch_internals import pytree
-from hx_tracer.inputs.arguments import positional_names
+from hx_tracer.inputs.arguments import named_parameters, positional_names, required_names
 from hx_tracer.inputs.candidates import IDS, MASK
 from hx_tracer.inputs.config_sizes import ConfigSizes, sizes_of
 from hx_tracer.inputs.file import read_inputs
@@ -91,36 +91,30 @@ def example_inputs(
     return _with_shapes(module, made, shapes, dtype, seed) if shapes else made
 
 
-def _parameters(module: torch.nn.Module) -> Mapping[str, inspect.Parameter]:
-    signature = forward_signature(module) or inspect.signature(lambda *args, **kwargs: None)  # pyright: ignore[reportUnknownLambdaType]
-    return signature.parameters
-
-
-def _named(module: torch.nn.Module) -> list[str]:
-    return [n for n, p in _parameters(module).items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-
-
-def _required(module: torch.nn.Module) -> list[str]:
-    return [name for name in _named(module) if _parameters(module)[name].default is inspect.Parameter.empty]
+def _variadic(module: torch.nn.Module) -> set[Any]:
+    """Return which of `*args` and `**kwargs` a `forward` takes, as kinds of parameters; both without a signature."""
+    kinds = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    signature = forward_signature(module)
+    return kinds if signature is None else kinds & {p.kind for p in signature.parameters.values()}
 
 
 def _in_order(module: torch.nn.Module, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values by name in the order of the signature, those that `**kwargs` takes at the end."""
-    order = [name for name in _named(module) if name in values]
+    order = [name for name in named_parameters(module) if name in values]
     return {name: values[name] for name in dict.fromkeys((*order, *values))}
 
 
 def _missing(module: torch.nn.Module, given: Mapping[str, Any], args: tuple[Any, ...]) -> list[str]:
     by_position = positional_names(module, len(args))
-    return [name for name in _required(module) if name not in given and name not in by_position]
+    return [name for name in required_names(module) if name not in given and name not in by_position]
 
 
 def _check_names(module: torch.nn.Module, given: Mapping[str, Any]) -> None:
-    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in _parameters(module).values())
-    unknown = [name for name in given if name not in _named(module)]
-    if unknown and not takes_any:
+    known = list(named_parameters(module))
+    unknown = [name for name in given if name not in known]
+    if unknown and inspect.Parameter.VAR_KEYWORD not in _variadic(module):
         raise UnfitInputs(
-            f"Inputs {unknown!r} are no parameters of {type(module).__name__}.forward(), which takes {_named(module)!r}.",
+            f"Inputs {unknown!r} are no parameters of {type(module).__name__}.forward(), which takes {known!r}.",
             hint="Name the inputs as forward() does.",
         )
 
@@ -135,12 +129,12 @@ def _bound(
         ordered = _in_order(module, example)
         return {name: _converted(module, name, value) for name, value in ordered.items()}, ()
     _check_names(module, kwargs)
-    kinds = {p.kind for p in _parameters(module).values()}
+    known = named_parameters(module)
     names = positional_names(module, len(example))
-    by_name = [name for name, p in _parameters(module).items() if p.kind is p.POSITIONAL_OR_KEYWORD]
-    if inspect.Parameter.VAR_POSITIONAL not in kinds and not set(names) <= set(_named(module)):
+    takes_any = inspect.Parameter.VAR_POSITIONAL in _variadic(module)
+    if not takes_any and not set(names) <= known.keys():
         raise UnfitInputs(
-            f"{len(example)!r} inputs were given, {type(module).__name__}.forward() takes {_named(module)!r}.",
+            f"{len(example)!r} inputs were given, {type(module).__name__}.forward() takes {list(known)!r}.",
             hint="Give at most one input for each parameter of forward().",
         )
     if twice := [name for name in names if name in kwargs]:
@@ -150,7 +144,7 @@ def _bound(
         )
     values = tuple(_converted(module, name, value) for name, value in zip(names, example, strict=True))
     named = {name: _converted(module, name, value) for name, value in kwargs.items()}
-    if all(name in by_name for name in names) and inspect.Parameter.VAR_POSITIONAL not in kinds:
+    if not takes_any and all(known[name].kind is not inspect.Parameter.POSITIONAL_ONLY for name in names):
         return dict(zip(names, values, strict=True)) | named, ()
     return named, values
 

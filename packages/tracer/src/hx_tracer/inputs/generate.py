@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from hx_sidecar_schema import HxError, first_line
+from hx_tracer.inputs.arguments import named_parameters, required_names
 from hx_tracer.inputs.candidates import IDS, IMAGE, LAYOUTS, MASK, MEL, WAVE, Candidate, sample_inputs
 from hx_tracer.inputs.config_sizes import ConfigSizes, sizes_of
 from hx_tracer.inputs.module_shapes import guess_shapes
@@ -61,16 +62,6 @@ def float_dtype(module: torch.nn.Module) -> torch.dtype:
     """Return the data type of a module's first float parameter, float32 without one."""
     floats = (p.dtype for p in module.parameters() if p.dtype.is_floating_point)
     return next(floats, torch.float32)
-
-
-def _signature(module: torch.nn.Module) -> dict[str, inspect.Parameter]:
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    found = inspect.signature(module.forward).parameters
-    return {name: p for name, p in found.items() if p.kind not in variadic}
-
-
-def _required(module: torch.nn.Module) -> list[str]:
-    return [name for name, p in _signature(module).items() if p.default is inspect.Parameter.empty]
 
 
 def _run(module: torch.nn.Module, kwargs: Mapping[str, Any]) -> Any:
@@ -117,7 +108,7 @@ def _from_config(module: torch.nn.Module, dtype: torch.dtype, seed: int) -> _Mad
 
 
 def _no_inputs(module: torch.nn.Module, reasons: list[str]) -> HxError:
-    needs = _required(module) or list(_signature(module))
+    needs = required_names(module) or list(named_parameters(module))
     last = reasons[0] if reasons else "nothing says which shapes it takes"
     name = needs[0] if needs else "NAME"
     return HxError(
@@ -129,10 +120,10 @@ def _no_inputs(module: torch.nn.Module, reasons: list[str]) -> HxError:
 
 
 def _candidates(module: torch.nn.Module, sizes: ConfigSizes) -> Iterator[Candidate]:
-    known = _signature(module)
+    known = named_parameters(module)
     main = getattr(module, "main_input_name", None)
     mains = [main] if isinstance(main, str) else list(main or ())
-    base = [name for name in known if name in mains or name in _required(module)]
+    base = [name for name in known if name in mains or name in required_names(module)]
     if not base:
         base = [name for name in known if name in _MODALITIES][:1] or [n for n in known if _is_value(n)][:1]
     every = [name for name in known if name in base or (name in _MODALITIES and _suits(name, sizes))]
@@ -186,7 +177,7 @@ def _repaired(
         return replace(candidate, widths={**candidate.widths, name: int(product[2])})
     if (frames := _LENGTH.search(text)) and not candidate.frames and any(MEL.search(n) for n in candidate.names):
         return replace(candidate, frames=_multiple(int(frames[1])))
-    known = _signature(module)
+    known = named_parameters(module)
     for name in _mentioned(error):
         if name not in known or name in candidate.names or not _may_add(name, candidate, known[name]):
             continue
@@ -235,7 +226,7 @@ def _with_placeholders(candidate: Candidate, text: str, features: int, sizes: Co
 
 
 def _from_modules(module: torch.nn.Module, dtype: torch.dtype, seed: int) -> _Made:
-    names = _required(module) or list(_signature(module))[:1]
+    names = required_names(module) or list(named_parameters(module))[:1]
     reasons: list[str] = []
     for shape, vocab in guess_shapes(module):
         sampling = Sampling("normal") if vocab is None else Sampling("ids", 0, vocab)

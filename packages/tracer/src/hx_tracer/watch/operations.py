@@ -182,21 +182,19 @@ class OperationLog:
         return self._add(self._rows[written].call, self._rows[written].name, reads, tensor)
 
 
-class OperationMode(TorchDispatchMode):
-    """Adds every ATen operation that is not composite to a log, with the innermost of the running calls."""
-
-    supports_higher_order_operators = True  # torch.cond is one operation
+class _Observer:
+    """Has the stack of running calls, the innermost last, and the log that a mode adds to."""
 
     def __init__(self, stack: Sequence[int], log: OperationLog) -> None:
-        """Prepare the mode.
-
-        Args:
-            stack: Rows of the calls that are running, the innermost last.
-            log: Where operations are added.
-        """
         super().__init__()
         self._stack = stack
         self._log = log
+
+
+class OperationMode(_Observer, TorchDispatchMode):
+    """Adds every ATen operation that is not composite to a log, with the innermost of the running calls."""
+
+    supports_higher_order_operators = True  # torch.cond is one operation
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -212,19 +210,8 @@ class OperationMode(TorchDispatchMode):
         return result
 
 
-class QueryMode(TorchFunctionMode):
+class QueryMode(_Observer, TorchFunctionMode):
     """Adds to a log what runs no ATen operation: queries of sizes, and functions that return their argument."""
-
-    def __init__(self, stack: Sequence[int], log: OperationLog) -> None:
-        """Prepare the mode.
-
-        Args:
-            stack: Rows of the calls that are running, the innermost last.
-            log: Where queries are added.
-        """
-        super().__init__()
-        self._stack = stack
-        self._log = log
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
