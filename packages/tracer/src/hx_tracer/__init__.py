@@ -11,12 +11,12 @@ from hx_tracer.inputs.record import example_record
 from hx_tracer.models.implementations import set_implementation
 from hx_tracer.models.records import module_records
 from hx_tracer.models.spec import LoadedModel, load_model
-from hx_tracer.watch.boundaries import Boundary, record_boundaries
+from hx_tracer.watch.call_values import CallValues, record_call_values
 from hx_tracer.watch.ports import input_ports, output_ports
 from hx_tracer.watch.preserve import preserve_state
 
 __all__ = [
-    "Boundary",
+    "CallValues",
     "ExampleInputs",
     "ExportError",
     "Exported",
@@ -38,7 +38,7 @@ __all__ = [
     "output_ports",
     "plain_export",
     "preserve_state",
-    "record_boundaries",
+    "record_call_values",
     "set_implementation",
     "tensors_in",
 ]

@@ -15,7 +15,7 @@ from hx._tensors import to_numpy
 from hx._verify.inputs import ModuleInputs
 from hx._whole_model import first_line
 from hx_sidecar_schema import HxError, ModuleCall, Sidecar
-from hx_tracer import Boundary, LoadedModel, preserve_state, record_boundaries
+from hx_tracer import CallValues, LoadedModel, preserve_state, record_call_values
 
 CallKey = tuple[str, int]
 """Fqn and index of a call."""
@@ -48,7 +48,7 @@ def seen(tensor: torch.Tensor) -> Seen:
 
 def run_module(
     loaded: LoadedModel, inputs: ModuleInputs, wanted: Collection[CallKey], keep: Callable[[torch.Tensor], Kept]
-) -> dict[CallKey, Boundary[Kept]]:
+) -> dict[CallKey, CallValues[Kept]]:
     """Run a model once and return what crossed the boundaries of some of its calls.
 
     Equal runs draw equal random numbers.
@@ -66,7 +66,7 @@ def run_module(
     try:
         with torch.random.fork_rng(devices=[]), redirect_stdout(sys.stderr), preserve_state(module):
             torch.manual_seed(0)
-            return record_boundaries(module, inputs.args, inputs.kwargs, wanted, keep)
+            return record_call_values(module, inputs.args, inputs.kwargs, wanted, keep)
     except Exception as error:
         raise HxError(
             f"{type(loaded.module).__name__} does not run on the inputs {list(inputs.arrays)!r}: {first_line(error)}",

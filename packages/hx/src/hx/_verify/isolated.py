@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from hx._verify.boundaries import Boundary
+from hx._verify.boundaries import CallValues
 from hx._verify.inputs import Arrays
 from hx_extractor import Difference, Extraction, difference
 from hx_sidecar_schema import Port
@@ -16,7 +16,7 @@ from hx_sidecar_schema import Port
 
 def run_alone(
     extraction: Extraction,
-    boundary: Boundary[np.ndarray[Any, Any]],
+    boundary: CallValues[np.ndarray[Any, Any]],
     borrow: Callable[[Sequence[Port]], Mapping[str, np.ndarray[Any, Any]]],
 ) -> dict[str, Difference]:
     """Return how far the outputs of a call are from the module's, by port.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hx._verify.batches import batches_of
-from hx._verify.boundaries import Boundary, CallKey, Seen, copied, pytorch_keys, run_module, seen
+from hx._verify.boundaries import CallKey, CallValues, Seen, copied, pytorch_keys, run_module, seen
 from hx._verify.inputs import Arrays, ModuleInputs
 from hx._verify.isolated import compare_ports, run_alone
 from hx_extractor import Difference, Extraction, Hierarchy
@@ -56,7 +56,7 @@ class _Place(NamedTuple):
 
 @dataclass(frozen=True)
 class _Held:
-    boundaries: Mapping[CallKey, Boundary[Array]]
+    boundaries: Mapping[CallKey, CallValues[Array]]
     values: Mapping[str, Array]
 
 
@@ -128,7 +128,7 @@ class Measurement:
         """Say whether the PyTorch run lacks an extractable call."""
         return self._model.sidecar.calls[row].status == "extractable" and not self._was_made(row)
 
-    def _accumulated(self, call: ModuleCall, boundary: Boundary[Array]) -> dict[str, Difference]:
+    def _accumulated(self, call: ModuleCall, boundary: CallValues[Array]) -> dict[str, Difference]:
         assert self._held is not None
         values = self._held.values
         actual: Arrays = {p.name: values[p.carrier] for p in _outputs(call) if p.carrier in values}

@@ -132,7 +132,7 @@ def _watching_optimization(
 
 def _drop_trace_only_inputs(calls: Sequence[TracedCall], eager_calls: Sequence[TracedCall]) -> None:
     """Remove from calls the inputs that they do not have in an eager run, which does not see calls in bodies."""
-    known = {(call.fqn, call.index): call.inputs for call in eager_calls}
+    known = {call.key: call.inputs for call in eager_calls}
     counts: Counter[str] = Counter()
     for call in calls:
         if call.in_body:

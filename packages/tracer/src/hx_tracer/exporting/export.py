@@ -193,7 +193,7 @@ def _with_context_rows(observation: Observation, calls: Sequence[TracedCall], co
     rows: list[int | None] = []
     for call in calls:
         above = None if call.parent is None else rows[call.parent]
-        rows.append(known.get((call.fqn, call.index), above))
+        rows.append(known.get(call.key, above))
 
     def context_rows(found: Iterable[int]) -> list[int]:
         return [rows[call] or 0 for call in found]
@@ -209,8 +209,6 @@ def _with_context_rows(observation: Observation, calls: Sequence[TracedCall], co
         for row in observation.operations
     ]
     ports = [
-        row.model_copy(update={"call": rows[row.call]})
-        for row in observation.ports
-        if (calls[row.call].fqn, calls[row.call].index) in known
+        row.model_copy(update={"call": rows[row.call]}) for row in observation.ports if calls[row.call].key in known
     ]
     return observation.model_copy(update={"operations": operations, "ports": ports})

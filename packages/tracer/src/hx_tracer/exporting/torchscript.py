@@ -2,8 +2,8 @@
 
 It takes models that the other one refuses. Its graph (torch 2.13) keeps nothing of the modules but node names made of
 scopes, in which the second call of `lin` and a module named `lin_1` look alike. So the scope of every call is given the
-call's number while the model is traced, and the numbers are removed from the names afterwards: what remains are the
-names of a plain export.
+row of the call while the model is traced, and the rows are removed from the names afterwards: what remains are the names
+of a plain export.
 """
 
 from __future__ import annotations
@@ -22,21 +22,19 @@ import onnx
 import onnx_ir as ir
 import torch
 
+from hx_graph import output_of
 from hx_sidecar_schema import Initializer, ModuleContext
-from hx_tracer._torch_internals import JIT_LOG, jit_scope_names, module_identity
+from hx_tracer._torch_internals import JIT_LOG, jit_scope_names
 from hx_tracer.exporting.errors import export_error, silence_exporter
 from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.without_graph_values import context_without_graph_values
 from hx_tracer.inputs.arguments import FlatArguments, argument_paths
 from hx_tracer.inputs.dynamic_axes import Axes
 from hx_tracer.inputs.record import example_record
-from hx_tracer.watch.calls import first_names, watching_calls
+from hx_tracer.watch.calls import CallKey, CallLog, TracedCall, watching_calls
 from hx_tracer.watch.patches import patched
 from hx_tracer.watch.ports import output_ports
 from hx_tracer.watch.preserve import preserve_state
-
-CallKey = tuple[str, int]
-"""Fqn and index of a call."""
 
 _MARK = "@hx"
 _MARKED = re.compile(rf"{_MARK}(\d+)")
@@ -64,7 +62,7 @@ def export_torchscript(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, 
             model = run_torchscript(request.module, arguments, names, axes, request.opset)
     except Exception as error:
         raise export_error(error, {}) from error
-    ran = _remove_numbers(model, scopes.keys)
+    ran = _remove_rows(model, scopes.log.calls)
     inputs = dict(zip(names[0], arguments.tensors, strict=True))
     return torch.onnx.ONNXProgram(model, None), _context(request, model, ran, inputs), []
 
@@ -152,7 +150,7 @@ def axes_that_vary(request: ExportRequest, arguments: FlatArguments) -> list[Axe
 def _context(
     request: ExportRequest, model: ir.Model, ran: Mapping[str, CallKey], inputs: Mapping[str, torch.Tensor]
 ) -> ModuleContext:
-    rows = {(call.fqn, call.index): row for row, call in enumerate(request.calls)}
+    rows = {call.key: row for row, call in enumerate(request.calls)}
     context = context_without_graph_values(request.module, request.calls, request.torch_nn)
     return context.model_copy(
         update={
@@ -186,33 +184,25 @@ def _digest(array: np.ndarray[Any, Any]) -> bytes:
 
 
 class _NumberedScopes:
-    """Adds the number of every call of a trace to the name of its scope."""
+    """Adds the row of every call of a trace to the name of its scope."""
 
     def __init__(self, module: torch.nn.Module) -> None:
-        self.keys: list[CallKey] = []
-        """Of each number."""
-        self._names = first_names(module)
-        self._counts: Counter[str] = Counter()
-        self._depth = 0
+        self.log = CallLog(module)
 
     def call(self, call_impl: Any, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         names = jit_scope_names()
-        fqn = self._names.get(module_identity(module))
+        fqn = self.log.fqn_of(module)
         if names is None or fqn is None or module not in names:
             return call_impl(module, *args, **kwargs)
-        if not self._depth:  # a new trace of the root
-            self.keys.clear()
-            self._counts.clear()
+        if not self.log.stack:  # a new trace of the root
+            self.log.clear()
         name = names[module]
-        names[module] = f"{name}{_MARK}{len(self.keys)}"
-        self.keys.append((fqn, self._counts[fqn]))
-        self._counts[fqn] += 1
-        self._depth += 1
-        try:
-            return call_impl(module, *args, **kwargs)
-        finally:
-            self._depth -= 1
-            names[module] = name
+        with self.log.running(fqn) as row:
+            names[module] = f"{name}{_MARK}{row}"
+            try:
+                return call_impl(module, *args, **kwargs)
+            finally:
+                names[module] = name
 
 
 @contextmanager
@@ -247,8 +237,8 @@ def _tensors_by_position(module: torch.nn.Module, arguments: FlatArguments) -> Y
             module.__dict__["forward"] = before
 
 
-def _remove_numbers(model: ir.Model, keys: Sequence[CallKey]) -> dict[str, CallKey]:
-    """Rename nodes and values as torch names them without numbers; return the calls by first outputs of their nodes.
+def _remove_rows(model: ir.Model, traced: Sequence[TracedCall]) -> dict[str, CallKey]:
+    """Rename nodes and values as torch names them without rows; return the calls by first outputs of their nodes.
 
     torch 2.13 names a scope by the attributes that lead to it, each further scope of the same name `NAME_1`, `NAME_2` in
     the order of their nodes; nodes in a scope likewise, by their operator; and values by their node.
@@ -259,8 +249,8 @@ def _remove_numbers(model: ir.Model, keys: Sequence[CallKey]) -> dict[str, CallK
     taken_names: Counter[str] = Counter()
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         marked = node.name or ""
-        numbers = _MARKED.findall(marked)
-        if not numbers:
+        rows = _MARKED.findall(marked)
+        if not rows:
             continue
         scope = marked.rpartition("/")[0]
         if scope not in scopes:
@@ -269,7 +259,7 @@ def _remove_numbers(model: ir.Model, keys: Sequence[CallKey]) -> dict[str, CallK
         for out in node.outputs:
             if out.name and out.name.startswith(marked):
                 out.name = node.name + out.name.removeprefix(marked)
-        calls[next((out.name for out in node.outputs if out.name), "")] = keys[int(numbers[-1])]
+        calls[output_of(node)] = traced[int(rows[-1])].key
     return calls
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,9 @@ from hx_tracer.watch.dynamo_frames import enter_call, leave_call
 from hx_tracer.watch.fx_metadata import Direction
 from hx_tracer.watch.patches import patched
 from hx_tracer.watch.ports import input_ports, output_ports
+
+CallKey = tuple[str, int]
+"""Fqn and index of a call."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,48 @@ class TracedCall:
     """Whether it ran in the body of a control-flow operator."""
     hidden: str = ""
     """Why its ports are not known; empty where they are."""
+
+    @property
+    def key(self) -> CallKey:
+        """Fqn and index."""
+        return self.fqn, self.index
+
+
+class CallLog:
+    """The calls of one model's modules, in the order in which they begin."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        """Prepare for the calls of a root module."""
+        self._names = {module_identity(module): name for name, module in model.named_modules()}
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all calls."""
+        self.calls: list[TracedCall] = []
+        self.stack: list[int] = []
+        """Rows of the calls that are running, the innermost last."""
+        self._counts: Counter[str] = Counter()
+
+    def fqn_of(self, module: torch.nn.Module) -> str | None:
+        """Return the first name of a module; None where the model has none for it."""
+        return self._names.get(module_identity(module))
+
+    def begin(self, fqn: str) -> int:
+        """Add a call inside the innermost running one, and return its row."""
+        row = len(self.calls)
+        self.calls.append(TracedCall(fqn, self._counts[fqn], self.stack[-1] if self.stack else None))
+        self._counts[fqn] += 1
+        self.stack.append(row)
+        return row
+
+    @contextmanager
+    def running(self, fqn: str) -> Generator[int]:
+        """Let a call run while the block runs."""
+        row = self.begin(fqn)
+        try:
+            yield row
+        finally:
+            self.stack.pop()
 
 
 @contextmanager
@@ -76,8 +121,7 @@ def watching_calls(watcher: Callable[..., Any]) -> Generator[None]:
         yield
 
 
-@contextmanager
-def disable_fused_attention() -> Generator[None]:
+def disable_fused_attention() -> AbstractContextManager[None]:
     """Keep attention layers of this thread from the fused kernel that runs instead of all their modules.
 
     Exporters have no such kernel: they trace the modules.
@@ -87,11 +131,10 @@ def disable_fused_attention() -> Generator[None]:
         return False
 
     # torch.backends.mha.set_fastpath_enabled sets it for all threads.
-    with patched(torch.backends.mha, "get_fastpath_enabled", disabled):
-        yield
+    return patched(torch.backends.mha, "get_fastpath_enabled", disabled)
 
 
-class EagerRun:
+class EagerRun(CallLog):
     """A run of a model in PyTorch, as its users run it, with its calls.
 
     While it is traced a model may pass tensors that it does not pass otherwise: attention masks that are None in
@@ -108,13 +151,9 @@ class EagerRun:
             at_port: Is called with every tensor that crosses a call's boundary, at that moment: row of the call, side,
                 port name, tensor.
         """
-        self.calls: list[TracedCall] = []
-        self.stack: list[int] = []
-        """Rows of the calls that are running, the innermost last."""
+        super().__init__(model)
         self._model = model
         self._at_port = at_port
-        self._names = first_names(model)
-        self._counts: Counter[str] = Counter()
 
     def run(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Return what the model returns for copies of these inputs: a model may change its inputs in place."""
@@ -123,33 +162,22 @@ class EagerRun:
             return self._model(*args, **kwargs)
 
     def _call(self, call_impl: Any, module: torch.nn.Module, args: Any, kwargs: Any) -> Any:
-        fqn = self._names.get(module_identity(module))
+        fqn = self.fqn_of(module)
         if fqn is None:
             return call_impl(module, *args, **kwargs)
-        row = len(self.calls)
-        call = TracedCall(fqn, self._counts[fqn], self.stack[-1] if self.stack else None)
-        self._counts[fqn] += 1
-        self.calls.append(call)
-        call.inputs = self._note(row, "inputs", input_ports(module, args, kwargs))
-        self.stack.append(row)
-        try:
+        with self.running(fqn) as row:
+            call = self.calls[row]
+            call.inputs = self._note(row, "inputs", input_ports(module, args, kwargs))
             result = call_impl(module, *args, **kwargs)
-        finally:
-            self.stack.pop()
         call.outputs = self._note(row, "outputs", output_ports(result, call.inputs))
         return result
 
     def _note(self, row: int, side: Direction, ports: list[tuple[str, torch.Tensor]]) -> dict[str, TensorLike]:
         with without_torch_function():  # the sizes that are read here the model did not ask for
-            for name, tensor in ports if self._at_port else ():
-                assert self._at_port is not None
-                self._at_port(row, side, name, tensor)
+            if self._at_port is not None:
+                for name, tensor in ports:
+                    self._at_port(row, side, name, tensor)
             return {name: tensor_like(tensor) for name, tensor in ports}
-
-
-def first_names(model: torch.nn.Module) -> dict[int, str]:
-    """Return the first name of every module by `module_identity`."""
-    return {module_identity(module): name for name, module in model.named_modules()}
 
 
 def tensor_like(tensor: torch.Tensor) -> TensorLike:

@@ -10,7 +10,6 @@ by node. Both are watched. A root that is a GraphModule is interpreted, not call
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -18,15 +17,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from hx_tracer._torch_internals import (
-    current_graph,
-    fx_node_of,
-    is_functorch_wrapped,
-    last_node,
-    module_identity,
-    nodes_after,
-)
-from hx_tracer.watch.calls import TensorLike, TracedCall, first_names, tensor_like, watching_calls
+from hx_tracer._torch_internals import current_graph, fx_node_of, is_functorch_wrapped, last_node, nodes_after
+from hx_tracer.watch.calls import CallLog, TensorLike, TracedCall, tensor_like, watching_calls
 from hx_tracer.watch.deferred_views import DeferredViews
 from hx_tracer.watch.dynamo_frames import UNKNOWN, dynamo_listener, frame_of
 from hx_tracer.watch.fx_metadata import Direction, add_ports, mark
@@ -36,30 +28,23 @@ from hx_tracer.watch.ports import input_ports, output_ports
 NodeOf = Callable[[torch.Tensor], torch.fx.Node | None]
 
 
-class CallRecorder:
+class CallRecorder(CallLog):
     """Records the calls of one model while `torch.export` traces it, in the thread that traces.
 
     A new trace of the root starts over: the exporter tries again with other dynamic shapes.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
-        """Prepare to record.
-
-        Args:
-            model: The root module.
-        """
-        self._names = first_names(model)
+        """Prepare for the calls of a root module."""
+        super().__init__(model)
         self.dynamo_error: Exception | None = None
         """What failed while Dynamo was watched."""
-        self._reset()
 
-    def _reset(self) -> None:
-        self.calls: list[TracedCall] = []
-        self.stack: list[int] = []
-        """Rows of the calls that are running, the innermost last."""
+    def clear(self) -> None:
+        """Forget all calls."""
+        super().clear()
         self.size_calls: dict[str, int] = {}
         """First call that computed each symbolic size, by its expression: the size's FX node loses its mark later."""
-        self._counts: Counter[str] = Counter()
         self._last: dict[torch.fx.Graph, torch.fx.Node] = {}
         """The last node of each graph that is marked."""
         self._graph: torch.fx.Graph | None = None
@@ -81,7 +66,7 @@ class CallRecorder:
 
         def run(original: Any, interpreter: torch.fx.Interpreter, *args: Any, **kwargs: Any) -> Any:
             module = interpreter.module
-            if self.stack or module_identity(module) not in self._names or current_graph() is None:
+            if self.stack or self.fqn_of(module) is None or current_graph() is None:
                 return original(interpreter, *args, **kwargs)
 
             def interpret(_: object, *args: Any) -> Any:
@@ -110,23 +95,20 @@ class CallRecorder:
         rows = {f"{call.fqn}@{call.index}": row for row, call in enumerate(calls)}
         nodes = {node.name: node for node in program.graph.nodes}
         for node in nodes.values():
-            paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
-            if paths:
-                row = rows.get(paths[-1] if "@" in paths[-1] else f"{paths[-1]}@0")
+            for path, _ in list(node.meta.get("nn_module_stack", {}).values())[-1:]:
+                row = rows.get(path if "@" in path else f"{path}@0")
                 if row is not None:
                     mark(node, row, replace=True)
-        signature = program.graph_signature
-        sides: tuple[tuple[Direction, Any], ...] = (
-            ("inputs", signature.user_inputs),
-            ("outputs", signature.user_outputs),
-        )
-        for side, names in sides:
-            for port, name in zip(getattr(calls[0], side), names, strict=False):
-                if name in nodes:
-                    add_ports(nodes[name], [(0, side, port)])
+        root, signature = calls[0], program.graph_signature
+        for port, name in zip(root.inputs, signature.user_inputs, strict=False):
+            if name in nodes:
+                add_ports(nodes[name], [(0, "inputs", port)])
+        for port, name in zip(root.outputs, signature.user_outputs, strict=False):
+            if name in nodes:
+                add_ports(nodes[name], [(0, "outputs", port)])
 
     def _call(self, call_impl: Any, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        fqn = self._names.get(module_identity(module))
+        fqn = self.fqn_of(module)
         tracing = current_graph() is not None
         if tracing and fqn is None and isinstance(module, torch.fx.GraphModule) and not kwargs:
             # torch 2.13 puts what ran under no_grad or autocast into a module of its own, and runs that whole when
@@ -135,7 +117,7 @@ class CallRecorder:
         if fqn is None or not tracing or (fqn and not self.stack):
             return call_impl(module, *args, **kwargs)
         if not self.stack:
-            self._reset()
+            self.clear()
         self._mark_new_nodes()
         row = self._open(fqn, module, args, kwargs, fx_node_of)
         if row == 0:
@@ -156,9 +138,9 @@ class CallRecorder:
         self._mark_new_nodes(frame.graph)
         while self._frames and self._frames[-1][0] >= frame.depth:  # its forward raised, and somebody caught that
             self._leave()
-        fqn = self._names.get(module_identity(module))
+        fqn = self.fqn_of(module)
         if fqn == "" and not self.stack:  # strict capture: Dynamo traces the whole model
-            self._reset()
+            self.clear()
             self._begin_attempt(frame.attempt)
         if fqn is None or (fqn and not self.stack):
             self._frames.append((frame.depth, None))
@@ -202,12 +184,8 @@ class CallRecorder:
     def _open(
         self, fqn: str, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], node_of: NodeOf
     ) -> int:
-        row = len(self.calls)
-        call = TracedCall(fqn, self._counts[fqn], self.stack[-1] if self.stack else None)
-        self._counts[fqn] += 1
-        self.calls.append(call)
-        call.inputs = _mark_ports(row, "inputs", input_ports(module, args, kwargs), node_of)
-        self.stack.append(row)
+        row = self.begin(fqn)
+        self.calls[row].inputs = _mark_ports(row, "inputs", input_ports(module, args, kwargs), node_of)
         return row
 
     def _close(self, row: int, result: Any, node_of: NodeOf) -> None:

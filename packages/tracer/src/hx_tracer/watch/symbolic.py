@@ -8,15 +8,14 @@ the call that it happened in. The recorded graph is then run, and each node is a
 from __future__ import annotations
 
 import inspect
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from hx_sidecar_schema import HxError, Observation, first_line
-from hx_tracer._torch_internals import module_identity, pytree
-from hx_tracer.watch.calls import EagerRun, TracedCall, disable_fused_attention, first_names
+from hx_tracer._torch_internals import pytree
+from hx_tracer.watch.calls import CallKey, CallLog, EagerRun, TracedCall, disable_fused_attention
 from hx_tracer.watch.operations import OperationLog, PortLog, QueryMode, is_readable
 from hx_tracer.watch.ports import forward_signature
 
@@ -29,11 +28,6 @@ def observe_symbolically(
 ) -> tuple[Any, list[TracedCall], Observation]:
     """Trace a model symbolically, run the traced graph, and observe what each node computes.
 
-    Args:
-        module: The root.
-        args: Positional inputs.
-        kwargs: Inputs by name.
-
     Returns:
         The result of the model itself, its calls, and the observation.
 
@@ -45,8 +39,7 @@ def observe_symbolically(
     with disable_fused_attention():
         result = eager.run(args, kwargs)
     traced, values = _trace(module, args, kwargs)
-    rows = {(call.fqn, call.index): row for row, call in enumerate(eager.calls)}
-    runner = _Runner(traced, rows)
+    runner = _Runner(traced, {call.key: row for row, call in enumerate(eager.calls)})
     try:
         with torch.no_grad(), disable_fused_attention(), runner.queries:
             runner.run(*pytree.tree_map_only(torch.Tensor, torch.clone, values))
@@ -73,13 +66,9 @@ def _trace(
         elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             values.pop(parameter.name, None)
     fixed = {name: value for name, value in values.items() if not isinstance(value, torch.Tensor)}
-    inside = [
-        name
-        for name, value in fixed.items()
-        if any(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves(value))
-    ]
-    if inside:
-        raise _untraceable(module, f"tensors lie inside the argument {inside[0]!r}")
+    for name, value in fixed.items():
+        if any(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves(value)):
+            raise _untraceable(module, f"tensors lie inside the argument {name!r}")
     tracer = _Tracer(module)
     try:
         graph = tracer.trace(module, concrete_args=fixed)
@@ -105,31 +94,26 @@ class _Tracer(torch.fx.Tracer):
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
-        self._names = first_names(model)
-        self._counts: Counter[str] = Counter({"": 1})
-        self._stack: list[tuple[str, int]] = [("", 0)]
+        self._log = CallLog(model)
+        self._log.begin("")
 
     def call_module(self, m: torch.nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        fqn = self._names.get(module_identity(m))
+        fqn = self._log.fqn_of(m)
         if fqn is None:  # made on the way, like a slice of a Sequential
             return forward(*args, **kwargs)
-        self._stack.append((fqn, self._counts[fqn]))
-        self._counts[fqn] += 1
-        try:
+        with self._log.running(fqn):
             return super().call_module(m, forward, args, kwargs)
-        finally:
-            self._stack.pop()
 
     def create_node(self, *args: Any, **kwargs: Any) -> torch.fx.Node:
         node = super().create_node(*args, **kwargs)
-        node.meta[_CALL] = self._stack[-1]
+        node.meta[_CALL] = self._log.calls[self._log.stack[-1]].key
         return node
 
 
 class _Runner(torch.fx.Interpreter):
     """Logs what every node computes."""
 
-    def __init__(self, module: torch.fx.GraphModule, rows: Mapping[tuple[str, int], int]) -> None:
+    def __init__(self, module: torch.fx.GraphModule, rows: Mapping[CallKey, int]) -> None:
         super().__init__(module)
         self.log = OperationLog()
         self._rows = rows
@@ -142,7 +126,8 @@ class _Runner(torch.fx.Interpreter):
         given = [leaf for leaf in pytree.tree_leaves(values) if is_readable(leaf)]
         before = [tensor.clone() for tensor in given]  # which of them the node changes in place is not known
         if n.op == "call_module":
-            weights = [weight for weight in _weights(self.fetch_attr(str(n.target))) if is_readable(weight)]
+            called = self.fetch_attr(str(n.target))
+            weights = [weight for weight in (*called.parameters(), *called.buffers()) if is_readable(weight)]
             given, before = [*given, *weights], [*before, *weights]
         row = self._rows.get(n.meta.get(_CALL, ("", 0)))
         self._running[:] = [] if row is None else [row]
@@ -153,7 +138,3 @@ class _Runner(torch.fx.Interpreter):
         if row is not None and n.op not in ("placeholder", "output", "get_attr"):
             self.log.add(row, f"{n.op} {n.target}", result, given, before)
         return result
-
-
-def _weights(module: torch.nn.Module) -> list[torch.Tensor]:
-    return [*module.parameters(), *module.buffers()]

@@ -1,4 +1,4 @@
-"""The tensors at the ports of chosen calls, in one run of a model in PyTorch."""
+"""The values at the ports of chosen calls, in one run of a model in PyTorch."""
 
 from __future__ import annotations
 
@@ -8,52 +8,50 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from hx_tracer.watch.calls import EagerRun, disable_fused_attention
+from hx_tracer.watch.calls import CallKey, EagerRun, disable_fused_attention
 from hx_tracer.watch.fx_metadata import Direction
 
-CallKey = tuple[str, int]
-"""Fqn and index of a call."""
 Kept = TypeVar("Kept")
 
 
 @dataclass
-class Boundary(Generic[Kept]):
+class CallValues(Generic[Kept]):
     """What was kept of the tensors that one call took and returned, by port name."""
 
     inputs: dict[str, Kept] = field(default_factory=dict[str, Kept])
     outputs: dict[str, Kept] = field(default_factory=dict[str, Kept])
 
 
-def record_boundaries(
+def record_call_values(
     module: torch.nn.Module,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     wanted: Collection[CallKey],
     keep: Callable[[torch.Tensor], Kept],
-) -> dict[CallKey, Boundary[Kept]]:
-    """Run a module once, without gradients, and return what crosses the boundaries of some of its calls.
+) -> dict[CallKey, CallValues[Kept]]:
+    """Run a module once, without gradients, and return what some of its calls take and return.
 
     Args:
         module: The root. What it raises is raised.
         args: Positional inputs; it gets copies.
         kwargs: Inputs by name.
         wanted: The calls to keep tensors of.
-        keep: Returns what to keep of a tensor; called at the moment when the tensor crosses, before anything changes it.
+        keep: Returns what to keep of a tensor; called when the call takes or returns it, before anything changes it.
 
     Returns:
-        The boundaries of those wanted calls that the run made.
+        What was kept of those wanted calls that the run made.
     """
-    found: dict[CallKey, Boundary[Kept]] = {}
+    found: dict[CallKey, CallValues[Kept]] = {}
 
     def at_port(row: int, side: Direction, name: str, tensor: torch.Tensor) -> None:
-        key = (run.calls[row].fqn, run.calls[row].index)
+        key = run.calls[row].key
         if key in wanted:
-            getattr(found.setdefault(key, Boundary()), side)[name] = keep(tensor)
+            getattr(found.setdefault(key, CallValues()), side)[name] = keep(tensor)
 
     run = EagerRun(module, at_port)
     with disable_fused_attention():
         run.run(args, kwargs)
     for call in run.calls:  # those without tensors too
-        if (call.fqn, call.index) in wanted:
-            found.setdefault((call.fqn, call.index), Boundary())
+        if call.key in wanted:
+            found.setdefault(call.key, CallValues())
     return found
