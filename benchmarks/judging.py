@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 import hx
 from hx_graph import CallTree, output_of, reads
-from hx_projector.witness.run import match_values
+from hx_projector.witness.matches import ValueMatches
 from hx_sidecar_schema import ModuleContext, Node, Sidecar
 
 CallKey = tuple[str, int]
@@ -75,23 +75,23 @@ def records_of(exported: hx.Export) -> tuple[Record, Record]:
     seen = context.observation
     assert seen is not None
     tree = CallTree(context.calls)
-    matches = match_values(model, seen, exported.example_inputs(), tree)
+    matches = ValueMatches(model, seen, exported.example_inputs(), tree)
     written = {output: tree.common(rows) for output, rows in context.origins.items() if rows}
-    shared = _shared(model, matches.graph.input_independent, written, tree)
+    shared = _shared(model, matches.run.index.data, written, tree)
     return (
         Record("exporter", {output: _key(context, row) for output, row in written.items()}, shared),
         Record("witness", {output: _key(context, row) for output, row in matches.certain().items()}, shared),
     )
 
 
-def _shared(model: ir.Model, input_independent: Container[str], written: Mapping[str, int], tree: CallTree) -> set[str]:
+def _shared(model: ir.Model, data: Container[str], written: Mapping[str, int], tree: CallTree) -> set[str]:
     found: set[str] = set()
     readers: dict[str, list[str]] = {}
     for node in reversed(model.graph):
         key = output_of(node)
         for name in reads(node):
             readers.setdefault(name, []).append(key)
-        if key in input_independent and key in written:
+        if key not in data and key in written:
             elsewhere = [
                 reader in found or (reader in written and not tree.contains(written[key], written[reader]))
                 for reader in readers.get(key, ())

@@ -13,7 +13,7 @@ from truth import quiet
 
 import hx
 from hx_graph import CallTree
-from hx_projector.witness.run import match_values
+from hx_projector.witness.matches import ValueMatches
 
 LOSSY = {"float16": 1e-2, "static quantisation, 16 bit": 2e-3}
 """How far values may be from PyTorch's and still be the same, of their largest magnitude; else 1e-4.
@@ -82,10 +82,10 @@ def _judge(relinked: hx.Hierarchy, exported: hx.Export, feeds: dict[str, Any], t
     seen = exported.context.observation
     assert seen is not None
     tree = CallTree(exported.context.calls)
-    matches = match_values(relinked.model, seen, feeds, tree, tolerance=tolerance)
-    constants = matches.graph.input_independent
+    matches = ValueMatches(relinked.model, seen, feeds, tree, tolerance=tolerance)
+    data = matches.run.index.data
     # A converter's copy of a constant is nobody's result.
-    truth = {output: call for output, call in matches.certain().items() if output not in constants}
+    truth = {output: call for output, call in matches.certain().items() if output in data}
     nodes = {node.output: node for node in relinked.sidecar.nodes if not node.graph}
     wrong: list[str] = []
     for output, call in truth.items():

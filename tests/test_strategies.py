@@ -64,13 +64,16 @@ def test_equal_numbers_of_any_kind_have_equal_fingerprints(array: np.ndarray) ->
     check(torch.from_numpy(array))
 
 
-def run_of(text: str, feeds: dict[str, torch.Tensor]) -> GraphRun:
-    return GraphRun(ir.from_onnx_text(text), {name: tensor.numpy() for name, tensor in feeds.items()})
-
-
 def test_what_pytorch_computed_is_found_among_what_onnx_runtime_computed() -> None:
     x = torch.randn(4, 6, generator=RANDOM)
-    run = run_of(
+    wanted: dict[str, Fingerprint] = {
+        "x": fingerprint_of_tensor(x),
+        "a": fingerprint_of_tensor(x.softmax(1)),
+        "b": fingerprint_of_tensor(x.sqrt()),  # half of it NaN
+        "c": fingerprint_of_tensor(x.softmax(1) * 2),
+        "d": fingerprint_of_tensor(x < 0),
+    }
+    model = ir.from_onnx_text(
         """
         <ir_version: 10, opset_import: ["": 20]>
         m (float[4,6] x, float[6,6] e) => (float[4,6] c, bool[4,6] d) {
@@ -79,17 +82,9 @@ def test_what_pytorch_computed_is_found_among_what_onnx_runtime_computed() -> No
             c = MatMul (a, e)
             d = IsNaN (b)
         }
-        """,
-        {"x": x, "e": torch.eye(6) * 2},
+        """
     )
-    wanted: dict[str, Fingerprint] = {
-        "x": fingerprint_of_tensor(x),
-        "a": fingerprint_of_tensor(x.softmax(1)),
-        "b": fingerprint_of_tensor(x.sqrt()),  # half of it NaN
-        "c": fingerprint_of_tensor(x.softmax(1) * 2),
-        "d": fingerprint_of_tensor(x < 0),
-    }
-    run.announce(wanted.values())
+    run = GraphRun(model, {"x": x.numpy(), "e": np.eye(6, dtype=np.float32) * 2}, wanted.values())
     assert {name: run.equal_to(tensor) for name, tensor in wanted.items()} == {name: [name] for name in wanted}
     assert run.equal_to(fingerprint_of_tensor(x.softmax(1) * 1.01)) == []
     assert run.equal_to(fingerprint_of_tensor(x.softmax(1).reshape(6, 4))) == []

@@ -2,6 +2,7 @@ from hx_graph._call_tree import CallTree as CallTree
 from hx_graph._cut_rule import Cut as Cut, CutGraph as CutGraph, Size as Size, SizeQuery as SizeQuery
 from hx_graph._dims import (
     dims_of as dims_of,
+    dtype_name as dtype_name,
     is_size_query as is_size_query,
     queried_dims as queried_dims,
     shape_from as shape_from,

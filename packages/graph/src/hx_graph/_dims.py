@@ -1,4 +1,4 @@
-"""Shapes as records have them, and the nodes that read sizes."""
+"""Element types and shapes as records have them, and the nodes that read sizes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ def dims_of(shape: ir.ShapeProtocol | None) -> list[int | str]:
         shape: None, where not even the rank is known, gives no dimensions.
     """
     return [dim if isinstance(dim, int) else str(dim.value or "?") for dim in shape or ()]
+
+
+def dtype_name(value: ir.Value) -> str:
+    """Return the element type of a value, `UNDEFINED` where it is not known."""
+    return value.dtype.name if value.dtype else "UNDEFINED"
 
 
 def shape_from(dims: Sequence[int | str]) -> ir.Shape:

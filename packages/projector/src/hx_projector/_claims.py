@@ -35,8 +35,8 @@ class AttributionInput:
     """Its calls."""
     stronger: Claims
     """Claims of the sources that were asked before."""
-    by_values: Claims
-    """Claims by equal values; empty where no run was observed."""
+    witness: Claims
+    """Claims of the witness; empty where no run was observed."""
 
 
 Source = Callable[[AttributionInput], Claims]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections import deque
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator
+from typing import TypeVar
 
 import onnx_ir as ir
 
@@ -13,6 +15,21 @@ FORM_CHANGING = frozenset(("Identity", "Cast", "QuantizeLinear", "DequantizeLine
 
 Not DynamicQuantizeLinear: it finds the scale, as part of the quantised operator that reads it.
 """
+
+T = TypeVar("T", bound=Hashable)
+
+
+def reachable(starts: Iterable[T], following: Callable[[T], Iterable[T]]) -> Iterator[T]:
+    """Yield some things and all that follows from them, each once, nearest first."""
+    pending = deque(dict.fromkeys(starts))
+    seen = set(pending)
+    while pending:
+        current = pending.popleft()
+        yield current
+        for other in following(current):
+            if other not in seen:
+                seen.add(other)
+                pending.append(other)
 
 
 class GraphIndex:
@@ -59,6 +76,10 @@ class GraphIndex:
         """Return what the node that produces a value reads; nothing for a value that no node produces."""
         return self.reads[self.producer[name]] if name in self.producer else []
 
+    def readers_of(self, key: str) -> list[str]:
+        """Return the nodes that read what a node produces, each as often as it reads any of that."""
+        return [reader for name in self.outputs_of(key) for reader in self.readers.get(name, ())]
+
     def weights_of(self, key: str) -> list[str]:
         """Return the initializers that a node reads."""
         return [name for name in self.reads[key] if name in self.initializers]
@@ -87,44 +108,33 @@ class GraphIndex:
         """
         first = set(starts)
         others = stops if isinstance(stops, (set, frozenset, dict)) else frozenset(stops)
-        found: set[str] = set()
-        pending = [self.producer[end] for end in ends if end not in first and end in self.producer]
-        while pending:
-            key = pending.pop()
-            if key in found:
-                continue
-            found.add(key)
-            pending += [
-                self.producer[name]
-                for name in self.reads[key]
-                if name in self.producer and name not in first and name not in others
-            ]
-        return sorted(found, key=self.position.__getitem__)
 
-    def forward_slice(self, nodes: Iterable[str], starts: Iterable[str]) -> list[str]:
-        """Return those nodes, of some in topological order, whose results depend on values other than through sizes."""
+        def before(key: str) -> list[str]:
+            names = (name for name in self.reads[key] if name not in first and name not in others)
+            return [self.producer[name] for name in names if name in self.producer]
+
+        last = [self.producer[end] for end in ends if end not in first and end in self.producer]
+        return sorted(reachable(last, before), key=self.position.__getitem__)
+
+    def forward_slice(self, nodes: Iterable[str], starts: Iterable[str], *, through_sizes: bool = False) -> list[str]:
+        """Return those nodes, of some in topological order, that depend on values, other than through sizes unless asked."""
         dependent = set(starts)
         found: list[str] = []
         for key in nodes:
             if any(name in dependent for name in self.reads[key]):
                 found.append(key)
-                if not is_size_query(self.nodes[key]):
+                if through_sizes or not is_size_query(self.nodes[key]):
                     dependent.update(self.outputs_of(key))
         return found
 
     def reachable_starts(self, end: str, starts: Container[str], stops: Container[str], passing: str) -> set[str]:
         """Return the starts that a value depends on along paths that pass no stop but `passing`."""
-        found: set[str] = set()
-        pending, seen = [end], {end}
-        while pending:
-            name = pending.pop()
-            if name in starts and name != end:
-                found.add(name)
-            elif name in self.producer and (name in (end, passing) or name not in stops):
-                operands = [read for read in self.operands_of(name) if read not in seen]
-                seen.update(operands)
-                pending += operands
-        return found
+
+        def before(name: str) -> list[str]:
+            goes_on = name == end or (name not in starts and (name == passing or name not in stops))
+            return self.operands_of(name) if goes_on else []
+
+        return {name for name in reachable([end], before) if name in starts and name != end}
 
     def is_elementwise_of(self, name: str, other: str) -> bool:
         """Say whether a value is made of another of the same shape and of single numbers, and of nothing else."""

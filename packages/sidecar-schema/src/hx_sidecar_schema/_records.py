@@ -125,6 +125,11 @@ class Port(Record):
         """The value that carries the port; a name of its own where only its size is in the graph."""
         return self.value or self.initializer or f"<{self.name}>"
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the graph needs the port, and nothing in the graph carries it."""
+        return not (self.value or self.initializer or self.unused)
+
 
 class ModuleCall(Record):
     """One run of one module's `forward`; a module used three times has three calls."""

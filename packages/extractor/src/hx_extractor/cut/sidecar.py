@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from hx_extractor.cut.builder import GraphBuilder
 from hx_extractor.cut.index import GraphIndex
-from hx_graph import all_nodes, consumer_calls, dims_of, initializer_rows, output_of
+from hx_graph import all_nodes, consumer_calls, dims_of, dtype_name, initializer_rows, output_of
 from hx_sidecar_schema import CutFrom, ModelInfo, ModuleCall, Node, Port, Sidecar, Summary, TensorInfo, graph_digest
 
 
@@ -121,7 +121,7 @@ def _call(call: ModuleCall, root: int, builder: GraphBuilder, modules: dict[int,
         return old.model_copy(update={"value": value, "initializer": initializer})
 
     inputs, outputs = [port(p) for p in call.inputs], [port(p) for p in call.outputs]
-    gone = any(p.value is None and p.initializer is None and not p.unused for p in (*inputs, *outputs))
+    gone = any(port.is_lost for port in (*inputs, *outputs))
     update: dict[str, object] = {
         "module": modules[call.module],
         "parent": None if is_root else (call.parent or 0) - root,
@@ -135,6 +135,4 @@ def _call(call: ModuleCall, root: int, builder: GraphBuilder, modules: dict[int,
 
 
 def _tensor(value: ir.Value) -> TensorInfo:
-    return TensorInfo(
-        name=value.name or "", dtype=value.dtype.name if value.dtype else "UNDEFINED", shape=dims_of(value.shape)
-    )
+    return TensorInfo(name=value.name or "", dtype=dtype_name(value), shape=dims_of(value.shape))

@@ -2,66 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from hx_graph import CallTree, dims_of, is_size_query, reads
-from hx_projector.attribution.owners import OwnedNode
-from hx_sidecar_schema import ModuleCall, ModuleContext, Port
+from hx_graph import CallTree, dims_of, dtype_name
+from hx_projector._graph_index import GraphIndex
+from hx_sidecar_schema import ModuleContext, Port
 
 
 def with_boundaries(
-    model: ir.Model, context: ModuleContext, owned: Sequence[OwnedNode], tree: CallTree
+    graph: GraphIndex, context: ModuleContext, owners: Mapping[str, int], tree: CallTree
 ) -> ModuleContext:
     """Return a context whose calls have the values as ports that their nodes read and hand out.
 
     Constants and sizes are none: what needs them recomputes them.
+
+    Args:
+        graph: The main graph.
+        context: Its calls have no ports.
+        owners: Of the nodes of the main graph, by their first outputs.
+        tree: The calls.
     """
-    graph = model.graph
-    maker: dict[str, int] = {}
-    values = {str(value.name): value for value in graph.inputs if not value.is_initializer()}
-    data = set(values)
-    inputs: dict[int, dict[str, None]] = {}
-    outputs: dict[int, dict[str, None]] = {}
-    for row in owned:
-        if row.graph:
-            continue
-        names = reads(row.node)
+    inputs: list[dict[str, ir.Value]] = [{} for _ in context.calls]
+    outputs: list[dict[str, ir.Value]] = [{} for _ in context.calls]
+    for key, names in graph.reads.items():
+        reader = owners[key]
         for name in names:
-            if name in data:
-                for call in _chain(tree, row.owner, maker.get(name)):
-                    inputs.setdefault(call, {}).setdefault(name)
-                if name in maker:
-                    for call in _chain(tree, maker[name], row.owner):
-                        outputs.setdefault(call, {}).setdefault(name)
-        flows = not is_size_query(row.node) and any(name in data for name in names)
-        for out in row.node.outputs:
-            if out.name:
-                maker[out.name] = row.owner
-                values[out.name] = out
-                if flows:
-                    data.add(out.name)
-                if out.is_graph_output():
-                    for call in _chain(tree, row.owner, None):
-                        outputs.setdefault(call, {}).setdefault(out.name)
-
-    def ports(names: dict[str, None]) -> list[Port]:
-        return [
-            Port(
-                name=name,
-                value=name,
-                dtype=dtype.name if (dtype := values[name].dtype) else "UNDEFINED",
-                shape=dims_of(values[name].shape),
-            )
-            for name in names
-        ]
-
-    calls: list[ModuleCall] = [
-        call.model_copy(update={"inputs": ports(inputs.get(row, {})), "outputs": ports(outputs.get(row, {}))})
+            value = graph.value(name)
+            if name not in graph.data or value is None:
+                continue
+            maker = owners[graph.producer[name]] if name in graph.producer else None
+            for row in _chain(tree, reader, maker):
+                inputs[row][name] = value
+            if maker is not None:
+                for row in _chain(tree, maker, reader):
+                    outputs[row][name] = value
+        for out in graph.nodes[key].outputs:
+            if out.name and out.is_graph_output():
+                for row in _chain(tree, reader, None):
+                    outputs[row][out.name] = out
+    calls = [
+        call.model_copy(update={"inputs": _ports(inputs[row]), "outputs": _ports(outputs[row])})
         for row, call in enumerate(context.calls)
     ]
     return context.model_copy(update={"calls": calls})
+
+
+def _ports(values: Mapping[str, ir.Value]) -> list[Port]:
+    return [
+        Port(name=name, value=name, dtype=dtype_name(value), shape=dims_of(value.shape))
+        for name, value in values.items()
+    ]
 
 
 def _chain(tree: CallTree, row: int, other: int | None) -> list[int]:

@@ -9,15 +9,15 @@ the exporter recorded another one. A node of a function belongs to the calls tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import onnx_ir as ir
 
 from hx_graph import CallTree, function_path, nodes_below, nodes_in, output_of
 from hx_projector._claims import AttributionInput, Claim, Claims
-from hx_projector._graph_index import GraphIndex
-from hx_projector.attribution.sources.find import find_source
+from hx_projector._graph_index import GraphIndex, reachable
+from hx_projector.attribution.sources import find_source
 from hx_sidecar_schema import Confidence, Disagreement, Evidence, ModuleContext
 
 
@@ -42,20 +42,17 @@ class OwnedNode(NamedTuple):
 
 
 def attribute_nodes(
-    model: ir.Model,
-    context: ModuleContext,
-    tree: CallTree,
-    sources: Sequence[str] = ("exporter", "parameter", "dataflow"),
-    by_values: Claims | None = None,
+    model: ir.Model, graph: GraphIndex, context: ModuleContext, tree: CallTree, sources: Sequence[str], witness: Claims
 ) -> tuple[list[OwnedNode], list[Disagreement]]:
     """Return every node of a model with its owner, and the claims that did not count.
 
     Args:
         model: Not changed.
+        graph: Its main graph.
         context: What the tracer saw.
         tree: Its calls.
         sources: Names of sources of evidence, the strongest first.
-        by_values: Claims by equal values, where a run was observed.
+        witness: Claims of the witness, where a run was observed.
 
     Returns:
         The nodes in the order of the file, those of bodies after the node around them, those of functions last; and
@@ -64,12 +61,11 @@ def attribute_nodes(
     Raises:
         HxError: HX122 if there is no source of a name.
     """
-    graph = GraphIndex(model)
     claims: dict[str, Claim] = {}
     evidence_of: dict[str, Evidence] = {}
     disagreements: list[Disagreement] = []
     for name in sources:
-        found = find_source(name)(AttributionInput(graph, context, tree, claims, by_values or {}))
+        found = find_source(name)(AttributionInput(graph, context, tree, claims, witness))
         for key, claim in found.items():
             if key not in claims:
                 claims[key], evidence_of[key] = claim, name
@@ -124,16 +120,16 @@ def function_nodes(model: ir.Model, owned: Sequence[OwnedNode], tree: CallTree) 
     """
     if not model.functions:
         return []
-    owners_of: dict[FunctionId, list[int]] = {}
+    owners_of: dict[ir.OperatorIdentifier, list[int]] = {}
     for row in owned:
         owners_of.setdefault(row.node.op_identifier(), []).append(row.owner)
-    used_in: dict[FunctionId, set[FunctionId]] = {}
+    used_in: dict[ir.OperatorIdentifier, set[ir.OperatorIdentifier]] = {}
     for key, function in model.functions.items():
         for _, node in nodes_in(function):
             used_in.setdefault(node.op_identifier(), set()).add(key)
     result: list[OwnedNode] = []
     for key, function in model.functions.items():
-        rows = _users(key, owners_of, used_in)
+        rows = [row for user in reachable([key], lambda used: used_in.get(used, ())) for row in owners_of.get(user, ())]
         owner = tree.common(rows) if rows else 0
         confidence: Confidence = "medium" if len(set(rows)) == 1 else "low"
         result += [
@@ -141,22 +137,3 @@ def function_nodes(model: ir.Model, owned: Sequence[OwnedNode], tree: CallTree) 
             for path, node in nodes_in(function, function_path(key))
         ]
     return result
-
-
-FunctionId = tuple[str, str, str]
-"""Domain, name, overload."""
-
-
-def _users(
-    function: FunctionId, owners_of: Mapping[FunctionId, list[int]], used_in: Mapping[FunctionId, set[FunctionId]]
-) -> list[int]:
-    """Return the owners of the nodes that use a function, through other functions included."""
-    rows: list[int] = []
-    pending, seen = [function], {function}
-    while pending:
-        current = pending.pop()
-        rows += owners_of.get(current, [])
-        further = used_in.get(current, set()) - seen
-        seen |= further
-        pending += further
-    return rows

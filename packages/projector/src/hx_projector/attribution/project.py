@@ -8,12 +8,13 @@ import onnx_ir as ir
 
 from hx_graph import CallTree
 from hx_projector._claims import Claims
+from hx_projector._graph_index import GraphIndex
 from hx_projector.attribution.assemble import assemble
 from hx_projector.attribution.boundaries import with_boundaries
 from hx_projector.attribution.owners import attribute_nodes
 from hx_projector.file_metadata.context import read_context
 from hx_projector.witness.fingerprints import Array
-from hx_projector.witness.run import match_observed_run
+from hx_projector.witness.run import claim_by_witness
 from hx_sidecar_schema import Confidence, ModuleContext, Sidecar, collector_paused
 
 
@@ -45,15 +46,15 @@ def project(
             if ONNX Runtime is not installed.
         ValueError: If there are feeds, and the context has no observation.
     """
-    by_values: Claims = {}
+    witness: Claims = {}
     if feeds is not None:
         if context.observation is None:
             raise ValueError("`feeds` are the inputs of an observed run, and the context has no observation.")
-        context, by_values = match_observed_run(model, context, context.observation, feeds)
+        context, witness = claim_by_witness(model, context, context.observation, feeds)
     with collector_paused():
-        owned, disagreements = attribute_nodes(model, context, CallTree(context.calls), sources, by_values)
-        sidecar = assemble(model, context, owned, file=file, min_confidence=min_confidence)
-        return sidecar.model_copy(update={"disagreements": disagreements})
+        graph, tree = GraphIndex(model), CallTree(context.calls)
+        owned, disagreements = attribute_nodes(model, graph, context, tree, sources, witness)
+        return assemble(model, context, owned, disagreements, file=file, min_confidence=min_confidence)
 
 
 def project_file(
@@ -77,8 +78,10 @@ def project_file(
     Raises:
         HxError: HX122 if there is no such source, HX126 if nothing in the file names a module.
     """
-    context = read_context(model)
-    tree = CallTree(context.calls)
-    owned, _ = attribute_nodes(model, context, tree, sources)
-    context = with_boundaries(model, context, owned, tree)
-    return project(model, context, file=file, sources=sources, min_confidence=min_confidence)
+    with collector_paused():
+        context = read_context(model)
+        graph, tree = GraphIndex(model), CallTree(context.calls)
+        owned, disagreements = attribute_nodes(model, graph, context, tree, sources, {})
+        owners = {row.output: row.owner for row in owned if not row.graph}
+        context = with_boundaries(graph, context, owners, tree)
+        return assemble(model, context, owned, disagreements, file=file, min_confidence=min_confidence)

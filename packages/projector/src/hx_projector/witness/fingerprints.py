@@ -18,14 +18,15 @@ from hx_sidecar_schema import Fingerprint, sample_positions
 Array = np.ndarray[Any, Any]
 
 ROUNDING = 1e-6
-"""Distances up to this are rounding: they make no value nearer than another."""
+"""Distances up to this are rounding: a value equals all tensors that are so near."""
 SINGLE_TOLERANCE = 1e-4
 HALF_TOLERANCE = {"FLOAT16": 2e-2, "BFLOAT16": 5e-2}
 """Largest distance of equal tensors."""
 NEARNESS = 8
-"""How many times farther than its nearest tensor a value may be from a tensor that it still equals."""
+"""A value equals its nearest tensor, and others within the tolerance up to so many times as far away."""
 STAND_IN = 1e9
-"""Numbers of this magnitude and more stand for infinities, or come of them: the others are no rounding of theirs."""
+"""Models write -3.4e38 and the like for minus infinity. Numbers from here on count as such, or as made of such: each is
+compared by its own magnitude, and does not enlarge the rounding that the other numbers are allowed."""
 
 
 def fingerprint(array: Array) -> Fingerprint:
@@ -56,31 +57,27 @@ def is_identical(one: Fingerprint | None, other: Fingerprint | None) -> bool:
 class FingerprintIndex:
     """Finds, among named fingerprints, those that are equal to a tensor up to rounding."""
 
-    def __init__(self, fingerprints: Mapping[str, Fingerprint], tolerance: float) -> None:
+    def __init__(self, named: Mapping[str, Fingerprint], tensors: Iterable[Fingerprint], tolerance: float) -> None:
         """Index fingerprints.
 
         Args:
-            fingerprints: By name.
+            named: By name.
+            tensors: Those that will be looked up: a name counts for the nearest of several similar ones. A freshly
+                initialised normalisation layer changes its input by five millionths.
             tolerance: Largest distance of equal floating-point tensors of single precision and better.
         """
         self._tolerance = tolerance
-        self._nearest: dict[str, float] = {}
-        """Distance of a named fingerprint to the nearest tensor that was announced."""
         self._buckets: dict[tuple[Any, ...], tuple[list[str], Array]] = {}
         """Names and numbers of one shape and kind, in the order of the last number."""
         names_of: dict[tuple[Any, ...], list[str]] = {}
-        for name, found in fingerprints.items():
+        for name, found in named.items():
             names_of.setdefault(_bucket(found), []).append(name)
         for bucket, names in names_of.items():
-            numbers = np.array([_numbers(fingerprints[name]) for name in names])
+            numbers = np.array([_numbers(named[name]) for name in names])
             order = np.argsort(numbers[:, -1], kind="stable")
-            self._buckets[bucket] = ([names[row] for row in order], numbers[order])
-
-    def announce(self, tensors: Iterable[Fingerprint]) -> None:
-        """Take the tensors that will be looked up, so that a name counts for the nearer one of two similar tensors.
-
-        A freshly initialised normalisation layer changes its input by five millionths.
-        """
+            self._buckets[bucket] = ([names[position] for position in order], numbers[order])
+        self._nearest: dict[str, float] = {}
+        """Distance of a name to the nearest of the tensors."""
         for tensor in tensors:
             for name, distance in self._within_tolerance(tensor):
                 self._nearest[name] = min(distance, self._nearest.get(name, distance))
@@ -98,7 +95,7 @@ class FingerprintIndex:
 
     def _within_tolerance(self, tensor: Fingerprint) -> list[tuple[str, float]]:
         """Return the names within the tolerance, with their distances."""
-        names, rows = self._buckets.get(_bucket(tensor), ([], np.empty((0, 0))))
+        names, known = self._buckets.get(_bucket(tensor), ([], np.empty((0, 0))))
         if not names:
             return []
         numbers = np.array(_numbers(tensor))
@@ -108,21 +105,19 @@ class FingerprintIndex:
         with np.errstate(invalid="ignore", over="ignore"):
             size = np.abs(numbers)
             scale = np.where(size < STAND_IN, float(size[size < STAND_IN].max(initial=0.0)) or 1.0, size)
-            # Most rows differ in one number already: thousands of values of a large model have the same shape.
+            # Thousands of values of a large model have the same shape; most differ in one number already.
             away = limit * scale[-1] if np.isfinite(scale[-1]) else 0.0
-            start = int(np.searchsorted(rows[:, -1], numbers[-1] - away, side="left"))
-            end = int(np.searchsorted(rows[:, -1], numbers[-1] + away, side="right"))
-            distances = _differences(rows[start:end], numbers, scale).max(axis=1)
+            start = int(np.searchsorted(known[:, -1], numbers[-1] - away, side="left"))
+            end = int(np.searchsorted(known[:, -1], numbers[-1] + away, side="right"))
+            near = known[start:end]
+            equal = (near == numbers) | (np.isnan(near) & np.isnan(numbers))
+            differences = np.where(equal, 0.0, np.abs(near - numbers) / scale)
+            distances = np.nan_to_num(differences, nan=np.inf).max(axis=1)
         return [
             (name, float(distance))
             for name, distance in zip(names[start:end], distances.tolist(), strict=True)
             if distance <= limit
         ]
-
-
-def _differences(rows: Array, numbers: Array, scale: Array) -> Array:
-    equal = (rows == numbers) | (np.isnan(rows) & np.isnan(numbers))
-    return np.nan_to_num(np.where(equal, 0.0, np.abs(rows - numbers) / scale), nan=np.inf)
 
 
 def _numbers(value: Fingerprint) -> list[float]:

@@ -1,4 +1,4 @@
-"""One run of a graph in ONNX Runtime, kept as a fingerprint of every value of the main graph."""
+"""One run of a graph in ONNX Runtime: a fingerprint of every value of the main graph, and what it depends on."""
 
 from __future__ import annotations
 
@@ -19,53 +19,71 @@ FETCHED_PER_RUN = 512
 
 
 class GraphRun:
-    """Fingerprints of the values of a main graph; values of bodies and functions have none."""
+    """The values of a main graph in one run, by name; values of bodies and functions are left out."""
 
-    def __init__(self, model: ir.Model, feeds: Mapping[str, Array], *, tolerance: float = SINGLE_TOLERANCE) -> None:
+    def __init__(
+        self,
+        model: ir.Model,
+        feeds: Mapping[str, Array],
+        tensors: Iterable[Fingerprint] = (),
+        *,
+        tolerance: float = SINGLE_TOLERANCE,
+    ) -> None:
         """Run a model.
 
         Args:
             model: Not changed.
             feeds: Its inputs, by name.
+            tensors: Those that `equal_to` will be asked for, see `FingerprintIndex`.
             tolerance: How far apart equal floating-point tensors of single precision and better may be, in units of
                 the largest magnitude.
 
         Raises:
             HxError: HX121 if ONNX Runtime cannot run the model, HX209 if it is not installed.
         """
-        self.graph = GraphIndex(model)
-        self.fingerprints: dict[str, Fingerprint] = {}
-        for value in model.graph.initializers.values():
-            if value.const_value is not None and value.const_value.dtype != ir.DataType.STRING:
-                self.fingerprints[str(value.name)] = fingerprint(value.const_value.numpy())
-        self.fingerprints.update(
-            (name, fingerprint(array)) for name, array in feeds.items() if array.dtype.kind not in "OSU"
+        self.index = index = GraphIndex(model)
+        self.is_static = all(
+            value is not None and value.shape is not None and value.shape.is_static()
+            for value in map(index.value, index.inputs)
         )
-        for name, array in _run(model, feeds, self.graph.producer):
-            self.fingerprints[name] = fingerprint(array)
-        self.input_dependent = set(self.graph.inputs)
-        """Values that depend on an input."""
-        for key, names in self.graph.reads.items():
+        """Whether no dimension of an input is symbolic."""
+        self.fingerprints = {
+            str(value.name): fingerprint(value.const_value.numpy())
+            for value in model.graph.initializers.values()
+            if value.const_value is not None and value.const_value.dtype != ir.DataType.STRING
+        }
+        self.fingerprints |= {
+            name: fingerprint(array) for name, array in feeds.items() if array.dtype.kind not in "OSU"
+        }
+        self.fingerprints |= {name: fingerprint(array) for name, array in _run(model, feeds, index.producer)}
+        self.input_dependent = set(index.inputs)
+        """Values that depend on an input. Those among them that are not in `index.data` depend on sizes alone."""
+        self.copy_of: dict[str, str] = {}
+        """Values that hold exactly what the only value in `index.data` that their node reads holds."""
+        for key, names in index.reads.items():
+            outputs = index.outputs_of(key)
             if not self.input_dependent.isdisjoint(names):
-                self.input_dependent.update(self.graph.outputs_of(key))
-        self._index = FingerprintIndex(self.fingerprints, tolerance)
-
-    def announce(self, tensors: Iterable[Fingerprint]) -> None:
-        """Take all tensors that `equal_to` will be asked for; see `FingerprintIndex.announce`."""
-        self._index.announce(tensors)
+                self.input_dependent.update(outputs)
+            data = [name for name in names if name in index.data]
+            if len(data) == 1:
+                source = self.fingerprints.get(data[0])
+                self.copy_of |= {out: data[0] for out in outputs if is_identical(self.fingerprints.get(out), source)}
+        self._by_numbers = FingerprintIndex(self.fingerprints, tensors, tolerance)
 
     def equal_to(self, tensor: Fingerprint) -> list[str]:
         """Return the values that are equal to a tensor up to rounding, in topological order."""
-        return sorted(self._index.equal_to(tensor), key=self.graph.order)
+        return sorted(self._by_numbers.equal_to(tensor), key=self.index.order)
 
     def shape(self, name: str) -> list[int] | None:
         """Return the shape of a value; None where it has no fingerprint."""
         found = self.fingerprints.get(name)
         return None if found is None else found.shape
 
-    def is_identical(self, name: str, other: str) -> bool:
-        """Say whether two values have exactly the same numbers and shape, as far as their fingerprints tell."""
-        return is_identical(self.fingerprints.get(name), self.fingerprints.get(other))
+    def copied_from(self, name: str) -> str:
+        """Return the value at the start of the chain of copies that a value ends; itself where it is no copy."""
+        while name in self.copy_of:
+            name = self.copy_of[name]
+        return name
 
 
 def _run(model: ir.Model, feeds: Mapping[str, Array], names: Iterable[str]) -> Iterator[tuple[str, Array]]:

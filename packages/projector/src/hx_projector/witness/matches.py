@@ -10,9 +10,14 @@ them, and the operations that are equal to it are of one call. All other nodes a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import onnx_ir as ir
+
 from hx_graph import CallTree
 from hx_projector._claims import Claim
-from hx_projector.witness.graph import WitnessedGraph
+from hx_projector.witness.fingerprints import SINGLE_TOLERANCE, Array
+from hx_projector.witness.graph_run import GraphRun
 from hx_projector.witness.observed import ObservedRun
 from hx_projector.witness.readers import ReaderInference
 from hx_sidecar_schema import Observation
@@ -21,23 +26,38 @@ from hx_sidecar_schema import Observation
 class ValueMatches:
     """Claims about nodes, by the values that they produce; nodes go by their first outputs."""
 
-    def __init__(self, graph: WitnessedGraph, observation: Observation, tree: CallTree) -> None:
-        """Match a graph with an observation of a run on equal inputs.
+    def __init__(
+        self,
+        model: ir.Model,
+        observation: Observation,
+        feeds: Mapping[str, Array],
+        tree: CallTree,
+        *,
+        tolerance: float = SINGLE_TOLERANCE,
+    ) -> None:
+        """Run a graph and match it with an observation.
 
         Args:
-            graph: The graph with its values.
-            observation: Of the run in PyTorch.
-            tree: The calls.
+            model: Not changed.
+            observation: Of a run in PyTorch.
+            feeds: Its inputs, by their names in the graph.
+            tree: Its calls.
+            tolerance: As for `GraphRun`.
+
+        Raises:
+            HxError: HX121 if ONNX Runtime cannot run the model, HX209 if it is not installed.
         """
-        self.graph = graph
-        """As given."""
+        seen = [row.value for row in (*observation.operations, *observation.ports)]
+        self.run = GraphRun(model, feeds, seen, tolerance=tolerance)
+        """The run of the graph."""
         self._tree = tree
-        self._observed = ObservedRun(observation, graph.run)
+        self._observed = ObservedRun(observation, self.run)
         self._matched = self._find_matched()
         self.ambiguous: set[str] = set()
         """Nodes that several calls may have made, or that are claimed by their readers alone."""
         self.claims = self._find_claims()
-        """High where one call alone can have made the node; medium, for the calls in question, where it must be theirs."""
+        """Of high confidence where one call alone can have made the node. Of medium confidence where some calls may have
+        made it, for their common call."""
 
     def certain(self) -> dict[str, int]:
         """Return the nodes that one call alone can have made, with that call."""
@@ -48,24 +68,24 @@ class ValueMatches:
         return self._observed.spanned_calls(self._matched[key]) if key in self._matched else set()
 
     def _find_matched(self) -> dict[str, list[int]]:
-        """Return nodes with the operations that compute the same, where all of these are of one call."""
-        graph, observed = self.graph, self._observed
-        rows: dict[str, list[int]] = {}
-        for row, (operation, names) in enumerate(zip(observed.operations, observed.equal_values, strict=True)):
+        """Return nodes with the tensors that they compute, where all of these are of one call."""
+        index, observed = self.run.index, self._observed
+        found: dict[str, list[int]] = {}
+        for tensor, (operation, names) in enumerate(zip(observed.operations, observed.equal_values, strict=True)):
             for name in names if operation.call is not None and not operation.value.constant else ():
-                if name in graph.index.producer and not observed.is_copy(graph.index.operands_of(name), [row]):
-                    rows.setdefault(graph.index.producer[name], []).append(row)
-        return {key: found for key, found in rows.items() if len(observed.calls(found)) == 1}
+                if name in index.producer and not observed.is_copy(index.operands_of(name), [tensor]):
+                    found.setdefault(index.producer[name], []).append(tensor)
+        return {key: tensors for key, tensors in found.items() if len(observed.calls(tensors)) == 1}
 
     def _find_claims(self) -> dict[str, Claim]:
-        distinctive = {key: rows for key, rows in self._matched.items() if self._is_distinctive(key, rows)}
-        origins = ReaderInference(self.graph, self._observed, distinctive).origins
+        distinctive = {key: tensors for key, tensors in self._matched.items() if self._is_distinctive(key, tensors)}
+        origins = ReaderInference(self.run, self._observed, distinctive).origins
         claims: dict[str, Claim] = {}
         for key, origin in origins.items():
-            calls = self._observed.spanned_calls(self._matched[key]) if key in self._matched else origin.candidates
+            calls = self.spanned_calls(key) if key in self._matched else origin.candidates
             if key in distinctive:
                 # Where nodes above compute what PyTorch holds in another form, some of the operations are theirs.
-                certain = len(calls) == 1 or not any(map(self._is_intermediate, self.graph.index.reads[key]))
+                certain = len(calls) == 1 or not any(map(self._is_intermediate, self.run.index.reads[key]))
             else:
                 certain = origin.certain and len(calls) == 1 and calls == origin.candidates
             if certain:
@@ -77,15 +97,12 @@ class ValueMatches:
                     claims[key] = Claim(self._tree.common(calls), "medium")
         return claims
 
-    def _is_distinctive(self, key: str, rows: list[int]) -> bool:
+    def _is_distinctive(self, key: str, tensors: list[int]) -> bool:
         """Say whether a value can be equal by more than chance: masks of two numbers and ranges look like many others."""
-        samples = (self._observed.operations[row].value.sample for row in rows)
-        return key not in self.graph.input_independent and any(len(set(sample)) > 2 for sample in samples)
+        samples = (self._observed.operations[tensor].value.sample for tensor in tensors)
+        return key in self.run.index.data and any(len(set(sample)) > 2 for sample in samples)
 
     def _is_intermediate(self, name: str) -> bool:
-        """Say whether a value depends on the numbers of an input and PyTorch has no equal tensor."""
-        return (
-            name in self.graph.index.producer
-            and name not in self.graph.input_independent
-            and name not in self._observed.values
-        )
+        """Say whether a node's value depends on the numbers of an input and PyTorch has no equal tensor."""
+        index = self.run.index
+        return name in index.producer and name in index.data and name not in self._observed.values

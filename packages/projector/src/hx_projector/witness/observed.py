@@ -1,15 +1,16 @@
-"""The operations of a PyTorch run, matched with the values of a graph that hold the same numbers.
+"""The operations of a PyTorch run beside the values of a graph that are equal to their results.
 
-A row is one tensor of the `Observation`: the result of an operation, or a tensor that none made (an input, a parameter).
-A fused graph has no value for some of them, so questions about an operation go through those producers too: a
-convolution that was fused with its normalisation was, in effect, given what the convolution was given.
+A tensor goes by its position in `Observation.operations`: it is the result of an operation, or an input or a parameter,
+which none made. In a graph with fused nodes some tensors have no equal value. Then what such a tensor was made of counts
+as read by the operation that reads the tensor, and that is repeated until all have equal values.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
+from itertools import islice
 
+from hx_projector._graph_index import reachable
 from hx_projector.witness.graph_run import GraphRun
 from hx_sidecar_schema import Observation
 
@@ -18,88 +19,76 @@ REACH = 64
 
 
 class ObservedRun:
-    """Rows of an observation and the values of a graph, by equality."""
+    """The tensors of an observation and the values of a graph, by equality."""
 
     def __init__(self, observation: Observation, run: GraphRun) -> None:
         """Match an observation with a run of the graph on equal inputs."""
         self.operations = observation.operations
         self.equal_values = [run.equal_to(operation.value) for operation in self.operations]
-        """By row: values that are equal to the tensor, in topological order."""
-        self._rows: dict[str, set[int]] = {}
-        for row, names in enumerate(self.equal_values):
+        """By tensor: the values that are equal to it, in topological order."""
+        self._tensors: dict[str, set[int]] = {}
+        for tensor, names in enumerate(self.equal_values):
             for name in names:
-                self._rows.setdefault(name, set()).add(row)
-        self.values = set(self._rows)
+                self._tensors.setdefault(name, set()).add(tensor)
+        self.values = set(self._tensors)
         """Values that are equal to some tensor of PyTorch, ports included."""
         self.values.update(name for port in observation.ports for name in run.equal_to(port.value))
 
-    def rows(self, name: str) -> set[int] | frozenset[int]:
-        """Return the rows whose tensors are equal to a value."""
-        return self._rows.get(name, _NONE)
+    def tensors(self, name: str) -> Set[int]:
+        """Return the tensors that are equal to a value."""
+        return self._tensors.get(name, frozenset())
 
-    def calls(self, rows: Iterable[int]) -> set[int]:
-        """Return the calls that ran operations."""
-        return {call for row in rows if (call := self.operations[row].call) is not None}
+    def calls(self, tensors: Iterable[int]) -> set[int]:
+        """Return the calls whose operations made tensors."""
+        return {call for tensor in tensors if (call := self.operations[tensor].call) is not None}
 
-    def operands(self, rows: Iterable[int]) -> set[int]:
-        """Return the rows that operations read; for operands without a value in the graph, also what those read."""
-        return {read for row in self._with_fused(rows, constants=True) for read in self.operations[row].reads}
+    def operands(self, tensors: Iterable[int]) -> set[int]:
+        """Return the tensors that others were made of; for those without an equal value, also what these were made of."""
+        return {read for tensor in self._with_fused(tensors, constants=True) for read in self.operations[tensor].reads}
 
-    def spanned_calls(self, rows: Iterable[int], *, constants: bool = False) -> set[int]:
-        """Return the calls of operations and of the operations before them that have no value in the graph.
+    def spanned_calls(self, tensors: Iterable[int], *, constants: bool = False) -> set[int]:
+        """Return the calls that made tensors, and what these were made of as far as that has no equal value.
 
         Args:
-            rows: The operations.
+            tensors: The tensors.
             constants: Whether operations that depend on no input of the model count among those before.
         """
-        return self.calls(self._with_fused(rows, constants=constants))
+        return self.calls(self._with_fused(tensors, constants=constants))
 
-    def is_copy(self, names: Iterable[str], rows: Collection[int]) -> bool:
-        """Say whether a node that reads some values and equals some rows only hands on one of these values.
+    def is_copy(self, names: Iterable[str], tensors: Collection[int]) -> bool:
+        """Say whether a node that reads the values `names` and makes `tensors` only copies one of the values.
 
-        It does not where the operation also read the node's other operands: that one added, say, a bias of zeros. Nor
-        where the operation itself read a tensor of the same numbers: that one copied, say to another element type.
+        It does where one of the values is equal to one of the tensors, unless
+
+        * the operation in PyTorch read the other values too: it computed, and changed nothing, as where a bias is zero;
+        * the operation in PyTorch itself read an equal tensor: it copied, say to another element type, and the node is
+          that operation.
         """
-        own = {row for row in rows if not self._copies_operand(row)}
-        same = [name for name in names if not own.isdisjoint(self.rows(name))]
-        others = {row for name in names if name not in same for row in self.rows(name)}
-        return bool(same) and others.isdisjoint(self.operands(rows))
+        computed = {tensor for tensor in tensors if not self._is_copied_operand(tensor)}
+        same = [name for name in names if not computed.isdisjoint(self.tensors(name))]
+        others = {tensor for name in names if name not in same for tensor in self.tensors(name)}
+        return bool(same) and others.isdisjoint(self.operands(tensors))
 
-    def earlier_equals(self, name: str, rows: Collection[int]) -> set[int]:
-        """Return the tensors equal to a value that some rows derive from and that no earlier value is equal to.
+    def earlier_equals(self, name: str, tensors: Collection[int]) -> set[int]:
+        """Return further tensors that a value is, of those that some tensors were made of.
 
-        Exporters cancel a transposition and its inverse: one value then is the tensor before and the one after.
+        Exporters cancel a transposition and its inverse: one value is the tensor before both and the one behind. So the
+        tensors are equal to the value, and to none that stands before it in the graph.
         """
-        wanted = {row for row in self.rows(name) if self._first_value(row) == name} - set(rows)
-        found, pending, seen = set[int](), deque(rows if wanted else ()), set[int]()
-        while pending and len(seen) < REACH:
-            row = pending.popleft()
-            if row not in seen:
-                seen.add(row)
-                found |= {row} & wanted
-                pending += self.operations[row].reads
-        return found
+        wanted = {other for other in self.tensors(name) if self.equal_values[other][0] == name} - set(tensors)
+        if not wanted:
+            return wanted
+        return wanted & set(islice(reachable(tensors, lambda tensor: self.operations[tensor].reads), REACH))
 
-    def _copies_operand(self, row: int) -> bool:
-        names = set(self.equal_values[row])
-        return any(not names.isdisjoint(self.equal_values[read]) for read in self.operations[row].reads)
+    def _is_copied_operand(self, tensor: int) -> bool:
+        names = set(self.equal_values[tensor])
+        return any(not names.isdisjoint(self.equal_values[read]) for read in self.operations[tensor].reads)
 
-    def _first_value(self, row: int) -> str | None:
-        return next(iter(self.equal_values[row]), None)
+    def _with_fused(self, tensors: Iterable[int], *, constants: bool) -> Iterable[int]:
+        """Return tensors and, going back, their operands without an equal value."""
 
-    def _with_fused(self, rows: Iterable[int], *, constants: bool) -> set[int]:
-        """Return rows and, going back, the operands without a value in the graph."""
-        pending, seen = list(rows), set[int]()
-        while pending:
-            row = pending.pop()
-            if row not in seen:
-                seen.add(row)
-                pending += [
-                    read
-                    for read in self.operations[row].reads
-                    if not self.equal_values[read] and (constants or self.operations[read].variable)
-                ]
-        return seen
+        def fused(tensor: int) -> list[int]:
+            reads = (read for read in self.operations[tensor].reads if not self.equal_values[read])
+            return [read for read in reads if constants or self.operations[read].variable]
 
-
-_NONE: frozenset[int] = frozenset()
+        return reachable(tensors, fused)

@@ -1,4 +1,4 @@
-"""The values of a graph that carry the ports of calls, found by their numbers.
+"""The values of a graph that carry the ports of calls, found by their numbers, and the nodes between them.
 
 An output is carried by an equal value: one that an input carries already, else one that the call itself made. From the
 outputs found, the graph is walked back to the values that are equal to inputs. Several values may be equal to one
@@ -8,14 +8,14 @@ does not reach is not needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
-from hx_graph import CallTree, dims_of
-from hx_projector.witness.graph import WitnessedGraph
+from hx_graph import CallTree, dims_of, is_size_query
+from hx_projector._claims import Claim
+from hx_projector._graph_index import GraphIndex, reachable
+from hx_projector.witness.graph_run import GraphRun
 from hx_sidecar_schema import ModuleCall, ModuleContext, Port, PortValue
-
-Side = Literal["inputs", "outputs"]
 
 
 class PortFinder:
@@ -23,7 +23,7 @@ class PortFinder:
 
     def __init__(
         self,
-        graph: WitnessedGraph,
+        run: GraphRun,
         context: ModuleContext,
         tree: CallTree,
         certain: Mapping[str, int],
@@ -32,13 +32,13 @@ class PortFinder:
         """Prepare the look-ups.
 
         Args:
-            graph: The graph with its values.
+            run: The graph with its values.
             context: With what the exporter recorded of nodes.
             tree: The calls.
             certain: Nodes, by first outputs, with the calls that made them, as far as that is certain.
             observed: What crossed the boundaries of calls in PyTorch.
         """
-        self._graph = graph
+        self._run, self._index = run, run.index
         self._tree = tree
         self._owner = dict(certain)
         self._owner.update((key, tree.common(rows)) for key, rows in context.origins.items() if rows)
@@ -56,8 +56,7 @@ class PortFinder:
             outputs.append(self._carried_by(chosen, port))
         if any(port.value or port.initializer for port in outputs):
             # The graph computes the call, and nobody wanted the rest.
-            lost = [port.name for port in outputs if not (port.value or port.initializer)]
-            outputs = [p.model_copy(update={"unused": True}) if p.name in lost else p for p in outputs]
+            outputs = [port.model_copy(update={"unused": True}) if port.is_lost else port for port in outputs]
         reached, reads_model_inputs = self._walk_back(outputs, given)
         inputs: list[Port] = []
         for port in call.inputs:
@@ -70,13 +69,13 @@ class PortFinder:
                 inputs.append(self._carried_by(next(iter(names or equal[port.name]), None), port))
         return call.model_copy(update={"inputs": inputs, "outputs": outputs})
 
-    def _equal_values(self, row: int, side: Side, port: Port) -> list[str]:
+    def _equal_values(self, row: int, side: Literal["inputs", "outputs"], port: Port) -> list[str]:
         """Return the values of the element type and numbers that a port had in PyTorch."""
         tensor = self._tensors.get((row, side, port.name))
         if tensor is None:
             return []
-        run = self._graph.run
-        return [name for name in run.equal_to(tensor) if run.fingerprints[name].dtype == tensor.dtype]
+        found = self._run.equal_to(tensor)
+        return [name for name in found if self._run.fingerprints[name].dtype == tensor.dtype]
 
     def _made_inside(self, row: int, candidates: Sequence[str]) -> Sequence[str]:
         """Return the candidates that are known to be made inside a call, else all where they are copies of one value."""
@@ -84,48 +83,41 @@ class PortFinder:
         if known:
             return known
         possible = [name for name in candidates if self._is_inside(row, name, if_unknown=True)]
-        return possible if len(set(map(self._graph.copied_from, possible))) == 1 else []
+        return possible if len(set(map(self._run.copied_from, possible))) == 1 else []
 
     def _walk_back(self, outputs: Iterable[Port], stops: set[str]) -> tuple[set[str], bool]:
         """Go back from outputs to stops. Return the stops reached, and whether data of a model input was reached."""
-        reached: set[str] = set()
-        seen: set[str] = set()
-        reads_model_inputs = False
-        pending = [port.carrier for port in outputs if port.value or port.initializer]
-        while pending:
-            name = pending.pop()
-            if name in seen:
-                continue
-            seen.add(name)
-            if name in stops:
-                reached.add(name)
-            elif name in self._graph.index.inputs:
-                reads_model_inputs = True
-            elif name not in self._graph.sizes:
-                pending.extend(self._graph.index.operands_of(name))
-        return reached, reads_model_inputs
+        index = self._index
+
+        def before(name: str) -> list[str]:
+            maker = index.nodes.get(index.producer.get(name, ""))
+            is_size = maker is not None and is_size_query(maker)
+            return [] if name in stops or is_size else index.operands_of(name)
+
+        seen = set(reachable((port.carrier for port in outputs if port.value or port.initializer), before))
+        return seen & stops, any(name in seen and name not in stops for name in index.inputs)
 
     def _outermost(self, row: int, candidates: Sequence[str], reached: set[str]) -> list[str]:
         """Return the reached candidates from outside a call; one where the others are copies of it."""
         names = list(dict.fromkeys(self._before_copies(row, name) for name in candidates if name in reached))
         names = [name for name in names if not self._is_inside(row, name)] or names
-        return names[:1] if len(set(map(self._graph.copied_from, names))) == 1 else names
+        return names[:1] if len(set(map(self._run.copied_from, names))) == 1 else names
 
     def _before_copies(self, row: int, name: str) -> str:
         """Return the value that one is a copy of, going back as long as the call itself may have made the copy."""
-        while name in self._graph.copy_of and self._is_inside(row, name, if_unknown=True):
-            name = self._graph.copy_of[name]
+        while name in self._run.copy_of and self._is_inside(row, name, if_unknown=True):
+            name = self._run.copy_of[name]
         return name
 
     def _is_inside(self, row: int, name: str, *, if_unknown: bool = False) -> bool:
-        owner = self._owner.get(self._graph.index.producer.get(name, ""))
+        owner = self._owner.get(self._index.producer.get(name, ""))
         return if_unknown if owner is None else self._tree.contains(row, owner)
 
     def _carried_by(self, name: str | None, port: Port) -> Port:
         """Return a port carried by a value or initializer; unchanged where `name` is None."""
         if name is None:
             return port
-        is_initializer = name in self._graph.index.initializers
+        is_initializer = name in self._index.initializers
         return port.model_copy(
             update={
                 "value": None if is_initializer else name,
@@ -136,9 +128,47 @@ class PortFinder:
 
     def _shape(self, name: str, port: Port) -> list[int | str]:
         """Return the shape of a port, with symbols where the model has dynamic dimensions."""
-        value = self._graph.index.value(name)
-        if self._graph.is_static or name in self._graph.index.initializers:
+        value = self._index.value(name)
+        if self._run.is_static or name in self._index.initializers:
             return port.shape
         if value is None or value.shape is None:
             return ["?"] * len(port.shape)
         return dims_of(value.shape)
+
+
+def claims_between_ports(
+    index: GraphIndex, calls: Sequence[ModuleCall], tree: CallTree, ambiguous: Collection[str]
+) -> dict[str, Claim]:
+    """Return claims about the nodes between the ports of calls, by first outputs.
+
+    What leads from a call's inputs to its outputs ran inside it. Only calls whose ports are all found count; where the
+    nodes of one call are among those of another, the inner call has them, since calls stand after those that made them.
+
+    A claim is of high confidence, but medium where
+
+    * a call below has ports that were not found, and may have made the node;
+    * the node is ambiguous: it may stand on either side of a boundary;
+    * several calls have the node between their ports, none of which lies in another: the first that needed it has it.
+
+    Args:
+        index: The graph.
+        calls: With the carriers of their ports.
+        tree: The calls.
+        ambiguous: Nodes that several calls may have made.
+    """
+    located = [not any(port.is_lost for port in (*call.inputs, *call.outputs)) for call in calls]
+    hidden_below = {call.parent for call, found in zip(calls, located, strict=True) if not found}
+    claims: dict[str, Claim] = {}
+    for row, call in enumerate(calls):
+        starts = {port.carrier for port in call.inputs if not port.unused}
+        if not located[row] or not starts:
+            continue
+        leading = index.backward_slice(starts, [port.carrier for port in call.outputs if port.value], ())
+        for key in index.forward_slice(leading, starts, through_sizes=True):
+            before = claims.get(key)
+            if before is not None and not tree.contains(before.owner, row):
+                claims[key] = Claim(before.owner, "medium")
+            else:
+                doubt = key in ambiguous or row in hidden_below
+                claims[key] = Claim(row, "medium" if doubt else "high")
+    return claims

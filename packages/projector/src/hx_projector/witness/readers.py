@@ -16,13 +16,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from hx_projector.witness.graph import WitnessedGraph
+from hx_projector.witness.graph_run import GraphRun
 from hx_projector.witness.observed import ObservedRun
 
 
 @dataclass
 class NodeOrigin:
-    """Where a node comes from among the operations of PyTorch. Tensors are rows of the observation."""
+    """Where a node comes from among the operations of PyTorch; tensors as in `ObservedRun`."""
 
     tensors: set[int] = field(default_factory=set[int])
     """Tensors that the node stands for."""
@@ -41,36 +41,36 @@ class NodeOrigin:
 class ReaderInference:
     """Infers the origins of all nodes of a graph; nodes go by their first outputs."""
 
-    def __init__(self, graph: WitnessedGraph, observed: ObservedRun, distinctive: Mapping[str, list[int]]) -> None:
+    def __init__(self, run: GraphRun, observed: ObservedRun, distinctive: Mapping[str, list[int]]) -> None:
         """Infer.
 
         Args:
-            graph: The graph with its values.
+            run: The graph with its values.
             observed: What ran in PyTorch.
-            distinctive: Nodes that their own values tell, with their operations.
+            distinctive: Nodes that their own values tell, with the tensors that they compute.
         """
-        self._graph = graph
+        self._run, self._index = run, run.index
         self._observed = observed
         self._distinctive = distinctive
-        self._index = graph.index
         self._reads_untraced: set[str] = set()
         """Values of inner steps that derive from tensors which their operation was not given."""
         self._size_queries: dict[str, set[int]] = {}
         """Of a value made of sizes, the calls that asked for these sizes."""
         self._derived_from_operands: set[str] = set()
         """Constants and sizes that are made of what their operation was given, or of its own inner steps."""
-        self.origins = {key: NodeOrigin() for key in graph.index.nodes}
-        for key in reversed(graph.index.nodes):
+        self.origins = {key: NodeOrigin() for key in self._index.nodes}
+        for key in reversed(self._index.nodes):
             self._infer_tensors(key)
-        self._copies = Counter(row for origin in self.origins.values() if origin.is_copy for row in origin.tensors)
+        copies = [origin for origin in self.origins.values() if origin.is_copy]
+        self._copies = Counter(tensor for origin in copies for tensor in origin.tensors)
         """Of each tensor, how many nodes only copy it."""
-        for key in graph.index.nodes:
+        for key in self._index.nodes:
             self._trace_operands(key)
-            if key in graph.size_dependent:
+            if key in run.input_dependent and key not in self._index.data:
                 self._trace_size_queries(key)
             else:
                 self._trace_inner_step(key)
-        for key in reversed(graph.index.nodes):
+        for key in reversed(self._index.nodes):
             self._infer_candidates(key)
 
     def _infer_tensors(self, key: str) -> None:
@@ -82,7 +82,7 @@ class ReaderInference:
             origin.operands = observed.operands(origin.tensors)
             return
         for name, reader in self._uses(key):
-            equal = observed.rows(name) & reader.operands
+            equal = observed.tensors(name) & reader.operands
             origin.tensors |= equal
             if not equal:
                 origin.is_inner_step = True
@@ -95,9 +95,9 @@ class ReaderInference:
 
     def _trace_operands(self, key: str) -> None:
         """Note a constant or size that reads an operand of its operation, or what derives from one."""
-        if key in self._graph.input_independent and any(
+        if key not in self._index.data and any(
             name in self._derived_from_operands
-            or self._observed.rows(name) & self.origins[key].operands
+            or self._observed.tensors(name) & self.origins[key].operands
             or self._is_inner_value(name)
             for name in self._index.reads[key]
         ):
@@ -106,25 +106,25 @@ class ReaderInference:
     def _is_inner_value(self, name: str) -> bool:
         """Say whether a value is an inner step without an equal tensor: no other call can ask for its size."""
         key = self._index.producer.get(name)
-        if key is None or name in self._graph.input_independent or name in self._observed.values:
+        if key is None or name not in self._index.data or name in self._observed.values:
             return False
         return self.origins[key].is_inner_step and not self.origins[key].tensors
 
     def _trace_size_queries(self, key: str) -> None:
         """Note the calls that asked for the sizes that a node is made of."""
-        names = [name for name in self._index.reads[key] if name in self._graph.run.input_dependent]
+        names = [name for name in self._index.reads[key] if name in self._run.input_dependent]
         calls: set[int] = set()
         if not self._makes_list(key, names):
             for name in names:
-                calls |= self._size_queries[name] if name in self._size_queries else self._size_callers(name)
+                if name in self._size_queries:
+                    calls |= self._size_queries[name]
+                else:
+                    calls.update(*(self._observed.operations[tensor].sized for tensor in self._observed.tensors(name)))
         self._size_queries.update((out, calls) for out in self._index.outputs_of(key))
-
-    def _size_callers(self, name: str) -> set[int]:
-        return {call for row in self._observed.rows(name) for call in self._observed.operations[row].sized}
 
     def _makes_list(self, key: str, names: Sequence[str]) -> bool:
         """Say whether a node makes a list of single numbers: modules hand numbers on, operations take lists."""
-        made, given = self._graph.run.shape(key), [self._graph.run.shape(name) for name in names]
+        made, given = self._run.shape(key), [self._run.shape(name) for name in names]
         if made is None or None in given:
             return False
         return (made != [] and all(shape == [] for shape in given)) or (
@@ -133,15 +133,15 @@ class ReaderInference:
 
     def _trace_inner_step(self, key: str) -> None:
         """Note an inner step that reads a tensor which its operation was not given, and the calls in between."""
-        graph, observed, origin = self._graph, self._observed, self.origins[key]
+        observed, origin = self._observed, self.origins[key]
         if not origin.is_inner_step or origin.tensors:
             return
         for name in self._index.reads[key]:
-            equal = observed.rows(name)
-            if name in graph.input_independent or name in self._index.initializers or equal & origin.operands:
+            equal = observed.tensors(name)
+            if name not in self._index.data or equal & origin.operands:
                 continue
             # A step may begin further back: exporters make one of two transpositions.
-            passed = [row for row in origin.operands if not equal.isdisjoint(observed.operations[row].reads)]
+            passed = [tensor for tensor in origin.operands if not equal.isdisjoint(observed.operations[tensor].reads)]
             origin.candidates |= observed.calls(passed)
             untraced = not passed and (name in observed.values or name in self._index.inputs)
             if untraced or name in self._reads_untraced:
@@ -149,17 +149,16 @@ class ReaderInference:
 
     def _infer_candidates(self, key: str) -> None:
         """Find the calls that may have made a node, and whether any other may have."""
-        graph, observed, node = self._graph, self._observed, self._index.nodes[key]
-        origin = self.origins[key]
+        observed, node, origin = self._observed, self._index.nodes[key], self.origins[key]
         if key in self._distinctive:
             origin.candidates = observed.spanned_calls(origin.tensors, constants=True)
             return
         uses = self._uses(key)
         origin.certain = bool(uses) and not any(out.is_graph_output() for out in node.outputs)
         for name, reader in uses:
-            equal = observed.rows(name) & reader.operands
+            equal = observed.tensors(name) & reader.operands
             calls = observed.calls(equal)
-            constant = all(observed.operations[row].value.constant for row in equal)
+            constant = all(observed.operations[tensor].value.constant for tensor in equal)
             # A literal may be one of the operation's own numbers, which are equal to a tensor by chance.
             by_chance = not node.inputs and constant
             inside = not calls or origin.is_copy or by_chance
@@ -171,24 +170,20 @@ class ReaderInference:
         if not origin.is_inner_step:
             return
         origin.candidates |= self._size_queries.get(key, set())
-        if key not in graph.input_independent:
+        if key in self._index.data:
             traced = bool(origin.tensors) or key not in observed.values
             origin.certain &= key not in self._reads_untraced and traced
-        elif any(
-            reader not in graph.input_independent
-            for name in self._index.outputs_of(key)
-            for reader in self._index.readers.get(name, ())
-        ):
+        elif not self._index.data.isdisjoint(self._index.readers_of(key)):
             # Numbers and lists of them are arguments of operations; tables that were not given are anybody's.
-            is_table = len(graph.run.shape(key) or ()) > 1
+            is_table = len(self._run.shape(key) or ()) > 1
             origin.certain &= not is_table or key in self._derived_from_operands
 
     def _infer_copier(self, key: str, origin: NodeOrigin, readers: Sequence[NodeOrigin]) -> None:
         """Add the calls that handed the tensor on; where one did as often as the graph copies it, only that one."""
-        again = [call for row in origin.tensors for call in self._observed.operations[row].repeated]
-        count = max(self._copies[row] for row in origin.tensors)
+        again = [call for tensor in origin.tensors for call in self._observed.operations[tensor].repeated]
+        count = max(self._copies[tensor] for tensor in origin.tensors)
         users = set[int]().union(*(reader.candidates for reader in readers))
-        reads_nothing_else = all(self._observed.rows(name) <= origin.tensors for name in self._index.reads[key])
+        reads_nothing_else = all(self._observed.tensors(name) <= origin.tensors for name in self._index.reads[key])
         # What several calls read is no inner step of theirs.
         if len(users) > 1 and len(again) == count and len(set(again)) == 1 and reads_nothing_else:
             origin.candidates = set(again)

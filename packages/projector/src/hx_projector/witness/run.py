@@ -1,4 +1,4 @@
-"""The entry to evidence by values: a graph beside an observed run of its module, on the same inputs."""
+"""The entry to the witness: a graph beside an observed run of its module, on the same inputs."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ import onnx_ir as ir
 
 from hx_graph import CallTree
 from hx_projector._claims import Claim
-from hx_projector.witness.fingerprints import SINGLE_TOLERANCE, Array
-from hx_projector.witness.graph import WitnessedGraph
-from hx_projector.witness.graph_run import GraphRun
+from hx_projector.witness.fingerprints import Array
 from hx_projector.witness.matches import ValueMatches
-from hx_projector.witness.ports import PortFinder
-from hx_projector.witness.regions import claims_between_ports
+from hx_projector.witness.ports import PortFinder, claims_between_ports
 from hx_sidecar_schema import ModuleContext, Observation
 
 
-def match_observed_run(
+def claim_by_witness(
     model: ir.Model, context: ModuleContext, observation: Observation, feeds: Mapping[str, Array]
 ) -> tuple[ModuleContext, dict[str, Claim]]:
     """Claim nodes, and find the ports of calls, by tensors that are equal in a PyTorch run and in a run of the graph.
@@ -37,38 +34,11 @@ def match_observed_run(
     Raises:
         HxError: HX121 if ONNX Runtime cannot run the model, HX209 if it is not installed.
     """
-    tree = CallTree(context.calls)
-    matches = match_values(model, observation, feeds, tree)
-    graph, calls = matches.graph, context.calls
+    tree, calls = CallTree(context.calls), context.calls
+    matches = ValueMatches(model, observation, feeds, tree)
     if not any(port.value for call in calls for port in (*call.inputs, *call.outputs)):
-        finder = PortFinder(graph, context, tree, matches.certain(), observation.ports)
+        finder = PortFinder(matches.run, context, tree, matches.certain(), observation.ports)
         calls = [finder.with_carriers(row, call) for row, call in enumerate(calls)]
-    claims = {**matches.claims, **claims_between_ports(graph, calls, tree, matches.ambiguous)}
+    claims = {**matches.claims, **claims_between_ports(matches.run.index, calls, tree, matches.ambiguous)}
     claims.update((key, claim) for key, claim in matches.claims.items() if claim.confidence == "high")
     return context.model_copy(update={"calls": calls}), claims
-
-
-def match_values(
-    model: ir.Model,
-    observation: Observation,
-    feeds: Mapping[str, Array],
-    tree: CallTree,
-    *,
-    tolerance: float = SINGLE_TOLERANCE,
-) -> ValueMatches:
-    """Return the nodes of a graph with the calls that made them, as far as equal tensors tell.
-
-    Args:
-        model: Not changed.
-        observation: Of a run in PyTorch.
-        feeds: Its inputs, by their names in the graph.
-        tree: Its calls.
-        tolerance: How far apart equal floating-point tensors of single precision and better may be, in units of the
-            largest magnitude.
-
-    Raises:
-        HxError: HX121 if ONNX Runtime cannot run the model, HX209 if it is not installed.
-    """
-    run = GraphRun(model, feeds, tolerance=tolerance)
-    run.announce(row.value for row in (*observation.operations, *observation.ports))
-    return ValueMatches(WitnessedGraph(run), observation, tree)

@@ -8,6 +8,7 @@ from typing import Any
 import onnx_ir as ir
 import torch
 
+from hx_graph import dtype_name
 from hx_sidecar_schema import Initializer, ModuleCall, ModuleContext, Port, Provenance
 from hx_tracer.exporting.dims import SymbolNames, rename, renamed_dims
 from hx_tracer.exporting.raw_graph import RawGraph
@@ -89,7 +90,7 @@ def _call(
             name=name,
             value=None if constant or dead else found,
             initializer=found if constant and not dead else None,
-            dtype=value.dtype.name if value.dtype else "UNDEFINED",
+            dtype=dtype_name(value),
             shape=renamed_dims(value, names),
             unused=dead or (side == "inputs" and name in unused),
         )

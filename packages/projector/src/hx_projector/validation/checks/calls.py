@@ -97,7 +97,7 @@ def _status_problem(call: ModuleCall, owns: str | None) -> str:
         if call.inputs or call.outputs or call.parent is not None:
             return "It is `not_called`, and has ports or a parent."
     if call.status == "extractable":
-        lost = [port.name for port in call.outputs if not (port.value or port.initializer or port.unused)]
+        lost = [port.name for port in call.outputs if port.is_lost]
         if lost:
             return f"It is `extractable`, and nothing carries its output {listed(lost)}."
         if all(port.unused for port in call.outputs):

@@ -10,8 +10,8 @@ from hx_graph import nodes_below, output_of, reads
 from hx_projector._categories import CATEGORIES
 from hx_projector._claims import AttributionInput, Claim
 from hx_projector._graph_index import GraphIndex
-from hx_projector.attribution.sources.dataflow import claim_by_dataflow
-from hx_projector.attribution.sources.parameter import claim_by_parameter
+from hx_projector.attribution.dataflow import claim_by_dataflow
+from hx_projector.attribution.sources import claim_by_parameter
 from hx_projector.validation.findings import Finding
 from hx_projector.validation.pair import ModelAndSidecar, node_name
 from hx_sidecar_schema import ModuleContext

@@ -34,10 +34,6 @@ class _Dataflow:
 
     def __init__(self, given: AttributionInput) -> None:
         self._graph, self._tree, self._stronger = given.graph, given.tree, given.stronger
-        self._readers = {
-            key: [reader for name in given.graph.outputs_of(key) for reader in given.graph.readers.get(name, ())]
-            for key in given.graph.nodes
-        }
         self._handed_out = {
             key for key, node in given.graph.nodes.items() if any(out.is_graph_output() for out in node.outputs)
         }
@@ -85,7 +81,7 @@ class _Dataflow:
             if key in self._stronger:
                 self._below[key] = self._stronger[key].owner
                 continue
-            readers = self._readers[key]
+            readers = self._graph.readers_of(key)
             calls = {self._below[reader] for reader in readers}
             self._below[key] = self._common(calls)
             if len(calls) != 1 or key in self._handed_out or not self._open_below.isdisjoint(readers):
@@ -103,7 +99,7 @@ class _Dataflow:
     def _claim_for_readers(self, key: str, found: Claims) -> Claim | None:
         readers = [
             claim
-            for reader in self._readers[key]
+            for reader in self._graph.readers_of(key)
             if (claim := self._stronger.get(reader) or found.get(reader)) is not None
         ]
         if not readers:

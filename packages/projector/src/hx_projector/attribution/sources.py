@@ -1,0 +1,79 @@
+"""Sources of evidence: each claims owners for the nodes that it knows something of.
+
+A source is a function from an `AttributionInput` to claims. A strategy, or the caller of `project`, says which sources
+are asked, in which order. Other packages add theirs under the entry point group `hx_projector.sources`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+from hx_projector._claims import AttributionInput, Claim, Claims, Source
+from hx_projector.attribution.dataflow import claim_by_dataflow
+from hx_sidecar_schema import HxError
+
+ENTRY_POINTS = "hx_projector.sources"
+
+
+def claim_by_exporter(given: AttributionInput) -> Claims:
+    """Claim nodes for the call that ran their operation, as the exporter recorded it; of several, for their common call.
+
+    Confidence is high, but medium for calls of a module whose runs the record does not tell apart.
+    """
+    uncertain = set(given.context.unsure_calls)
+    claims: dict[str, Claim] = {}
+    for key in given.graph.nodes:
+        rows = given.context.origins.get(key)
+        if rows:
+            owner = given.tree.common(rows)
+            claims[key] = Claim(owner, "medium" if owner in uncertain else "high")
+    return claims
+
+
+def claim_by_parameter(given: AttributionInput) -> Claims:
+    """Claim, with medium confidence, nodes that read parameters of one module, which was called once.
+
+    A module that was called several times says nothing: the order of nodes is not the order of calls.
+    """
+    rows = {module.fqn: row for row, module in enumerate(given.context.modules)}
+    calls: dict[int, list[int]] = {}
+    for row, call in enumerate(given.context.calls):
+        calls.setdefault(call.module, []).append(row)
+    calls_of_weight = {
+        row.name: calls.get(module, [])
+        for row in given.context.initializers
+        if row.parameter and row.transform != "folded"  # a table made of a weight is read by others
+        if (module := rows.get(row.parameter.rpartition(".")[0])) is not None
+    }
+    claims: dict[str, Claim] = {}
+    for key, names in given.graph.reads.items():
+        owners = {call for name in names for call in calls_of_weight.get(name, ())}
+        if len(owners) == 1:
+            claims[key] = Claim(owners.pop(), "medium")
+    return claims
+
+
+SOURCES: dict[str, Source] = {
+    "exporter": claim_by_exporter,
+    "witness": lambda given: given.witness,
+    "parameter": claim_by_parameter,
+    "dataflow": claim_by_dataflow,
+}
+
+
+def find_source(name: str) -> Source:
+    """Return a source by its name: one of hx's own, or one that another package adds.
+
+    Raises:
+        HxError: HX122 if there is none of that name.
+    """
+    if name in SOURCES:
+        return SOURCES[name]
+    others = {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    if name not in others:
+        raise HxError(
+            f"There is no source of evidence named {name!r}; there are {', '.join([*SOURCES, *others])}.",
+            code="HX122",
+            hint=f"Install the package that adds it under the entry point group {ENTRY_POINTS!r}.",
+        )
+    return others[name].load()
