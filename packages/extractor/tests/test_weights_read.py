@@ -8,7 +8,6 @@ from pathlib import Path
 import onnx_ir as ir
 import pytest
 
-import hx_extractor._save
 from hx_extractor import Hierarchy, load
 
 ExportByHand = Callable[..., Hierarchy]
@@ -56,7 +55,7 @@ def bytes_read(model: Hierarchy) -> int:
 def test_a_copy_reads_the_call_s_own_weights_and_no_others(
     path: Path, fqn: str, data_file: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hx_extractor._save, "EXTERNAL_BYTES", 0 if data_file else 1 << 20)
+    monkeypatch.setattr("hx_graph._files.EXTERNAL_BYTES", 0 if data_file else 1 << 20)
     model = load(path)
     row = [model.sidecar.module_of(call).fqn for call in model.sidecar.calls].index(fqn)
     extraction = model.extract(row)

@@ -9,11 +9,8 @@ from typing import Any
 
 import onnx_ir as ir
 
-from hx_graph import replaced_tensors
+from hx_graph import tensors_in, write_model
 from hx_sidecar_schema import HxError, Sidecar, atomic_folder, file_digest, final_folder, graph_digest
-
-EXTERNAL_BYTES = 16 << 20
-"""Weights beyond this size are written to a data file of their own: inside protobuf each byte is copied thrice."""
 
 
 def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, folder: Path | None) -> list[Path]:
@@ -27,25 +24,20 @@ def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, fold
         folder: The exported model's; None where that is in memory.
     """
     if weights == "share" and (
-        folder is None or any(isinstance(v.const_value, ir.ExternalTensor) for v in model.graph.initializers.values())
+        folder is None or any(isinstance(slot.tensor, ir.ExternalTensor) for slot in tensors_in(model))
     ):
         _check_beside(path, folder)
-    tensors = {name: t for name, v in model.graph.initializers.items() if (t := v.const_value) is not None}
     with atomic_folder(path.parent) as staging:
         target = staging / path.name
         update: dict[str, Any] = {"file": path.name}
         initializers = sidecar.initializers
         if weights == "copy":
-            external = {name: t for name, t in tensors.items() if isinstance(t, ir.ExternalTensor)}
-            inside = {name: ir.Tensor(tensor.numpy(), name=name) for name, tensor in external.items()}
-            large = sum(tensor.nbytes for tensor in tensors.values()) > EXTERNAL_BYTES
-            with replaced_tensors(model.graph, inside):
-                ir.save(model, target, external_data=f"{path.name}.data" if large else None)
+            write_model(model, target)
         elif weights == "share":
             ir.save(model, target)
         else:
             with _weights_as_inputs(model.graph):
-                ir.save(model, target)
+                write_model(model, target)
                 update["graph_digest"] = graph_digest(model)
             initializers = [row.model_copy(update={"readers": []}) for row in initializers]
         info = sidecar.model.model_copy(update=update | {"file_digest": file_digest(target)})

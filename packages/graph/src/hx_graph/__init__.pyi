@@ -8,7 +8,7 @@ from hx_graph._dims import (
     shape_from as shape_from,
 )
 from hx_graph._examples import example_array as example_array, example_record as example_record
-from hx_graph._files import read_model as read_model
+from hx_graph._files import read_model as read_model, write_model as write_model
 from hx_graph._identity import body_path as body_path, function_path as function_path, output_of as output_of
 from hx_graph._nested import (
     all_graphs as all_graphs,
@@ -34,4 +34,9 @@ from hx_graph._session import (
     run_session as run_session,
 )
 from hx_graph._types import infer_types as infer_types, value_types as value_types, without_weights as without_weights
-from hx_graph._weights import initializer_rows as initializer_rows, replaced_tensors as replaced_tensors
+from hx_graph._weights import (
+    TensorSlot as TensorSlot,
+    initializer_rows as initializer_rows,
+    replaced_tensors as replaced_tensors,
+    tensors_in as tensors_in,
+)

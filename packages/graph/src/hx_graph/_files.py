@@ -1,22 +1,29 @@
-"""Reading ONNX files."""
+"""Reading and writing ONNX files."""
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import onnx_ir as ir
 
+from hx_graph._weights import in_memory, replaced_tensors, tensors_in
 from hx_sidecar_schema import HxError, collector_paused, first_line
+
+EXTERNAL_BYTES = 16 << 20
+"""Weights beyond this size are written to a data file of their own: inside protobuf each byte is copied thrice."""
 
 
 def read_model(path: Path) -> ir.Model:
-    """Read an ONNX file; external weights are found but not read.
+    """Read an ONNX file; external data is found but not read.
 
     Raises:
-        HxError: HX202 if the file is missing or is no ONNX model, HX204 if external data is missing, cut short or
-            outside the file's folder.
+        HxError: HX202 if the file is missing or is no ONNX model, HX204 if external data is missing, cut short, no
+            regular file, or outside the file's folder.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no regular file")  # a FIFO would be waited for
         with collector_paused():
             model = ir.load(path)
         if len(model.graph) == 0 and not model.graph.outputs:
@@ -41,27 +48,61 @@ def read_model(path: Path) -> ir.Model:
     return model
 
 
+def write_model(model: ir.Model, path: Path, *, data_file: bool | None = None) -> None:
+    """Write a model with all its tensors: the files refer to no other files.
+
+    Args:
+        model: Not changed.
+        path: The ONNX file; not replaced in one step.
+        data_file: Whether weights go to `NAME.data` beside it; None for weights beyond 16 MiB.
+    """
+    if data_file is None:
+        tensors = (value.const_value for value in model.graph.initializers.values())
+        data_file = sum(tensor.nbytes for tensor in tensors if tensor is not None) > EXTERNAL_BYTES
+    with replaced_tensors(model, in_memory):
+        ir.save(model, path, external_data=f"{path.name}.data" if data_file else None)
+
+
 def _check_external(model: ir.Model, path: Path) -> None:
-    sizes: dict[Path, int] = {}
+    """Refuse what is no whole regular file inside the model's folder, wherever it is referred to, before it is opened."""
     folder = path.parent.resolve()
-    for value in model.graph.initializers.values():
-        tensor = value.const_value
+    sizes: dict[str, int] = {}
+    for slot in tensors_in(model):
+        tensor = slot.tensor
         if not isinstance(tensor, ir.ExternalTensor):
             continue
-        location = Path(tensor.location)
-        if location.is_absolute() or ".." in location.parts:
+        tensor.base_dir = path.parent  # onnx_ir 1.1 gives tensors in functions none, and checks nothing there
+        location = str(tensor.location)
+        if location not in sizes:
+            sizes[location] = _size_inside(folder, location, f"External data {location!r} of {str(path)!r}")
+        if sizes[location] < (tensor.offset or 0) + (tensor.length or tensor.nbytes) or (tensor.offset or 0) < 0:
             raise HxError(
-                f"Weight {value.name!r} of {str(path)!r} lies in {str(location)!r}, outside the model's folder.",
-                code="HX204",
-                hint="Put the data file beside the model; hx reads no other place.",
-            )
-        data = folder / location
-        if data not in sizes:
-            sizes[data] = data.stat().st_size if data.is_file() else -1
-        if sizes[data] < (tensor.offset or 0) + tensor.nbytes:
-            state = "is missing" if sizes[data] < 0 else "is cut short"
-            raise HxError(
-                f"External data {str(location)!r} of {str(path)!r} {state}.",
+                f"External data {location!r} of {str(path)!r} is cut short: it does not hold {slot.name!r}.",
                 code="HX204",
                 hint="Copy it beside the model, or export the model again.",
             )
+
+
+def _size_inside(folder: Path, location: str, what: str) -> int:
+    """Return the size in bytes of a data file; `what` names it in errors."""
+    data = folder / location
+    if "\0" in location or ".." in Path(location).parts or not data.resolve().is_relative_to(folder):
+        raise HxError(
+            f"{what} lies outside the model's folder.",
+            code="HX204",
+            hint="Put the data file itself beside the model; hx reads no other place and follows no link to one.",
+        )
+    try:
+        info = data.stat()
+    except OSError as error:
+        raise HxError(
+            f"{what} is missing.", code="HX204", hint="Copy it beside the model, or export the model again."
+        ) from error
+    if not stat.S_ISREG(info.st_mode):
+        raise HxError(f"{what} is no regular file.", code="HX204", hint="Put the data file itself beside the model.")
+    if info.st_nlink > 1:
+        # onnx_ir 1.1 opens no file with several hard links, one of which may lie outside the folder.
+        raise HxError(
+            f"{what} has {info.st_nlink} names (hard links).", code="HX204", hint="Copy the file and use the copy."
+        )
+    return info.st_size

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from hx_graph._weights import replaced_tensors
+from hx_graph._weights import TensorSlot, in_memory, replaced_tensors
 from hx_sidecar_schema import HxError, first_line
 
 PROTOBUF_BYTES = 1_000_000_000
@@ -179,17 +179,16 @@ def _weights_beside(model: ir.Model, *, mapped: bool) -> dict[str, ir.TensorProt
 
 def _serialized(model: ir.Model, beside: Mapping[str, ir.TensorProtocol], *, mapped: bool) -> bytes:
     """Return a model's bytes, which only announce the weights that lie beside them."""
-    tensors: dict[str, ir.TensorProtocol] = {}
-    for name, value in model.graph.initializers.items():
-        tensor = value.const_value
-        if name in beside:
-            shape = ir.Shape(beside[name].shape.numpy())
-            tensors[name] = ir.ExternalTensor(
-                "memory", 0, beside[name].nbytes, beside[name].dtype, shape=shape, name=name, base_dir=""
-            )
-        elif isinstance(tensor, ir.ExternalTensor) and not mapped:
-            tensors[name] = ir.Tensor(tensor.numpy(), name=name)
-    with replaced_tensors(model.graph, tensors):
+
+    def inside(slot: TensorSlot) -> ir.TensorProtocol | None:
+        if slot.name in beside and slot.tensor is beside[slot.name]:
+            tensor, shape = slot.tensor, ir.Shape(slot.tensor.shape.numpy())
+            return ir.ExternalTensor("memory", 0, tensor.nbytes, tensor.dtype, shape=shape, name=slot.name, base_dir="")
+        value = model.graph.initializers.get(slot.name)
+        is_mapped = mapped and value is not None and value.const_value is slot.tensor
+        return None if is_mapped else in_memory(slot)
+
+    with replaced_tensors(model, inside):
         return ir.serde.serialize_model(model).SerializeToString()
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
 
 import onnx_ir as ir
 
 from hx_graph._identity import output_of
+from hx_graph._nested import all_graphs
 from hx_graph._reads import reads
 from hx_sidecar_schema import Initializer
 
@@ -41,19 +44,70 @@ def _elements(value: ir.Value) -> int:
     return 0 if value.shape is None else math.prod(dim for dim in value.shape if isinstance(dim, int))
 
 
+class TensorSlot(NamedTuple):
+    """A tensor of a model, where it stands."""
+
+    name: str
+    """Of the initializer, or of the node and its attribute; for messages."""
+    tensor: ir.TensorProtocol
+    put: Callable[[ir.TensorProtocol], None]
+    """Put another one there."""
+
+
+def tensors_in(model: ir.Model) -> Iterator[TensorSlot]:
+    """Yield all tensors of a model: initializers and attributes, of the main graph, bodies and functions."""
+    for graph in all_graphs(model):
+        for value in () if isinstance(graph, ir.Function) else graph.initializers.values():
+            if value.const_value is not None:
+                yield TensorSlot(str(value.name), value.const_value, partial(setattr, value, "const_value"))
+        for node in graph:
+            for attribute in node.attributes.values() if node.attributes else ():
+                if attribute.is_ref():
+                    continue
+                if attribute.type == ir.AttributeType.TENSOR:
+                    yield TensorSlot(
+                        f"{output_of(node)}.{attribute.name}", attribute.as_tensor(), partial(_put, node, attribute)
+                    )
+                elif attribute.type == ir.AttributeType.TENSORS:
+                    for index, tensor in enumerate(attribute.as_tensors()):
+                        yield TensorSlot(
+                            f"{output_of(node)}.{attribute.name}.{index}",
+                            tensor,
+                            partial(_put, node, attribute, index=index),
+                        )
+
+
+def _put(node: ir.Node, attribute: ir.Attr, tensor: ir.TensorProtocol, *, index: int | None = None) -> None:
+    if index is None:
+        node.attributes[attribute.name] = ir.AttrTensor(attribute.name, tensor)
+    else:
+        tensors = [*node.attributes[attribute.name].as_tensors()]
+        tensors[index] = tensor
+        node.attributes[attribute.name] = ir.AttrTensors(attribute.name, tensors)
+
+
 @contextmanager
-def replaced_tensors(graph: ir.Graph, tensors: Mapping[str, ir.TensorProtocol]) -> Generator[None]:
-    """Let initializers have other tensors for a while: a copy of the graph would take its nodes away.
+def replaced_tensors(model: ir.Model, new: Callable[[TensorSlot], ir.TensorProtocol | None]) -> Generator[None]:
+    """Let tensors be others for a while: a copy of the graph would take its nodes away.
 
     Args:
-        graph: The graph; on exit its initializers have their tensors again.
-        tensors: By the names of the initializers.
+        model: On exit it has its tensors again.
+        new: Returns what stands in a slot meanwhile; None where nothing changes.
     """
-    kept = {name: graph.initializers[name].const_value for name in tensors}
+    kept: list[TensorSlot] = []
     try:
-        for name, tensor in tensors.items():
-            graph.initializers[name].const_value = tensor
+        for slot in list(tensors_in(model)):
+            tensor = new(slot)
+            if tensor is not None:
+                kept.append(slot)
+                slot.put(tensor)
         yield
     finally:
-        for name, tensor in kept.items():
-            graph.initializers[name].const_value = tensor
+        for slot in kept:
+            slot.put(slot.tensor)
+
+
+def in_memory(slot: TensorSlot) -> ir.TensorProtocol | None:
+    """Return a tensor of a file as one in memory, mapped and not read; None for others. For `replaced_tensors`."""
+    tensor = slot.tensor
+    return ir.Tensor(tensor.numpy(), name=tensor.name) if isinstance(tensor, ir.ExternalTensor) else None

@@ -51,10 +51,10 @@ def on_disk(model: AnyHierarchy) -> Generator[Path]:
     elif model.path is not None:
         yield model.path
     else:
-        import onnx_ir as ir
+        from hx_graph import write_model
 
         with TemporaryDirectory(prefix="hx-") as folder:
             path = Path(folder) / model.sidecar.model.file
-            ir.save(model.model, path, external_data=f"{path.name}.data")
+            write_model(model.model, path, data_file=True)
             model.sidecar.save(sidecar_path(path))
             yield path

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from hx_graph import open_session
+from hx_graph import open_session, write_model
 from hx_projector._graph_index import GraphIndex
 from hx_projector.witness.fingerprints import SINGLE_TOLERANCE, Array, FingerprintIndex, fingerprint, is_identical
 from hx_sidecar_schema import Fingerprint, HxError, ModelDoesNotRun
@@ -92,7 +92,7 @@ def _run(model: ir.Model, feeds: Mapping[str, Array], names: Iterable[str]) -> I
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        ir.save(model, path, external_data="model.onnx.data")
+        write_model(model, path, data_file=True)
         proto = onnx.load(path, load_external_data=False)
         present = {output.name for output in proto.graph.output}
         proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)

@@ -1,0 +1,174 @@
+"""Tensors in data files: found wherever they stand, read from the model's own folder alone, and written with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from hx_graph import make_session, read_model, run_session, tensors_in, write_model
+from hx_sidecar_schema import HxError
+
+DATA = np.arange(4, dtype=np.float32)
+X = np.ones(4, np.float32)
+
+TEXT = """<ir_version: 10, opset_import: ["": 20, "local": 1]>
+main (float[4] x, bool yes) => (float[4] y) <float[4] main = {0, 0, 0, 0}> {
+  fixed = Constant <value = float[4] {0, 0, 0, 0}> ()
+  a = Add(x, main)
+  b = Add(a, fixed)
+  c = If (yes) <
+    then_branch = t () => (float[4] q) <float[4] inner = {0, 0, 0, 0}> { q = Add(b, inner) },
+    else_branch = e () => (float[4] r) { held = Constant <value = float[4] {0, 0, 0, 0}> () r = Add(b, held) }
+  >
+  y = local.shift(c)
+}
+<domain: "local", opset_import: ["": 20]>
+shift (z) => (w) { one = Constant <value = float[4] {0, 0, 0, 0}> () w = Add(z, one) }
+"""
+PLACES = {"main", "fixed.value", "inner", "held.value", "one.value"}
+
+
+def tensors(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    """All tensors by the place that they stand in."""
+    found: dict[str, onnx.TensorProto] = {}
+
+    def walk(nodes: object) -> None:
+        for node in nodes:  # type: ignore[attr-defined]
+            for attribute in node.attribute:
+                if attribute.type == onnx.AttributeProto.TENSOR:
+                    found[f"{node.output[0]}.{attribute.name}"] = attribute.t
+                elif attribute.type == onnx.AttributeProto.GRAPH:
+                    found.update({tensor.name: tensor for tensor in attribute.g.initializer})
+                    walk(attribute.g.node)
+
+    found.update({tensor.name: tensor for tensor in model.graph.initializer})
+    walk(model.graph.node)
+    for function in model.functions:
+        walk(function.node)
+    return found
+
+
+def write(folder: Path, places: set[str], location: str = "w.bin") -> Path:
+    """A model whose tensors in some places refer to a data file."""
+    folder.mkdir(exist_ok=True)
+    model = onnx.parser.parse_model(TEXT)
+    for place, tensor in tensors(model).items():
+        if place in places:
+            tensor.ClearField("float_data")
+            tensor.ClearField("raw_data")
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            for key, value in {"location": location, "offset": "0", "length": "16"}.items():
+                tensor.external_data.add(key=key, value=value)
+    path = folder / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_every_tensor_is_found() -> None:
+    import onnx_ir as ir
+
+    assert {slot.name for slot in tensors_in(ir.from_proto(onnx.parser.parse_model(TEXT)))} == PLACES
+
+
+@pytest.mark.parametrize("yes", [True, False])
+@pytest.mark.parametrize("mapped", [True, False])
+def test_a_model_runs_with_data_files_anywhere(tmp_path: Path, mapped: bool, yes: bool) -> None:
+    path = write(tmp_path, PLACES)
+    (tmp_path / "w.bin").write_bytes(DATA.tobytes())
+    session = make_session(read_model(path), tmp_path if mapped else None)
+    y = run_session(session, {"x": X, "yes": np.array(yes)})["y"]
+    assert y.tolist() == (X + 4 * DATA).tolist()
+
+
+@pytest.mark.parametrize("data_file", [True, False, None])
+def test_a_copy_refers_to_nothing_else(tmp_path: Path, data_file: bool | None) -> None:
+    path = write(tmp_path / "from", PLACES)
+    (tmp_path / "from" / "w.bin").write_bytes(DATA.tobytes())
+    model = read_model(path)
+    (tmp_path / "to").mkdir()
+    write_model(model, tmp_path / "to" / "copy.onnx", data_file=data_file)
+    (tmp_path / "from" / "w.bin").unlink()
+    copied = read_model(tmp_path / "to" / "copy.onnx")
+    assert {slot.name: slot.tensor.numpy().tolist() for slot in tensors_in(copied)} == dict.fromkeys(
+        PLACES, DATA.tolist()
+    )
+
+
+def outside(folder: Path) -> str:
+    (folder.parent / "secret").write_bytes(DATA.tobytes())
+    return "../secret"
+
+
+def absolute(folder: Path) -> str:
+    outside(folder)
+    return str(folder.parent / "secret")
+
+
+def link(folder: Path) -> str:
+    outside(folder)
+    (folder / "w.bin").symlink_to(folder.parent / "secret")
+    return "w.bin"
+
+
+def link_to_folder(folder: Path) -> str:
+    outside(folder)
+    (folder / "data").symlink_to(folder.parent)
+    return "data/secret"
+
+
+def hard_link(folder: Path) -> str:
+    outside(folder)
+    os.link(folder.parent / "secret", folder / "w.bin")
+    return "w.bin"
+
+
+def fifo(folder: Path) -> str:
+    os.mkfifo(folder / "w.bin")
+    return "w.bin"
+
+
+def a_folder(folder: Path) -> str:
+    (folder / "w.bin").mkdir()
+    return "w.bin"
+
+
+def short(folder: Path) -> str:
+    (folder / "w.bin").write_bytes(DATA.tobytes()[:-1])
+    return "w.bin"
+
+
+def missing(folder: Path) -> str:
+    return "w.bin"
+
+
+@pytest.mark.parametrize("place", sorted(PLACES))
+@pytest.mark.parametrize(
+    "make",
+    [outside, absolute, link, link_to_folder, hard_link, fifo, a_folder, short, missing],
+    ids=lambda f: f.__name__,
+)
+def test_nothing_else_is_opened(tmp_path: Path, place: str, make: Callable[[Path], str]) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    path = write(folder, {place}, make(folder))
+    with pytest.raises(HxError, match="External data") as caught:
+        read_model(path)
+    assert caught.value.code == "HX204"
+
+
+def test_a_link_inside_the_folder_is_followed(tmp_path: Path) -> None:
+    path = write(tmp_path, PLACES)
+    (tmp_path / "real.bin").write_bytes(DATA.tobytes())
+    (tmp_path / "w.bin").symlink_to("real.bin")
+    assert all((slot.tensor.numpy() == DATA).all() for slot in tensors_in(read_model(path)))
+
+
+def test_a_model_that_is_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.onnx")
+    with pytest.raises(HxError, match="no regular file"):
+        read_model(tmp_path / "m.onnx")
