@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from hx_graph import make_session, read_model, run_session, tensors_in, write_model
+from hx_graph import all_nodes, make_session, read_model, run_session, tensors_in, write_model
 from hx_sidecar_schema import HxError
 
 DATA = np.arange(4, dtype=np.float32)
@@ -172,3 +172,50 @@ def test_a_model_that_is_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "m.onnx")
     with pytest.raises(HxError, match="no regular file"):
         read_model(tmp_path / "m.onnx")
+
+
+HEAD = '<ir_version: 10, opset_import: ["": 20, "l": 1]> main (float[4] x, bool c) => (float[4] y) '
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("{ y = Add(x, gone) }", "'gone', which nothing makes"),
+        (
+            "{ y = If (c) <then_branch = t () => (q) { q = Relu(x) }, else_branch = e () => (r) { r = Neg(gone) }> }",
+            "'gone'",
+        ),
+        ('{ y = l.f(x) } <domain: "l", opset_import: ["": 20]> f (a) => (b) { b = Add(a, gone) }', "'gone'"),
+        ("{ z = Relu(x) }", "nothing makes the output 'y'"),
+        ("{ y = Add(x, b) b = Relu(y) }", "cycle"),
+        ("{ y = Relu(x) y = Neg(x) }", "redeclared"),
+        ("<float[3] w = {1, 2}> { y = Add(x, w) }", "tensor 'w' does not hold"),
+        ("{ w = Constant <value = float[3] {1, 2}> () y = Add(x, w) }", "tensor 'w.value' does not hold"),
+    ],
+)
+def test_what_no_runtime_could_run_is_refused_at_the_door(tmp_path: Path, body: str, reason: str) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(onnx.parser.parse_model(HEAD + body).SerializeToString())
+    with pytest.raises(HxError, match=reason) as caught:
+        read_model(path)
+    assert caught.value.code == "HX202"
+
+
+def test_nodes_are_brought_into_order(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    text = "{ y = If (c) <then_branch = t () => (q) { q = Neg(p) p = Relu(z) }, else_branch = e () => (r) { r = Relu(z) }> z = Abs(x) }"
+    path.write_bytes(onnx.parser.parse_model(HEAD + text).SerializeToString())
+    model = read_model(path)
+    assert [node.op_type for _, node in all_nodes(model)] == ["Abs", "If", "Relu", "Neg", "Relu"]
+
+
+def test_maps_have_no_type(tmp_path: Path) -> None:
+    """Classifiers of scikit-learn end in a sequence of maps, which onnx_ir does not know."""
+    path = tmp_path / "m.onnx"
+    model = onnx.parser.parse_model(HEAD + "{ y = Relu(x) }")
+    node = onnx.helper.make_node("ZipMap", ["x"], ["z"], domain="ai.onnx.ml", classlabels_int64s=[1, 2, 3, 4])
+    model.graph.node.append(node)
+    kind = onnx.helper.make_map_type_proto(onnx.TensorProto.INT64, onnx.helper.make_tensor_type_proto(1, []))
+    model.graph.output.append(onnx.helper.make_value_info("z", onnx.helper.make_sequence_type_proto(kind)))
+    path.write_bytes(model.SerializeToString())
+    assert [(value.name, value.type is None) for value in read_model(path).graph.outputs] == [("y", False), ("z", True)]

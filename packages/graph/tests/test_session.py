@@ -69,3 +69,8 @@ def test_types_are_inferred() -> None:
     (h, y) = (node.outputs[0] for node in model.graph)
     assert (h.dtype, list(h.shape or ()), y.dtype) == (ir.DataType.FLOAT, [3], ir.DataType.FLOAT)
     assert list(model.graph.initializers) == ["w", "unused"]
+
+
+def test_numbers_keep_their_rank() -> None:
+    model = ir.from_onnx_text('<ir_version: 10, opset_import: ["": 20]> main (float x) => (float y) { y = Neg(x) }')
+    assert run_session(make_session(model, None), {"x": np.array(2, np.float32)})["y"].shape == ()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import onnx
 import onnx_ir as ir
 
 from hx_graph._weights import in_memory, replaced_tensors, tensors_in
+from hx_graph._well_formed import check_well_formed
 from hx_sidecar_schema import HxError, collector_paused, first_line
 
 EXTERNAL_BYTES = 16 << 20
@@ -25,9 +27,10 @@ def read_model(path: Path) -> ir.Model:
         if path.exists() and not path.is_file():
             raise OSError("it is no regular file")  # a FIFO would be waited for
         with collector_paused():
-            model = ir.load(path)
+            model = _load(path)
         if len(model.graph) == 0 and not model.graph.outputs:
             raise ValueError("it holds no graph")
+        check_well_formed(model)
     except OSError as error:
         raise HxError(
             f"ONNX file {str(path)!r} cannot be read: {error.strerror or error}.",
@@ -36,16 +39,45 @@ def read_model(path: Path) -> ir.Model:
         ) from error
     except Exception as error:
         # protobuf and onnx_ir raise many kinds for bytes that are no model.
-        cause: BaseException = error
-        while cause.__cause__ is not None:  # onnx_ir says what is wrong in the innermost
-            cause = cause.__cause__
         raise HxError(
-            f"File {str(path)!r} is no ONNX model: {first_line(cause).rstrip('.')}.",
+            f"File {str(path)!r} is no valid ONNX model: {first_line(_innermost(error)).rstrip('.')}.",
             code="HX202",
-            hint="Name a file that `hx export` wrote.",
+            hint="Name another file; ONNX Runtime would not run this one either.",
         ) from error
     _check_external(model, path)
     return model
+
+
+def _load(path: Path) -> ir.Model:
+    try:
+        return ir.load(path)
+    except Exception as error:
+        if not isinstance(_innermost(error), NotImplementedError):
+            raise
+    # onnx_ir 1.1 knows no maps, which classifiers of scikit-learn have as output: such a value has no type then.
+    proto = onnx.load(path, load_external_data=False)
+    _drop_map_types(proto.graph)
+    return ir.from_proto(proto)
+
+
+def _drop_map_types(graph: onnx.GraphProto) -> None:
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        kind = value.type
+        while kind.WhichOneof("value") in ("sequence_type", "optional_type"):
+            kind = kind.sequence_type.elem_type if kind.HasField("sequence_type") else kind.optional_type.elem_type
+        if kind.HasField("map_type"):
+            value.ClearField("type")
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                _drop_map_types(body)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Return the first of the errors that led to one: onnx_ir says there what is wrong."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def write_model(model: ir.Model, path: Path, *, data_file: bool | None = None) -> None:

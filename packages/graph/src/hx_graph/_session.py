@@ -150,7 +150,7 @@ def run_session(session: Any, feeds: Mapping[str, NDArray[Any]]) -> dict[str, ND
             values = {name: _ort_value(feeds[name]) for name in types}
             results = [value.numpy() for value in session.run_with_ort_values(list(outputs), values)]
         else:
-            results = session.run(list(outputs), {name: np.ascontiguousarray(feeds[name]) for name in types})
+            results = session.run(list(outputs), {name: _contiguous(feeds[name]) for name in types})
     except Exception as error:
         raise HxError(
             f"ONNX Runtime could not run the model: {first_line(error)}",
@@ -197,7 +197,12 @@ def _ort_value(array: NDArray[Any]) -> Any:
     import ml_dtypes
     import onnxruntime as ort
 
-    array = np.ascontiguousarray(array)
+    array = _contiguous(array)
     if array.dtype == ml_dtypes.bfloat16:
         return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), int(ir.DataType.BFLOAT16))
     return ort.OrtValue.ortvalue_from_numpy(array)
+
+
+def _contiguous(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array in C order, of the same rank: `np.ascontiguousarray` gives numbers one dimension."""
+    return np.asarray(array, order="C")

@@ -148,7 +148,7 @@ class Recovery:
     def _constant(self, value: ir.Value, tensor: ir.TensorProtocol | None) -> int:
         if tensor is None or tensor.nbytes > SMALL_BYTES:
             raise _LostError
-        attribute = ir.AttrTensor("value", ir.Tensor(np.ascontiguousarray(tensor.numpy())))
+        attribute = ir.AttrTensor("value", ir.Tensor(np.asarray(tensor.numpy(), order="C")))
         return self._write(RawNode("", "Constant", "", None, (), (value,), (attribute,), None))
 
     def _write(self, node: RawNode) -> int:

@@ -1,0 +1,62 @@
+"""What is relied on behind the door: a model's nodes read what exists, in order, and its tensors are whole."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from hx_graph._identity import output_of
+from hx_graph._nested import all_graphs, nested_graphs
+from hx_graph._weights import tensors_in
+
+
+def check_well_formed(model: ir.Model) -> None:
+    """Bring nodes into topological order where some tool appended them, and refuse what no runtime could run.
+
+    Raises:
+        ValueError: If a node or an output reads what nothing makes, nodes form a circle, or a tensor's bytes are not as
+            many as its type and shape say.
+    """
+    for graph in all_graphs(model):
+        for node in graph:
+            for value in node.inputs:
+                if value is not None and not _exists(value):
+                    raise ValueError(
+                        f"node {output_of(node)!r} ({node.op_type}) reads {value.name!r}, which nothing makes"
+                    )
+        for value in graph.outputs:
+            if not _exists(value):
+                raise ValueError(f"nothing makes the output {value.name!r}")
+    for graph in (model.graph, *model.functions.values()):
+        if not _in_order(graph, set()):
+            graph.sort()
+    for slot in tensors_in(model):
+        if isinstance(slot.tensor, ir.TensorProtoTensor) and not _is_whole(slot.tensor):
+            raise ValueError(f"tensor {slot.name!r} does not hold {slot.tensor.shape} of {slot.tensor.dtype}")
+
+
+def _exists(value: ir.Value) -> bool:
+    return value.producer() is not None or value.is_graph_input() or value.is_initializer()
+
+
+def _in_order(graph: ir.Graph | ir.Function, made: set[ir.Node]) -> bool:
+    """Say whether every node stands behind the nodes whose outputs it and its bodies read; adds its nodes to `made`."""
+    for node in graph:
+        for value in node.inputs:
+            maker = value.producer() if value is not None else None
+            if maker is not None and maker not in made:
+                return False
+        if node.attributes and not all(_in_order(body, made) for _, body in nested_graphs(node)):
+            return False
+        made.add(node)
+    return True
+
+
+def _is_whole(tensor: ir.TensorProtoTensor) -> bool:
+    if any(isinstance(dim, int) and dim < 0 for dim in tensor.shape):
+        return False
+    if tensor.raw.HasField("raw_data"):
+        return len(tensor.raw.raw_data) == tensor.nbytes
+    try:
+        return tensor.numpy().shape == tensor.shape.numpy()
+    except ValueError:
+        return False
