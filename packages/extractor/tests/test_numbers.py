@@ -134,3 +134,12 @@ def test_pieces_do_not_change_the_numbers(expected: np.ndarray, data: st.DataObj
     assert pieces.snr_db == pytest.approx(whole.snr_db)
     error = np.abs(expected.astype(np.float64) - actual)
     assert whole.max_relative_error == pytest.approx((error / (np.abs(expected.astype(np.float64)) + 1e-7)).max())
+
+
+@pytest.mark.parametrize("dtype", [object, "U3", "S3"])
+def test_strings_are_equal_or_wrong(dtype: object) -> None:
+    words = np.array(["yes", "no"], dtype)
+    assert difference(words, words.copy()).relative_error == 0
+    found = difference(words, np.array(["yes", "yes"], dtype))
+    assert (found.relative_error, found.reason) == (math.inf, "other strings")
+    assert difference(words, np.zeros(2)).relative_error == math.inf

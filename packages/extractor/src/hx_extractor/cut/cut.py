@@ -94,6 +94,8 @@ def up_to(index: GraphIndex, names: Sequence[str]) -> ir.Model:
     lost = any(name not in index.graph.values for name in names)
     builder = GraphBuilder(index, index.lost if lost else {})
     for value in index.model.graph.inputs:
+        if value.is_initializer():
+            continue  # a weight that is listed among the inputs has its value
         builder.add_input(str(value.name), str(value.name), value.dtype, value.shape)
     for number, name in enumerate(names):
         builder.add_output(name, f"hx_output_{number}", None, None)

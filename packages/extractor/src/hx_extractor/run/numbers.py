@@ -41,15 +41,21 @@ def difference(expected: NDArray[Any], actual: NDArray[Any]) -> Difference:
     """Return how far an array is from what it should be.
 
     Args:
-        expected: Any shape; any element type that NumPy or ml_dtypes can turn into float64 or complex128.
+        expected: Any shape; any element type that NumPy or ml_dtypes can turn into float64 or complex128. Strings are
+            equal or wrong.
         actual: Of the same shape, else the errors are infinite. Broadcasting would hide a wrong rank.
 
     Source: `max_relative_error` is what `torch.onnx.verification.VerificationInfo` (torch 2.13) calls so.
     """
-    counts = (*_not_finite(expected), *_not_finite(actual))
+    texts = expected.dtype.kind in "OSU" or actual.dtype.kind in "OSU"
+    counts = (0, 0, 0, 0) if texts else (*_not_finite(expected), *_not_finite(actual))
     if expected.shape != actual.shape:
         reason = f"shape {list(actual.shape)} instead of {list(expected.shape)}"
         return Difference(math.inf, math.inf, math.inf, math.nan, -math.inf, *counts, reason=reason)
+    if texts:
+        if (expected == actual).all():
+            return Difference(0.0, 0.0, 0.0, 1.0, math.inf)
+        return Difference(math.inf, math.inf, math.inf, 0.0, -math.inf, reason="other strings")
     absolute, relative, magnitude, other, misplaced = 0.0, 0.0, 0.0, 0.0, False
     for left, right, elsewhere in _chunks(expected, actual):
         misplaced = misplaced or elsewhere
