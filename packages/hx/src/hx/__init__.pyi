@@ -3,7 +3,8 @@ from hx._command_line import command_line as command_line
 from hx._compare import compare as compare
 from hx._debug.debug import debug as debug
 from hx._demo import demo as demo
-from hx._export import Export as Export, export as export
+from hx._export.export import export as export
+from hx._export.exported import Export as Export
 from hx._extract import extract as extract
 from hx._hierarchy.modules import modules as modules
 from hx._hierarchy.nodes import nodes as nodes

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hx._command_line import command_line
-from hx._export import export
+from hx._export.export import export
 from hx._extract import extract
 from hx._hierarchy.tree import tree
 from hx._open import opened

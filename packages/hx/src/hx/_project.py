@@ -14,7 +14,7 @@ from hx._relink import save_sidecar
 from hx._tensors import to_numpy
 from hx.files import check_writable, refuse_existing, sidecar_path
 from hx.records.project import ProjectReport
-from hx.records.report import File
+from hx.records.report import File, counts_of
 from hx_sidecar_schema import Confidence, HxError, Sidecar, check_choice
 
 if TYPE_CHECKING:
@@ -79,12 +79,9 @@ def project(
     return ProjectReport(
         model=str(path),
         exporter=sidecar.generator.exporter,
-        file=File(path=str(target), size_bytes=target.stat().st_size),
+        file=File.of(target),
         modules=len(sidecar.modules),
-        nodes=sidecar.summary.nodes,
-        exact_percent=sidecar.summary.exact_percent,
-        covered_percent=sidecar.summary.covered_percent,
-        calls=dict(Counter(call.status for call in sidecar.calls)),
+        **counts_of(sidecar),
         evidence=dict(Counter(f"{node.evidence}, {node.confidence}" for node in sidecar.nodes)),
     )
 

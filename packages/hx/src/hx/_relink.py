@@ -10,8 +10,8 @@ from hx._progress import Progress, silent
 from hx._provenance import provenance_of
 from hx.files import check_writable, refuse_existing, sidecar_path
 from hx.records.relink import RelinkReport, SpanningNode
-from hx.records.report import File
-from hx_sidecar_schema import Sidecar, atomic_folder
+from hx.records.report import File, counts_of, statuses_of
+from hx_sidecar_schema import Sidecar
 
 
 def relink(
@@ -59,13 +59,10 @@ def relink(
     return RelinkReport(
         model=str(path),
         original=name_of(original),
-        file=File(path=str(target), size_bytes=target.stat().st_size),
-        nodes=sidecar.summary.nodes,
+        file=File.of(target),
+        **counts_of(sidecar),
         original_nodes=export.sidecar.summary.nodes,
-        exact_percent=sidecar.summary.exact_percent,
-        covered_percent=sidecar.summary.covered_percent,
-        calls=_statuses(sidecar),
-        original_calls=_statuses(export.sidecar),
+        original_calls=statuses_of(export.sidecar),
         spanning=[
             SpanningNode(
                 output=node.output,
@@ -85,10 +82,5 @@ def save_sidecar(sidecar: Sidecar, model: Path, target: Path) -> Sidecar:
     """Write the sidecar of a file that is there, and return it with what made it."""
     sidecar = sidecar.with_file_digest(model)
     sidecar = sidecar.model_copy(update={"generator": provenance_of(sidecar.generator)})
-    with atomic_folder(target.parent) as staging:
-        sidecar.save(staging / target.name)
+    sidecar.save(target)
     return sidecar
-
-
-def _statuses(sidecar: Sidecar) -> dict[str, int]:
-    return dict(Counter(call.status for call in sidecar.calls))

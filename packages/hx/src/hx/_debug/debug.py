@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 from hx._debug.journal import Journal
 from hx._debug.redacted import model_folders, redactor
 from hx._debug.run import Session, run_session
-from hx._debug.write import whole_folder, write_session
-from hx._export import ExportRequest
+from hx._debug.write import write_session
+from hx._export.request import ExportRequest
 from hx._model_spec import AnyModel, model_spec
 from hx._progress import Progress, silent
 from hx.files import check_writable, refuse_existing
 from hx.records.debug import DebugReport
+from hx_sidecar_schema import atomic_folder
 
 
 def debug(
@@ -64,5 +66,10 @@ def debug(
     with TemporaryDirectory() as reports:
         session = Session(request, journal, redactor(places, numbers=False), Path(reports))
         run_session(session, verify=verify)
-        with whole_folder(folder) as made:
-            return write_session(session, made, folder, with_weights=with_weights)
+        with atomic_folder(folder) as staging:
+            report = write_session(session, staging, folder, with_weights=with_weights)
+    written = {"session.json", *(file.path for file in report.files)}
+    for path in folder.iterdir():
+        if path.name not in written:  # of what was there before
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return report

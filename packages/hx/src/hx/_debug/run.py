@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,11 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hx._compare import compare_graphs, modules_of
 from hx._debug.journal import Failed, Journal
 from hx._debug.redacted import Redactor
-from hx._export import ExportRequest, attribute
+from hx._export.attribute import attribute
+from hx._export.request import ExportRequest
+from hx._given_inputs import given_inputs
 from hx.records.compare import CompareReport
-from hx.records.debug import AttemptEntry, InputEntry
+from hx.records.debug import AttemptEntry
 from hx.records.export import Verification
-from hx_sidecar_schema import Module, ModuleContext, Sidecar, Strategy
+from hx_sidecar_schema import Module, Sidecar, Strategy
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -39,6 +43,8 @@ class Session:
         places: Shortens paths of this machine.
         reports: An empty folder for the exporter's own reports.
         failure: Why there is no model, or no inputs for it.
+        options: Arguments of every export.
+        strategy: With which `exported` was made.
     """
 
     request: ExportRequest
@@ -49,11 +55,11 @@ class Session:
     loaded: LoadedModel | None = None
     modules: list[Module] = field(default_factory=list[Module])
     inputs: ExampleInputs | None = None
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
     attempts: list[AttemptEntry] = field(default_factory=list[AttemptEntry])
     plain: ir.Model | None = None
     exported: Exported | None = None
     strategy: Strategy | None = None
-    context: ModuleContext | None = None
     sidecar: Sidecar | None = None
     verification: Verification | None = None
     first_difference: str | None = None
@@ -67,56 +73,28 @@ def run_session(session: Session, *, verify: bool) -> None:
         session: Filled in. `failure` is set where there was nothing to export.
         verify: Compare the outputs with PyTorch too.
     """
-    journal = session.journal
-    with journal.listening():
+    with session.journal.listening():
         try:
-            with journal.step("load", "Loading torch and the model"):
-                _load(session)
-            with journal.step("inputs", "Making inputs"):
-                options = _inputs(session)
+            _load(session)
         except Failed as failed:
             session.failure = failed.__cause__
             return
-        _attempt(lambda: _export_hierarchy(session, options))
-        _attempt(lambda: _export_plain(session, options))
-        _attempt(lambda: _attribute(session))
-        if verify:
-            _attempt(lambda: _verify(session))
-        _attempt(lambda: _compare(session))
-
-
-def input_entries(session: Session) -> list[InputEntry]:
-    """Return the tensors that the model was given, with the paths that they have among its arguments."""
-    if session.inputs is None:
-        return []
-    from hx_tracer import input_paths
-
-    named = {f"args.{index}": value for index, value in enumerate(session.inputs.args)} | session.inputs.kwargs
-    return [
-        InputEntry(name=path, dtype=str(tensor.dtype).removeprefix("torch."), shape=list(tensor.shape))
-        for path, tensor in input_paths(named)
-    ]
-
-
-def _attempt(step: Callable[[], None]) -> None:
-    try:
-        step()
-    except Failed:
-        return
+        for step in (_export_hierarchy, _export_plain, _attribute, *([_verify] if verify else []), _compare):
+            with suppress(Failed):
+                step(session)
 
 
 def _load(session: Session) -> None:
-    session.request.strategies()  # a strategy that does not exist is found before the model is loaded
-    from hx_tracer import module_records
+    request = session.request
+    with session.journal.step("load", "Loading torch and the model"):
+        request.strategies()  # a strategy that does not exist is found before the model is loaded
+        from hx_tracer import module_records
 
-    session.loaded = session.request.pytorch.load()
-    session.modules = module_records(session.loaded.module, session.request.torch_nn)
-
-
-def _inputs(session: Session) -> dict[str, Any]:
-    assert session.loaded is not None
-    session.inputs = session.request.inputs(session.loaded)
-    return session.request.options(session.inputs)
+        session.loaded = request.pytorch.load()
+        session.modules = module_records(session.loaded.module, request.torch_nn)
+    with session.journal.step("inputs", "Making inputs"):
+        session.inputs = given_inputs(session.loaded, request.args, request.kwargs, request.input_shapes)
+        session.options = {"kwargs": session.inputs.kwargs, **request.options(session.inputs)}
 
 
 def _tried(session: Session, kind: str, strategy: Strategy, settings: str, make: Callable[[], Made]) -> Made | None:
@@ -128,6 +106,7 @@ def _tried(session: Session, kind: str, strategy: Strategy, settings: str, make:
         made = make()
     except Exception as caught:  # noqa: BLE001 - a session tells of every failure, and goes on with the next attempt
         error = caught
+        session.journal.log.write(f"{kind}, {strategy.name}: {error}\n")
     session.attempts.append(
         AttemptEntry(
             kind=kind,
@@ -138,60 +117,43 @@ def _tried(session: Session, kind: str, strategy: Strategy, settings: str, make:
             error=None if error is None else session.journal.entry(error),
         )
     )
-    if error is not None:
-        session.journal.log.write(f"{kind}, {strategy.name}: {error}\n")
     return made
 
 
-def _export_hierarchy(session: Session, options: dict[str, Any]) -> None:
+def _export_hierarchy(session: Session) -> None:
     from hx_tracer import export
 
     assert session.loaded is not None
-    assert session.inputs is not None
-    module, inputs, request = session.loaded.module, session.inputs, session.request
+    make = partial(export, session.loaded.module, **session.options, torch_nn=session.request.torch_nn)
     with session.journal.step("export", "Exporting with hx"):
-        for strategy in request.strategies():
-
-            def make(strategy: Strategy = strategy) -> Exported:
-                return export(module, inputs.kwargs, **options, torch_nn=request.torch_nn, strategy=strategy)
-
-            session.exported = _tried(session, "hierarchy", strategy, "", make)
+        for strategy in session.request.strategies():
+            session.exported = _tried(session, "hierarchy", strategy, "", partial(make, strategy=strategy))
             if session.exported is not None:
                 session.strategy = strategy
                 return
         raise Failed("export")
 
 
-def _export_plain(session: Session, options: dict[str, Any]) -> None:
+def _export_plain(session: Session) -> None:
     """Export with every exporter that hx tried, and once more without gradients where it fails, as hx does."""
     from hx_tracer import plain_export
 
     assert session.loaded is not None
-    assert session.inputs is not None
-    module, inputs = session.loaded.module, session.inputs
     tried = {row.strategy for row in session.attempts}
-    exporters = {
-        strategy.exporter: strategy for strategy in session.request.strategies()[::-1] if strategy.name in tried
-    }
+    exporters: dict[str, Strategy] = {}
+    for strategy in session.request.strategies():
+        if strategy.name in tried:
+            exporters.setdefault(strategy.exporter, strategy)
     made: dict[str, ir.Model] = {}
+    make = partial(plain_export, session.loaded.module, **session.options)
     with session.journal.step("plain", "Exporting with torch.onnx.export alone"):
-        for exporter, strategy in reversed(exporters.items()):
-            for gradients in (True, False):
-
-                def make(strategy: Strategy = strategy, gradients: bool = gradients) -> ir.Model:
-                    return plain_export(
-                        module,
-                        inputs.kwargs,
-                        **options,
-                        strategy=strategy,
-                        gradients=gradients,
-                        report_folder=session.reports if gradients else None,
-                    )
-
-                model = _tried(session, "plain", strategy, "" if gradients else NO_GRADIENTS, make)
-                if model is not None:
-                    made[exporter] = model
-                    break
+        for exporter, strategy in exporters.items():
+            attempt = partial(make, strategy=strategy)
+            model = _tried(session, "plain", strategy, "", partial(attempt, report_folder=session.reports))
+            if model is None:
+                model = _tried(session, "plain", strategy, NO_GRADIENTS, partial(attempt, gradients=False))
+            if model is not None:
+                made[exporter] = model
         wanted = session.strategy.exporter if session.strategy is not None else next(iter(made), "")
         session.plain = made.get(wanted)
         if session.plain is None:
@@ -205,13 +167,12 @@ def _attribute(session: Session) -> None:
         session.sidecar, session.exported = attribute(
             session.exported, session.strategy, file=HIERARCHY, min_confidence=session.request.min_confidence
         )
-        session.context = session.exported.context
 
 
 def _verify(session: Session) -> None:
     if session.exported is None:
         return
-    from hx._whole_model import verify_export
+    from hx._export.numbers import verify_export
 
     with session.journal.step("verify", "Comparing the outputs with PyTorch"), TemporaryDirectory() as folder:
         path = Path(folder) / HIERARCHY

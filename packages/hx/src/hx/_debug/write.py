@@ -1,63 +1,23 @@
-"""The folder of a session: written whole or not at all."""
+"""What is in the folder of a session."""
 
 from __future__ import annotations
 
-import os
 import shlex
-import shutil
-import tempfile
-from collections import Counter
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hx._command_line import command_line
 from hx._debug.environment import environment
 from hx._debug.page import page
-from hx._debug.run import HIERARCHY, PLAIN, Session, input_entries
-from hx._export import EXTERNAL_DATA_BYTES
+from hx._debug.run import HIERARCHY, PLAIN, Session
+from hx._export.files import data_path, has_data_file
 from hx.files import sidecar_path
-from hx.records.debug import DebugReport
-from hx.records.report import File
-from hx_sidecar_schema import HxError
+from hx.records.debug import DebugReport, InputEntry
+from hx.records.report import File, counts_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
     from pydantic import BaseModel
-
-
-@contextmanager
-def whole_folder(target: Path) -> Generator[Path]:
-    """Yield an empty folder that takes the place of another one at the end, or of none.
-
-    Args:
-        target: A folder that is there is removed when the new one is whole.
-
-    Raises:
-        HxError: HX306 if it cannot be written.
-    """
-    staging: Path | None = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # The name is that of `atomic_folder`, which removes what a killed process left.
-        staging = Path(tempfile.mkdtemp(prefix=f".hx-writing-{os.getpid()}-", dir=target.parent))
-        made = staging / "new"
-        made.mkdir()
-        yield made
-        if target.exists():
-            os.replace(target, staging / "old")
-        os.replace(made, target)
-    except OSError as error:
-        raise HxError(
-            f"Cannot write {str(error.filename or target)!r}: {error.strerror or error}.",
-            code="HX306",
-            hint="Choose a folder that you may write to and that has room.",
-            argument="output",
-        ) from error
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
 
 
 def write_session(session: Session, folder: Path, target: Path, *, with_weights: bool) -> DebugReport:
@@ -76,16 +36,14 @@ def write_session(session: Session, folder: Path, target: Path, *, with_weights:
     if session.plain is not None:
         _write_model(session.plain, folder / PLAIN, session, with_weights=with_weights)
     if session.exported is not None:
-        model = session.exported.program.model
-        _write_model(model, folder / HIERARCHY, session, with_weights=with_weights)
+        model, path = session.exported.program.model, folder / HIERARCHY
+        _write_model(model, path, session, with_weights=with_weights)
         if session.sidecar is not None:
             sidecar = session.sidecar if with_weights else redact_record(session.sidecar, model)
-            path = folder / sidecar_path(Path(HIERARCHY)).name
-            sidecar = sidecar.with_file_digest(folder / HIERARCHY)
-            path.write_text(session.places(sidecar.to_json().decode()), encoding="utf-8")
-        if session.context is not None:
-            context = session.context if with_weights else redact_record(session.context)
-            _write_json(folder / "context.json", context, session)
+            text = sidecar.with_file_digest(path).to_json().decode()
+            sidecar_path(path).write_text(session.places(text), encoding="utf-8")
+            context = session.exported.context
+            _write_json(folder / "context.json", context if with_weights else redact_record(context), session)
     if session.modules:
         rows = ",\n".join(module.model_dump_json() for module in session.modules)
         (folder / "modules.json").write_text(session.places(f"[\n{rows}\n]\n"), encoding="utf-8")
@@ -98,9 +56,8 @@ def write_session(session: Session, folder: Path, target: Path, *, with_weights:
     report = _report(session, target, with_weights=with_weights)
     names = sorted({*(path.name for path in folder.iterdir()), "report.md", "session.json"})
     _write(folder / "report.md", page(report, session.modules, names), session)
-    report = report.model_copy(
-        update={"files": [File(path=p.name, size_bytes=p.stat().st_size) for p in sorted(folder.iterdir())]}
-    )
+    files = [File(path=p.name, size_bytes=p.stat().st_size) for p in sorted(folder.iterdir())]
+    report = report.model_copy(update={"files": files})
     _write_json(folder / "session.json", report, session)
     return report
 
@@ -122,9 +79,7 @@ def _write_model(model: ir.Model, path: Path, session: Session, *, with_weights:
     redact_text(model, session.journal.redact)
     if not with_weights:
         redact_numbers(model)
-    tensors = [value.const_value for value in model.graph.initializers.values()]
-    large = sum(tensor.nbytes for tensor in tensors if tensor is not None) > EXTERNAL_DATA_BYTES
-    ir.save(model, path, external_data=f"{path.name}.data" if large else None)
+    ir.save(model, path, external_data=data_path(path).name if has_data_file(model) else None)
 
 
 def _report(session: Session, target: Path, *, with_weights: bool) -> DebugReport:
@@ -142,28 +97,40 @@ def _report(session: Session, target: Path, *, with_weights: bool) -> DebugRepor
         class_name=session.modules[0].class_name if session.modules else None,
         parameters=None if loaded is None else sum(weight.numel() for weight in loaded.module.parameters()),
         modules=len(session.modules) or None,
-        inputs=input_entries(session),
+        inputs=_inputs(session),
         attempts=session.attempts,
         strategy=None if session.strategy is None else session.strategy.name,
         notes=[] if exported is None else exported.notes,
         static_axes=[] if exported is None else exported.static_axes,
         first_difference=session.first_difference,
         comparison=session.comparison,
-        nodes=None if sidecar is None else sidecar.summary.nodes,
-        exact_percent=None if sidecar is None else sidecar.summary.exact_percent,
-        covered_percent=None if sidecar is None else sidecar.summary.covered_percent,
-        calls={} if sidecar is None else dict(Counter(call.status for call in sidecar.calls)),
+        **({} if sidecar is None else counts_of(sidecar)),
         verification=session.verification,
         steps=session.journal.steps,
     )
 
 
+def _inputs(session: Session) -> list[InputEntry]:
+    """Return the tensors that the model was given, with the paths that they have among its arguments."""
+    if session.inputs is None:
+        return []
+    from hx_tracer import input_paths
+
+    named = {f"args.{index}": value for index, value in enumerate(session.inputs.args)} | session.inputs.kwargs
+    return [
+        InputEntry(name=path, dtype=str(tensor.dtype).removeprefix("torch."), shape=list(tensor.shape))
+        for path, tensor in input_paths(named)
+    ]
+
+
 def _verdict(session: Session) -> tuple[str, str]:
-    failed = [step for step in session.journal.steps if step.status == "failed"]
     if session.failure is not None:
-        return "not_loaded", f"There was nothing to export: {_said(session, session.failure)}"
+        return (
+            "not_loaded",
+            f"There was nothing to export: {_first_line(session.journal.entry(session.failure).message)}",
+        )
     if session.comparison is None or session.sidecar is None:
-        return "failed", _failures(session, [step.name for step in failed])
+        return "failed", _failures(session)
     if not session.comparison.same:
         return "different", f"The two exports differ: {session.first_difference}."
     if session.verification is not None and session.verification.status == "mismatch":
@@ -173,7 +140,7 @@ def _verdict(session: Session) -> tuple[str, str]:
     return "same", f"Both exports have the same topology of {session.comparison.nodes[0]} nodes."
 
 
-def _failures(session: Session, steps: Sequence[str]) -> str:
+def _failures(session: Session) -> str:
     refusals: dict[str, str] = {}
     for kind, name in (("hierarchy", "hx"), ("plain", "torch.onnx.export alone")):
         rows = [row for row in session.attempts if row.kind == kind]
@@ -184,16 +151,11 @@ def _failures(session: Session, steps: Sequence[str]) -> str:
     words = [f"{name} does not export the model: {why}" for name, why in refusals.items()]
     if len(refusals) == 1:
         words.append(f"{'hx' if 'hx' not in refusals else 'torch.onnx.export alone'} does")
-    others = [step for step in steps if step not in ("export", "plain")]
-    if others:
+    failed = [step.name for step in session.journal.steps if step.status == "failed"]
+    if others := [name for name in failed if name not in ("export", "plain")]:
         words.append(f"these steps failed: {', '.join(others)}")
-    text = "; ".join(words)
-    return f"{text}."
-
-
-def _said(session: Session, error: BaseException) -> str:
-    return _first_line(session.journal.entry(error).message)
+    return f"{'; '.join(words)}."
 
 
 def _first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return text.strip().partition("\n")[0].rstrip()

@@ -13,8 +13,7 @@ import torch
 
 from hx._tensors import to_numpy
 from hx._verify.inputs import ModuleInputs
-from hx._whole_model import first_line
-from hx_sidecar_schema import HxError, ModuleCall, Sidecar
+from hx_sidecar_schema import HxError, ModuleCall, Sidecar, first_line
 from hx_tracer import CallValues, LoadedModel, preserve_state, record_call_values
 
 CallKey = tuple[str, int]

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hx._export import Export
+from hx._export.exported import Export
 from hx._model_spec import AnyModel, model_spec
 from hx._open import AnyHierarchy, name_of, opened
 from hx._progress import Progress, each, silent

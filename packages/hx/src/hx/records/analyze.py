@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hx.records.report import REPORT_VERSION, Report
+from hx.records.report import Report
 from hx.text import count, percent, plural
 from hx_projector import CATEGORIES, Cost, TotalCost
-from hx_sidecar_schema import Table
+from hx_sidecar_schema import Record, Table
 
 __all__ = ["CATEGORIES", "AnalyzeReport", "CallEntry", "CategoryEntry", "Cost", "NodeEntry", "TagEntry", "TotalCost"]
 
 ROWS_IN_NOTEBOOKS = 60
 
 
-class CategoryEntry(Report):
+class CategoryEntry(Record):
     """Coverage of one operator category."""
 
     name: str
@@ -29,14 +29,14 @@ class CategoryEntry(Report):
     operators: dict[str, int] = Field(description="Nodes by operator, most first.")
 
 
-class TagEntry(Report):
+class TagEntry(Record):
     """A tag that nodes show."""
 
     tag: str
     nodes: int
 
 
-class CallEntry(Report):
+class CallEntry(Record):
     """One module call; a parent stands before its children."""
 
     fqn: str
@@ -52,7 +52,7 @@ class CallEntry(Report):
     own: Cost | None
 
 
-class NodeEntry(Report):
+class NodeEntry(Record):
     """One node, with --detailed."""
 
     graph: str
@@ -72,7 +72,6 @@ class NodeEntry(Report):
 class AnalyzeReport(Report):
     """What `hx analyze` found. With --module or --category, all of it is about the nodes that these select."""
 
-    schema_version: str = REPORT_VERSION
     model: str
     modules: list[str] = Field(description="Patterns of --module.")
     category: str | None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hx.records.report import REPORT_VERSION, Report
+from hx.records.report import Report
 from hx.text import plural
-from hx_sidecar_schema import Table
+from hx_sidecar_schema import Record, Table
 
 
-class NodeGroup(Report):
+class NodeGroup(Record):
     """Nodes of one module, or of equal modules that differ in numbers alone."""
 
     module: str | None = Field(
@@ -20,7 +20,7 @@ class NodeGroup(Report):
     nodes: list[str] = Field(description="First outputs of all nodes.")
 
 
-class Divergence(Report):
+class Divergence(Record):
     """A place where two graphs part: all that leads to it is shared."""
 
     node: str = Field(description="First output of the node in the left graph.")
@@ -33,7 +33,6 @@ class Divergence(Report):
 class CompareReport(Report):
     """What `hx compare` found."""
 
-    schema_version: str = REPORT_VERSION
     left: str
     right: str
     same: bool

@@ -6,10 +6,11 @@ from pydantic import Field
 
 from hx.records.compare import CompareReport
 from hx.records.export import Verification
-from hx.records.report import REPORT_VERSION, File, Report
+from hx.records.report import File, Report
+from hx_sidecar_schema import Record
 
 
-class ErrorEntry(Report):
+class ErrorEntry(Record):
     """An error as it was raised."""
 
     type: str = Field(description="Qualified name of the exception.")
@@ -19,7 +20,7 @@ class ErrorEntry(Report):
     traceback: str = Field(description="Paths of this machine are shortened.")
 
 
-class StepEntry(Report):
+class StepEntry(Record):
     """One step of the session."""
 
     name: str
@@ -28,7 +29,7 @@ class StepEntry(Report):
     error: ErrorEntry | None = None
 
 
-class AttemptEntry(Report):
+class AttemptEntry(Record):
     """One export that was tried."""
 
     kind: str = Field(description="`plain`: torch.onnx.export alone; `hierarchy`: the export of hx.")
@@ -39,7 +40,7 @@ class AttemptEntry(Report):
     error: ErrorEntry | None = None
 
 
-class InputEntry(Report):
+class InputEntry(Record):
     """One tensor that the model was given."""
 
     name: str
@@ -47,7 +48,7 @@ class InputEntry(Report):
     shape: list[int]
 
 
-class Environment(Report):
+class Environment(Record):
     """What it ran on."""
 
     python: str
@@ -64,7 +65,6 @@ class Environment(Report):
 class DebugReport(Report):
     """A session: what happened, and what there is to see."""
 
-    schema_version: str = REPORT_VERSION
     model: str
     command: str
     folder: str

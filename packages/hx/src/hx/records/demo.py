@@ -6,11 +6,11 @@ from pydantic import Field
 
 from hx.records.export import ExportReport
 from hx.records.extract import ExtractReport
-from hx.records.report import Report
 from hx.records.tree import TreeReport
+from hx_sidecar_schema import Record
 
 
-class DemoReport(Report):
+class DemoReport(Record):
     """What the demo did, step by step."""
 
     model: str = Field(description="The exported model.")

@@ -6,11 +6,12 @@ from typing import Any
 
 from pydantic import Field
 
-from hx.records.report import REPORT_VERSION, File, Report
+from hx.records.report import File, Report
 from hx.text import percent, plural
+from hx_sidecar_schema import Record
 
 
-class Verification(Report):
+class Verification(Record):
     """Numbers of the exported model beside those of the PyTorch module, on the example inputs."""
 
     status: str = Field(description="`match`, `mismatch`, or `not_checked`.")
@@ -30,7 +31,7 @@ class Verification(Report):
         return f"{self.status.replace('_', ' ')}: {self.reason}{size}"
 
 
-class NodeDisagreement(Report):
+class NodeDisagreement(Record):
     """A node that two sources of evidence give to different calls."""
 
     output: str = Field(description="Its first output.")
@@ -44,7 +45,6 @@ class NodeDisagreement(Report):
 class ExportReport(Report):
     """What `hx export` did."""
 
-    schema_version: str = REPORT_VERSION
     model: str
     class_name: str
     files: list[File]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hx.records.report import REPORT_VERSION, Finite, Report
+from hx.records.report import Finite, Report
+from hx_sidecar_schema import Record
 
 
-class PortEntry(Report):
+class PortEntry(Record):
     """One input or output of an extracted model."""
 
     name: str
@@ -18,7 +19,7 @@ class PortEntry(Report):
     unused: bool = False
 
 
-class ModuleEntry(Report):
+class ModuleEntry(Record):
     """One call, in `index.json` and in what `hx extract --json` prints."""
 
     fqn: str
@@ -42,7 +43,6 @@ class ModuleEntry(Report):
 class ExtractReport(Report):
     """What `hx extract` did."""
 
-    schema_version: str = REPORT_VERSION
     model: str
     output: str = Field(description="The file, or the folder with its index.json.")
     compared_with: str | None = Field(description="`onnx`, `pytorch`, or null where nothing was compared.")

@@ -6,11 +6,12 @@ from typing import Any
 
 from pydantic import Field
 
-from hx.records.report import REPORT_VERSION, Report
+from hx.records.report import Report
 from hx.text import plural
+from hx_sidecar_schema import Record
 
 
-class ModuleRecord(Report):
+class ModuleRecord(Record):
     """One `nn.Module`: metadata only, never a tensor."""
 
     fqn: str = Field(description="First name in `named_modules` order; empty for the root.")
@@ -33,7 +34,6 @@ class ModuleRecord(Report):
 class ModulesReport(Report):
     """What `hx modules` prints."""
 
-    schema_version: str = REPORT_VERSION
     model: str
     hierarchy_depth: int = Field(description="Largest `depth` of a module of the whole model.")
     modules: list[ModuleRecord] = Field(description="A parent stands before its children.")
@@ -51,7 +51,7 @@ class ModulesReport(Report):
         return f"{self.model}: {plural(len(self.modules), 'module')}, {plural(len(self.operation_hierarchy), 'node')}"
 
 
-class NamedNode(Report):
+class NamedNode(Record):
     """One node of a call."""
 
     name: str = Field(description="Its name in the file; may be empty.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hx.records.report import REPORT_VERSION, Report
+from hx.records.report import Report
 from hx_profiler import CallTime, IsolatedCall, Kernel, ModuleChange, Profile, ProfileComparison, Settings, slowest
 from hx_sidecar_schema import Table
 
@@ -21,7 +21,6 @@ __all__ = [
 class IsolatedReport(Report):
     """Calls timed alone, beside their time in the whole model."""
 
-    schema_version: str = REPORT_VERSION
     model: str
     settings: Settings
     runs: int

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hx.records.report import REPORT_VERSION, File, Report
+from hx.records.report import File, Report
 from hx.text import percent, plural
 
 
 class ProjectReport(Report):
     """What `hx project` did."""
 
-    schema_version: str = REPORT_VERSION
     model: str
     exporter: str = Field(description="What the file says of its producer.")
     file: File

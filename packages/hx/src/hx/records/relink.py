@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hx.records.report import REPORT_VERSION, File, Report
+from hx.records.report import File, Report
 from hx.text import percent, plural
+from hx_sidecar_schema import Record
 
 
-class SpanningNode(Report):
+class SpanningNode(Record):
     """A node that stands for operations of several calls."""
 
     output: str = Field(description="Its first output.")
@@ -21,7 +22,6 @@ class SpanningNode(Report):
 class RelinkReport(Report):
     """What `hx relink` did."""
 
-    schema_version: str = REPORT_VERSION
     model: str
     original: str
     file: File

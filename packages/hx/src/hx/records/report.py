@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from hx_sidecar_schema import Record
-
-REPORT_VERSION = "1.0"
+from hx_sidecar_schema import Record, Sidecar
 
 
 def _finite(value: float | None) -> float | None:
@@ -21,11 +21,34 @@ Finite = Annotated[float | None, BeforeValidator(_finite)]
 
 
 class Report(Record):
-    """One record on stdout."""
+    """What a function of hx returns and its command prints with `--json`."""
+
+    schema_version: str = "1.0"
 
 
-class File(Report):
+class File(Record):
     """A file that a command wrote."""
 
     path: str
     size_bytes: int
+
+    @classmethod
+    def of(cls, path: Path) -> File:
+        """Return the record of a file that is there."""
+        return cls(path=str(path), size_bytes=path.stat().st_size)
+
+
+def counts_of(sidecar: Sidecar) -> dict[str, Any]:
+    """Return the fields that reports about a sidecar share: how many nodes there are, how they are known, and the calls."""
+    summary = sidecar.summary
+    return {
+        "nodes": summary.nodes,
+        "exact_percent": summary.exact_percent,
+        "covered_percent": summary.covered_percent,
+        "calls": statuses_of(sidecar),
+    }
+
+
+def statuses_of(sidecar: Sidecar) -> dict[str, int]:
+    """Return the number of calls by status."""
+    return dict(Counter(call.status for call in sidecar.calls))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hx.records.report import REPORT_VERSION, Report
+from hx.records.report import Report
 from hx.text import plural
 from hx_projector import Change, Finding
 
@@ -14,7 +14,6 @@ __all__ = ["Change", "Finding", "ValidateReport"]
 class ValidateReport(Report):
     """What `hx validate` found."""
 
-    schema_version: str = REPORT_VERSION
     model: str
     sidecar: str = Field(
         description="The file that was read; empty where it is inside the model's metadata, or in memory."

@@ -6,14 +6,14 @@ import math
 
 from pydantic import Field
 
-from hx.records.report import REPORT_VERSION, Finite, Report
+from hx.records.report import Finite, Report
 from hx.text import number, plural
-from hx_sidecar_schema import Table
+from hx_sidecar_schema import Record, Table
 
 ROWS_IN_NOTEBOOKS = 30
 
 
-class Numbers(Report):
+class Numbers(Record):
     """One output of a call beside PyTorch's: of several outputs the one with the largest relative error."""
 
     port: str
@@ -36,7 +36,7 @@ class Numbers(Report):
     reason: str = Field(description="Why errors are infinite: another shape, NaN in other places.")
 
 
-class VerifyEntry(Report):
+class VerifyEntry(Record):
     """One call, in execution order; a parent stands before its children."""
 
     fqn: str
@@ -64,7 +64,6 @@ class VerifyEntry(Report):
 class VerifyReport(Report):
     """What `hx verify` found."""
 
-    schema_version: str = REPORT_VERSION
     model: str
     original: str | None = Field(description="The export that a transformed model was made of (--from).")
     against: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from hx._tolerance import tolerance
 from hx.records.export import Verification
 from hx_extractor import difference
 from hx_graph import open_session
+from hx_sidecar_schema import first_line
 from hx_tracer import tensors_in
 
 
@@ -33,8 +34,7 @@ def verify_export(path: Path, inputs: Mapping[str, torch.Tensor], result: Any) -
         if set(names) != set(inputs):
             return _unchecked(f"the graph has inputs {', '.join(names)}, which are not those of the example")
         outputs = [value.name for value in session.get_outputs()]
-        feeds = {name: to_numpy(tensor) for name, tensor in inputs.items()}
-        actual = session.run(None, feeds)
+        actual = session.run(None, {name: to_numpy(tensor) for name, tensor in inputs.items()})
     except Exception as error:  # noqa: BLE001 ONNX Runtime's exceptions are in no public module and share no base class
         if type(error).__name__ == "NotImplemented":
             return _unchecked(f"ONNX Runtime lacks a kernel: {first_line(error)}")
@@ -45,30 +45,23 @@ def verify_export(path: Path, inputs: Mapping[str, torch.Tensor], result: Any) -
     return _compared(outputs, expected, actual)
 
 
-def _compared(names: list[str], expected: list[torch.Tensor], actual: list[Any]) -> Verification:
-    worst_abs, worst_relative, worst_output = 0.0, 0.0, None
+def _compared(names: Sequence[str], expected: Sequence[torch.Tensor], actual: Sequence[Any]) -> Verification:
+    found = {
+        name: difference(to_numpy(tensor), array) for name, tensor, array in zip(names, expected, actual, strict=True)
+    }
+    worst = max(found, key=lambda name: found[name].relative_error, default=None)
+    if worst is not None and found[worst].reason:
+        return Verification(status="mismatch", reason=f"output {worst!r} has {found[worst].reason}", worst_output=worst)
     allowed = tolerance(tensor.dtype for tensor in expected)
-    for name, tensor, array in zip(names, expected, actual, strict=True):
-        if tuple(tensor.shape) != array.shape:
-            reason = f"output {name!r} has shape {list(array.shape)} instead of {list(tensor.shape)}"
-            return Verification(status="mismatch", reason=reason, worst_output=name)
-        found = difference(to_numpy(tensor), array)
-        worst_abs = max(worst_abs, found.max_abs_error)
-        if worst_output is None or found.relative_error > worst_relative:
-            worst_relative, worst_output = found.relative_error, name
+    relative = found[worst].relative_error if worst is not None else 0.0
     return Verification(
-        status="match" if worst_relative <= allowed else "mismatch",
-        reason="" if worst_relative <= allowed else f"output {worst_output!r} differs",
-        max_abs_error=worst_abs,
-        relative_error=worst_relative,
+        status="match" if relative <= allowed else "mismatch",
+        reason="" if relative <= allowed else f"output {worst!r} differs",
+        max_abs_error=max((one.max_abs_error for one in found.values()), default=0.0),
+        relative_error=relative,
         tolerance=allowed,
-        worst_output=worst_output,
+        worst_output=worst,
     )
-
-
-def first_line(error: BaseException) -> str:
-    """Return what an exception says, in one line of reasonable length."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _unchecked(reason: str) -> Verification:

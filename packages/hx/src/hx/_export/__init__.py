@@ -1,0 +1,1 @@
+"""From a PyTorch model to an ONNX model that knows its modules."""

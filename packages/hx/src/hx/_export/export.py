@@ -1,0 +1,164 @@
+"""`hx.export`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from hx._export.attribute import attribute
+from hx._export.exported import Export
+from hx._export.files import settled
+from hx._export.request import DynamicAxes, ExportRequest
+from hx._given_inputs import given_inputs
+from hx._model_spec import AnyModel, model_spec
+from hx._progress import Clock, Progress, captured, silent
+from hx_sidecar_schema import Confidence, Strategy, TorchNN, atomic_folder, check_choice
+
+if TYPE_CHECKING:
+    from hx_tracer import ExampleInputs, Exported, LoadedModel
+
+logger = logging.getLogger(__name__)
+
+
+def export(
+    model: AnyModel,
+    args: Any = (),
+    f: str | Path | None = None,
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    opset_version: int | None = None,
+    dynamic: bool = False,
+    dynamic_axes: DynamicAxes | None = None,
+    dynamic_shapes: Any = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    strategy: str = "dynamo",
+    cross_check: bool = False,
+    torch_nn: TorchNN = "default",
+    min_confidence: Confidence = "low",
+    verify: bool = True,
+    embed: bool = False,
+    metadata: bool = True,
+    keep_context: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Export:
+    """Export a model with exactly the graph that `torch.onnx.export` gives, and know which module call made every node.
+
+    Names, arguments and defaults are those of `torch.onnx.export` where it has them.
+
+    Example:
+        >>> import torch, hx
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+        >>> exported = hx.export(model, (torch.ones(2, 4),))
+        >>> [node.op_type for node in exported["0"].nodes]
+        ['Gemm']
+
+    Args:
+        model: A module in memory, which is as before afterwards; a function that makes one; or a string, see `ModelSpec`.
+        args: Example inputs: a tuple by position, a mapping by the names of `forward()`, one tensor, or a file (`.pt`,
+            `.npz`, `.safetensors`). Arrays are taken for tensors. Empty: what the function `model` gave, else inputs are
+            made that fit the signature.
+        f: Where to write the model, with its sidecar beside it; see `Export.save`. None writes nothing.
+        kwargs: Example inputs by name, beside those of `args`.
+        input_names: Names of the graph's inputs, in order.
+        output_names: Names of the graph's outputs, in order.
+        opset_version: Of the ONNX operators; None for the exporter's default.
+        dynamic: Free axis 0 of every input and axis 1 of every input of rank 2, as `batch` and `sequence`.
+        dynamic_axes: Further free axes by input, with their symbols: `{"input_ids": {1: "sequence"}}`; or without:
+            `{"input_ids": [1]}`. Axes of outputs follow from them, and are left out where `output_names` has the name.
+        dynamic_shapes: What `torch.onnx.export` takes under this name, instead of the two above.
+        input_shapes: Shapes of example inputs by name: these are made.
+        strategy: Exporter and evidence: `dynamo`, `htp`, `fx_graph`, `usage_based`, or `auto` for the first that takes
+            the model.
+        cross_check: Ask the values of a run in PyTorch too, and list where sources disagree.
+        torch_nn: Which `torch.nn` classes have tags of their own: `default`, `all`, `none`, or class names.
+        min_confidence: What is known less surely is left to the root, and not covered.
+        verify: Compare the outputs with PyTorch's; a warning is logged where they differ.
+        embed: With `f`, as of `Export.save`; `metadata`, `keep_context` and `overwrite` too.
+        metadata: As of `Export.save`.
+        keep_context: As of `Export.save`.
+        overwrite: As of `Export.save`.
+        progress: Told what goes on.
+
+    Returns:
+        The model in memory. Its weights are the module's own tensors, not copies.
+
+    Raises:
+        HxError: HX402 or HX306 before any work where `f` could not be written; HX101 to HX113 where model or inputs
+            do not fit; HX120 or HX125 if the exporter refuses the model; HX123 for an unknown strategy, HX406 for another
+            unknown word.
+    """
+    check_choice("min_confidence", min_confidence, get_args(Confidence))
+    request = ExportRequest(
+        model_spec(model),
+        args,
+        kwargs,
+        input_names,
+        output_names,
+        opset_version,
+        dynamic,
+        dynamic_axes,
+        dynamic_shapes,
+        input_shapes,
+        strategy,
+        cross_check,
+        torch_nn,
+        min_confidence,
+    )
+    strategies = request.strategies()
+    target = None if f is None else settled(f, keep_context=keep_context, overwrite=overwrite)
+    clock = Clock(progress)
+    with clock.step("load", "Loading torch and the model"):
+        loaded = request.pytorch.load()
+        inputs = given_inputs(loaded, args, kwargs, input_shapes)
+        loaded = replace(loaded, example=inputs)
+    with clock.step("export", "Exporting with torch.onnx.export"):
+        exported, used = _exported(request, strategies, loaded, inputs, target)
+    with clock.step("attribute", "Finding the module of every node"):
+        file = target.name if target else f"{loaded.name}.onnx"
+        sidecar, exported = attribute(exported, used, file=file, min_confidence=min_confidence)
+    result = Export(request.pytorch.name, loaded, exported, sidecar, clock)
+    if target is not None:
+        result.save(target, verify=verify, embed=embed, metadata=metadata, keep_context=keep_context, overwrite=True)
+    elif verify:
+        _ = result.verification
+    report = result.report
+    if report.verification is not None and report.verification.status == "mismatch":
+        logger.warning("%s", " ".join([f"{report}.", *report.notes]))
+    return result
+
+
+def _exported(
+    request: ExportRequest,
+    strategies: Sequence[Strategy],
+    loaded: LoadedModel,
+    inputs: ExampleInputs,
+    target: Path | None,
+) -> tuple[Exported, Strategy]:
+    """Export with the first strategy that takes the model; the exporter's report of a refusal lies beside `target`."""
+    from hx_tracer import ExportError, export_with_first
+
+    options = request.options(inputs)
+    with captured() as printed:
+        try:
+            return export_with_first(strategies, loaded.module, inputs.kwargs, **options, torch_nn=request.torch_nn)
+        except ExportError as error:
+            if target is None:
+                raise
+            refusal = error
+    report = target.with_name(f"{target.stem}_export_report.txt")
+    with atomic_folder(report.parent) as staging:
+        (staging / report.name).write_text(f"{refusal.report}\n{printed.getvalue()}", encoding="utf-8")
+    raise ExportError(
+        refusal.message,
+        hint=f"{refusal.hint} The whole report is in {str(report)!r}.",
+        report=refusal.report,
+        remedy=refusal.remedy,
+        code=refusal.code,
+        argument=refusal.argument,
+    ) from refusal
