@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pydantic import Field
 
@@ -76,63 +76,77 @@ def tree_of(
         everything: Untagged calls too.
     """
     parents = _parents(sidecar)
-    held = _held(sidecar, weights, parents)
-    return TreeReport(model=name, calls=_entries(sidecar, held, parents, roots, depth, everything=everything))
+    nodes, elements = _held(sidecar, weights, parents)
+    shown = shown_calls(sidecar, roots, parents=parents, depth=depth, everything=everything)
+    own = [nodes[row] for row, _, _ in shown]
+    for row, parent, _ in shown:
+        if parent is not None:
+            own[parent] -= nodes[row]
+    entries: list[TreeEntry] = []
+    for (row, parent, level), own_nodes in zip(shown, own, strict=True):
+        call = sidecar.calls[row]
+        module = sidecar.module_of(call)
+        entries.append(
+            TreeEntry(
+                fqn=module.fqn,
+                call=call.index,
+                tag=sidecar.tag(call),
+                class_name=module.class_name,
+                parent=parent,
+                depth=level,
+                status=call.status,
+                reason=call.reason,
+                nodes=nodes[row],
+                own_nodes=own_nodes,
+                weights=elements[row],
+                parameters=module.parameters,
+            )
+        )
+    return TreeReport(model=name, calls=entries)
 
 
-def _entries(
+def shown_calls(
     sidecar: Sidecar,
-    held: tuple[list[int], list[int]],
-    parents: Sequence[int | None],
     roots: Sequence[int],
-    depth: int | None,
     *,
+    parents: Sequence[int | None] | None = None,
+    depth: int | None,
     everything: bool,
-) -> list[TreeEntry]:
+    size: Callable[[int], int] | None = None,
+) -> list[tuple[int, int | None, int]]:
+    """Return the calls of a tree that are shown, a parent before its children.
+
+    Args:
+        sidecar: Of the model.
+        roots: Rows of the calls to show with all below them.
+        parents: Of each call; None for the calls that made them.
+        depth: Levels below each root; None for all.
+        everything: Untagged calls too.
+        size: Of the call in a row: those below one call are sorted by it, the largest first. None: as they ran.
+
+    Returns:
+        Of each call its row, the position of its parent in this list, and its depth.
+    """
     children: dict[int, list[int]] = {}
-    for row, parent in enumerate(parents):
+    for row, parent in enumerate(parents or [call.parent for call in sidecar.calls]):
         if parent is not None:
             children.setdefault(parent, []).append(row)
-    nodes, weights = held
-    entries: list[TreeEntry] = []
 
-    def add(row: int, parent: int | None, level: int, root: bool) -> int:
-        """Append a call and those below it; return how many of its nodes no other appended call has."""
-        call, position = sidecar.calls[row], len(entries)
-        module = sidecar.module_of(call)
-        shown = root or everything or module.tagged
-        own = nodes[row] - sum(nodes[child] for child in children.get(row, ()))
-        if shown:
-            entries.append(
-                TreeEntry(
-                    fqn=module.fqn,
-                    call=call.index,
-                    tag=sidecar.tag(call),
-                    class_name=module.class_name,
-                    parent=parent,
-                    depth=level,
-                    status=call.status,
-                    reason=call.reason,
-                    nodes=nodes[row],
-                    own_nodes=own,
-                    weights=weights[row],
-                    parameters=module.parameters,
-                )
-            )
-        inner = (position, level + 1) if shown else (parent, level)
+    def below(row: int) -> list[int]:
+        """The next calls down that are shown."""
+        found: list[int] = []
         for child in children.get(row, ()):
-            if depth is not None and inner[1] > depth:
-                own += nodes[child]
-            else:
-                own += add(child, *inner, root=False)
-        if not shown:
-            return own
-        entries[position] = entries[position].model_copy(update={"own_nodes": own})
-        return 0
+            found += [child] if everything or sidecar.module_of(sidecar.calls[child]).tagged else below(child)
+        return found if size is None else sorted(found, key=size, reverse=True)
 
-    for root in roots:
-        add(root, None, 0, root=True)
-    return entries
+    shown: list[tuple[int, int | None, int]] = []
+    pending: list[tuple[int, int | None, int]] = [(root, None, 0) for root in reversed(roots)]
+    while pending:
+        row, _, level = pending[-1]
+        shown.append(pending.pop())
+        if depth is None or level < depth:
+            pending += [(child, len(shown) - 1, level + 1) for child in reversed(below(row))]
+    return shown
 
 
 def _parents(sidecar: Sidecar) -> list[int | None]:

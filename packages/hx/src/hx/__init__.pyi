@@ -1,19 +1,17 @@
 from hx._analysis.analyze import analyze as analyze
-from hx._command_line import command_line as command_line
 from hx._compare import compare as compare
 from hx._debug.debug import debug as debug
 from hx._demo import demo as demo
 from hx._export.export import export as export
 from hx._export.exported import Export as Export
 from hx._extract import extract as extract
-from hx._hierarchy.modules import modules as modules
-from hx._hierarchy.nodes import nodes as nodes
-from hx._hierarchy.tree import tree as tree
-from hx._load import load as load
+from hx._hierarchy import modules as modules, nodes as nodes, tree as tree
 from hx._model_spec import ModelSpec as ModelSpec
+from hx._open import load as load
 from hx._profile import compare_profiles as compare_profiles, profile as profile, profile_isolated as profile_isolated
 from hx._progress import Progress as Progress
 from hx._project import project as project
+from hx._provenance import command_line as command_line
 from hx._relink import relink as relink
 from hx._validate import validate as validate
 from hx._verify.run import verify as verify

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hx._command_line import command_line
 from hx._export.export import export
 from hx._extract import extract
-from hx._hierarchy.tree import tree
+from hx._hierarchy import tree
 from hx._open import opened
 from hx._progress import Progress, silent
+from hx._provenance import command_line
 from hx.files import sidecar_path
 from hx.records.demo import DemoReport
 from hx_sidecar_schema import HxError

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import shlex
+from collections.abc import Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hx._command_line import command_line
-from hx_sidecar_schema import Provenance
+if TYPE_CHECKING:
+    from hx_sidecar_schema import Provenance
 
+command_line: ContextVar[Sequence[str]] = ContextVar("hx.command_line", default=())
+"""The words of the command that runs, for programs in front of this library; empty where the library was called."""
 PACKAGES = ("hx-onnx", "hx-tracer", "hx-projector", "hx-extractor", "hx-sidecar-schema")
 
 
 def provenance_of(base: Provenance) -> Provenance:
     """Return the record of a run: `base`, with versions of hx, the command line and the time added."""
+    import importlib.metadata
+
     versions = {name: importlib.metadata.version(name) for name in PACKAGES} | base.versions
     return base.model_copy(update={"versions": versions, "command": _command(), "timestamp": _timestamp()})
 

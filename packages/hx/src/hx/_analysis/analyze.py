@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hx._analysis.calls import SORTS, call_entries, selected_rows
+from hx._analysis.calls import SORTS, call_entries
+from hx._analysis.categories import category_entries, find_category, share
 from hx._analysis.measured_shapes import measure_shapes
-from hx._analysis.thresholds import default_thresholds, find_category
 from hx._open import AnyHierarchy, name_of, opened
 from hx._progress import Progress, silent
 from hx.files import sidecar_path
-from hx.records.analyze import AnalyzeReport, CategoryEntry, NodeEntry, TagEntry
+from hx.records.analyze import AnalyzeReport, NodeEntry, TagEntry
 from hx_extractor import Hierarchy
-from hx_projector import CATEGORIES, UNCATEGORISED, category_of
+from hx_projector import category_of
 from hx_sidecar_schema import Node, Sidecar, check_choice, find_calls
 
 if TYPE_CHECKING:
@@ -65,15 +65,15 @@ def analyze(
         check_choice("sort", sort, SORTS)
     progress(f"Reading {name_of(model)}", 0, 0)
     sidecar, hierarchy = _open(model)
-    limits = default_thresholds() | {find_category(name): value for name, value in (thresholds or {}).items()}
     category = find_category(category) if category is not None else None
     roots = find_calls(sidecar, modules)
-    rows = selected_rows(sidecar, roots)
+    rows = {row for root in roots or [0] for row in range(root, sidecar.subtree_end[root])}
 
     def wanted(node: Node) -> bool:
         return node.owner in rows and category in (None, category_of(node.op_type))
 
     nodes = [node for node in sidecar.nodes if wanted(node)]
+    categories = category_entries(nodes, thresholds or {})
     total, cost, costs = None, None, None
     if hierarchy is not None:
         progress("Counting what nodes compute", 0, 0)
@@ -82,23 +82,22 @@ def analyze(
         cost = _cost(hierarchy, input_shapes or {})
         costs = call_costs(sidecar, cost, wanted)
         total = total_cost(sidecar, cost, nodes)
-    categories = _category_entries(nodes, limits)
     tags = [sidecar.display_tag(row) for row in range(len(sidecar.calls))]
     shown = Counter(tags[node.owner] for node in nodes)
-    covered = _share(sum(entry.covered for entry in categories), len(nodes))
+    covered = share(sum(entry.covered for entry in categories), len(nodes))
     return AnalyzeReport(
         model=name_of(model),
         modules=[modules] if isinstance(modules, str) else list(modules),
         category=category,
         nodes=len(nodes),
-        exact_percent=_share(sum(entry.exact for entry in categories), len(nodes)),
+        exact_percent=share(sum(entry.exact for entry in categories), len(nodes)),
         covered_percent=covered,
         unique_tags=len(shown),
         tags=[TagEntry(tag=tag, nodes=amount) for tag, amount in shown.most_common()],
         evidence=dict(Counter(f"{node.evidence}, {node.confidence}" for node in nodes).most_common()),
         categories=categories,
         cost=total,
-        calls=call_entries(sidecar, nodes, costs, roots or [0], everything=bool(roots), depth=depth, sort=sort),
+        calls=call_entries(sidecar, nodes, costs, roots, depth=depth, sort=sort),
         node_list=_node_entries(sidecar, nodes, tags, cost) if detailed else None,
         fail_under=fail_under,
         passed=fail_under is None or covered >= fail_under,
@@ -120,44 +119,6 @@ def _cost(model: Hierarchy, shapes: Mapping[str, Sequence[int]]) -> ModelCost:
 
     recorded = {info.name: info.example.shape for info in model.sidecar.model.inputs if info.example is not None}
     return model_cost(model.model, shapes, recorded, lambda names, inputs: measure_shapes(model, names, inputs))
-
-
-def _category_entries(nodes: Sequence[Node], thresholds: Mapping[str, float]) -> list[CategoryEntry]:
-    """Count nodes by category."""
-    critical = {category.name for category in CATEGORIES if category.critical}
-    operators: dict[str, Counter[str]] = {}
-    known: Counter[str] = Counter()
-    exact: Counter[str] = Counter()
-    for node in nodes:
-        kind = category_of(node.op_type)
-        operators.setdefault(kind, Counter())[node.op_type] += 1
-        known[kind] += node.known
-        exact[kind] += node.confidence == "high"
-    entries: list[CategoryEntry] = []
-    for name in (*(category.name for category in CATEGORIES), UNCATEGORISED):
-        if name not in operators:
-            continue
-        total = operators[name].total()
-        percent, threshold = _share(known[name], total), thresholds.get(name)
-        entries.append(
-            CategoryEntry(
-                name=name,
-                total=total,
-                covered=known[name],
-                exact=exact[name],
-                covered_percent=percent,
-                exact_percent=_share(exact[name], total),
-                threshold=threshold,
-                critical=name in critical,
-                below=threshold is not None and percent < threshold,
-                operators=dict(operators[name].most_common()),
-            )
-        )
-    return entries
-
-
-def _share(part: int, whole: int) -> float:
-    return round(100.0 * part / whole, 2) if whole else 100.0
 
 
 def _node_entries(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hx.records.analyze import CallEntry
+from hx_extractor import shown_calls
 from hx_sidecar_schema import Node, Sidecar
 
 if TYPE_CHECKING:
@@ -15,20 +16,12 @@ if TYPE_CHECKING:
 SORTS = ("macs", "params", "nodes")
 
 
-def selected_rows(sidecar: Sidecar, roots: Sequence[int]) -> set[int]:
-    """Return the rows of some calls and of all below them; of all calls without any."""
-    if not roots:
-        return set(range(len(sidecar.calls)))
-    return {row for root in roots for row in range(root, sidecar.subtree_end[root])}
-
-
 def call_entries(
     sidecar: Sidecar,
     nodes: Sequence[Node],
     costs: Sequence[CallCost] | None,
     roots: Sequence[int],
     *,
-    everything: bool,
     depth: int | None,
     sort: str | None,
 ) -> list[CallEntry]:
@@ -38,42 +31,26 @@ def call_entries(
         sidecar: Of the model.
         nodes: Those that count.
         costs: Of all calls, where the model is at hand.
-        roots: Calls that are shown with what is below them.
-        everything: Untagged calls too; what one holds is in the nearest call that is shown, else.
+        roots: Calls that are shown with all that is below them. None: the tagged calls of the whole model; what another one
+            holds is in the nearest call that is shown.
         depth: Levels below each root; None for all.
         sort: One of `SORTS`: order of what is below one call, most first. None for that of execution; `nodes` takes the
             place of the others where costs are not known.
     """
     owned = Counter(node.owner for node in nodes)
-    held = [0] * len(sidecar.calls)
-    children: dict[int, list[int]] = {}
-    for row in range(len(sidecar.calls) - 1, -1, -1):
-        held[row] += owned[row]
-        parent = sidecar.calls[row].parent
-        if parent is not None:
-            held[parent] += held[row]
-            children.setdefault(parent, []).insert(0, row)
-    entries: list[CallEntry] = []
+    held = [sum(owned[inner] for inner in range(row, end)) for row, end in enumerate(sidecar.subtree_end)]
 
     def size(row: int) -> int:
         if costs is None or sort == "nodes":
             return held[row]
         return costs[row].total.macs if sort == "macs" else costs[row].total.parameters
 
-    def below(row: int) -> list[int]:
-        """The next calls down that are shown."""
-        found: list[int] = []
-        for child in children.get(row, ()):
-            shown = everything or sidecar.module_of(sidecar.calls[child]).tagged
-            found += [child] if shown else below(child)
-        return sorted(found, key=size, reverse=True) if sort is not None else found
-
-    pending: list[tuple[int, int | None, int]] = [(root, None, 0) for root in reversed(roots)]
-    while pending:
-        row, parent, level = pending.pop()
+    entries: list[CallEntry] = []
+    for row, parent, level in shown_calls(
+        sidecar, roots or [0], depth=depth, everything=bool(roots), size=size if sort is not None else None
+    ):
         call = sidecar.calls[row]
         module = sidecar.module_of(call)
-        position = len(entries)
         entries.append(
             CallEntry(
                 fqn=module.fqn,
@@ -89,6 +66,4 @@ def call_entries(
                 own=costs[row].own if costs is not None else None,
             )
         )
-        if depth is None or level < depth:
-            pending += [(child, position, level + 1) for child in reversed(below(row))]
     return entries

@@ -6,11 +6,11 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hx._command_line import command_line
 from hx._debug.environment import environment
 from hx._debug.page import page
 from hx._debug.run import HIERARCHY, PLAIN, Session
 from hx._export.files import data_path, has_data_file
+from hx._provenance import command_line
 from hx.files import sidecar_path
 from hx.records.debug import DebugReport, InputEntry
 from hx.records.report import File, counts_of

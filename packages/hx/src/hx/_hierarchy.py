@@ -1,0 +1,153 @@
+"""The calls, modules and nodes of an export as records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hx._open import AnyHierarchy, name_of, opened
+from hx.records.modules import ModuleRecord, ModulesReport, NamedNode, NodesReport
+from hx_sidecar_schema import Sidecar, depths, find_calls
+
+if TYPE_CHECKING:
+    from hx_extractor import Hierarchy, TreeReport
+
+
+def tree(
+    model: AnyHierarchy, modules: str | Sequence[str] = (), *, depth: int | None = None, everything: bool = False
+) -> TreeReport:
+    """Return the calls of an export, a parent before its children, with the nodes and weights of each.
+
+    Example:
+        >>> import torch, hx
+        >>> exported = hx.export(torch.nn.Sequential(torch.nn.Linear(4, 3)), (torch.ones(2, 4),))
+        >>> [(call.tag, call.weights) for call in hx.tree(exported, everything=True).calls]
+        [('/Sequential', 15), ('/Sequential/Linear.0', 15)]
+
+    Args:
+        model: An export, or the file of one.
+        modules: Patterns: these calls and what is below them; empty for the whole model.
+        depth: Levels below each of them; None for all.
+        everything: Untagged modules too. What an untagged call holds counts for the nearest call that is shown.
+
+    Raises:
+        HxError: HX401 if a pattern matches nothing; else as `load`.
+    """
+    return opened(model).tree(modules, depth=depth, everything=everything)
+
+
+def modules(model: AnyHierarchy, patterns: str | Sequence[str] = ()) -> ModulesReport:
+    """Return what is known of every module: class, signature, parameters, children, and its nodes.
+
+    Example:
+        >>> import torch, hx
+        >>> exported = hx.export(torch.nn.Sequential(torch.nn.Linear(4, 3)), (torch.ones(2, 4),))
+        >>> [module.direct_parameters for module in hx.modules(exported, "0").modules]
+        [['weight', 'bias']]
+
+    Args:
+        model: An export, or the file of one.
+        patterns: These modules and all below them; empty for all.
+
+    Raises:
+        HxError: HX401 if a pattern matches nothing; else as `load`.
+    """
+    sidecar = opened(model).sidecar
+    levels = depths([module.parent for module in sidecar.modules])
+    tags: list[str] = []
+    for module in sidecar.modules:
+        tags.append(module.tag if module.tagged or module.parent is None else tags[module.parent])
+    shown = _shown(sidecar, patterns)
+    ran = Counter(call.module for call in sidecar.calls if call.status != "not_called")
+    operations: dict[str, str] = {}
+    by_tag: dict[str, list[str]] = {}
+    for node, (key, tag) in zip(sidecar.nodes, sidecar.operation_hierarchy.items(), strict=True):
+        if sidecar.calls[node.owner].module in shown:
+            operations[key] = tag
+            by_tag.setdefault(tag, []).append(key)
+    return ModulesReport(
+        model=name_of(model),
+        hierarchy_depth=max(levels, default=0),
+        modules=[
+            ModuleRecord(
+                **(module := sidecar.modules[row]).model_dump(exclude={"parent"}),
+                parent=None if module.parent is None else sidecar.modules[module.parent].fqn,
+                depth=levels[row],
+                calls=ran[row],
+            )
+            for row in shown
+        ],
+        expected_hierarchy={sidecar.modules[row].fqn: tags[row] for row in shown},
+        module_to_operations=by_tag,
+        operation_hierarchy=operations,
+    )
+
+
+def _shown(sidecar: Sidecar, patterns: str | Sequence[str]) -> dict[int, None]:
+    """Return the rows of the modules to show, in order; a parent stands before its children."""
+    named = {sidecar.calls[row].module for row in find_calls(sidecar, patterns)}
+    rows: dict[int, None] = {}
+    for row, module in enumerate(sidecar.modules):
+        if not patterns or row in named or module.parent in rows:
+            rows[row] = None
+    return rows
+
+
+def nodes(model: AnyHierarchy, modules: str | Sequence[str], *, own: bool = False) -> NodesReport:
+    """Return the nodes of module calls, for tools that take names of nodes.
+
+    Example:
+        >>> import torch, hx
+        >>> exported = hx.export(torch.nn.Sequential(torch.nn.Linear(4, 3)), (torch.ones(2, 4),))
+        >>> [node.op_type for node in hx.nodes(exported, "0").nodes]
+        ['Gemm']
+
+    Args:
+        model: An export, or the file of one.
+        modules: Patterns of calls.
+        own: Without the nodes of the calls inside them.
+
+    Raises:
+        HxError: HX401 if a pattern matches nothing; else as `load`.
+    """
+    hierarchy = opened(model)
+    sidecar = hierarchy.sidecar
+    rows = find_calls(sidecar, modules)
+    owners = {inner for row in rows for inner in (range(row, row + 1) if own else range(row, sidecar.subtree_end[row]))}
+    names = _names(hierarchy)
+    named = [
+        NamedNode(
+            name=name,
+            op_type=node.op_type,
+            graph=node.graph,
+            output=node.output,
+            tag=sidecar.tag(sidecar.calls[node.owner]),
+        )
+        for node, name in zip(sidecar.nodes, names, strict=True)
+        if node.owner in owners
+    ]
+    everywhere, here = Counter(names), Counter(node.name for node in named)
+    return NodesReport(
+        model=name_of(model),
+        calls=[sidecar.tag(sidecar.calls[row]) for row in rows],
+        own=own,
+        nodes=named,
+        shared=[name for name, count in here.items() if name and count < everywhere[name]],
+    )
+
+
+def _names(model: Hierarchy) -> list[str]:
+    """Return the names of the nodes as they are in the file, which may have been given others since the export."""
+    rows = model.sidecar.nodes
+    if model.is_unchanged:
+        return [node.name for node in rows]
+    from hx_graph import nodes_in, output_of
+
+    counts: Counter[str] = Counter()
+    found: dict[str, str] = {}
+    for _, node in nodes_in(model.model.graph):
+        key = output_of(node)
+        counts[key] += 1
+        found[key] = node.name or ""
+    return [found[row.output] if counts[row.output] == 1 else row.name for row in rows]

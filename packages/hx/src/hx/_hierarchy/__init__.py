@@ -1,1 +1,0 @@
-"""The calls, modules and nodes of an export as records."""
