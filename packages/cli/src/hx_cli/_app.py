@@ -1,4 +1,4 @@
-"""The program and its commands. Whatever a command needs, it imports when it runs."""
+"""The program and its commands. Functions of `hx` import what they need when they run, and views import rich then."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from hx_cli.analyze.command import analyze
 from hx_cli.compare import compare
 from hx_cli.debug import debug
 from hx_cli.demo import demo
-from hx_cli.export.command import export
-from hx_cli.extract.command import extract
+from hx_cli.export import export
+from hx_cli.extract import extract
 from hx_cli.modules import modules
 from hx_cli.nodes import nodes
 from hx_cli.profile.command import profile
 from hx_cli.project import project
 from hx_cli.relink import relink
-from hx_cli.tree.command import tree
+from hx_cli.tree import tree
 from hx_cli.validate import validate
-from hx_cli.verify.command import verify
+from hx_cli.verify import verify
 
 app = typer.Typer(
     name="hx",

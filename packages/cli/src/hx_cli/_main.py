@@ -7,7 +7,13 @@ import os
 import sys
 import traceback
 
-DONE, NO, COULD_NOT, BUG, INTERRUPTED = 0, 1, 2, 70, 130
+import typer
+
+import hx
+from hx_cli._app import app
+from hx_cli._options import hint_of
+
+DONE, COULD_NOT, BUG, INTERRUPTED = 0, 2, 70, 130
 
 
 def run(argv: list[str]) -> int:
@@ -19,11 +25,6 @@ def run(argv: list[str]) -> int:
     Returns:
         0 done, 1 the answer is no, 2 could not, 70 a bug in hx, 130 interrupted.
     """
-    import typer
-
-    import hx
-    from hx_cli._app import app
-
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without these characters shows `?`, no traceback
             stream.reconfigure(errors="replace")
@@ -35,9 +36,7 @@ def run(argv: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 the border of the program: everything becomes a message here
-        if isinstance(error, usage_error):
-            return _usage(error)
-        return _failed(error)
+        return _usage(error) if isinstance(error, usage_error) else _failed(error)
     return code if isinstance(code, int) else DONE
 
 
@@ -50,30 +49,19 @@ def _usage(error: Exception) -> int:
 
 
 def _failed(error: Exception) -> int:
-    from hx_sidecar_schema import HxError
-
-    known = isinstance(error, HxError)
     if os.environ.get("HX_DEBUG", "0") not in ("", "0"):
         traceback.print_exception(error)
-    if known:
-        from hx_cli._options import hint_of
-
+    if isinstance(error, hx.HxError):
         _say(error.message, error.code, hint_of(error))
         return COULD_NOT
-    _say(
-        f"A bug in hx: {type(error).__name__}: {error}",
-        "HX700",
-        "Run the command again with HX_DEBUG=1 set, and report the traceback that it shows.",
-    )
+    hint = "Run the command again with HX_DEBUG=1 set, and report the traceback that it shows."
+    _say(f"A bug in hx: {type(error).__name__}: {error}", "HX700", hint)
     return BUG
 
 
 def _say(message: str, code: str, hint: str) -> None:
     """Write the two lines of an error; each stays one line, whatever the message holds."""
-    label, end = ("\x1b[1;31m", "\x1b[0m") if _coloured() else ("", "")
+    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    label, end = ("\x1b[1;31m", "\x1b[0m") if coloured else ("", "")
     print(f"{label}error[{code}]{end}: {' '.join(message.split())}", file=sys.stderr)
     print(f"hint: {' '.join(hint.split())}", file=sys.stderr)
-
-
-def _coloured() -> bool:
-    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

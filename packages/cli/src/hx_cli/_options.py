@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+import hx
 from hx_cli._output import Output
+from hx_cli._parse import parse_axes, parse_shapes, parse_torch_nn
 
 if TYPE_CHECKING:
-    from hx import ModelSpec as Spec
     from hx_sidecar_schema import HxError
-
-
-class Weights(StrEnum):
-    """What becomes of the weights of an extracted model."""
-
-    copy = "copy"
-    share = "share"
-    none = "none"
-
-
-class Confidence(StrEnum):
-    """How surely the owner of a node is known."""
-
-    high = "high"
-    medium = "medium"
-    low = "low"
 
 
 def value(metavar: str, text: str, *names: str, **settings: Any) -> Any:
@@ -71,19 +55,20 @@ ModelSpec = Annotated[
         help="Hub id or folder (org/name[@revision]), file.py:factory, package.module:factory, or tiny:ARCH.",
     ),
 ]
-ModulePattern = Annotated[
-    list[str] | None,
-    value(
-        "PATTERN", "A tag, tag pattern, fqn, fqn glob or class name, with @INDEX or @*. Repeatable.", "--module", "-m"
-    ),
+PATTERN = value(
+    "PATTERN", "A tag, tag pattern, fqn, fqn glob or class name, with @INDEX or @*. Repeatable.", "--module", "-m"
+)
+ModulePattern = Annotated[list[str] | None, PATTERN]
+InputsFile = Annotated[
+    Path | None, value("FILE", "Inputs by name, .pt, .npz or .safetensors; default: those that the export recorded.")
 ]
 Embed = Annotated[bool, flag("Write the sidecar into the model's metadata too, under pkg.hx.* keys.", "--embed")]
 NoMetadata = Annotated[
     bool, flag("Remove the exporter's metadata: kilobytes a node, with local paths.", "--no-metadata")
 ]
-
-
-MinConfidence = Annotated[Confidence, typer.Option(help="Leave what is known less surely to the root, uncovered.")]
+MinConfidence = Annotated[
+    Literal["high", "medium", "low"], typer.Option(help="Leave what is known less surely to the root, uncovered.")
+]
 
 
 @dataclass(frozen=True)
@@ -98,6 +83,7 @@ class Common:
         """Return the output of the run, with these flags added to those that stand before the command's name."""
         output: Output = context.obj
         output.adjust(verbose=self.verbose, quiet=self.quiet)
+        output.as_json = self.json
         return output
 
 
@@ -124,11 +110,9 @@ class Loading:
         False
     )
 
-    def spec(self, model: str) -> Spec:
+    def spec(self, model: str) -> hx.ModelSpec:
         """Return a model with these options."""
-        from hx import ModelSpec
-
-        return ModelSpec(model, self.random_weights, self.task, self.dtype, self.attn, self.experts)
+        return hx.ModelSpec(model, self.random_weights, self.task, self.dtype, self.attn, self.experts)
 
 
 @dataclass(frozen=True)
@@ -160,12 +144,10 @@ class Exporting:
             "Ask the values of a run in PyTorch too, and list the nodes on which the sources disagree.", "--cross-check"
         ),
     ] = False
-    min_confidence: MinConfidence = Confidence.low
+    min_confidence: MinConfidence = "low"
 
     def settings(self) -> dict[str, Any]:
         """Return them as arguments of `hx.export`."""
-        from hx_cli._parse import parse_axes, parse_shapes, parse_torch_nn
-
         return {
             "args": self.inputs if self.inputs is not None else (),
             "dynamic": self.dynamic,
@@ -175,28 +157,19 @@ class Exporting:
             "torch_nn": parse_torch_nn(self.torch_nn),
             "strategy": self.strategy,
             "cross_check": self.cross_check,
-            "min_confidence": self.min_confidence.value,
+            "min_confidence": self.min_confidence,
         }
 
 
-OPTIONS = {
+_SAME = ("attn", "dtype", "experts", "provider", "random_weights", "repair", "strategy", "task", "threads", "warmup")
+OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME} | {
     "against": "--against MODEL",
-    "attn": "--attn",
-    "dtype": "--dtype",
     "dynamic_axes": "--dynamic-shape NAME:AXIS=SYMBOL",
-    "experts": "--experts",
     "input_shapes": "--input-shape NAME=SIZES",
     "inputs": "--inputs FILE",
     "original": "--from EXPORT.onnx",
     "output": "-o",
-    "provider": "--provider",
     "overwrite": "--overwrite or -o",
-    "random_weights": "--random-weights",
-    "repair": "--repair",
-    "strategy": "--strategy",
-    "task": "--task",
-    "threads": "--threads",
-    "warmup": "--warmup",
 }
 """The option of each argument that an error may name."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -34,14 +34,14 @@ class Output:
 
     Attributes:
         verbosity: -1 quiet, 0 normal, 1 with details, 2 with debug logging.
+        as_json: Whether stdout is for one JSON record, and for no tables.
     """
 
-    def __init__(self, verbosity: int = 0) -> None:
-        """Start with what the flags before the command's name say."""
-        self.verbosity = verbosity
+    verbosity = 0
+    as_json = False
 
     def adjust(self, *, verbose: int, quiet: bool) -> None:
-        """Take the flags that stand after the command's name too."""
+        """Take flags: those before the command's name first, then those after it."""
         self.verbosity = -1 if quiet else max(self.verbosity, verbose) if self.verbosity >= 0 else -1
         level = {1: logging.INFO, 2: logging.DEBUG}.get(min(self.verbosity, 2))
         handler = logging.NullHandler() if level is None else _Stderr()
@@ -71,6 +71,18 @@ class Output:
         if self.verbosity >= 0 or asked:
             for part in parts:
                 self.stdout.print(part, highlight=False)
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether stdout cannot show the lines that trees are drawn with."""
+        return not self.stdout.encoding.lower().startswith("utf")
+
+    def report(self, record: BaseModel, show: Callable[..., None], **how: Any) -> None:
+        """Print what a command found: with `--json` the record, else what `show(record, self, **how)` draws of it."""
+        if self.as_json:
+            self.json(record)
+        else:
+            show(record, self, **how)
 
     def json(self, record: BaseModel) -> None:
         """Print one record."""

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import hx
 from hx.text import plural
 from hx_cli._options import Common
+from hx_cli._output import Output
+from hx_cli._widgets import escape
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from hx.records.compare import CompareReport, NodeGroup
-    from hx_cli._output import Output
 
 FIRST = 5
 """Places where graphs part that are shown without -v."""
@@ -29,31 +31,22 @@ def compare(
     common: Common,
 ) -> int:
     """Say whether two models have the same topology, whatever their nodes are called, and what differs by module."""
-    import hx
-
     out = common.output(context)
     with out.progress() as progress:
         report = hx.compare(left, right, progress=progress)
-    if common.json:
-        out.json(report)
-    else:
-        _show(report, out)
+    out.report(report, _show)
     return int(not report.same)
 
 
 def _show(report: CompareReport, output: Output) -> None:
     """Print whether two graphs are the same, and what differs."""
-    from rich.markup import escape
-
     if report.same:
         output.data(f"[green]The same topology[/]: {plural(report.nodes[0], 'node')}, {report.digests[0][:16]}.")
         return
     output.data(f"[bold]Not the same topology[/]: {report.nodes[0]} and {report.nodes[1]} nodes.")
-    for side, words in (("inputs", report.inputs), ("outputs", report.outputs)):
+    for side, words in (("inputs ", report.inputs), ("outputs ", report.outputs), ("", report.elsewhere)):
         for word in words:
-            output.data(f"  {side} {escape(word)}")
-    for word in report.elsewhere:
-        output.data(f"  {escape(word)}")
+            output.data(f"  {side}{escape(word)}")
     for name, (one, two) in report.operators.items():
         output.data(f"  {escape(name)}: {one} and {two}")
     if report.divergence:

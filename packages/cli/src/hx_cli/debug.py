@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import hx
 from hx.text import plural, size
 from hx_cli._options import Common, Exporting, Loading, ModelSpec, NoVerify, Overwrite, flag, value
+from hx_cli._output import Output
+from hx_cli._widgets import escape
 
 if TYPE_CHECKING:
     from hx.records.debug import DebugReport
-    from hx_cli._output import Output
 
 
 def debug(
@@ -34,8 +36,6 @@ def debug(
     Exit code 0 where both exports exist and are alike, 1 where they are not, or one of them fails, 2 where the model cannot be loaded;
     the folder is there in each case.
     """
-    import hx
-
     out = common.output(context)
     with out.progress() as progress:
         report = hx.debug(
@@ -47,10 +47,7 @@ def debug(
             overwrite=overwrite,
             progress=progress,
         )
-    if common.json:
-        out.json(report)
-    else:
-        _show(report, str(output), out)
+    out.report(report, _show, folder=output)
     failure = report.failure
     if failure is None:
         return int(report.verdict != "same")
@@ -59,14 +56,12 @@ def debug(
     raise hx.HxError(failure.message, code=failure.code, hint=failure.hint)
 
 
-def _show(report: DebugReport, folder: str, output: Output) -> None:
+def _show(report: DebugReport, output: Output, *, folder: Path) -> None:
     """Print a session in a few lines."""
-    from rich.markup import escape
-
     style = "green" if report.verdict == "same" else "bold red"
     output.data(f"[{style}]{escape(report.summary)}[/]")
     for row in report.attempts:
         settings = f" {row.settings}" if row.settings else ""
         output.data(f"  {row.kind} export, {row.strategy}{settings}: {row.status}, {row.seconds:.1f} s")
     total = sum(file.size_bytes for file in report.files)
-    output.data(f"{escape(folder)}: {plural(len(report.files), 'file')}, {size(total)}; read report.md first.")
+    output.data(f"{escape(str(folder))}: {plural(len(report.files), 'file')}, {size(total)}; read report.md first.")

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import hx
 from hx.text import shape
 from hx_cli._options import Common, Quiet, Verbose
+from hx_cli._output import Output
+from hx_cli.export import show_export
+from hx_cli.extract import show_extract
+from hx_cli.tree import show_tree
 
 if TYPE_CHECKING:
     from hx.records.demo import DemoReport
-    from hx_cli._output import Output
 
 
 def demo(
@@ -24,8 +28,6 @@ def demo(
     quiet: Quiet = False,
 ) -> int:
     """See it work: export a small BERT, show its tree, cut a self-attention out, run it."""
-    import hx
-
     out = Common(verbose=verbose, quiet=quiet).output(context)
     with out.progress() as progress:
         report = hx.demo(output, progress=progress)
@@ -34,14 +36,10 @@ def demo(
 
 
 def _show(report: DemoReport, output: Output) -> None:
-    from hx_cli.export.view import show_export
-    from hx_cli.extract.view import show_extract
-    from hx_cli.tree.view import show_tree
-
     model, attention = report.model, report.extract.modules[0]
     _head(output, 1, "Export a small BERT with random weights, batch and sequence length left free")
     _command(output, f"hx export {report.export.model} --dynamic -o {model}")
-    show_export(report.export, output, tables=True, following=False)
+    show_export(report.export, output, following=False)
 
     _head(output, 2, "See which module call made how many of its nodes")
     _command(output, f"hx tree {model} --depth {max(call.depth for call in report.tree.calls)}")
@@ -50,7 +48,7 @@ def _show(report: DemoReport, output: Output) -> None:
     _head(output, 3, "Cut one self-attention out, as a model that takes what its forward() takes")
     part = report.extract.output
     _command(output, f"hx extract {model} --module {attention.tag} --against {report.export.model} -o {part}")
-    show_extract(report.extract, output, tables=True)
+    show_extract(report.extract, output)
     given = ", ".join(f"{name} [cyan]{shape(dims)}[/]" for name, dims in report.inputs.items())
     made = ", ".join(f"{name} [cyan]{shape(dims)}[/]" for name, dims in report.outputs.items())
     output.data(

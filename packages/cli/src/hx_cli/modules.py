@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+import hx
+from hx.files import write_text
 from hx_cli._options import Common, ModulePattern, OnnxFile, Overwrite, Quiet, Verbose, flag, value
+from hx_cli._paths import find_model
 
 
 def modules(
@@ -21,10 +24,6 @@ def modules(
     quiet: Quiet = False,
 ) -> int:
     """Print what is known of every module as JSON: class, signature, parameters, children, and its nodes."""
-    import hx
-    from hx.files import write_text
-    from hx_cli._paths import find_model
-
     out = Common(verbose=verbose, quiet=quiet).output(context)
     report = hx.modules(find_model(model), module or [])
     if output is None:

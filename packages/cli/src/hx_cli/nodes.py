@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import hx
 from hx.text import plural
-from hx_cli._options import Common, OnnxFile, flag, value
+from hx_cli._options import PATTERN, Common, OnnxFile, flag
+from hx_cli._output import Output
+from hx_cli._paths import find_model
 
 if TYPE_CHECKING:
     from hx.records.modules import NodesReport
@@ -15,53 +18,36 @@ if TYPE_CHECKING:
 
 def nodes(
     context: typer.Context,
-    module: Annotated[
-        list[str],
-        value(
-            "PATTERN",
-            "A tag, tag pattern, fqn, fqn glob or class name, with @INDEX or @*. Repeatable.",
-            "--module",
-            "-m",
-        ),
-    ],
+    module: Annotated[list[str], PATTERN],
     model: OnnxFile = None,
     own: Annotated[bool, flag("Leave out the nodes of the calls inside these.", "--own")] = False,
     *,
     common: Common,
 ) -> int:
     """Print the names of the nodes of module calls, one a line, for tools that take names of nodes."""
-    import hx
-    from hx_cli._paths import find_model
-
     out = common.output(context)
     report = hx.nodes(find_model(model), module, own=own)
     if report.shared:
         names = plural(len(report.shared), "name")
         out.warn(f"{names} of these nodes other nodes have too, like {report.shared[0]!r}.")
-    if common.json:
-        out.json(report)
-    else:
-        print("\n".join(_names(report)))
+    out.report(report, _print_names)
     return 0
 
 
-def _names(report: NodesReport) -> list[str]:
-    """Return the names, each once.
+def _print_names(report: NodesReport, _: Output) -> None:
+    """Print the names, each once.
 
     Raises:
         HxError: HX411 if the calls have no node, or one of them has no name: a tool that is given the others would
             leave it out.
     """
-    import hx
-
     of = ", ".join(report.calls[:3]) + (", ..." if len(report.calls) > 3 else "")
     if not report.nodes:
+        around = "Name the module around it; `hx tree` shows how many nodes each has."
         raise hx.HxError(
             f"{of} has no node{' of its own' if report.own else ''}.",
             code="HX411",
-            hint="Leave --own out."
-            if report.own
-            else "Name the module around it; `hx tree` shows how many nodes each has.",
+            hint="Leave --own out." if report.own else around,
         )
     nameless = [node for node in report.nodes if not node.name]
     if nameless:
@@ -71,4 +57,4 @@ def _names(report: NodesReport) -> list[str]:
             code="HX411",
             hint="Take --json, which tells nodes by their outputs, or give every node of the file a name.",
         )
-    return list(dict.fromkeys(node.name for node in report.nodes))
+    print(*dict.fromkeys(node.name for node in report.nodes), sep="\n")

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hx.text import percent, size
-from hx_cli._options import Common, Confidence, Loading, MinConfidence, Overwrite, value
-from hx_cli._widgets import boxed, fields
+import hx
+from hx.text import size
+from hx_cli._options import Common, Loading, MinConfidence, Overwrite, value
+from hx_cli._output import Output
+from hx_cli._widgets import boxed, called, coverage, escape, fields
 
 if TYPE_CHECKING:
     from hx.records.project import ProjectReport
-    from hx_cli._output import Output
 
 
 def project(
@@ -24,15 +25,13 @@ def project(
         str | None, value("MODEL", "The PyTorch model: module tree, ports and values of a run come from it.")
     ] = None,
     inputs: Annotated[Path | None, value("FILE", "Inputs by name for that run: .pt, .npz or .safetensors.")] = None,
-    min_confidence: MinConfidence = Confidence.low,
+    min_confidence: MinConfidence = "low",
     overwrite: Overwrite = False,
     *,
     loading: Loading,
     common: Common,
 ) -> int:
     """Say which module made every node of a model that was exported elsewhere; without torch, by what the file says."""
-    import hx
-
     out = common.output(context)
     with out.progress() as progress:
         report = hx.project(
@@ -40,33 +39,22 @@ def project(
             loading.spec(against) if against else None,
             inputs=inputs,
             output=output,
-            min_confidence=min_confidence.value,
+            min_confidence=min_confidence,
             overwrite=overwrite,
             progress=progress,
         )
-    if common.json:
-        out.json(report)
-    else:
-        _show(report, out)
+    out.report(report, _show)
     return 0
 
 
 def _show(report: ProjectReport, output: Output) -> None:
     """Print how much of the model is known, and how."""
-    from rich.markup import escape
-
     grid = fields()
     grid.add_row("written by", escape(report.exporter) or "[dim]unknown[/]")
-    grid.add_row(
-        "nodes",
-        f"[bold]{report.nodes}[/]  {percent(report.exact_percent)} exact, {percent(report.covered_percent)} covered",
-    )
+    grid.add_row("nodes", coverage(report))
     by_count = sorted(report.evidence.items(), key=lambda item: -item[1])
     grid.add_row("known by", "; ".join(f"{amount} {escape(how)}" for how, amount in by_count))
-    called = sum(amount for status, amount in report.calls.items() if status != "not_called")
-    statuses = sorted(report.calls.items(), key=lambda item: -item[1])
-    calls = ", ".join(f"{amount} {status.replace('_', ' ')}" for status, amount in statuses)
-    grid.add_row("calls", f"[bold]{called}[/]  {calls}, in {report.modules} modules")
+    grid.add_row("calls", f"{called(report.calls)}, in {report.modules} modules")
     grid.add_row("file", f"{escape(report.file.path)}  [dim]{size(report.file.size_bytes)}[/]")
     output.data(boxed(report.model, grid))
     output.note(f"[dim]Next:[/] hx tree {escape(report.model)}")

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hx.text import percent, size
+import hx
+from hx.text import size
 from hx_cli._options import Common, Overwrite, value
-from hx_cli._widgets import boxed, fields
+from hx_cli._output import Output
+from hx_cli._widgets import boxed, coverage, escape, fields
 
 if TYPE_CHECKING:
     from hx.records.relink import RelinkReport
-    from hx_cli._output import Output
 
 
 def relink(
@@ -31,28 +32,18 @@ def relink(
     common: Common,
 ) -> int:
     """Carry the hierarchy of an export to what a tool made of it: optimised, fused, quantised or converted."""
-    import hx
-
     out = common.output(context)
     with out.progress() as progress:
         report = hx.relink(model, original, output, overwrite=overwrite, progress=progress)
-    if common.json:
-        out.json(report)
-    else:
-        _show(report, out)
+    out.report(report, _show)
     return 0
 
 
 def _show(report: RelinkReport, output: Output) -> None:
     """Print how much of the transformed model is known, and which nodes span modules."""
-    from rich.markup import escape
-
     grid = fields()
     grid.add_row("made of", f"{escape(report.original)}  [dim]{report.original_nodes} nodes[/]")
-    grid.add_row(
-        "nodes",
-        f"[bold]{report.nodes}[/]  {percent(report.exact_percent)} exact, {percent(report.covered_percent)} covered",
-    )
+    grid.add_row("nodes", coverage(report))
     if report.spanning:
         kinds = Counter(node.op_type for node in report.spanning).most_common()
         names = ", ".join(f"{amount} {escape(kind)}" for kind, amount in kinds)

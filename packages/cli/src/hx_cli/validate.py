@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+import hx
 from hx.text import plural
 from hx_cli._options import Common, OnnxFile, flag, value
+from hx_cli._output import Output
+from hx_cli._paths import find_model
+from hx_cli._widgets import escape
 
 if TYPE_CHECKING:
     from hx.records.validate import Change, Finding, ValidateReport
-    from hx_cli._output import Output
 
 FIRST = 5
 """Rows of one code that are shown without -v."""
@@ -35,23 +38,15 @@ def validate(
     common: Common,
 ) -> int:
     """Check that a model is valid, that its sidecar belongs to it, and that every row of the sidecar is consistent."""
-    import hx
-    from hx_cli._paths import find_model
-
     out = common.output(context)
     with out.progress() as progress:
         report = hx.validate(find_model(model), sidecar, repair=repair, progress=progress)
-    if common.json:
-        out.json(report)
-    else:
-        _show(report, out)
+    out.report(report, _show)
     return int(not report.valid)
 
 
 def _show(report: ValidateReport, output: Output) -> None:
     """Print what was rewritten, what is wrong by code, what could not be checked, and what to do."""
-    from rich.markup import escape
-
     if report.repaired:
         output.data(f"[bold]Rewritten in {escape(report.written or '')}[/]")
         for code, rows in _by_code(report.repaired):

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+import hx
+from hx.files import check_writable, refuse_existing, write_text
 from hx_cli._options import Common, ModulePattern, OnnxFile, Overwrite, flag, value
+from hx_cli._parse import parse_shapes, read_thresholds
+from hx_cli._paths import find_model
+from hx_cli.analyze.view import analyze_parts, as_text, warn_analyze
 
 DEPTH = 2
 """Levels of the table of modules, where nothing else is said."""
-
-
-class Sort(StrEnum):
-    """Order of modules."""
-
-    macs = "macs"
-    params = "params"
-    nodes = "nodes"
-
-
-class Format(StrEnum):
-    """Form of the report."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
 
 
 def analyze(
@@ -41,7 +29,7 @@ def analyze(
         value("N", "Levels of modules. Default: 2 in tables, all of them below --module, in JSON and in CSV.", min=0),
     ] = None,
     sort: Annotated[
-        Sort | None,
+        Literal["macs", "params", "nodes"] | None,
         typer.Option(help="Modules below one parent, most first. Default: as they ran.", show_default=False),
     ] = None,
     input_shape: Annotated[
@@ -56,7 +44,7 @@ def analyze(
         float | None, value("PERCENT", "Exit code 1 where less of all nodes is covered.", min=0, max=100)
     ] = None,
     form: Annotated[
-        Format | None,
+        Literal["table", "json", "csv"] | None,
         typer.Option("--format", help="Default: what the ending of -o says, else table.", show_default=False),
     ] = None,
     output: Annotated[Path | None, value("FILE", "Write the report to a file.", "--output", "-o")] = None,
@@ -65,20 +53,10 @@ def analyze(
     common: Common,
 ) -> int:
     """Say how well nodes are attributed by operator category, and what each module costs: weights, MACs, results."""
-    import hx
-    from hx.files import check_writable, refuse_existing
-    from hx_cli._parse import parse_shapes, read_thresholds
-    from hx_cli._paths import find_model
-    from hx_cli.analyze.view import warn_analyze
-    from hx_cli.analyze.write import print_report, write_report
-
     out = common.output(context)
-    if common.json:
-        form = Format.json
-    if form is None:
-        ending = output.suffix.removeprefix(".").lower() if output is not None else ""
-        form = Format(ending) if ending in ("json", "csv") else Format.table
-    if depth is None and form is Format.table and not module:
+    ending = output.suffix.lower() if output is not None else ""
+    kind = "json" if common.json else form or {".json": "json", ".csv": "csv"}.get(ending, "table")
+    if depth is None and kind == "table" and not module:
         depth = DEPTH
     if output is not None:
         refuse_existing([output], overwrite=overwrite)
@@ -89,7 +67,7 @@ def analyze(
             module or [],
             category=category,
             depth=depth,
-            sort=sort.value if sort is not None else None,
+            sort=sort,
             detailed=detailed,
             thresholds=read_thresholds(threshold or [], thresholds),
             fail_under=fail_under,
@@ -97,8 +75,10 @@ def analyze(
             progress=progress,
         )
     if output is not None:
-        write_report(report, form.value, output)
+        write_text(output, as_text(report, kind), overwrite=True)
+    elif kind == "table":
+        out.data(*analyze_parts(report, out.stdout.width), asked=True)
     else:
-        print_report(report, form.value, out)
+        out.stdout.file.write(as_text(report, kind))
     warn_analyze(report, out)
     return int(not report.passed)

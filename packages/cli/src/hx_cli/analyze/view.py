@@ -2,32 +2,61 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import csv
+import io
+from typing import TYPE_CHECKING, Any
 
 from hx.text import count, percent, plural, shape, size
-from hx_cli._widgets import boxed, fields
+from hx_cli._output import PIPE_WIDTH, Output
+from hx_cli._widgets import add_numbers, boxed, categories, coverage, escape, fields, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
     from hx.records.analyze import AnalyzeReport, CallEntry, TotalCost
-    from hx_cli._output import Output
 
 TAGS = 8
 """Tags that are listed without --detailed."""
 NARROW = 72
 
 
+def as_text(report: AnalyzeReport, form: str) -> str:
+    """Return what a file of the report holds: `json`, `csv` or `table`."""
+    if form == "json":
+        return report.model_dump_json(indent=2) + "\n"
+    text = io.StringIO()
+    if form == "csv":
+        rows = _csv_rows(report)
+        writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        from rich.console import Console
+
+        console = Console(file=text, width=PIPE_WIDTH, color_system=None)
+        for part in analyze_parts(report, PIPE_WIDTH):
+            console.print(part, highlight=False)
+    return text.getvalue()
+
+
+def _csv_rows(report: AnalyzeReport) -> list[dict[str, Any]]:
+    """Return the calls as rows, or with --detailed the nodes."""
+    if report.node_list is not None:
+        return [row.model_dump() for row in report.node_list]
+    rows: list[dict[str, Any]] = []
+    for entry in report.calls:
+        row = entry.model_dump(exclude={"total", "own"})
+        for prefix, cost in (("", entry.total), ("own_", entry.own)):
+            row |= {f"{prefix}{k}": v for k, v in cost.model_dump(exclude={"nodes"}).items()} if cost else {}
+        rows.append(row)
+    return rows
+
+
 def analyze_parts(report: AnalyzeReport, width: int) -> list[RenderableType]:
     """Return the tables, for a number of columns."""
-    detailed = report.node_list is not None
-    parts: list[RenderableType] = [_summary(report), _categories(report, detailed=detailed)]
-    parts.append(_tags(report, detailed=detailed))
-    parts.append(_calls(report, width))
-    if report.node_list is not None:
-        parts.append(_nodes(report))
-    return parts
+    parts = [_summary(report), _categories(report), _tags(report), _calls(report, width)]
+    return parts if report.node_list is None else [*parts, _nodes(report)]
 
 
 def warn_analyze(report: AnalyzeReport, output: Output) -> None:
@@ -58,81 +87,52 @@ def warn_analyze(report: AnalyzeReport, output: Output) -> None:
 
 
 def _summary(report: AnalyzeReport) -> RenderableType:
-    from rich.markup import escape
-
     grid = fields()
     if report.modules:
         grid.add_row("modules", escape(", ".join(report.modules)))
     if report.category:
         grid.add_row("category", report.category)
-    grid.add_row(
-        "nodes",
-        f"[bold]{report.nodes}[/]  {percent(report.exact_percent)} exact, {percent(report.covered_percent)} covered",
-    )
+    grid.add_row("nodes", coverage(report))
     known = "; ".join(f"{amount} {name}" for name, amount in report.evidence.items())
     grid.add_row("known by", escape(known))
     grid.add_row("tags", f"[bold]{report.unique_tags}[/]  different")
     if report.cost is not None:
-        for name, text in _cost(report.cost):
-            grid.add_row(name, text)
+        _add_cost(grid, report.cost)
     return boxed(report.model, grid)
 
 
-def _cost(cost: TotalCost) -> list[tuple[str, str]]:
-    from rich.markup import escape
-
+def _add_cost(grid: Table, cost: TotalCost) -> None:
     total = cost.total
     least = "at least " if total.unknown_nodes else ""
     inputs = ", ".join(
         f"{escape(name)} {shape(sizes) if sizes is not None else '?'}" for name, sizes in cost.input_shapes.items()
     )
     without = f", without {escape(', '.join(cost.uncounted))}" if cost.uncounted else ""
-    return [
-        ("weights", f"[bold]{count(total.parameters)}[/] parameters, {size(total.weight_bytes)}"),
-        ("MACs", f"{least}[bold]{count(total.macs)}[/]  [dim]for {inputs}[/]"),
-        ("other", f"{count(total.other)} instructions [dim]by onnx-tool's count{without}[/]"),
-        ("results", f"{size(total.activation_bytes)} in all values"),
-    ]
+    grid.add_row("weights", f"[bold]{count(total.parameters)}[/] parameters, {size(total.weight_bytes)}")
+    grid.add_row("MACs", f"{least}[bold]{count(total.macs)}[/]  [dim]for {inputs}[/]")
+    grid.add_row("other", f"{count(total.other)} instructions [dim]by onnx-tool's count{without}[/]")
+    grid.add_row("results", f"{size(total.activation_bytes)} in all values")
 
 
-def _table() -> Table:
-    from rich import box
-    from rich.table import Table
-
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-
-
-def _categories(report: AnalyzeReport, *, detailed: bool) -> Table:
-    table = _table()
-    table.add_column("category", overflow="fold")
-    for header in ("nodes", "exact", "covered", "at least"):
-        table.add_column(header, justify="right", no_wrap=True)
-    if detailed or report.category:
-        table.add_column("operators", overflow="fold")
-    for row in report.categories:
-        cells = [row.name, str(row.total), percent(row.exact_percent), percent(row.covered_percent)]
-        cells.append("" if row.threshold is None else f"{row.threshold:g} %")
-        if detailed or report.category:
-            cells.append(", ".join(f"{n} {name}" for name, n in row.operators.items()))
-        table.add_row(*cells, style="yellow" if row.below else "")
-    return table
+def _categories(report: AnalyzeReport) -> Table:
+    rows = [(row.name, row.total, row.exact_percent, row.covered_percent, row.threshold) for row in report.categories]
+    if report.node_list is None and not report.category:
+        return categories(rows)
+    by_name = {row.name: row.operators.items() for row in report.categories}
+    return categories(rows, {name: ", ".join(f"{n} {kind}" for kind, n in kinds) for name, kinds in by_name.items()})
 
 
-def _tags(report: AnalyzeReport, *, detailed: bool) -> Table:
+def _tags(report: AnalyzeReport) -> Table:
     from rich.text import Text
 
-    table = _table()
-    table.add_column("tag", overflow="fold")
-    table.add_column("nodes", justify="right", no_wrap=True)
-    shown = report.tags if detailed else report.tags[:TAGS]
+    made = table(["tag"], ["nodes"])
+    shown = report.tags if report.node_list is not None else report.tags[:TAGS]
     for row in shown:
-        table.add_row(Text(row.tag), str(row.nodes))
-    if len(shown) < len(report.tags):
-        rest = report.tags[len(shown) :]
-        table.add_row(
-            Text(f"… {len(rest)} more tags; --detailed lists them", "dim italic"), str(sum(r.nodes for r in rest))
-        )
-    return table
+        made.add_row(Text(row.tag), str(row.nodes))
+    if rest := report.tags[len(shown) :]:
+        more = Text(f"… {len(rest)} more tags; --detailed lists them", "dim italic")
+        made.add_row(more, str(sum(row.nodes for row in rest)))
+    return made
 
 
 def _calls(report: AnalyzeReport, width: int) -> Table:
@@ -145,22 +145,21 @@ def _calls(report: AnalyzeReport, width: int) -> Table:
     whole = report.cost.total.macs if report.cost is not None else 0
     rows = [_cells(entry, whole, narrow=narrow) for entry in report.calls]
     widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
-    table = _table()
+    made = table()
     # What is left beside the numbers: rich would take from these first.
     left = width - sum(widths) - 3 * (len(widths) + 1)
-    table.add_column("module", no_wrap=True, overflow="ellipsis", max_width=max(left, 12))
+    made.add_column("module", no_wrap=True, overflow="ellipsis", max_width=max(left, 12))
     names = max((len(entry.fqn) for entry in report.calls), default=0)
     labels = max((2 * entry.depth + len(_segment(entry)) for entry in report.calls), default=0)
     named = labels + names + 3 <= left
     if named:
-        table.add_column("name", no_wrap=True, overflow="ellipsis", style="dim")
-    for header in headers:
-        table.add_column(header, justify="right", no_wrap=True)
+        made.add_column("name", no_wrap=True, overflow="ellipsis", style="dim")
+    add_numbers(made, headers)
     for entry, row in zip(report.calls, rows, strict=True):
         label = Text((" " if narrow else "  ") * entry.depth)
         label.append(_segment(entry), "bold" if entry.depth == 0 else "")
-        table.add_row(label, *([Text(entry.fqn)] if named else []), *row)
-    return table
+        made.add_row(label, *([Text(entry.fqn)] if named else []), *row)
+    return made
 
 
 def _cells(entry: CallEntry, whole: int, *, narrow: bool) -> list[str]:
@@ -168,11 +167,7 @@ def _cells(entry: CallEntry, whole: int, *, narrow: bool) -> list[str]:
     total = entry.total
     if total is None:
         return cells
-    macs = (
-        (f">{count(total.macs)}" if total.unknown_nodes else count(total.macs))
-        if total.macs or total.unknown_nodes
-        else ""
-    )
+    macs = f">{count(total.macs)}" if total.unknown_nodes else count(total.macs) if total.macs else ""
     parameters = count(total.parameters) if total.parameters else ""
     if narrow:
         return [*cells, parameters, macs]
@@ -184,15 +179,12 @@ def _cells(entry: CallEntry, whole: int, *, narrow: bool) -> list[str]:
 def _nodes(report: AnalyzeReport) -> Table:
     from rich.text import Text
 
-    table = _table()
-    for header in ("node", "operator", "tag", "known by"):
-        table.add_column(header, overflow="fold")
-    table.add_column("MACs", justify="right", no_wrap=True)
+    made = table(["node", "operator", "tag", "known by"], ["MACs"])
     for row in report.node_list or ():
         name = f"{row.graph}:{row.output}" if row.graph else row.output
         macs = "?" if row.macs is None else count(row.macs) if row.macs else ""
-        table.add_row(Text(name), row.op_type, Text(row.tag), f"{row.evidence}, {row.confidence}", macs)
-    return table
+        made.add_row(Text(name), row.op_type, Text(row.tag), f"{row.evidence}, {row.confidence}", macs)
+    return made
 
 
 def _segment(entry: CallEntry) -> str:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from hx_cli._options import Common, ModulePattern, Overwrite, flag, value
-
-
-class Optimization(StrEnum):
-    """ONNX Runtime's levels of graph optimisation."""
-
-    disable = "disable"
-    basic = "basic"
-    extended = "extended"
-    all = "all"
+import hx
+from hx.files import sidecar_path
+from hx_cli._options import Common, InputsFile, ModulePattern, Overwrite, flag, value
+from hx_cli._parse import parse_shapes
+from hx_cli._paths import find_model
+from hx_cli.profile.comparison_view import show_comparison, show_isolated
+from hx_cli.profile.view import show_profile
 
 
 def profile(
@@ -30,10 +26,7 @@ def profile(
             show_default=False,
         ),
     ] = None,
-    inputs: Annotated[
-        Path | None,
-        value("FILE", "Inputs by name, .pt, .npz or .safetensors; default: those that the export recorded."),
-    ] = None,
+    inputs: InputsFile = None,
     input_shape: Annotated[
         list[str] | None,
         value("NAME=2,128", "Another size of a recorded input, or the size of one that was not recorded. Repeatable."),
@@ -44,8 +37,9 @@ def profile(
         typer.Option(min=0, help="Runs before them, left out; default 3, none with --from-trace.", show_default=False),
     ] = None,
     optimization: Annotated[
-        Optimization, typer.Option(help="What ONNX Runtime may change before it runs.")
-    ] = Optimization.all,
+        Literal["disable", "basic", "extended", "all"],
+        typer.Option(help="What ONNX Runtime may change before it runs."),
+    ] = "all",
     provider: Annotated[
         str, typer.Option(metavar="NAME", help="Execution provider: cpu, cuda, or ONNX Runtime's full name.")
     ] = "cpu",
@@ -69,33 +63,37 @@ def profile(
     common: Common,
 ) -> int:
     """Give the time of every kernel that really runs to the module call that it belongs to."""
-    import hx
-    from hx.files import sidecar_path
-    from hx_cli._parse import parse_shapes
-    from hx_cli._paths import find_model
-    from hx_cli.profile.more_views import show_comparison, show_isolated
-    from hx_cli.profile.view import show_profile
-
     given = models or []
     kinds = {"csv": csv, "speedscope": speedscope, "chrome": chrome_trace, "html": html}
     files = {kind: path for kind, path in kinds.items() if path is not None}
     saved = len(given) == 1 and given[0].suffix == ".json"
-    _check(given, files or from_trace or isolated or module, saved, from_trace, graph, isolated, module)
-    out = common.output(context)
-    settings: dict[str, Any] = {
-        "inputs": inputs,
-        "input_shapes": parse_shapes(input_shape or []),
-        "runs": runs,
-        "warmup": warmup,
-        "optimization": optimization.value,
-        "provider": provider,
-        "threads": threads,
+    of_one = bool(files or from_trace or isolated or module)
+    refused = {
+        "hx profile takes one model, or two to compare": len(given) > 2,
+        "two models are compared by module; files, --from-trace, --module and --isolated are of one": of_one
+        and len(given) == 2,
+        "a saved profile can be shown and compared; all else needs the model": of_one and saved,
+        "--graph is what a trace ran, without --from-trace there is none": graph and not from_trace,
+        "--isolated times the calls of --module, and none is named": isolated and not module,
+        "--isolated runs the model, --from-trace does not": isolated and from_trace,
     }
+    if reasons := [reason for reason, wrong in refused.items() if wrong]:
+        message = f"These arguments do not go together: {reasons[0]}."
+        raise hx.HxError(message, code="HX405", hint="See `hx profile --help`.")
+    out = common.output(context)
     with out.progress() as progress:
+        settings: dict[str, Any] = {
+            "inputs": inputs,
+            "input_shapes": parse_shapes(input_shape or []),
+            "runs": runs,
+            "warmup": warmup,
+            "optimization": optimization,
+            "provider": provider,
+            "threads": threads,
+            "progress": progress,
+        }
         if len(given) == 2:
-            sides = [
-                path if path.suffix == ".json" else hx.profile(path, **settings, progress=progress) for path in given
-            ]
+            sides = [path if path.suffix == ".json" else hx.profile(path, **settings) for path in given]
             record = hx.compare_profiles(*sides)
         elif saved:
             record = hx.Profile.load(given[0])
@@ -105,53 +103,14 @@ def profile(
             else:
                 model = find_model(given[0] if given else None)
             if isolated:
-                record = hx.profile_isolated(model, module or [], **settings, progress=progress)
+                record = hx.profile_isolated(model, module or [], **settings)
             else:
-                record = hx.profile(
-                    model,
-                    **settings,
-                    modules=module or [],
-                    trace=from_trace,
-                    graph=graph,
-                    files=files,
-                    overwrite=overwrite,
-                    progress=progress,
-                )
-    if common.json:
-        out.json(record)
-    elif isinstance(record, hx.ProfileComparison):
-        show_comparison(record, out, everything=everything)
+                settings |= {"modules": module or [], "trace": from_trace, "graph": graph}
+                record = hx.profile(model, **settings, files=files, overwrite=overwrite)
+    if isinstance(record, hx.ProfileComparison):
+        out.report(record, show_comparison, everything=everything)
     elif isinstance(record, hx.Profile):
-        show_profile(record, out, depth=depth, everything=everything)
+        out.report(record, show_profile, depth=depth, everything=everything)
     else:
-        show_isolated(record, out)
+        out.report(record, show_isolated)
     return 0
-
-
-def _check(
-    models: list[Path],
-    of_one: object,
-    saved: bool,
-    trace: Path | None,
-    graph: Path | None,
-    isolated: bool,
-    module: list[str] | None,
-) -> None:
-    """Refuse arguments that do not go together; `of_one` is whatever is given that only one unsaved model can have."""
-    from hx import HxError
-
-    reason = ""
-    if len(models) > 2:
-        reason = "hx profile takes one model, or two to compare"
-    elif len(models) == 2 and of_one:
-        reason = "two models are compared by module; files, --from-trace, --module and --isolated are of one"
-    elif saved and of_one:
-        reason = "a saved profile can be shown and compared; all else needs the model"
-    elif graph is not None and trace is None:
-        reason = "--graph is what a trace ran, without --from-trace there is none"
-    elif isolated and not module:
-        reason = "--isolated times the calls of --module, and none is named"
-    elif isolated and trace is not None:
-        reason = "--isolated runs the model, --from-trace does not"
-    if reason:
-        raise HxError(f"These arguments do not go together: {reason}.", code="HX405", hint="See `hx profile --help`.")

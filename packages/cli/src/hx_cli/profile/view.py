@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from hx.text import TIMES, duration, ending, percent, plural, size
+from hx_cli._output import Output
+from hx_cli._widgets import escape, table
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
     from rich.table import Table
 
     from hx.records.profile import CallTime, Kernel, Profile
-    from hx_cli._output import Output
 
 SMALL = 0.01
 """Calls that take a smaller share than this are drawn as one line for all siblings; those without a kernel are not."""
@@ -25,41 +26,41 @@ WIDE = 100
 
 def show_profile(profile: Profile, output: Output, *, depth: int | None, everything: bool) -> None:
     """Print a profile as a tree, with what is slowest and what is unattributed."""
-    from rich.markup import escape
     from rich.text import Text
 
     output.data(_head(profile))
-    tree = _Tree(profile, depth, everything, ascii_only=not output.stdout.encoding.lower().startswith("utf"))
-    output.data(tree.table(profile.roots or [0], output.stdout.width), asked=True)
+    output.data(_tree(profile, output, depth, 0.0 if everything else SMALL), asked=True)
     spanning = [kernel for kernel in profile.kernels if len(kernel.covers) > 1]
     if spanning:
-        time = sum(kernel.median_us for kernel in spanning)
         output.data(
             f"* with {plural(len(spanning), 'node')} that ONNX Runtime fused over several modules, "
-            f"{_share(time, profile)} of the time; each counts for the module around them."
+            f"{_percent(spanning, profile)} of the time; each counts for the module around them."
         )
         if output.verbosity > 0:
             for kernel in spanning:
-                output.data(
-                    Text(f"  {duration(kernel.median_us)} {kernel.op_type} {kernel.name}: {_covered(kernel, profile)}")
-                )
-    _show_unattributed(profile, output)
+                what = f"{kernel.op_type} {kernel.name}: {_covered(kernel, profile)}"
+                output.data(Text(f"  {duration(kernel.median_us)} {what}"))
+    if lost := profile.unattributed():
+        output.data(f"[yellow]unattributed[/]: {plural(len(lost), 'kernel')}, {_percent(lost, profile)} of the time")
+        shown = lost if output.verbosity > 0 else _slowest_kernels(lost)
+        for kernel in shown:
+            name, reason = escape(f"{kernel.op_type} {kernel.name}"), escape(kernel.reason)
+            output.data(f"  {name} {duration(kernel.median_us)} [dim]{reason}[/]")
+        if len(shown) < len(lost):
+            output.data(f"  [dim]and {len(lost) - len(shown)} more; -v lists them all[/]")
     if not profile.roots:
-        output.data("\nSlowest by own time:", _slowest(profile, output.stdout.width))
+        output.data("\nSlowest by own time:", _slowest_modules(profile, output.stdout.width))
     for note in profile.notes:
         output.warn(note)
     if output.verbosity > 0:
         output.data("\nSlowest kernels:")
-        for kernel in sorted(profile.kernels, key=lambda k: -k.median_us)[:KERNELS]:
+        for kernel in _slowest_kernels(profile.kernels):
             tag = profile.calls[kernel.call].tag if kernel.call is not None else "unattributed"
-            output.data(
-                f"  {duration(kernel.median_us):>8}  {escape(kernel.op_type)} {escape(kernel.name)}  [dim]{escape(tag)}[/]"
-            )
+            name = escape(f"{kernel.op_type} {kernel.name}")
+            output.data(f"  {duration(kernel.median_us):>8}  {name}  [dim]{escape(tag)}[/]")
 
 
 def _head(profile: Profile) -> str:
-    from rich.markup import escape
-
     settings = profile.settings
     how = [plural(profile.runs, "run")]
     how += [f"optimization {settings.optimization}"] if settings.optimization else []
@@ -82,126 +83,100 @@ def _covered(kernel: Kernel, profile: Profile) -> str:
     return f"{owner} of {', '.join(names)}"
 
 
-def _share(us: float, profile: Profile) -> str:
-    return percent(100 * us / profile.typical_us) if profile.typical_us else ""
+def _share(us: float, profile: Profile) -> float:
+    """Of medians: one run that something disturbed moves the shares of sums."""
+    return us / profile.typical_us if profile.typical_us else 0.0
 
 
-def _show_unattributed(profile: Profile, output: Output) -> None:
-    from rich.markup import escape
-
-    lost = profile.unattributed()
-    if not lost:
-        return
-    output.data(
-        f"[yellow]unattributed[/]: {plural(len(lost), 'kernel')}, {_share(sum(kernel.median_us for kernel in lost), profile)} of the time"
-    )
-    shown = lost if output.verbosity > 0 else sorted(lost, key=lambda k: -k.median_us)[:KERNELS]
-    for kernel in shown:
-        name, reason = escape(f"{kernel.op_type} {kernel.name}"), escape(kernel.reason)
-        output.data(f"  {name} {duration(kernel.median_us)} [dim]{reason}[/]")
-    if len(shown) < len(lost):
-        output.data(f"  [dim]and {len(lost) - len(shown)} more; -v lists them all[/]")
+def _percent(kernels: list[Kernel], profile: Profile) -> str:
+    return percent(100 * _share(sum(kernel.median_us for kernel in kernels), profile))
 
 
-class _Tree:
-    """The lines of one profile's tree."""
+def _slowest_kernels(kernels: list[Kernel]) -> list[Kernel]:
+    return sorted(kernels, key=lambda kernel: -kernel.median_us)[:KERNELS]
 
-    def __init__(self, profile: Profile, depth: int | None, everything: bool, *, ascii_only: bool) -> None:
-        self._profile = profile
-        self._depth = depth
-        self._small = 0.0 if everything else SMALL
-        self._guides = ("|-", "`-", "| ", "  ") if ascii_only else ("├ ", "└ ", "│ ", "  ")
-        self._more = "..." if ascii_only else "…"
-        self._children: dict[int, list[int]] = {}
-        for position, call in enumerate(profile.calls):
-            if call.parent is not None:
-                self._children.setdefault(call.parent, []).append(position)
 
-    def table(self, roots: Sequence[int], width: int) -> Table:
-        """Return the tree with its columns; more of them where there is room."""
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
+def _tree(profile: Profile, output: Output, depth: int | None, least: float) -> Table:
+    """Return the tree with its columns; more of them where there is room."""
+    from rich.text import Text
 
-        wide = width >= WIDE
-        headers = ["time", "share", "own", *(("spread", "kernels") if wide else ())]
-        rows = [
-            (guide, label, shown, self._cells(shown, wide=wide))
-            for guide, shown, label in self._lines(roots, "", top=True)
-        ]
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-        rooms = [max(map(len, column)) for column in zip(headers, *(cells for *_, cells in rows), strict=True)]
-        left = width - sum(room + 3 for room in rooms) - 3  # where there is little room, the names are cut
-        table.add_column("module", no_wrap=True, overflow="ellipsis", max_width=max(left, 8))
-        for header, room in zip(headers, rooms, strict=True):
-            table.add_column(header, justify="right", no_wrap=True, min_width=room)
-        for guide, label, shown, cells in rows:
-            several = len(shown) > 1
-            name = Text.assemble((guide, "dim"), (label, "dim" if several else ""))
-            large = not several and self._share(shown[0]) >= LARGE
-            table.add_row(name, *cells, style="bold" if large else "")
-        return table
-
-    def _cells(self, calls: Sequence[CallTime], *, wide: bool) -> list[str]:
-        cells = [
-            duration(sum(call.typical_us for call in calls)),
-            percent(100 * sum(map(self._share, calls))),
-            _own(calls),
-        ]
+    wide = output.stdout.width >= WIDE
+    headers = ["time", "share", "own", *(("spread", "kernels") if wide else ())]
+    labels: list[Text] = []
+    rows: list[list[str]] = []
+    for guide, name, calls in _lines(profile, depth, least, ascii_only=output.ascii_only):
+        several = len(calls) > 1
+        share = sum(_share(call.typical_us, profile) for call in calls)
+        bold = not several and share >= LARGE
+        labels.append(Text.assemble((guide, "dim"), (name, "dim" if several else ""), style="bold" if bold else ""))
+        own = sum(call.self_typical_us for call in calls)
+        cells = [duration(sum(call.typical_us for call in calls)), percent(100 * share)]
+        cells.append(duration(own) if any(call.own_kernels for call in calls) else "")
         if wide:
-            cells += [duration(calls[0].spread_us) if len(calls) == 1 else "", str(sum(call.kernels for call in calls))]
-        return cells
+            cells += ["" if several else duration(calls[0].spread_us), str(sum(call.kernels for call in calls))]
+        rows.append(cells)
+    made = table()
+    rooms = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    left = output.stdout.width - sum(room + 3 for room in rooms) - 3  # where there is little room, the names are cut
+    made.add_column("module", no_wrap=True, overflow="ellipsis", max_width=max(left, 8))
+    for header, room in zip(headers, rooms, strict=True):
+        made.add_column(header, justify="right", no_wrap=True, min_width=room)
+    for label, cells in zip(labels, rows, strict=True):
+        made.add_row(label, *cells, style=label.style)
+    return made
 
-    def _lines(
-        self, siblings: Sequence[int], indent: str, *, top: bool = False, level: int = 0
-    ) -> Iterator[tuple[str, list[CallTime], str]]:
-        """Yield guides with calls, or with all small siblings together."""
-        calls = self._profile.calls
-        shown = [one for one in siblings if top or not self._small or calls[one].kernels]
-        large = [one for one in shown if top or self._share(calls[one]) >= self._small]
+
+def _lines(
+    profile: Profile, depth: int | None, least: float, *, ascii_only: bool
+) -> Iterator[tuple[str, str, list[CallTime]]]:
+    """Yield guides and names with calls, or with all siblings whose share is less than `least` together."""
+    tee, corner, bar, more = ("|-", "`-", "| ", "...") if ascii_only else ("├ ", "└ ", "│ ", "…")
+    calls = profile.calls
+    children: dict[int | None, list[int]] = defaultdict(list)
+    for position, call in enumerate(calls):
+        children[call.parent].append(position)
+
+    def below(parent: int, indent: str, level: int) -> Iterator[tuple[str, str, list[CallTime]]]:
+        if depth is not None and level > depth:
+            return
+        shown = [one for one in children[parent] if not least or calls[one].kernels]
+        large = [one for one in shown if _share(calls[one].typical_us, profile) >= least]
+        if len(shown) - len(large) == 1:
+            large = shown
         small = [calls[one] for one in shown if one not in large]
-        if len(small) == 1:
-            large, small = shown, []
-        tee, corner, bar, gap = self._guides
-        for number, position in enumerate(large):
-            last = number == len(large) - 1 and not small
-            guide, deeper = ("", "") if top else (corner if last else tee, gap if last else bar)
-            yield indent + guide, [calls[position]], self._label(position, top=top)
-            if self._depth is None or level < self._depth:
-                yield from self._lines(self._children.get(position, []), indent + deeper, level=level + 1)
+        for position in large:
+            last = position == large[-1] and not small
+            call = calls[position]
+            yield indent + (corner if last else tee), _starred(call, 1), [call]
+            yield from below(position, indent + ("  " if last else bar), level + 1)
         if small:
-            yield indent + corner, small, f"{self._more} {len(small)} others"
+            yield indent + corner, f"{more} {len(small)} others", small
 
-    def _share(self, call: CallTime) -> float:
-        """Of medians: one run that something disturbed moves the shares of sums."""
-        return call.typical_us / self._profile.typical_us if self._profile.typical_us else 0.0
-
-    def _label(self, position: int, *, top: bool) -> str:
-        call = self._profile.calls[position]
-        parts = call.tag.split("/")
-        name = "/".join(parts[-2:]).lstrip("/") if top else parts[-1]
-        return f"{name}*" if call.spanning_us else name
+    for root in profile.roots or [0]:
+        yield "", _starred(calls[root], 2), [calls[root]]
+        yield from below(root, "", 1)
 
 
-def _own(calls: Sequence[CallTime]) -> str:
-    own = sum(call.self_typical_us for call in calls)
-    return duration(own) if any(call.own_kernels for call in calls) else ""
+def _starred(call: CallTime, segments: int) -> str:
+    """Return the end of a call's tag, with a star where nodes count for it that were fused over several modules."""
+    name = "/".join(call.tag.split("/")[-segments:]).lstrip("/")
+    return f"{name}*" if call.spanning_us else name
 
 
-def _slowest(profile: Profile, width: int) -> RenderableType:
+def _slowest_modules(profile: Profile, width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     from hx.records.profile import slowest
 
-    table = Table.grid(padding=(0, 2))
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True, overflow="fold")
-    shown = [module for module in slowest(profile)[:SLOWEST] if module.self_us > 0]
-    for module in shown:
-        share = 100 * module.self_us / profile.typical_us if profile.typical_us else 0.0
-        times = f" {TIMES}{module.calls}" if module.calls > 1 else ""
-        name = ending((module.fqn or "(the model itself)") + times, max(width - 24, 12))
-        table.add_row(f"  {duration(module.self_us)}", percent(share), Text(name))
-    return table
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(no_wrap=True, overflow="fold")
+    for module in slowest(profile)[:SLOWEST]:
+        if module.self_us > 0:
+            times = f" {TIMES}{module.calls}" if module.calls > 1 else ""
+            name = ending((module.fqn or "(the model itself)") + times, max(width - 24, 12))
+            share = percent(100 * _share(module.self_us, profile))
+            grid.add_row(f"  {duration(module.self_us)}", share, Text(name))
+    return grid

@@ -1,4 +1,4 @@
-"""What `hx profile A B` and `hx profile --isolated` show a person."""
+"""Times beside each other: what `hx profile A B` and `hx profile --isolated` show a person."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hx.text import duration, ending, plural
+from hx_cli._output import Output
+from hx_cli._widgets import add_numbers, escape, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from hx.records.profile import IsolatedCall, IsolatedReport, ModuleChange, ProfileComparison
-    from hx_cli._output import Output
 
 ROWS = 20
 
 
 def show_comparison(found: ProfileComparison, output: Output, *, everything: bool) -> None:
     """Print two profiles by module, the largest change first."""
-    from rich.markup import escape
-
     ratio = f", {found.ratio:.2f} times" if found.ratio is not None else ""
     names = f"[bold]{escape(found.before)}[/] to [bold]{escape(found.after)}[/]"
     output.data(f"{names}\n{duration(found.run_us[0])} to {duration(found.run_us[1])} a run{ratio}")
@@ -34,17 +33,14 @@ def show_comparison(found: ProfileComparison, output: Output, *, everything: boo
 
 
 def _changes(modules: Sequence[ModuleChange], width: int) -> RenderableType:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    made = table()
     wide = width >= 100
     room = max(width - (84 if wide else 33), 12)
-    table.add_column("module", no_wrap=True, overflow="ellipsis")
+    made.add_column("module", no_wrap=True, overflow="ellipsis")
     headers = ("own before", "own after", "own change", "before", "after", "change") if wide else ("own", "total")
-    for header in (*headers, "times"):
-        table.add_column(header, justify="right", no_wrap=True)
+    add_numbers(made, (*headers, "times"))
     for module in modules:
         own = [duration(module.self_before_us), duration(module.self_after_us), _signed(module.self_change_us)]
         total = [duration(module.before_us), duration(module.after_us), _signed(module.change_us)]
@@ -52,8 +48,8 @@ def _changes(modules: Sequence[ModuleChange], width: int) -> RenderableType:
         style = "green" if module.self_change_us < 0 else "red" if module.self_change_us > 0 else ""
         ratio = f"{module.ratio:.2f}" if module.ratio is not None else ""
         name = ending(module.fqn or "(the model itself)", room)
-        table.add_row(Text(name), *cells, ratio, style=style)
-    return table
+        made.add_row(Text(name), *cells, ratio, style=style)
+    return made
 
 
 def _signed(us: float) -> str:
@@ -63,12 +59,10 @@ def _signed(us: float) -> str:
 def show_isolated(report: IsolatedReport, output: Output) -> None:
     """Print calls alone and in the model, and what the difference is made of."""
     for call in report.calls:
-        output.data(*_lines(call), asked=True)
+        output.data(*_isolated(call), asked=True)
 
 
-def _lines(call: IsolatedCall) -> list[str]:
-    from rich.markup import escape
-
+def _isolated(call: IsolatedCall) -> list[str]:
     lines = [f"[bold]{escape(call.tag)}[/]"]
     model = f"  in the model {duration(call.in_model_us)}, {plural(call.in_model_kernels, 'kernel')}"
     if call.alone_us is None:
@@ -85,8 +79,7 @@ def _lines(call: IsolatedCall) -> list[str]:
             listed = ", ".join(f"{n} {name}" for name, n in operators.items())
             lines.append(f"  {word}: {escape(listed)}")
     if call.copied:
-        nodes = plural(len(call.copied), "node")
-        lines.append(f"  {nodes} of other modules computed again when alone")
+        lines.append(f"  {plural(len(call.copied), 'node')} of other modules computed again when alone")
     if call.wall_warm_us is not None and call.wall_cold_us is not None:
         lines.append(
             f"  cache: a run alone takes {duration(call.wall_warm_us)}, after the caches were overwritten "

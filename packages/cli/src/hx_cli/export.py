@@ -1,0 +1,144 @@
+"""`hx export`: its options, and what it shows a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import hx
+from hx.text import count, number, percent, plural, shape, size
+from hx_cli._options import Common, Embed, Exporting, Loading, ModelSpec, NoMetadata, NoVerify, Overwrite, flag, value
+from hx_cli._output import Output
+from hx_cli._paths import export_path
+from hx_cli._widgets import boxed, called, categories, coverage, escape, fields, table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from hx.records.export import ExportReport, Verification
+
+
+def export(
+    context: typer.Context,
+    model: ModelSpec,
+    output: Annotated[Path | None, value("OUT.onnx", "Default: NAME.onnx here.", "--output", "-o")] = None,
+    overwrite: Overwrite = False,
+    embed: Embed = False,
+    no_metadata: NoMetadata = False,
+    keep_context: Annotated[
+        bool, flag("Write what was seen during the export, for debugging.", "--keep-context")
+    ] = False,
+    no_verify: NoVerify = False,
+    *,
+    exporting: Exporting,
+    loading: Loading,
+    common: Common,
+) -> int:
+    """Export a model with the graph that torch.onnx.export gives, and say which module made every node."""
+    out = common.output(context)
+    with out.progress() as progress:
+        report = hx.export(
+            loading.spec(model),
+            f=export_path(output, model),
+            **exporting.settings(),
+            verify=not no_verify,
+            embed=embed,
+            metadata=not no_metadata,
+            keep_context=keep_context,
+            overwrite=overwrite,
+            progress=progress,
+        ).report
+    show_export(report, out, cross_checked=exporting.cross_check)
+    return int(report.verification is not None and report.verification.status == "mismatch")
+
+
+def show_export(report: ExportReport, output: Output, *, following: bool = True, cross_checked: bool = False) -> None:
+    """Print the summary on stdout, and on stderr what is not as it was asked for.
+
+    Args:
+        report: What the export did.
+        output: Where to.
+        following: Say which command to try next.
+        cross_checked: Whether the disagreements of sources were asked for.
+    """
+    from hx.records.analyze import CATEGORIES
+
+    least = {category.name: category.threshold for category in CATEGORIES}
+    statistics = report.category_statistics.items()
+    below = {name: row["percentage"] for name, row in statistics if row["percentage"] < least.get(name, 0.0)}
+    if output.as_json:
+        output.json(report)
+    else:
+        output.data(_summary(report))
+        if below or output.verbosity > 0:
+            rows = ((name, row["total"], _exact(row), row["percentage"], least.get(name)) for name, row in statistics)
+            output.data(categories(rows))
+        if report.disagreements and (cross_checked or output.verbosity > 0):
+            output.data(_disagreements(report))
+    for name, covered in below.items():
+        output.warn(f"{name}: {percent(covered)} of the nodes covered, below {least[name]:g} %.")
+    if report.static_axes:
+        axes = plural(len(report.static_axes), "axis", "axes")
+        output.warn(f"the model itself fixes {axes}, left static: {', '.join(report.static_axes)}.")
+    for note in report.notes:
+        output.warn(note)
+    check = report.verification
+    if check is not None and check.status == "mismatch":
+        output.warn(f"the outputs are not those of the PyTorch module: {_mismatch(check)} The files are written.")
+    elif check is not None and check.status == "not_checked":
+        output.warn(f"the outputs were not compared with PyTorch: {check.reason}.")
+    if following and not output.as_json:
+        output.note(f"[dim]Next:[/] hx tree {escape(report.files[0].path)}")
+
+
+def _exact(row: Mapping[str, int]) -> float:
+    return 100.0 * row["exact"] / row["total"] if row["total"] else 100.0
+
+
+def _summary(report: ExportReport) -> RenderableType:
+    grid = fields()
+    simple = report.class_name.rsplit(".", 1)[-1]
+    grid.add_row("model", f"[bold]{simple}[/]  {count(report.parameters)} parameters in {report.modules} modules")
+    grid.add_row("nodes", coverage(report))
+    if report.disagreements:
+        sources = ", ".join(sorted({row.against for row in report.disagreements}))
+        grid.add_row("disagree", f"[bold]{len(report.disagreements)}[/]  nodes, with {sources}")
+    grid.add_row("calls", called(report.calls))
+    grid.add_row("inputs", _ports(report.inputs))
+    grid.add_row("outputs", _ports(report.outputs))
+    grid.add_row("numbers", _numbers(report.verification))
+    grid.add_row("files", "\n".join(f"{escape(file.path)}  [dim]{size(file.size_bytes)}[/]" for file in report.files))
+    grid.add_row("time", f"[dim]{', '.join(f'{step} {seconds:.1f} s' for step, seconds in report.seconds.items())}[/]")
+    return boxed(report.model, grid)
+
+
+def _ports(ports: Mapping[str, list[int | str]]) -> str:
+    lines = [f"{escape(name)} [dim]{shape(dims)}[/]" for name, dims in list(ports.items())[:6]]
+    return "\n".join(lines + ([f"[dim]and {len(ports) - 6} more[/]"] if len(ports) > 6 else []))
+
+
+def _numbers(check: Verification | None) -> str:
+    if check is None:
+        return "[dim]not compared (--no-verify)[/]"
+    if check.status == "match":
+        return f"[green]equal to PyTorch's[/] within {number(check.relative_error)} of the largest value"
+    if check.status == "not_checked":
+        return "[yellow]not compared[/]"
+    return f"[bold red]not PyTorch's[/]  {escape(_mismatch(check))}"
+
+
+def _mismatch(check: Verification) -> str:
+    if check.relative_error is None:
+        return f"{check.reason}."
+    errors = f"{number(check.max_abs_error)}, {number(check.relative_error)} of its largest value"
+    return f"{check.reason} by {errors}; at most {number(check.tolerance)} is a match."
+
+
+def _disagreements(report: ExportReport) -> RenderableType:
+    shown = table(["node", "operator", "decided by", "owner", "against", "its owner"])
+    for row in report.disagreements:
+        shown.add_row(row.output, row.op_type, row.evidence, row.owner, row.against, row.other)
+    return shown

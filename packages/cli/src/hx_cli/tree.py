@@ -1,0 +1,168 @@
+"""`hx tree`: its options, and what it shows a person: guides, names and numbers in columns, repetitions in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import hx
+from hx.text import TIMES, count
+from hx_cli._options import Common, ModulePattern, OnnxFile, flag, value
+from hx_cli._output import Output
+from hx_cli._paths import find_model
+from hx_cli._widgets import add_numbers, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hx.records.tree import TreeEntry, TreeReport
+
+ALIKE = 3
+"""More siblings than these in a row that are built alike are shown as the first and a count."""
+NARROW, WIDE = 72, 88
+
+
+def tree(
+    context: typer.Context,
+    model: OnnxFile = None,
+    module: ModulePattern = None,
+    depth: Annotated[int | None, value("N", "Levels below the root.", min=0)] = None,
+    everything: Annotated[bool, flag("Show torch.nn modules and repetitions too.", "--all", "-a")] = False,
+    *,
+    common: Common,
+) -> int:
+    """Show the module tree of an export: calls, nodes, weights."""
+    out = common.output(context)
+    report = hx.tree(find_model(model), module or [], depth=depth, everything=everything)
+    out.report(report, show_tree, collapse=not everything)
+    return 0
+
+
+def show_tree(report: TreeReport, output: Output, *, collapse: bool) -> None:
+    """Print the tree; repetitions as one line where `collapse` is on."""
+    output.data(_table(_branches(report.calls, collapse=collapse), report, output), asked=True)
+
+
+@dataclass
+class _Branch:
+    """One line of the tree.
+
+    Attributes:
+        entry: The call; the first of several of one module that are drawn as one.
+        times: How many.
+        nodes: Nodes of all of these, and of what is below them.
+        own: Their own nodes.
+        below: Lines under it.
+        alike: What follows it and is built alike, drawn as one more line.
+    """
+
+    entry: TreeEntry
+    nodes: int
+    own: int
+    times: int = 1
+    below: list[_Branch] = field(default_factory=list["_Branch"])
+    alike: list[_Branch] = field(default_factory=list["_Branch"])
+
+    @property
+    def form(self) -> object:
+        """What two branches that are built alike have in common."""
+        parts = tuple((branch.form, branch.times, len(branch.alike)) for branch in self.below)
+        return self.entry.class_name, self.entry.status, parts
+
+
+def _branches(entries: Sequence[TreeEntry], *, collapse: bool) -> list[_Branch]:
+    made = [_Branch(entry, entry.nodes, entry.own_nodes) for entry in entries]
+    roots: list[_Branch] = []
+    for branch in made:
+        parent = branch.entry.parent
+        (roots if parent is None else made[parent].below).append(branch)
+    if collapse:
+        for branch in reversed(made):  # a parent stands before its children
+            branch.below = _fewer(branch.below)
+    return roots
+
+
+def _fewer(siblings: Sequence[_Branch]) -> list[_Branch]:
+    """Draw the calls of one module as one, and a row of modules that are built alike as the first and a count."""
+    merged: dict[object, _Branch] = {}
+    for branch in siblings:
+        first = merged.setdefault((branch.entry.fqn, branch.form), branch)
+        if first is not branch:
+            _merge(first, branch)
+    kept: list[_Branch] = []
+    for _, group in groupby(merged.values(), key=lambda branch: (branch.form, branch.times)):
+        first, *others = group
+        if len(others) >= ALIKE:
+            first.alike, others = others, []
+        kept += [first, *others]
+    return kept
+
+
+def _merge(into: _Branch, other: _Branch) -> None:
+    into.times += other.times
+    into.nodes += other.nodes
+    into.own += other.own
+    for mine, its in zip((*into.below, *into.alike), (*other.below, *other.alike), strict=True):
+        _merge(mine, its)
+
+
+def _table(roots: Sequence[_Branch], report: TreeReport, output: Output) -> Table:
+    from rich.text import Text
+
+    width = output.stdout.width
+    named, own = width >= WIDE, width >= NARROW
+    made = table()
+    made.add_column("module", no_wrap=True, overflow="ellipsis")
+    if named:
+        made.add_column("name", no_wrap=True, overflow="ellipsis", style="dim")
+    add_numbers(made, ("nodes", "own", "weights") if own else ("nodes", "weights"))
+
+    def row(guide: str, label: Text, name: str, nodes: int, own_nodes: int, weights: int) -> None:
+        cells = [*([Text(name)] if named else []), str(nodes), *([str(own_nodes)] if own else [])]
+        made.add_row(Text.assemble((guide, "dim"), label), *cells, count(weights) if weights else "")
+
+    for guide, branch, more in _lines(roots, "", _guides(narrow=not own, ascii_only=output.ascii_only), top=True):
+        entry, alike = branch.entry, branch.alike
+        if more:
+            label = Text(f"… {len(alike)} more like it, to {_segment(alike[-1].entry)}", "dim italic")
+            numbers = (sum(b.nodes for b in alike), sum(b.own for b in alike), sum(b.entry.weights for b in alike))
+            row(guide, label, "", *numbers)
+            continue
+        usual = entry.status == "extractable"
+        shown = _segment(entry) if entry.parent is not None else "/".join(entry.tag.split("/")[-2:]).lstrip("/")
+        label = Text(shown, "bold" if entry.parent is None else "" if usual else "dim")
+        if branch.times > 1:
+            label.append(f" {TIMES}{branch.times}", "cyan")
+        if not usual:
+            label.append(f"  {entry.status.replace('_', ' ')}", "yellow dim")
+        above = f"{report.calls[entry.parent].fqn}." if entry.parent is not None else ""
+        row(guide, label, entry.fqn.removeprefix(above), branch.nodes, branch.own, entry.weights)
+    return made
+
+
+def _guides(*, narrow: bool, ascii_only: bool) -> tuple[str, ...]:
+    """Return what stands before a line, before the last one, and below these: two columns in place of three if narrow."""
+    guides = ("|- ", "`- ", "|  ", "   ") if ascii_only else ("├─ ", "└─ ", "│  ", "   ")
+    return tuple(part[0] + part[2:] for part in guides) if narrow else guides
+
+
+def _lines(
+    siblings: Sequence[_Branch], indent: str, guides: tuple[str, ...], *, top: bool = False
+) -> Iterator[tuple[str, _Branch, bool]]:
+    """Yield lines as guide and branch, and whether the line is of what is built like the branch."""
+    tee, corner, bar, gap = ("",) * 4 if top else guides
+    for branch in siblings:
+        last = branch is siblings[-1]
+        ends = last and not branch.alike
+        yield indent + (corner if ends else tee), branch, False
+        yield from _lines(branch.below, indent + (gap if ends else bar), guides)
+        if branch.alike:
+            yield indent + (corner if last else tee), branch, True
+
+
+def _segment(entry: TreeEntry) -> str:
+    return entry.tag.rsplit("/", 1)[-1]

@@ -1,0 +1,202 @@
+"""`hx verify`: its options, and what it shows a person."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import hx
+from hx.text import ending, number, plural
+from hx_cli._options import Common, InputsFile, Loading, value
+from hx_cli._output import Output
+from hx_cli._parse import parse_memory, parse_threshold
+from hx_cli._paths import find_model
+from hx_cli._widgets import add_numbers, by_status, call_name, escape, table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from hx.records.verify import Numbers, VerifyEntry, VerifyReport
+
+NARROW = 100
+BESIDE_NAME, BESIDE_NAME_NARROW = 60, 30
+"""Columns of the table for all but the call's name."""
+REASONS = 5
+"""More different reasons than these are left to `--json`."""
+
+
+def verify(
+    context: typer.Context,
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="X.onnx",
+            help="A model that hx exported, or one made of it (--from). May be left out where the current folder holds exactly one export.",
+            show_default=False,
+        ),
+    ] = None,
+    against: Annotated[str, value("MODEL", "The PyTorch model: a Hub id or folder, factory, or tiny:ARCH.")] = ...,  # pyright: ignore[reportArgumentType] typer's word for required
+    original: Annotated[
+        Path | None,
+        value("EXPORT.onnx", "The export that X.onnx was made of by a quantiser, converter or optimiser.", "--from"),
+    ] = None,
+    inputs: InputsFile = None,
+    memory: Annotated[
+        str, typer.Option(metavar="SIZE", help="Tensors held at once; both models run as often as that takes.")
+    ] = "2GB",
+    fail_over: Annotated[
+        float | None,
+        value("ERROR", "Largest relative error, local and accumulated; default: found from the model, local only."),
+    ] = None,
+    top: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of the table.")] = 10,
+    *,
+    loading: Loading,
+    common: Common,
+) -> int:
+    """Compare every module call with PyTorch, alone and in the whole model, and name the first that is wrong."""
+    if model is None and original is not None:
+        raise hx.HxError(
+            "No model is named that was made of the export.",
+            code="HX405",
+            hint="Write it like `hx verify quantised.onnx --from export.onnx --against MODEL`.",
+        )
+    out = common.output(context)
+    with out.progress() as progress:
+        report = hx.verify(
+            find_model(model),
+            loading.spec(against),
+            inputs=inputs,
+            original=original,
+            memory_bytes=parse_memory(memory),
+            fail_over=parse_threshold(fail_over),
+            progress=progress,
+        )
+    out.report(report, _show, top=top)
+    return int(report.failed)
+
+
+def _show(report: VerifyReport, output: Output, *, top: int) -> None:
+    """Print the culprit, the worst calls in a table of `top` rows, and what was not compared."""
+    output.data(_verdict(report), asked=True)
+    compared = [entry for entry in report.calls if entry.local is not None]
+    ranked = sorted(compared, key=lambda entry: _rank(entry.local), reverse=True)
+    if ranked:
+        output.data(_table(ranked[:top], report, output.stdout.width))
+    if len(ranked) > top:
+        output.data(f"[dim]… and {len(ranked) - top} with smaller local errors; --top {len(ranked)} lists them.[/]")
+    output.data("\n".join(_others(report)))
+
+
+def _verdict(report: VerifyReport) -> str:
+    if report.culprit is not None:
+        entry = report.calls[report.culprit]
+        accumulated = f", accumulated {_error(entry.accumulated)}" if entry.accumulated else ""
+        lines = [
+            f"[bold red]first wrong: {_name(entry)}[/], output {_port(entry.local)}: local {_error(entry.local)}{accumulated}",
+            f"  {escape(entry.tag)}",
+            f"  on PyTorch's own inputs, and no call inside it is wrong; {_largest(entry.local)}",
+        ]
+        if unproven := [*entry.inputs_from_onnx, *entry.nodes_of_others]:
+            names = ", ".join(unproven[:3]) + (", …" if len(unproven) > 3 else "")
+            lines.append(f"  [yellow]it computes with {escape(names)}, which PyTorch did not give[/]")
+        return "\n".join(lines)
+    if report.failed:
+        entry = max(report.calls, key=lambda entry: _rank(entry.accumulated))
+        return (
+            f"[bold red]no call is wrong by itself, the errors add up[/]: {_name(entry)}, output "
+            f"{_port(entry.accumulated)}: accumulated {_error(entry.accumulated)}"
+        )
+    worst = max((_rank(entry.local) for entry in report.calls), default=0.0)
+    return f"[bold green]no call is wrong[/]: the largest local error is {number(max(worst, 0.0))}"
+
+
+def _table(entries: Sequence[VerifyEntry], report: VerifyReport, width: int) -> RenderableType:
+    from rich.text import Text
+
+    narrow = width < NARROW
+    room = max(width - (BESIDE_NAME_NARROW if narrow else BESIDE_NAME), 12)
+    made = table(["call"])
+    if not narrow:
+        made.add_column("port", overflow="fold", style="cyan", max_width=18)
+    made.add_column("local", justify="right", no_wrap=True, min_width=7)
+    add_numbers(made, ["accumulated"] if narrow else ["accumulated", "max abs", "SNR dB"])
+    for entry in entries:
+        assert entry.local is not None
+        cells = [ending(call_name(entry.fqn, entry.tag, entry.call), room), *([] if narrow else [entry.local.port])]
+        cells += [_error(entry.local), _error(entry.accumulated)]
+        if not narrow:
+            snr = entry.local.snr_db
+            cells += [number(entry.local.max_abs_error), "" if snr is None else f"{snr:.0f}"]
+        is_culprit = report.culprit is not None and entry is report.calls[report.culprit]
+        made.add_row(*map(Text, cells), style="bold red" if is_culprit else "red" if entry.wrong else "")
+    return made
+
+
+def _others(report: VerifyReport) -> list[str]:
+    times = "once" if report.batches == 1 else f"{report.batches} times"
+    compared = f"[bold]{plural(report.compared, 'call')}[/] compared, both models ran {times}"
+    lines = [f"{compared}; a local error beyond {_limits(report)} is wrong"]
+    whole = next((entry.accumulated for entry in report.calls if entry.parent is None), None)
+    if whole is not None:
+        lines.append(f"the whole model: output {_port(whole)} {_error(whole)}, {_largest(whole)}")
+    extractable = [entry for entry in report.calls if entry.status == "extractable"]
+    lines += _reasons([entry for entry in extractable if entry.local is None], "not compared")
+    lines += _reasons([entry for entry in extractable if entry.local and entry.reason], "compared in part")
+    statuses = Counter(entry.status for entry in report.calls if entry.status != "extractable")
+    if statuses:
+        lines.append(f"[dim]{plural(statuses.total(), 'call')} without numbers of their own: {by_status(statuses)}[/]")
+    return lines
+
+
+def _limits(report: VerifyReport) -> str:
+    limits = [entry.limit for entry in report.calls if entry.local is not None]
+    if max(limits) == min(limits):
+        return number(limits[0])
+    return f"{number(min(limits))} to {number(max(limits))}, by precision,"
+
+
+def _reasons(entries: Sequence[VerifyEntry], what: str) -> list[str]:
+    if not entries:
+        return []
+    lines = [f"[yellow]{plural(len(entries), 'call')} {what}[/]:"]
+    counts = Counter(entry.reason for entry in entries)
+    for reason, amount in counts.most_common(REASONS):
+        example = next(entry for entry in entries if entry.reason == reason)
+        more = f" and {amount - 1} more" if amount > 1 else ""
+        lines.append(f"  {_name(example)}{more}: {escape(reason)}")
+    if len(counts) > REASONS:
+        lines.append("  … and other reasons; --json has them all")
+    return lines
+
+
+def _largest(numbers: Numbers | None) -> str:
+    if numbers is None:
+        return ""
+    if numbers.max_abs_error is None:
+        return escape(numbers.reason)
+    return f"largest error {number(numbers.max_abs_error)}"
+
+
+def _rank(numbers: Numbers | None) -> float:
+    """Order by relative error: infinite before all, not compared behind all."""
+    if numbers is None:
+        return -1.0
+    return float("inf") if numbers.relative_error is None else numbers.relative_error
+
+
+def _error(numbers: Numbers | None) -> str:
+    if numbers is None:
+        return "?"
+    return "differs" if numbers.relative_error is None else number(numbers.relative_error)
+
+
+def _port(numbers: Numbers | None) -> str:
+    return f"[cyan]{escape(numbers.port) if numbers else ''}[/]"
+
+
+def _name(entry: VerifyEntry) -> str:
+    return escape(call_name(entry.fqn, entry.tag, entry.call))
