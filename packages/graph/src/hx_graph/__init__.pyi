@@ -1,6 +1,7 @@
 from hx_graph._call_tree import CallTree as CallTree
 from hx_graph._cut_rule import Cut as Cut, CutGraph as CutGraph, Size as Size, SizeQuery as SizeQuery
 from hx_graph._dims import (
+    can_be_equal as can_be_equal,
     dims_of as dims_of,
     dtype_name as dtype_name,
     is_size_query as is_size_query,

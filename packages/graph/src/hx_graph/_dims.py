@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import onnx_ir as ir
 
@@ -19,6 +19,13 @@ def dims_of(shape: ir.ShapeProtocol | None) -> list[int | str]:
 def dtype_name(value: ir.Value) -> str:
     """Return the element type of a value, `UNDEFINED` where it is not known."""
     return value.dtype.name if value.dtype else "UNDEFINED"
+
+
+def can_be_equal(one: Iterable[object], other: Iterable[object]) -> bool:
+    """Say whether two shapes are equal for some sizes of the dimensions that are no numbers."""
+    left, right = list(one), list(other)
+    pairs = zip(left, right, strict=False)
+    return len(left) == len(right) and all(a == b for a, b in pairs if isinstance(a, int) and isinstance(b, int))
 
 
 def shape_from(dims: Sequence[int | str]) -> ir.Shape:

@@ -26,7 +26,11 @@ from hx_projector.file_metadata.redact import (
     redact_text as redact_text,
 )
 from hx_projector.relinking.relink import relink as relink
-from hx_projector.validation.codes import MEANINGS as MEANINGS, Meaning as Meaning
-from hx_projector.validation.findings import Change as Change, Finding as Finding
+from hx_projector.validation.findings import (
+    MEANINGS as MEANINGS,
+    Change as Change,
+    Finding as Finding,
+    Meaning as Meaning,
+)
 from hx_projector.validation.repair import Repair as Repair, repair as repair
 from hx_projector.validation.run import ValidationResult as ValidationResult, validate as validate

@@ -191,6 +191,11 @@ class Node(Record):
         "common. In a relinked model.",
     )
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """The node's identity: the path of its graph and its first output."""
+        return self.graph, self.output
+
 
 class Disagreement(Record):
     """A node of the main graph that two sources of evidence give to different calls; the stronger one decided."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import onnx_ir as ir
 
+from hx_graph import can_be_equal
 from hx_projector._graph_index import GraphIndex
 from hx_projector.relinking.carry import CarriedOwner
 from hx_projector.relinking.correspondence import ValueCorrespondence
@@ -67,10 +68,7 @@ def _reshaped(now: ir.Value, before: ir.Value | None) -> bool:
     """Say whether a value goes by its old name in another shape, as where Reshape nodes were moved past it."""
     if before is None or now.shape is None or before.shape is None:
         return False
-    if len(now.shape) != len(before.shape):
-        return True
-    dims = zip(now.shape, before.shape, strict=True)
-    return any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in dims)
+    return not can_be_equal(now.shape, before.shape)
 
 
 def _is_usable(row: RecoveredNode, new: GraphIndex, old: GraphIndex) -> bool:

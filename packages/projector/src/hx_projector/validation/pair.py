@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
+from pathlib import Path
 
 import onnx_ir as ir
 
@@ -14,12 +15,11 @@ from hx_sidecar_schema import Module, Sidecar
 class ModelAndSidecar:
     """A model and its sidecar, with look-ups that no wrong row can make fail unless it is said."""
 
-    def __init__(self, model: ir.Model, sidecar: Sidecar) -> None:
-        """Take a model as it was read, and a parsed sidecar whose rows may contradict one another and the model."""
-        self.model = model
-        self.sidecar = sidecar
-        self.nodes = [(path, output_of(node), node) for path, node in all_nodes(model)]
-        """Graph path, first output, node; in the order that rows have."""
+    def __init__(self, model: ir.Model, sidecar: Sidecar, path: Path) -> None:
+        """Take a model as it was read from a path, and a parsed sidecar whose rows may contradict all else."""
+        self.model, self.sidecar, self.path = model, sidecar, path
+        self.nodes = [((graph, output_of(node)), node) for graph, node in all_nodes(model)]
+        """Graph path and first output, node; in the order that rows have."""
 
     @property
     def is_part(self) -> bool:
@@ -37,7 +37,12 @@ class ModelAndSidecar:
     @cached_property
     def found(self) -> dict[tuple[str, str], ir.Node]:
         """The model's nodes by graph path and first output."""
-        return {(path, output): node for path, output, node in self.nodes}
+        return dict(self.nodes)
+
+    @cached_property
+    def main_owners(self) -> dict[str, int]:
+        """The owners of the nodes of the main graph, by first outputs."""
+        return {row.output: row.owner for row in self.sidecar.nodes if not row.graph}
 
     @cached_property
     def values(self) -> dict[str, list[ir.Value]]:
@@ -69,6 +74,10 @@ class ModelAndSidecar:
             return f"call {row}"
         name = module_name(modules[calls[row].module])
         return f"{name}@{calls[row].index}" if calls[row].index else name
+
+    def call_names(self, rows: Iterable[int]) -> str:
+        """Return calls for a message, as `listed` does; `nobody` where there are none."""
+        return listed(map(self.call_name, rows)) or "nobody"
 
 
 def module_name(module: Module) -> str:

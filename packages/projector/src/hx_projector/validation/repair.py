@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import onnx_ir as ir
 
+from hx_projector.validation.checks.file import expected_info, model_info
 from hx_projector.validation.checks.modules import expected_tags
 from hx_projector.validation.checks.owners import expected_consumers
 from hx_projector.validation.checks.ports import expected_weights, weight_readers
-from hx_projector.validation.checks.summary import expected_info, expected_summary, model_info, summary
-from hx_projector.validation.findings import Change, Finding
-from hx_projector.validation.pair import ModelAndSidecar, listed, module_name, node_name
+from hx_projector.validation.checks.rows import expected_summary, summary
+from hx_projector.validation.findings import Change, Finding, Problem
+from hx_projector.validation.pair import ModelAndSidecar, module_name, node_name
 from hx_sidecar_schema import SIDECAR_VERSION, Sidecar
 
 _NODES = ("V11", "V12", "V13")
@@ -55,100 +57,90 @@ def repair(model: ir.Model, sidecar: Sidecar, path: Path, findings: Iterable[Fin
         if blocked:
             refused.update((code, f"{', '.join(blocked)} comes first.") for code in sorted(found))
             continue
-        sidecar, made = step.run(ModelAndSidecar(model, sidecar), path)
-        changes += made
+        right, made = step.run(ModelAndSidecar(model, sidecar, path))
+        sidecar = sidecar.model_copy(update=right)
+        changes += [Change(code=code, subject=subject, message=message) for code, subject, message in made]
         if not made:
             refused.update((code, "What is right cannot be told from this file.") for code in sorted(found))
     if changes and sidecar.schema_version != SIDECAR_VERSION:
         # It is written in the newest format, where rows alone say how many nodes are known.
         sidecar = sidecar.model_copy(update={"schema_version": SIDECAR_VERSION})
-        summarised = expected_summary(ModelAndSidecar(model, sidecar))
+        summarised = expected_summary(ModelAndSidecar(model, sidecar, path))
         sidecar = sidecar.model_copy(update={"summary": summarised})
     return Repair(sidecar, changes, refused)
 
 
-Rewritten = tuple[Sidecar, list[Change]]
+Repaired = tuple[dict[str, object], list[Problem]]
+"""Fields of the sidecar as they are right; and what was wrong, with what it is now."""
 
 
-@dataclass(frozen=True)
-class _Step:
+class _Step(NamedTuple):
     codes: tuple[str, ...]
-    blocked_by: Collection[str]
-    run: Callable[[ModelAndSidecar, Path], Rewritten]
+    blocked_by: tuple[str, ...]
+    run: Callable[[ModelAndSidecar], Repaired]
 
 
-def _repair_order(pair: ModelAndSidecar, path: Path) -> Rewritten:
-    rows = {(row.graph, row.output): row for row in pair.sidecar.nodes}
-    nodes = [rows[graph, output] for graph, output, _ in pair.nodes]
+def _repair_order(pair: ModelAndSidecar) -> Repaired:
+    rows = {row.key: row for row in pair.sidecar.nodes}
+    nodes = [rows[key] for key, _ in pair.nodes]
     moved = sum(one is not other for one, other in zip(nodes, pair.sidecar.nodes, strict=True))
-    change = Change(code="V15", subject="nodes", message=f"{moved} rows were put where their nodes stand.")
-    return pair.sidecar.model_copy(update={"nodes": nodes}), [change]
+    return {"nodes": nodes}, [("V15", "nodes", f"{moved} rows were put where their nodes stand.")]
 
 
-def _repair_node_facts(pair: ModelAndSidecar, path: Path) -> Rewritten:
-    changes: list[Change] = []
+def _repair_node_facts(pair: ModelAndSidecar) -> Repaired:
+    changes: list[Problem] = []
     nodes = list(pair.sidecar.nodes)
     for index, row in enumerate(nodes):
-        node = pair.found[row.graph, row.output]
-        if (row.op_type, row.name) != (node.op_type, node.name or ""):
-            nodes[index] = row.model_copy(update={"op_type": node.op_type, "name": node.name or ""})
-            was, now = f"{row.op_type} {row.name!r}", f"{node.op_type} {node.name or ''!r}"
-            changes.append(_replaced("V14", node_name(row.graph, row.output), was, now))
-    return pair.sidecar.model_copy(update={"nodes": nodes}), changes
+        node = pair.found[row.key]
+        right = row.model_copy(update={"op_type": node.op_type, "name": node.name or ""})
+        if row != right:
+            nodes[index] = right
+            was, now = (f"{one.op_type} {one.name!r}" for one in (row, right))
+            changes.append(("V14", node_name(*row.key), f"{was} is now {now}."))
+    return {"nodes": nodes}, changes
 
 
-def _repair_model_info(pair: ModelAndSidecar, path: Path) -> Rewritten:
-    info = expected_info(pair, path.name)
-    repaired = ModelAndSidecar(pair.model, pair.sidecar.model_copy(update={"model": info}))
-    remaining = {finding.subject for finding in model_info(repaired, path.name)}
-    changes = [_adopted(found) for found in model_info(pair, path.name) if found.subject not in remaining]
-    return repaired.sidecar, changes
+def _repair_model_info(pair: ModelAndSidecar) -> Repaired:
+    info = expected_info(pair)
+    repaired = ModelAndSidecar(pair.model, pair.sidecar.model_copy(update={"model": info}), pair.path)
+    remaining = {subject for _, subject, _ in model_info(repaired)}
+    return {"model": info}, [found for found in _adopted(model_info(pair)) if found[1] not in remaining]
 
 
-def _repair_tags(pair: ModelAndSidecar, path: Path) -> Rewritten:
-    expected = expected_tags(pair)
+def _repair_tags(pair: ModelAndSidecar) -> Repaired:
+    modules, expected = pair.sidecar.modules, expected_tags(pair)
     if expected is None:
-        return pair.sidecar, []
-    modules = list(zip(pair.sidecar.modules, expected, strict=True))
+        return {}, []
+    pairs = list(zip(modules, expected, strict=True))
     changes = [
-        _replaced("V52", module_name(module), repr(module.tag), repr(tag))
-        for module, tag in modules
-        if module.tag != tag
+        ("V52", module_name(module), f"{module.tag!r} is now {tag!r}.") for module, tag in pairs if module.tag != tag
     ]
-    repaired = [module.model_copy(update={"tag": tag}) for module, tag in modules]
-    return pair.sidecar.model_copy(update={"modules": repaired}), changes
+    return {"modules": [module.model_copy(update={"tag": tag}) for module, tag in pairs]}, changes
 
 
-def _repair_consumers(pair: ModelAndSidecar, path: Path) -> Rewritten:
-    changes: list[Change] = []
+def _repair_consumers(pair: ModelAndSidecar) -> Repaired:
+    changes: list[Problem] = []
     nodes = list(pair.sidecar.nodes)
     for index, expected in enumerate(expected_consumers(pair)):
         row = nodes[index]
         if row.consumers != expected:
             nodes[index] = row.model_copy(update={"consumers": expected})
-            was, now = (listed(map(pair.call_name, rows)) or "nobody" for rows in (row.consumers, expected))
-            changes.append(_replaced("V40", node_name(row.graph, row.output), was, now))
-    return pair.sidecar.model_copy(update={"nodes": nodes}), changes
+            was, now = pair.call_names(row.consumers), pair.call_names(expected)
+            changes.append(("V40", node_name(*row.key), f"{was} is now {now}."))
+    return {"nodes": nodes}, changes
 
 
-def _repair_weights(pair: ModelAndSidecar, path: Path) -> Rewritten:
-    repaired = pair.sidecar.model_copy(update={"initializers": expected_weights(pair)})
-    return repaired, [_adopted(found) for found in weight_readers(pair)]
+def _repair_weights(pair: ModelAndSidecar) -> Repaired:
+    return {"initializers": expected_weights(pair)}, _adopted(weight_readers(pair))
 
 
-def _repair_summary(pair: ModelAndSidecar, path: Path) -> Rewritten:
-    repaired = pair.sidecar.model_copy(update={"summary": expected_summary(pair)})
-    return repaired, [_adopted(found) for found in summary(pair)]
+def _repair_summary(pair: ModelAndSidecar) -> Repaired:
+    return {"summary": expected_summary(pair)}, _adopted(summary(pair))
 
 
-def _replaced(code: str, subject: str, was: str, now: str) -> Change:
-    return Change(code=code, subject=subject, message=f"{was} is now {now}.")
-
-
-def _adopted(finding: Finding) -> Change:
-    """Return the change where the sidecar took over what a finding says of the model."""
-    message = f"{finding.message} Now the sidecar says that too."
-    return Change(code=finding.code, subject=finding.subject, message=message)
+def _adopted(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the changes where the sidecar took over what problems say of the model."""
+    return [(code, subject, f"{message} Now the sidecar says that too.") for code, subject, message in problems]
 
 
 _STEPS = (

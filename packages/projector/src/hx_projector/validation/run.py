@@ -5,36 +5,45 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import onnx_ir as ir
 
 from hx_projector.validation.checks.calls import call_indices, call_tree, called_modules, callers, statuses
-from hx_projector.validation.checks.file_claims import claimed_owners
-from hx_projector.validation.checks.known import known_owners
-from hx_projector.validation.checks.model import accepted_by_checker, loaded_by_runtime
+from hx_projector.validation.checks.file import (
+    accepted_by_checker,
+    digest,
+    embedded_sidecar,
+    loaded_by_runtime,
+    model_info,
+)
 from hx_projector.validation.checks.modules import children, module_tree, parameters, shown_tags, tags
-from hx_projector.validation.checks.owners import disagreements, node_consumers
+from hx_projector.validation.checks.owners import (
+    claimed_owners,
+    disagreements,
+    known_owners,
+    node_consumers,
+    spanned_calls,
+)
 from hx_projector.validation.checks.ports import initializers, ports, recovered_nodes, weight_readers
 from hx_projector.validation.checks.rows import (
     call_references,
-    covered_calls,
     module_references,
     node_facts,
     node_references,
     node_rows,
+    summary,
 )
-from hx_projector.validation.checks.summary import digest, embedded_sidecar, model_info, summary
-from hx_projector.validation.findings import Finding
+from hx_projector.validation.findings import Finding, Problem
 from hx_projector.validation.pair import ModelAndSidecar
 from hx_sidecar_schema import HxError, Sidecar
 
 
-@dataclass(frozen=True)
-class Check:
-    """One check: it changes nothing, and raises nothing once the checks that it needs found nothing."""
+class Check(NamedTuple):
+    """One check: it changes nothing, and raises nothing but HX209 once the checks that it needs found nothing."""
 
     name: str
-    run: Callable[[ModelAndSidecar], Iterable[Finding]]
+    run: Callable[[ModelAndSidecar], Iterable[Problem]]
     needs: tuple[str, ...] = ()
     """Names of checks above it."""
 
@@ -44,6 +53,10 @@ _OWNERS = (*_CALLS, "node references")
 _TREE = ("module references", "module tree")
 
 CHECKS = (
+    Check("ONNX checker", accepted_by_checker),
+    Check("ONNX Runtime", loaded_by_runtime, ("ONNX checker",)),
+    Check("model info", model_info),
+    Check("embedded sidecar", embedded_sidecar),
     Check("digest", digest),
     Check("node rows", node_rows),
     Check("node facts", node_facts, ("node rows",)),
@@ -67,7 +80,7 @@ CHECKS = (
     Check("exporter's words", claimed_owners, (*_OWNERS, "module tree")),
     Check("known owners", known_owners, (*_OWNERS, "node rows")),
     Check("disagreements", disagreements, _OWNERS),
-    Check("covered calls", covered_calls, _OWNERS),
+    Check("covered calls", spanned_calls, _OWNERS),
     Check("weights", weight_readers, (*_OWNERS, "node rows", "initializers", "exporter's words", "known owners")),
     Check("summary", summary),
 )
@@ -93,18 +106,9 @@ def validate(model: ir.Model, sidecar: Sidecar, path: Path) -> ValidationResult:
         sidecar: Parsed; whatever its rows say, nothing is raised.
         path: The model's file, for the ONNX checker and ONNX Runtime.
     """
-    pair = ModelAndSidecar(model, sidecar)
-    findings = list(accepted_by_checker(path))
+    pair = ModelAndSidecar(model, sidecar, path)
+    findings: list[Finding] = []
     skipped: dict[str, str] = {}
-    if findings:
-        skipped["ONNX Runtime"] = "V01 comes first."
-    else:
-        try:
-            findings += loaded_by_runtime(path)
-        except HxError as error:  # it is not installed
-            skipped["ONNX Runtime"] = error.message
-    findings += model_info(pair, path.name)
-    findings += embedded_sidecar(pair, path)
     failed: dict[str, str] = {}
     """Checks that found something, or could not be made because of that, with the first code."""
     for check in CHECKS:
@@ -113,7 +117,11 @@ def validate(model: ir.Model, sidecar: Sidecar, path: Path) -> ValidationResult:
             failed[check.name] = failed[blocking]
             skipped[check.name] = f"{failed[blocking]} comes first."
             continue
-        found = list(check.run(pair))
+        try:
+            found = [Finding.of(*problem) for problem in check.run(pair)]
+        except HxError as error:  # ONNX Runtime is not installed
+            skipped[check.name] = error.message
+            continue
         findings += found
         if found:
             failed[check.name] = found[0].code

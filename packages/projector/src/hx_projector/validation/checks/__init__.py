@@ -1,5 +1,5 @@
-"""The checks of `validate`: functions from a model with its sidecar to findings, which change nothing.
+"""The checks of `validate`: functions from a model with its sidecar to what is wrong, which change nothing.
 
-`model`: the file by itself. `rows`: nodes and references. `calls`, `modules`, `ports`, `owners`: those parts of the
-sidecar. `summary`: facts about the file, counts.
+`file`: the file by itself, and what the sidecar says of it. `rows`: nodes, references, counts. `calls`, `modules`, `ports`,
+`owners`: those parts of the sidecar. Where what is right can be computed, a function `expected_...` does so, for `repair` too.
 """

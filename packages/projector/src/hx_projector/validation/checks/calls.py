@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hx_projector.validation.findings import Finding
+from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import ModelAndSidecar, listed, module_name
 from hx_sidecar_schema import CONTAINERS, ModuleCall
 
@@ -12,35 +12,35 @@ _WITHOUT_FORWARD = frozenset(f"torch.nn.modules.container.{name}" for name in ("
 """Classes that have no `forward` to call."""
 
 
-def call_tree(pair: ModelAndSidecar) -> Iterator[Finding]:
+def call_tree(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that there is one root, and that calls stand in pre-order, those of modules not called last (V20, V21)."""
     calls = pair.sidecar.calls
     if not calls:
-        yield Finding.of("V20", "calls", "There is no call at all, so not the root's.")
+        yield "V20", "calls", "There is no call at all, so not the root's."
         return
     if calls[0].parent is not None or calls[0].module != 0:
-        yield Finding.of("V20", pair.call_name(0), "The first row is not the call of the first module.")
+        yield "V20", pair.call_name(0), "The first row is not the call of the first module."
     running: list[int] = []
     for row, call in enumerate(calls):
         name = pair.call_name(row)
         if call.parent is None:
             if row and call.status != "not_called":
-                yield Finding.of("V20", name, "It has no parent, and is neither the root's nor `not_called`.")
+                yield "V20", name, "It has no parent, and is neither the root's nor `not_called`."
             running = [row]
             continue
         parent = pair.call_name(call.parent)
         if call.parent >= row:
-            yield Finding.of("V21", name, f"Its parent {parent!r} stands behind it.")
+            yield "V21", name, f"Its parent {parent!r} stands behind it."
             continue
         while running and running[-1] != call.parent:
             running.pop()
         if not running:
-            yield Finding.of("V21", name, f"It stands outside the subtree of its parent {parent!r}.")
+            yield "V21", name, f"It stands outside the subtree of its parent {parent!r}."
             running = [call.parent]
         running.append(row)
 
 
-def call_indices(pair: ModelAndSidecar) -> Iterator[Finding]:
+def call_indices(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that the calls of a module count up from 0; of a part of a model, that they go up (V22)."""
     last: dict[int, int] = {}
     for row, call in enumerate(pair.sidecar.calls):
@@ -48,34 +48,33 @@ def call_indices(pair: ModelAndSidecar) -> Iterator[Finding]:
         follows = call.index > before if pair.is_part else call.index == before + 1
         if not follows:
             expected = f"{before + 1} or more" if pair.is_part else str(before + 1)
-            yield Finding.of("V22", pair.call_name(row), f"Its index is {call.index}; {expected} comes next.")
+            yield "V22", pair.call_name(row), f"Its index is {call.index}; {expected} comes next."
         last[call.module] = max(before, call.index)
 
 
-def called_modules(pair: ModelAndSidecar) -> Iterator[Finding]:
+def called_modules(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that every module that can be called has a call, or a row that says that it was not (V25)."""
     if pair.is_part:
         return
     called = {call.module for call in pair.sidecar.calls}
     for row, module in enumerate(pair.sidecar.modules):
         if row not in called and module.class_name not in CONTAINERS:
-            message = "No row of `calls` is of it, not even one that is `not_called`."
-            yield Finding.of("V25", module_name(module), message)
+            yield "V25", module_name(module), "No row of `calls` is of it, not even one that is `not_called`."
 
 
-def callers(pair: ModelAndSidecar) -> Iterator[Finding]:
+def callers(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that what was called has a `forward`, and that what called it ran (V23)."""
     sidecar = pair.sidecar
     for row, call in enumerate(sidecar.calls):
         name = pair.call_name(row)
         if sidecar.modules[call.module].class_name in _WITHOUT_FORWARD:
-            yield Finding.of("V23", name, "A list or dict of modules has no `forward` to call.")
+            yield "V23", name, "A list or dict of modules has no `forward` to call."
         if call.parent is not None and sidecar.calls[call.parent].status == "not_called":
             parent = pair.call_name(call.parent)
-            yield Finding.of("V23", name, f"Its parent {parent!r} is recorded as not called.")
+            yield "V23", name, f"Its parent {parent!r} is recorded as not called."
 
 
-def statuses(pair: ModelAndSidecar) -> Iterator[Finding]:
+def statuses(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that a status agrees with the reason, the ports and the nodes of its call (V24)."""
     owned: dict[int, str] = {}
     for node in pair.sidecar.nodes:
@@ -83,7 +82,7 @@ def statuses(pair: ModelAndSidecar) -> Iterator[Finding]:
     for row, call in enumerate(pair.sidecar.calls):
         problem = _status_problem(call, owned.get(row))
         if problem:
-            yield Finding.of("V24", pair.call_name(row), problem)
+            yield "V24", pair.call_name(row), problem
 
 
 def _status_problem(call: ModuleCall, owns: str | None) -> str:

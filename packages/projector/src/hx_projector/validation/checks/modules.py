@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from hx_projector.validation.findings import Finding
+from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import ModelAndSidecar, listed, module_name
 from hx_sidecar_schema import CONTAINERS, Module, build_tags, simple_name
 
 
-def module_tree(pair: ModelAndSidecar) -> Iterator[Finding]:
+def module_tree(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that the root stands first, parents before children, and that no two modules share a name (V50)."""
     modules = pair.sidecar.modules
     if not modules:
-        yield Finding.of("V50", "modules", "There is no module at all, so not the root.")
+        yield "V50", "modules", "There is no module at all, so not the root."
     names = Counter(name for module in modules for name in (module.fqn, *module.aliases))
     for row, module in enumerate(modules):
         problem = _tree_problem(row, module, pair, names)
         if problem:
-            yield Finding.of("V50", module_name(module), problem)
+            yield "V50", module_name(module), problem
 
 
 def _tree_problem(row: int, module: Module, pair: ModelAndSidecar, names: Mapping[str, int]) -> str:
@@ -48,7 +48,7 @@ def expected_tags(pair: ModelAndSidecar) -> list[str] | None:
     return build_tags([module.fqn for module in modules], [module.class_name for module in modules])
 
 
-def tags(pair: ModelAndSidecar) -> Iterator[Finding]:
+def tags(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that a tag names one module (V51), and is the one that the module tree gives (V52)."""
     modules = pair.sidecar.modules
     sharing: dict[str, list[Module]] = {}
@@ -56,14 +56,13 @@ def tags(pair: ModelAndSidecar) -> Iterator[Finding]:
         sharing.setdefault(module.tag, []).append(module)
     for tag, (first, *others) in sharing.items():
         if others:
-            message = f"Its tag {tag!r} is also that of {module_name(first)!r}."
-            yield Finding.of("V51", module_name(others[0]), message)
+            yield "V51", module_name(others[0]), f"Its tag {tag!r} is also that of {module_name(first)!r}."
     expected = expected_tags(pair)
     for row, module in enumerate(modules):
         allowed = {expected[row]} if expected is not None else _possible_tags(row, modules)
         if allowed and module.tag not in allowed:
             rule = " or ".join(map(repr, sorted(allowed)))
-            yield Finding.of("V52", module_name(module), f"Its tag is {module.tag!r}; the module tree gives {rule}.")
+            yield "V52", module_name(module), f"Its tag is {module.tag!r}; the module tree gives {rule}."
 
 
 def _possible_tags(row: int, modules: Sequence[Module]) -> set[str]:
@@ -86,19 +85,19 @@ def _possible_tags(row: int, modules: Sequence[Module]) -> set[str]:
     return {f"{modules[above].tag}/{segment}" for segment in segments}
 
 
-def shown_tags(pair: ModelAndSidecar) -> Iterator[Finding]:
+def shown_tags(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that classes outside torch.nn show their tags, and that modules of one class do alike (V55)."""
     first: dict[str, bool] = {}
     for row, module in enumerate(pair.sidecar.modules):
         name = module_name(module)
         if not module.tagged and (not module.class_name.startswith("torch.nn.") or not module.fqn):
-            yield Finding.of("V55", name, f"A {simple_name(module.class_name)} is not `tagged`.")
+            yield "V55", name, f"A {simple_name(module.class_name)} is not `tagged`."
         elif row and first.setdefault(module.class_name, module.tagged) != module.tagged:
             others = "not" if module.tagged else "are"
-            yield Finding.of("V55", name, f"`tagged` is {module.tagged}; others of its class {others}.")
+            yield "V55", name, f"`tagged` is {module.tagged}; others of its class {others}."
 
 
-def children(pair: ModelAndSidecar) -> Iterator[Finding]:
+def children(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that modules and their children name each other, with the right classes (V53)."""
     modules, rows = pair.sidecar.modules, pair.module_rows
     for module in modules:
@@ -107,10 +106,10 @@ def children(pair: ModelAndSidecar) -> Iterator[Finding]:
             row = rows.get(_below(module.fqn, attribute))
             if row is None:
                 if not pair.is_part:
-                    yield Finding.of("V53", name, f"Its child {attribute!r} ({class_name}) has no row.")
+                    yield "V53", name, f"Its child {attribute!r} ({class_name}) has no row."
             elif simple_name(modules[row].class_name) != class_name:
                 found = simple_name(modules[row].class_name)
-                yield Finding.of(
+                yield (
                     "V53",
                     name,
                     f"It says that its child {attribute!r} is a {class_name}; the row of that child says {found}.",
@@ -125,27 +124,24 @@ def children(pair: ModelAndSidecar) -> Iterator[Finding]:
             if path in above
         }
         if parent is not None and own and not own & parent.children.keys():
-            message = f"Its parent {module_name(parent)!r} does not name it as a child."
-            yield Finding.of("V53", module_name(module), message)
+            yield "V53", module_name(module), f"Its parent {module_name(parent)!r} does not name it as a child."
 
 
-def parameters(pair: ModelAndSidecar) -> Iterator[Finding]:
+def parameters(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that all parameters of a module are its own or of modules below it, and list all its own (V54)."""
     rows, modules = pair.module_rows, pair.sidecar.modules
     own = [set(module.direct_parameters) for module in modules]
     for row, module in enumerate(modules):
         unlisted = [name for name in module.direct_parameters if name not in set(module.parameters)]
         if unlisted:
-            message = f"Its own parameter {listed(unlisted)} is not among `parameters`."
-            yield Finding.of("V54", module_name(module), message)
+            yield "V54", module_name(module), f"Its own parameter {listed(unlisted)} is not among `parameters`."
         for name in module.parameters:
             path, _, attribute = name.rpartition(".")
             holder = rows.get(_below(module.fqn, path)) if path else row
             if holder is None and pair.is_part:
                 continue
             if holder is None or attribute not in own[holder]:
-                message = f"No module below it has the parameter {name!r}."
-                yield Finding.of("V54", module_name(module), message)
+                yield "V54", module_name(module), f"No module below it has the parameter {name!r}."
 
 
 def _below(fqn: str, name: str) -> str:

@@ -1,41 +1,176 @@
-"""Whether consumers are those of the graph, and disagreements fit the owners."""
+"""Whether owners are known, and fit what the file, the graph and the rest of the sidecar say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from itertools import islice
 
-from hx_graph import consumer_calls
-from hx_projector.validation.findings import Finding
-from hx_projector.validation.pair import ModelAndSidecar, listed, node_name
+import onnx_ir as ir
+
+from hx_graph import CallTree, consumer_calls, nodes_below, output_of, reads
+from hx_projector._categories import CATEGORIES
+from hx_projector._claims import AttributionInput, Claim
+from hx_projector._graph_index import GraphIndex, reachable
+from hx_projector.attribution.dataflow import claim_by_dataflow
+from hx_projector.attribution.sources import claim_by_parameter
+from hx_projector.file_metadata.claims import FileClaim, file_claims
+from hx_projector.validation.findings import Problem
+from hx_projector.validation.pair import ModelAndSidecar, node_name
+from hx_sidecar_schema import STRATEGIES, ModuleContext, Node
+
+_CRITICAL = frozenset(name for category in CATEGORIES if category.critical for name in category.operators)
+(_VIEWS,) = (category.operators for category in CATEGORIES if category.name == "tensor manipulation")
 
 
 def expected_consumers(pair: ModelAndSidecar) -> list[list[int]]:
     """Return, for each row of a node, the calls outside its owner's subtree that read its outputs."""
     rows = pair.sidecar.nodes
-    nodes = [pair.found[row.graph, row.output] for row in rows]
-    return consumer_calls(nodes, [row.owner for row in rows], pair.tree.end)
+    return consumer_calls([pair.found[row.key] for row in rows], [row.owner for row in rows], pair.tree.end)
 
 
-def node_consumers(pair: ModelAndSidecar) -> Iterator[Finding]:
+def node_consumers(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that consumers are those that the graph has (V40)."""
     for row, expected in zip(pair.sidecar.nodes, expected_consumers(pair), strict=True):
         if row.consumers != expected:
-            recorded, found = (listed(map(pair.call_name, rows)) or "nobody" for rows in (row.consumers, expected))
+            recorded, found = pair.call_names(row.consumers), pair.call_names(expected)
             verb = "reads" if len(expected) < 2 else "read"
-            message = f"Its consumers are {recorded}; in the graph {found} {verb} it."
-            yield Finding.of("V40", node_name(row.graph, row.output), message)
+            yield "V40", node_name(*row.key), f"Its consumers are {recorded}; in the graph {found} {verb} it."
 
 
-def disagreements(pair: ModelAndSidecar) -> Iterator[Finding]:
+def claimed_owners(pair: ModelAndSidecar) -> Iterator[Problem]:
+    """Check that the owner of a node that itself names a call is that call or lies around it (V41).
+
+    A call around it may own the node: the optimiser made one node of nodes of several calls. A strategy that does not
+    ask the exporter may know less than the node says: there only what it knows with high confidence is checked.
+    """
+    sidecar, tree = pair.sidecar, pair.tree
+    calls: dict[tuple[int, int | None], list[int]] = {}
+    for row, call in enumerate(sidecar.calls):
+        calls.setdefault((call.module, call.index), []).append(row)
+        calls.setdefault((call.module, None), []).append(row)
+    strategy = STRATEGIES.get(sidecar.generator.strategy)
+    asks_exporter = strategy is None or "exporter" in strategy.sources
+    claims = file_claims(pair.model.graph, pair.model.graph.initializers)
+    for row in sidecar.nodes:
+        claim = claims.get(row.output) if not row.graph else None
+        node = pair.found.get(row.key)
+        if claim is None or node is None or not (asks_exporter or row.confidence == "high"):
+            continue
+        meant = [
+            call
+            for fqn, index in _readings(claim)
+            if (module := pair.module_rows.get(fqn)) is not None
+            # Where a module has several names, the calls under each are counted apart.
+            for call in calls.get((module, None if sidecar.modules[module].aliases else index), ())
+        ]
+        if not meant or any(tree.contains(row.owner, call) for call in meant):
+            continue
+        if not _is_view_read_by(node, meant, pair.main_owners, tree):
+            named, owner = pair.call_name(meant[0]), pair.call_name(row.owner)
+            message = (
+                f"The node itself names {named!r}; the owner is {owner!r} ({row.evidence}, {row.confidence}), which is "
+                "not around it."
+            )
+            yield "V41", node_name(*row.key), message
+
+
+def _readings(claim: FileClaim) -> list[tuple[str, int | None]]:
+    """Return the calls that a claim may mean: the TorchScript exporter calls `lin@1` and a module `lin_1` alike."""
+    again = re.fullmatch(r"(.+)_([1-9]\d{0,5})", claim.fqn)
+    if claim.index != 0 or again is None:
+        return [(claim.fqn, claim.index)]
+    return [(claim.fqn, 0), (again[1], int(again[2]))]
+
+
+def _is_view_read_by(node: ir.Node, calls: list[int], owners: Mapping[str, int], tree: CallTree) -> bool:
+    """Say whether a node is a view that one of the calls reads, through other views too.
+
+    torch makes a view of a changed tensor anew where it is read, and names the reader (torch 2.13); hx knows which call
+    made it first.
+    """
+
+    def readers(node: ir.Node) -> list[ir.Node]:
+        return [reader for out in node.outputs for reader in out.consumers()] if node.op_type in _VIEWS else []
+
+    found = (owners.get(output_of(reader)) for reader in islice(reachable([node], readers), 1, None))
+    return any(tree.contains(call, owner) for owner in found if owner is not None for call in calls)
+
+
+def known_owners(pair: ModelAndSidecar) -> Iterator[Problem]:
+    """Check that what computes with weights or data has an owner that is known by evidence (V42).
+
+    A node that is not known may still be the root's: weights and dataflow are asked again, given all other rows, and
+    nothing is wrong where they name the root. Nodes of functions are left out: they belong to the users of the
+    function. So is a part of a model: what was copied in belongs to its root.
+    """
+    unknown = {row.key for row in pair.sidecar.nodes if not row.known}
+    if not unknown or pair.is_part:
+        return
+    weights = {row.name for row in pair.sidecar.initializers if row.parameter}
+    claims = _claims_of_unknown(pair)
+    for around in pair.model.graph:
+        outer = output_of(around)
+        for path, node in (("", around), *nodes_below(around)):
+            key = (path, output_of(node))
+            critical = node.op_type in _CRITICAL or any(name in weights for name in reads(node))
+            if key not in unknown or not critical:
+                continue
+            root_stands_in, claim = f"The root stands in for this {node.op_type}", claims.get(outer)
+            if ("", outer) not in unknown:
+                yield "V42", node_name(*key), f"{root_stands_in}, though the node around it is known."
+            elif claim is None:
+                yield "V42", node_name(*key), f"Nothing says who made this {node.op_type}: the root stands in."
+            elif claim.owner != 0:
+                around_it = pair.call_name(claim.owner)
+                yield "V42", node_name(*key), f"{root_stands_in}; what is around it says {around_it!r}."
+
+
+def _claims_of_unknown(pair: ModelAndSidecar) -> dict[str, Claim]:
+    """Return what weights, else dataflow, say of the nodes that are not known."""
+    sidecar = pair.sidecar
+    context = ModuleContext(
+        generator=sidecar.generator, modules=sidecar.modules, calls=sidecar.calls, initializers=sidecar.initializers
+    )
+    known = {row.output: Claim(row.owner, row.confidence) for row in sidecar.nodes if row.known and not row.graph}
+    given = AttributionInput(GraphIndex(pair.model), context, pair.tree, known, {})
+    return {**claim_by_dataflow(given), **claim_by_parameter(given)}
+
+
+def disagreements(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that a disagreement is about a node of the main graph, and that the stronger source decided (V43)."""
     nodes = {row.output: row for row in pair.sidecar.nodes if not row.graph}
     for row in pair.sidecar.disagreements:
         node = nodes.get(row.output)
         if node is None:
-            yield Finding.of("V43", row.output, "A disagreement is about it; the main graph has no such node.")
+            yield "V43", row.output, "A disagreement is about it; the main graph has no such node."
         elif node.owner != row.owner and node.known:
             decided, owner = pair.call_name(row.owner), pair.call_name(node.owner)
-            message = f"`{row.evidence}` gave it to {decided!r}; the owner is {owner!r}."
-            yield Finding.of("V43", row.output, message)
+            yield "V43", row.output, f"`{row.evidence}` gave it to {decided!r}; the owner is {owner!r}."
         elif row.owner == row.other:
-            yield Finding.of("V43", row.output, "Both sources name the same call.")
+            yield "V43", row.output, "Both sources name the same call."
+
+
+def spanned_calls(pair: ModelAndSidecar) -> Iterator[Problem]:
+    """Check that the owner of a node that stands for nodes of several calls is their common call (V44)."""
+    for node in pair.sidecar.nodes:
+        problem = _span_problem(node, pair)
+        if problem:
+            yield "V44", node_name(*node.key), problem
+
+
+def _span_problem(node: Node, pair: ModelAndSidecar) -> str:
+    if len(set(node.originals)) < len(node.originals):
+        return "`originals` names a node twice."
+    if not node.covers:
+        return ""
+    calls = pair.call_names(node.covers)
+    if len(set(node.covers)) < 2:
+        return f"`covers` names {calls}: one call alone is the owner."
+    if not node.originals:
+        return "`covers` names calls, and `originals` no node that they own."
+    common = pair.tree.common(node.covers)
+    if common == node.owner:
+        return ""
+    shared, owner = pair.call_name(common), pair.call_name(node.owner)
+    return f"It covers {calls}, which have {shared!r} in common; the owner is {owner!r}."

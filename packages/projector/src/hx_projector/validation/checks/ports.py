@@ -8,16 +8,16 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import onnx_ir as ir
 
-from hx_graph import dims_of, initializer_rows
-from hx_projector.validation.findings import Finding
+from hx_graph import can_be_equal, dims_of, initializer_rows
+from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import ModelAndSidecar, listed
-from hx_sidecar_schema import Initializer, ModuleCall, Port, RecoveredNode
+from hx_sidecar_schema import Initializer, Port, RecoveredNode
 
 Type = tuple[str | None, Sequence[int | str] | None]
 """Dtype and shape, each None where the model does not say."""
 
 
-def ports(pair: ModelAndSidecar) -> Iterator[Finding]:
+def ports(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that ports have names of their own, and carriers with their dtype and shape (V30 to V33)."""
     graph, recovered = pair.model.graph, pair.sidecar.recovered
     weights = {*graph.initializers, *(str(value.name) for value in graph.inputs)}
@@ -28,57 +28,43 @@ def ports(pair: ModelAndSidecar) -> Iterator[Finding]:
         own = [recovered[number] for number in call.recovered]
         recovered_here = _types(own)
         read = {value for node in own for value in node.inputs}
-        yield from _repeated_names(name, call)
+        for side in (call.inputs, call.outputs):
+            for port, amount in Counter(port.name for port in side).items():
+                if amount > 1:
+                    yield "V33", name, f"{amount} of its ports are called {port!r}."
         for port in (*call.inputs, *call.outputs):
             carrier = port.value or port.initializer
             if carrier is None:
                 continue
             found = recovered_here.get(carrier) or in_model.get(carrier) or recovered_anywhere.get(carrier)
             if port.value and port.initializer:
-                message = f"Port {port.name!r} is carried by a value and an initializer at once."
-                yield Finding.of("V30", name, message)
+                yield "V30", name, f"Port {port.name!r} is carried by a value and an initializer at once."
             elif found is None and (port.unused or carrier in read):
                 continue  # nothing needs it; or the recovered nodes take the port's place in the graph
             elif found is None or (port.initializer and carrier not in weights):
                 what = "initializer" if port.initializer else "value"
-                message = f"Port {port.name!r} is {what} {carrier!r}, which is not in the model."
-                yield Finding.of("V30", name, message)
+                yield "V30", name, f"Port {port.name!r} is {what} {carrier!r}, which is not in the model."
             else:
                 yield from _type_differences(name, port, carrier, found)
 
 
-def _repeated_names(name: str, call: ModuleCall) -> Iterator[Finding]:
-    for side in (call.inputs, call.outputs):
-        for port, amount in Counter(port.name for port in side).items():
-            if amount > 1:
-                yield Finding.of("V33", name, f"{amount} of its ports are called {port!r}.")
-
-
-def _type_differences(name: str, port: Port, carrier: str, found: Sequence[Type]) -> Iterator[Finding]:
+def _type_differences(name: str, port: Port, carrier: str, found: Sequence[Type]) -> Iterator[Problem]:
     """Yield how the type of a port differs from all types of its carrier's name."""
     dtypes = [dtype for dtype, _ in found]
     shapes = [shape for _, shape in found]
     if None not in dtypes and port.dtype not in dtypes and "UNDEFINED" not in (port.dtype, *dtypes):
         there = listed(sorted({str(dtype) for dtype in dtypes}))
-        message = f"Port {port.name!r} is {port.dtype}; {carrier!r} in the model is {there}."
-        yield Finding.of("V31", name, message)
-    elif not any(shape is None or _can_be_equal(port.shape, shape) for shape in shapes):
+        yield "V31", name, f"Port {port.name!r} is {port.dtype}; {carrier!r} in the model is {there}."
+    elif not any(shape is None or can_be_equal(port.shape, shape) for shape in shapes):
         here, there = (f"[{', '.join(map(str, shape or ()))}]" for shape in (port.shape, shapes[0]))
-        yield Finding.of("V32", name, f"Port {port.name!r} is {here}; {carrier!r} in the model is {there}.")
-
-
-def _can_be_equal(one: Sequence[int | str], other: Sequence[int | str]) -> bool:
-    """Say whether two shapes are equal for some sizes of their symbols."""
-    return len(one) == len(other) and all(
-        isinstance(a, str) or isinstance(b, str) or a == b for a, b in zip(one, other, strict=True)
-    )
+        yield "V32", name, f"Port {port.name!r} is {here}; {carrier!r} in the model is {there}."
 
 
 def _type(value: ir.Value) -> Type:
     tensor = value.const_value
     dtype = value.dtype or (tensor.dtype if tensor is not None else None)
     shape = value.shape if value.shape is not None else tensor.shape if tensor is not None else None
-    return (dtype.name if dtype is not None else None, None if shape is None else dims_of(shape))
+    return None if dtype is None else dtype.name, None if shape is None else dims_of(shape)
 
 
 def _types(recovered: Iterable[RecoveredNode]) -> dict[str, list[Type]]:
@@ -89,7 +75,7 @@ def _types(recovered: Iterable[RecoveredNode]) -> dict[str, list[Type]]:
     return types
 
 
-def recovered_nodes(pair: ModelAndSidecar) -> Iterator[Finding]:
+def recovered_nodes(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that recovered nodes can be read, produce what they say, and read what there is (V34)."""
     rows = pair.sidecar.recovered
     known = {*pair.values, *(output for row in rows for output in row.outputs), ""}
@@ -101,7 +87,7 @@ def recovered_nodes(pair: ModelAndSidecar) -> Iterator[Finding]:
     for number, row in enumerate(rows):
         problem = _recovery_problem(row, known, carriers.get(number))
         if problem:
-            yield Finding.of("V34", f"recovered {number}", problem)
+            yield "V34", f"recovered {number}", problem
 
 
 def _recovery_problem(row: RecoveredNode, known: set[str], carriers: set[str] | None) -> str:
@@ -123,7 +109,7 @@ def _recovery_problem(row: RecoveredNode, known: set[str], carriers: set[str] | 
     return f"It reads {listed(unknown)}, which nothing makes." if unknown else ""
 
 
-def initializers(pair: ModelAndSidecar) -> Iterator[Finding]:
+def initializers(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that weights of the model and rows are one to one, and parameters of a module (V35, V36, V37)."""
     graph = pair.model.graph
     # What was cut out without weights takes them as inputs.
@@ -131,19 +117,18 @@ def initializers(pair: ModelAndSidecar) -> Iterator[Finding]:
     rows = Counter(row.name for row in pair.sidecar.initializers)
     for name, amount in rows.items():
         if amount > 1:
-            yield Finding.of("V35", name, f"It has {amount} rows.")
+            yield "V35", name, f"It has {amount} rows."
         elif name not in graph.initializers and name not in inputs:
-            yield Finding.of("V35", name, "The model has no such weight.")
+            yield "V35", name, "The model has no such weight."
     for name in graph.initializers:
         if name not in rows:
-            yield Finding.of("V36", name, "No row says which parameter it is.")
+            yield "V36", name, "No row says which parameter it is."
     if pair.is_part:
         return  # a part also holds weights of modules around it
     for row in pair.sidecar.initializers:
         module = (row.parameter or "").rpartition(".")[0]
         if module not in pair.module_rows:
-            message = f"It is the parameter {row.parameter!r}; there is no module {module!r}."
-            yield Finding.of("V37", row.name, message)
+            yield "V37", row.name, f"It is the parameter {row.parameter!r}; there is no module {module!r}."
 
 
 def expected_weights(pair: ModelAndSidecar) -> list[Initializer]:
@@ -151,18 +136,16 @@ def expected_weights(pair: ModelAndSidecar) -> list[Initializer]:
 
     Rows without a size, as files of format 1.0 have them, stay as they are.
     """
-    owners = {row.output: row.owner for row in pair.sidecar.nodes if not row.graph}
-    rows = initializer_rows(pair.model.graph, pair.sidecar.initializers, owners)
+    rows = initializer_rows(pair.model.graph, pair.sidecar.initializers, pair.main_owners)
     expected = {row.name: row for row in rows}
     return [row if row.elements is None else expected[row.name] for row in pair.sidecar.initializers]
 
 
-def weight_readers(pair: ModelAndSidecar) -> Iterator[Finding]:
+def weight_readers(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that sizes and readers of weights are those that the graph has (V38)."""
     for row, expected in zip(pair.sidecar.initializers, expected_weights(pair), strict=True):
         if row != expected:
             recorded, found = (
-                f"{weight.elements} elements, read by {listed(map(pair.call_name, weight.readers)) or 'nobody'}"
-                for weight in (row, expected)
+                f"{weight.elements} elements, read by {pair.call_names(weight.readers)}" for weight in (row, expected)
             )
-            yield Finding.of("V38", row.name, f"The row says {recorded}; the model has {found}.")
+            yield "V38", row.name, f"The row says {recorded}; the model has {found}."

@@ -1,119 +1,117 @@
-"""Whether rows and nodes are one to one, and references lead somewhere."""
+"""Whether rows and nodes are one to one, references lead somewhere, and the counts are those of the rows."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from hx_projector.validation.findings import Finding
-from hx_projector.validation.pair import ModelAndSidecar, listed, module_name, node_name
-from hx_sidecar_schema import Node, Sidecar
+from hx_projector._categories import count_categories, summary_of
+from hx_projector.validation.findings import Problem
+from hx_projector.validation.pair import ModelAndSidecar, module_name, node_name
+from hx_sidecar_schema import CategoryStatistics, Sidecar, Summary
 
 
-def node_rows(pair: ModelAndSidecar) -> Iterator[Finding]:
+def node_rows(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that every node of the file has exactly one row, and every row its node (V11, V12, V13)."""
-    rows = Counter((row.graph, row.output) for row in pair.sidecar.nodes)
-    nodes = Counter((path, output) for path, output, _ in pair.nodes)
+    rows = Counter(row.key for row in pair.sidecar.nodes)
+    nodes = Counter(key for key, _ in pair.nodes)
     for key, amount in nodes.items():
-        name, have = node_name(*key), rows.get(key, 0)
+        have = rows[key]
         if have < amount:
-            yield Finding.of("V11", name, f"No row says who made this {pair.found[key].op_type}.")
+            yield "V11", node_name(*key), f"No row says who made this {pair.found[key].op_type}."
         elif have > amount:
-            owners = [row.owner for row in pair.sidecar.nodes if (row.graph, row.output) == key]
-            yield Finding.of("V12", name, f"It has {have} rows, with the owners {listed(map(pair.call_name, owners))}.")
+            owners = pair.call_names(row.owner for row in pair.sidecar.nodes if row.key == key)
+            yield "V12", node_name(*key), f"It has {have} rows, with the owners {owners}."
     for row in pair.sidecar.nodes:
-        if (row.graph, row.output) not in nodes:
-            name = node_name(row.graph, row.output)
-            yield Finding.of("V13", name, f"The model has no such {row.op_type}.")
+        if row.key not in nodes:
+            yield "V13", node_name(*row.key), f"The model has no such {row.op_type}."
 
 
-def node_facts(pair: ModelAndSidecar) -> Iterator[Finding]:
+def node_facts(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that rows repeat the operator and name of their nodes, and stand in their order (V14, V15)."""
     ordered = True
-    for row, (path, output, _) in zip(pair.sidecar.nodes, pair.nodes, strict=True):
-        node = pair.found[row.graph, row.output]
-        name = node_name(row.graph, row.output)
+    for row, (key, _) in zip(pair.sidecar.nodes, pair.nodes, strict=True):
+        name, node = node_name(*row.key), pair.found[row.key]
         if row.op_type != node.op_type:
-            yield Finding.of("V14", name, f"The row says {row.op_type}, the model {node.op_type}.")
+            yield "V14", name, f"The row says {row.op_type}, the model {node.op_type}."
         elif row.name != (node.name or ""):
-            yield Finding.of("V14", name, f"The row calls the node {row.name!r}, the model {node.name or ''!r}.")
-        if ordered and (row.graph, row.output) != (path, output):
+            yield "V14", name, f"The row calls the node {row.name!r}, the model {node.name or ''!r}."
+        if ordered and row.key != key:
             ordered = False
-            there = node_name(path, output)
-            yield Finding.of("V15", name, f"Its row stands where that of {there!r} belongs; others may follow.")
+            yield "V15", name, f"Its row stands where that of {node_name(*key)!r} belongs; others may follow."
 
 
-def module_references(pair: ModelAndSidecar) -> Iterator[Finding]:
+def module_references(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that `parent` of a module and `module` of a call are rows of modules (V10)."""
-    count = len(pair.sidecar.modules)
     for module in pair.sidecar.modules:
-        if module.parent is not None and not 0 <= module.parent < count:
-            yield _nowhere(module_name(module), "parent", module.parent, "modules", count)
+        yield from _nowhere(pair.sidecar, module_name(module), "parent", [module.parent], "modules")
     for row, call in enumerate(pair.sidecar.calls):
-        if not 0 <= call.module < count:
-            yield _nowhere(f"call {row}", "module", call.module, "modules", count)
+        yield from _nowhere(pair.sidecar, f"call {row}", "module", [call.module], "modules")
 
 
-def call_references(pair: ModelAndSidecar) -> Iterator[Finding]:
+def call_references(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that `parent` and `recovered` of a call are rows (V10)."""
-    calls, recovered = len(pair.sidecar.calls), len(pair.sidecar.recovered)
     for row, call in enumerate(pair.sidecar.calls):
-        if call.parent is not None and not 0 <= call.parent < calls:
-            yield _nowhere(pair.call_name(row), "parent", call.parent, "calls", calls)
-        for number in call.recovered:
-            if not 0 <= number < recovered:
-                yield _nowhere(pair.call_name(row), "recovered", number, "recovered", recovered)
+        yield from _nowhere(pair.sidecar, pair.call_name(row), "parent", [call.parent], "calls")
+        yield from _nowhere(pair.sidecar, pair.call_name(row), "recovered", call.recovered, "recovered")
 
 
-def node_references(pair: ModelAndSidecar) -> Iterator[Finding]:
+def node_references(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that owners, consumers, covered calls, readers and those of disagreements are rows of calls (V10)."""
-    count = len(pair.sidecar.calls)
-    for name, field, rows in _references(pair.sidecar):
-        for row in rows:
-            if not 0 <= row < count:
-                yield _nowhere(name, field, row, "calls", count)
-
-
-def _references(sidecar: Sidecar) -> Iterator[tuple[str, str, list[int]]]:
-    """Yield nodes and weights with each field that names calls, and the rows of these."""
+    sidecar = pair.sidecar
     for node in sidecar.nodes:
-        name = node_name(node.graph, node.output)
-        yield name, "owner", [node.owner]
-        yield name, "consumers", node.consumers
-        yield name, "covers", node.covers
+        for field, rows in (("owner", [node.owner]), ("consumers", node.consumers), ("covers", node.covers)):
+            yield from _nowhere(sidecar, node_name(*node.key), field, rows, "calls")
     for weight in sidecar.initializers:
-        yield weight.name, "readers", weight.readers
+        yield from _nowhere(sidecar, weight.name, "readers", weight.readers, "calls")
     for row in sidecar.disagreements:
-        yield row.output, "disagreements.owner", [row.owner]
-        yield row.output, "disagreements.other", [row.other]
+        yield from _nowhere(sidecar, row.output, "disagreements.owner", [row.owner], "calls")
+        yield from _nowhere(sidecar, row.output, "disagreements.other", [row.other], "calls")
 
 
-def covered_calls(pair: ModelAndSidecar) -> Iterator[Finding]:
-    """Check that the owner of a node that stands for nodes of several calls is their common call (V44)."""
-    for node in pair.sidecar.nodes:
-        problem = _coverage_problem(node, pair)
-        if problem:
-            yield Finding.of("V44", node_name(node.graph, node.output), problem)
+def _nowhere(sidecar: Sidecar, name: str, field: str, rows: Iterable[int | None], table: str) -> Iterator[Problem]:
+    """Yield the rows that a field names and that a table of the sidecar does not have."""
+    count = len(getattr(sidecar, table))
+    for row in rows:
+        if row is not None and not 0 <= row < count:
+            yield "V10", name, f"`{field}` is row {row} of `{table}`, which has {count}."
 
 
-def _coverage_problem(node: Node, pair: ModelAndSidecar) -> str:
-    if len(set(node.originals)) < len(node.originals):
-        return "`originals` names a node twice."
-    if not node.covers:
-        return ""
-    calls = listed(map(pair.call_name, node.covers))
-    if len(set(node.covers)) < 2:
-        return f"`covers` names {calls}: one call alone is the owner."
-    if not node.originals:
-        return "`covers` names calls, and `originals` no node that they own."
-    common = pair.tree.common(node.covers)
-    if common != node.owner:
-        return (
-            f"It covers {calls}, which have {pair.call_name(common)!r} in common; the owner is "
-            f"{pair.call_name(node.owner)!r}."
-        )
-    return ""
+def expected_summary(pair: ModelAndSidecar) -> Summary:
+    """Return the summary that the rows of nodes give.
+
+    Rows of a file of format 1.0 may be known though they are not marked so: there the recorded numbers stay where they
+    are possible. A summary without categories stays without.
+    """
+    recorded, rows = pair.sidecar.summary, pair.sidecar.nodes
+    is_old = pair.sidecar.schema_version == "1.0"
+    counts = count_categories((row.op_type, row.known, row.confidence == "high") for row in rows)
+    counted = summary_of(counts)
+    if not recorded.category_statistics:
+        stays = is_old and counted.covered_percent <= recorded.covered_percent <= 100
+        covered = recorded.covered_percent if stays else counted.covered_percent
+        return counted.model_copy(update={"covered_percent": covered, "category_statistics": {}})
+    for name, (total, covered, exact) in counts.items() if is_old else ():
+        category = recorded.category_statistics.get(name)
+        if category is not None and covered <= category.tagged <= total:
+            counts[name] = (total, category.tagged, exact)
+    return summary_of(counts)
 
 
-def _nowhere(name: str, field: str, row: int, what: str, count: int) -> Finding:
-    return Finding.of("V10", name, f"`{field}` is row {row} of `{what}`, which has {count}.")
+def summary(pair: ModelAndSidecar) -> Iterator[Problem]:
+    """Check that the numbers of the summary are those that counting gives (V60)."""
+    recorded, expected = pair.sidecar.summary, expected_summary(pair)
+    for field in ("nodes", "exact_percent", "covered_percent"):
+        here, there = getattr(recorded, field), getattr(expected, field)
+        if here != there:
+            yield "V60", f"summary.{field}", f"It is {here}; the rows give {there}."
+    for name in {**expected.category_statistics, **recorded.category_statistics}:
+        one, other = (side.category_statistics.get(name) for side in (recorded, expected))
+        if one != other:
+            yield "V60", f"summary.{name}", f"It is {_numbers(one)}; the rows give {_numbers(other)}."
+
+
+def _numbers(row: CategoryStatistics | None) -> str:
+    if row is None:
+        return "not there"
+    return f"{row.total} nodes, {row.tagged} tagged ({row.percentage} %), {row.exact} exact"
