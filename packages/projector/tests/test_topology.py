@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from hx_projector import graph_difference, structural_digest
-from hx_projector.comparison.common_subsequence import longest_common
+from hx_projector.comparison.matching import longest_common
 
 OPERATORS = ("Add", "Mul", "Neg")
 

@@ -18,64 +18,45 @@ class Category:
     operators: frozenset[str]
 
 
-def _category(name: str, threshold: float, critical: bool, operators: str) -> Category:
-    return Category(name, threshold, critical, frozenset(operators.split()))
-
-
-CATEGORIES = (
-    _category(
-        "mathematical",
-        95,
-        True,
-        "Add Sub Mul Div Pow Sqrt Exp Log Neg Abs Reciprocal Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh "
-        "Atanh Erf Floor Ceil Round Sign Mod Min Max Sum Mean Clip MatMul Einsum CumSum Det BitShift DFT STFT",
-    ),
-    _category(
-        "activation",
-        95,
-        True,
-        "Relu LeakyRelu PRelu Elu Celu Selu Gelu Sigmoid HardSigmoid HardSwish Tanh Softmax LogSoftmax Softplus "
-        "Softsign Mish ThresholdedRelu Hardmax Swish",
-    ),
-    _category(
-        "neural network layers",
-        95,
-        True,
-        "Conv ConvTranspose ConvInteger DeformConv Gemm LSTM GRU RNN BatchNormalization LayerNormalization "
-        "InstanceNormalization GroupNormalization RMSNormalization LpNormalization LRN MaxPool AveragePool LpPool "
-        "GlobalAveragePool GlobalMaxPool Dropout Attention RotaryEmbedding MatMulInteger Upsample Resize GridSample",
-    ),
-    _category(
-        "reduction",
-        95,
-        True,
-        "ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp "
-        "ReduceSumSquare ArgMax ArgMin TopK",
-    ),
-    _category(
-        "lookup/indexing",
-        90,
-        False,
-        "Gather GatherElements GatherND Scatter ScatterElements ScatterND NonZero OneHot Unique Compress TensorScatter",
-    ),
-    _category(
-        "tensor manipulation",
-        85,
-        False,
-        "Reshape Transpose Squeeze Unsqueeze Flatten Concat Split Slice Pad Tile Expand DepthToSpace SpaceToDepth "
-        "Identity Trilu ReverseSequence EyeLike SplitToSequence SequenceAt ConcatFromSequence SequenceConstruct Col2Im",
-    ),
-    _category("shape/metadata", 85, False, "Shape Size Range"),
-    _category("parameter/constants", 70, False, "Constant ConstantOfShape RandomNormal RandomUniform"),
-    _category(
-        "comparison/logic",
-        80,
-        False,
-        "Equal Greater GreaterOrEqual Less LessOrEqual And Or Not Xor Where IsNaN IsInf BitwiseAnd BitwiseOr "
-        "BitwiseNot BitwiseXor",
-    ),
-    _category("type conversion", 60, False, "Cast CastLike QuantizeLinear DequantizeLinear DynamicQuantizeLinear"),
-    _category("control flow", 80, False, "If Loop Scan SequenceMap Optional OptionalGetElement"),
+CATEGORIES = tuple(
+    Category(name, threshold, critical, frozenset(operators.split()))
+    for (name, threshold, critical), operators in {
+        ("mathematical", 95, True): (
+            "Add Sub Mul Div Pow Sqrt Exp Log Neg Abs Reciprocal Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh "
+            "Atanh Erf Floor Ceil Round Sign Mod Min Max Sum Mean Clip MatMul Einsum CumSum Det BitShift DFT STFT"
+        ),
+        ("activation", 95, True): (
+            "Relu LeakyRelu PRelu Elu Celu Selu Gelu Sigmoid HardSigmoid HardSwish Tanh Softmax LogSoftmax "
+            "Softplus Softsign Mish ThresholdedRelu Hardmax Swish"
+        ),
+        ("neural network layers", 95, True): (
+            "Conv ConvTranspose ConvInteger DeformConv Gemm LSTM GRU RNN BatchNormalization LayerNormalization "
+            "InstanceNormalization GroupNormalization RMSNormalization LpNormalization LRN MaxPool AveragePool "
+            "LpPool GlobalAveragePool GlobalMaxPool Dropout Attention RotaryEmbedding MatMulInteger Upsample "
+            "Resize GridSample"
+        ),
+        ("reduction", 95, True): (
+            "ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp "
+            "ReduceSumSquare ArgMax ArgMin TopK"
+        ),
+        ("lookup/indexing", 90, False): (
+            "Gather GatherElements GatherND Scatter ScatterElements ScatterND NonZero OneHot Unique Compress "
+            "TensorScatter"
+        ),
+        ("tensor manipulation", 85, False): (
+            "Reshape Transpose Squeeze Unsqueeze Flatten Concat Split Slice Pad Tile Expand DepthToSpace "
+            "SpaceToDepth Identity Trilu ReverseSequence EyeLike SplitToSequence SequenceAt ConcatFromSequence "
+            "SequenceConstruct Col2Im"
+        ),
+        ("shape/metadata", 85, False): "Shape Size Range",
+        ("parameter/constants", 70, False): "Constant ConstantOfShape RandomNormal RandomUniform",
+        ("comparison/logic", 80, False): (
+            "Equal Greater GreaterOrEqual Less LessOrEqual And Or Not Xor Where IsNaN IsInf BitwiseAnd BitwiseOr "
+            "BitwiseNot BitwiseXor"
+        ),
+        ("type conversion", 60, False): "Cast CastLike QuantizeLinear DequantizeLinear DynamicQuantizeLinear",
+        ("control flow", 80, False): "If Loop Scan SequenceMap Optional OptionalGetElement",
+    }.items()
 )
 UNCATEGORISED = "uncategorised"
 

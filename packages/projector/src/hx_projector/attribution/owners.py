@@ -29,9 +29,9 @@ class OwnedNode(NamedTuple):
     output: str
     """Its first output."""
     node: ir.Node
+    evidence: Evidence
     owner: int
     """Row of the call."""
-    evidence: Evidence
     confidence: Confidence
     known: bool = True
     """False where nothing is known and the root stands in: the node does not count as covered."""
@@ -79,15 +79,12 @@ def attribute_nodes(
     owned: list[OwnedNode] = []
     for node in model.graph:
         key = output_of(node)
-        owner, confidence = claims.get(key, _UNKNOWN)
-        row = OwnedNode("", key, node, owner, evidence_of.get(key, "dataflow"), confidence, key in claims)
+        claim = claims.get(key, Claim(0, "low"))
+        row = OwnedNode("", key, node, evidence_of.get(key, "dataflow"), *claim, known=key in claims)
         owned.append(row)
         if node.attributes:
             owned += _body_nodes(row, context, tree)
     return owned + function_nodes(model, owned, tree), disagreements
-
-
-_UNKNOWN = Claim(0, "low")
 
 
 def _body_nodes(around: OwnedNode, context: ModuleContext, tree: CallTree) -> list[OwnedNode]:
@@ -102,9 +99,9 @@ def _body_nodes(around: OwnedNode, context: ModuleContext, tree: CallTree) -> li
         output = output_of(node)
         recorded = context.origins.get(output)
         if recorded:
-            owned.append(OwnedNode(path, output, node, tree.common(recorded), "exporter", "high"))
+            owned.append(OwnedNode(path, output, node, "exporter", tree.common(recorded), "high"))
         else:
-            owned.append(OwnedNode(path, output, node, around.owner, evidence, confidence, around.known))
+            owned.append(OwnedNode(path, output, node, evidence, around.owner, confidence, around.known))
     return owned
 
 
@@ -133,7 +130,7 @@ def function_nodes(model: ir.Model, owned: Sequence[OwnedNode], tree: CallTree) 
         owner = tree.common(rows) if rows else 0
         confidence: Confidence = "medium" if len(set(rows)) == 1 else "low"
         result += [
-            OwnedNode(path, output_of(node), node, owner, "dataflow", confidence, known=bool(rows))
+            OwnedNode(path, output_of(node), node, "dataflow", owner, confidence, known=bool(rows))
             for path, node in nodes_in(function, function_path(key))
         ]
     return result

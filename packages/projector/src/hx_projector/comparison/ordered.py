@@ -19,41 +19,32 @@ def first_difference(a: ir.Model, b: ir.Model) -> str | None:
     """
     if a.functions.keys() != b.functions.keys():
         return f"functions are {sorted(a.functions)} and {sorted(b.functions)}"
-    problem = _graph_difference(a.graph, b.graph, _Counterparts(), "main graph")
+    problem = _graph_difference(a.graph, b.graph, {}, "main graph")
     for key, function in a.functions.items():
-        problem = problem or _graph_difference(function, b.functions[key], _Counterparts(), f"function {key[1]!r}")
+        problem = problem or _graph_difference(function, b.functions[key], {}, f"function {key[1]!r}")
     return problem
 
 
-class _Counterparts:
-    """Values of one graph and their counterparts in the other; one value has one counterpart."""
+_Counterparts = dict[ir.Value, ir.Value]
+"""Values of both graphs with those of the other; one value has one counterpart."""
 
-    def __init__(self) -> None:
-        self._left: dict[int, int] = {}
-        self._right: dict[int, int] = {}
 
-    def add(self, left: Iterable[ir.Value], right: Iterable[ir.Value]) -> None:
-        for a, b in zip(left, right, strict=True):
-            self._left[id(a)], self._right[id(b)] = id(b), id(a)
-
-    def match(self, a: ir.Value, b: ir.Value) -> bool | None:
-        """Say whether the two are counterparts; None where neither has one yet."""
-        if id(a) not in self._left and id(b) not in self._right:
-            return None
-        return self._left.get(id(a)) == id(b)
+def _pair(left: Iterable[ir.Value], right: Iterable[ir.Value], same: _Counterparts) -> None:
+    for a, b in zip(left, right, strict=True):
+        same[a], same[b] = b, a
 
 
 def _graph_difference(a: _Graph, b: _Graph, same: _Counterparts, where: str) -> str | None:
     for side, left, right in (("input", a.inputs, b.inputs), ("output", a.outputs, b.outputs)):
         if [type_of(value) for value in left] != [type_of(value) for value in right]:
             return f"{where}: {side}s are {list(left)!r} and {list(right)!r}"
-    same.add(a.inputs, b.inputs)
+    _pair(a.inputs, b.inputs, same)
     nodes_a, nodes_b = list(a), list(b)
     for index, (left, right) in enumerate(zip(nodes_a, nodes_b, strict=False)):
         problem = _node_difference(left, right, same)
         if problem is not None:
             return f"{where}, node {index} ({left.op_type} {left.outputs[0].name!r}): {problem}"
-        same.add(left.outputs, right.outputs)
+        _pair(left.outputs, right.outputs, same)
     if len(nodes_a) != len(nodes_b):
         return f"{where}: {len(nodes_a)} nodes and {len(nodes_b)} nodes"
     for left, right in zip(a.outputs, b.outputs, strict=True):
@@ -86,10 +77,9 @@ def _node_difference(a: ir.Node, b: ir.Node, same: _Counterparts) -> str | None:
 def _equal_values(a: ir.Value | None, b: ir.Value | None, same: _Counterparts) -> bool:
     if a is None or b is None:
         return a is b
-    known = same.match(a, b)
-    if known is not None or a.producer() is not None or b.producer() is not None:
-        return bool(known)
+    if a in same or b in same or a.producer() is not None or b.producer() is not None:
+        return same.get(a) is b
     if type_of(a) != type_of(b):
         return False
-    same.add([a], [b])  # two weights, met for the first time
+    _pair([a], [b], same)  # two weights, met for the first time
     return True

@@ -11,7 +11,7 @@ What onnx-tool 1.0.1 does, as measured, and what is done about it:
 * It adds one for each element of a bias. Operators are asked about without it, and integer and fused ones as the plain
   operator that they contain.
 * Its ConvTranspose counts output elements where each input element meets the kernel, its recurrent operators mix gates in,
-  its Einsum takes two operands without an ellipsis. These have `formulas`.
+  its Einsum takes two operands without an ellipsis. These have formulas in `operators`.
 * Of an operator that it does not know it says 0. Here, that is unknown.
 """
 
@@ -24,8 +24,17 @@ from typing import Any, NamedTuple
 import onnx
 import onnx_ir as ir
 
-from hx_projector.cost.formulas import FORMULAS, Shapes, UnknownShape, needed
-from hx_projector.cost.operators import CONTRACTING, MICROSOFT_WITHOUT_MACS, MOVING, WITHOUT_MACS, operator_name
+from hx_projector.cost.operators import (
+    CONTRACTING,
+    FORMULAS,
+    MICROSOFT_WITHOUT_MACS,
+    MOVING,
+    WITHOUT_MACS,
+    Shapes,
+    UnknownShape,
+    needed,
+    operator_name,
+)
 from hx_projector.cost.shapes import Shape
 from hx_sidecar_schema import HxError
 
@@ -41,6 +50,11 @@ class Arithmetic(NamedTuple):
     """Operators whose `macs` are not known, each with the reason, in no count."""
     uncounted: tuple[str, ...] = ()
     """Operators whose other arithmetic is in no count."""
+
+    @classmethod
+    def unknown_of(cls, node: ir.Node, reason: str) -> Arithmetic:
+        """Return what is known of a node whose multiply-accumulates are not."""
+        return cls(unknown=((operator_name(node), reason),))
 
 
 _CONTRACTIONS = {
@@ -111,9 +125,9 @@ class OnnxTool:
             right = (*right, 1) if len(right) == 1 else right  # onnx-tool counts no products with a vector
             return Arithmetic(self._ask(node, str(name), [left, right], [(math.prod(needed(outputs, 0)),)]))
         except UnknownShape as error:
-            return Arithmetic(unknown=((operator_name(node), str(error)),))
+            return Arithmetic.unknown_of(node, str(error))
         except Exception as error:  # noqa: BLE001 whatever onnx-tool raises: reported, with the operator
-            return Arithmetic(unknown=((operator_name(node), f"onnx-tool: {error!r}"),))
+            return Arithmetic.unknown_of(node, f"onnx-tool: {error!r}")
 
     def _other(self, node: ir.Node, inputs: Shapes, outputs: Shapes) -> Arithmetic | None:
         """The arithmetic of an operator without multiply-accumulates."""

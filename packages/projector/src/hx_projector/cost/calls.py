@@ -29,33 +29,30 @@ class _Sum:
     """Costs of nodes while they are added up; a weight that several nodes read counts once."""
 
     def __init__(self) -> None:
-        self.counts = [0] * 6  # nodes, macs, other, activation_bytes, unknown_nodes, unsized_values
-        self.weights: set[str] = set()
+        self.counts = Counter[str]()
+        """By fields of `Cost`."""
+        self.weights = set[str]()
 
     def add(self, row: NodeCost | None) -> None:
-        if row is None:
-            self.counts[0] += 1
-            return
-        found = row.arithmetic
-        values = (1, found.macs, found.other, row.activation_bytes, bool(found.unknown), row.unsized_values)
-        self.counts = [one + other for one, other in zip(self.counts, values, strict=True)]
-        self.weights.update(row.weights)
+        self.counts["nodes"] += 1
+        if row is not None:
+            self.counts["macs"] += row.arithmetic.macs
+            self.counts["other"] += row.arithmetic.other
+            self.counts["activation_bytes"] += row.activation_bytes
+            self.counts["unknown_nodes"] += bool(row.arithmetic.unknown)
+            self.counts["unsized_values"] += row.unsized_values
+            self.weights.update(row.weights)
 
     def include(self, below: _Sum) -> None:
-        self.counts = [one + other for one, other in zip(self.counts, below.counts, strict=True)]
+        self.counts.update(below.counts)
         self.weights |= below.weights
 
     def cost(self, weights: Mapping[str, Weight], parameters: Collection[str]) -> Cost:
-        nodes, macs, other, activation_bytes, unknown_nodes, unsized_values = self.counts
+        summed = ("nodes", "macs", "other", "activation_bytes", "unknown_nodes", "unsized_values")
         return Cost(
-            nodes=nodes,
-            macs=macs,
-            other=other,
+            **{name: self.counts[name] for name in summed},
             parameters=sum(weights[name].elements for name in self.weights if name in parameters),
             weight_bytes=sum(weights[name].size_bytes for name in self.weights),
-            activation_bytes=activation_bytes,
-            unknown_nodes=unknown_nodes,
-            unsized_values=unsized_values,
         )
 
 
@@ -75,7 +72,7 @@ def call_costs(sidecar: Sidecar, cost: ModelCost, wanted: Callable[[Node], bool]
     own = [_Sum() for _ in sidecar.calls]
     for node in sidecar.nodes:
         if wanted(node):
-            own[node.owner].add(rows.get((node.graph, node.output)))
+            own[node.owner].add(rows.get(node.key))
     costs: list[CallCost] = []
     below: dict[int, _Sum] = {}
     for row in range(len(own) - 1, -1, -1):  # a call stands before those that it made
@@ -91,7 +88,7 @@ def call_costs(sidecar: Sidecar, cost: ModelCost, wanted: Callable[[Node], bool]
 def total_cost(sidecar: Sidecar, cost: ModelCost, nodes: Iterable[Node]) -> TotalCost:
     """Sum some nodes of a sidecar, whoever owns them, and list the operators that are in no count."""
     rows = {(row.graph, row.output): row for row in cost.nodes}
-    counted = [rows.get((node.graph, node.output)) for node in nodes]
+    counted = [rows.get(node.key) for node in nodes]
     total = _Sum()
     for row in counted:
         total.add(row)

@@ -10,7 +10,6 @@ import onnx_ir as ir
 
 from hx_graph import body_path, nested_graphs, output_of
 from hx_projector.cost.arithmetic import Arithmetic, OnnxTool, without_macs
-from hx_projector.cost.operators import operator_name
 from hx_projector.cost.shapes import KnownShapes, MeasureShapes, known_shapes
 from hx_projector.cost.single_node import expanded, single_node_model
 
@@ -150,13 +149,13 @@ class _Counter:
             found = self._tool.arithmetic(node, inputs, [shapes.get(value) for value in node.outputs])
         if found is None and (is_function or not node.domain):
             found = self._by_definition(node)
-        return found or without_macs(node) or Arithmetic(unknown=((operator_name(node), "no formula"),))
+        return found or without_macs(node) or Arithmetic.unknown_of(node, "no formula")
 
     def _by_definition(self, node: ir.Node) -> Arithmetic | None:
         """Return what the body of a function or of an operator's definition computes; None where it has none."""
         alone = single_node_model(self._model, node, self._known)
         if alone is None:
-            return without_macs(node) or Arithmetic(unknown=((operator_name(node), "sizes unknown"),))
+            return without_macs(node) or Arithmetic.unknown_of(node, "sizes unknown")
         key = alone.SerializeToString(deterministic=True)
         if key not in self._expanded:
             model = expanded(alone)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import onnx_ir as ir
 
-from hx_graph import all_nodes, body_inputs, output_of
+from hx_graph import all_graphs, all_nodes, output_of
 from hx_sidecar_schema import EMBEDDED, Sidecar, embedded
 
 _EXPORTER_PREFIX = "pkg.torch."
@@ -21,7 +23,7 @@ def embed(model: ir.Model, sidecar: Sidecar) -> None:
         model: The model.
         sidecar: Of that model.
     """
-    nodes = {(node.graph, node.output): node for node in sidecar.nodes}
+    nodes = {node.key: node for node in sidecar.nodes}
     for path, node in all_nodes(model):
         row = nodes[path, output_of(node)]
         call = sidecar.calls[row.owner]
@@ -39,19 +41,22 @@ def embed(model: ir.Model, sidecar: Sidecar) -> None:
 
 def strip_metadata(model: ir.Model) -> None:
     """Remove what the exporter wrote into nodes and values, in place: kilobytes a node, with paths of the machine."""
-    nodes = list(all_nodes(model))
-    holders = [
-        model,
-        model.graph,
-        *model.graph.inputs,
-        *body_inputs(model.graph),
-        *model.graph.initializers.values(),
-        *model.functions.values(),
-        *(holder for _, node in nodes for holder in (node, *node.outputs)),
-    ]
-    for holder in holders:
-        metadata = holder.metadata_props
-        for key in [key for key in metadata if key.startswith(_EXPORTER_PREFIX) or key in _EXPORTER_KEYS]:
-            del metadata[key]
-    for _, node in nodes:
-        node.doc_string = None
+    for holder in metadata_holders(model):
+        for key in list(holder.metadata_props):
+            if key.startswith(_EXPORTER_PREFIX) or key in _EXPORTER_KEYS:
+                del holder.metadata_props[key]
+        if isinstance(holder, ir.Node):
+            holder.doc_string = None
+
+
+def metadata_holders(model: ir.Model) -> Iterator[ir.Model | ir.Graph | ir.Function | ir.Node | ir.Value]:
+    """Yield all that can have metadata and documentation: a model, its graphs, nodes and values."""
+    yield model
+    for graph in all_graphs(model):
+        yield graph
+        yield from graph.inputs
+        if isinstance(graph, ir.Graph):
+            yield from graph.initializers.values()
+        for node in graph:
+            yield node
+            yield from node.outputs

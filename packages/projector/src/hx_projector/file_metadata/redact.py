@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
-from hx_graph import all_graphs, all_nodes, nested_graphs
+from hx_graph import all_nodes, nested_graphs
+from hx_projector.file_metadata.embed import metadata_holders
 from hx_sidecar_schema import ModuleContext, RecoveredNode, Sidecar, graph_digest
 
 INTEGERS = 64
@@ -26,7 +27,7 @@ def redact_text(model: ir.Model, replace: Callable[[str], str]) -> None:
         model: The model.
         replace: Returns the text to put in place of another.
     """
-    for holder in _holders(model):
+    for holder in metadata_holders(model):
         for key, text in list(holder.metadata_props.items()):
             holder.metadata_props[key] = replace(text)
         if holder.doc_string:
@@ -110,18 +111,3 @@ def _zeros(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
         return tensor
     array = np.zeros(tensor.shape.numpy(), tensor.dtype.numpy())
     return ir.Tensor(array, dtype=tensor.dtype, name=tensor.name)
-
-
-Holder = ir.Model | ir.Graph | ir.Function | ir.Node | ir.Value
-
-
-def _holders(model: ir.Model) -> Iterator[Holder]:
-    yield model
-    for graph in all_graphs(model):
-        yield graph
-        yield from graph.inputs
-        if isinstance(graph, ir.Graph):
-            yield from graph.initializers.values()
-        for node in graph:
-            yield node
-            yield from node.outputs

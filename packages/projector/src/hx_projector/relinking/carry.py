@@ -12,7 +12,7 @@ Going against the order of the graph, the first of these that applies to a node 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from hx_graph import CallTree
@@ -31,52 +31,48 @@ class CarriedOwner(NamedTuple):
 
     owner: int
     confidence: Confidence
-    originals: list[str]
-    """Nodes of the original that it stands for."""
-    spanned_calls: list[int]
-    """Their calls, where there are several."""
-    known: bool = True
+    known: bool
     """False where nothing is known of it, and the root stands in."""
+    originals: Sequence[str] = ()
+    """Nodes of the original that it stands for."""
+    spanned_calls: Sequence[int] = ()
+    """Their calls, where there are several."""
 
 
-def carry_owners(new: GraphIndex, matches: ValueCorrespondence, sidecar: Sidecar) -> dict[str, CarriedOwner]:
-    """Return the owners of the nodes of a transformed main graph, by their first outputs.
+class OwnerCarrier:
+    """Finds the owners of the nodes of a transformed main graph."""
 
-    Args:
-        new: The transformed graph.
-        matches: Its values with those of the original.
-        sidecar: Of the original.
-    """
-    return _OwnerCarrier(new, matches, sidecar).run()
-
-
-class _OwnerCarrier:
     def __init__(self, new: GraphIndex, matches: ValueCorrespondence, sidecar: Sidecar) -> None:
+        """Carry the owners over.
+
+        Args:
+            new: The transformed graph.
+            matches: Its values with those of the original.
+            sidecar: Of the original.
+        """
         self._new, self._matches, self._old = new, matches, matches.old
         self._tree = CallTree(sidecar.calls)
         self._rows: dict[str, Node] = {row.output: row for row in sidecar.nodes if not row.graph}
         self._by_span: dict[Span, CarriedOwner | None] = {}
-        self._found: dict[str, CarriedOwner] = {}
-
-    def run(self) -> dict[str, CarriedOwner]:
+        self.owners: dict[str, CarriedOwner] = {}
+        """By the first outputs of the nodes."""
         sharing = self._nodes_of_spans()
-        for key in reversed(self._new.nodes):
-            span, region = self._matches.spans[key], self._matches.region(key)
-            same = self._matches.same_operator.get(key)
+        for key in reversed(new.nodes):
+            span, region = matches.spans[key], matches.region(key)
+            same = matches.same_operator.get(key)
             if same is not None:
                 originals = sorted({same, *region.unmatched}, key=self._old.position.__getitem__)
-                self._found[key] = self._owner_of([same], originals)
+                self.owners[key] = self._owner_of([same], originals)
             elif (value := self._reformed(key)) is not None:
-                self._found[key] = self._producer_of(key, value)
-            elif key in self._new.data and (whole := self._region_owner(span, region)) is not None:
+                self.owners[key] = self._producer_of(key, value)
+            elif key in new.data and (whole := self._region_owner(span, region)) is not None:
                 certain = sharing[span] == 1 or self._needs_all(span, whole)
                 if whole.spanned_calls and not certain and whole.confidence == "high":
                     whole = whole._replace(confidence="medium")
                 many = sharing[span] > 1 and len(whole.originals) > MANY
-                self._found[key] = whole._replace(originals=[]) if many else whole
+                self.owners[key] = whole._replace(originals=()) if many else whole
             else:
-                self._found[key] = self._inherited(key)
-        return self._found
+                self.owners[key] = self._inherited(key)
 
     def _nodes_of_spans(self) -> Counter[Span]:
         """Count the computing nodes of each region that have no counterpart of the same operator."""
@@ -95,7 +91,7 @@ class _OwnerCarrier:
     def _producer_of(self, key: str, value: str) -> CarriedOwner:
         """Return the owner of the node that produced a value; of an input of the model, what its readers give."""
         producer = self._old.producer.get(value)
-        return self._owner_of([producer], []) if producer in self._rows else self._inherited(key)
+        return self._owner_of([producer], ()) if producer in self._rows else self._inherited(key)
 
     def _region_owner(self, span: Span, region: Region) -> CarriedOwner | None:
         """Return what all nodes of a region stand for together; None where the original computes nothing there."""
@@ -112,28 +108,20 @@ class _OwnerCarrier:
         ends = {self._rows[producer].owner for producer in producers if producer in self._rows}
         return bool(ends) and ends <= set(whole.spanned_calls) and self._tree.common(ends) == whole.owner
 
-    def _owner_of(self, deciding: Iterable[str], originals: Iterable[str]) -> CarriedOwner:
+    def _owner_of(self, deciding: Iterable[str], originals: Sequence[str]) -> CarriedOwner:
         """Return the common call of some nodes of the original, as uncertain as the least certain of them."""
         rows = [self._rows[key] for key in deciding]
         calls = sorted({row.owner for row in rows})
-        return CarriedOwner(
-            self._tree.common(calls),
-            weakest(row.confidence for row in rows),
-            list(originals),
-            calls if len(calls) > 1 else [],
-            all(row.known for row in rows),
-        )
+        confidence, known = weakest(row.confidence for row in rows), all(row.known for row in rows)
+        return CarriedOwner(self._tree.common(calls), confidence, known, originals, calls if len(calls) > 1 else ())
 
     def _inherited(self, key: str) -> CarriedOwner:
         """Return the common call of the nodes that read a node, at most of medium confidence where there are several."""
-        readers = [
-            self._found[reader] for name in self._new.outputs_of(key) for reader in self._new.readers.get(name, ())
-        ]
+        readers = [self.owners[reader] for reader in self._new.readers_of(key)]
         if not readers:
-            return CarriedOwner(0, "low", [], [], known=False)
+            return CarriedOwner(0, "low", known=False)
         calls = {reader.owner for reader in readers}
         confidence = weakest(reader.confidence for reader in readers)
         if len(calls) > 1 and confidence == "high":
             confidence = "medium"
-        known = all(reader.known for reader in readers)
-        return CarriedOwner(self._tree.common(calls), confidence, [], [], known)
+        return CarriedOwner(self._tree.common(calls), confidence, all(reader.known for reader in readers))

@@ -11,7 +11,7 @@ from hx_projector._graph_index import GraphIndex
 from hx_projector.relinking.carry import CarriedOwner
 from hx_projector.relinking.correspondence import ValueCorrespondence
 from hx_projector.relinking.region import name_inside
-from hx_sidecar_schema import Example, Initializer, ModuleCall, ModuleContext, Port, RecoveredNode, Sidecar
+from hx_sidecar_schema import Initializer, ModuleCall, ModuleContext, Port, RecoveredNode, Sidecar
 
 
 def context_of(
@@ -56,11 +56,15 @@ def context_of(
         generator=sidecar.generator,
         modules=sidecar.modules,
         calls=calls,
-        origins={key: row.spanned_calls or [row.owner] for key, row in found.items()},
+        origins={key: list(row.spanned_calls) or [row.owner] for key, row in found.items()},
         recovered=sidecar.recovered,
         sizes={name: size for name, size in sidecar.sizes.items() if name in new.producer},
         initializers=list(_initializers(new, sidecar)),
-        examples=_examples(new, sidecar),
+        examples={
+            info.name: info.example
+            for info in sidecar.model.inputs
+            if info.example is not None and info.name in new.inputs
+        },
     )
 
 
@@ -91,8 +95,3 @@ def _initializers(new: GraphIndex, sidecar: Sidecar) -> Iterator[Initializer]:
             yield Initializer(name=name, parameter=known[base].parameter, transform="derived")
         else:
             yield Initializer(name=name)
-
-
-def _examples(new: GraphIndex, sidecar: Sidecar) -> dict[str, Example]:
-    known = {info.name: info.example for info in sidecar.model.inputs if info.example is not None}
-    return {name: known[name] for name in new.inputs if name in known}

@@ -8,12 +8,12 @@ its kind. Every step but the first compares values of one region alone, so an eq
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 import onnx_ir as ir
 
-from hx_projector._graph_index import GraphIndex
+from hx_projector._graph_index import GraphIndex, reachable
 from hx_projector.relinking.region import Region, Span, name_inside
 
 
@@ -31,11 +31,13 @@ class ValueCorrespondence:
         """Of a node of the transformed graph, the nearest values of the original around it."""
         self._kept_weights = {self._original_weight(name) for name in new.initializers}
         """Weights of the original that the transformed graph still has, under whatever name."""
-        self._anchors: dict[str, str] = {}
+        sides = ((new.inputs, old.inputs), (new.outputs, old.outputs))
+        self._ends = {
+            a: b for mine, theirs in sides if len(mine) == len(theirs) for a, b in zip(mine, theirs, strict=True)
+        }
+        """Inputs and outputs of the two."""
+        self._anchors = dict(self._ends)
         """Counterparts without those that follow from them through nodes that only change the form of a value."""
-        for mine, theirs in ((new.inputs, old.inputs), (new.outputs, old.outputs)):
-            if len(mine) == len(theirs):
-                self._anchors.update(zip(mine, theirs, strict=True))
         self._anchors.update((name, name) for name in new.producer if old.is_data_value(name))
         self._update()
         steps = (
@@ -65,10 +67,7 @@ class ValueCorrespondence:
             value = self.counterpart[key]
             if value not in found and mine.domain == theirs.domain and self.old.producer.get(value) == other:
                 exact[key] = value
-        for mine, theirs in (
-            *zip(self.new.inputs, self.old.inputs, strict=False),
-            *zip(self.new.outputs, self.old.outputs, strict=False),
-        ):
+        for mine, theirs in self._ends.items():
             if self.counterpart.get(mine) == theirs and theirs not in found:
                 exact.setdefault(mine, theirs)
         return exact
@@ -199,13 +198,11 @@ class ValueCorrespondence:
 
     def _behind(self, value: str) -> Iterator[str]:
         """Yield the values of the original that derive from one, nearest first, as far as none has a counterpart."""
-        pending, seen = deque([value]), {value}
-        while pending:
-            for reader in self.old.readers.get(pending.popleft(), ()):
-                if reader not in seen and reader not in self._found:
-                    seen.add(reader)
-                    pending.append(reader)
-                    yield reader
+
+        def readers(name: str) -> list[str]:
+            return [reader for reader in self.old.readers.get(name, ()) if reader not in self._found]
+
+        return islice(reachable([value], readers), 1, None)
 
     def _advance_past_fused(self) -> bool:
         """Move the counterpart of a value past an elementwise operation that no node of the new graph is left for.

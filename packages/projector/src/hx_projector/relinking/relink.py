@@ -10,10 +10,10 @@ from hx_graph import CallTree, nodes_below, output_of
 from hx_projector._graph_index import GraphIndex
 from hx_projector.attribution.assemble import assemble
 from hx_projector.attribution.owners import OwnedNode, function_nodes
-from hx_projector.relinking.carry import CarriedOwner, carry_owners
+from hx_projector.relinking.carry import CarriedOwner, OwnerCarrier
 from hx_projector.relinking.context import context_of
 from hx_projector.relinking.correspondence import ValueCorrespondence
-from hx_sidecar_schema import HxError, Node, Sidecar, collector_paused
+from hx_sidecar_schema import HxError, Sidecar, collector_paused
 
 LINEAGE = "lineage"
 
@@ -39,7 +39,7 @@ def relink(transformed: ir.Model, original: ir.Model, sidecar: Sidecar, *, file:
         new, old = GraphIndex(transformed), GraphIndex(original)
         _refuse_strangers(new, old, sidecar, file)
         matches = ValueCorrespondence(new, old)
-        found = carry_owners(new, matches, sidecar)
+        found = OwnerCarrier(new, matches, sidecar).owners
         owned = list(_owned(transformed, found, old, sidecar))
         context = context_of(new, matches, found, sidecar)
         owned += function_nodes(transformed, owned, CallTree(context.calls))
@@ -69,23 +69,20 @@ def _owned(
     Two kinds of nodes have the owner of the node of the original's bodies that has their name and operator: those that
     are still in a body, and those that were moved out of one because its condition was known.
     """
-    bodies: dict[tuple[str, str], list[Node]] = {}
+    bodies: dict[tuple[str, str], list[CarriedOwner]] = {}
     for row in sidecar.nodes:
         if row.graph:
-            bodies.setdefault((row.output, row.op_type), []).append(row)
+            owner = CarriedOwner(row.owner, row.confidence, row.known)
+            bodies.setdefault((row.output, row.op_type), []).append(owner)
     for node in model.graph:
         key = output_of(node)
-        owner, confidence, originals, spanned_calls, known = found[key]
+        around = found[key]
         moved = bodies.get((key, node.op_type), [])
         if len(moved) == 1 and not old.is_data_value(key):
-            owner, confidence, originals, spanned_calls = moved[0].owner, moved[0].confidence, [], []
-            known = moved[0].known
-        yield OwnedNode("", key, node, owner, LINEAGE, confidence, known, originals, spanned_calls)
-        for path, inner in nodes_below(node, "") if node.attributes else ():
+            around = moved[0]
+        yield OwnedNode("", key, node, LINEAGE, *around)
+        inherited = CarriedOwner(around.owner, "medium" if around.known else "low", around.known)
+        for path, inner in nodes_below(node):
             output = output_of(inner)
             same = bodies.get((output, inner.op_type), [])
-            if len(same) == 1:
-                row = same[0]
-                yield OwnedNode(path, output, inner, row.owner, LINEAGE, row.confidence, row.known)
-            else:
-                yield OwnedNode(path, output, inner, owner, LINEAGE, "medium" if known else "low", known)
+            yield OwnedNode(path, output, inner, LINEAGE, *(same[0] if len(same) == 1 else inherited))
