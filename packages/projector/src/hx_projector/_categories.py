@@ -71,8 +71,7 @@ def category_of(op_type: str) -> str:
 def count_categories(rows: Iterable[tuple[str, bool, bool]]) -> dict[str, tuple[int, int, int]]:
     """Return all, covered and exact nodes of each category that has any, in the table's order.
 
-    Args:
-        rows: Of each node the operator, whether its owner is known, and whether it is with high confidence.
+    Of each node are given the operator, whether its owner is known, and whether it is with high confidence.
     """
     counts: dict[str, list[int]] = {}
     for op_type, known, exact in rows:
@@ -85,11 +84,7 @@ def count_categories(rows: Iterable[tuple[str, bool, bool]]) -> dict[str, tuple[
 
 
 def summary_of(counts: Mapping[str, tuple[int, int, int]]) -> Summary:
-    """Return the summary of a sidecar for counted categories.
-
-    Args:
-        counts: All, covered and exact nodes by category, as `count_categories` returns them.
-    """
+    """Return the summary of a sidecar for categories, as `count_categories` counts them."""
     nodes, covered, exact = (sum(count[i] for count in counts.values()) for i in range(3))
     return Summary(
         nodes=nodes,

@@ -16,13 +16,7 @@ def with_boundaries(
 ) -> ModuleContext:
     """Return a context whose calls have the values as ports that their nodes read and hand out.
 
-    Constants and sizes are none: what needs them recomputes them.
-
-    Args:
-        graph: The main graph.
-        context: Its calls have no ports.
-        owners: Of the nodes of the main graph, by their first outputs.
-        tree: The calls.
+    Constants and sizes are none: what needs them recomputes them. Owners are given by the first outputs of the nodes.
     """
     inputs: list[dict[str, ir.Value]] = [{} for _ in context.calls]
     outputs: list[dict[str, ir.Value]] = [{} for _ in context.calls]

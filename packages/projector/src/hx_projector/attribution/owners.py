@@ -44,19 +44,11 @@ class OwnedNode(NamedTuple):
 def attribute_nodes(
     model: ir.Model, graph: GraphIndex, context: ModuleContext, tree: CallTree, sources: Sequence[str], witness: Claims
 ) -> tuple[list[OwnedNode], list[Disagreement]]:
-    """Return every node of a model with its owner, and the claims that did not count.
-
-    Args:
-        model: Not changed.
-        graph: Its main graph.
-        context: What the tracer saw.
-        tree: Its calls.
-        sources: Names of sources of evidence, the strongest first.
-        witness: Claims of the witness, where a run was observed.
+    """Ask sources of evidence, the strongest first, and return every node of a model with its owner.
 
     Returns:
         The nodes in the order of the file, those of bodies after the node around them, those of functions last; and
-        the disagreements.
+        the disagreements: claims that did not count.
 
     Raises:
         HxError: HX122 if there is no source of a name.
@@ -108,12 +100,8 @@ def _body_nodes(around: OwnedNode, context: ModuleContext, tree: CallTree) -> li
 def function_nodes(model: ir.Model, owned: Sequence[OwnedNode], tree: CallTree) -> list[OwnedNode]:
     """Return the nodes of model-local functions: each belongs to the common call of the nodes that use the function.
 
-    Confidence is medium where one call uses it, else low. Nodes of a function that nothing uses are not known.
-
-    Args:
-        model: Not changed.
-        owned: All nodes of the main graph and its bodies.
-        tree: The calls.
+    Confidence is medium where one call uses it, else low. Nodes of a function that nothing uses are not known. The nodes
+    of the main graph and its bodies are given.
     """
     if not model.functions:
         return []

@@ -16,11 +16,7 @@ _NOT_CALLED = "No call was seen: it did not run, or its forward() was called dir
 def judge_calls(context: ModuleContext, graph: CutGraph, tree: CallTree, merger: str) -> list[ModuleCall]:
     """Return the calls with their statuses and final ports, and a row for every module that was never called.
 
-    Args:
-        context: The calls, with the ports that they have in the graph.
-        graph: With the owners of its nodes.
-        tree: Of the calls.
-        merger: What merged modules where they are merged, as reasons name it.
+    Reasons name `merger` as what merged modules.
     """
     judge = _Judge(context, graph, tree, merger)
     judged = [judge.judged(row, call) for row, call in enumerate(context.calls)]

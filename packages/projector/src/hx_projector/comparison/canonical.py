@@ -47,9 +47,7 @@ def function_form(function: ir.Function) -> str:
 def canonical_form(graph: Graph, known: Sequence[ir.Value] = ()) -> str:
     """Return the canonical form of a graph, with the bodies in it.
 
-    Args:
-        graph: The graph.
-        known: Values from outside that it may read, in an order that both graphs have them in.
+    Values from outside that it may read are known, in an order that both graphs have them in.
     """
     return _CanonicalForm({id(value): f"c{index}" for index, value in enumerate(known)}).of(graph)
 
@@ -59,25 +57,20 @@ def first_differing_nodes(left: ir.Graph, right: ir.Graph) -> tuple[ir.Node, ir.
 
     None where all are equal, as far as the graph with fewer nodes has them.
     """
-    forms = _CanonicalForm({}), _CanonicalForm({})
-    for form, graph in zip(forms, (left, right), strict=True):
+    rows: list[list[tuple[str, ir.Node]]] = []
+    for graph in (left, right):
+        form = _CanonicalForm({})
         form.of(graph)
-    rows = (
-        [(line, node) for line, node in form.lines if node.graph is graph]
-        for form, graph in zip(forms, (left, right), strict=True)
-    )
+        rows.append([(line, node) for line, node in form.lines if node.graph is graph])
     return next(((one, two) for (a, one), (b, two) in zip(*rows, strict=False) if a != b), None)
 
 
 class _CanonicalForm:
-    """Canonical names of the values of a graph and of the bodies in it.
-
-    Args:
-        names: Of values from outside, by identity. Taken over.
-    """
+    """Canonical names of the values of a graph and of the bodies in it."""
 
     def __init__(self, names: dict[int, str]) -> None:
         self._names = names
+        """By the identity of a value; given are those from outside."""
         self._count = 0
         self.lines: list[tuple[str, ir.Node]] = []
         """What was written of each node, in the order of the walk."""

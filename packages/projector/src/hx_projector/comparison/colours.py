@@ -27,12 +27,7 @@ class ColouredGraph:
     """Nodes of a main graph by row, in the order of the walk from its outputs, with their colours."""
 
     def __init__(self, graph: ir.Graph, colours: dict[Hashable, int]) -> None:
-        """Colour a graph.
-
-        Args:
-            graph: The graph.
-            colours: Table of the colours that were given; graphs that share it have comparable colours. It grows.
-        """
+        """Colour a graph. Graphs that share the table of colours, which grows, have comparable ones."""
         self._colours = colours
         self.nodes = walk_order(graph)
         self.row = {id(node): row for row, node in enumerate(self.nodes)}

@@ -64,7 +64,7 @@ def model_cost(
         model: Not changed.
         given: Shapes of inputs.
         recorded: Shapes of inputs where those leave a symbol open.
-        measure_shapes: Asked for the shapes that neither file nor inference know.
+        measure_shapes: Asked at most once, for the shapes that neither file nor inference know.
 
     Raises:
         HxError: HX213 if onnx-tool is not installed, HX409 if a shape in `given` is none that the model takes.
@@ -96,22 +96,14 @@ class _Counter:
         self._expanded: dict[bytes, Arithmetic | None] = {}  # by nodes that are alike but for names
 
     def count(self, graph: ir.Graph, path: str, times: int, *, certain: bool) -> None:
-        """Count the nodes of a graph and of their bodies.
-
-        Args:
-            graph: The main graph or a body.
-            path: Its path.
-            times: How often it runs.
-            certain: Whether it is known to run so often.
-        """
+        """Count the nodes of a graph and of their bodies, as often as it runs, where it is certain that it does."""
         for node in graph:
             self.counted_once += not certain
             self.nodes.append(self._node(node, path, times))
             for name, body in nested_graphs(node) if node.attributes else ():
                 steps = self._steps(node)
-                self.count(
-                    body, body_path(path, node, name), times * (steps or 1), certain=certain and steps is not None
-                )
+                inner = body_path(path, node, name)
+                self.count(body, inner, times * (steps or 1), certain=certain and steps is not None)
 
     def _node(self, node: ir.Node, path: str, times: int) -> NodeCost:
         found = self._arithmetic(node)
@@ -129,16 +121,14 @@ class _Counter:
         )
 
     def _read_weights(self, node: ir.Node) -> tuple[str, ...]:
-        names: list[str] = []
+        read: dict[str, None] = {}
         for value in node.inputs:
-            if value is None or value.const_value is None or not value.is_initializer():
-                continue
-            name = str(value.name)
-            names.append(name)
-            if name not in self.weights:
-                tensor = value.const_value
-                self.weights[name] = Weight(math.prod(tensor.shape.numpy()), tensor.nbytes, tensor.dtype)
-        return tuple(dict.fromkeys(names))
+            if value is not None and value.const_value is not None and value.is_initializer():
+                name, tensor = str(value.name), value.const_value
+                read[name] = None
+                if name not in self.weights:
+                    self.weights[name] = Weight(math.prod(tensor.shape.numpy()), tensor.nbytes, tensor.dtype)
+        return tuple(read)
 
     def _arithmetic(self, node: ir.Node) -> Arithmetic:
         shapes = self._known.shapes

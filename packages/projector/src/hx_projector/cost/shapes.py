@@ -28,11 +28,7 @@ class KnownShapes:
     """Shapes and element types of values, nested graphs included, functions not."""
 
     def __init__(self, symbols: Mapping[str, int]) -> None:
-        """Start without any value.
-
-        Args:
-            symbols: Sizes of symbolic dimensions.
-        """
+        """Start without any value, with the sizes of symbolic dimensions."""
         self.shapes: dict[ir.Value, Shape] = {}
         """Of the values whose shape is known."""
         self._dtypes: dict[ir.Value, ir.DataType] = {}
@@ -103,13 +99,7 @@ def known_shapes(
     recorded: Mapping[str, Sequence[int]],
     measure_shapes: MeasureShapes | None = None,
 ) -> KnownShapes:
-    """Return the shapes of all values, as far as they can be told.
-
-    Args:
-        model: Not changed.
-        given: Shapes of inputs that the user asks for.
-        recorded: Shapes of inputs to use where those leave a symbol open.
-        measure_shapes: Asked at most once, for what neither file nor inference say.
+    """Return the shapes of all values, as far as they can be told; the arguments are those of `model_cost`.
 
     Raises:
         HxError: HX409 if a given shape is of no input, or is none that the model takes.

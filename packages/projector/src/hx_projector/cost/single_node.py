@@ -51,9 +51,6 @@ def expanded(alone: onnx.ModelProto) -> ir.Model | None:
 
     ONNX defines operators by others too: attention by two products.
 
-    Args:
-        alone: As `single_node_model` returns it.
-
     Returns:
         None where the node has no body for these inputs.
     """

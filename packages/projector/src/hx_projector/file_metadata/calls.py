@@ -24,13 +24,7 @@ def indistinct_modules(
     """Return the modules that ran several times without the file telling the runs apart.
 
     These read a weight of their own more than once. So ran all modules above them, up to the first one below which some
-    module reads its weights once.
-
-    Args:
-        nodes: Of the main graph.
-        claims: What nodes say, by their first outputs.
-        module_of_weight: Modules that parameters belong to, by the parameters' names.
-        fqns: Qualified names of all modules, parents before children.
+    module reads its weights once. Qualified names of modules have parents before children.
     """
     uses: Counter[str] = Counter()
     for node in nodes:
@@ -54,10 +48,8 @@ def calls_of(
 ) -> tuple[dict[CallKey, int], list[ModuleCall]]:
     """Return the rows of calls, and the calls in pre-order. A later call of a child lies in a later call of its parent.
 
-    Args:
-        fqns: Qualified names of all modules, parents before children.
-        counts: How often modules were called; the root once.
-        indistinct: Modules whose calls stand for several runs: they are `fused`.
+    How often modules were called is given, the root once. Calls of indistinct modules stand for several runs: they are
+    `fused`.
     """
     modules = {fqn: row for row, fqn in enumerate(fqns)}
     children: dict[str, list[str]] = {}

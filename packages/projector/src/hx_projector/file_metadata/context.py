@@ -64,11 +64,10 @@ def with_file_claims(model: ir.Model, context: ModuleContext) -> ModuleContext:
     parameters = {f"{m.fqn}.{n}" if m.fqn else n for m in context.modules for n in m.direct_parameters}
     origins: dict[str, list[int]] = {}
     for output, claim in file_claims(model.graph, model.graph.initializers).items():
-        fqn = names.get(claim.fqn)
-        if fqn is not None and called[fqn] and (claim.index is not None or called[fqn] == 1):
-            call = rows.get((fqn, claim.index or 0))
-            if call is not None:
-                origins[output] = [call]
+        fqn = names.get(claim.fqn, claim.fqn)
+        row = rows.get((fqn, claim.index or 0))
+        if row is not None and (claim.index is not None or called[fqn] == 1):
+            origins[output] = [row]
     initializers = [
         Initializer(name=name, parameter=name if name in parameters else None) for name in model.graph.initializers
     ]

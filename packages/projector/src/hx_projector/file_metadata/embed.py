@@ -18,10 +18,6 @@ def embed(model: ir.Model, sidecar: Sidecar) -> None:
 
     Every node gets the module, its tag and how that is known, for people and for tools that read node metadata;
     the model gets the whole sidecar, so that the file can be read alone. ONNX Runtime ignores metadata.
-
-    Args:
-        model: The model.
-        sidecar: Of that model.
     """
     nodes = {node.key: node for node in sidecar.nodes}
     for path, node in all_nodes(model):

@@ -21,12 +21,7 @@ AnyRecord = TypeVar("AnyRecord", Sidecar, ModuleContext)
 
 
 def redact_text(model: ir.Model, replace: Callable[[str], str]) -> None:
-    """Replace metadata and documentation of a model, of its graphs, nodes and values, in place. Names stay.
-
-    Args:
-        model: The model.
-        replace: Returns the text to put in place of another.
-    """
+    """Replace metadata and documentation of a model, of its graphs, nodes and values, in place. Names stay."""
     for holder in metadata_holders(model):
         for key, text in list(holder.metadata_props.items()):
             holder.metadata_props[key] = replace(text)
@@ -40,9 +35,6 @@ def redact_numbers(model: ir.Model) -> None:
     Initializers become inputs without a value, as in an extracted model without weights. Of tensors in attributes, those of
     more than one floating-point number or more than `INTEGERS` elements become zeros. The model's topology is another
     one then, and it does not run; nodes and edges are the same.
-
-    Args:
-        model: The model.
     """
     for value in list(model.graph.initializers.values()):
         value.const_value = None

@@ -43,13 +43,7 @@ class OwnerCarrier:
     """Finds the owners of the nodes of a transformed main graph."""
 
     def __init__(self, new: GraphIndex, matches: ValueCorrespondence, sidecar: Sidecar) -> None:
-        """Carry the owners over.
-
-        Args:
-            new: The transformed graph.
-            matches: Its values with those of the original.
-            sidecar: Of the original.
-        """
+        """Carry over the owners that the sidecar of the original has."""
         self._new, self._matches, self._old = new, matches, matches.old
         self._tree = CallTree(sidecar.calls)
         self._rows: dict[str, Node] = {row.output: row for row in sidecar.nodes if not row.graph}

@@ -20,13 +20,7 @@ def context_of(
     """Return the modules and calls of the original, with the ports that they have in the transformed graph.
 
     A port keeps its value where that is unchanged; else it is lost. Calls that were never called are left out, implicit
-    inputs too: they are found again by cutting.
-
-    Args:
-        new: The transformed graph.
-        matches: Its values with those of the original.
-        found: Owners of its nodes.
-        sidecar: Of the original.
+    inputs too: they are found again by cutting. The owners of the new nodes and the original's sidecar are given.
     """
     where = {value: name for name, value in matches.unchanged().items()}
     usable = [_is_usable(row, new, matches.old) for row in sidecar.recovered]

@@ -15,13 +15,7 @@ class Region:
     """Nodes of the original between corresponding values."""
 
     def __init__(self, old: GraphIndex, nodes: Sequence[str], matched: Container[str]) -> None:
-        """Index the nodes of a region.
-
-        Args:
-            old: The original graph.
-            nodes: In topological order.
-            matched: Nodes of the original that have a counterpart of the same operator.
-        """
+        """Index some nodes in topological order. Those that are matched have a counterpart of the same operator."""
         self.nodes = nodes
         self.members = frozenset(nodes)
         self.unmatched = [key for key in nodes if key not in matched]

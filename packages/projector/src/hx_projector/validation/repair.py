@@ -9,14 +9,10 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from hx_projector.validation.checks.file import expected_info, model_info
-from hx_projector.validation.checks.modules import expected_tags
-from hx_projector.validation.checks.owners import expected_consumers
-from hx_projector.validation.checks.ports import expected_weights, weight_readers
-from hx_projector.validation.checks.rows import expected_summary, summary
+from hx_projector.validation.checks import file, modules, owners, ports, rows
 from hx_projector.validation.findings import Change, Finding, Problem
 from hx_projector.validation.pair import ModelAndSidecar, module_name, node_name
-from hx_sidecar_schema import SIDECAR_VERSION, Sidecar
+from hx_sidecar_schema import SIDECAR_VERSION, Node, Sidecar
 
 _NODES = ("V11", "V12", "V13")
 _CALLS = ("V10", "V20", "V21", "V22", "V23")
@@ -65,7 +61,7 @@ def repair(model: ir.Model, sidecar: Sidecar, path: Path, findings: Iterable[Fin
     if changes and sidecar.schema_version != SIDECAR_VERSION:
         # It is written in the newest format, where rows alone say how many nodes are known.
         sidecar = sidecar.model_copy(update={"schema_version": SIDECAR_VERSION})
-        summarised = expected_summary(ModelAndSidecar(model, sidecar, path))
+        summarised = rows.expected_summary(ModelAndSidecar(model, sidecar, path))
         sidecar = sidecar.model_copy(update={"summary": summarised})
     return Repair(sidecar, changes, refused)
 
@@ -81,61 +77,55 @@ class _Step(NamedTuple):
 
 
 def _repair_order(pair: ModelAndSidecar) -> Repaired:
-    rows = {row.key: row for row in pair.sidecar.nodes}
-    nodes = [rows[key] for key, _ in pair.nodes]
+    by_key = {row.key: row for row in pair.sidecar.nodes}
+    nodes = [by_key[key] for key, _ in pair.nodes]
     moved = sum(one is not other for one, other in zip(nodes, pair.sidecar.nodes, strict=True))
     return {"nodes": nodes}, [("V15", "nodes", f"{moved} rows were put where their nodes stand.")]
 
 
 def _repair_node_facts(pair: ModelAndSidecar) -> Repaired:
-    changes: list[Problem] = []
-    nodes = list(pair.sidecar.nodes)
-    for index, row in enumerate(nodes):
-        node = pair.found[row.key]
-        right = row.model_copy(update={"op_type": node.op_type, "name": node.name or ""})
-        if row != right:
-            nodes[index] = right
-            was, now = (f"{one.op_type} {one.name!r}" for one in (row, right))
-            changes.append(("V14", node_name(*row.key), f"{was} is now {now}."))
-    return {"nodes": nodes}, changes
-
-
-def _repair_model_info(pair: ModelAndSidecar) -> Repaired:
-    info = expected_info(pair)
-    repaired = ModelAndSidecar(pair.model, pair.sidecar.model_copy(update={"model": info}), pair.path)
-    remaining = {subject for _, subject, _ in model_info(repaired)}
-    return {"model": info}, [found for found in _adopted(model_info(pair)) if found[1] not in remaining]
-
-
-def _repair_tags(pair: ModelAndSidecar) -> Repaired:
-    modules, expected = pair.sidecar.modules, expected_tags(pair)
-    if expected is None:
-        return {}, []
-    pairs = list(zip(modules, expected, strict=True))
-    changes = [
-        ("V52", module_name(module), f"{module.tag!r} is now {tag!r}.") for module, tag in pairs if module.tag != tag
+    facts = [(pair.found[row.key].op_type, pair.found[row.key].name or "") for row in pair.sidecar.nodes]
+    right = [
+        row.model_copy(update={"op_type": op_type, "name": name})
+        for row, (op_type, name) in zip(pair.sidecar.nodes, facts, strict=True)
     ]
-    return {"modules": [module.model_copy(update={"tag": tag}) for module, tag in pairs]}, changes
+    return {"nodes": right}, _replaced("V14", pair.sidecar.nodes, right, lambda row: f"{row.op_type} {row.name!r}")
 
 
 def _repair_consumers(pair: ModelAndSidecar) -> Repaired:
-    changes: list[Problem] = []
-    nodes = list(pair.sidecar.nodes)
-    for index, expected in enumerate(expected_consumers(pair)):
-        row = nodes[index]
-        if row.consumers != expected:
-            nodes[index] = row.model_copy(update={"consumers": expected})
-            was, now = pair.call_names(row.consumers), pair.call_names(expected)
-            changes.append(("V40", node_name(*row.key), f"{was} is now {now}."))
-    return {"nodes": nodes}, changes
+    rows = zip(pair.sidecar.nodes, owners.expected_consumers(pair), strict=True)
+    right = [row.model_copy(update={"consumers": consumers}) for row, consumers in rows]
+    return {"nodes": right}, _replaced("V40", pair.sidecar.nodes, right, lambda row: pair.call_names(row.consumers))
+
+
+def _replaced(code: str, before: Iterable[Node], after: Iterable[Node], text: Callable[[Node], str]) -> list[Problem]:
+    rows = zip(before, after, strict=True)
+    return [(code, node_name(*row.key), f"{text(row)} is now {text(new)}.") for row, new in rows if row != new]
+
+
+def _repair_model_info(pair: ModelAndSidecar) -> Repaired:
+    info = file.expected_info(pair)
+    repaired = ModelAndSidecar(pair.model, pair.sidecar.model_copy(update={"model": info}), pair.path)
+    remaining = {subject for _, subject, _ in file.model_info(repaired)}
+    return {"model": info}, [found for found in _adopted(file.model_info(pair)) if found[1] not in remaining]
+
+
+def _repair_tags(pair: ModelAndSidecar) -> Repaired:
+    expected = modules.expected_tags(pair)
+    if expected is None:
+        return {}, []
+    pairs = list(zip(pair.sidecar.modules, expected, strict=True))
+    wrong = [(module, tag) for module, tag in pairs if module.tag != tag]
+    changes = [("V52", module_name(module), f"{module.tag!r} is now {tag!r}.") for module, tag in wrong]
+    return {"modules": [module.model_copy(update={"tag": tag}) for module, tag in pairs]}, changes
 
 
 def _repair_weights(pair: ModelAndSidecar) -> Repaired:
-    return {"initializers": expected_weights(pair)}, _adopted(weight_readers(pair))
+    return {"initializers": ports.expected_weights(pair)}, _adopted(ports.weight_readers(pair))
 
 
 def _repair_summary(pair: ModelAndSidecar) -> Repaired:
-    return {"summary": expected_summary(pair)}, _adopted(summary(pair))
+    return {"summary": rows.expected_summary(pair)}, _adopted(rows.summary(pair))
 
 
 def _adopted(problems: Iterable[Problem]) -> list[Problem]:

@@ -9,31 +9,7 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from hx_projector.validation.checks.calls import call_indices, call_tree, called_modules, callers, statuses
-from hx_projector.validation.checks.file import (
-    accepted_by_checker,
-    digest,
-    embedded_sidecar,
-    loaded_by_runtime,
-    model_info,
-)
-from hx_projector.validation.checks.modules import children, module_tree, parameters, shown_tags, tags
-from hx_projector.validation.checks.owners import (
-    claimed_owners,
-    disagreements,
-    known_owners,
-    node_consumers,
-    spanned_calls,
-)
-from hx_projector.validation.checks.ports import initializers, ports, recovered_nodes, weight_readers
-from hx_projector.validation.checks.rows import (
-    call_references,
-    module_references,
-    node_facts,
-    node_references,
-    node_rows,
-    summary,
-)
+from hx_projector.validation.checks import calls, file, modules, owners, ports, rows
 from hx_projector.validation.findings import Finding, Problem
 from hx_projector.validation.pair import ModelAndSidecar
 from hx_sidecar_schema import HxError, Sidecar
@@ -53,36 +29,36 @@ _OWNERS = (*_CALLS, "node references")
 _TREE = ("module references", "module tree")
 
 CHECKS = (
-    Check("ONNX checker", accepted_by_checker),
-    Check("ONNX Runtime", loaded_by_runtime, ("ONNX checker",)),
-    Check("model info", model_info),
-    Check("embedded sidecar", embedded_sidecar),
-    Check("digest", digest),
-    Check("node rows", node_rows),
-    Check("node facts", node_facts, ("node rows",)),
-    Check("module references", module_references),
-    Check("call references", call_references),
-    Check("node references", node_references),
-    Check("module tree", module_tree, ("module references",)),
-    Check("tags", tags, _TREE),
-    Check("children", children, _TREE),
-    Check("parameters", parameters, _TREE),
-    Check("shown tags", shown_tags),
-    Check("call tree", call_tree, ("module references", "call references")),
-    Check("call indices", call_indices, ("module references",)),
-    Check("callers", callers, ("module references", "call references")),
-    Check("called modules", called_modules, ("module references",)),
-    Check("statuses", statuses),
-    Check("ports", ports, ("call references",)),
-    Check("recovered nodes", recovered_nodes),
-    Check("initializers", initializers),
-    Check("consumers", node_consumers, (*_OWNERS, "node rows")),
-    Check("exporter's words", claimed_owners, (*_OWNERS, "module tree")),
-    Check("known owners", known_owners, (*_OWNERS, "node rows")),
-    Check("disagreements", disagreements, _OWNERS),
-    Check("covered calls", spanned_calls, _OWNERS),
-    Check("weights", weight_readers, (*_OWNERS, "node rows", "initializers", "exporter's words", "known owners")),
-    Check("summary", summary),
+    Check("ONNX checker", file.accepted_by_checker),
+    Check("ONNX Runtime", file.loaded_by_runtime, ("ONNX checker",)),
+    Check("model info", file.model_info),
+    Check("embedded sidecar", file.embedded_sidecar),
+    Check("digest", file.digest),
+    Check("node rows", rows.node_rows),
+    Check("node facts", rows.node_facts, ("node rows",)),
+    Check("module references", rows.module_references),
+    Check("call references", rows.call_references),
+    Check("node references", rows.node_references),
+    Check("module tree", modules.module_tree, ("module references",)),
+    Check("tags", modules.tags, _TREE),
+    Check("children", modules.children, _TREE),
+    Check("parameters", modules.parameters, _TREE),
+    Check("shown tags", modules.shown_tags),
+    Check("call tree", calls.call_tree, ("module references", "call references")),
+    Check("call indices", calls.call_indices, ("module references",)),
+    Check("callers", calls.callers, ("module references", "call references")),
+    Check("called modules", calls.called_modules, ("module references",)),
+    Check("statuses", calls.statuses),
+    Check("ports", ports.ports, ("call references",)),
+    Check("recovered nodes", ports.recovered_nodes),
+    Check("initializers", ports.initializers),
+    Check("consumers", owners.node_consumers, (*_OWNERS, "node rows")),
+    Check("exporter's words", owners.claimed_owners, (*_OWNERS, "module tree")),
+    Check("known owners", owners.known_owners, (*_OWNERS, "node rows")),
+    Check("disagreements", owners.disagreements, _OWNERS),
+    Check("covered calls", owners.spanned_calls, _OWNERS),
+    Check("weights", ports.weight_readers, (*_OWNERS, "node rows", "initializers", "exporter's words", "known owners")),
+    Check("summary", rows.summary),
 )
 
 

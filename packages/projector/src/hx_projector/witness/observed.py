@@ -49,9 +49,7 @@ class ObservedRun:
     def spanned_calls(self, tensors: Iterable[int], *, constants: bool = False) -> set[int]:
         """Return the calls that made tensors, and what these were made of as far as that has no equal value.
 
-        Args:
-            tensors: The tensors.
-            constants: Whether operations that depend on no input of the model count among those before.
+        What depends on no input of the model, and has no equal value, counts where `constants` says so.
         """
         return self.calls(self._with_fused(tensors, constants=constants))
 

@@ -149,12 +149,6 @@ def claims_between_ports(
     * a call below has ports that were not found, and may have made the node;
     * the node is ambiguous: it may stand on either side of a boundary;
     * several calls have the node between their ports, none of which lies in another: the first that needed it has it.
-
-    Args:
-        index: The graph.
-        calls: With the carriers of their ports.
-        tree: The calls.
-        ambiguous: Nodes that several calls may have made.
     """
     located = [not any(port.is_lost for port in (*call.inputs, *call.outputs)) for call in calls]
     hidden_below = {call.parent for call, found in zip(calls, located, strict=True) if not found}

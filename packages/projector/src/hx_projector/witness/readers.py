@@ -42,13 +42,7 @@ class ReaderInference:
     """Infers the origins of all nodes of a graph; nodes go by their first outputs."""
 
     def __init__(self, run: GraphRun, observed: ObservedRun, distinctive: Mapping[str, list[int]]) -> None:
-        """Infer.
-
-        Args:
-            run: The graph with its values.
-            observed: What ran in PyTorch.
-            distinctive: Nodes that their own values tell, with the tensors that they compute.
-        """
+        """Infer the origins; distinctive are nodes that their own values tell, with the tensors that they compute."""
         self._run, self._index = run, run.index
         self._observed = observed
         self._distinctive = distinctive
