@@ -15,17 +15,19 @@ from hx_profiler._run import (
 from hx_profiler._trace import Trace as Trace, read_trace as read_trace
 from hx_profiler.attribution.attribute import Measurement as Measurement, attribute as attribute
 from hx_profiler.formats.chrome import to_chrome_trace as to_chrome_trace
+from hx_profiler.formats.csv import to_csv as to_csv
 from hx_profiler.formats.html import to_html as to_html
 from hx_profiler.formats.speedscope import to_speedscope as to_speedscope
-from hx_profiler.reports.compare import (
-    ModuleChange as ModuleChange,
-    ProfileComparison as ProfileComparison,
-    compare as compare,
-)
-from hx_profiler.reports.csv import to_csv as to_csv
 from hx_profiler.reports.isolated import (
     IsolatedCall as IsolatedCall,
     SpanningKernel as SpanningKernel,
     isolate as isolate,
 )
-from hx_profiler.reports.modules import ModuleTime as ModuleTime, by_module as by_module, slowest as slowest
+from hx_profiler.reports.modules import (
+    ModuleChange as ModuleChange,
+    ModuleTime as ModuleTime,
+    ProfileComparison as ProfileComparison,
+    by_module as by_module,
+    compare as compare,
+    slowest as slowest,
+)

@@ -88,29 +88,25 @@ def execute(
     graph = read_model(model) if isinstance(model, Path) else model
     start = time.perf_counter()
     with unique_node_names(graph) as renamed:
-
-        def session(**entries: str) -> Any:
-            return new_session(
-                graph if file is None or renamed else file,
-                file.parent if file is not None else None,
-                optimization=optimization,
-                provider=provider,
-                threads=threads,
-                entries={f"session.{name}": value for name, value in entries.items()},
-                enable_profiling=True,
-                profile_file_prefix=str(folder / "profile"),
-                optimized_model_filepath=str(folder / EXECUTED),
-            )
-
+        source = graph if file is None or renamed else file
+        options: dict[str, Any] = {
+            "weights": file.parent if file is not None else None,
+            "optimization": optimization,
+            "provider": provider,
+            "threads": threads,
+            "enable_profiling": True,
+            "profile_file_prefix": str(folder / "profile"),
+            "optimized_model_filepath": str(folder / EXECUTED),
+        }
         try:
-            running = session()
+            running = new_session(source, **options, entries={})
         except HxError:
-            if _weight_bytes(graph) < LARGE_BYTES:
+            tensors = (value.const_value for value in graph.graph.initializers.values())
+            if sum(tensor.nbytes for tensor in tensors if tensor is not None) < LARGE_BYTES:
                 raise
-            running = session(
-                optimized_model_external_initializers_file_name=EXECUTED_WEIGHTS,
-                optimized_model_external_initializers_min_size_in_bytes=str(WEIGHT_BYTES),
-            )
+            beside = "session.optimized_model_external_initializers"
+            entries = {f"{beside}_file_name": EXECUTED_WEIGHTS, f"{beside}_min_size_in_bytes": str(WEIGHT_BYTES)}
+            running = new_session(source, **options, entries=entries)
     for _ in range(warmup + runs):
         run_session(running, feeds)
     profile = Path(running.end_profiling())
@@ -159,6 +155,7 @@ def new_session(
             f"Optimisation level {optimization!r} is unknown.", code="HX406", hint=f"Take one of {', '.join(LEVELS)}."
         )
     settings: dict[str, Any] = {
+        **options,
         "package": "hx-extractor",
         "providers": _providers(provider, ort.get_available_providers()),
         "graph_optimization_level": getattr(ort.GraphOptimizationLevel, LEVELS[optimization]),
@@ -166,8 +163,8 @@ def new_session(
     }
     try:
         if isinstance(model, Path):
-            return open_session(model, **settings, **options)
-        return make_session(model, weights, **settings, **options)
+            return open_session(model, **settings)
+        return make_session(model, weights, **settings)
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         name = repr(str(model)) if isinstance(model, Path) else "the model"
         raise HxError(
@@ -215,11 +212,11 @@ def unique_node_names(model: ir.Model) -> Generator[bool]:
     """
     nodes = [node for _, node in all_nodes(model)]
     names = [node.name for node in nodes]
-    taken, seen = {name for name in names if name}, set[str]()
+    taken, seen = set(names), {None, ""}
     try:
         for number, node in enumerate(nodes):
             name = node.name
-            if not name or name in seen:
+            if name in seen:
                 name = f"{name or node.op_type}_hx{number}"
                 while name in taken:
                     name += "_"
@@ -243,8 +240,3 @@ def _providers(name: str, available: list[str]) -> list[str]:
             hint=f"This onnxruntime has {', '.join(short)}.",
         )
     return list(dict.fromkeys([found, "CPUExecutionProvider"]))
-
-
-def _weight_bytes(model: ir.Model) -> int:
-    tensors = (value.const_value for value in model.graph.initializers.values())
-    return sum(tensor.nbytes for tensor in tensors if tensor is not None)

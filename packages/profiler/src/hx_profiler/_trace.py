@@ -10,7 +10,7 @@ in its graph: no position in a file, and each body counts anew.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +74,7 @@ class Trace:
 
     def without_first(self, count: int) -> Trace:
         """Return the trace without its first runs: the warm-up."""
-        events = [
-            Event(e.key, e.start_us, e.duration_us, e.run - count, e.provider, e.peak_memory_bytes)
-            for e in self.events
-            if e.run >= count
-        ]
+        events = [replace(event, run=event.run - count) for event in self.events if event.run >= count]
         return Trace(self.runs[count:], events, self.outside)
 
 
@@ -108,50 +104,41 @@ def read_trace(path: Path) -> Trace:
 
 
 def _trace(rows: list[dict[str, Any]]) -> Trace:
-    runs = sorted(
-        (
-            Run(int(row["ts"]), int(row["dur"]), int(row.get("tid", 0)))
-            for row in rows
-            if row.get("name") == "model_run" and "dur" in row
-        ),
-        key=lambda run: run.start_us,
-    )
+    """Give every kernel to the run that it began in: of runs at the same time, to one on its thread."""
+    whole = [row for row in rows if row.get("name") == "model_run" and "dur" in row]
+    runs = [Run(int(row["ts"]), int(row["dur"]), int(row.get("tid", 0))) for row in whole]
+    runs.sort(key=lambda run: run.start_us)
     kernels = [row for row in rows if row.get("cat") == "Node" and str(row["name"]).endswith(_KERNEL)]
     kernels.sort(key=lambda row: int(row["ts"]))
+    ends = [run.start_us + run.duration_us + 1 for run in runs]  # both are cut to whole microseconds
     events: list[Event] = []
     first = 0
     for row in kernels:
         start, thread = int(row["ts"]), int(row.get("tid", 0))
-        while first < len(runs) and runs[first].start_us + runs[first].duration_us + 1 < start:
+        while first < len(runs) and ends[first] < start:
             first += 1
-        run = _run_of(runs, first, start, thread)
-        if run is None:
+        begun_in: int | None = None
+        for index in range(first, len(runs)):
+            if runs[index].start_us > start:
+                break
+            if start <= ends[index] and (begun_in is None or runs[index].thread == thread):
+                begun_in = index
+        if begun_in is None:
             continue
         args = row["args"]
+        key = Key(str(row["name"]).removesuffix(_KERNEL), str(args["op_name"]), int(args.get("node_index", -1)))
         peak = args.get("mem_in_use_peak")
         events.append(
             Event(
-                Key(str(row["name"]).removesuffix(_KERNEL), str(args["op_name"]), int(args.get("node_index", -1))),
+                key,
                 start,
                 int(row["dur"]),
-                run,
+                begun_in,
                 str(args.get("provider", "")),
                 int(peak) if peak not in (None, "") else None,
             )
         )
     return Trace(runs, events, len(kernels) - len(events))
-
-
-def _run_of(runs: list[Run], first: int, start: int, thread: int) -> int | None:
-    """Return the position of the run that an event began in; of runs at the same time, of the one on its thread."""
-    found: int | None = None
-    for index in range(first, len(runs)):
-        run = runs[index]
-        if run.start_us > start:
-            break
-        if start <= run.start_us + run.duration_us + 1 and (found is None or run.thread == thread):
-            found = index
-    return found
 
 
 def _no_trace(path: Path, reason: str) -> HxError:

@@ -197,6 +197,11 @@ class Node(Record):
         return self.graph, self.output
 
 
+def node_key(graph: str, output: str) -> str:
+    """Return a node's identity as one word: `graph:output`, and the output alone in the main graph."""
+    return f"{graph}:{output}" if graph else output
+
+
 class Disagreement(Record):
     """A node of the main graph that two sources of evidence give to different calls; the stronger one decided."""
 

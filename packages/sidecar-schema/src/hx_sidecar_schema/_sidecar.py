@@ -28,6 +28,7 @@ from hx_sidecar_schema._records import (
     Record,
     RecoveredNode,
     Summary,
+    node_key,
 )
 from hx_sidecar_schema._trees import subtree_ends
 
@@ -90,14 +91,14 @@ class Sidecar(Record):
         """Tag to the nodes that show it, as `graph:output`."""
         operations: dict[str, list[str]] = {}
         for node, tag in zip(self.nodes, self.operation_hierarchy.values(), strict=True):
-            operations.setdefault(tag, []).append(_key(node))
+            operations.setdefault(tag, []).append(node_key(node.graph, node.output))
         return operations
 
     @cached_property
     def operation_hierarchy(self) -> dict[str, str]:
         """Node, as `graph:output`, to the tag that it shows."""
         tags = [self.display_tag(row) for row in range(len(self.calls))]
-        return {_key(node): tags[node.owner] for node in self.nodes}
+        return {node_key(node.graph, node.output): tags[node.owner] for node in self.nodes}
 
     def with_file_digest(self, path: Path) -> Sidecar:
         """Return the sidecar with the digest of the ONNX file that it belongs to.
@@ -208,7 +209,3 @@ def from_embedded(text: str, path: Path) -> Sidecar:
             f"The sidecar inside {str(path)!r} is damaged: {error}.", code="HX302", hint="Export the model again."
         ) from error
     return Sidecar.from_json(content, path)
-
-
-def _key(node: Node) -> str:
-    return f"{node.graph}:{node.output}" if node.graph else node.output

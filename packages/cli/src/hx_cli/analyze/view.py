@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hx.text import count, percent, plural, shape, size
 from hx_cli._output import PIPE_WIDTH, Output
 from hx_cli._widgets import add_numbers, boxed, categories, coverage, escape, fields, table
+from hx_sidecar_schema import node_key
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -181,9 +182,10 @@ def _nodes(report: AnalyzeReport) -> Table:
 
     made = table(["node", "operator", "tag", "known by"], ["MACs"])
     for row in report.node_list or ():
-        name = f"{row.graph}:{row.output}" if row.graph else row.output
         macs = "?" if row.macs is None else count(row.macs) if row.macs else ""
-        made.add_row(Text(name), row.op_type, Text(row.tag), f"{row.evidence}, {row.confidence}", macs)
+        made.add_row(
+            Text(node_key(row.graph, row.output)), row.op_type, Text(row.tag), f"{row.evidence}, {row.confidence}", macs
+        )
     return made
 
 

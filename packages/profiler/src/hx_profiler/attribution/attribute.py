@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from hx_graph import CallTree
 from hx_profiler._records import CallTime, Kernel, Profile, Settings
 from hx_profiler._trace import Key, Trace
 from hx_profiler.attribution.match import ExecutedNode, executed_nodes, match
 from hx_profiler.attribution.nesting import containers, self_times
-from hx_sidecar_schema import Sidecar, depths
+from hx_sidecar_schema import Node, Sidecar, depths, node_key
 
 Times = NDArray[np.int64]
 
@@ -36,15 +38,6 @@ class Measurement:
     kernels: list[int]
     around: list[int | None]
     self_us: list[int]
-
-
-@dataclass(frozen=True)
-class _Owner:
-    node: str | None = None
-    call: int | None = None
-    covers: tuple[int, ...] = ()
-    confidence: str | None = None
-    reason: str = ""
 
 
 def attribute(
@@ -69,161 +62,99 @@ def attribute(
         settings: How ONNX Runtime ran it.
         notes: Sentences that a reader must know.
     """
-    nodes = executed_nodes(executed)
+    nodes, events = executed_nodes(executed), trace.events
     matched = match(trace, nodes)
-    around = containers(trace.events, nodes, matched)
-    self_us = self_times(trace.events, around)
+    around = containers(events, nodes, matched)
+    self_us = self_times(events, around)
+    indices: dict[Key, list[int]] = defaultdict(list)
+    for index, event in enumerate(events):
+        indices[event.key].append(index)
+    numbers = {key: number for number, key in enumerate(indices)}
+    of_events = [numbers[event.key] for event in events]
+    by_run = np.zeros((len(numbers), len(trace.runs)), dtype=np.int64)
+    for event, number, own in zip(events, of_events, self_us, strict=True):
+        by_run[number, event.run] += own
     rows = [row for row, call in enumerate(sidecar.calls) if call.status != "not_called"]
     place = {row: position for position, row in enumerate(rows)}
-    owners = _Owners(sidecar, nodes, place)
-    keys = list(dict.fromkeys(event.key for event in trace.events))
-    numbers = {key: number for number, key in enumerate(keys)}
-    of_events = [numbers[event.key] for event in trace.events]
-    by_run = np.zeros((len(keys), len(trace.runs)), dtype=np.int64)
-    for event, number, own in zip(trace.events, of_events, self_us, strict=True):
-        by_run[number, event.run] += own
-    found = [owners.of(matched[key]) for key in keys]
-    kernels = _kernels(trace, keys, of_events, by_run, found)
-    calls = _calls(sidecar, rows, place, kernels, by_run)
+    owners = {node_key(node.graph, node.output): node for node in sidecar.nodes}
+    tree = CallTree(sidecar.calls)
+    kernels: list[Kernel] = []
+    for key, number in numbers.items():
+        ran = [events[index] for index in indices[key]]
+        kernels.append(
+            Kernel(
+                name=key.name,
+                op_type=key.op_type,
+                provider=ran[0].provider,
+                executions=len(ran),
+                self_us=int(by_run[number].sum()),
+                total_us=sum(event.duration_us for event in ran),
+                median_us=float(np.median(by_run[number])),
+                peak_memory_bytes=_largest(event.peak_memory_bytes for event in ran),
+                **_owner([nodes[position] for position in matched[key]], owners, tree, place),
+            )
+        )
     low, median, high = np.percentile(by_run.sum(axis=0), (25, 50, 75))
+    lost = [f"{trace.outside} kernels of the profile are in no whole run, and are left out."] if trace.outside else []
     profile = Profile(
         model=model,
         settings=settings or Settings(),
         runs=len(trace.runs),
         runs_us=[run.duration_us for run in trace.runs],
-        kernels_us=sum(event.duration_us for event, outer in zip(trace.events, around, strict=True) if outer is None),
+        kernels_us=sum(event.duration_us for event, outer in zip(events, around, strict=True) if outer is None),
         kernels_median_us=float(median),
         typical_us=sum(kernel.median_us for kernel in kernels),
         kernels_spread_us=float(high - low),
         unattributed_us=sum(kernel.self_us for kernel in kernels if kernel.call is None),
-        calls=calls,
+        calls=_calls(sidecar, rows, place, kernels, by_run),
         kernels=kernels,
-        notes=[*notes, *_notes(trace)],
+        notes=[*notes, *lost],
     )
     return Measurement(profile, trace, of_events, around, self_us)
 
 
-def _notes(trace: Trace) -> list[str]:
-    if not trace.outside:
-        return []
-    return [f"{trace.outside} kernels of the profile are in no whole run, and are left out."]
-
-
-class _Owners:
-    """Looks up the calls of executed nodes, as positions in the profile."""
-
-    def __init__(self, sidecar: Sidecar, nodes: Sequence[ExecutedNode], place: Mapping[int, int]) -> None:
-        self._rows = {(node.graph, node.output): node for node in sidecar.nodes}
-        self._nodes = nodes
-        self._sidecar = sidecar
-        self._place = place
-
-    def of(self, positions: Sequence[int]) -> _Owner:
-        """Return the call of a kernel that ran one of these nodes."""
-        nodes = [self._nodes[position] for position in positions]
-        name = _identity(nodes[0]) if len(nodes) == 1 else None
-        rows = [row for node in nodes if (row := self._rows.get((node.graph, node.output))) is not None]
-        if not nodes:
-            return _Owner(reason="The graph has no such node: ONNX Runtime's own.")
-        if len(rows) < len(nodes):
-            return _Owner(name, reason="The sidecar does not have this node.")
-        owner = self._common([row.owner for row in rows])
-        covers = {call for row in rows for call in row.covers}
-        reason = ""
-        if len(rows) > 1:
-            covers |= {row.owner for row in rows} if len({row.owner for row in rows}) > 1 else set()
-            reason = f"One of {len(rows)} nodes that the profile does not tell apart."
-        return _Owner(
-            name,
-            self._place.get(owner),
-            tuple(sorted(self._place[call] for call in covers if call in self._place)),
-            min((row.confidence for row in rows), key=("low", "medium", "high").index),
-            reason,
-        )
-
-    def _common(self, calls: Sequence[int]) -> int:
-        """Return the innermost call around all of these."""
-        common = calls[0]
-        for call in calls[1:]:
-            above = set(self._above(call))
-            common = next(one for one in self._above(common) if one in above)
-        return common
-
-    def _above(self, call: int) -> list[int]:
-        chain = [call]
-        while (parent := self._sidecar.calls[chain[-1]].parent) is not None:
-            chain.append(parent)
-        if chain[-1]:
-            chain.append(0)  # the root is around every call
-        return chain
-
-
-def _identity(node: ExecutedNode) -> str:
-    return f"{node.graph}:{node.output}" if node.graph else node.output
-
-
-def _kernels(
-    trace: Trace, keys: Sequence[Key], of_events: Sequence[int], by_run: Times, found: Sequence[_Owner]
-) -> list[Kernel]:
-    totals, executions = [0] * len(keys), Counter(of_events)
-    providers: dict[int, str] = {}
-    peaks: dict[int, int] = {}
-    for event, number in zip(trace.events, of_events, strict=True):
-        totals[number] += event.duration_us
-        providers.setdefault(number, event.provider)
-        if event.peak_memory_bytes is not None:
-            peaks[number] = max(peaks.get(number, 0), event.peak_memory_bytes)
-    return [
-        Kernel(
-            name=key.name,
-            op_type=key.op_type,
-            provider=providers[number],
-            node=owner.node,
-            call=owner.call,
-            covers=list(owner.covers),
-            confidence=owner.confidence,
-            reason=owner.reason,
-            executions=executions[number],
-            self_us=int(by_run[number].sum()),
-            total_us=totals[number],
-            median_us=float(np.median(by_run[number])),
-            peak_memory_bytes=peaks.get(number),
-        )
-        for number, (key, owner) in enumerate(zip(keys, found, strict=True))
-    ]
+def _owner(
+    nodes: Sequence[ExecutedNode], rows: Mapping[str, Node], tree: CallTree, place: Mapping[int, int]
+) -> dict[str, Any]:
+    """Return the fields of a kernel that ran one of `nodes` which say whose it is; `place` has positions of calls by row."""
+    if not nodes:
+        return {"node": None, "call": None, "reason": "The graph has no such node: ONNX Runtime's own."}
+    keys = [node_key(node.graph, node.output) for node in nodes]
+    node = keys[0] if len(keys) == 1 else None
+    if not all(key in rows for key in keys):
+        return {"node": node, "call": None, "reason": "The sidecar does not have this node."}
+    found = [rows[key] for key in keys]
+    owners = {row.owner for row in found}
+    covers = {call for row in found for call in row.covers} | (owners if len(owners) > 1 else set())
+    return {
+        "node": node,
+        "call": place.get(tree.common(owners)),
+        "covers": sorted(place[call] for call in covers if call in place),
+        "confidence": min((row.confidence for row in found), key=("low", "medium", "high").index),
+        "reason": f"One of {len(found)} nodes that the profile does not tell apart." if len(found) > 1 else "",
+    }
 
 
 def _calls(
     sidecar: Sidecar, rows: Sequence[int], place: Mapping[int, int], kernels: Sequence[Kernel], by_run: Times
 ) -> list[CallTime]:
     parents = [None if row == rows[0] else place.get(sidecar.calls[row].parent or 0, 0) for row in rows]
-    own = np.zeros((len(rows), by_run.shape[1]), dtype=np.int64)
-    own_typical = [0.0] * len(rows)
-    spanning, counts = [0] * len(rows), [0] * len(rows)
-    peaks: list[int | None] = [None] * len(rows)
+    own: list[list[int]] = [[] for _ in rows]
     for number, kernel in enumerate(kernels):
-        if kernel.call is None:
-            continue
-        own[kernel.call] += by_run[number]
-        own_typical[kernel.call] += kernel.median_us
-        counts[kernel.call] += 1
-        if len(kernel.covers) > 1:
-            spanning[kernel.call] += kernel.self_us
-        peaks[kernel.call] = _larger(peaks[kernel.call], kernel.peak_memory_bytes)
-    total, below, typical = own.copy(), list(counts), list(own_typical)
+        if kernel.call is not None:
+            own[kernel.call].append(number)
+    below = [list(numbers) for numbers in own]
     for position in range(len(rows) - 1, 0, -1):  # a parent stands before its children
-        parent = parents[position] or 0
-        total[parent] += total[position]
-        below[parent] += below[position]
-        typical[parent] += typical[position]
-        peaks[parent] = _larger(peaks[parent], peaks[position])
+        below[parents[position] or 0] += below[position]
     everything = int(by_run.sum())
     times = Counter(sidecar.calls[row].module for row in rows)
     levels = depths(parents)
     calls: list[CallTime] = []
     for position, row in enumerate(rows):
         call, module = sidecar.calls[row], sidecar.module_of(sidecar.calls[row])
-        low, median, high = np.percentile(total[position], (25, 50, 75))
+        mine, all_below = ([kernels[number] for number in numbers[position]] for numbers in (own, below))
+        total = by_run[below[position]].sum(axis=0)
+        low, median, high = np.percentile(total, (25, 50, 75))
         calls.append(
             CallTime(
                 fqn=module.fqn,
@@ -233,21 +164,21 @@ def _calls(
                 class_name=module.class_name,
                 parent=parents[position],
                 depth=levels[position],
-                self_us=int(own[position].sum()),
-                total_us=int(total[position].sum()),
-                share=int(total[position].sum()) / everything if everything else 0.0,
+                self_us=sum(kernel.self_us for kernel in mine),
+                total_us=int(total.sum()),
+                share=int(total.sum()) / everything if everything else 0.0,
                 median_us=float(median),
                 spread_us=float(high - low),
-                typical_us=typical[position],
-                self_typical_us=own_typical[position],
-                kernels=below[position],
-                own_kernels=counts[position],
-                spanning_us=spanning[position],
-                peak_memory_bytes=peaks[position],
+                typical_us=sum(kernel.median_us for kernel in all_below),
+                self_typical_us=sum(kernel.median_us for kernel in mine),
+                kernels=len(all_below),
+                own_kernels=len(mine),
+                spanning_us=sum(kernel.self_us for kernel in mine if len(kernel.covers) > 1),
+                peak_memory_bytes=_largest(kernel.peak_memory_bytes for kernel in all_below),
             )
         )
     return calls
 
 
-def _larger(one: int | None, other: int | None) -> int | None:
-    return max((value for value in (one, other) if value is not None), default=None)
+def _largest(values: Iterable[int | None]) -> int | None:
+    return max((value for value in values if value is not None), default=None)

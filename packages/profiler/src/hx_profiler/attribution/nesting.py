@@ -32,18 +32,17 @@ def containers(
         for position in matched[event.key]:
             if nodes[position].has_bodies:
                 runs[event.run, position].append(index)
-    starts = {place: [events[index].start_us for index in found] for place, found in runs.items()}
     for index, event in enumerate(events):
         positions = matched[event.key]
         candidates = {c for p in positions if (c := nodes[p].container) is not None} if positions else set(control)
         for position in candidates:
-            place = (event.run, position)
-            last = bisect_right(starts.get(place, []), event.start_us) - 1
-            while last >= 0 and runs[place][last] == index:
+            found = runs[event.run, position]
+            last = bisect_right(found, event.start_us, key=lambda other: events[other].start_us) - 1
+            while last >= 0 and found[last] == index:
                 last -= 1
             if last < 0:
                 continue
-            outer = runs[place][last]
+            outer = found[last]
             # Both ends are cut to whole microseconds.
             inside = event.start_us + event.duration_us <= events[outer].start_us + events[outer].duration_us + 1
             if inside and (around[index] is None or events[outer].start_us >= events[around[index] or 0].start_us):

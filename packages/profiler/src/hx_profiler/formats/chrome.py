@@ -33,11 +33,8 @@ def to_chrome_trace(measurement: Measurement) -> dict[str, Any]:
             event = _event(name, span.frame.kind, span.start_us, span.end_us)
             if span.frame.kind == "kernel":
                 kernel = profile.kernels[span.frame.position]
-                event["args"] = {
-                    "node": kernel.node,
-                    "provider": kernel.provider,
-                    "covers": _tags(measurement, kernel.covers),
-                }
+                covers = [profile.calls[call].tag for call in kernel.covers]
+                event["args"] = {"node": kernel.node, "provider": kernel.provider, "covers": covers}
             elif span.frame.kind == "call":
                 call = profile.calls[span.frame.position]
                 event["args"] = {"fqn": call.fqn, "tag": call.tag, "class": call.class_name}
@@ -47,7 +44,3 @@ def to_chrome_trace(measurement: Measurement) -> dict[str, Any]:
 
 def _event(name: str, category: str, start_us: int, end_us: int) -> dict[str, Any]:
     return {"ph": "X", "pid": 1, "tid": 1, "name": name, "cat": category, "ts": start_us, "dur": end_us - start_us}
-
-
-def _tags(measurement: Measurement, calls: list[int]) -> list[str]:
-    return [measurement.profile.calls[call].tag for call in calls]

@@ -6,10 +6,8 @@ import json
 from importlib.resources import files
 from typing import Any
 
-from hx_profiler._records import CallTime, Kernel, Profile
+from hx_profiler._records import Profile
 from hx_profiler.formats.stacks import UNATTRIBUTED, Frame, label
-
-_PLACE = "/*DATA*/"
 
 
 def to_html(profile: Profile) -> str:
@@ -22,9 +20,8 @@ def to_html(profile: Profile) -> str:
         "runs": max(profile.runs, 1),
         "tree": _tree(profile),
     }
-    # No tag can begin in the text of a script.
-    text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-    return page.replace(_PLACE, text)
+    text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # no tag can begin in the text of a script
+    return page.replace("/*DATA*/", text)
 
 
 def _facts(profile: Profile) -> str:
@@ -38,54 +35,30 @@ def _facts(profile: Profile) -> str:
 
 
 def _tree(profile: Profile) -> dict[str, Any]:
-    boxes = [_call(profile, position, call) for position, call in enumerate(profile.calls)]
-    lost: list[dict[str, Any]] = []
+    boxes: list[dict[str, Any]] = [
+        _box("call", label(profile, Frame("call", position), short=True), call.tag, call.self_us, call.total_us)
+        | {"class": call.class_name, "facts": [["module", call.fqn or "the model"], ["kernels", str(call.kernels)]]}
+        for position, call in enumerate(profile.calls)
+    ]
+    rest = _box("unattributed", UNATTRIBUTED, UNATTRIBUTED, 0, profile.unattributed_us)
     for position, kernel in enumerate(profile.kernels):
-        (lost if kernel.call is None else boxes[kernel.call]["children"]).append(_kernel(profile, position, kernel))
+        title = label(profile, Frame("kernel", position))
+        box: dict[str, Any] = _box("kernel", kernel.op_type, title, kernel.self_us, kernel.self_us) | {
+            "class": kernel.op_type,
+            "covers": [profile.calls[call].tag for call in kernel.covers],
+            "facts": [["provider", kernel.provider], *([["", kernel.reason]] if kernel.reason else [])],
+        }
+        (rest if kernel.call is None else boxes[kernel.call])["children"].append(box)
     for box, call in zip(boxes, profile.calls, strict=True):
         if call.parent is not None and box["total"] > 0:
             boxes[call.parent]["children"].append(box)
-    rest = _box("unattributed", UNATTRIBUTED, UNATTRIBUTED, 0, profile.unattributed_us, lost)
     if not boxes:
         return rest
-    if not lost:
+    if not rest["children"]:
         return boxes[0]
-    return _box("call", profile.model, profile.model, 0, profile.kernels_us, [boxes[0], rest])
+    return _box("call", profile.model, profile.model, 0, profile.kernels_us) | {"children": [boxes[0], rest]}
 
 
-def _call(profile: Profile, position: int, call: CallTime) -> dict[str, Any]:
-    box = _box(
-        "call",
-        label(profile, Frame("call", position), short=True),
-        call.tag,
-        call.self_us,
-        call.total_us,
-        [],
-        cls=call.class_name,
-    )
-    box["facts"] = [["module", call.fqn or "the model"], ["kernels", str(call.kernels)]]
-    return box
-
-
-def _kernel(profile: Profile, position: int, kernel: Kernel) -> dict[str, Any]:
-    name = label(profile, Frame("kernel", position))
-    box = _box("kernel", kernel.op_type, name, kernel.self_us, kernel.self_us, [], cls=kernel.op_type)
-    box["covers"] = [profile.calls[call].tag for call in kernel.covers]
-    box["facts"] = [["provider", kernel.provider], *([["", kernel.reason]] if kernel.reason else [])]
-    return box
-
-
-def _box(
-    kind: str, name: str, title: str, self_us: int, total_us: int, children: list[dict[str, Any]], cls: str = ""
-) -> dict[str, Any]:
-    return {
-        "kind": kind,
-        "name": name,
-        "title": title,
-        "class": cls,
-        "self": self_us,
-        "total": total_us,
-        "covers": [],
-        "facts": [],
-        "children": children,
-    }
+def _box(kind: str, name: str, title: str, self_us: int, total_us: int) -> dict[str, Any]:
+    box = {"kind": kind, "name": name, "title": title, "class": "", "self": self_us, "total": total_us}
+    return box | {"covers": [], "facts": [], "children": []}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hx_profiler.attribution.attribute import Measurement
-from hx_profiler.formats.stacks import Frame, Span, label, median_run, samples, spans
+from hx_profiler.formats.stacks import Frame, Span, label, spans, stack_of
 
 
 def to_speedscope(measurement: Measurement) -> dict[str, Any]:
@@ -20,17 +20,19 @@ def to_speedscope(measurement: Measurement) -> dict[str, Any]:
     def number(frame: Frame) -> int:
         return frames.setdefault(frame, len(frames))
 
-    stacks = list(samples(profile))
+    stacks = [
+        [*stack_of(profile, kernel.call), Frame("kernel", position)] for position, kernel in enumerate(profile.kernels)
+    ]
     all_runs = {
         "type": "sampled",
         "name": f"{profile.runs} runs by module",
         "unit": "microseconds",
         "startValue": 0,
         "endValue": profile.kernels_us,
-        "samples": [[number(frame) for frame in stack] for stack, _ in stacks],
-        "weights": [weight for _, weight in stacks],
+        "samples": [[number(frame) for frame in stack] for stack in stacks],
+        "weights": [kernel.self_us for kernel in profile.kernels],
     }
-    run = median_run(profile)
+    run = sorted(range(profile.runs), key=lambda run: profile.runs_us[run])[(profile.runs - 1) // 2]
     events = [(kind, at, number(frame)) for kind, at, frame in _events(spans(measurement, run))]
     start = events[0][1] if events else 0
     one_run = {

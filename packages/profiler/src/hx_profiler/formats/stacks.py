@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hx_profiler._records import Profile
@@ -51,12 +51,6 @@ def stack_of(profile: Profile, call: int | None) -> list[Frame]:
         chain.append(Frame("call", position))
         position = profile.calls[position].parent
     return chain[::-1]
-
-
-def samples(profile: Profile) -> Iterator[tuple[list[Frame], int]]:
-    """Yield each kernel's stack with its own time in microseconds; the times add up to `kernels_us`."""
-    for position, kernel in enumerate(profile.kernels):
-        yield [*stack_of(profile, kernel.call), Frame("kernel", position)], kernel.self_us
 
 
 def label(profile: Profile, frame: Frame, *, short: bool = False) -> str:
@@ -121,9 +115,3 @@ def spans(measurement: Measurement, run: int) -> list[Span]:
 
     add(inside.get(None, []), [], None)
     return found
-
-
-def median_run(profile: Profile) -> int:
-    """Return the position of the run whose duration is the median."""
-    order = sorted(range(profile.runs), key=lambda run: profile.runs_us[run])
-    return order[(profile.runs - 1) // 2]

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from hx_extractor import Hierarchy
 from hx_graph import run_session
-from hx_profiler._records import Kernel, Profile
+from hx_profiler._feeds import Arrays
+from hx_profiler._records import Profile
 from hx_profiler._run import execute, new_session
 from hx_profiler.attribution.attribute import attribute
 from hx_sidecar_schema import HxError, Record
@@ -61,15 +60,7 @@ class IsolatedCall(Record):
 
 
 def isolate(
-    model: Hierarchy,
-    row: int,
-    profile: Profile,
-    *,
-    runs: int = 20,
-    warmup: int = 3,
-    optimization: str = "all",
-    provider: str = "cpu",
-    threads: int = 0,
+    model: Hierarchy, row: int, profile: Profile, *, runs: int = 20, warmup: int = 3, **settings: Any
 ) -> IsolatedCall:
     """Time a call alone, and compare that with its time in the profile of the whole model.
 
@@ -79,14 +70,15 @@ def isolate(
         profile: The profile of the whole model.
         runs: Number of measured runs.
         warmup: Number of runs before them, which are not measured.
-        optimization: As `execute` takes it.
-        provider: As `execute` takes it.
-        threads: As `execute` takes it.
+        settings: `optimization`, `provider` and `threads`, as `execute` takes them.
     """
     call = model.sidecar.calls[row]
     module = model.sidecar.module_of(call)
     position = next((i for i, one in enumerate(profile.calls) if (one.fqn, one.call) == (module.fqn, call.index)), None)
-    inside = _subtree(profile, position)
+    inside = set() if position is None else {position}
+    for number, one in enumerate(profile.calls):
+        if one.parent in inside:
+            inside.add(number)
     kernels = [kernel for kernel in profile.kernels if kernel.call in inside]
     found = IsolatedCall(
         fqn=module.fqn,
@@ -95,17 +87,26 @@ def isolate(
         in_model_us=profile.calls[position].typical_us if position is not None else 0.0,
         alone_us=None,
         in_model_kernels=len(kernels),
-        spanning=[_spanning(profile, kernel, inside) for kernel in profile.kernels if _crosses(kernel, inside)],
+        spanning=[
+            SpanningKernel(
+                name=kernel.name,
+                op_type=kernel.op_type,
+                median_us=kernel.median_us,
+                inside=[profile.calls[call].tag for call in kernel.covers if call in inside],
+                outside=[profile.calls[call].tag for call in kernel.covers if call not in inside],
+            )
+            for kernel in profile.kernels
+            if kernel.call not in inside and not inside.isdisjoint(kernel.covers)
+        ],
     )
     try:
         part = model.extract(row)
         feeds = part.example_inputs()
     except HxError as error:  # a call that cannot run alone still has its time in the model
         return found.model_copy(update={"reason": error.message})
-    settings: dict[str, Any] = {"optimization": optimization, "provider": provider, "threads": threads}
     with TemporaryDirectory() as folder:
         execution = execute(part.model, feeds, Path(folder), runs=runs, warmup=warmup, **settings)
-    warm, cold = _walls(new_session(part.model, **settings), feeds, runs=runs, warmup=warmup)
+    session = new_session(part.model, **settings)
     alone = attribute(execution.trace, execution.executed, part.sidecar, model=found.tag).profile
     alone_ops = Counter(kernel.op_type for kernel in alone.kernels)
     model_ops = Counter(kernel.op_type for kernel in kernels)
@@ -113,8 +114,8 @@ def isolate(
         update={
             "alone_us": alone.typical_us,
             "alone_spread_us": alone.kernels_spread_us,
-            "wall_warm_us": warm,
-            "wall_cold_us": cold,
+            "wall_warm_us": _wall(session, feeds, runs, warmup, cold=False),
+            "wall_cold_us": _wall(session, feeds, runs, warmup, cold=True),
             "alone_kernels": len(alone.kernels),
             "more_alone": dict(sorted((alone_ops - model_ops).items())),
             "less_alone": dict(sorted((model_ops - alone_ops).items())),
@@ -123,40 +124,14 @@ def isolate(
     )
 
 
-def _subtree(profile: Profile, position: int | None) -> set[int]:
-    inside = set() if position is None else {position}
-    for number, call in enumerate(profile.calls):
-        if call.parent in inside:
-            inside.add(number)
-    return inside
-
-
-def _crosses(kernel: Kernel, inside: set[int]) -> bool:
-    return kernel.call not in inside and not inside.isdisjoint(kernel.covers)
-
-
-def _spanning(profile: Profile, kernel: Kernel, inside: set[int]) -> SpanningKernel:
-    return SpanningKernel(
-        name=kernel.name,
-        op_type=kernel.op_type,
-        median_us=kernel.median_us,
-        inside=[profile.calls[call].tag for call in kernel.covers if call in inside],
-        outside=[profile.calls[call].tag for call in kernel.covers if call not in inside],
-    )
-
-
-def _walls(session: Any, feeds: Mapping[str, NDArray[Any]], *, runs: int, warmup: int) -> tuple[float, float]:
-    """Return the medians of runs one after the other, and of runs with the caches overwritten before each."""
+def _wall(session: Any, feeds: Arrays, runs: int, warmup: int, *, cold: bool) -> float:
+    """Return the median duration of runs one after the other, each with the caches overwritten before it if `cold`."""
     other = np.zeros(COLD_BYTES // 8, dtype=np.int64)
-    medians: list[float] = []
-    for cold in (False, True):
-        durations_us: list[float] = []
-        for number in range(warmup + runs):
-            if cold:
-                other += 1
-            start = time.perf_counter_ns()
-            run_session(session, feeds)
-            if number >= warmup:
-                durations_us.append((time.perf_counter_ns() - start) / 1000)
-        medians.append(float(np.median(durations_us)))
-    return medians[0], medians[1]
+    durations_us: list[float] = []
+    for _ in range(warmup + runs):
+        if cold:
+            other += 1
+        start = time.perf_counter_ns()
+        run_session(session, feeds)
+        durations_us.append((time.perf_counter_ns() - start) / 1000)
+    return float(np.median(durations_us[warmup:]))
