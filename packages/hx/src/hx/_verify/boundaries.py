@@ -21,16 +21,16 @@ CallKey = tuple[str, int]
 Kept = TypeVar("Kept")
 
 
-def copied(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
+def array_now(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
     """Return a tensor's numbers as they are now; the model may change the tensor later."""
     return to_numpy(tensor).copy()
 
 
-class Seen(NamedTuple):
+class SizeAndPrecision(NamedTuple):
     """What is known of a tensor that was not kept.
 
     Attributes:
-        size_bytes: Of what `copied` returns.
+        size_bytes: Of what `array_now` returns.
         epsilon: Of its floating-point type; 0 for others.
     """
 
@@ -38,11 +38,11 @@ class Seen(NamedTuple):
     epsilon: float
 
 
-def seen(tensor: torch.Tensor) -> Seen:
+def size_and_precision(tensor: torch.Tensor) -> SizeAndPrecision:
     """Look at a tensor without keeping it."""
     element_bytes = 4 if tensor.dtype == torch.bfloat16 else tensor.element_size()
     epsilon = torch.finfo(tensor.dtype).eps if tensor.is_floating_point() else 0.0
-    return Seen(tensor.numel() * element_bytes, epsilon)
+    return SizeAndPrecision(tensor.numel() * element_bytes, epsilon)
 
 
 def run_module(
@@ -68,7 +68,7 @@ def run_module(
             return record_call_values(module, inputs.args, inputs.kwargs, wanted, keep)
     except Exception as error:
         raise HxError(
-            f"{type(loaded.module).__name__} does not run on the inputs {list(inputs.arrays)!r}: {first_line(error)}",
+            f"{type(module).__name__} does not run on the inputs {list(inputs.arrays)!r}: {first_line(error)}",
             code="HX407",
             hint="Compare with the model that the ONNX file was exported from, loaded with the same task and dtype.",
             argument="against",

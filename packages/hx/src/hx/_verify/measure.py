@@ -7,20 +7,23 @@ once and holds what crosses the borders of its calls.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from hx._progress import Progress, each
 from hx._verify.batches import batches_of
-from hx._verify.boundaries import CallKey, CallValues, Seen, copied, pytorch_keys, run_module, seen
+from hx._verify.boundaries import CallKey, SizeAndPrecision, array_now, pytorch_keys, run_module, size_and_precision
 from hx._verify.inputs import Arrays, ModuleInputs
 from hx._verify.isolated import compare_ports, run_alone
 from hx_extractor import Difference, Extraction, Hierarchy
 from hx_sidecar_schema import HxError, ModuleCall, Port, UnavailableValue
-from hx_tracer import LoadedModel
+from hx_tracer import CallValues, LoadedModel
 
 Array = np.ndarray[Any, Any]
+PortDifference = tuple[str, Difference]
+"""An output port, and how far its array is from the one that it should be."""
 EPSILON = {"DOUBLE": 2.0**-52, "FLOAT": 2.0**-23, "FLOAT16": 2.0**-10, "BFLOAT16": 2.0**-7}
 """Distance from 1 to the next number, by ONNX element type."""
 
@@ -30,20 +33,25 @@ class CallNumbers:
     """What was measured of one call.
 
     Attributes:
-        local: By output port; empty where it could not be compared.
-        accumulated: By output port; empty where it could not be compared.
+        local: The worst output of the call alone; None where it could not be compared.
+        accumulated: The worst output in the whole model; None where it could not be compared.
         reason: Why something is missing.
         borrowed: Inputs of the local run that the ONNX model gave: port name to value name.
         epsilon: Of the coarsest floating-point type at the call's border, in either model.
         recomputed: Nodes of calls outside that the local run computes from this call's inputs.
     """
 
-    local: Mapping[str, Difference] = field(default_factory=dict[str, Difference])
-    accumulated: Mapping[str, Difference] = field(default_factory=dict[str, Difference])
+    local: PortDifference | None = None
+    accumulated: PortDifference | None = None
     reason: str = ""
-    borrowed: Mapping[str, str] = field(default_factory=dict[str, str])
+    borrowed: Mapping[str, str] | None = None
     epsilon: float = 0.0
     recomputed: Sequence[str] = ()
+
+    @property
+    def unproven(self) -> list[str]:
+        """Values that the local run computes with and PyTorch did not give."""
+        return [*(self.borrowed or {}).values(), *self.recomputed]
 
 
 class _Place(NamedTuple):
@@ -75,14 +83,25 @@ class Measurement:
 
     def __init__(self, model: Hierarchy, loaded: LoadedModel, inputs: ModuleInputs, memory_bytes: int) -> None:
         self._model, self._loaded, self._inputs = model, loaded, inputs
+        self._calls = model.sidecar.calls
         self._keys = pytorch_keys(model.sidecar)
-        self._seen = run_module(loaded, inputs, set(self._keys), seen)
-        rows = [call.row for call in model.calls(status="extractable") if self._was_made(call.row)]
+        self._borders = run_module(loaded, inputs, set(self._keys), size_and_precision)
+        rows = [call.row for call in model.calls(status="extractable") if self._keys[call.row] in self._borders]
         self._missing = {row: self._missing_inputs(row) for row in rows}
         self._places = self._find({port.carrier for ports in self._missing.values() for port in ports})
         runs = batches_of([self._held_bytes(row) for row in rows], memory_bytes)
         self.batches = [[rows[position] for position in run] for run in runs]
         self._held: _Held | None = None
+
+    def measure_all(self, progress: Progress) -> list[CallNumbers]:
+        """Compare all calls that can be; there are no numbers of the others."""
+        numbers = [CallNumbers() for _ in self._calls]
+        steps = [(rows, row) for rows in self.batches for row in rows]
+        for rows, row in each(steps, "Comparing", progress):
+            if row == rows[0]:
+                self.fetch(rows)
+            numbers[row] = self._measure(row)
+        return numbers
 
     def fetch(self, rows: Sequence[int]) -> None:
         """Run both models and hold what the calls of one batch got and gave; what was held before is let go.
@@ -94,18 +113,22 @@ class Measurement:
         ports = [port for row in rows for port in self._missing[row]]
         places = [self._places[port.carrier] for port in ports if port.carrier in self._places]
         wanted = {self._keys[row] for row in rows} | {place.call for place in places}
-        boundaries = run_module(self._loaded, self._inputs, wanted, copied)
+        boundaries = run_module(self._loaded, self._inputs, wanted, array_now)
         borrowed = [port.carrier for port in ports if port.carrier not in self._places]
-        made = [port.carrier for row in rows for port in _outputs(self._model.sidecar.calls[row])]
+        made = [port.carrier for row in rows for port in _outputs(self._calls[row])]
         names = [name for name in (*borrowed, *made) if self._model.holds(name)]
         values = self._model.run(names, self._inputs.arrays) if names else {}
         self._held = _Held(boundaries, values)
 
-    def measure(self, row: int) -> CallNumbers:
+    def not_made(self, row: int) -> bool:
+        """Say whether the PyTorch run lacks an extractable call."""
+        return self._calls[row].status == "extractable" and self._keys[row] not in self._borders
+
+    def _measure(self, row: int) -> CallNumbers:
         """Compare a call of the batch that is held."""
         assert self._held is not None
-        boundary = self._held.boundaries[self._keys[row]]
-        call = self._model.sidecar.calls[row]
+        given, values = self._held.boundaries[self._keys[row]], self._held.values
+        outputs = list(_outputs(self._calls[row]))
         borrowed: dict[str, str] = {}
         reasons: list[str] = []
         epsilon, recomputed = 0.0, list[str]()
@@ -113,26 +136,17 @@ class Measurement:
         try:
             extraction = self._model.extract(row)
             epsilon, recomputed = self._epsilon(row, extraction), extraction.recomputed
-            local = run_alone(extraction, boundary, lambda ports: self._borrow(ports, borrowed))
+            local = run_alone(extraction, given, lambda ports: self._borrow(ports, borrowed))
         except HxError as error:  # one call that cannot be compared must not cost the others
             reasons.append(error.message)
         else:
             if lost := [port.name for port in extraction.outputs if port.name not in local]:
                 reasons.append(f"The PyTorch module gave no {lost}.")
-        accumulated = self._accumulated(call, boundary)
-        if gone := [port.name for port in _outputs(call) if port.name not in accumulated]:
+        actual = {port.name: values[port.carrier] for port in outputs if port.carrier in values}
+        accumulated = compare_ports(given.outputs, actual)
+        if gone := [port.name for port in outputs if port.name not in accumulated]:
             reasons.append(f"The whole ONNX model has no value for {gone}.")
-        return CallNumbers(local, accumulated, " ".join(reasons), borrowed, epsilon, recomputed)
-
-    def not_made(self, row: int) -> bool:
-        """Say whether the PyTorch run lacks an extractable call."""
-        return self._model.sidecar.calls[row].status == "extractable" and not self._was_made(row)
-
-    def _accumulated(self, call: ModuleCall, boundary: CallValues[Array]) -> dict[str, Difference]:
-        assert self._held is not None
-        values = self._held.values
-        actual: Arrays = {p.name: values[p.carrier] for p in _outputs(call) if p.carrier in values}
-        return compare_ports(boundary.outputs, actual)
+        return CallNumbers(_worst(local), _worst(accumulated), " ".join(reasons), borrowed, epsilon, recomputed)
 
     def _borrow(self, ports: Sequence[Port], borrowed: dict[str, str]) -> Arrays:
         """Return inputs that are no arguments: another port of the PyTorch run has them, or the ONNX run."""
@@ -153,38 +167,30 @@ class Measurement:
                 )
         return given
 
-    def _was_made(self, row: int) -> bool:
-        return self._keys[row] in self._seen
-
     def _missing_inputs(self, row: int) -> list[Port]:
         """Return the used inputs that the PyTorch module did not get as arguments."""
-        given = self._seen[self._keys[row]].inputs
-        return [p for p in self._model.sidecar.calls[row].inputs if not p.unused and p.name not in given]
+        given = self._borders[self._keys[row]].inputs
+        return [port for port in self._calls[row].inputs if not port.unused and port.name not in given]
 
     def _find(self, carriers: set[str]) -> dict[str, _Place]:
         """Find values among the ports of all calls; the first place counts."""
         places: dict[str, _Place] = {}
-        for key, call in zip(self._keys, self._model.sidecar.calls, strict=True):
-            border = self._seen.get(key)
-            if border is None:
-                continue
-            for side, ports, known in (
-                ("inputs", call.inputs, border.inputs),
-                ("outputs", call.outputs, border.outputs),
-            ):
-                for port in ports:
-                    if port.carrier in carriers and port.name in known:
+        for key, call in zip(self._keys, self._calls, strict=True):
+            border = self._borders.get(key, CallValues())
+            for side in ("inputs", "outputs"):
+                for port in getattr(call, side):
+                    if port.carrier in carriers and port.name in getattr(border, side):
                         places.setdefault(port.carrier, _Place(key, side, port.name))
         return places
 
     def _held_bytes(self, row: int) -> int:
         """Inputs once; outputs three times: PyTorch's, the whole ONNX model's, and those of the call alone."""
-        own = self._seen[self._keys[row]]
+        own = self._borders[self._keys[row]]
         total = _bytes(own.inputs) + 3 * _bytes(own.outputs)
         for port in self._missing[row]:
             place = self._places.get(port.carrier)
             if place is not None:
-                there = self._seen[place.call]
+                there = self._borders[place.call]
                 total += _bytes(there.inputs) + _bytes(there.outputs)
             else:  # no run has shown its size yet; what a module reaches past its arguments is mostly a mask
                 known = (*own.inputs.values(), *own.outputs.values())
@@ -193,17 +199,17 @@ class Measurement:
 
     def _epsilon(self, row: int, extraction: Extraction) -> float:
         """Return the coarsest of the types at a call's border, PyTorch's and the ONNX model's."""
-        own = self._seen[self._keys[row]]
+        own = self._borders[self._keys[row]]
         torchs = [one.epsilon for one in (*own.inputs.values(), *own.outputs.values())]
         ports = (*extraction.inputs, *extraction.outputs)
         return max([*torchs, *(EPSILON.get(port.dtype, 0.0) for port in ports)], default=0.0)
 
 
-def _bytes(ports: Mapping[str, Seen]) -> int:
+def _bytes(ports: Mapping[str, SizeAndPrecision]) -> int:
     return sum(one.size_bytes for one in ports.values())
 
 
-def worst(found: Mapping[str, Difference]) -> tuple[str, Difference] | None:
+def _worst(found: Mapping[str, Difference]) -> PortDifference | None:
     """Return the output with the largest relative error; the first of equals."""
     return max(found.items(), key=lambda item: item[1].relative_error, default=None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 from hx._export.exported import Export
 from hx._model_spec import AnyModel, model_spec
 from hx._open import AnyHierarchy, name_of, opened
-from hx._progress import Progress, each, silent
+from hx._progress import Progress, silent
 from hx.records.verify import Numbers, VerifyEntry, VerifyReport
 from hx_sidecar_schema import ForeignSidecar, HxError, MissingSidecar, Sidecar
 
 if TYPE_CHECKING:
-    from hx._verify.blame import CallError
-    from hx._verify.measure import CallNumbers, Measurement
-    from hx_extractor import Difference, Hierarchy
+    from hx._verify.measure import CallNumbers, Measurement, PortDifference
+    from hx_extractor import Hierarchy
     from hx_tracer import LoadedModel
 
 TRANSFORMED_CEILING = 0.5
@@ -70,9 +69,10 @@ def verify(
     else:
         both = recorded_inputs(loaded, hierarchy.example_inputs())
     measurement = Measurement(hierarchy, loaded, both, memory_bytes)
-    numbers = _measure_all(measurement, progress)
+    numbers = measurement.measure_all(progress)
     limits, wrong, culprit = _judged(hierarchy, numbers, fail_over, transformed=original is not None)
-    too_far = fail_over is not None and _largest_accumulated(numbers) > fail_over
+    accumulated = (found.accumulated[1].relative_error for found in numbers if found.accumulated)
+    too_far = fail_over is not None and max(accumulated, default=0.0) > fail_over
     return VerifyReport(
         model=name_of(model),
         original=str(original) if original else None,
@@ -83,7 +83,7 @@ def verify(
         fail_over=fail_over,
         failed=culprit is not None or too_far,
         culprit=culprit,
-        compared=sum(bool(found.local) for found in numbers.values()),
+        compared=sum(found.local is not None for found in numbers),
         calls=_entries(hierarchy.sidecar, measurement, numbers, limits, wrong),
     )
 
@@ -113,107 +113,68 @@ def _open(model: AnyHierarchy, original: str | Path | None, progress: Progress) 
         raise type(error)(error.message, hint=hint, argument="original") from error
 
 
-def _measure_all(measurement: Measurement, progress: Progress) -> dict[int, CallNumbers]:
-    steps = [(index, row) for index, rows in enumerate(measurement.batches) for row in rows]
-    numbers: dict[int, CallNumbers] = {}
-    held: int | None = None
-    for index, row in each(steps, "Comparing", progress):
-        if index != held:
-            measurement.fetch(measurement.batches[index])
-            held = index
-        numbers[row] = measurement.measure(row)
-    return numbers
-
-
 def _judged(
-    model: Hierarchy, numbers: Mapping[int, CallNumbers], fail_over: float | None, *, transformed: bool
+    model: Hierarchy, numbers: Sequence[CallNumbers], fail_over: float | None, *, transformed: bool
 ) -> tuple[Sequence[float], Sequence[bool], int | None]:
     """Return the largest local error that each call may have, which calls are wrong, and the first to blame."""
-    from hx._verify.blame import first_culprit, limits_of, wrong_calls
+    from hx._tolerance import tolerance
+    from hx._verify.blame import CallError, first_culprit, limits_of, wrong_calls
 
-    if not any(found.local for found in numbers.values()):
-        reasons = [found.reason for found in numbers.values() if found.reason]
+    if not any(found.local for found in numbers):
+        reason = next((found.reason for found in numbers if found.reason), None)
         raise HxError(
             f"No call of {name_of(model)!r} could be compared: "
-            + (reasons[0] if reasons else "the PyTorch model made none of its extractable calls."),
+            + (reason or "the PyTorch model made none of its extractable calls."),
             code="HX410",
             hint="Compare with the model that the ONNX file was exported from, loaded the same way; so must `project` have done, if that made the sidecar.",
         )
-    calls = _errors(model.sidecar, numbers)
+    rows = model.sidecar.calls
+    calls = [
+        CallError(
+            parent=call.parent,
+            error=found.local[1].relative_error if found.local else None,
+            epsilon=found.epsilon,
+            unproven=frozenset(found.unproven),
+        )
+        for call, found in zip(rows, numbers, strict=True)
+    ]
     explain = fail_over is None
     if fail_over is not None:
-        limits: Sequence[float] = [fail_over] * len(calls)
+        limits = [fail_over] * len(calls)
+    elif transformed or model.sidecar.is_relinked:
+        limits = limits_of(calls, TRANSFORMED_CEILING)
     else:
-        limits = limits_of(calls, _ceiling(model, transformed=transformed))
+        limits = limits_of(calls, tolerance(port.dtype for call in rows for port in call.outputs))
     return limits, wrong_calls(calls, limits, explain=explain), first_culprit(calls, limits, explain=explain)
-
-
-def _errors(sidecar: Sidecar, numbers: Mapping[int, CallNumbers]) -> list[CallError]:
-    from hx._verify.blame import CallError
-    from hx._verify.measure import worst
-
-    errors: list[CallError] = []
-    for row, call in enumerate(sidecar.calls):
-        found = numbers.get(row)
-        largest = worst(found.local) if found else None
-        errors.append(
-            CallError(
-                parent=call.parent,
-                error=largest[1].relative_error if largest else None,
-                epsilon=found.epsilon if found else 0.0,
-                unproven=frozenset((*found.borrowed.values(), *found.recomputed)) if found else frozenset(),
-            )
-        )
-    return errors
-
-
-def _ceiling(model: Hierarchy, *, transformed: bool) -> float:
-    from hx._tolerance import tolerance
-
-    if transformed or model.sidecar.is_relinked:
-        return TRANSFORMED_CEILING
-    return tolerance(port.dtype for call in model.sidecar.calls for port in call.outputs)
-
-
-def _largest_accumulated(numbers: Mapping[int, CallNumbers]) -> float:
-    found = (one.relative_error for call in numbers.values() for one in call.accumulated.values())
-    return max(found, default=0.0)
 
 
 def _entries(
     sidecar: Sidecar,
     measurement: Measurement,
-    numbers: Mapping[int, CallNumbers],
+    numbers: Sequence[CallNumbers],
     limits: Sequence[float],
     wrong: Sequence[bool],
 ) -> list[VerifyEntry]:
     from hx._verify.boundaries import why_not_made
-    from hx._verify.measure import worst
 
-    entries: list[VerifyEntry] = []
-    for row, call in enumerate(sidecar.calls):
-        found = numbers.get(row)
-        reason = found.reason if found else call.reason
-        if measurement.not_made(row):
-            reason = why_not_made(call)
-        entries.append(
-            VerifyEntry(
-                fqn=sidecar.module_of(call).fqn,
-                call=call.index,
-                tag=sidecar.tag(call),
-                parent=call.parent,
-                status=call.status,
-                reason=reason,
-                limit=limits[row],
-                wrong=wrong[row],
-                local=_numbers(worst(found.local)) if found else None,
-                accumulated=_numbers(worst(found.accumulated)) if found else None,
-                inputs_from_onnx=list(found.borrowed) if found else [],
-                nodes_of_others=list(found.recomputed) if found else [],
-            )
+    return [
+        VerifyEntry(
+            fqn=sidecar.module_of(call).fqn,
+            call=call.index,
+            tag=sidecar.tag(call),
+            parent=call.parent,
+            status=call.status,
+            reason=why_not_made(call) if measurement.not_made(row) else found.reason or call.reason,
+            limit=limits[row],
+            wrong=wrong[row],
+            local=_numbers(found.local),
+            accumulated=_numbers(found.accumulated),
+            inputs_from_onnx=list(found.borrowed or ()),
+            nodes_of_others=list(found.recomputed),
         )
-    return entries
+        for row, (call, found) in enumerate(zip(sidecar.calls, numbers, strict=True))
+    ]
 
 
-def _numbers(found: tuple[str, Difference] | None) -> Numbers | None:
+def _numbers(found: PortDifference | None) -> Numbers | None:
     return None if found is None else Numbers(port=found[0], **asdict(found[1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hx._verify.boundaries import copied, pytorch_keys, run_module, why_not_made
+from hx._verify.boundaries import array_now, pytorch_keys, run_module, why_not_made
 from hx._verify.inputs import recorded_inputs
 from hx._verify.isolated import run_alone
 from hx._verify.references import Verdict, verdict_of
@@ -21,7 +21,7 @@ class TorchReference:
         keys = pytorch_keys(model.sidecar)
         self._keys = {(call.fqn, call.index): keys[call.row] for call in calls}
         inputs = recorded_inputs(loaded, model.example_inputs())
-        self._boundaries = run_module(loaded, inputs, set(self._keys.values()), copied)
+        self._boundaries = run_module(loaded, inputs, set(self._keys.values()), array_now)
 
     def __call__(self, extraction: Extraction) -> Verdict:
         """Compare an extracted model with its module."""
