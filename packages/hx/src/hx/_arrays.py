@@ -2,74 +2,47 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hx_sidecar_schema import HxError
+from hx._tensors import to_numpy
+from hx_sidecar_schema import HxError, first_line
 
 Inputs = Mapping[str, Any] | str | Path
 """Arrays or tensors by input name, or a file of them."""
 
 
 def arrays_of(inputs: Inputs) -> dict[str, Any]:
-    """Return inputs as arrays.
+    """Return inputs as arrays; a file is `.npz`, `.safetensors`, or `.pt` (a dict; nothing in it is executed).
 
     Raises:
         HxError: HX110 if a file is missing, of another kind, damaged, or holds no dict of tensors.
     """
-    if isinstance(inputs, str | Path):
-        return read_arrays(Path(inputs))
     import numpy as np
 
-    return {name: np.asarray(value) for name, value in inputs.items()}
+    if isinstance(inputs, Mapping):
+        return {name: np.asarray(value) for name, value in inputs.items()}
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
 
-
-def read_arrays(path: Path) -> dict[str, Any]:
-    """Read arrays by name from `.npz`, `.safetensors`, or `.pt` (a dict; nothing in it is executed).
-
-    Raises:
-        HxError: HX110 if the file is missing, of another kind, damaged, or holds no dict of tensors.
-    """
-    suffix = path.suffix.lower()
+    path = Path(inputs)
     try:
-        if suffix == ".npz":
-            import numpy as np
-
+        if path.suffix.lower() == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
-        if suffix == ".safetensors":
-            from safetensors.numpy import load_file
-
+                return dict(arrays)
+        if path.suffix.lower() == ".safetensors":
             return load_file(path)
-        if suffix in (".pt", ".pth"):
-            import torch
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, SafetensorError) as error:
+        raise HxError(
+            f"Inputs file {str(path)!r} cannot be read: {first_line(error)}.",
+            code="HX110",
+            hint="Give a .pt (saved dict), .npz or .safetensors file that holds each input under its ONNX name.",
+        ) from error
+    import torch
 
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-            return {name: tensor.numpy() for name, tensor in loaded.items()}
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-        EOFError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:
-        raise _unreadable(path, (str(error).strip().splitlines() or [type(error).__name__])[-1]) from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] != "safetensors_rust":
-            raise
-        raise _unreadable(path, str(error)) from error
-    raise _unreadable(path, f"its ending is {suffix!r}")
+    from hx_tracer import read_inputs
 
-
-def _unreadable(path: Path, reason: str) -> HxError:
-    return HxError(
-        f"Inputs file {str(path)!r} cannot be read: {reason}.",
-        code="HX110",
-        hint="Give a .pt (saved dict), .npz or .safetensors file that holds each input under its ONNX name.",
-    )
+    given = read_inputs(path).items()
+    return {name: to_numpy(value) if isinstance(value, torch.Tensor) else np.asarray(value) for name, value in given}

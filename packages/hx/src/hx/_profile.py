@@ -12,20 +12,18 @@ from typing import TYPE_CHECKING, Any
 from hx._arrays import Inputs, arrays_of
 from hx._open import AnyHierarchy, name_of, opened
 from hx._progress import Progress, each, silent
-from hx.files import check_writable, refuse_existing
+from hx.files import check_writable, refuse_existing, write_text
 from hx.records.profile import IsolatedReport
 from hx_profiler import Profile, ProfileComparison
-from hx_sidecar_schema import Sidecar, atomic_folder, check_choice, graph_digest
+from hx_sidecar_schema import Sidecar, check_choice, graph_digest
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from hx_extractor import Call, Hierarchy
+    from hx_extractor import Hierarchy
     from hx_profiler import Measurement
 
 FILES = ("csv", "speedscope", "chrome", "html")
-WARMUP = 3
-"""Runs before the measured ones, where nothing else is said."""
 
 
 def profile(
@@ -84,10 +82,11 @@ def profile(
     if trace is not None:
         found = _from_trace(model, Path(trace), graph, warmup or 0, progress)
     else:
-        settings = _settings(runs, warmup, optimization, provider, threads)
+        settings = _given(runs=runs, warmup=warmup, optimization=optimization, provider=provider, threads=threads)
         found = _measured(model, inputs, input_shapes, settings, progress)
     if modules:
-        roots = _positions(opened(model).calls(modules), found.profile)
+        wanted = {(call.fqn, call.index) for call in opened(model).calls(modules)}
+        roots = [row for row, call in enumerate(found.profile.calls) if (call.fqn, call.call) in wanted]
         found = replace(found, profile=found.profile.model_copy(update={"roots": roots}))
     _write(targets, found)
     return found.profile
@@ -123,7 +122,7 @@ def profile_isolated(
     """
     from hx_profiler import isolate
 
-    run = _settings(**settings)
+    run = _given(**settings)
     hierarchy = opened(model)
     calls = hierarchy.calls(modules)
     whole = _measured(model, inputs, input_shapes, run, progress).profile
@@ -154,16 +153,8 @@ def compare_profiles(before: Profile | str | Path, after: Profile | str | Path) 
     return compare(first, second)
 
 
-def _settings(
-    runs: int = 20, warmup: int | None = None, optimization: str = "all", provider: str = "cpu", threads: int = 0
-) -> dict[str, Any]:
-    return {
-        "runs": runs,
-        "warmup": WARMUP if warmup is None else warmup,
-        "optimization": optimization,
-        "provider": provider,
-        "threads": threads,
-    }
+def _given(**settings: Any) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _measured(
@@ -228,11 +219,6 @@ def _sidecar_of(executed: ir.Model, model: Hierarchy, name: str) -> Sidecar:
     return relink(executed, model.model, model.sidecar, file=name)
 
 
-def _positions(calls: Sequence[Call], profile: Profile) -> list[int]:
-    wanted = {(call.fqn, call.index) for call in calls}
-    return [position for position, call in enumerate(profile.calls) if (call.fqn, call.call) in wanted]
-
-
 def _write(files: Mapping[str, Path], measurement: Measurement) -> None:
     """Write the files that are asked for, each whole or not at all."""
     from hx_profiler import to_chrome_trace, to_csv, to_html, to_speedscope
@@ -244,5 +230,4 @@ def _write(files: Mapping[str, Path], measurement: Measurement) -> None:
         "html": lambda: to_html(measurement.profile),
     }
     for kind, path in files.items():
-        with atomic_folder(path.parent) as staging:
-            (staging / path.name).write_text(makers[kind](), encoding="utf-8")
+        write_text(path, makers[kind](), overwrite=True)

@@ -16,7 +16,7 @@ from hx_sidecar_schema import EMBEDDED, HxError, Sidecar, from_embedded
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from hx_projector import Repair, ValidationResult
+    from hx_projector import Repair
 
 
 def validate(
@@ -69,23 +69,8 @@ def _validated(path: Path, target: Path, name: str, *, repair: bool, progress: P
         if done.changes:
             sidecar = done.sidecar
             result = validate(model, sidecar, path)
-    written = done is not None and bool(done.changes)
-    if written:
+    if done is not None and done.changes:
         sidecar.with_file_digest(path).save(target)
-    return _report(name, sidecar, result, done, read=read, written=str(target) if written else None)
-
-
-def _sidecar(model: ir.Model, path: Path, target: Path) -> tuple[Sidecar, str]:
-    """Return the sidecar, and where it lies; empty for inside the model."""
-    inside = model.metadata_props.get(EMBEDDED)
-    if inside is not None and not target.exists():
-        return from_embedded(inside, path), ""
-    return Sidecar.load(target), str(target)
-
-
-def _report(
-    name: str, sidecar: Sidecar, result: ValidationResult, done: Repair | None, *, read: str, written: str | None
-) -> ValidateReport:
     return ValidateReport(
         model=name,
         sidecar=read,
@@ -98,5 +83,13 @@ def _report(
         skipped=result.skipped,
         repaired=done.changes if done else [],
         refused=done.refused if done else {},
-        written=written,
+        written=str(target) if done and done.changes else None,
     )
+
+
+def _sidecar(model: ir.Model, path: Path, target: Path) -> tuple[Sidecar, str]:
+    """Return the sidecar, and where it lies; empty for inside the model."""
+    inside = model.metadata_props.get(EMBEDDED)
+    if inside is not None and not target.exists():
+        return from_embedded(inside, path), ""
+    return Sidecar.load(target), str(target)

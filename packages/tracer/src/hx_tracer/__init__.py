@@ -7,6 +7,7 @@ from hx_tracer.exporting.without_graph_values import observed_context
 from hx_tracer.inputs.arguments import FlatArguments, argument_paths, input_paths, tensors_in
 from hx_tracer.inputs.dynamic_axes import dynamic_shapes, free_axes
 from hx_tracer.inputs.example import ExampleInputs, as_tensor, example_inputs
+from hx_tracer.inputs.file import read_inputs
 from hx_tracer.inputs.record import example_record
 from hx_tracer.models.implementations import set_implementation
 from hx_tracer.models.records import module_records
@@ -38,6 +39,7 @@ __all__ = [
     "output_ports",
     "plain_export",
     "preserve_state",
+    "read_inputs",
     "record_call_values",
     "set_implementation",
     "tensors_in",
