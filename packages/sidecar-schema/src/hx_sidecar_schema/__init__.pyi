@@ -41,7 +41,7 @@ from hx_sidecar_schema._records import (
     Status as Status,
     Summary as Summary,
     TensorInfo as TensorInfo,
-    node_key as node_key,
+    node_name as node_name,
 )
 from hx_sidecar_schema._sidecar import (
     EMBEDDED as EMBEDDED,

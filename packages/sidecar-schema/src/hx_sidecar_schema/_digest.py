@@ -21,19 +21,15 @@ def graph_digest(model: Any) -> str:
     """Return the SHA-256 over a graph's structure, as hex.
 
     It covers operators, attributes, edges and value names (which the sidecar refers to), inputs and outputs with
-    their types, and nested graphs; not weights, node names, metadata or documentation.
-
-    Args:
-        model: An `onnx_ir.Model`. This package stands without onnx-ir; only attributes of the object are read.
+    their types, and nested graphs; not weights, node names, metadata or documentation. `model` is an `onnx_ir.Model`:
+    this package stands without onnx-ir, and reads only attributes of the object.
     """
-    digest = hashlib.sha256()
     lines: list[str] = []
     _graph(model.graph, lines)
     for function in model.functions.values():
         lines.append(repr((function.domain, function.name, function.overload)))
         _graph(function, lines)
-    digest.update("\n".join(lines).encode())
-    return digest.hexdigest()
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _graph(graph: Any, lines: list[str]) -> None:

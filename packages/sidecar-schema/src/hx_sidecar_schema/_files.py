@@ -32,7 +32,8 @@ def atomic_folder(folder: Path) -> Generator[Path]:
     made: list[Path] = []
     staging: Path | None = None
     try:
-        made = _make(folder)
+        made = [path for path in reversed((folder, *folder.parents)) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(folder)
         staging = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=folder))
         yield staging
@@ -64,12 +65,6 @@ def atomic_folder(folder: Path) -> Generator[Path]:
 def final_folder(folder: Path) -> Path:
     """Return where the files of a folder will lie: of a staging folder, the one around it."""
     return folder.parent if folder.name.startswith(_PREFIX) else folder
-
-
-def _make(folder: Path) -> list[Path]:
-    missing = [p for p in (folder, *folder.parents) if not p.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    return list(reversed(missing))
 
 
 def _remove_abandoned(folder: Path) -> None:

@@ -13,11 +13,8 @@ from typing import Any
 def lazy_package(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Return `__getattr__`, `__dir__` and `__all__` of a package (https://peps.python.org/pep-0562/).
 
-    Its public names are those that the stub beside it imports, `__init__.pyi`: type checkers read that file too.
-
-    Args:
-        package: `__name__` of the package.
-        file: `__file__` of the package.
+    The arguments are its `__name__` and `__file__`. Its public names are those that the stub beside it imports,
+    `__init__.pyi`: type checkers read that file too.
     """
     stub = ast.parse(Path(file).with_suffix(".pyi").read_text(encoding="utf-8"))
     home_of = {

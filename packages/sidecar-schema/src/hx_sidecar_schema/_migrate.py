@@ -20,37 +20,29 @@ def _from_1_0(data: dict[str, Any]) -> dict[str, Any]:
     nodes, summary = data.get("nodes"), data.get("summary")
     if not isinstance(nodes, list) or (isinstance(summary, dict) and summary.get("covered_percent") == 100):
         return data
-    return {**data, "nodes": [{**row, "known": False} if _is_unknown(row) else row for row in nodes]}
 
+    def unknown(row: Any) -> bool:
+        evidence = isinstance(row, dict) and row.get("evidence") in ("dataflow", "lineage")
+        return evidence and (row.get("owner"), row.get("confidence")) == (0, "low")
 
-def _is_unknown(row: Any) -> bool:
-    return (
-        isinstance(row, dict)
-        and row.get("owner") == 0
-        and row.get("evidence") in ("dataflow", "lineage")
-        and row.get("confidence") == "low"
-    )
+    return {**data, "nodes": [{**row, "known": False} if unknown(row) else row for row in nodes]}
 
 
 def migrate(data: Any, path: Path, current: str) -> dict[str, Any]:
-    """Return `data` in the current version; its `schema_version` stays where only the minor one is older.
-
-    Args:
-        data: Parsed JSON.
-        path: Named in errors.
-        current: The version that this package writes, `MAJOR.MINOR`.
+    """Return parsed JSON in the `current` version; its `schema_version` stays where only the minor one is older.
 
     Raises:
         HxError: HX303 if the file is of a newer major version, HX304 if it names no version or one that nothing migrates.
     """
     version = data.get("schema_version") if isinstance(data, dict) else None
-    if not isinstance(version, str) or not version.split(".")[0].isdigit():
+    number = version.partition(".")[0] if isinstance(version, str) else ""
+    if not number.isdigit():
         raise HxError(
             f"File {str(path)!r} is no hx sidecar: its schema_version is {version!r}.",
             code="HX304",
             hint="Name the NAME_hierarchy.json that `hx export` wrote.",
         )
-    major, newest = int(version.split(".")[0]), int(current.split(".")[0])
+    major, newest = int(number), int(current.partition(".")[0])
     if major > newest:
         raise HxError(
             f"File {str(path)!r} has schema_version {version!r}; this hx reads up to {newest}.x.",

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from hx_sidecar_schema._errors import HxError
+from hx_sidecar_schema._records import Module
 from hx_sidecar_schema._sidecar import Sidecar
 from hx_sidecar_schema._tags import simple_name
 
@@ -29,49 +30,36 @@ def find_calls(sidecar: Sidecar, pattern: str | Sequence[str]) -> list[int]:
 
 def _named(sidecar: Sidecar, pattern: str) -> list[int]:
     body, _, index = pattern.partition("@")
-    if index and index != "*" and not index.isdigit():
-        raise _no_match(sidecar, pattern)
-    rows = [
-        row
-        for row, call in enumerate(sidecar.calls)
-        if (index == "*" or call.index == int(index or 0)) and _matches(sidecar, row, body)
-    ]
-    if not rows:
-        raise _no_match(sidecar, pattern)
-    return rows
-
-
-def _matches(sidecar: Sidecar, row: int, body: str) -> bool:
-    module = sidecar.module_of(sidecar.calls[row])
-    if body.startswith("/"):
-        return _tag_regex(body).fullmatch(module.tag) is not None
-    if body == simple_name(module.class_name):
-        return True
-    glob = re.compile(re.escape(body).replace(r"\*", r"[^.]*"))
-    return any(glob.fullmatch(name) for name in (module.fqn, *module.aliases))
-
-
-def _tag_regex(body: str) -> re.Pattern[str]:
-    parts: list[str] = []
-    for segment in body.strip("/").split("/"):
-        if segment == "...":
-            parts.append(r"(?:/[^/]+)*")
-        else:
-            parts.append("/" + re.escape(segment).replace(r"\*", "[^/]*"))
-    return re.compile("".join(parts))
-
-
-def _no_match(sidecar: Sidecar, pattern: str) -> HxError:
-    body = pattern.partition("@")[0]
-    names: set[str] = set()
-    for module in sidecar.modules:
-        names |= {module.tag, module.fqn, simple_name(module.class_name)}
-    closest = difflib.get_close_matches(body, sorted(names - {""}), n=3, cutoff=0.0)
-    counts = {c.index for c in sidecar.calls}
-    beyond = "@" in pattern and pattern.rpartition("@")[2].isdigit() and max(counts, default=0) > 0
-    return HxError(
+    rows: list[int] = []
+    if index in ("", "*") or index.isdigit():
+        rows = [
+            row
+            for row, call in enumerate(sidecar.calls)
+            if (index == "*" or call.index == int(index or 0)) and _matches(sidecar.module_of(call), body)
+        ]
+    if rows:
+        return rows
+    modules = sidecar.modules
+    names = {name for one in modules for name in (one.tag, one.fqn, simple_name(one.class_name)) if name}
+    closest = difflib.get_close_matches(body, sorted(names), n=3, cutoff=0.0)
+    beyond = index.isdigit() and any(call.index for call in sidecar.calls)
+    raise HxError(
         f"No module call matches {pattern!r}; the closest are {', '.join(map(repr, closest))}.",
         code="HX401",
         hint="Run `hx tree` to see every module"
         + ("; indices after `@` count a module's calls from 0." if beyond else "."),
     )
+
+
+def _matches(module: Module, body: str) -> bool:
+    if body.startswith("/"):
+        segments = body.strip("/").split("/")
+        parts = [r"(?:/[^/]+)*" if one == "..." else "/" + _glob(one, r"[^/]*") for one in segments]
+        return re.fullmatch("".join(parts), module.tag) is not None
+    names = (module.fqn, *module.aliases)
+    return body == simple_name(module.class_name) or any(re.fullmatch(_glob(body, r"[^.]*"), name) for name in names)
+
+
+def _glob(text: str, anything: str) -> str:
+    """Return a regular expression of a text in which `*` stands for `anything`."""
+    return re.escape(text).replace(r"\*", anything)

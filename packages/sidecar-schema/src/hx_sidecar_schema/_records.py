@@ -197,8 +197,8 @@ class Node(Record):
         return self.graph, self.output
 
 
-def node_key(graph: str, output: str) -> str:
-    """Return a node's identity as one word: `graph:output`, and the output alone in the main graph."""
+def node_name(graph: str, output: str) -> str:
+    """Return how files and messages call a node: `graph:output`, and the output alone in the main graph."""
     return f"{graph}:{output}" if graph else output
 
 

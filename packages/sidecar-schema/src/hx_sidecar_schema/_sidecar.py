@@ -28,7 +28,7 @@ from hx_sidecar_schema._records import (
     Record,
     RecoveredNode,
     Summary,
-    node_key,
+    node_name,
 )
 from hx_sidecar_schema._trees import subtree_ends
 
@@ -69,10 +69,7 @@ class Sidecar(Record):
 
     def display_tag(self, row: int) -> str:
         """Return the tag that a node owned by this call shows: its nearest tagged call's."""
-        while not self.module_of(self.calls[row]).tagged:
-            parent = self.calls[row].parent
-            if parent is None:
-                break
+        while not self.module_of(self.calls[row]).tagged and (parent := self.calls[row].parent) is not None:
             row = parent
         return self.tag(self.calls[row])
 
@@ -91,14 +88,14 @@ class Sidecar(Record):
         """Tag to the nodes that show it, as `graph:output`."""
         operations: dict[str, list[str]] = {}
         for node, tag in zip(self.nodes, self.operation_hierarchy.values(), strict=True):
-            operations.setdefault(tag, []).append(node_key(node.graph, node.output))
+            operations.setdefault(tag, []).append(node_name(*node.key))
         return operations
 
     @cached_property
     def operation_hierarchy(self) -> dict[str, str]:
         """Node, as `graph:output`, to the tag that it shows."""
         tags = [self.display_tag(row) for row in range(len(self.calls))]
-        return {node_key(node.graph, node.output): tags[node.owner] for node in self.nodes}
+        return {node_name(*node.key): tags[node.owner] for node in self.nodes}
 
     def with_file_digest(self, path: Path) -> Sidecar:
         """Return the sidecar with the digest of the ONNX file that it belongs to.
@@ -153,11 +150,7 @@ class Sidecar(Record):
 
     @classmethod
     def from_json(cls, content: bytes, path: Path) -> Sidecar:
-        """Read a sidecar from its bytes.
-
-        Args:
-            content: What `to_json` gives.
-            path: Where they come from, for messages.
+        """Read a sidecar from what `to_json` gave; messages say that it comes from `path`.
 
         Raises:
             HxError: HX302 to HX304 as `load` does.
@@ -193,11 +186,7 @@ def embedded(sidecar: Sidecar) -> str:
 
 
 def from_embedded(text: str, path: Path) -> Sidecar:
-    """Read a sidecar from a model's metadata.
-
-    Args:
-        text: What `embedded` gave.
-        path: Of the model, for messages.
+    """Read a sidecar from what `embedded` gave; messages name the model by its `path`.
 
     Raises:
         HxError: HX302 if it is damaged, HX303 and HX304 as `Sidecar.load` does.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 CONTAINERS = frozenset(f"torch.nn.modules.container.{name}" for name in ("ModuleList", "ModuleDict", "Sequential"))
 """Containers give no segment of their own: exactly these types, not their subclasses."""
@@ -39,14 +38,6 @@ def is_tagged(class_name: str, torch_nn: TorchNN = "default") -> bool:
     return simple_name(class_name) in torch_nn
 
 
-@dataclass(frozen=True)
-class _Child:
-    row: int
-    class_name: str
-    path: tuple[str, ...]  # attribute names below the nearest ancestor that has a segment
-    keys: tuple[str, ...]  # those of them that are keys of a container
-
-
 def build_tags(fqns: Sequence[str], class_names: Sequence[str]) -> list[str]:
     """Return the tag of every module.
 
@@ -59,9 +50,7 @@ def build_tags(fqns: Sequence[str], class_names: Sequence[str]) -> list[str]:
     """
     rows = {fqn: row for row, fqn in enumerate(fqns)}
     families: dict[int, list[_Child]] = {}
-    for row, fqn in enumerate(fqns):
-        if row == 0:
-            continue
+    for row, fqn in enumerate(fqns[1:], 1):
         path: list[str] = []
         keys: list[str] = []
         parent = fqn
@@ -74,32 +63,32 @@ def build_tags(fqns: Sequence[str], class_names: Sequence[str]) -> list[str]:
                 keys.insert(0, attribute)
             if not parent:
                 break
-        families.setdefault(rows[parent], []).append(_Child(row, class_names[row], tuple(path), tuple(keys)))
+        families.setdefault(rows[parent], []).append(_Child(row, simple_name(class_names[row]), path, keys))
 
-    tags = [""] * len(fqns)
-    tags[0] = "/" + simple_name(class_names[0])
+    tags = ["/" + simple_name(class_names[0]), *[""] * (len(fqns) - 1)]
     for parent_row in sorted(families):  # a parent's row is smaller than its children's
-        for child, segment in _segments(families[parent_row]):
+        children = families[parent_row]
+        for child, segment in zip(children, _segments(children), strict=True):
             tags[child.row] = f"{tags[parent_row]}/{segment}"
     return tags
 
 
-def _segments(children: Sequence[_Child]) -> list[tuple[_Child, str]]:
+class _Child(NamedTuple):
+    row: int
+    name: str
+    path: list[str]  # attribute names below the nearest ancestor that has a segment
+    keys: list[str]  # those of them that are keys of a container
+
+
+def _segments(children: Sequence[_Child]) -> list[str]:
     """Name siblings: `Class`, `Class.key` in a container, longer where two would be equal."""
-    direct = Counter(simple_name(child.class_name) for child in children if not child.keys)
-
-    def shortest(child: _Child) -> str:
-        name = simple_name(child.class_name)
-        if child.keys:
-            return ".".join((name, *child.keys))
-        return f"{name}.{child.path[-1]}" if direct[name] > 1 else name
-
-    def full(child: _Child) -> str:
-        return ".".join((simple_name(child.class_name), *child.path))
-
-    segments = [shortest(child) for child in children]
-    counts = Counter(segments)
-    segments = [full(c) if counts[s] > 1 else s for c, s in zip(children, segments, strict=True)]
-    if len(set(segments)) < len(segments):  # a short name of one is the long name of another
-        segments = [full(child) for child in children]
-    return list(zip(children, segments, strict=True))
+    direct = Counter(child.name for child in children if not child.keys)
+    full = [".".join((child.name, *child.path)) for child in children]
+    short = [
+        ".".join((child.name, *(child.path[-1:] if not child.keys and direct[child.name] > 1 else child.keys)))
+        for child in children
+    ]
+    counts = Counter(short)
+    segments = [long if counts[name] > 1 else name for name, long in zip(short, full, strict=True)]
+    # A short name of one may be the long name of another.
+    return segments if len(set(segments)) == len(segments) else full

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hx.text import count, percent, plural, shape, size
 from hx_cli._output import PIPE_WIDTH, Output
 from hx_cli._widgets import add_numbers, boxed, categories, coverage, escape, fields, table
-from hx_sidecar_schema import node_key
+from hx_sidecar_schema import node_name
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -184,7 +184,11 @@ def _nodes(report: AnalyzeReport) -> Table:
     for row in report.node_list or ():
         macs = "?" if row.macs is None else count(row.macs) if row.macs else ""
         made.add_row(
-            Text(node_key(row.graph, row.output)), row.op_type, Text(row.tag), f"{row.evidence}, {row.confidence}", macs
+            Text(node_name(row.graph, row.output)),
+            row.op_type,
+            Text(row.tag),
+            f"{row.evidence}, {row.confidence}",
+            macs,
         )
     return made
 

@@ -16,7 +16,7 @@ from hx_profiler._records import CallTime, Kernel, Profile, Settings
 from hx_profiler._trace import Key, Trace
 from hx_profiler.attribution.match import ExecutedNode, executed_nodes, match
 from hx_profiler.attribution.nesting import containers, self_times
-from hx_sidecar_schema import Node, Sidecar, depths, node_key
+from hx_sidecar_schema import Node, Sidecar, depths, node_name
 
 Times = NDArray[np.int64]
 
@@ -76,7 +76,7 @@ def attribute(
         by_run[number, event.run] += own
     rows = [row for row, call in enumerate(sidecar.calls) if call.status != "not_called"]
     place = {row: position for position, row in enumerate(rows)}
-    owners = {node_key(node.graph, node.output): node for node in sidecar.nodes}
+    owners = {node.key: node for node in sidecar.nodes}
     tree = CallTree(sidecar.calls)
     kernels: list[Kernel] = []
     for key, number in numbers.items():
@@ -114,13 +114,13 @@ def attribute(
 
 
 def _owner(
-    nodes: Sequence[ExecutedNode], rows: Mapping[str, Node], tree: CallTree, place: Mapping[int, int]
+    nodes: Sequence[ExecutedNode], rows: Mapping[tuple[str, str], Node], tree: CallTree, place: Mapping[int, int]
 ) -> dict[str, Any]:
     """Return the fields of a kernel that ran one of `nodes` which say whose it is; `place` has positions of calls by row."""
     if not nodes:
         return {"node": None, "call": None, "reason": "The graph has no such node: ONNX Runtime's own."}
-    keys = [node_key(node.graph, node.output) for node in nodes]
-    node = keys[0] if len(keys) == 1 else None
+    keys = [(node.graph, node.output) for node in nodes]
+    node = node_name(*keys[0]) if len(keys) == 1 else None
     if not all(key in rows for key in keys):
         return {"node": node, "call": None, "reason": "The sidecar does not have this node."}
     found = [rows[key] for key in keys]

@@ -85,11 +85,6 @@ def module_name(module: Module) -> str:
     return module.fqn or module.tag
 
 
-def node_name(graph: str, output: str) -> str:
-    """Return how messages call a node: its path and first output, as the keys of `operation_hierarchy`."""
-    return f"{graph}:{output}" if graph else output
-
-
 def listed(values: Iterable[object]) -> str:
     """Return values for a message: the first four, and how many more there are."""
     quoted = [repr(value) for value in values]

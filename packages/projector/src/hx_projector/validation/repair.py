@@ -11,8 +11,8 @@ import onnx_ir as ir
 
 from hx_projector.validation.checks import file, modules, owners, ports, rows
 from hx_projector.validation.findings import Change, Finding, Problem
-from hx_projector.validation.pair import ModelAndSidecar, module_name, node_name
-from hx_sidecar_schema import SIDECAR_VERSION, Node, Sidecar
+from hx_projector.validation.pair import ModelAndSidecar, module_name
+from hx_sidecar_schema import SIDECAR_VERSION, Node, Sidecar, node_name
 
 _NODES = ("V11", "V12", "V13")
 _CALLS = ("V10", "V20", "V21", "V22", "V23")

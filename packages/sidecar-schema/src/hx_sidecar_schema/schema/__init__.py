@@ -19,19 +19,11 @@ SCHEMAS: dict[str, type[Sidecar] | type[ModuleContext]] = {
 
 
 def published_schema(name: str) -> str:
-    """Return the text of a published schema.
-
-    Args:
-        name: A key of `SCHEMAS`, or `sidecar-1.0.json` or `context-1.0.json`.
-    """
+    """Return the text of a published schema: a key of `SCHEMAS`, `sidecar-1.0.json` or `context-1.0.json`."""
     return files(__name__).joinpath(name).read_text(encoding="utf-8")
 
 
 def current_schema(name: str) -> str:
-    """Return what a schema would be, made from the records as they are now.
-
-    Args:
-        name: A key of `SCHEMAS`.
-    """
+    """Return what a schema of `SCHEMAS` would be, made from the records as they are now."""
     schema = SCHEMAS[name].model_json_schema(mode="validation")
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=1) + "\n"

@@ -16,8 +16,8 @@ from hx_projector.attribution.dataflow import claim_by_dataflow
 from hx_projector.attribution.sources import claim_by_parameter
 from hx_projector.file_metadata.claims import FileClaim, file_claims
 from hx_projector.validation.findings import Problem
-from hx_projector.validation.pair import ModelAndSidecar, node_name
-from hx_sidecar_schema import STRATEGIES, ModuleContext, Node
+from hx_projector.validation.pair import ModelAndSidecar
+from hx_sidecar_schema import STRATEGIES, ModuleContext, Node, node_name
 
 _CRITICAL = frozenset(name for category in CATEGORIES if category.critical for name in category.operators)
 (_VIEWS,) = (category.operators for category in CATEGORIES if category.name == "tensor manipulation")

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 from hx_projector._categories import count_categories, summary_of
 from hx_projector.validation.findings import Problem
-from hx_projector.validation.pair import ModelAndSidecar, module_name, node_name
-from hx_sidecar_schema import CategoryStatistics, Sidecar, Summary
+from hx_projector.validation.pair import ModelAndSidecar, module_name
+from hx_sidecar_schema import CategoryStatistics, Sidecar, Summary, node_name
 
 
 def node_rows(pair: ModelAndSidecar) -> Iterator[Problem]:
