@@ -80,6 +80,10 @@ class GraphIndex:
         """Return the nodes that read what a node produces, each as often as it reads any of that."""
         return [reader for name in self.outputs_of(key) for reader in self.readers.get(name, ())]
 
+    def is_handed_out(self, key: str) -> bool:
+        """Say whether what a node produces is an output of the model."""
+        return any(out.is_graph_output() for out in self.nodes[key].outputs)
+
     def weights_of(self, key: str) -> list[str]:
         """Return the initializers that a node reads."""
         return [name for name in self.reads[key] if name in self.initializers]

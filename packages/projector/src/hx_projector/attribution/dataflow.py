@@ -34,9 +34,6 @@ class _Dataflow:
 
     def __init__(self, given: AttributionInput) -> None:
         self._graph, self._tree, self._stronger = given.graph, given.tree, given.stronger
-        self._handed_out = {
-            key for key, node in given.graph.nodes.items() if any(out.is_graph_output() for out in node.outputs)
-        }
         self._above: dict[str, int | None] = {}
         """Common call of the claimed nodes that a node's data comes from; None where it comes from none."""
         self._open_above: set[str] = set()
@@ -49,18 +46,10 @@ class _Dataflow:
         self._trace_up()
 
     def claims(self, unclaimed: list[str]) -> dict[str, Claim]:
-        claims: dict[str, Claim] = {}
-        data, others = [], []
-        for key in unclaimed:
-            is_data = any(name in self._graph.data for name in self._graph.outputs_of(key))
-            (data if is_data else others).append(key)
-        for key in data:
-            claim = self._claim_between(key)
-            if claim is not None:
-                claims[key] = claim
-        for key in reversed(others):
-            claim = self._claim_for_readers(key, claims)
-            if claim is not None:
+        data = [key for key in unclaimed if key in self._graph.data]
+        claims = {key: claim for key in data if (claim := self._claim_between(key)) is not None}
+        for key in reversed(unclaimed):
+            if key not in self._graph.data and (claim := self._claim_for_readers(key, claims)) is not None:
                 claims[key] = claim
         claims.update((key, Claim(0, "medium")) for key in unclaimed if _hands_on(self._graph.nodes[key]))
         return claims
@@ -84,7 +73,7 @@ class _Dataflow:
             readers = self._graph.readers_of(key)
             calls = {self._below[reader] for reader in readers}
             self._below[key] = self._common(calls)
-            if len(calls) != 1 or key in self._handed_out or not self._open_below.isdisjoint(readers):
+            if len(calls) != 1 or self._graph.is_handed_out(key) or not self._open_below.isdisjoint(readers):
                 self._open_below.add(key)
 
     def _claim_between(self, key: str) -> Claim | None:
@@ -97,16 +86,13 @@ class _Dataflow:
         return Claim(owner, "medium" if above == below else "low")
 
     def _claim_for_readers(self, key: str, found: Claims) -> Claim | None:
-        readers = [
-            claim
-            for reader in self._graph.readers_of(key)
-            if (claim := self._stronger.get(reader) or found.get(reader)) is not None
-        ]
+        claims = (self._stronger.get(reader) or found.get(reader) for reader in self._graph.readers_of(key))
+        readers = [claim for claim in claims if claim is not None]
         if not readers:
             return None
         owners = {claim.owner for claim in readers}
         low = any(claim.confidence == "low" for claim in readers)
-        certain = len(owners) == 1 and key not in self._handed_out and not low
+        certain = len(owners) == 1 and not self._graph.is_handed_out(key) and not low
         return Claim(self._tree.common(owners), "medium" if certain else "low")
 
     def _common(self, calls: Iterable[int | None]) -> int | None:

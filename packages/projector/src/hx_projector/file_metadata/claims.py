@@ -37,10 +37,10 @@ def file_claims(nodes: Iterable[ir.Node], weights: Iterable[str]) -> dict[str, F
         weights: Names of initializers, which tell a module named `lin_1` from the second call of `lin`.
     """
     nodes = list(nodes)
-    scopes = _Scopes(nodes, weights)
+    scopes = _scope_claims({scope for node in nodes if (scope := _scope(node)) is not None}, weights)
     found: dict[str, FileClaim] = {}
     for node in nodes:
-        claim = _by_hx(node) or _by_torch(node) or _by_winml(node) or scopes.claim_of(node)
+        claim = _by_hx(node) or _by_torch(node) or _by_winml(node) or scopes.get(_scope(node))
         if claim is not None:
             found[output_of(node)] = claim
     return found
@@ -95,34 +95,32 @@ def _by_winml(node: ir.Node) -> FileClaim | None:
     return FileClaim(".".join(names), None, classes)
 
 
-class _Scopes:
-    """Claims by the node names of the TorchScript exporter: the modules' attributes, then the operator.
+def _scope(node: ir.Node) -> str | None:
+    name = node.name or ""
+    return name.rpartition("/")[0] if name.startswith("/") else None
+
+
+def _scope_claims(scopes: set[str], weights: Iterable[str]) -> dict[str | None, FileClaim]:
+    """Return claims by the scopes that the TorchScript exporter puts into names of nodes: the modules' attributes.
 
     The scopes of later calls are `NAME_1`, `NAME_2`, without gaps, and those of their parents stay the same (torch 2.13).
     `NAME_1` is a module of its own where it has weights, where `NAME` is no scope, or where a number is missing.
     """
-
-    def __init__(self, nodes: Iterable[ir.Node], weights: Iterable[str]) -> None:
-        names = [node.name or "" for node in nodes]
-        scopes = {name.rpartition("/")[0] for name in names if name.startswith("/")}
-        modules: set[str] = set()
-        """Modules with weights of their own or below them."""
-        for weight in weights:
-            module = weight.rpartition(".")[0]
-            while module and module not in modules:
-                modules.add(module)
-                module = module.rpartition(".")[0]
-        self._calls: dict[str, FileClaim] = {}
-        for scope in scopes:
-            fqn, index = scope.strip("/").replace("/", "."), 0
-            again = re.fullmatch(r"(.+)_([1-9]\d*)", scope)
-            if again and fqn not in modules and _without_gaps(again[1], int(again[2]), scopes):
-                fqn, index = again[1].strip("/").replace("/", "."), int(again[2])
-            self._calls[scope] = FileClaim(fqn, index)
-
-    def claim_of(self, node: ir.Node) -> FileClaim | None:
-        name = node.name or ""
-        return self._calls.get(name.rpartition("/")[0]) if name.startswith("/") else None
+    modules: set[str] = set()
+    """Modules with weights of their own or below them."""
+    for weight in weights:
+        module = weight.rpartition(".")[0]
+        while module and module not in modules:
+            modules.add(module)
+            module = module.rpartition(".")[0]
+    claims: dict[str | None, FileClaim] = {}
+    for scope in scopes:
+        fqn, index = scope.strip("/").replace("/", "."), 0
+        again = re.fullmatch(r"(.+)_([1-9]\d*)", scope)
+        if again and fqn not in modules and _without_gaps(again[1], int(again[2]), scopes):
+            fqn, index = again[1].strip("/").replace("/", "."), int(again[2])
+        claims[scope] = FileClaim(fqn, index)
+    return claims
 
 
 def _without_gaps(scope: str, last: int, scopes: set[str]) -> bool:

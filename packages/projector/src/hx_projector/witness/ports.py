@@ -117,23 +117,14 @@ class PortFinder:
         """Return a port carried by a value or initializer; unchanged where `name` is None."""
         if name is None:
             return port
-        is_initializer = name in self._index.initializers
-        return port.model_copy(
-            update={
-                "value": None if is_initializer else name,
-                "initializer": name if is_initializer else None,
-                "shape": self._shape(name, port),
-            }
-        )
-
-    def _shape(self, name: str, port: Port) -> list[int | str]:
-        """Return the shape of a port, with symbols where the model has dynamic dimensions."""
-        value = self._index.value(name)
-        if self._run.is_static or name in self._index.initializers:
-            return port.shape
-        if value is None or value.shape is None:
-            return ["?"] * len(port.shape)
-        return dims_of(value.shape)
+        if name in self._index.initializers:
+            return port.model_copy(update={"value": None, "initializer": name})
+        shape = port.shape
+        if not self._run.is_static:  # the shape in PyTorch has no symbols
+            value = self._index.value(name)
+            found = value.shape if value is not None else None
+            shape = dims_of(found) if found is not None else ["?"] * len(port.shape)
+        return port.model_copy(update={"value": name, "initializer": None, "shape": shape})
 
 
 def claims_between_ports(

@@ -69,8 +69,7 @@ class ReaderInference:
 
     def _infer_tensors(self, key: str) -> None:
         """Find the tensors that a node stands for: its readers' operands of equal numbers."""
-        observed = self._observed
-        origin = self.origins[key]
+        observed, origin = self._observed, self.origins[key]
         if key in self._distinctive:
             origin.tensors.update(self._distinctive[key])
             origin.operands = observed.operands(origin.tensors)
@@ -143,18 +142,18 @@ class ReaderInference:
 
     def _infer_candidates(self, key: str) -> None:
         """Find the calls that may have made a node, and whether any other may have."""
-        observed, node, origin = self._observed, self._index.nodes[key], self.origins[key]
+        observed, origin = self._observed, self.origins[key]
         if key in self._distinctive:
             origin.candidates = observed.spanned_calls(origin.tensors, constants=True)
             return
         uses = self._uses(key)
-        origin.certain = bool(uses) and not any(out.is_graph_output() for out in node.outputs)
+        origin.certain = bool(uses) and not self._index.is_handed_out(key)
         for name, reader in uses:
             equal = observed.tensors(name) & reader.operands
             calls = observed.calls(equal)
             constant = all(observed.operations[tensor].value.constant for tensor in equal)
             # A literal may be one of the operation's own numbers, which are equal to a tensor by chance.
-            by_chance = not node.inputs and constant
+            by_chance = not self._index.nodes[key].inputs and constant
             inside = not calls or origin.is_copy or by_chance
             origin.candidates |= calls | reader.candidates if inside else calls
             origin.certain &= reader.certain or not constant

@@ -108,22 +108,15 @@ def children(pair: ModelAndSidecar) -> Iterator[Problem]:
                 if not pair.is_part:
                     yield "V53", name, f"Its child {attribute!r} ({class_name}) has no row."
             elif simple_name(modules[row].class_name) != class_name:
-                found = simple_name(modules[row].class_name)
-                yield (
-                    "V53",
-                    name,
-                    f"It says that its child {attribute!r} is a {class_name}; the row of that child says {found}.",
-                )
+                said, found = f"its child {attribute!r} is a {class_name}", simple_name(modules[row].class_name)
+                yield "V53", name, f"It says that {said}; the row of that child says {found}."
     for module in modules[1:]:
-        parent = modules[module.parent] if module.parent is not None else None
-        above = {parent.fqn, *parent.aliases} if parent is not None else set[str]()
-        own = {
-            attribute
-            for name in (module.fqn, *module.aliases)
-            for path, _, attribute in [name.rpartition(".")]
-            if path in above
-        }
-        if parent is not None and own and not own & parent.children.keys():
+        if module.parent is None:
+            continue
+        parent = modules[module.parent]
+        names = (name.rpartition(".") for name in (module.fqn, *module.aliases))
+        own = {attribute for path, _, attribute in names if path in (parent.fqn, *parent.aliases)}
+        if own and not own & parent.children.keys():
             yield "V53", module_name(module), f"Its parent {module_name(parent)!r} does not name it as a child."
 
 
