@@ -36,7 +36,7 @@ class AttributionInput:
     stronger: Claims
     """Claims of the sources that were asked before."""
     witness: Claims
-    """Claims of the witness; empty where no run was observed."""
+    """Claims of the witness; empty where there is no observation."""
 
 
 Source = Callable[[AttributionInput], Claims]

@@ -95,8 +95,8 @@ class _Dataflow:
         certain = len(owners) == 1 and not self._graph.is_handed_out(key) and not low
         return Claim(self._tree.common(owners), "medium" if certain else "low")
 
-    def _common(self, calls: Iterable[int | None]) -> int | None:
-        known = {call for call in calls if call is not None}
+    def _common(self, rows: Iterable[int | None]) -> int | None:
+        known = {row for row in rows if row is not None}
         return self._tree.common(known) if known else None
 
 

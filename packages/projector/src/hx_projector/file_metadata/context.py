@@ -1,4 +1,4 @@
-"""A `ModuleContext` by what a file says: for a file that was made elsewhere, or added to an observed run."""
+"""A `ModuleContext` by what a file says: for a file that was made elsewhere, or added to the context of a PyTorch run."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def read_context(model: ir.Model) -> ModuleContext:
 
 
 def with_file_claims(model: ir.Model, context: ModuleContext) -> ModuleContext:
-    """Return the context of an observed run, with what a file says of the same modules as the exporter's record.
+    """Return the context of a PyTorch run, with what a file says of the same modules as the exporter's record.
 
     What does not tell calls apart counts for modules that were called once.
     """

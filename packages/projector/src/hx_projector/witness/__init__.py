@@ -3,11 +3,12 @@
 The tracer records a run in PyTorch as an `Observation`: every operation with the call that ran it and a fingerprint of its
 result. Here the graph runs on the same inputs; where a value of the graph equals a tensor of the observation, the witness
 claims the value's node for the call that computed the tensor. Names of nodes and values decide nothing, so a renamed or
-optimised graph is read like any other. Read in this order:
+optimised graph is read like any other. Nodes go by their first outputs, calls by their rows, tensors by their positions in
+`Observation.operations`. Read in this order:
 
 1. `run`: the entry, `claim_by_witness`; returns ports and claims.
 2. `fingerprints`, `graph_run`: run the graph in ONNX Runtime, find the values that equal a tensor.
-3. `observed`: the operations of PyTorch with the values that equal their results.
+3. `observation`: the operations of PyTorch with the values that equal their results.
 4. `matches`: nodes whose value equals the result of one call's operation, and what follows for the others.
 5. `readers`: what is inferred about a node from the nodes that read it.
 6. `ports`: which values carry the ports of a call, and the nodes between them.

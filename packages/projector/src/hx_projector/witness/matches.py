@@ -18,7 +18,7 @@ from hx_graph import CallTree
 from hx_projector._claims import Claim
 from hx_projector.witness.fingerprints import SINGLE_TOLERANCE, Array
 from hx_projector.witness.graph_run import GraphRun
-from hx_projector.witness.observed import ObservedRun
+from hx_projector.witness.observation import MatchedObservation
 from hx_projector.witness.readers import ReaderInference
 from hx_sidecar_schema import Observation
 
@@ -47,11 +47,11 @@ class ValueMatches:
         Raises:
             HxError: HX121 if ONNX Runtime cannot run the model, HX209 if it is not installed.
         """
-        seen = [row.value for row in (*observation.operations, *observation.ports)]
-        self.run = GraphRun(model, feeds, seen, tolerance=tolerance)
+        tensors = [tensor.value for tensor in (*observation.operations, *observation.ports)]
+        self.run = GraphRun(model, feeds, tensors, tolerance=tolerance)
         """The run of the graph."""
         self._tree = tree
-        self._observed = ObservedRun(observation, self.run)
+        self._observed = MatchedObservation(observation, self.run)
         self._matched = self._find_matched()
         self.ambiguous: set[str] = set()
         """Nodes that several calls may have made, or that are claimed by their readers alone."""

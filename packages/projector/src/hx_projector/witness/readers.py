@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from math import prod
 
 from hx_projector.witness.graph_run import GraphRun
-from hx_projector.witness.observed import ObservedRun
+from hx_projector.witness.observation import MatchedObservation
 
 
 @dataclass
 class NodeOrigin:
-    """Where a node comes from among the operations of PyTorch; tensors as in `ObservedRun`."""
+    """Where a node comes from among the operations of PyTorch; tensors as in `MatchedObservation`."""
 
     tensors: set[int] = field(default_factory=set[int])
     """Tensors that the node stands for."""
@@ -41,7 +41,7 @@ class NodeOrigin:
 class ReaderInference:
     """Infers the origins of all nodes of a graph; nodes go by their first outputs."""
 
-    def __init__(self, run: GraphRun, observed: ObservedRun, distinctive: Mapping[str, list[int]]) -> None:
+    def __init__(self, run: GraphRun, observed: MatchedObservation, distinctive: Mapping[str, list[int]]) -> None:
         """Infer the origins; distinctive are nodes that their own values tell, with the tensors that they compute."""
         self._run, self._index = run, run.index
         self._observed = observed
@@ -173,7 +173,7 @@ class ReaderInference:
 
     def _infer_copier(self, key: str, origin: NodeOrigin, readers: Sequence[NodeOrigin]) -> None:
         """Add the calls that handed the tensor on; where one did as often as the graph copies it, only that one."""
-        again = [call for tensor in origin.tensors for call in self._observed.operations[tensor].repeated]
+        again = [row for tensor in origin.tensors for row in self._observed.operations[tensor].repeated]
         count = max(self._copies[tensor] for tensor in origin.tensors)
         users = set[int]().union(*(reader.candidates for reader in readers))
         reads_nothing_else = all(self._observed.tensors(name) <= origin.tensors for name in self._index.reads[key])

@@ -1,4 +1,4 @@
-"""The entry to the witness: a graph beside an observed run of its module, on the same inputs."""
+"""The entry to the witness: a graph beside an observation of its module, on the same inputs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The operations of a PyTorch run beside the values of a graph that are equal to their results.
 
-A tensor goes by its position in `Observation.operations`: it is the result of an operation, or an input or a parameter,
-which none made. In a graph with fused nodes some tensors have no equal value. Then what such a tensor was made of counts
+A tensor is the result of an operation, or an input or a parameter, which none made. In a graph with fused nodes some tensors have no equal value. Then what such a tensor was made of counts
 as read by the operation that reads the tensor, and that is repeated until all have equal values.
 """
 
@@ -18,7 +17,7 @@ REACH = 64
 """Operations that are looked back over for a tensor that was transposed and transposed back."""
 
 
-class ObservedRun:
+class MatchedObservation:
     """The tensors of an observation and the values of a graph, by equality."""
 
     def __init__(self, observation: Observation, run: GraphRun) -> None:
@@ -40,7 +39,7 @@ class ObservedRun:
 
     def calls(self, tensors: Iterable[int]) -> set[int]:
         """Return the calls whose operations made tensors."""
-        return {call for tensor in tensors if (call := self.operations[tensor].call) is not None}
+        return {row for tensor in tensors if (row := self.operations[tensor].call) is not None}
 
     def operands(self, tensors: Iterable[int]) -> set[int]:
         """Return the tensors that others were made of; for those without an equal value, also what these were made of."""
