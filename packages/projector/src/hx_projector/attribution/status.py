@@ -100,13 +100,6 @@ class _Judge:
             inputs.append(port.model_copy(update={"unused": unused}))
         for name in cut.implicit:
             value = self._graph.values[name]
-            inputs.append(
-                Port(
-                    name=f"implicit.{name}",
-                    value=name,
-                    dtype=dtype_name(value),
-                    shape=dims_of(value.shape),
-                    implicit=True,
-                )
-            )
+            dtype, shape = dtype_name(value), dims_of(value.shape)
+            inputs.append(Port(name=f"implicit.{name}", value=name, dtype=dtype, shape=shape, implicit=True))
         return inputs

@@ -146,22 +146,19 @@ class OnnxTool:
 
     def _ask(self, node: ir.Node, op_type: str, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
         """Return onnx-tool's count for a graph of one node; a scalar counts as one element, not as none."""
-        proto = onnx.NodeProto(op_type=op_type, name="node")
+        read, made = _infos("in", inputs), _infos("out", outputs)
+        proto = onnx.helper.make_node(op_type, [info.name for info in read], [info.name for info in made], name="node")
         proto.attribute.extend(ir.to_proto(attribute) for attribute in node.attributes.values())
-        proto.input.extend(f"in{i}" for i in range(len(inputs)))
-        proto.output.extend(f"out{i}" for i in range(len(outputs)))
-        graph = onnx.helper.make_graph([proto], "one", _infos(proto.input, inputs), _infos(proto.output, outputs))
+        graph = onnx.helper.make_graph([proto], "one", read, made)
         profiled = self._tool.Model(onnx.helper.make_model(graph)).graph
         profiled.valid_shape = True  # known already: its own inference is not asked
         profiled.profile()
         return int(profiled.nodemap["node"].macs[0])
 
 
-def _infos(names: Iterable[str], shapes: Iterable[Shape]) -> list[onnx.ValueInfoProto]:
-    return [
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape or (1,))
-        for name, shape in zip(names, shapes, strict=True)
-    ]
+def _infos(side: str, shapes: Iterable[Shape]) -> list[onnx.ValueInfoProto]:
+    kind = onnx.TensorProto.FLOAT
+    return [onnx.helper.make_tensor_value_info(f"{side}{i}", kind, shape or (1,)) for i, shape in enumerate(shapes)]
 
 
 def without_macs(node: ir.Node) -> Arithmetic | None:

@@ -20,12 +20,7 @@ def _names(text: str) -> frozenset[str]:
 
 
 _MOVING_CATEGORIES = {"lookup/indexing", "tensor manipulation", "shape/metadata", "parameter/constants", "control flow"}
-MOVING = frozenset().union(*(c.operators for c in CATEGORIES if c.name in _MOVING_CATEGORIES)) | {
-    "Cast",
-    "CastLike",
-    "Dropout",
-    "Where",
-}
+MOVING = _names("Cast CastLike Dropout Where").union(*(c.operators for c in CATEGORIES if c.name in _MOVING_CATEGORIES))
 """Operators of ONNX that move data: they compute nothing."""
 CONTRACTING = _names(
     "MatMul Gemm Conv ConvTranspose DeformConv ConvInteger MatMulInteger QLinearMatMul QLinearConv "

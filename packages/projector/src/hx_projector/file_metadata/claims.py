@@ -116,12 +116,11 @@ def _scope_claims(scopes: set[str], weights: Iterable[str]) -> dict[str | None, 
     claims: dict[str | None, FileClaim] = {}
     for scope in scopes:
         fqn, index = scope.strip("/").replace("/", "."), 0
-        again = re.fullmatch(r"(.+)_([1-9]\d*)", scope)
-        if again and fqn not in modules and _without_gaps(again[1], int(again[2]), scopes):
-            fqn, index = again[1].strip("/").replace("/", "."), int(again[2])
+        again = re.fullmatch(r"(.+)_([1-9]\d{0,8})", scope)
+        last = int(again[2]) if again else 0
+        if again and fqn not in modules and last < len(scopes):
+            earlier = (again[1], *(f"{again[1]}_{number}" for number in range(1, last)))
+            if scopes.issuperset(earlier):
+                fqn, index = again[1].strip("/").replace("/", "."), last
         claims[scope] = FileClaim(fqn, index)
     return claims
-
-
-def _without_gaps(scope: str, last: int, scopes: set[str]) -> bool:
-    return last < len(scopes) and {scope, *(f"{scope}_{number}" for number in range(1, last))} <= scopes

@@ -6,9 +6,16 @@ from collections import Counter
 
 import onnx_ir as ir
 
-from hx_projector.file_metadata.calls import calls_of, indistinct_modules
 from hx_projector.file_metadata.claims import file_claims
-from hx_projector.file_metadata.modules import MODULE_LIST, is_parameter, modules_of, parent_name, with_ancestors
+from hx_projector.file_metadata.modules import (
+    MODULE_LIST,
+    calls_of,
+    indistinct_modules,
+    is_parameter,
+    modules_of,
+    parent_name,
+    with_ancestors,
+)
 from hx_sidecar_schema import Example, HxError, Initializer, ModuleContext, Provenance
 
 

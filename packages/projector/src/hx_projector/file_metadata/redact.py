@@ -42,7 +42,8 @@ def redact_numbers(model: ir.Model) -> None:
         if not value.is_graph_input():
             model.graph.inputs.append(value)
     for _, node in all_nodes(model):
-        _without_numbers(node)
+        for name, attribute in list(node.attributes.items()):
+            node.attributes[name] = _zero_attribute(attribute)
         for _, graph in nested_graphs(node):
             for value in graph.initializers.values():
                 value.const_value = None if value.const_value is None else _zeros(value.const_value)
@@ -78,11 +79,6 @@ def _without_numbers_proto(row: RecoveredNode) -> str:
         for tensor in (*((attribute.t,) if attribute.HasField("t") else ()), *attribute.tensors):
             tensor.CopyFrom(ir.to_proto(_zeros(ir.from_proto(tensor))))
     return base64.b64encode(proto.SerializeToString()).decode()
-
-
-def _without_numbers(node: ir.Node) -> None:
-    for name, attribute in list(node.attributes.items()):
-        node.attributes[name] = _zero_attribute(attribute)
 
 
 def _zero_attribute(attribute: ir.Attr) -> ir.Attr:
