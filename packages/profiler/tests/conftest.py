@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,9 @@ import onnx_ir as ir
 import pytest
 
 from hx_extractor import Hierarchy, load
+from hx_graph import all_nodes, example_record
 from hx_profiler import Measurement, Profile, attribute, execute, feeds_of, read_trace
 from hx_sidecar_schema import (
-    Example,
     ModelInfo,
     Module,
     ModuleCall,
@@ -79,34 +77,12 @@ def sidecar_of(
     def info(value: ir.Value) -> TensorInfo:
         shape = [dim if isinstance(dim, int) else str(dim.value) for dim in value.shape or ()]
         array = (feeds or {}).get(str(value.name))
-        data = base64.b64encode(zlib.compress(array.tobytes())).decode() if array is not None else None
-        example = Example(shape=list(array.shape), data=data) if array is not None else None
+        example = example_record(array) if array is not None else None
         return TensorInfo(
             name=str(value.name), dtype=value.dtype.name if value.dtype else "", shape=shape, example=example
         )
 
-    rows: list[Node] = []
-
-    def add(graph: ir.Graph, path: str) -> None:
-        for node in graph:
-            output = str(node.outputs[0].name)
-            if output not in missing:
-                rows.append(
-                    Node(
-                        graph=path,
-                        output=output,
-                        op_type=node.op_type,
-                        owner=owners.get(output, 0),
-                        evidence="exporter",
-                        confidence="high",
-                        covers=(covers or {}).get(output, []),
-                    )
-                )
-            for name, held in node.attributes.items():
-                if held.type == ir.AttributeType.GRAPH:
-                    add(held.as_graph(), f"{path}/{output}.{name}" if path else f"{output}.{name}")
-
-    add(model.graph, "")
+    nodes = [(path, str(node.outputs[0].name), node.op_type) for path, node in all_nodes(model)]
     return Sidecar(
         generator=Provenance(),
         model=ModelInfo(
@@ -137,7 +113,19 @@ def sidecar_of(
             )
             for row, (fqn, parent) in enumerate(calls)
         ],
-        nodes=rows,
+        nodes=[
+            Node(
+                graph=path,
+                output=output,
+                op_type=op_type,
+                owner=owners.get(output, 0),
+                evidence="exporter",
+                confidence="high",
+                covers=(covers or {}).get(output, []),
+            )
+            for path, output, op_type in nodes
+            if output not in missing
+        ],
     )
 
 

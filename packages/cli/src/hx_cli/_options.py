@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,19 +13,9 @@ import hx
 from hx_cli._output import Output
 from hx_cli._parse import parse_axes, parse_shapes, parse_torch_nn
 
-if TYPE_CHECKING:
-    from hx_sidecar_schema import HxError
-
 
 def value(metavar: str, text: str, *names: str, **settings: Any) -> Any:
-    """Return an option that takes a value; its default is told by its text.
-
-    Args:
-        metavar: What the value is, in the help.
-        text: The help.
-        names: Of the option; none for that of the parameter.
-        settings: Further arguments of `typer.Option`.
-    """
+    """Return an option that takes a value; its help tells the default. Without `names` it is called as its parameter."""
     return typer.Option(*names, metavar=metavar, help=text, show_default=False, **settings)
 
 
@@ -174,7 +164,7 @@ OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME} | {
 """The option of each argument that an error may name."""
 
 
-def hint_of(error: HxError) -> str:
+def hint_of(error: hx.HxError) -> str:
     """Return the hint of an error with options for arguments: those that it gives a value, and the one that helps."""
     hint = re.sub(
         r"\b(\w+)='([^']*)'",

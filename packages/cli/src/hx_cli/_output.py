@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import hx
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from rich.console import Console, RenderableType
-
-    from hx import Progress
 
 PIPE_WIDTH = 200
 """Columns where stdout is no terminal and COLUMNS is not set: lines are for programs, and are not cut."""
@@ -102,7 +102,7 @@ class Output:
             self.stderr.print(Text("warning: ", "yellow").append(text, "default"), soft_wrap=True)
 
     @contextmanager
-    def progress(self) -> Generator[Progress]:
+    def progress(self) -> Generator[hx.Progress]:
         """Yield what shows that something is going on: a line with a spinner and a bar, where a person looks."""
         if self.verbosity < 0 or not self.stderr.is_terminal:
             yield lambda text, done, total: None

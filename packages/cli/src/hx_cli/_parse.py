@@ -115,10 +115,7 @@ def read_thresholds(texts: Iterable[str], file: Path | None) -> dict[str, float]
     Raises:
         HxError: HX406 if the file cannot be read, or a value is no percentage.
     """
-    thresholds: dict[str, float] = {}
-    if file is not None:
-        for name, value in _table(file).items():
-            thresholds[name] = _percent(value, name)
+    given = {} if file is None else dict(_table(file))
     for text in texts:
         name, equals, value = text.rpartition("=")
         if not equals:
@@ -127,8 +124,8 @@ def read_thresholds(texts: Iterable[str], file: Path | None) -> dict[str, float]
                 code="HX406",
                 hint="Write it like --threshold activation=99.",
             )
-        thresholds[name] = _percent(value, name)
-    return thresholds
+        given[name] = value
+    return {name: _percent(value, name) for name, value in given.items()}
 
 
 def _table(file: Path) -> dict[str, Any]:

@@ -12,7 +12,11 @@ from hx_sidecar_schema import HxError
 
 def export_path(output: Path | None, spec: str) -> Path:
     """Return where an exported model goes: what is given, else the last part of the model spec, here."""
-    return output if output is not None else Path(f"{file_stem(_spec_name(spec))}.onnx")
+    if output is not None:
+        return output
+    place = spec if Path(spec).is_dir() or "@" not in spec else spec.rpartition("@")[0]
+    place = Path(place).resolve().name if Path(place).is_dir() else place
+    return Path(f"{file_stem(re.split(r'[/:]', place)[-1])}.onnx")
 
 
 def find_model(given: Path | None) -> Path:
@@ -50,10 +54,3 @@ def _is_whole(sidecar: Path) -> bool:
         return json.loads(sidecar.read_bytes())["modules"][0]["fqn"] == ""
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         return True
-
-
-def _spec_name(spec: str) -> str:
-    """Return the name that a model spec will give to its files, without loading it."""
-    place = spec.rpartition("@")[0] if "@" in spec and not Path(spec).is_dir() else spec
-    place = Path(place).resolve().name if Path(place).is_dir() else place
-    return re.split(r"[/:]", place)[-1]
