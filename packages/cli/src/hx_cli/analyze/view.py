@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from hx.text import count, percent, plural, shape, size
 from hx_cli._output import PIPE_WIDTH, Output
 from hx_cli._widgets import add_numbers, boxed, categories, coverage, escape, fields, table
-from hx_sidecar_schema import node_name
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -179,6 +178,8 @@ def _cells(entry: CallEntry, whole: int, *, narrow: bool) -> list[str]:
 
 def _nodes(report: AnalyzeReport) -> Table:
     from rich.text import Text
+
+    from hx_sidecar_schema import node_name
 
     made = table(["node", "operator", "tag", "known by"], ["MACs"])
     for row in report.node_list or ():
