@@ -151,7 +151,7 @@ def draw_feeds(
 
     After that nothing outside the call can tell what the call must compute. Large numbers are left: they are masks.
     """
-    values = model.run([port.carrier for port in whole.inputs if in_graph(port)], inputs)
+    values = model.run(inputs, [port.carrier for port in whole.inputs if in_graph(port)])
     feeds: dict[str, Array] = {}
     for port in whole.inputs:
         array = carried(port, values, sizes)

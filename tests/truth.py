@@ -146,7 +146,7 @@ def _check(call: hx.Call, truth: Calls, whole: Mapping[str, Any], tolerance: flo
     feeds = {port.name: array(given[port.name]) for port in extraction.inputs if port.name in given}
     implicit = {port.carrier: port.name for port in extraction.inputs if port.implicit}
     if implicit:  # no argument: only the exported model can say what was in it
-        values = call.hierarchy.run(implicit, whole)
+        values = call.hierarchy.run(whole, implicit)
         feeds |= {implicit[name]: found for name, found in values.items()}
     try:
         actual = extraction.run(feeds)

@@ -245,7 +245,7 @@ def test_a_failed_save_leaves_the_old_files(
 
     monkeypatch.setattr(ir, "save", full)
     with pytest.raises(HxError) as caught:
-        extraction.save(target, weights="none")
+        extraction.save(target, weights="none", overwrite=True)
     assert caught.value.code == "HX306"
     assert {path.name: path.read_bytes() for path in target.parent.iterdir()} == before
     np.testing.assert_array_equal(extraction.run({"input": X})["output"], X + W1)
@@ -266,3 +266,15 @@ def test_an_unwritable_place_is_named(export_by_hand: ExportByHand, tmp_path: Pa
         extraction.save(tmp_path / "file" / "second.onnx")
     assert caught.value.code == "HX306"
     assert os.listdir(tmp_path) == ["export", "file"] or os.listdir(tmp_path) == ["file", "export"]
+
+
+def test_files_that_exist_are_replaced_on_request_only(export_by_hand: ExportByHand, tmp_path: Path) -> None:
+    extraction = two_layers(export_by_hand, tmp_path / "export").extract("second")
+    target = tmp_path / "second.onnx"
+    (tmp_path / "second_hierarchy.json").write_text("mine")
+    with pytest.raises(HxError) as caught:
+        extraction.save(target)
+    assert (caught.value.code, caught.value.argument) == ("HX402", "overwrite")
+    assert not target.exists()
+    extraction.save(target, overwrite=True)
+    assert (tmp_path / "second_hierarchy.json").read_text() != "mine"

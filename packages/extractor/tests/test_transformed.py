@@ -72,7 +72,7 @@ def test_ports_have_the_types_of_the_transformed_graph(transformed: Callable[[st
 
 def test_whole_runs_take_the_export_inputs(transformed: Callable[[str], Hierarchy]) -> None:
     model = transformed(HALF.replace("(float[2,3] x)", "(float16[2,3] x)").replace("Cast<to = 10>(x)", "Identity(x)"))
-    values = model.run(["h", "y"], {"x": X})
+    values = model.run({"x": X}, ["h", "y"])
     assert values["h"].dtype == np.float16
     np.testing.assert_array_equal(values["y"], -np.maximum((X + W) * W, 0))
 

@@ -29,11 +29,12 @@ def test_every_public_name_is_there() -> None:
     assert dir(hx) == hx.__all__
 
 
-def test_every_function_has_an_example() -> None:
+def test_every_function_has_an_example_and_says_what_it_returns() -> None:
     functions = [name for name in hx.__all__ if name.islower() and callable(getattr(hx, name))]
     assert len(functions) > 10
     for name in functions:
         assert "Example:\n" in getattr(hx, name).__doc__, name
+        assert "Returns:\n" in getattr(hx, name).__doc__, name
 
 
 def test_records_print_as_sentences_and_tables() -> None:
@@ -73,7 +74,7 @@ def test_calls_by_row_and_by_several_patterns() -> None:
         exported[3]
     assert [call.fqn for call in exported.calls(["ReLU", "0"])] == ["0", "1"]
     assert [call.fqn for call in hx.analyze(exported, "0").calls] == ["0"]
-    assert exported.run(["relu"], {"input": torch.ones(2, 4)})["relu"].shape == (2, 3)
+    assert exported.run({"input": torch.ones(2, 4)}, ["relu"])["relu"].shape == (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -119,3 +120,53 @@ def test_dynamic_axes_in_every_form_of_torch(axes: dict[str, object]) -> None:
     )
     assert [type(size) for size in exported.report.inputs["tokens"]] == [str, int]
     assert exported.root.extract().run({"input": np.ones((5, 4), np.float32)})["output"].shape == (5, 3)
+
+
+def test_a_tree_of_torch_nn_modules_alone_shows_them() -> None:
+    exported = hx.export(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU()), (torch.ones(2, 4),))
+    assert [call.tag for call in hx.tree(exported).calls] == [call.tag for call in exported]
+    assert [call.tag for call in hx.analyze(exported).calls] == [call.tag for call in exported]
+
+    class Around(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = torch.nn.Sequential(torch.nn.LayerNorm(4), torch.nn.Linear(4, 3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x)
+
+    mixed = hx.export(Around(), (torch.ones(2, 4),))
+    assert len(hx.tree(mixed).calls) < len(hx.tree(mixed, everything=True).calls) == len(mixed)
+
+
+def test_errors_name_the_argument_that_was_given(tmp_path: Path) -> None:
+    model, inputs = torch.nn.Linear(4, 3), (torch.ones(2, 4),)
+    (tmp_path / "file").touch()
+    exported = hx.export(model, inputs)
+    calls: dict[str, Callable[[str], object]] = {
+        "f": lambda path: hx.export(model, inputs, path),
+        "path": lambda path: exported.save(path),
+        "output": lambda path: hx.extract(exported, "Linear", path),
+    }
+    for argument, call in calls.items():
+        for path, code in ((tmp_path / "model.txt", "HX406"), (tmp_path / "file" / "model.onnx", "HX306")):
+            with pytest.raises(hx.HxError) as caught:
+                call(str(path))
+            assert (caught.value.code, caught.value.argument) == (code, argument)
+    with pytest.raises(hx.HxError) as caught:
+        hx.profile(exported, files={"csv": tmp_path / "file" / "x.csv"})
+    assert (caught.value.code, caught.value.argument) == ("HX306", "files")
+
+
+def test_a_refused_export_keeps_its_remedy_and_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import hx_tracer
+
+    def refuse(*_: object, **__: object) -> None:
+        raise hx_tracer.ExportError("No.", hint="Other attention.", report="why", remedy={"attn": "eager"})
+
+    monkeypatch.setattr(hx_tracer, "export_with_first", refuse)
+    for path in (None, tmp_path / "linear.onnx"):
+        with pytest.raises(hx_tracer.ExportError) as caught:
+            hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),), path)
+        assert (caught.value.remedy, caught.value.report) == ({"attn": "eager"}, "why")
+    assert (tmp_path / "linear_export_report.txt").read_text().startswith("why")

@@ -159,6 +159,7 @@ OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME} | {
     "inputs": "--inputs FILE",
     "original": "--from EXPORT.onnx",
     "output": "-o",
+    "path": "-o",
     "overwrite": "--overwrite or -o",
 }
 """The option of each argument that an error may name."""

@@ -16,7 +16,7 @@ from hx_extractor._save import save_model
 from hx_extractor.run.check import Validation, check, compare
 from hx_extractor.run.examples import like
 from hx_graph import example_record, make_session, run_session
-from hx_sidecar_schema import HxError, Module, ModuleCall, Port, Sidecar, check_choice
+from hx_sidecar_schema import HxError, Module, ModuleCall, Port, Sidecar, check_choice, refuse_existing
 
 Weights = Literal["copy", "share", "none"]
 
@@ -74,7 +74,9 @@ class Extraction:
         )
         return f"<Extraction {self.tag}: {inputs} -> {outputs}>"
 
-    def save(self, path: str | Path, *, weights: Weights = "copy", examples: bool = False) -> list[Path]:
+    def save(
+        self, path: str | Path, *, weights: Weights = "copy", examples: bool = False, overwrite: bool = False
+    ) -> list[Path]:
         """Write the model and its own small sidecar, all or nothing.
 
         Args:
@@ -84,17 +86,21 @@ class Extraction:
             examples: Record what the call gets in the exported model for its recorded inputs, so that the part can be
                 run and profiled by itself. The exported model runs for that, where it did not yet; what is not known is
                 left out.
+            overwrite: Replace files that exist.
 
         Returns:
             The files written.
 
         Raises:
-            HxError: HX306 if they cannot be written, HX210 if weights cannot be shared there,
+            HxError: HX402 if a file exists, HX306 if they cannot be written, HX210 if weights cannot be shared there,
                 HX406 for an unknown way of writing weights.
         """
         check_choice("weights", weights, get_args(Weights))
+        path = Path(path)
+        written = path, path.with_name(f"{path.name}.data"), path.with_name(f"{path.stem}_hierarchy.json")
+        refuse_existing(written, overwrite=overwrite)
         sidecar = self._with_examples() if examples else self.sidecar
-        return save_model(self.model, sidecar, Path(path), weights, self.parent.folder)
+        return save_model(self.model, sidecar, path, weights, self.parent.folder)
 
     def _with_examples(self) -> Sidecar:
         try:

@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hx_extractor._tree import TreeReport, tree_of
-from hx_sidecar_schema import HxError, Initializer, ModuleCall, Node, Port, Sidecar, Status, file_digest, find_calls
+from hx_sidecar_schema import (
+    HxError,
+    Initializer,
+    ModuleCall,
+    Node,
+    Port,
+    Sidecar,
+    Status,
+    UnknownCall,
+    file_digest,
+    find_calls,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,6 +89,15 @@ class Hierarchy:
     def __iter__(self) -> Iterator[Call]:
         """Yield all calls in execution order, a parent before its children; modules that never ran come last."""
         return (Call(self, row) for row in range(len(self)))
+
+    def __contains__(self, call: object) -> bool:
+        """Say whether a pattern matches a call, see `calls`; or whether a call is one of this model."""
+        if isinstance(call, str):
+            try:
+                return bool(find_calls(self.sidecar, call))
+            except UnknownCall:
+                return False
+        return isinstance(call, Call) and call.hierarchy is self
 
     def __getitem__(self, pattern: str | int) -> Call:
         """Return the only call that a pattern names, see `calls`; or that of a row.
@@ -151,7 +171,8 @@ class Hierarchy:
         Args:
             modules: Patterns: these calls and what is below them; empty for the whole model.
             depth: Levels below each of them; None for all.
-            everything: Untagged modules too. What an untagged call holds counts for the nearest call that is shown.
+            everything: Untagged modules too, which are shown in any case where there are no others. What a call that is not shown
+                holds counts for the nearest one that is.
 
         Raises:
             HxError: HX401 if a pattern matches nothing.
@@ -191,15 +212,20 @@ class Hierarchy:
         names = list(names)
         missing = [name for name in names if name not in self._computed]
         if missing:
-            self._computed |= self.run(missing, self.example_inputs())
+            self._computed |= self.run(self.example_inputs(), missing)
         return {name: self._computed[name] for name in names}
 
-    def run(self, names: Iterable[str], inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.generic]]:
-        """Run the model up to some of its values, in ONNX Runtime without optimisation; nothing is kept.
+    def run(
+        self, inputs: Mapping[str, NDArray[Any]], names: Iterable[str] | None = None
+    ) -> dict[str, NDArray[np.generic]]:
+        """Run the model in ONNX Runtime, without optimisation; nothing is kept.
 
         Args:
-            names: Values of the model, recovered ones included.
             inputs: An array for every input of the model, brought to the element type that it takes.
+            names: Values of the model, recovered ones included: it runs up to these. None for its outputs.
+
+        Returns:
+            Arrays by these names.
 
         Raises:
             HxError: HX201 for a value that is not in the model, HX207 if ONNX Runtime refuses model or inputs,
@@ -210,7 +236,7 @@ class Hierarchy:
         from hx_extractor.cut.cut import up_to
         from hx_graph import make_session, run_session
 
-        names = list(dict.fromkeys(names))
+        names = [info.name for info in self.sidecar.model.outputs] if names is None else list(dict.fromkeys(names))
         model = up_to(self._index, names)
         dtypes = {str(value.name): value.dtype for value in model.graph.inputs}
         feeds = {

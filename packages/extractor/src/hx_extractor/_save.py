@@ -27,7 +27,7 @@ def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, fold
         folder is None or any(isinstance(slot.tensor, ir.ExternalTensor) for slot in tensors_in(model))
     ):
         _check_beside(path, folder)
-    with atomic_folder(path.parent) as staging:
+    with atomic_folder(path.parent, "path") as staging:
         target = staging / path.name
         update: dict[str, Any] = {"file": path.name}
         initializers = sidecar.initializers

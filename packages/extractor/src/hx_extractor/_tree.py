@@ -121,12 +121,14 @@ def shown_calls(
         roots: Rows of the calls to show with all below them.
         parents: Of each call; None for the calls that made them.
         depth: Levels below each root; None for all.
-        everything: Untagged calls too.
+        everything: Untagged calls too; where no other is below the roots, in any case.
         size: Of the call in a row: those below one call are sorted by it, the largest first. None: as they ran.
 
     Returns:
         Of each call its row, the position of its parent in this list, and its depth.
     """
+    inside = (row for root in roots for row in range(root + 1, sidecar.subtree_end[root]))
+    everything = everything or not any(sidecar.module_of(sidecar.calls[row]).tagged for row in inside)
     children: dict[int, list[int]] = {}
     for row, parent in enumerate(parents or [call.parent for call in sidecar.calls]):
         if parent is not None:

@@ -35,6 +35,9 @@ def compare(left: AnyHierarchy, right: AnyHierarchy, *, progress: Progress = sil
         right: Another one.
         progress: Told what goes on.
 
+    Returns:
+        `same`, and what differs; the fields are told in `hx.records.compare`.
+
     Raises:
         HxError: HX202, HX204 if a file cannot be read.
     """

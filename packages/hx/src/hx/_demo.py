@@ -87,7 +87,7 @@ def _check_own(folder: Path, model: Path) -> None:
             f"Folder {str(folder)!r} holds files that are not the demo's.",
             code="HX402",
             hint="Name another folder.",
-            argument="output",
+            argument="folder",
         )
 
 

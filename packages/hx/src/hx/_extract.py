@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from hx._model_spec import AnyModel, model_spec
 from hx._open import AnyHierarchy, name_of, opened
 from hx._progress import Progress, each, silent
-from hx.files import call_stems, check_writable, onnx_path, refuse_existing, sidecar_path
+from hx.files import call_stems, check_writable, onnx_path, sidecar_path
 from hx.records.extract import ExtractReport, ModuleEntry, PortEntry
-from hx_sidecar_schema import HxError, atomic_folder, simple_name
+from hx_sidecar_schema import HxError, atomic_folder, refuse_existing, simple_name
 
 if TYPE_CHECKING:
     from hx._verify.references import Reference, Verdict
@@ -54,6 +54,9 @@ def extract(
         overwrite: Replace files that exist.
         progress: Told what goes on.
 
+    Returns:
+        A row for each call, with its file; the fields are told in `hx.records.extract`.
+
     Raises:
         HxError: HX401 if a pattern matches nothing, HX404 if the only match is not extractable, HX402 if outputs
             exist, HX408 if an output is the exported model itself; else as `load` and `Extraction.save`.
@@ -71,7 +74,7 @@ def extract(
         progress("Cutting the module out", 0, 0)
         extraction = calls[0].extract()
         verdict = reference(extraction) if reference else None
-        extraction.save(target, weights=weights, examples=verify)
+        extraction.save(target, weights=weights, examples=verify, overwrite=True)
         entries = [_entry(calls[0], target.name, extraction, verdict)]
     else:
         entries = _to_folder(hierarchy, calls, stems, target, weights, reference, progress)

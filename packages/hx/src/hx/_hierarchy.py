@@ -29,7 +29,11 @@ def tree(
         model: An export, or the file of one.
         modules: Patterns: these calls and what is below them; empty for the whole model.
         depth: Levels below each of them; None for all.
-        everything: Untagged modules too. What an untagged call holds counts for the nearest call that is shown.
+        everything: Untagged modules too, which are shown in any case where there are no others. What a call that is not shown
+            holds counts for the nearest one that is.
+
+    Returns:
+        A row for each call; the fields are told in `hx.records.tree`.
 
     Raises:
         HxError: HX401 if a pattern matches nothing; else as `load`.
@@ -49,6 +53,9 @@ def modules(model: AnyHierarchy, patterns: str | Sequence[str] = ()) -> ModulesR
     Args:
         model: An export, or the file of one.
         patterns: These modules and all below them; empty for all.
+
+    Returns:
+        A row for each module; the fields are told in `hx.records.modules`.
 
     Raises:
         HxError: HX401 if a pattern matches nothing; else as `load`.
@@ -107,6 +114,9 @@ def nodes(model: AnyHierarchy, modules: str | Sequence[str], *, own: bool = Fals
         model: An export, or the file of one.
         modules: Patterns of calls.
         own: Without the nodes of the calls inside them.
+
+    Returns:
+        A row for each node; the fields are told in `hx.records.modules`.
 
     Raises:
         HxError: HX401 if a pattern matches nothing; else as `load`.

@@ -50,6 +50,9 @@ class ModelSpec:
     def load(self) -> LoadedModel:
         """Load it; imports torch.
 
+        Returns:
+            The module, with its name and the inputs that a factory gave.
+
         Raises:
             HxError: As `hx_tracer.load_model`.
         """

@@ -32,6 +32,9 @@ def load(path: str | Path, sidecar: str | Path | None = None) -> Hierarchy:
         path: The ONNX file.
         sidecar: Its sidecar; None for `NAME_hierarchy.json` beside it, else the one inside its metadata.
 
+    Returns:
+        The calls, as `export` gives them.
+
     Raises:
         HxError: HX202 if the file is missing or is no ONNX model, HX204 if external data is missing, cut short or outside
             the file's folder, HX203 if the sidecar belongs to another model, HX301 to HX304 if the sidecar cannot be read.

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from hx._arrays import Inputs, arrays_of
 from hx._open import AnyHierarchy, name_of, opened
 from hx._progress import Progress, each, silent
-from hx.files import check_writable, refuse_existing, write_text
+from hx.files import check_writable, write_text
 from hx.records.profile import IsolatedReport
 from hx_profiler import Profile, ProfileComparison
-from hx_sidecar_schema import Sidecar, check_choice, graph_digest
+from hx_sidecar_schema import Sidecar, check_choice, graph_digest, refuse_existing
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -68,6 +68,9 @@ def profile(
         overwrite: Replace such files that exist.
         progress: Told what goes on.
 
+    Returns:
+        Time by call; the fields are told in `hx.Profile`.
+
     Raises:
         HxError: HX402, HX306 before any work where a file could not be written; HX206 or HX409 for inputs that are missing
             or do not fit, HX207 if ONNX Runtime refuses the model, HX401 if a pattern matches nothing,
@@ -78,7 +81,7 @@ def profile(
         check_choice("files", kind, FILES)
     refuse_existing(targets.values(), overwrite=overwrite)
     for path in targets.values():
-        check_writable(path.parent)
+        check_writable(path.parent, "files")
     if trace is not None:
         found = _from_trace(model, Path(trace), graph, warmup or 0, progress)
     else:
@@ -117,6 +120,9 @@ def profile_isolated(
         progress: Told what goes on.
         **settings: Of `profile`, for the model and each call alone: `runs`, `warmup`, `optimization`, `provider`, `threads`.
 
+    Returns:
+        Both times of each call; the fields are told in `hx.records.profile`.
+
     Raises:
         HxError: As `profile`.
     """
@@ -143,6 +149,9 @@ def compare_profiles(before: Profile | str | Path, after: Profile | str | Path) 
     Args:
         before: A profile, or the file of one: the JSON of `hx profile --json`.
         after: The other one.
+
+    Returns:
+        Times by module on both sides; the fields are told in `hx.ProfileComparison`.
 
     Raises:
         HxError: HX307 if a file cannot be read.

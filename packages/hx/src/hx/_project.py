@@ -12,10 +12,10 @@ from hx._model_spec import AnyModel, model_spec
 from hx._progress import Progress, silent
 from hx._relink import save_sidecar
 from hx._tensors import to_numpy
-from hx.files import check_writable, refuse_existing, sidecar_path
+from hx.files import check_writable, sidecar_path
 from hx.records.project import ProjectReport
 from hx.records.report import File, counts_of
-from hx_sidecar_schema import Confidence, HxError, Sidecar, check_choice
+from hx_sidecar_schema import Confidence, HxError, Sidecar, check_choice, refuse_existing
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -52,6 +52,9 @@ def project(
         min_confidence: What is known less surely is left to the root, and not covered.
         overwrite: Replace a sidecar that exists.
         progress: Told what goes on.
+
+    Returns:
+        What was found, and the file; the fields are told in `hx.records.project`.
 
     Raises:
         HxError: HX402 or HX306 before any work where the file could not be written; HX202 or HX204 if the model cannot be

@@ -8,10 +8,10 @@ from pathlib import Path
 from hx._open import AnyHierarchy, name_of, opened
 from hx._progress import Progress, silent
 from hx._provenance import provenance_of
-from hx.files import check_writable, refuse_existing, sidecar_path
+from hx.files import check_writable, sidecar_path
 from hx.records.relink import RelinkReport, SpanningNode
 from hx.records.report import File, counts_of, statuses_of
-from hx_sidecar_schema import Sidecar
+from hx_sidecar_schema import Sidecar, refuse_existing
 
 
 def relink(
@@ -38,6 +38,9 @@ def relink(
         output: The sidecar; None for `MODEL_hierarchy.json` beside the model.
         overwrite: Replace a sidecar that exists.
         progress: Told what goes on.
+
+    Returns:
+        What was found, and the file; the fields are told in `hx.records.relink`.
 
     Raises:
         HxError: HX402 or HX306 before any work where the file could not be written; HX211 if the one was not made of

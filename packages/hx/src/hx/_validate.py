@@ -36,6 +36,9 @@ def validate(
             where `sidecar` is; then check again.
         progress: Told what goes on.
 
+    Returns:
+        `valid`, and the findings; the fields are told in `hx.records.validate`.
+
     Raises:
         HxError: HX202, HX204, HX301 to HX304 if a file cannot be read; HX306 if the sidecar cannot be written,
             HX405 if a model in memory is to be repaired.
@@ -58,7 +61,7 @@ def _validated(path: Path, target: Path, name: str, *, repair: bool, progress: P
     from hx_projector import repair as repaired, validate
 
     if repair:
-        check_writable(target.parent)
+        check_writable(target.parent, "sidecar")
     model = read_model(path)
     sidecar, read = _sidecar(model, path, target)
     done: Repair | None = None

@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from hx_sidecar_schema import HxError, atomic_folder
+from hx_sidecar_schema import HxError, atomic_folder, refuse_existing
 
 SIDECAR_SUFFIX = "_hierarchy.json"
 _NAME_BYTES = 180  # of the 255 that file systems allow; sidecar and staging names are longer than the model's
 
 
-def onnx_path(output: Path) -> Path:
-    """Return the path of an output model.
+def onnx_path(output: Path, argument: str = "output") -> Path:
+    """Return the path of an output model; `argument` is that of the caller that names it.
 
     Raises:
         HxError: HX406 if it does not end in .onnx, or is a folder.
@@ -24,7 +24,7 @@ def onnx_path(output: Path) -> Path:
             f"Output {str(output)!r} is not the name of an .onnx file.",
             code="HX406",
             hint="Give a path that ends in .onnx.",
-            argument="output",
+            argument=argument,
         )
     return output
 
@@ -34,24 +34,8 @@ def sidecar_path(model: Path) -> Path:
     return model.with_name(f"{model.stem}{SIDECAR_SUFFIX}")
 
 
-def refuse_existing(paths: Iterable[Path], *, overwrite: bool) -> None:
-    """Stop before any work where it would replace something.
-
-    Raises:
-        HxError: HX402 if a path exists and `overwrite` is off.
-    """
-    existing = [str(path) for path in paths if path.exists()]
-    if existing and not overwrite:
-        raise HxError(
-            f"Output {', '.join(map(repr, existing))} already {'exists' if len(existing) == 1 else 'exist'}.",
-            code="HX402",
-            hint="Allow replacing it, or name another output.",
-            argument="overwrite",
-        )
-
-
-def check_writable(folder: Path) -> None:
-    """Stop before any work where its result could not be written.
+def check_writable(folder: Path, argument: str = "output") -> None:
+    """Stop before any work where its result could not be written; `argument` is that of the caller that names it.
 
     Raises:
         HxError: HX306 if the folder, or the nearest one above that exists, takes no files.
@@ -63,7 +47,7 @@ def check_writable(folder: Path) -> None:
             f"Cannot write to {str(folder)!r}: {reason}.",
             code="HX306",
             hint="Choose a folder that you may write to and that has room.",
-            argument="output",
+            argument=argument,
         )
 
 

@@ -9,10 +9,15 @@ from hx_sidecar_schema._errors import (
     ModelDoesNotRun as ModelDoesNotRun,
     UnavailableValue as UnavailableValue,
     UnfitInputs as UnfitInputs,
+    UnknownCall as UnknownCall,
     check_choice as check_choice,
     first_line as first_line,
 )
-from hx_sidecar_schema._files import atomic_folder as atomic_folder, final_folder as final_folder
+from hx_sidecar_schema._files import (
+    atomic_folder as atomic_folder,
+    final_folder as final_folder,
+    refuse_existing as refuse_existing,
+)
 from hx_sidecar_schema._lazy import lazy_package as lazy_package
 from hx_sidecar_schema._observation import (
     Fingerprint as Fingerprint,

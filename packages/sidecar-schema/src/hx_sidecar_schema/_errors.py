@@ -66,6 +66,12 @@ class MissingSidecar(HxError):
     code = "HX301"
 
 
+class UnknownCall(HxError):
+    """No module call matches a pattern."""
+
+    code = "HX401"
+
+
 def check_choice(argument: str, value: str, choices: Iterable[str]) -> None:
     """Stop where an argument has a value that it does not take.
 

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ _PREFIX = ".hx-writing-"
 
 
 @contextmanager
-def atomic_folder(folder: Path) -> Generator[Path]:
+def atomic_folder(folder: Path, argument: str = "output") -> Generator[Path]:
     """Yield an empty folder; on success move its files into `folder`, over what is there, last of all.
 
     The staging folder lies inside `folder`, so that moving is renaming. After an exception nothing has
@@ -25,6 +25,7 @@ def atomic_folder(folder: Path) -> Generator[Path]:
 
     Args:
         folder: Destination, made if missing.
+        argument: Of the caller, which names it.
 
     Raises:
         HxError: HX306 if the folder cannot be written or the disk is full.
@@ -52,7 +53,7 @@ def atomic_folder(folder: Path) -> Generator[Path]:
             f"Cannot write {str(named)!r}: {error.strerror or error}.",
             code="HX306",
             hint="Choose a folder that you may write to and that has room.",
-            argument="output",
+            argument=argument,
         ) from error
     finally:
         if staging is not None:
@@ -60,6 +61,22 @@ def atomic_folder(folder: Path) -> Generator[Path]:
         for path in reversed(made):
             if path.exists() and not any(path.iterdir()):
                 path.rmdir()
+
+
+def refuse_existing(paths: Iterable[Path], *, overwrite: bool) -> None:
+    """Stop before any work where it would replace something.
+
+    Raises:
+        HxError: HX402 if a path exists and `overwrite` is off.
+    """
+    existing = [str(path) for path in paths if path.exists()]
+    if existing and not overwrite:
+        raise HxError(
+            f"Output {', '.join(map(repr, existing))} already {'exists' if len(existing) == 1 else 'exist'}.",
+            code="HX402",
+            hint="Allow replacing it, or name another output.",
+            argument="overwrite",
+        )
 
 
 def final_folder(folder: Path) -> Path:

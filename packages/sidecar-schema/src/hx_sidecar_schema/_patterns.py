@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Sequence
 
-from hx_sidecar_schema._errors import HxError
+from hx_sidecar_schema._errors import UnknownCall
 from hx_sidecar_schema._records import Module
 from hx_sidecar_schema._sidecar import Sidecar
 from hx_sidecar_schema._tags import simple_name
@@ -43,9 +43,8 @@ def _named(sidecar: Sidecar, pattern: str) -> list[int]:
     names = {name for one in modules for name in (one.tag, one.fqn, simple_name(one.class_name)) if name}
     closest = difflib.get_close_matches(body, sorted(names), n=3, cutoff=0.0)
     beyond = index.isdigit() and any(call.index for call in sidecar.calls)
-    raise HxError(
+    raise UnknownCall(
         f"No module call matches {pattern!r}; the closest are {', '.join(map(repr, closest))}.",
-        code="HX401",
         hint="Run `hx tree` to see every module"
         + ("; indices after `@` count a module's calls from 0." if beyond else "."),
     )

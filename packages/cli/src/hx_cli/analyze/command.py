@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 import typer
 
 import hx
-from hx.files import check_writable, refuse_existing, write_text
+from hx.files import check_writable, write_text
 from hx_cli._options import Common, ModulePattern, OnnxFile, Overwrite, flag, value
 from hx_cli._parse import parse_shapes, read_thresholds
 from hx_cli._paths import find_model
 from hx_cli.analyze.view import analyze_parts, as_text, warn_analyze
+from hx_sidecar_schema import refuse_existing
 
 DEPTH = 2
 """Levels of the table of modules, where nothing else is said."""

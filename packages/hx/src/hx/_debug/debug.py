@@ -14,9 +14,9 @@ from hx._debug.write import write_session
 from hx._export.request import ExportRequest
 from hx._model_spec import AnyModel, model_spec
 from hx._progress import Progress, silent
-from hx.files import check_writable, refuse_existing
+from hx.files import check_writable
 from hx.records.debug import DebugReport
-from hx_sidecar_schema import atomic_folder
+from hx_sidecar_schema import atomic_folder, refuse_existing
 
 
 def debug(

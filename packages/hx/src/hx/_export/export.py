@@ -111,7 +111,7 @@ def export(
         min_confidence,
     )
     strategies = request.strategies()
-    target = None if f is None else settled(f, keep_context=keep_context, overwrite=overwrite)
+    target = None if f is None else settled(f, "f", keep_context=keep_context, overwrite=overwrite)
     clock = Clock(progress)
     with clock.step("load", "Loading torch and the model"):
         loaded = request.pytorch.load()
@@ -152,7 +152,7 @@ def _exported(
                 raise
             refusal = error
     report = target.with_name(f"{target.stem}_export_report.txt")
-    with atomic_folder(report.parent) as staging:
+    with atomic_folder(report.parent, "f") as staging:
         (staging / report.name).write_text(f"{refusal.report}\n{printed.getvalue()}", encoding="utf-8")
     raise ExportError(
         refusal.message,

@@ -132,8 +132,8 @@ class Export(Hierarchy):
         """
         from hx_projector import embed as embed_sidecar, strip_metadata
 
-        target = settled(path, keep_context=keep_context, overwrite=overwrite)
-        with atomic_folder(target.parent) as staging:
+        target = settled(path, "path", keep_context=keep_context, overwrite=overwrite)
+        with atomic_folder(target.parent, "path") as staging:
             with self._clock.step("save", "Writing the files"):
                 info = self.sidecar.model.model_copy(update={"file": target.name})
                 sidecar = self.sidecar.model_copy(update={"model": info})

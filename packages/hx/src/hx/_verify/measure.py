@@ -117,7 +117,7 @@ class Measurement:
         borrowed = [port.carrier for port in ports if port.carrier not in self._places]
         made = [port.carrier for row in rows for port in _outputs(self._calls[row])]
         names = [name for name in (*borrowed, *made) if self._model.holds(name)]
-        values = self._model.run(names, self._inputs.arrays) if names else {}
+        values = self._model.run(self._inputs.arrays, names) if names else {}
         self._held = _Held(boundaries, values)
 
     def not_made(self, row: int) -> bool:
