@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -55,35 +55,39 @@ class TensorSlot(NamedTuple):
 
 
 def tensors_in(model: ir.Model) -> Iterator[TensorSlot]:
-    """Yield all tensors of a model: initializers and attributes, of the main graph, bodies and functions."""
+    """Yield all tensors of a model: initializers and attributes, of the main graph, bodies and functions.
+
+    Of a function also the defaults of its own attributes.
+    """
     for graph in all_graphs(model):
         for value in () if isinstance(graph, ir.Function) else graph.initializers.values():
             if value.const_value is not None:
                 yield TensorSlot(str(value.name), value.const_value, partial(setattr, value, "const_value"))
+        if isinstance(graph, ir.Function):
+            yield from _tensors_in_attributes(graph.name, graph.attributes)
         for node in graph:
-            for attribute in node.attributes.values() if node.attributes else ():
-                if attribute.is_ref():
-                    continue
-                if attribute.type == ir.AttributeType.TENSOR:
-                    yield TensorSlot(
-                        f"{output_of(node)}.{attribute.name}", attribute.as_tensor(), partial(_put, node, attribute)
-                    )
-                elif attribute.type == ir.AttributeType.TENSORS:
-                    for index, tensor in enumerate(attribute.as_tensors()):
-                        yield TensorSlot(
-                            f"{output_of(node)}.{attribute.name}.{index}",
-                            tensor,
-                            partial(_put, node, attribute, index=index),
-                        )
+            if node.attributes:
+                yield from _tensors_in_attributes(output_of(node), node.attributes)
 
 
-def _put(node: ir.Node, attribute: ir.Attr, tensor: ir.TensorProtocol, *, index: int | None = None) -> None:
+def _tensors_in_attributes(holder: str, attributes: MutableMapping[str, ir.Attr]) -> Iterator[TensorSlot]:
+    for name, attribute in attributes.items():
+        if attribute.type == ir.AttributeType.TENSOR and not attribute.is_ref():
+            yield TensorSlot(f"{holder}.{name}", attribute.as_tensor(), partial(_put, attributes, name))
+        elif attribute.type == ir.AttributeType.TENSORS and not attribute.is_ref():
+            for index, tensor in enumerate(attribute.as_tensors()):
+                yield TensorSlot(f"{holder}.{name}.{index}", tensor, partial(_put, attributes, name, index=index))
+
+
+def _put(
+    attributes: MutableMapping[str, ir.Attr], name: str, tensor: ir.TensorProtocol, *, index: int | None = None
+) -> None:
     if index is None:
-        node.attributes[attribute.name] = ir.AttrTensor(attribute.name, tensor)
+        attributes[name] = ir.AttrTensor(name, tensor)
     else:
-        tensors = [*node.attributes[attribute.name].as_tensors()]
+        tensors = [*attributes[name].as_tensors()]
         tensors[index] = tensor
-        node.attributes[attribute.name] = ir.AttrTensors(attribute.name, tensors)
+        attributes[name] = ir.AttrTensors(name, tensors)
 
 
 @contextmanager

@@ -68,35 +68,34 @@ def category_of(op_type: str) -> str:
     return _BY_OPERATOR.get(op_type, UNCATEGORISED)
 
 
-def count_categories(rows: Iterable[tuple[str, bool, bool]]) -> dict[str, tuple[int, int, int]]:
-    """Return all, covered and exact nodes of each category that has any, in the table's order.
+def summary_of(rows: Iterable[tuple[str, bool, bool]], recorded: Mapping[str, int] | None = None) -> Summary:
+    """Return the summary of a sidecar, with the categories that have nodes in the table's order.
 
-    Of each node are given the operator, whether its owner is known, and whether it is with high confidence.
+    Args:
+        rows: Of each node the operator, whether its owner is known, and whether it is with high confidence.
+        recorded: Numbers of covered nodes by category, which stand where they are possible and no less than counted.
     """
-    counts: dict[str, list[int]] = {}
+    counts = {name: [0, 0, 0] for name in (*(category.name for category in CATEGORIES), UNCATEGORISED)}
     for op_type, known, exact in rows:
-        total = counts.setdefault(category_of(op_type), [0, 0, 0])
-        total[0] += 1
-        total[1] += known
-        total[2] += exact
-    order = [*(category.name for category in CATEGORIES), UNCATEGORISED]
-    return {name: (counts[name][0], counts[name][1], counts[name][2]) for name in order if name in counts}
-
-
-def summary_of(counts: Mapping[str, tuple[int, int, int]]) -> Summary:
-    """Return the summary of a sidecar for categories, as `count_categories` counts them."""
+        count = counts[category_of(op_type)]
+        count[0] += 1
+        count[1] += known
+        count[2] += exact
+    for name, covered in (recorded or {}).items():
+        if name in counts and counts[name][1] <= covered <= counts[name][0]:
+            counts[name][1] = covered
     nodes, covered, exact = (sum(count[i] for count in counts.values()) for i in range(3))
     return Summary(
         nodes=nodes,
-        exact_percent=percent_of(exact, nodes),
-        covered_percent=percent_of(covered, nodes),
+        exact_percent=_percent(exact, nodes),
+        covered_percent=_percent(covered, nodes),
         category_statistics={
-            name: CategoryStatistics(total=total, tagged=tagged, percentage=percent_of(tagged, total), exact=exact)
+            name: CategoryStatistics(total=total, tagged=tagged, percentage=_percent(tagged, total), exact=exact)
             for name, (total, tagged, exact) in counts.items()
+            if total
         },
     )
 
 
-def percent_of(part: int, whole: int) -> float:
-    """Return `part` in percent of `whole`, rounded to two decimals; 100 where `whole` is 0."""
+def _percent(part: int, whole: int) -> float:
     return round(100.0 * part / whole, 2) if whole else 100.0

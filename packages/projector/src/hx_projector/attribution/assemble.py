@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import onnx_ir as ir
 
 from hx_graph import CallTree, CutGraph, consumer_calls, dims_of, dtype_name, initializer_rows
-from hx_projector._categories import count_categories, summary_of
+from hx_projector._categories import summary_of
 from hx_projector.attribution.owners import OwnedNode
 from hx_projector.attribution.status import judge_calls
 from hx_sidecar_schema import (
@@ -96,7 +96,7 @@ def assemble(
         recovered=context.recovered,
         sizes=context.sizes,
         disagreements=list(disagreements),
-        summary=summary_of(count_categories((row.node.op_type, row.known, row.confidence == "high") for row in owned)),
+        summary=summary_of((row.node.op_type, row.known, row.confidence == "high") for row in owned),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from hx_graph import all_nodes, nested_graphs
+from hx_graph import tensors_in
 from hx_projector.file_metadata.embed import metadata_holders
 from hx_sidecar_schema import ModuleContext, RecoveredNode, Sidecar, graph_digest
 
@@ -41,15 +41,8 @@ def redact_numbers(model: ir.Model) -> None:
         model.graph.initializers.pop(str(value.name))
         if not value.is_graph_input():
             model.graph.inputs.append(value)
-    for _, node in all_nodes(model):
-        for name, attribute in list(node.attributes.items()):
-            node.attributes[name] = _zero_attribute(attribute)
-        for _, graph in nested_graphs(node):
-            for value in graph.initializers.values():
-                value.const_value = None if value.const_value is None else _zeros(value.const_value)
-    for function in model.functions.values():
-        for name, attribute in list(function.attributes.items()):
-            function.attributes[name] = _zero_attribute(attribute)
+    for slot in list(tensors_in(model)):
+        slot.put(_zeros(slot.tensor))
 
 
 def redact_record(record: AnyRecord, model: ir.Model | None = None) -> AnyRecord:
@@ -79,16 +72,6 @@ def _without_numbers_proto(row: RecoveredNode) -> str:
         for tensor in (*((attribute.t,) if attribute.HasField("t") else ()), *attribute.tensors):
             tensor.CopyFrom(ir.to_proto(_zeros(ir.from_proto(tensor))))
     return base64.b64encode(proto.SerializeToString()).decode()
-
-
-def _zero_attribute(attribute: ir.Attr) -> ir.Attr:
-    if attribute.is_ref():
-        return attribute
-    if attribute.type == ir.AttributeType.TENSOR:
-        return ir.AttrTensor(attribute.name, _zeros(attribute.as_tensor()))
-    if attribute.type == ir.AttributeType.TENSORS:
-        return ir.AttrTensors(attribute.name, [_zeros(tensor) for tensor in attribute.as_tensors()])
-    return attribute
 
 
 def _zeros(tensor: ir.TensorProtocol) -> ir.TensorProtocol:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from hx_projector._categories import count_categories, summary_of
+from hx_projector._categories import summary_of
 from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import ModelAndSidecar, module_name
 from hx_sidecar_schema import CategoryStatistics, Sidecar, Summary, node_name
@@ -85,17 +85,13 @@ def expected_summary(pair: ModelAndSidecar) -> Summary:
     """
     recorded, rows = pair.sidecar.summary, pair.sidecar.nodes
     is_old = pair.sidecar.schema_version == "1.0"
-    counts = count_categories((row.op_type, row.known, row.confidence == "high") for row in rows)
-    counted = summary_of(counts)
-    if not recorded.category_statistics:
-        stays = is_old and counted.covered_percent <= recorded.covered_percent <= 100
-        covered = recorded.covered_percent if stays else counted.covered_percent
-        return counted.model_copy(update={"covered_percent": covered, "category_statistics": {}})
-    for name, (total, covered, exact) in counts.items() if is_old else ():
-        category = recorded.category_statistics.get(name)
-        if category is not None and covered <= category.tagged <= total:
-            counts[name] = (total, category.tagged, exact)
-    return summary_of(counts)
+    covered = {name: category.tagged for name, category in recorded.category_statistics.items()} if is_old else None
+    counted = summary_of(((row.op_type, row.known, row.confidence == "high") for row in rows), covered)
+    if recorded.category_statistics:
+        return counted
+    stays = is_old and counted.covered_percent <= recorded.covered_percent <= 100
+    percent = recorded.covered_percent if stays else counted.covered_percent
+    return counted.model_copy(update={"covered_percent": percent, "category_statistics": {}})
 
 
 def summary(pair: ModelAndSidecar) -> Iterator[Problem]:
