@@ -1,15 +1,15 @@
 """Candidates for the inputs of a model's forward(): shapes and values by the kind of parameter name.
 
-A kind is a regular expression (`_RULES`); what it matches gets its shape from the sizes of the configuration.
+A kind is a regular expression ; what it matches gets its shape from the sizes of the configuration.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -19,15 +19,14 @@ from hx_tracer.inputs.sampling import Sampling, sample
 IDS = re.compile(r"(^|_)(ids|tokens|codes|index|labels)(_?\d+)?$")
 MASK = re.compile(r"mask(s|_?\d+)?$|^observed_|masked_pos$")
 IMAGE = re.compile(r"pixel|image|^x$|frames|video")
-SERIES = re.compile(r"^(past|future)_(?!key)")
-GRID = re.compile(r"grid_thw$|grid_hws?$|^grids?$")
 MEL = re.compile(r"features|spectrogram|mel|fbank")
 WAVE = re.compile(r"values|audio|waveform|speech")
-LAYOUTS = ("plain", "swapped", "channel", "patches", "tiles")
+_SERIES = re.compile(r"^(past|future)_(?!key)")
+_GRID = re.compile(r"grid_thw$|grid_hws?$|^grids?$|spatial_shapes$")
+_PACKED = ("hidden_states", "x", "pixel_values", "patches")
 
 Layout = Literal["plain", "swapped", "channel", "patches", "tiles"]
-Drawing = tuple[tuple[int, ...], Sampling, torch.dtype | None]
-"""Shape, distribution and data type of an input; None for the model's own data type."""
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 
 @dataclass(frozen=True)
@@ -69,126 +68,109 @@ def sample_inputs(
     values: dict[str, Any] = {}
     samplings: dict[str, Sampling] = {}
     for name in candidate.names:
-        shape, sampling, kind = _plan(name, candidate, sizes)
+        shape, sampling = _plan(name, candidate, sizes)
         if name in candidate.widths:
             shape = (*shape[:-1], candidate.widths[name])
-        if sampling.kind == "mask" and candidate.boolean:
+        kind = dtype if sampling.kind == "normal" or _SERIES.search(name) else torch.int64
+        if sampling.kind == "mask" and (candidate.boolean or "bool" in name):
             kind = torch.bool
-        value = sample(sampling, shape, kind if kind is not None else dtype, name=name, seed=seed)
+        value = sample(sampling, shape, kind, name=name, seed=seed)
         values[name], samplings[name] = _finish(name, value, candidate, sizes), sampling
     return values, samplings
 
 
-def _plan(name: str, candidate: Candidate, sizes: ConfigSizes) -> Drawing:
-    """Return how one input is drawn, by the first rule that matches its name."""
+def _plan(name: str, candidate: Candidate, sizes: ConfigSizes) -> tuple[tuple[int, ...], Sampling]:
+    """Return shape and distribution of one input, by the first rule that its name fits."""
     batch = candidate.batch
     length = 7 if name.startswith("decoder_") else candidate.length + sum(candidate.placeholders.values())
-    if GRID.search(name):
-        return (batch, 3 if name.endswith("thw") else 2), Sampling("given"), torch.int64
-    if name.endswith("spatial_shapes"):
-        return (batch, 2), Sampling("given"), torch.int64
+    if _GRID.search(name):
+        return (batch, 3 if name.endswith("thw") else 2), Sampling("given")
     if name.endswith("merge_sizes"):
-        return (batch,), Sampling("ids", sizes.merge, sizes.merge + 1), torch.int64
-    packed = candidate.layout == "patches" and any(GRID.search(other) for other in candidate.names)
-    if packed and name in ("hidden_states", "x", "pixel_values", "patches"):
-        return _image(name, candidate, sizes, length)
+        return (batch,), Sampling("ids", sizes.merge, sizes.merge + 1)
+    if candidate.layout == "patches" and name in _PACKED and any(_GRID.search(other) for other in candidate.names):
+        return _image(name, candidate, sizes), Sampling("normal")
     if name.startswith("bbox"):
-        return (batch, length, 4), Sampling("positions", 0, 4), torch.int64
-    if name.startswith(("pixel", "image")) and name.endswith("position_ids"):
-        return (batch, math.prod(grid_of(sizes)), 2), Sampling("given"), torch.int64
+        return (batch, length, 4), Sampling("positions", 0, 4)
+    if name.endswith("position_ids") and name.startswith(("pixel", "image")):
+        return (batch, math.prod(sizes.grid), 2), Sampling("given")
     if name.endswith("position_ids"):
-        return (batch, length), Sampling("positions"), torch.int64
+        return (batch, length), Sampling("positions")
     if "token_type" in name or "segment" in name:
-        return (batch, length), Sampling("ids", 0, max(sizes.types, 1)), torch.int64
-    for rule, plan in _RULES:
-        if rule.search(name):
-            return plan(name, candidate, sizes, length)
-    return (batch, length, sizes.hidden), Sampling("normal"), None
+        return (batch, length), Sampling("ids", 0, max(sizes.types, 1))
+    if _SERIES.search(name):
+        return _series(name, candidate, sizes, length), Sampling("mask" if "mask" in name else "normal")
+    if MASK.search(name):
+        return (batch, *_masked(name, candidate, sizes, length)), Sampling("mask")
+    if IDS.search(name):
+        books = sizes.find("num_codebooks", "num_quantizers") if "code" in name else None
+        shape = (batch, books, length) if isinstance(books, int) else (batch, length)
+        return shape, Sampling("ids", 1, sizes.vocab, sizes.special_ids)
+    if MEL.search(name):
+        return _audio(name, candidate, sizes), Sampling("normal")
+    if IMAGE.search(name):
+        return _image(name, candidate, sizes), Sampling("normal")
+    if WAVE.search(name):
+        return _audio(name, candidate, sizes), Sampling("normal")
+    return (batch, length, sizes.hidden), Sampling("normal")
 
 
-def _mask(name: str, candidate: Candidate, sizes: ConfigSizes, length: int) -> Drawing:
+def _masked(name: str, candidate: Candidate, sizes: ConfigSizes, length: int) -> tuple[int, ...]:
+    """Return the shape of one row of a mask: that of what it masks, as its name says, else text or a waveform."""
     if "bool" in name:
-        patches = (sizes.height // sizes.patch) * (sizes.width // sizes.patch)
-        return (candidate.batch, patches), Sampling("mask"), torch.bool
-    if "pixel" in name and _is_flat(candidate):
-        return (candidate.batch, math.prod(grid_of(sizes))), Sampling("mask"), torch.int64
+        return ((sizes.height // sizes.patch) * (sizes.width // sizes.patch),)
     if "pixel" in name:
-        return (candidate.batch, sizes.height, sizes.width), Sampling("mask"), torch.int64
+        return (math.prod(sizes.grid),) if _is_flat(candidate) else (sizes.height, sizes.width)
     if "feature" in name and candidate.layout != "patches":
-        return (candidate.batch, candidate.frames or sizes.mel_frames), Sampling("mask"), torch.int64
+        return (candidate.frames or sizes.mel_frames,)
     if any(IDS.search(other) for other in candidate.names) or not any(WAVE.search(other) for other in candidate.names):
-        return (candidate.batch, length), Sampling("mask"), torch.int64
-    return (candidate.batch, sizes.samples), Sampling("mask"), torch.int64
+        return (length,)
+    return (sizes.samples,)
 
 
-def _ids(name: str, candidate: Candidate, sizes: ConfigSizes, length: int) -> Drawing:
-    books = sizes.find("num_codebooks", "num_quantizers") if "code" in name else None
-    shape = (candidate.batch, books, length) if isinstance(books, int) else (candidate.batch, length)
-    special = tuple(sorted(set(sizes.special.values())))
-    return shape, Sampling("ids", 1, sizes.vocab, special), torch.int64
-
-
-def _image(name: str, candidate: Candidate, sizes: ConfigSizes, length: int) -> Drawing:
-    height, width, channels = sizes.height, sizes.width, sizes.channels
-    frames = max(sizes.frames, sizes.temporal_patch) if sizes.frames else 2
+def _image(name: str, candidate: Candidate, sizes: ConfigSizes) -> tuple[int, ...]:
+    batch, channels, cells = candidate.batch, sizes.channels, math.prod(sizes.grid)
     if _is_flat(candidate):
-        return ((candidate.batch, math.prod(grid_of(sizes)), channels * sizes.patch**2), Sampling("normal"), None)
+        return batch, cells, channels * sizes.patch**2
     if candidate.layout == "patches":
-        grid = grid_of(sizes)
-        cells = candidate.batch * math.prod(grid)
-        return (cells, channels * sizes.temporal_patch * sizes.patch**2), Sampling("normal"), None
+        return batch * cells, channels * sizes.temporal_patch * sizes.patch**2
     if candidate.layout == "tiles":
-        return (candidate.batch, 2, channels, height, width), Sampling("normal"), None
-    video = ("video" in name) != (candidate.layout == "swapped")
-    if video:
-        return (candidate.batch, frames, channels, height, width), Sampling("normal"), None
+        return batch, 2, channels, sizes.height, sizes.width
+    frames = max(sizes.frames, sizes.temporal_patch)
+    if ("video" in name) != (candidate.layout == "swapped"):
+        return batch, frames, channels, sizes.height, sizes.width
     if candidate.layout == "channel":
-        return (candidate.batch, channels, frames, height, width), Sampling("normal"), None
-    return (candidate.batch, channels, height, width), Sampling("normal"), None
+        return batch, channels, frames, sizes.height, sizes.width
+    return batch, channels, sizes.height, sizes.width
 
 
-def _mel(name: str, candidate: Candidate, sizes: ConfigSizes, length: int) -> Drawing:
-    bins, frames = sizes.mel_bins, candidate.frames or sizes.mel_frames
-    shapes: dict[str, tuple[int, ...]] = {
-        "plain": (candidate.batch, bins, frames),
-        "swapped": (candidate.batch, frames, bins),
-        "channel": (candidate.batch, 1, frames, bins),
-        "patches": (candidate.batch, sizes.samples),
-        "tiles": (candidate.batch, 1, sizes.samples),
+def _audio(name: str, candidate: Candidate, sizes: ConfigSizes) -> tuple[int, ...]:
+    """Return the shape of a spectrogram or, by its name, a waveform; some models take one under the other's name."""
+    bins, frames, samples = sizes.mel_bins, candidate.frames or sizes.mel_frames, sizes.samples
+    shapes: dict[Layout, tuple[int, ...]] = {
+        "plain": (bins, frames),
+        "swapped": (frames, bins),
+        "channel": (1, frames, bins),
+        "patches": (samples,),
+        "tiles": (1, samples),
     }
-    return shapes[candidate.layout], Sampling("normal"), None
+    if not MEL.search(name):
+        shapes |= {"plain": (samples,), "channel": (1, samples), "patches": (bins, frames), "tiles": (2, samples)}
+    return candidate.batch, *shapes[candidate.layout]
 
 
-def _wave(name: str, candidate: Candidate, sizes: ConfigSizes, length: int) -> Drawing:
-    shapes: dict[str, tuple[int, ...]] = {
-        "plain": (candidate.batch, sizes.samples),
-        "swapped": (candidate.batch, sizes.mel_frames, sizes.mel_bins),
-        "channel": (candidate.batch, 1, sizes.samples),
-        "patches": (candidate.batch, sizes.mel_bins, sizes.mel_frames),
-        "tiles": (candidate.batch, 2, sizes.samples),
-    }
-    return shapes[candidate.layout], Sampling("normal"), None
-
-
-def _series(name: str, candidate: Candidate, sizes: ConfigSizes, length: int) -> Drawing:
-    context = sizes.find("context_length", "prediction_length") or length
+def _series(name: str, candidate: Candidate, sizes: ConfigSizes, length: int) -> tuple[int, ...]:
+    steps = sizes.find("context_length", "prediction_length") or length
     lags = sizes.find("lags_sequence")
-    steps = context + (max(lags) if isinstance(lags, (list, tuple)) and lags and candidate.layout != "channel" else 0)
+    if isinstance(lags, (list, tuple)) and candidate.layout != "channel":
+        steps += max(lags, default=0)
     if name.startswith("future_"):
         steps = sizes.find("prediction_length") or steps
     width = sizes.find("num_input_channels", "input_size") or 1
-    if "mask" in name:
-        sampling = Sampling("mask")
-    elif name.endswith("features"):
-        return (candidate.batch, steps, sizes.find("num_time_features") or 1), Sampling("normal"), None
-    else:
-        sampling = Sampling("normal")
-    shape = (
-        (candidate.batch, steps)
-        if width == 1 and candidate.layout in ("plain", "channel")
-        else (candidate.batch, steps, width)
-    )
-    return shape, sampling, None
+    if "mask" not in name and name.endswith("features"):
+        width = sizes.find("num_time_features") or 1
+    elif width == 1 and candidate.layout in ("plain", "channel"):
+        return candidate.batch, steps
+    return candidate.batch, steps, width
 
 
 def _is_flat(candidate: Candidate) -> bool:
@@ -196,56 +178,29 @@ def _is_flat(candidate: Candidate) -> bool:
     return any(n.endswith("spatial_shapes") or re.match(r"(pixel|image)_position_ids$", n) for n in candidate.names)
 
 
-_RULES: tuple[tuple[re.Pattern[str], Callable[[str, Candidate, ConfigSizes, int], Drawing]], ...] = (
-    (SERIES, _series),
-    (MASK, _mask),
-    (IDS, _ids),
-    (MEL, _mel),
-    (IMAGE, _image),
-    (WAVE, _wave),
-)
-
-
-def grid_of(sizes: ConfigSizes) -> tuple[int, int, int]:
-    """Return time, height and width of one image in patches; height and width are multiples of the merge size."""
-    rows = max(sizes.height // sizes.patch // sizes.merge, 1) * sizes.merge
-    columns = max(sizes.width // sizes.patch // sizes.merge, 1) * sizes.merge
-    return 1, rows, columns
-
-
 def _finish(name: str, value: torch.Tensor, candidate: Candidate, sizes: ConfigSizes) -> torch.Tensor:
     """Return the value with what is not drawn: end, padding and placeholder tokens of ids, zeros of masks, sizes."""
-    if name.endswith("spatial_shapes"):
-        return torch.tensor([grid_of(sizes)[1:]] * candidate.batch, dtype=value.dtype)
+    if _GRID.search(name):
+        return torch.tensor([sizes.grid[-value.shape[-1] :]] * candidate.batch, dtype=value.dtype)
     if value.ndim == 3 and name.endswith("position_ids") and value.shape[-1] == 2:
-        _, rows, columns = grid_of(sizes)
+        _, rows, columns = sizes.grid
         cells = torch.cartesian_prod(torch.arange(columns), torch.arange(rows))
         return cells.expand(candidate.batch, -1, -1).contiguous()
-    if GRID.search(name):
-        return torch.tensor([grid_of(sizes)[-value.shape[-1] :]] * candidate.batch, dtype=value.dtype)
-    text = value.ndim == 2 and not name.startswith("decoder_")
-    if MASK.search(name) and text and "pixel" not in name and candidate.padding and value.shape[1] > candidate.padding:
-        value[-1, -candidate.padding :] = 0
-    if (
-        not (IDS.search(name) and name.endswith("ids") and value.ndim == 2)
-        or "token_type" in name
-        or "position" in name
-    ):
+    padding, decoder = candidate.padding, name.startswith("decoder_")
+    if MASK.search(name) and value.ndim == 2 and not decoder and "pixel" not in name and 0 < padding < value.shape[1]:
+        value[-1, -padding:] = 0
+    if value.ndim != 2 or not re.search(r"(^|_)ids$", name) or "token_type" in name or "position" in name:
         return value
-    if name.startswith("decoder_"):
-        start = sizes.special.get("decoder_start_token_id")
-        if start is not None and start < sizes.vocab:
-            value[:, 0] = start
+    special = {kind: token for kind, token in sizes.special.items() if token < sizes.vocab}
+    if decoder:
+        value[:, 0] = special.get("decoder_start_token_id", value[:, 0])
         return value
     at = 1
     for token, count in candidate.placeholders.items():
         value[:, at : at + count] = token
         at += count
-    ends = [value.shape[1] - 1] * (candidate.batch - 1) + [value.shape[1] - 1 - candidate.padding]
-    end, pad = sizes.special.get("eos_token_id"), sizes.special.get("pad_token_id")
+    ends = [value.shape[1] - 1] * (candidate.batch - 1) + [value.shape[1] - 1 - padding]
     for row, last in enumerate(ends):
-        if end is not None and end < sizes.vocab:
-            value[row, last] = end
-        if pad is not None and pad < sizes.vocab:
-            value[row, last + 1 :] = pad
+        value[row, last] = special.get("eos_token_id", value[row, last])
+        value[row, last + 1 :] = special.get("pad_token_id", value[row, last + 1 :])
     return value

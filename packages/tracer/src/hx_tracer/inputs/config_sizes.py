@@ -6,9 +6,9 @@ then in its sub-configurations; no architecture is named.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -44,138 +44,75 @@ def attributes(config: object) -> dict[str, Any]:
     return found
 
 
-def token_ids(config: object) -> dict[str, int]:
-    """Return the special token ids of one configuration by attribute name; of a list, its first entry."""
-    found: dict[str, int] = {}
-    for name, value in attributes(config).items():
-        first = value[0] if isinstance(value, (list, tuple)) and value else value
-        if _TOKEN_ID.search(name) and isinstance(first, int) and not isinstance(first, bool) and first >= 0:
-            found[name] = first
-    return found
-
-
-@dataclass(frozen=True)
 class ConfigSizes:
-    """Sizes of a model's inputs: element counts along one axis, with defaults where the configuration has none."""
+    """Sizes of a module's inputs: element counts along one axis, with defaults where its configuration has none."""
 
-    vocab: int
-    """The smallest vocabulary."""
-    special: dict[str, int]
-    """Special token ids by attribute name."""
-    channels: int
-    height: int
-    width: int
-    patch: int
-    temporal_patch: int
-    merge: int
-    """Patches along one side that become one token."""
-    frames: int
-    """Of a video."""
-    mel_bins: int
-    mel_frames: int
-    samples: int
-    """Of a waveform."""
-    hidden: int
-    text_hidden: int
-    types: int
-    """Of token types."""
-    decoder: bool
-    """Whether the model is an encoder with a decoder; `vision`, `audio`, `text`: whether it takes such inputs."""
-    vision: bool
-    audio: bool
-    text: bool
-    config: Any
-    """The configuration itself."""
+    def __init__(self, module: torch.nn.Module) -> None:
+        """Read `module.config`; the vocabulary, without one there, from the first embedding."""
+        config = getattr(module, "config", None)
+        self._parts = [attributes(one) for one in configs(config)]
+        vocabularies = [v for known in self._parts if isinstance(v := known.get("vocab_size"), int) and v > 1]
+        embeddings = (m.num_embeddings for m in module.modules() if isinstance(m, torch.nn.Embedding))
+        self.vocab = min(vocabularies, default=next(embeddings, 2))
+        """The smallest vocabulary."""
+        self.special = {name: token for known in reversed(self._parts) for name, token in _token_ids(known)}
+        """Special token ids by attribute name; of a list, its first entry."""
+        self.special_ids = tuple(sorted(set(self.special.values())))
+        self.channels = self._size(3, "num_channels", "in_channels", "in_chans", "input_channels")
+        image = self.find("image_size", "img_size", "input_size")
+        if isinstance(image, dict):
+            image = image.get("height", 0), image.get("width", 0)
+        if not isinstance(image, (list, tuple)):
+            image = [max((_integer(known.get("image_size"), 0) for known in self._parts), default=0)]
+        self.height, self.width = _integer(image[0], 64), _integer(image[-1], 64)
+        self.patch = self._size(1, "patch_size")
+        self.temporal_patch = self._size(1, "temporal_patch_size", "tubelet_size")
+        self.merge = self._size(1, "spatial_merge_size", "merge_size")
+        """Patches along one side that become one token."""
+        rows, columns = (max(n // self.patch // self.merge, 1) * self.merge for n in (self.height, self.width))
+        self.grid = 1, rows, columns
+        """Time, height and width of one image in patches; height and width are multiples of the merge size."""
+        self.frames = self._size(2, "num_frames", "frames_per_clip")
+        """Of a video."""
+        mels = ("num_mel_bins", "n_mels", "input_feat_size", "mel_dim", "feature_size", "input_dim")
+        self.mel_bins = self._size(80, *mels)
+        positions = self.find("max_source_positions")
+        self.mel_frames = 2 * positions if isinstance(positions, int) else self._size(96, "max_length")
+        strides = self.find("conv_stride", "downsampling_ratios", "upsampling_ratios", "strides")
+        if not isinstance(strides, (list, tuple)):
+            strides = [self._size(320, "hop_length")]
+        self.samples = 14 * math.prod(stride for stride in strides if isinstance(stride, int))
+        """Of a waveform: 14 frames of a convolutional front end."""
+        self.hidden = self._size(64, *_WIDTHS)
+        texts = (k for k in self._parts if k.get("vocab_size") and any(k.get(name) for name in _WIDTHS))
+        text = next(texts, {})
+        self.text_hidden = _integer(next((text[n] for n in _WIDTHS if text.get(n) is not None), self.hidden), 64)
+        """Of the first configuration that has both a vocabulary and a width: the text part of a composite."""
+        self.types = self._size(1, "type_vocab_size")
+        """Of token types."""
+        self.decoder = bool(getattr(config, "is_encoder_decoder", False))
+        """Whether the model is an encoder with a decoder; `vision`, `audio`, `text`: whether it takes such inputs."""
+        names = {name for one in configs(config) for name, value in vars(one).items() if value is not None}
+        self.vision, self.audio, self.text = bool(names & _VISION), bool(names & _AUDIO), bool(vocabularies)
 
     def find(self, *names: str) -> Any:
         """Return the first value that is not `None` under one of `names`, outermost configuration first."""
-        return _first(self.config, *names)
+        found = (known[name] for known in self._parts for name in names if known.get(name) is not None)
+        return next(found, None)
+
+    def _size(self, default: int, *names: str) -> int:
+        return _integer(self.find(*names), default)
 
 
-def _first(config: object, *names: str) -> Any:
-    for one in configs(config):
-        known = attributes(one)
-        for name in names:
-            if known.get(name) is not None:
-                return known[name]
-    return None
+def _token_ids(known: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    for name, value in known.items():
+        first = value[0] if isinstance(value, (list, tuple)) and value else value
+        if _TOKEN_ID.search(name) and isinstance(first, int) and not isinstance(first, bool) and first >= 0:
+            yield name, first
 
 
 def _integer(value: Any, default: int) -> int:
+    """Return a positive number, or the last one of a list, as an integer; the default for all else."""
     if isinstance(value, (list, tuple)) and value:
         value = value[-1]
     return int(value) if isinstance(value, (int, float)) and value > 0 else default
-
-
-def _last(config: object, name: str) -> Any:
-    """Return the largest scalar called `name` anywhere in the configuration."""
-    values = [attributes(one).get(name) for one in configs(config)]
-    numbers = [_integer(value, 0) for value in values if value is not None]
-    return max(numbers, default=None)
-
-
-def _with_vocabulary(config: object) -> object:
-    """Return the first configuration that has both a vocabulary and a width: the text part of a composite."""
-    for one in configs(config):
-        known = attributes(one)
-        if known.get("vocab_size") and any(known.get(name) for name in _WIDTHS):
-            return one
-    return config
-
-
-def _stride(config: object) -> int:
-    """Return the samples per frame of a convolutional front end: the product of its strides."""
-    strides = _first(config, "conv_stride", "downsampling_ratios", "upsampling_ratios", "strides")
-    if not isinstance(strides, (list, tuple)):
-        return _integer(_first(config, "hop_length"), 320)
-    product = 1
-    for stride in strides:
-        product *= stride if isinstance(stride, int) else 1
-    return product
-
-
-def sizes_of(module: torch.nn.Module) -> ConfigSizes:
-    """Return the sizes that `module.config` has; the vocabulary, without one there, from the first embedding."""
-    config = getattr(module, "config", None)
-    embedding = next((m for m in module.modules() if isinstance(m, torch.nn.Embedding)), None)
-    vocabularies = [attributes(one).get("vocab_size") for one in configs(config)]
-    vocabularies = [v for v in vocabularies if isinstance(v, int) and v > 1]
-    image = _first(config, "image_size", "img_size", "input_size")
-    if isinstance(image, dict):
-        image = [image.get("height", 0), image.get("width", 0)]
-    patch = _integer(_first(config, "patch_size"), 1)
-    side = _integer(_last(config, "image_size") if not isinstance(image, (list, tuple)) else None, 64)
-    height, width = (image[0], image[-1]) if isinstance(image, (list, tuple)) and image else (side, side)
-    special: dict[str, int] = {}
-    names: set[str] = set()
-    for one in configs(config):
-        names |= {name for name, value in vars(one).items() if value is not None}
-        special = {**token_ids(one), **special}
-    mel = _integer(
-        _first(config, "num_mel_bins", "n_mels", "input_feat_size", "mel_dim", "feature_size", "input_dim"), 80
-    )
-    positions = _first(config, "max_source_positions")
-    max_length = _first(config, "max_length")
-    stride = _stride(config)
-    return ConfigSizes(
-        vocab=min(vocabularies) if vocabularies else (embedding.num_embeddings if embedding is not None else 2),
-        special=special,
-        channels=_integer(_first(config, "num_channels", "in_channels", "in_chans", "input_channels"), 3),
-        height=_integer(height, 64),
-        width=_integer(width, 64),
-        patch=patch,
-        temporal_patch=_integer(_first(config, "temporal_patch_size", "tubelet_size"), 1),
-        merge=_integer(_first(config, "spatial_merge_size", "merge_size"), 1),
-        frames=_integer(_first(config, "num_frames", "frames_per_clip"), 2),
-        mel_bins=mel,
-        mel_frames=2 * positions if isinstance(positions, int) else _integer(max_length, 96),
-        samples=stride * 14,
-        hidden=_integer(_first(config, *_WIDTHS), 64),
-        text_hidden=_integer(_first(_with_vocabulary(config), *_WIDTHS), 64),
-        types=_integer(_first(config, "type_vocab_size"), 1),
-        decoder=bool(getattr(config, "is_encoder_decoder", False)),
-        vision=bool(names & _VISION),
-        audio=bool(names & _AUDIO),
-        text=bool(vocabularies),
-        config=config,
-    )

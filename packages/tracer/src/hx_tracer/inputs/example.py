@@ -16,7 +16,7 @@ from hx_sidecar_schema import UnfitInputs
 from hx_tracer._torch_internals import pytree
 from hx_tracer.inputs.arguments import named_parameters, positional_names, required_names
 from hx_tracer.inputs.candidates import IDS, MASK
-from hx_tracer.inputs.config_sizes import ConfigSizes, sizes_of
+from hx_tracer.inputs.config_sizes import ConfigSizes
 from hx_tracer.inputs.file import read_inputs
 from hx_tracer.inputs.generate import float_dtype, generate
 from hx_tracer.inputs.sampling import Sampling, sample
@@ -188,7 +188,7 @@ def _with_shapes(
     """Return the inputs with new ones for those that `shapes` has; check that none is missing."""
     _check_names(module, shapes)
     kwargs, samplings = dict(made.kwargs), dict(made.samplings)
-    sizes = sizes_of(module)
+    sizes = ConfigSizes(module)
     for name, shape in shapes.items():
         old = kwargs.get(name)
         kind = old.dtype if isinstance(old, torch.Tensor) else dtype

@@ -22,7 +22,7 @@ import torch
 from hx_sidecar_schema import HxError, first_line
 from hx_tracer.inputs.arguments import named_parameters, required_names
 from hx_tracer.inputs.candidates import IDS, IMAGE, LAYOUTS, MASK, MEL, WAVE, Candidate, sample_inputs
-from hx_tracer.inputs.config_sizes import ConfigSizes, sizes_of
+from hx_tracer.inputs.config_sizes import ConfigSizes
 from hx_tracer.inputs.module_shapes import guess_shapes
 from hx_tracer.inputs.sampling import Sampling, sample
 from hx_tracer.watch.ports import output_ports
@@ -77,7 +77,7 @@ def _is_sound(output: Any) -> bool:
 
 
 def _from_config(module: torch.nn.Module, dtype: torch.dtype, seed: int) -> _Made:
-    sizes = sizes_of(module)
+    sizes = ConfigSizes(module)
     reasons: list[str] = []
     unsound: _Made | None = None
     runs = 0
