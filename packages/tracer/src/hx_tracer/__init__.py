@@ -4,11 +4,10 @@ from hx_tracer.exporting.errors import ExportError
 from hx_tracer.exporting.export import Exported, export, export_with_first
 from hx_tracer.exporting.plain import plain_export
 from hx_tracer.exporting.without_graph_values import observed_context
-from hx_tracer.inputs.arguments import FlatArguments, argument_paths, input_paths, tensors_in
+from hx_tracer.inputs.arguments import FlatArguments, argument_paths, example_record, input_paths, tensors_in
 from hx_tracer.inputs.dynamic_axes import dynamic_shapes, free_axes
 from hx_tracer.inputs.example import ExampleInputs, as_tensor, example_inputs
 from hx_tracer.inputs.file import read_inputs
-from hx_tracer.inputs.record import example_record
 from hx_tracer.models.implementations import set_implementation
 from hx_tracer.models.records import module_records
 from hx_tracer.models.spec import LoadedModel, load_model

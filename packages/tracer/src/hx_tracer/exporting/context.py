@@ -15,8 +15,7 @@ from hx_tracer.exporting.raw_graph import RawGraph
 from hx_tracer.exporting.recover import Recovery
 from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.survivors import Survivors
-from hx_tracer.inputs.arguments import argument_paths
-from hx_tracer.inputs.record import example_record
+from hx_tracer.inputs.arguments import argument_paths, example_record
 from hx_tracer.models.records import module_records
 from hx_tracer.watch.calls import TracedCall
 from hx_tracer.watch.recorder import CallRecorder

@@ -28,9 +28,8 @@ from hx_tracer._torch_internals import JIT_LOG, jit_scope_names
 from hx_tracer.exporting.errors import export_error, silence_exporter
 from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.without_graph_values import context_without_graph_values
-from hx_tracer.inputs.arguments import FlatArguments, argument_paths
+from hx_tracer.inputs.arguments import FlatArguments, argument_paths, example_record
 from hx_tracer.inputs.dynamic_axes import Axes
-from hx_tracer.inputs.record import example_record
 from hx_tracer.watch.calls import CallKey, CallLog, TracedCall, watching_calls
 from hx_tracer.watch.patches import patched
 from hx_tracer.watch.ports import output_ports

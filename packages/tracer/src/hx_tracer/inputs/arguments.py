@@ -1,4 +1,4 @@
-"""The tensors among a module's arguments: their paths, and the arguments with other tensors in their places.
+"""The tensors among a module's arguments: their paths, their records, the arguments with others in their places.
 
 Order and nesting are those of `torch.export`, which flattens positional arguments, then the named ones in the order in
 which they are given: the inputs of the graph.
@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from onnx_ir.tensor_adapters import TorchTensor
 
+import hx_graph
+from hx_sidecar_schema import Example
 from hx_tracer._torch_internals import pytree, pytree_key
 from hx_tracer.watch.ports import forward_signature
 
@@ -64,6 +67,11 @@ def required_names(module: torch.nn.Module) -> list[str]:
 def tensors_in(value: Any) -> list[torch.Tensor]:
     """Return the tensors in a nesting of the containers that torch.export flattens, in order."""
     return [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, torch.Tensor)]
+
+
+def example_record(tensor: torch.Tensor) -> Example:
+    """Return the record of a model input: up to 64 KiB its bytes, beyond that the range of its values."""
+    return hx_graph.example_record(TorchTensor(tensor).numpy())
 
 
 @dataclass(frozen=True)

@@ -194,8 +194,13 @@ def _with_shapes(
         kind = old.dtype if isinstance(old, torch.Tensor) else dtype
         sampling = samplings.get(name, Sampling("given"))
         if sampling.kind == "given":
-            integers = old is not None and not kind.is_floating_point
-            sampling, kind = _sampling_of(name, sizes, dtype, integers=integers)
+            if MASK.search(name):
+                sampling = Sampling("mask")
+            elif IDS.search(name) or (old is not None and not kind.is_floating_point):
+                sampling = Sampling("ids", 0, sizes.vocab, sizes.special_ids)
+            else:
+                sampling = Sampling("normal")
+            kind = dtype if sampling.kind == "normal" else torch.int64
         kwargs[name], samplings[name] = sample(sampling, shape, kind, name=name, seed=seed), sampling
     if missing := _missing(module, kwargs, made.args):
         raise UnfitInputs(
@@ -206,11 +211,3 @@ def _with_shapes(
     if shapes:
         kwargs, samplings = _in_order(module, kwargs), _in_order(module, samplings)
     return ExampleInputs(kwargs, made.args, samplings)
-
-
-def _sampling_of(name: str, sizes: ConfigSizes, dtype: torch.dtype, *, integers: bool) -> tuple[Sampling, torch.dtype]:
-    if MASK.search(name):
-        return Sampling("mask"), torch.int64
-    if integers or IDS.search(name):
-        return Sampling("ids", 0, sizes.vocab, tuple(sorted(set(sizes.special.values())))), torch.int64
-    return Sampling("normal"), dtype

@@ -33,20 +33,13 @@ _COUNTS = re.compile(r"tokens\D{0,12}(\d+)\D+(\d+)")
 _MATRICES = re.compile(r"shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)")
 _LENGTH = re.compile(r"(?:multiple of[^,]*\D|of length |length of )(\d+)")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MODALITIES = ("input_ids", "pixel_values", "input_features", "input_values")
 _Made = tuple[dict[str, Any], dict[str, Sampling]]
 
 
 def generate(module: torch.nn.Module, dtype: torch.dtype, seed: int) -> _Made:
-    """Make inputs that the module runs on, with finite and not all zero outputs where any candidate gives them.
+    """Return inputs that the module runs on, with finite and not all zero outputs where any candidate gives them.
 
-    Args:
-        module: Run under `torch.no_grad`.
-        dtype: Of float inputs.
-        seed: Of the values.
-
-    Returns:
-        Values and samplings by parameter name.
+    Values and samplings are by parameter name; `dtype` is that of float inputs.
 
     Raises:
         HxError: HX108 where every candidate fails, with the module's own last error.
@@ -83,9 +76,9 @@ def _from_config(module: torch.nn.Module, dtype: torch.dtype, seed: int) -> _Mad
     runs = 0
     for start in _candidates(module, sizes):
         candidate: Candidate | None = start
-        seen: set[str] = set()
-        while candidate is not None and runs < _MAX_RUNS and repr(candidate) not in seen:
-            seen.add(repr(candidate))
+        seen: list[Candidate] = []
+        while candidate is not None and runs < _MAX_RUNS and candidate not in seen:
+            seen.append(candidate)
             runs += 1
             made: _Made = {}, {}
             try:
@@ -99,8 +92,6 @@ def _from_config(module: torch.nn.Module, dtype: torch.dtype, seed: int) -> _Mad
             if _is_sound(output):
                 return made
             unsound = unsound or made
-            break
-        if runs >= _MAX_RUNS:
             break
     if unsound is not None:
         return unsound
@@ -124,13 +115,19 @@ def _candidates(module: torch.nn.Module, sizes: ConfigSizes) -> Iterator[Candida
     main = getattr(module, "main_input_name", None)
     mains = [main] if isinstance(main, str) else list(main or ())
     base = [name for name in known if name in mains or name in required_names(module)]
+    takes = {
+        "input_ids": sizes.text,
+        "pixel_values": sizes.vision,
+        "input_features": sizes.audio,
+        "input_values": sizes.audio,
+    }
     if not base:
-        base = [name for name in known if name in _MODALITIES][:1] or [n for n in known if _is_value(n)][:1]
-    every = [name for name in known if name in base or (name in _MODALITIES and _suits(name, sizes))]
-    sets = [every, base] if every != base else [base]
-    texts = [name for name in known if name == "input_ids"]
-    if texts and texts not in sets:
-        sets.append(texts)
+        values = [name for name in known if any(rule.search(name) for rule in (IDS, MEL, IMAGE, WAVE))]
+        base = ([name for name in known if name in takes] or values)[:1]
+    sets = [[name for name in known if name in base or takes.get(name)]]
+    for names in (base, [name for name in known if name == "input_ids"]):
+        if names not in sets and (names or names is base):
+            sets.append(names)
     for names in sets:
         has_layout = any(not IDS.search(n) and not MASK.search(n) for n in names)
         for layout in LAYOUTS if has_layout else LAYOUTS[:1]:
@@ -138,20 +135,10 @@ def _candidates(module: torch.nn.Module, sizes: ConfigSizes) -> Iterator[Candida
     yield replace(Candidate(tuple(sets[0])), batch=1, masked="no")
 
 
-def _is_value(name: str) -> bool:
-    return any(rule.search(name) for rule in (IDS, MEL, IMAGE, WAVE))
-
-
-def _suits(name: str, sizes: ConfigSizes) -> bool:
-    if name == "input_ids":
-        return sizes.text
-    return sizes.vision if name == "pixel_values" else sizes.audio
-
-
 def _masked(candidate: Candidate, known: Mapping[str, Any], sizes: ConfigSizes) -> Iterator[Candidate]:
     """Yield the candidate with the masks and decoder inputs that go with its inputs, then with fewer of them."""
-    ordered = [n for n in known if n in candidate.names or (n == "decoder_input_ids" and sizes.decoder and sizes.text)]
-    fuller = tuple(ordered)
+    decoder = ("decoder_input_ids",) if sizes.decoder and sizes.text else ()
+    fuller = tuple(n for n in known if n in (*candidate.names, *decoder))
     if "input_ids" in candidate.names and "attention_mask" in known:
         with_mask = tuple(n for n in known if n in fuller or n == "attention_mask")
         yield replace(candidate, names=with_mask)
@@ -173,10 +160,13 @@ def _repaired(
         return _with_placeholders(candidate, text, features, sizes)
     if "bool" in text and not candidate.boolean:
         return replace(candidate, boolean=True)
-    if (product := _MATRICES.search(text)) and (name := _free_width(candidate, made, int(product[1]))):
-        return replace(candidate, widths={**candidate.widths, name: int(product[2])})
-    if (frames := _LENGTH.search(text)) and not candidate.frames and any(MEL.search(n) for n in candidate.names):
-        return replace(candidate, frames=_multiple(int(frames[1])))
+    if product := _MATRICES.search(text):  # of the last float input whose last axis has the size that was refused
+        floats = {n: v.shape[-1] for n, v in made.items() if v.is_floating_point() and n not in candidate.widths}
+        if names := [name for name, width in floats.items() if width == int(product[1])]:
+            return replace(candidate, widths={**candidate.widths, names[-1]: int(product[2])})
+    if (length := _LENGTH.search(text)) and not candidate.frames and any(MEL.search(n) for n in candidate.names):
+        frames = int(length[1])
+        return replace(candidate, frames=frames * max(1, -(-32 // max(frames, 1))))  # the first multiple from 32
     known = named_parameters(module)
     for name in _mentioned(error):
         if name not in known or name in candidate.names or not _may_add(name, candidate, known[name]):
@@ -185,17 +175,6 @@ def _repaired(
         layout = "patches" if name.endswith(("grid_thw", "grid_hws")) else candidate.layout
         return replace(candidate, names=names, layout=layout)
     return None
-
-
-def _free_width(candidate: Candidate, made: Mapping[str, Any], width: int) -> str | None:
-    """Return the last float input whose last axis has the size that a matrix product refused; None without one."""
-    names = [n for n, v in made.items() if v.is_floating_point() and v.shape[-1] == width and n not in candidate.widths]
-    return names[-1] if names else None
-
-
-def _multiple(frames: int) -> int:
-    """Return the smallest multiple of `frames` that is at least 32."""
-    return frames * max(1, -(-32 // max(frames, 1)))
 
 
 def _may_add(name: str, candidate: Candidate, parameter: inspect.Parameter) -> bool:
@@ -217,12 +196,10 @@ def _with_placeholders(candidate: Candidate, text: str, features: int, sizes: Co
     if not features or features % candidate.batch or "input_ids" not in candidate.names:
         return None
     kind = next((word for word in ("image", "video", "audio") if word in text.lower()), "")
-    candidates = {name: token for name, token in sizes.special.items() if token < sizes.vocab}
-    exact = [token for name, token in candidates.items() if re.fullmatch(rf"{kind}_token_(id|index|idx)", name)]
-    token = next(iter(exact), None)
-    if token is None:
-        return None
-    return replace(candidate, placeholders={**candidate.placeholders, token: features // candidate.batch})
+    for name, token in sizes.special.items():
+        if token < sizes.vocab and re.fullmatch(rf"{kind}_token_(id|index|idx)", name):
+            return replace(candidate, placeholders={**candidate.placeholders, token: features // candidate.batch})
+    return None
 
 
 def _from_modules(module: torch.nn.Module, dtype: torch.dtype, seed: int) -> _Made:
