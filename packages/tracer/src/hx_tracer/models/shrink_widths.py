@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from hx_tracer.inputs.config_sizes import attributes
 from hx_tracer.models.attribute_kinds import (
-    GROUPS,
     HEAD_DIM,
     HEADS,
     KV_HEADS,
     MIN_CHANGED,
     flat,
-    is_heads,
     is_int,
     is_width,
     main_width,
     mapped,
     put,
 )
+
+_GROUPS = re.compile(r"^(num_)?groups$|^n_groups?$|norm_groups$|num_groups$")
 
 
 def head_size(config: object) -> int:
@@ -28,9 +29,14 @@ def head_size(config: object) -> int:
     stored = known.get("head_dim")
     if isinstance(stored, int) and stored:
         return stored
-    main = main_width(config)
-    heads = next((v for n, v in known.items() if is_int(v) and is_heads(n)), None)
+    main, heads = main_width(config), _heads(known)
     return main // heads if main and heads else 0
+
+
+def _heads(known: dict[str, Any]) -> int | None:
+    """Return the number of attention heads, not of key and value heads; None without one."""
+    names = (name for name, value in known.items() if is_int(value) and HEADS.search(name))
+    return next((known[name] for name in names if not KV_HEADS.search(name) and not HEAD_DIM.search(name)), None)
 
 
 def set_widths(config: Any, mains: list[int], width: int, most: int) -> None:
@@ -44,18 +50,16 @@ def set_widths(config: Any, mains: list[int], width: int, most: int) -> None:
     """
 
     def near(value: int) -> int:
-        if value in mains:
-            return width
         if value < MIN_CHANGED:
             return value
-        if 2 * value in mains:
+        if 2 * value in mains and value not in mains:
             return width // 2
         return width // 2 if value < mains[0] else 2 * width if value > mains[-1] else width
 
     if vars(config).get("head_dim", 0) is None and (size := head_size(config)):
         put(config, "head_dim", size)
     known = dict(vars(config))
-    heads = next((v for n, v in known.items() if is_int(v) and is_heads(n)), None)
+    heads = _heads(known)
     new_heads = min(heads, most) if heads else most
     sizes = {n: v for n, v in known.items() if is_int(v) and v > 0 and HEAD_DIM.search(n)}
     reference = sizes.get("head_dim", min(sizes.values(), default=16))
@@ -70,19 +74,14 @@ def set_widths(config: Any, mains: list[int], width: int, most: int) -> None:
             put(config, name, most)
         elif is_width(name, value):
             put(config, name, mapped(value, near))
-        elif GROUPS.search(name) and is_int(value) and value > 4:
+        elif _GROUPS.search(name) and is_int(value) and value > 4:
             put(config, name, 4)
     old = reference if sizes else (main_width(config) or width) // (heads or 1)
     _shrink_sections(config, old, target if old > target else old)
 
 
 def divide(config: Any, divisor: int) -> None:
-    """Divide every width by a power of two: the number of heads by a part of it, their size by the rest.
-
-    Args:
-        config: Changed.
-        divisor: The power of two.
-    """
+    """Divide every width by a power of two, `divisor`: the number of heads by a part of it, their size by the rest."""
     known = dict(vars(config))
     heads = [v for n, v in known.items() if HEADS.search(n) and not KV_HEADS.search(n) for v in flat(v) if v > 0]
     sizes = [v for n, value in known.items() if HEAD_DIM.search(n) for v in flat(value) if v > 0]
@@ -103,7 +102,7 @@ def divide(config: Any, divisor: int) -> None:
             put(config, name, mapped(value, lambda v: max(1, v // fewer)))
         elif is_width(name, value):
             put(config, name, mapped(value, lambda v: v // divisor if v // divisor >= 2 and v > 3 else v))
-        elif GROUPS.search(name):
+        elif _GROUPS.search(name):
             put(config, name, mapped(value, lambda v: min(v, 4)))
     if sizes:
         _shrink_sections(config, min(sizes), min(sizes) // smaller)
