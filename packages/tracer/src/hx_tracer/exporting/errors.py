@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import traceback
-import warnings
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ import torch
 from hx_sidecar_schema import HxError, UnfitInputs, first_line
 from hx_tracer.inputs.arguments import argument_paths
 from hx_tracer.models.implementations import Kind
+from hx_tracer.models.silence import silenced
 
 
 class ExportError(HxError):
@@ -28,28 +28,16 @@ class ExportError(HxError):
     code = "HX120"
 
     def __init__(
-        self,
-        message: str,
-        *,
-        hint: str,
-        report: str,
-        remedy: Mapping[Kind, str] | None = None,
-        code: str = "",
-        argument: str = "",
+        self, message: str, *, hint: str, report: str, remedy: Mapping[Kind, str] | None = None, code: str = ""
     ) -> None:
-        """Make the error; `message`, `hint`, `code` and `argument` as `HxError` has them."""
-        super().__init__(message, hint=hint, code=code, argument=argument)
+        """Make the error; `message`, `hint` and `code` as `HxError` has them."""
+        super().__init__(message, hint=hint, code=code, argument=next(iter(remedy or ()), ""))
         self.report = report
         self.remedy = remedy or {}
 
 
 def export_error(error: Exception, remedy: Mapping[Kind, str]) -> ExportError:
-    """Return the error for what an exporter raised.
-
-    Args:
-        error: What the exporter raised.
-        remedy: Implementations by kind with which the exporter takes the model; empty if none is known.
-    """
+    """Return the error for what an exporter raised, with the remedy that it names."""
     choice = " and ".join(f"{kind}={name!r}" for kind, name in remedy.items())
     return ExportError(
         f"torch.onnx.export refuses the model: {first_line(root_cause(error), with_type=True)}",
@@ -59,21 +47,13 @@ def export_error(error: Exception, remedy: Mapping[Kind, str]) -> ExportError:
         "other inputs, another opset or a static export may pass.",
         report="".join(traceback.format_exception(error)),
         remedy=remedy,
-        argument=next(iter(remedy), ""),
     )
 
 
 def unfit_inputs(
     error: Exception, module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> UnfitInputs:
-    """Return the error for inputs that a module's `forward` does not take.
-
-    Args:
-        error: What `forward` raised.
-        module: The module.
-        args: Positional inputs.
-        kwargs: Inputs by name.
-    """
+    """Return the error for inputs on which a module's `forward` raised `error`."""
     tensors = argument_paths(module, args, kwargs)
     shapes = ", ".join(f"{path}{list(tensor.shape)}" for path, tensor in tensors)
     return UnfitInputs(
@@ -90,17 +70,6 @@ def root_cause(error: BaseException) -> BaseException:
     return error
 
 
-@contextmanager
-def silence_exporter() -> Generator[None]:
+def silence_exporter() -> AbstractContextManager[None]:
     """Suppress warnings, and log lines of the exporters below errors, while the block runs."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.fx")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    return silenced("torch.onnx", "onnxscript", "onnx_ir", "torch.fx", level=logging.ERROR)

@@ -14,9 +14,8 @@ from hx_sidecar_schema import STRATEGIES, Strategy
 from hx_tracer.exporting.dynamo import run_dynamo
 from hx_tracer.exporting.errors import export_error
 from hx_tracer.exporting.request import ExportRequest
-from hx_tracer.exporting.torchscript import axes_that_vary, graph_names, run_torchscript
+from hx_tracer.exporting.torchscript import axes_that_vary, graph_names, run_torchscript, tensors_by_position
 from hx_tracer.inputs.arguments import FlatArguments
-from hx_tracer.watch.ports import output_ports
 from hx_tracer.watch.preserve import preserve_state
 
 
@@ -40,8 +39,8 @@ def plain_export(
         options: `args`, `axes`, `dynamic_shapes`, `input_names`, `output_names` and `opset` of `export`.
 
     Returns:
-        The model; weights are the module's own tensors, not copied. TorchScript takes inputs by position only: there a
-        module around this one, which makes no node, takes them.
+        The model; weights are the module's own tensors, not copied. TorchScript takes inputs by position only: so does
+        `forward` while it runs.
 
     Raises:
         ExportError: HX120 if the exporter refuses the model.
@@ -61,26 +60,14 @@ def _dynamo(request: ExportRequest, report_folder: Path | None) -> ir.Model:
     return run_dynamo(request, report=report, artifacts_dir=folder).model
 
 
-class _ByPosition(torch.nn.Module):
-    """Takes the tensors among a module's inputs by position, returns those among its results."""
-
-    def __init__(self, module: torch.nn.Module, arguments: FlatArguments) -> None:
-        super().__init__()
-        self.module = module
-        self.arguments = arguments
-
-    def forward(self, *tensors: Any) -> Any:
-        args, kwargs = self.arguments.filled(tensors)
-        return tuple(tensor for _, tensor in output_ports(self.module(*args, **kwargs), ()))
-
-
 def _torchscript(request: ExportRequest, report_folder: Path | None) -> ir.Model:
     del report_folder
     arguments = FlatArguments.of(request.args, request.kwargs)
     with torch.no_grad():
         result = request.module(*request.args, **request.kwargs)
     names, axes = graph_names(request, result), axes_that_vary(request, arguments)
-    return run_torchscript(_ByPosition(request.module, arguments).eval(), arguments, names, axes, request.opset)
+    with tensors_by_position(request.module.eval(), arguments):
+        return run_torchscript(request.module, arguments, names, axes, request.opset)
 
 
 EXPORTERS: dict[str, Callable[[ExportRequest, Path | None], ir.Model]] = {

@@ -16,6 +16,9 @@ from hx_graph import body_inputs, output_of
 from hx_tracer.exporting.raw_graph import RawGraph, RawNode
 from hx_tracer.watch.body_values import nodes_of
 
+_PLAIN = {ir.AttributeType[kind] for kind in ("INT", "INTS", "FLOAT", "FLOATS", "STRING", "STRINGS")}
+"""Attributes that are compared by their text; a node with others equals itself alone."""
+
 
 class Survivors:
     """The values after optimisation that values before it survive as."""
@@ -157,26 +160,10 @@ class Survivors:
             self._class_of[id(node.outputs[0])] = inputs[0]
             self._members.setdefault(inputs[0], []).append(node.outputs[0])
             return
-        if all(_comparable(attribute) for attribute in node.attributes):
+        if all(attribute.type in _PLAIN and not attribute.is_ref() for attribute in node.attributes):
             attributes = tuple(sorted((a.name, str(a.value)) for a in node.attributes))
             key: Hashable = (node.domain, node.op_type, node.overload, attributes, inputs, len(node.outputs))
         else:
             key = id(node)
         for index, out in enumerate(node.outputs):
             self._join(out, (key, index))
-
-
-_PLAIN = frozenset(
-    {
-        ir.AttributeType.INT,
-        ir.AttributeType.INTS,
-        ir.AttributeType.FLOAT,
-        ir.AttributeType.FLOATS,
-        ir.AttributeType.STRING,
-        ir.AttributeType.STRINGS,
-    }
-)
-
-
-def _comparable(attribute: ir.Attr) -> bool:
-    return attribute.type in _PLAIN and not attribute.is_ref()

@@ -13,7 +13,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Generator as Yields, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def export_torchscript(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, 
         with (
             silence_exporter(),
             preserve_state(request.module),
-            _tensors_by_position(request.module, arguments),
+            tensors_by_position(request.module, arguments),
             watching_calls(scopes.call),
         ):
             model = run_torchscript(request.module, arguments, names, axes, request.opset)
@@ -76,14 +76,15 @@ def run_torchscript(
     """Run the TorchScript exporter; return its model with the types that shape inference finds for inner values.
 
     Args:
-        module: Takes the tensors among the example inputs by position, and returns a tuple of tensors.
+        module: In the block of `tensors_by_position`.
         arguments: The example inputs.
         names: Of the graph's inputs and outputs.
         axes: The dynamic ones of each input.
         opset: ONNX opset version; None is the exporter's default.
     """
     input_names, output_names = names
-    with suppress_graph_dump(), tempfile.TemporaryDirectory() as folder:
+    silent = patched(*JIT_LOG, lambda *_: None)
+    with silent, tempfile.TemporaryDirectory() as folder:
         path, typed = Path(folder) / "model.onnx", Path(folder) / "typed.onnx"
         torch.onnx.export(
             module,
@@ -101,18 +102,8 @@ def run_torchscript(
     return model
 
 
-def suppress_graph_dump() -> AbstractContextManager[None]:
-    """Keep the exporter from printing the whole graph on stdout where it fails."""
-    return patched(*JIT_LOG, lambda *_: None)
-
-
 def graph_names(request: ExportRequest, result: Any) -> tuple[list[str], list[str]]:
-    """Return the names of the graph's inputs and outputs: those that were asked for, then those of the root's ports.
-
-    Args:
-        request: What is exported.
-        result: What the root returned.
-    """
+    """Return the names of the graph's inputs and outputs: those that were asked for, then those of the root's ports."""
     inputs = [path for path, _ in argument_paths(request.module, request.args, request.kwargs)]
     outputs = [name for name, _ in output_ports(result, inputs)]
     asked, named = request.input_names or (), request.output_names or ()
@@ -205,7 +196,7 @@ class _NumberedScopes:
 
 
 @contextmanager
-def _tensors_by_position(module: torch.nn.Module, arguments: FlatArguments) -> Yields[None]:
+def tensors_by_position(module: torch.nn.Module, arguments: FlatArguments) -> Yields[None]:
     """Let a module take the tensors among its inputs by position while the block runs.
 
     The exporter binds keyword arguments to positions by the signature, which decorated forwards do not show, and

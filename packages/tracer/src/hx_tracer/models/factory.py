@@ -61,7 +61,7 @@ def run_factory(name: str, factory: Callable[[], Any]) -> tuple[torch.nn.Module,
         made = factory()
     except Exception as error:
         raise HxError(
-            f"Factory {name!r} failed at {_place(error)}: {_line(error)}",
+            f"The function of factory {name!r} raised {_line(error)}, at {_place(error)}.",
             code="HX105",
             hint="Call the factory alone in Python and repair it; it must work without arguments.",
         ) from error

@@ -17,7 +17,7 @@ _PLAIN: Mapping[Kind, tuple[str, ...]] = {"attn": ("eager",), "experts": ("batch
 
 
 def set_implementation(module: torch.nn.Module, kind: Kind, name: str) -> None:
-    """Set how a transformers model computes its attention or its experts, in place.
+    """Set how the transformers models in a module compute attention or experts, in place.
 
     Args:
         module: The model, or a module that holds models of transformers.
@@ -73,10 +73,8 @@ def _choices(module: torch.nn.Module) -> Iterator[dict[Kind, str]]:
         if not any(getattr(part, can, bool)() for part in module.modules()):
             continue  # transformers has the setter, and a default, on models without experts too
         used = {getattr(config, f"_{kind}_implementation", None) for config in _configs(module)} - {None}
-        for name in names:
-            if used - {name} and any(_setters(module, kind)):
-                single: dict[Kind, str] = {kind: name}
-                singles.append(single)
+        if any(_setters(module, kind)):
+            singles.extend({kind: name} for name in names if used - {name})
     yield from singles
     both: dict[Kind, str] = {}
     for single in reversed(singles):  # the likeliest of a kind comes first, and stays
@@ -96,20 +94,15 @@ def _setters(module: torch.nn.Module, kind: Kind) -> Iterator[Callable[[str], No
 
 
 def _configs(module: torch.nn.Module) -> list[Any]:
-    found = {id(config): config for part in module.modules() if (config := getattr(part, "config", None))}
-    return list(found.values())
+    return [config for part in module.modules() if (config := getattr(part, "config", None))]
 
 
 @contextmanager
 def _restored(module: torch.nn.Module) -> Generator[None]:
-    before = [
-        (config, key, value)
-        for config in _configs(module)
-        for key, value in vars(config).items()
-        if key.endswith("_implementation_internal")
-    ]
+    known = [(config, key, value) for config in _configs(module) for key, value in vars(config).items()]
+    before = [row for row in known if row[1].endswith("_implementation_internal")]
     try:
         yield
     finally:
-        for config, key, value in before:
-            setattr(config, key, value)
+        for row in before:
+            setattr(*row)

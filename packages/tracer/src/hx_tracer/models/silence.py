@@ -1,4 +1,4 @@
-"""Loading models without output of the libraries that load them."""
+"""Running libraries without their output."""
 
 from __future__ import annotations
 
@@ -12,21 +12,29 @@ from transformers.utils import logging as transformers_logging
 
 
 @contextlib.contextmanager
-def silence_loading() -> Generator[None]:
-    """Suppress warnings, stdout, and log lines and progress bars of transformers and the hub client in the block."""
-    verbosity = transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    hub = logging.getLogger("huggingface_hub")
-    level = hub.level
-    transformers_logging.set_verbosity(logging.CRITICAL)
-    transformers_logging.disable_progress_bar()
-    hub.setLevel(logging.CRITICAL)
+def silenced(*names: str, level: int) -> Generator[None]:
+    """Suppress warnings, and log lines of some loggers below a level, while the block runs."""
+    levels = {logger: logger.level for logger in map(logging.getLogger, names)}
+    for logger in levels:
+        logger.setLevel(level)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        transformers_logging.set_verbosity(verbosity)
-        hub.setLevel(level)
+        for logger, before in levels.items():
+            logger.setLevel(before)
+
+
+@contextlib.contextmanager
+def silence_loading() -> Generator[None]:
+    """Suppress warnings, stdout, and log lines and progress bars of transformers and the hub client in the block."""
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    quiet = silenced("transformers", "huggingface_hub", level=logging.CRITICAL)
+    try:
+        with quiet, contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
         if bars:
             transformers_logging.enable_progress_bar()
