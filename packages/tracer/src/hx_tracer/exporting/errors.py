@@ -27,11 +27,9 @@ class ExportError(HxError):
 
     code = "HX120"
 
-    def __init__(
-        self, message: str, *, hint: str, report: str, remedy: Mapping[Kind, str] | None = None, code: str = ""
-    ) -> None:
-        """Make the error; `message`, `hint` and `code` as `HxError` has them."""
-        super().__init__(message, hint=hint, code=code, argument=next(iter(remedy or ()), ""))
+    def __init__(self, message: str, *, report: str, remedy: Mapping[Kind, str] | None = None, **options: Any) -> None:
+        """Make the error; `options` are those of `HxError`."""
+        super().__init__(message, **options)
         self.report = report
         self.remedy = remedy or {}
 
@@ -47,6 +45,7 @@ def export_error(error: Exception, remedy: Mapping[Kind, str]) -> ExportError:
         "other inputs, another opset or a static export may pass.",
         report="".join(traceback.format_exception(error)),
         remedy=remedy,
+        argument=next(iter(remedy), ""),
     )
 
 
