@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hx_graph import CallTree
 from hx_profiler._records import CallTime, Kernel, Profile, Settings
-from hx_profiler._trace import Key, Trace
+from hx_profiler._trace import Event, Key, Trace
 from hx_profiler.attribution.match import ExecutedNode, executed_nodes, match
 from hx_profiler.attribution.nesting import containers, self_times
 from hx_sidecar_schema import Node, Sidecar, depths, node_name
@@ -66,21 +66,20 @@ def attribute(
     matched = match(trace, nodes)
     around = containers(events, nodes, matched)
     self_us = self_times(events, around)
-    indices: dict[Key, list[int]] = defaultdict(list)
-    for index, event in enumerate(events):
-        indices[event.key].append(index)
-    numbers = {key: number for number, key in enumerate(indices)}
+    executions: dict[Key, list[Event]] = defaultdict(list)
+    for event in events:
+        executions[event.key].append(event)
+    numbers = {key: number for number, key in enumerate(executions)}
     of_events = [numbers[event.key] for event in events]
     by_run = np.zeros((len(numbers), len(trace.runs)), dtype=np.int64)
     for event, number, own in zip(events, of_events, self_us, strict=True):
         by_run[number, event.run] += own
     rows = [row for row, call in enumerate(sidecar.calls) if call.status != "not_called"]
-    place = {row: position for position, row in enumerate(rows)}
-    owners = {node.key: node for node in sidecar.nodes}
+    positions = {row: position for position, row in enumerate(rows)}
+    known = {node.key: node for node in sidecar.nodes}
     tree = CallTree(sidecar.calls)
     kernels: list[Kernel] = []
-    for key, number in numbers.items():
-        ran = [events[index] for index in indices[key]]
+    for number, (key, ran) in enumerate(executions.items()):
         kernels.append(
             Kernel(
                 name=key.name,
@@ -91,11 +90,12 @@ def attribute(
                 total_us=sum(event.duration_us for event in ran),
                 median_us=float(np.median(by_run[number])),
                 peak_memory_bytes=_largest(event.peak_memory_bytes for event in ran),
-                **_owner([nodes[position] for position in matched[key]], owners, tree, place),
+                **_owner([nodes[position] for position in matched[key]], known, tree, positions),
             )
         )
     low, median, high = np.percentile(by_run.sum(axis=0), (25, 50, 75))
-    lost = [f"{trace.outside} kernels of the profile are in no whole run, and are left out."] if trace.outside else []
+    if trace.outside:
+        notes = [*notes, f"{trace.outside} kernels of the profile are in no whole run, and are left out."]
     profile = Profile(
         model=model,
         settings=settings or Settings(),
@@ -106,17 +106,17 @@ def attribute(
         typical_us=sum(kernel.median_us for kernel in kernels),
         kernels_spread_us=float(high - low),
         unattributed_us=sum(kernel.self_us for kernel in kernels if kernel.call is None),
-        calls=_calls(sidecar, rows, place, kernels, by_run),
+        calls=_calls(sidecar, rows, positions, kernels, by_run),
         kernels=kernels,
-        notes=[*notes, *lost],
+        notes=list(notes),
     )
     return Measurement(profile, trace, of_events, around, self_us)
 
 
 def _owner(
-    nodes: Sequence[ExecutedNode], rows: Mapping[tuple[str, str], Node], tree: CallTree, place: Mapping[int, int]
+    nodes: Sequence[ExecutedNode], rows: Mapping[tuple[str, str], Node], tree: CallTree, positions: Mapping[int, int]
 ) -> dict[str, Any]:
-    """Return the fields of a kernel that ran one of `nodes` which say whose it is; `place` has positions of calls by row."""
+    """Return the fields of a kernel that ran one of `nodes` which say whose it is; `positions` are those of calls, by row."""
     if not nodes:
         return {"node": None, "call": None, "reason": "The graph has no such node: ONNX Runtime's own."}
     keys = [(node.graph, node.output) for node in nodes]
@@ -128,17 +128,17 @@ def _owner(
     covers = {call for row in found for call in row.covers} | (owners if len(owners) > 1 else set())
     return {
         "node": node,
-        "call": place.get(tree.common(owners)),
-        "covers": sorted(place[call] for call in covers if call in place),
+        "call": positions.get(tree.common(owners)),
+        "covers": sorted(positions[call] for call in covers if call in positions),
         "confidence": min((row.confidence for row in found), key=("low", "medium", "high").index),
         "reason": f"One of {len(found)} nodes that the profile does not tell apart." if len(found) > 1 else "",
     }
 
 
 def _calls(
-    sidecar: Sidecar, rows: Sequence[int], place: Mapping[int, int], kernels: Sequence[Kernel], by_run: Times
+    sidecar: Sidecar, rows: Sequence[int], positions: Mapping[int, int], kernels: Sequence[Kernel], by_run: Times
 ) -> list[CallTime]:
-    parents = [None if row == rows[0] else place.get(sidecar.calls[row].parent or 0, 0) for row in rows]
+    parents = [None if row == rows[0] else positions.get(sidecar.calls[row].parent or 0, 0) for row in rows]
     own: list[list[int]] = [[] for _ in rows]
     for number, kernel in enumerate(kernels):
         if kernel.call is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import dropwhile
 
 from hx_profiler._records import Profile
 from hx_profiler.attribution.attribute import Measurement
@@ -54,13 +55,7 @@ def stack_of(profile: Profile, call: int | None) -> list[Frame]:
 
 
 def label(profile: Profile, frame: Frame, *, short: bool = False) -> str:
-    """Return the name of a frame: a call's tag, a kernel's operator and name.
-
-    Args:
-        profile: The profile that has the frame.
-        frame: One of its frames.
-        short: Of a call's tag, only the last segment.
-    """
+    """Return the name of a frame: a call's tag, or its last segment if `short`; a kernel's operator and name."""
     if frame.kind == "unattributed":
         return UNATTRIBUTED
     if frame.kind == "kernel":
@@ -95,9 +90,7 @@ def spans(measurement: Measurement, run: int) -> list[Span]:
             start = max(event.start_us, at)
             end = max(event.start_us + event.duration_us, start)
             end = end if limit is None else max(min(end, limit), start)
-            stack = stack_of(profile, profile.kernels[number].call)
-            while around and stack and stack[0] in around:
-                stack = stack[1:]
+            stack = list(dropwhile(around.__contains__, stack_of(profile, profile.kernels[number].call)))
             keep = 0
             while keep < min(len(open_spans), len(stack)) and open_spans[keep][0] == stack[keep]:
                 keep += 1
