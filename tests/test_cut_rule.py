@@ -151,9 +151,7 @@ def test_a_cut_reads_what_its_status_says(graph: Graph) -> None:
         assert carriers_read(part) == said, call
         event(f"{sum(port.implicit for port in call.inputs)} implicit inputs")
         event("sizes" if any(".size" in str(n.outputs[0].name) for n in part.model.graph) else "no sizes")
-        values = hierarchy.run(
-            [*(port.carrier for port in part.inputs), *(port.carrier for port in part.outputs)], FEEDS
-        )
+        values = hierarchy.run(FEEDS, [port.carrier for port in (*part.inputs, *part.outputs)])
         actual = part.run({port.name: values[port.carrier] for port in part.inputs})
         for port in part.outputs:
             np.testing.assert_array_equal(actual[port.name], values[port.carrier], err_msg=str(call))
