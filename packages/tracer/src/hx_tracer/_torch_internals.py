@@ -1,7 +1,8 @@
-"""Every private name of torch that hx uses; a test holds that no other file uses one.
+"""Every underscored name of torch that hx uses; a test holds that no other file uses one.
 
-torch promises none of them. Each was seen on torch 2.13.0, the version that the tests run with; what it is for stands
-beside it. A new version of torch that breaks hx most likely breaks it here.
+torch promises none of them, and as little of the plain names that Dynamo's objects have: `watch/dynamo_frames` alone
+reads these. Each was seen on torch 2.13.0, the version that the tests run with; what it is for stands beside it. A new
+version of torch that breaks hx most likely breaks it here.
 """
 # pyright: reportPrivateUsage=false, reportPrivateImportUsage=false, reportUnusedImport=false
 

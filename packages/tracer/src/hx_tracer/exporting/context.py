@@ -26,15 +26,7 @@ UNWATCHED = "The exporter traced the model in a way that hx cannot watch: what t
 def assemble_context(
     request: ExportRequest, program: torch.onnx.ONNXProgram, recorder: CallRecorder, survivors: Survivors, watched: bool
 ) -> ModuleContext:
-    """Return the record of an export.
-
-    Args:
-        request: What was exported.
-        program: Optimised.
-        recorder: Of the trace behind it.
-        survivors: From the graph before optimisation to the one after.
-        watched: Whether the recorder saw what the calls pass.
-    """
+    """Return the record of an export; `watched` says whether the recorder saw what the calls pass."""
     graph, raw = program.model.graph, survivors.raw
     modules = module_records(request.module, request.torch_nn)
     rows = {record.fqn: row for row, record in enumerate(modules)}

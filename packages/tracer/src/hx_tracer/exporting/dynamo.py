@@ -88,12 +88,7 @@ def export_dynamo(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, Modul
 
 
 def run_dynamo(request: ExportRequest, **options: Any) -> torch.onnx.ONNXProgram:
-    """Run `torch.onnx.export(dynamo=True)` as a plain export does.
-
-    Args:
-        request: What is exported.
-        options: Further arguments of it.
-    """
+    """Run `torch.onnx.export(dynamo=True)` as a plain export does, with further arguments of it."""
     program = torch.onnx.export(
         request.module,
         request.exporter_args,

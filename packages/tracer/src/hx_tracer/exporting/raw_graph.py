@@ -46,12 +46,7 @@ class RawGraph:
     """The graph before optimisation: nodes with the calls that made them, and the values of all ports."""
 
     def __init__(self, program: torch.onnx.ONNXProgram, size_calls: Mapping[str, int]) -> None:
-        """Read a program, which is not changed.
-
-        Args:
-            program: Translated, not yet optimised.
-            size_calls: First call that computed each symbolic size, by its expression.
-        """
+        """Read a program that is translated and not yet optimised; `size_calls` are those of `CallRecorder`."""
         graph = program.model.graph
         assert program.exported_program is not None
         fx_nodes = program.exported_program.graph.nodes

@@ -45,12 +45,7 @@ class Recovery:
     """Recovered nodes of all calls, each written once."""
 
     def __init__(self, survivors: Survivors, names: SymbolNames) -> None:
-        """Start without any.
-
-        Args:
-            survivors: The values after optimisation.
-            names: Final names of the symbols of the trace.
-        """
+        """Start without any."""
         self.nodes: list[RecoveredNode] = []
         self.survivors = survivors
         self._raw = survivors.raw
@@ -64,10 +59,6 @@ class Recovery:
 
     def of_call(self, row: int, call: TracedCall) -> tuple[list[int], set[str], set[str]]:
         """Recover the removed ports of a call.
-
-        Args:
-            row: Of the call.
-            call: The call.
 
         Returns:
             The rows of recovered nodes that the call needs, the names of its lost ports, and those of the input ports
@@ -118,10 +109,7 @@ class Recovery:
     def _rows_above(self, value: ir.Value, cut: _Cut, *, folded: bool = True) -> list[int]:
         """Return the rows of the nodes that compute a removed value.
 
-        Args:
-            value: The removed value.
-            cut: State of the call.
-            folded: Whether a weight may be written: its reader was folded into a constant, not fused with a neighbour.
+        A weight may be written where its reader was folded into a constant, not fused with a neighbour.
         """
         node = self._raw.producer.get(id(value))
         if node is not None:

@@ -35,11 +35,7 @@ class ExportRequest:
     """Its calls, in order."""
 
     def __post_init__(self) -> None:
-        """Check the axes.
-
-        Raises:
-            HxError: HX112 if both `axes` and `dynamic_shapes` are given.
-        """
+        """Raise HX112 if both `axes` and `dynamic_shapes` are given."""
         if self.axes and self.dynamic_shapes is not None:
             raise HxError(
                 f"Dynamic axes are given twice: axes={dict(self.axes)!r} and dynamic_shapes={self.dynamic_shapes!r}.",

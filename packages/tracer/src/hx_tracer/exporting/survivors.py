@@ -24,12 +24,7 @@ class Survivors:
     """The values after optimisation that values before it survive as."""
 
     def __init__(self, raw: RawGraph, graph: ir.Graph) -> None:
-        """Match the values of a graph before and after optimisation.
-
-        Args:
-            raw: The graph before.
-            graph: The same graph object, right after. Its inputs and outputs may get other names later.
-        """
+        """Match the values before optimisation with those right after it; inputs and outputs may get other names later."""
         self.raw = raw
         self._graph = graph
         self._raw_inputs = {id(node.node): node.inputs for node in raw.nodes}

@@ -33,13 +33,7 @@ def input_paths(kwargs: Mapping[str, Any]) -> list[tuple[str, torch.Tensor]]:
 def argument_paths(
     module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> list[tuple[str, torch.Tensor]]:
-    """Return every tensor among a module's arguments with its path.
-
-    Args:
-        module: Its `forward` has the names of positional arguments.
-        args: Positional arguments.
-        kwargs: Arguments by name.
-    """
+    """Return every tensor among a module's arguments with its path; `positional_names` says how those of `args` begin."""
     return input_paths(dict(zip(positional_names(module, len(args)), args, strict=True)) | dict(kwargs))
 
 

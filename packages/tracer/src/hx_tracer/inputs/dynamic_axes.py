@@ -20,13 +20,8 @@ Axes = dict[int, str]
 def free_axes(kwargs: Mapping[str, Any]) -> dict[str, Axes]:
     """Return axis 0 of every input as `batch` and axis 1 of every input of rank 2 as `sequence`.
 
-    An axis of another size than the first one of that symbol gets a symbol of its own, after its input.
-
-    Args:
-        kwargs: Example inputs by argument name; tensors may be nested.
-
-    Returns:
-        Axes and symbols by input path (`name`, `name.0`).
+    An axis of another size than the first one of that symbol gets a symbol of its own, after its input. Tensors may be
+    nested: axes and symbols are by input path (`name`, `name.0`).
     """
     axes: dict[str, Axes] = {}
     first: dict[str, int] = {}
@@ -61,13 +56,8 @@ def axes_of_shapes(
     """Return the axes that a `dynamic_shapes` argument asks to be dynamic, by the paths of `argument_paths`.
 
     The symbol is the name of the `Dim`, or the string; for `Dim.AUTO` and `Dim.DYNAMIC`, path and axis. Parts of
-    `shapes` that fit no argument are left out: torch.export refuses them.
-
-    Args:
-        module: Its `forward` says which argument a position is.
-        args: Positional example inputs.
-        kwargs: Example inputs by name.
-        shapes: As `torch.onnx.export` takes it: by argument name, or in the order of the signature.
+    `shapes`, by argument name or in the order of the signature, that fit no argument are left out: torch.export refuses
+    them.
     """
     names = positional_names(module, len(args))
     values = dict(zip(names, args, strict=True)) | dict(kwargs)

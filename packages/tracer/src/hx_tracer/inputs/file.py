@@ -1,4 +1,4 @@
-"""Example inputs from a file that the user gives."""
+"""Example inputs from a file that the user gives, as tensors; hx reads arrays of an ONNX model without torch."""
 
 from __future__ import annotations
 

@@ -26,14 +26,9 @@ class Sampling:
 
 
 def sample(sampling: Sampling, shape: Sequence[int], dtype: torch.dtype, *, name: str, seed: int) -> torch.Tensor:
-    """Draw a tensor; the same name, shape and seed give the same values.
+    """Draw a tensor; the same parameter name, shape and seed give the same values, another name other ones.
 
-    Args:
-        sampling: The distribution. `given` values cannot be drawn and count as `normal`.
-        shape: Shape of the result.
-        dtype: Data type of the result.
-        name: Parameter name, part of the seed: two inputs of one model get different values.
-        seed: Seed of `numpy.random.default_rng`.
+    `given` values cannot be drawn and count as `normal`.
     """
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     shape = tuple(shape)

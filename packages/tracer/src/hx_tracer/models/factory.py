@@ -45,11 +45,7 @@ def call_factory(spec: str) -> tuple[torch.nn.Module, Any]:
 
 
 def run_factory(name: str, factory: Callable[[], Any]) -> tuple[torch.nn.Module, Any]:
-    """Call a factory.
-
-    Args:
-        name: Of the factory, for messages.
-        factory: Takes no arguments.
+    """Call a factory, which takes no arguments.
 
     Returns:
         The module, and the example inputs that came with it (a dict or tuple), or `None`.

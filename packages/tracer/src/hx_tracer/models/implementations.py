@@ -50,9 +50,7 @@ def set_implementation(module: torch.nn.Module, kind: Kind, name: str) -> None:
 def find_remedy(module: torch.nn.Module, exports: Callable[[], bool]) -> dict[Kind, str]:
     """Return implementations by kind with which a refused model is exported; empty if none of those tried helps.
 
-    Args:
-        module: Its implementations are changed while this runs, and restored.
-        exports: Returns whether the model, as it is when this is called, is exported.
+    They are changed while this runs, and restored; `exports` says whether the model as it then is can be exported.
     """
     for choice in _choices(module):
         with _restored(module):

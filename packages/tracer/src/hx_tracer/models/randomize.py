@@ -15,10 +15,6 @@ def randomize(module: torch.nn.Module, seed: int) -> None:
     A fresh model has many equal tensors: ones in normalisations, zero biases, zero class tokens. The noise has a
     standard deviation of 0.1 times the parameter's root mean square plus 0.02. A parameter whose root mean square is not
     below 1e4, as of memory that construction left unset, becomes noise alone. Running variances stay positive.
-
-    Args:
-        module: Changed.
-        seed: Of the noise.
     """
     generator = torch.Generator().manual_seed(seed)
 

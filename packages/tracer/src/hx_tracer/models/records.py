@@ -19,12 +19,7 @@ def qualified_name(module: torch.nn.Module) -> str:
 
 
 def module_records(model: torch.nn.Module, torch_nn: TorchNN = "default") -> list[Module]:
-    """Return one record for each module, parents before children, the root first.
-
-    Args:
-        model: Any module; not changed.
-        torch_nn: Which `torch.nn` classes give tags of their own.
-    """
+    """Return one record for each module, parents before children; `torch_nn` classes give tags of their own."""
     names: dict[int, list[str]] = {}
     modules: list[torch.nn.Module] = []
     for name, module in model.named_modules(remove_duplicate=False):

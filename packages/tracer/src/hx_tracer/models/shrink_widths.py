@@ -40,13 +40,9 @@ def _heads(known: dict[str, Any]) -> int | None:
 
 
 def set_widths(config: Any, mains: list[int], width: int, most: int) -> None:
-    """Set every width to `width`, half or double of it, and heads and their size so that they fit.
+    """Set every width to `width`, half or double of it, and at most `most` heads and their size so that they fit.
 
-    Args:
-        config: Changed.
-        mains: Main widths of all configurations, ascending.
-        width: The new main width.
-        most: Upper bound on heads.
+    `mains` are the main widths of all configurations, ascending.
     """
 
     def near(value: int) -> int:

@@ -45,11 +45,9 @@ def mark_bodies(module: torch.fx.GraphModule) -> None:
 def body_values(
     program: torch.onnx.ONNXProgram, outer: Mapping[str | None, ir.Value]
 ) -> Iterator[tuple[torch.fx.Node, ir.Value]]:
-    """Yield the FX nodes in bodies that have an ONNX value, with the value.
+    """Yield the FX nodes in bodies that have an ONNX value, with the value, of a program that is not yet optimised.
 
-    Args:
-        program: Translated, not yet optimised.
-        outer: Values of the main graph by the names of their FX nodes.
+    `outer` has the values of the main graph by the names of their FX nodes.
     """
     exported = program.exported_program
     assert exported is not None

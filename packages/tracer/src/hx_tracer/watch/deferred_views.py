@@ -38,11 +38,8 @@ class DeferredViews:
     def watching(self, node: torch.fx.Node, env: Mapping[torch.fx.Node, Any]) -> Generator[None]:
         """Mark the FX nodes that are made while the interpreter runs a node of the old graph.
 
-        They get the node's call, but those that bring an argument up to date get the call of the argument.
-
-        Args:
-            node: The node of the old graph.
-            env: Results of the nodes before it.
+        They get the node's call, but those that bring an argument up to date get the call of the argument. `env` has the
+        results of the nodes before it.
         """
         arguments = {
             source: value for source in node.all_input_nodes if isinstance(value := env.get(source), FunctionalTensor)

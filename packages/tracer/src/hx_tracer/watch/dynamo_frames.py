@@ -102,12 +102,7 @@ class FrameValues:
 
 
 def frame_of(context: Any, *names: str) -> tuple[FrameValues, torch.nn.Module, list[Any]]:
-    """Return the values of the frame that Dynamo is in, its variable `module`, and others by name.
-
-    Args:
-        context: `torch._dynamo.comptime.ComptimeContext`.
-        names: Of the other variables.
-    """
+    """Return the values of the frame of a `ComptimeContext`, its variable `module`, and others by name."""
     translator = dynamo_translator(context)
     module = dynamo_variable(context, "module")
     key = getattr(module, "module_key", None)

@@ -26,13 +26,7 @@ def call_of(node: torch.fx.Node) -> int | None:
 
 
 def mark(node: torch.fx.Node, call: int, *, replace: bool = False) -> None:
-    """Write the call that made a node.
-
-    Args:
-        node: The FX node to mark.
-        call: Row of the call.
-        replace: Whether a call that is written already is replaced; otherwise it stays.
-    """
+    """Write the row of the call that made a node; a row that is written already stays, unless it is to be replaced."""
     custom = node.meta.get("custom", {})
     node.meta["custom"] = {**custom, CALL: call} if replace else {CALL: call, **custom}
 

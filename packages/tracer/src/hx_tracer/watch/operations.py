@@ -31,16 +31,7 @@ from hx_tracer.watch.fx_metadata import Direction
 def observe(
     module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[Any, list[TracedCall], Observation]:
-    """Run a model and observe what it computes.
-
-    Args:
-        module: The root.
-        args: Positional inputs.
-        kwargs: Inputs by name.
-
-    Returns:
-        The result, the calls, and the observation. Memory beyond the run's own is a few hundred bytes an operation.
-    """
+    """Run a model; return its result, its calls, and what it computed: a few hundred bytes an operation."""
     ports = PortLog()
 
     def at_port(row: int, side: Direction, name: str, tensor: torch.Tensor) -> None:
@@ -135,12 +126,7 @@ class OperationLog:
     def add(self, call: int, name: str, result: Any, given: Sequence[torch.Tensor], before: Any = None) -> None:
         """Add an operation for each tensor that it returned and that differs from all that it was given.
 
-        Args:
-            call: Row of the call that ran it.
-            name: Of the operation.
-            result: What it returned.
-            given: The tensors that it was given.
-            before: Copies of those from before, where it may have changed them in place.
+        `before` has copies of these from before, where it may have changed them in place.
         """
         rows = [self._row_of(tensor) for tensor in given]
         reads = sorted(set(rows))

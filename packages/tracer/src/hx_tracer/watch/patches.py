@@ -31,13 +31,8 @@ def patched(
 ) -> Generator[None]:
     """Run `handler(original, *args, **kwargs)` for calls of `owner.name` in this thread.
 
-    When the last block has ended, in whatever order, the owner has the original function object again.
-
-    Args:
-        owner: A class or a module.
-        name: Of one of its functions.
-        handler: The replacement.
-        outermost: Wraps the dispatching function that the owner gets; that of the first block counts.
+    When the last block has ended, in whatever order, the owner, a class or a module, has the original function object
+    again. `outermost` wraps the dispatching function that the owner gets; that of the first block counts.
     """
     thread = threading.get_ident()
     with _lock:

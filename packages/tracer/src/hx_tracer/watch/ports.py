@@ -34,7 +34,7 @@ def input_ports(
         for parameter in signature.parameters.values():
             if parameter.kind is inspect.Parameter.VAR_KEYWORD and parameter.name in arguments:
                 arguments = {k: v for k, v in arguments.items() if k != parameter.name} | arguments[parameter.name]
-    return _named(arguments.items())
+    return [(".".join((name, *path)), tensor) for name, value in arguments.items() for path, tensor in _tensors(value)]
 
 
 def output_ports(result: Any, input_names: Iterable[str]) -> list[tuple[str, torch.Tensor]]:
@@ -56,10 +56,6 @@ def forward_signature(module: torch.nn.Module) -> inspect.Signature | None:
         return inspect.signature(module.forward)
     except (TypeError, ValueError):
         return None
-
-
-def _named(items: Iterable[tuple[str, Any]]) -> list[tuple[str, torch.Tensor]]:
-    return [(".".join((name, *path)), tensor) for name, value in items for path, tensor in _tensors(value)]
 
 
 def _tensors(value: Any) -> Iterator[tuple[Path, torch.Tensor]]:

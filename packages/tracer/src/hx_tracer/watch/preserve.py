@@ -22,9 +22,9 @@ def preserve_state(model: torch.nn.Module) -> Generator[None]:
     and the data of buffers and of tensors among the attributes. Nothing deeper inside is restored.
     """
     modules = [(module.__dict__, dict(module.__dict__)) for module in model.modules()]
-    contents = [(value, _copy(value)) for _, before in modules for value in before.values()]
-    contents = [(value, copy) for value, copy in contents if copy is not None]
-    attributes = [value for _, before in modules for value in before.values() if isinstance(value, torch.Tensor)]
+    values = [value for _, before in modules for value in before.values()]
+    contents: list[tuple[Any, Any]] = [(value, value.copy()) for value in values if type(value) in (dict, list, set)]
+    attributes = [value for value in values if isinstance(value, torch.Tensor)]
     tensors = [
         (tensor, version_of(tensor), tensor.detach().clone())
         for tensor in (*model.buffers(), *attributes)
@@ -44,7 +44,3 @@ def preserve_state(model: torch.nn.Module) -> Generator[None]:
                 # torch 2.13's batch normalisation writes running statistics without counting that as a change.
                 if version_of(tensor) != version or not (tensor.is_meta or torch.equal(tensor, copy)):
                     tensor.copy_(copy)
-
-
-def _copy(value: Any) -> Any:
-    return value.copy() if type(value) in (dict, list, set) else None
