@@ -52,10 +52,6 @@ ModulePattern = Annotated[list[str] | None, PATTERN]
 InputsFile = Annotated[
     Path | None, value("FILE", "Inputs by name, .pt, .npz or .safetensors; default: those that the export recorded.")
 ]
-Embed = Annotated[bool, flag("Write the sidecar into the model's metadata too, under pkg.hx.* keys.", "--embed")]
-NoMetadata = Annotated[
-    bool, flag("Remove the exporter's metadata: kilobytes a node, with local paths.", "--no-metadata")
-]
 MinConfidence = Annotated[
     Literal["high", "medium", "low"], typer.Option(help="Leave what is known less surely to the root, uncovered.")
 ]

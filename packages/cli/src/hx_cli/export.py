@@ -10,7 +10,7 @@ import typer
 
 import hx
 from hx.text import count, number, percent, plural, shape, size
-from hx_cli._options import Common, Embed, Exporting, Loading, ModelSpec, NoMetadata, NoVerify, Overwrite, flag, value
+from hx_cli._options import Common, Exporting, Loading, ModelSpec, NoVerify, Overwrite, flag, value
 from hx_cli._output import Output
 from hx_cli._paths import export_path
 from hx_cli._widgets import boxed, called, categories, coverage, escape, fields, table
@@ -26,8 +26,12 @@ def export(
     model: ModelSpec,
     output: Annotated[Path | None, value("OUT.onnx", "Default: NAME.onnx here.", "--output", "-o")] = None,
     overwrite: Overwrite = False,
-    embed: Embed = False,
-    no_metadata: NoMetadata = False,
+    embed: Annotated[
+        bool, flag("Write the sidecar into the model's metadata too, under pkg.hx.* keys.", "--embed")
+    ] = False,
+    no_metadata: Annotated[
+        bool, flag("Remove the exporter's metadata: kilobytes a node, with local paths.", "--no-metadata")
+    ] = False,
     keep_context: Annotated[
         bool, flag("Write what was seen during the export, for debugging.", "--keep-context")
     ] = False,
