@@ -14,6 +14,7 @@ import onnx_ir as ir
 import pytest
 
 from hx_extractor import Hierarchy, load
+from hx_graph import all_nodes, output_of
 from hx_sidecar_schema import (
     Example,
     ModelInfo,
@@ -133,13 +134,14 @@ def _export_by_hand(
         calls=[_call(row, spec, fqns, values) for row, spec in enumerate(calls)],
         nodes=[
             Node(
-                output=str(node.outputs[0].name),
+                graph=path,
+                output=output_of(node),
                 op_type=node.op_type,
-                owner=(owners or {}).get(str(node.outputs[0].name), 0),
+                owner=(owners or {}).get(output_of(node), 0),
                 evidence="exporter",
                 confidence="high",
             )
-            for node in model.graph
+            for path, node in all_nodes(model)
         ],
     )
     folder.mkdir(parents=True, exist_ok=True)

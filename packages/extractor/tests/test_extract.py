@@ -467,10 +467,10 @@ def test_a_size_of_a_graph_input_is_read_from_the_calls_own(
 def test_a_whole_shape_is_read_from_the_calls_own(export_by_hand: ExportByHand, tmp_path: Path) -> None:
     text = """
     <ir_version: 10, opset_import: ["": 20]>
-    main (float[batch,3,seq] x, float[seq,4,batch] z) => (float[seq,4,batch] y)
+    main (float[batch,3,seq] v, float[seq,4,batch] z) => (float[seq,4,batch] y)
     <float[1] w = {2.0}>
     {
-      h = Neg(x)
+      h = Neg(v)
       shape = Shape(z)
       total = ReduceSum<keepdims = 0>(h)
       y = Expand(total, shape)

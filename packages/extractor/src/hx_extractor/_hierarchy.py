@@ -68,13 +68,15 @@ class Hierarchy:
         """The model, read from its file when it is asked for first.
 
         Raises:
-            HxError: HX202, HX204 as `read_model` does.
+            HxError: HX202, HX204 as `read_model` does, HX203 if the sidecar is not of its nodes.
         """
         if self._model is None:
-            from hx_graph import read_model
+            from hx_graph import check_rows, read_model
 
             assert self.path is not None
-            self._model = read_model(self.path)
+            model = read_model(self.path)
+            check_rows(model, self.sidecar)
+            self._model = model
         return self._model
 
     @property

@@ -28,7 +28,7 @@ def load(path: str | Path, sidecar: str | Path | None = None) -> Hierarchy:
     known = Sidecar.load(sidecar or beside) if sidecar or beside.exists() else None
     if known is not None and path.is_file() and known.model.file_digest == file_digest(path):
         return Hierarchy(path, known)
-    from hx_graph import read_model
+    from hx_graph import check_rows, read_model
 
     model = read_model(path)
     if known is None:
@@ -39,6 +39,7 @@ def load(path: str | Path, sidecar: str | Path | None = None) -> Hierarchy:
             f"Sidecar of {known.model.file!r} does not belong to {str(path)!r}: the graphs differ.",
             hint="Export the model again, so that both files are of one run.",
         )
+    check_rows(model, known)
     return Hierarchy(path, known, model)
 
 

@@ -4,6 +4,7 @@ from hx_graph._dims import (
     can_be_equal as can_be_equal,
     dims_of as dims_of,
     dtype_name as dtype_name,
+    evaluate_dim as evaluate_dim,
     is_size_query as is_size_query,
     queried_dims as queried_dims,
     shape_from as shape_from,
@@ -28,6 +29,7 @@ from hx_graph._reads import (
     in_order as in_order,
     reads as reads,
 )
+from hx_graph._rows import check_rows as check_rows
 from hx_graph._session import (
     import_runtime as import_runtime,
     make_session as make_session,

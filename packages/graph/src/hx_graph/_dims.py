@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import ast
+import math
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 
 import onnx_ir as ir
+
+_LIMIT = 2**63
+_FUNCTIONS = {"max": max, "min": min, "floor": math.floor, "ceil": math.ceil, "ceiling": math.ceil, "mod": operator.mod}
 
 
 def dims_of(shape: ir.ShapeProtocol | None) -> list[int | str]:
@@ -51,3 +58,59 @@ def queried_dims(node: ir.Node) -> list[int | str] | None:
         return None
     start, end = node.attributes.get("start"), node.attributes.get("end")
     return dims_of(source.shape)[start.as_int() if start else None : end.as_int() if end else None]
+
+
+def evaluate_dim(dim: str, sizes: Mapping[str, int]) -> int | None:
+    """Return the size that a symbolic dimension stands for.
+
+    Args:
+        dim: A symbol, or an expression over symbols with `+ - * / // % **`, `max`, `min`, `floor`, `ceil` and `mod`.
+        sizes: Of symbols; what is no expression may be among them too.
+
+    Returns:
+        None where a symbol is not known, the text is no expression, or the result is no size. No text takes long:
+        onnx_ir (1.1) would compute `9**9**9`.
+    """
+    if dim in sizes:
+        return sizes[dim]
+    try:
+        size = _value(ast.parse(dim.strip(), mode="eval").body, sizes)
+    except (ArithmeticError, LookupError, SyntaxError, TypeError, ValueError, RecursionError, MemoryError):
+        return None
+    return int(size) if size == int(size) and 0 <= size < _LIMIT else None
+
+
+def _value(node: ast.expr, sizes: Mapping[str, int]) -> Fraction:
+    match node:
+        case ast.Constant(value=int(number)):
+            return Fraction(number)
+        case ast.Name() | ast.Attribute():
+            return Fraction(sizes[ast.unparse(node)])
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_value(operand, sizes)
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
+            return Fraction(_FUNCTIONS[name.lower()](*(_value(arg, sizes) for arg in args)))
+        case ast.BinOp(left=first, op=kind, right=second):
+            left, right = _value(first, sizes), _value(second, sizes)
+            if max(abs(left), abs(right)) >= _LIMIT:
+                raise ValueError(ast.unparse(node))
+            match kind:
+                case ast.Add():
+                    return left + right
+                case ast.Sub():
+                    return left - right
+                case ast.Mult():
+                    return left * right
+                case ast.Div():
+                    return left / right
+                case ast.FloorDiv():
+                    return Fraction(left // right)
+                case ast.Mod():
+                    return left % right
+                case ast.Pow() if right in range(64):
+                    return left ** int(right)
+                case _:
+                    pass
+        case _:
+            pass
+    raise ValueError(ast.unparse(node))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import math
 import zlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hx_sidecar_schema import Example, TensorInfo, UnavailableValue
+from hx_sidecar_schema import Example, TensorInfo, UnavailableValue, first_line
 
 WHOLE_BYTES = 1 << 16
 """Up to this size an example is recorded whole."""
@@ -37,7 +39,7 @@ def example_array(info: TensorInfo) -> NDArray[np.generic]:
     """Return the recorded value of a model input, or a seeded draw from its recorded range.
 
     Raises:
-        HxError: HX206 if none was recorded.
+        HxError: HX206 if none was recorded, or it is damaged.
     """
     import onnx_ir as ir
 
@@ -47,9 +49,20 @@ def example_array(info: TensorInfo) -> NDArray[np.generic]:
             f"No example of input {info.name!r} is recorded.",
             hint="Give the inputs yourself, or export the model again.",
         )
-    dtype = ir.DataType[info.dtype].numpy()
+    try:
+        return _array(example, ir.DataType[info.dtype].numpy())
+    except (ValueError, TypeError, OverflowError, MemoryError, zlib.error) as error:
+        raise UnavailableValue(
+            f"The recorded example of input {info.name!r} is damaged: {first_line(error)}.",
+            hint="Give the inputs yourself, or export the model again.",
+        ) from error
+
+
+def _array(example: Example, dtype: np.dtype[Any]) -> NDArray[np.generic]:
     if example.data is not None:
-        return np.frombuffer(zlib.decompress(base64.b64decode(example.data)), dtype).reshape(example.shape)
+        size = math.prod(example.shape) * dtype.itemsize
+        data = zlib.decompressobj().decompress(base64.b64decode(example.data), size + 1)
+        return np.frombuffer(data, dtype).reshape(example.shape)
     low, high = example.low or 0.0, example.high or 0.0
     draw = np.random.default_rng(0)
     if np.issubdtype(dtype, np.integer):

@@ -9,15 +9,19 @@ import onnx
 import onnx_ir as ir
 
 from hx_graph._weights import in_memory, replaced_tensors, tensors_in
-from hx_graph._well_formed import check_well_formed
+from hx_graph._well_formed import check_texts, check_well_formed
 from hx_sidecar_schema import HxError, collector_paused, first_line
 
 EXTERNAL_BYTES = 16 << 20
 """Weights beyond this size are written to a data file of their own: inside protobuf each byte is copied thrice."""
 
 
-def read_model(path: Path) -> ir.Model:
+def read_model(path: Path, *, check: bool = True) -> ir.Model:
     """Read an ONNX file; external data is found but not read.
+
+    Args:
+        path: The file.
+        check: Whether nodes must read what exists; who reads a model unchecked looks for what is wrong with it.
 
     Raises:
         HxError: HX202 if the file is missing or is no ONNX model, HX204 if external data is missing, cut short, no
@@ -30,7 +34,9 @@ def read_model(path: Path) -> ir.Model:
             model = _load(path)
         if len(model.graph) == 0 and not model.graph.outputs:
             raise ValueError("it holds no graph")
-        check_well_formed(model)
+        check_texts(model)
+        if check:
+            check_well_formed(model)
     except OSError as error:
         raise HxError(
             f"ONNX file {str(path)!r} cannot be read: {error.strerror or error}.",

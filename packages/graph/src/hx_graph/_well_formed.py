@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import onnx_ir as ir
 
 from hx_graph._identity import output_of
@@ -9,12 +11,39 @@ from hx_graph._nested import all_graphs, nested_graphs
 from hx_graph._weights import tensors_in
 
 
+def check_texts(model: ir.Model) -> None:
+    """Refuse bytes in the place of text: protobuf (7.36) hands those that are no UTF-8 on as they are.
+
+    Raises:
+        ValueError: With the first that is none.
+    """
+    _texts(
+        "model", model.producer_name, model.producer_version, model.domain, model.metadata_props, *model.opset_imports
+    )
+    for graph in all_graphs(model):
+        _texts("graph", graph.name, graph.doc_string, graph.metadata_props)
+        values = [] if isinstance(graph, ir.Function) else [*graph.inputs, *graph.initializers.values()]
+        for node in graph:
+            _texts("node", node.name, node.op_type, node.domain, node.doc_string, node.metadata_props, *node.attributes)
+            values += [value for value in (*node.inputs, *node.outputs) if value is not None]
+        for value in values:
+            _texts("value", value.name, value.doc_string, value.metadata_props)
+
+
+def _texts(what: str, *texts: str | Mapping[str, str] | None) -> None:
+    for text in texts:
+        if isinstance(text, Mapping):
+            _texts(f"metadata of a {what}", *text.keys(), *text.values())
+        elif text is not None and not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ValueError(f"a text of a {what} is no UTF-8: {text!r}")
+
+
 def check_well_formed(model: ir.Model) -> None:
     """Bring nodes into topological order where some tool appended them, and refuse what no runtime could run.
 
     Raises:
-        ValueError: If a node or an output reads what nothing makes, nodes form a circle, or a tensor's bytes are not as
-            many as its type and shape say.
+        ValueError: If a node or an output reads what nothing makes, nodes form a circle, an attribute has no type, or a
+            tensor's bytes are not as many as its type and shape say.
     """
     for graph in all_graphs(model):
         for node in graph:
@@ -23,6 +52,9 @@ def check_well_formed(model: ir.Model) -> None:
                     raise ValueError(
                         f"node {output_of(node)!r} ({node.op_type}) reads {value.name!r}, which nothing makes"
                     )
+            for attribute in node.attributes.values():
+                if attribute.type == ir.AttributeType.UNDEFINED:
+                    raise ValueError(f"attribute {attribute.name!r} of node {output_of(node)!r} has no type")
         for value in graph.outputs:
             if not _exists(value):
                 raise ValueError(f"nothing makes the output {value.name!r}")

@@ -62,7 +62,7 @@ def _validated(path: Path, target: Path, name: str, *, repair: bool, progress: P
 
     if repair:
         check_writable(target.parent, "sidecar")
-    model = read_model(path)
+    model = read_model(path, check=False)
     sidecar, read = _sidecar(model, path, target)
     done: Repair | None = None
     progress("Checking", 0, 0)
@@ -94,5 +94,5 @@ def _sidecar(model: ir.Model, path: Path, target: Path) -> tuple[Sidecar, str]:
     """Return the sidecar, and where it lies; empty for inside the model."""
     inside = model.metadata_props.get(EMBEDDED)
     if inside is not None and not target.exists():
-        return from_embedded(inside, path), ""
-    return Sidecar.load(target), str(target)
+        return from_embedded(inside, path, check=False), ""
+    return Sidecar.load(target, check=False), str(target)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 import zlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from hx_sidecar_schema._digest import file_digest
 from hx_sidecar_schema._errors import HxError, MissingSidecar
@@ -30,6 +29,7 @@ from hx_sidecar_schema._records import (
     Summary,
     node_name,
 )
+from hx_sidecar_schema._references import broken_references
 from hx_sidecar_schema._trees import subtree_ends
 
 SIDECAR_VERSION = "1.1"
@@ -131,12 +131,16 @@ class Sidecar(Record):
             (staging / path.name).write_bytes(self.to_json())
 
     @classmethod
-    def load(cls, path: str | Path) -> Sidecar:
+    def load(cls, path: str | Path, *, check: bool = True) -> Sidecar:
         """Read a sidecar of this or an older major version, or of a newer minor one.
+
+        Args:
+            path: The file.
+            check: Whether rows must lead where they say; who reads one unchecked looks for what is wrong with it.
 
         Raises:
             HxError: HX301 if there is no such file, HX302 if it is no JSON, HX303 if a newer hx wrote it,
-                HX304 if a field is missing or of the wrong type.
+                HX304 if a field is missing or of the wrong type, or a row refers to one that is not there.
         """
         path = Path(path)
         try:
@@ -146,18 +150,18 @@ class Sidecar(Record):
                 f"Sidecar {str(path)!r} cannot be read: {error.strerror}.",
                 hint="Run `hx relink` if a tool made the model of an export, `hx project` if it comes from elsewhere.",
             ) from error
-        return cls.from_json(content, path)
+        return cls.from_json(content, path, check=check)
 
     @classmethod
-    def from_json(cls, content: bytes, path: Path) -> Sidecar:
-        """Read a sidecar from what `to_json` gave; messages say that it comes from `path`.
+    def from_json(cls, content: bytes, path: Path, *, check: bool = True) -> Sidecar:
+        """Read a sidecar from what `to_json` gave; messages say that it comes from `path`. See `load` for `check`.
 
         Raises:
             HxError: HX302 to HX304 as `load` does.
         """
         try:
-            data = json.loads(content)
-        except (ValueError, RecursionError) as error:
+            data = from_json(content)
+        except ValueError as error:
             raise HxError(
                 f"Sidecar {str(path)!r} is not JSON, or is cut short: {error}.",
                 code="HX302",
@@ -165,15 +169,23 @@ class Sidecar(Record):
             ) from error
         data = migrate(data, path, SIDECAR_VERSION)
         try:
-            return cls.model_validate(data)
+            sidecar = cls.model_validate(data)
+            broken = next(broken_references(sidecar), "") if check else ""
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise HxError(
-                f"Sidecar {str(path)!r} does not fit its schema: {where}: {first['msg']}.",
-                code="HX304",
-                hint="Export the model again.",
-            ) from error
+            broken = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+            raise _unfit(path, broken) from error
+        if broken:
+            raise _unfit(path, broken)
+        return sidecar
+
+
+def _unfit(path: Path, broken: str) -> HxError:
+    return HxError(
+        f"Sidecar {str(path)!r} does not fit its schema: {broken}.",
+        code="HX304",
+        hint="Export the model again, or see all that is wrong with `hx validate`.",
+    )
 
 
 EMBEDDED = "pkg.hx.sidecar"
@@ -185,8 +197,8 @@ def embedded(sidecar: Sidecar) -> str:
     return base64.b64encode(zlib.compress(sidecar.to_json(), 9)).decode()
 
 
-def from_embedded(text: str, path: Path) -> Sidecar:
-    """Read a sidecar from what `embedded` gave; messages name the model by its `path`.
+def from_embedded(text: str, path: Path, *, check: bool = True) -> Sidecar:
+    """Read a sidecar from what `embedded` gave; messages name the model by its `path`. See `Sidecar.load` for `check`.
 
     Raises:
         HxError: HX302 if it is damaged, HX303 and HX304 as `Sidecar.load` does.
@@ -197,4 +209,4 @@ def from_embedded(text: str, path: Path) -> Sidecar:
         raise HxError(
             f"The sidecar inside {str(path)!r} is damaged: {error}.", code="HX302", hint="Export the model again."
         ) from error
-    return Sidecar.from_json(content, path)
+    return Sidecar.from_json(content, path, check=check)

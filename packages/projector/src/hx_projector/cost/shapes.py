@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
-from hx_graph import values_in
+from hx_graph import evaluate_dim, values_in
 from hx_sidecar_schema import HxError
 
 # Where inference refuses a model, its pass logs a traceback: what stays unknown is reported anyway.
@@ -57,7 +57,7 @@ class KnownShapes:
             return
         dims: list[int] = []
         for dim in shape:
-            size = dim if isinstance(dim, int) else self._evaluate(dim)
+            size = dim if isinstance(dim, int) else self._evaluate(str(dim))
             if size is None or size < 0:
                 return
             dims.append(size)
@@ -82,15 +82,10 @@ class KnownShapes:
             for value, shape, kind in before:
                 value.shape, value.type = shape, kind
 
-    def _evaluate(self, dim: object) -> int | None:
-        text = str(dim)
-        if text not in self._evaluated:
-            size = self._symbols.get(text)
-            if size is None and isinstance(dim, ir.SymbolicDim) and _is_symbol(dim):
-                result = dim.evaluate(self._symbols)
-                size = result if isinstance(result, int) else None
-            self._evaluated[text] = size
-        return self._evaluated[text]
+    def _evaluate(self, dim: str) -> int | None:
+        if dim not in self._evaluated:
+            self._evaluated[dim] = evaluate_dim(dim, self._symbols)
+        return self._evaluated[dim]
 
 
 def known_shapes(
