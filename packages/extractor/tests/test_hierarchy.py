@@ -14,6 +14,8 @@ from hx_extractor import Call, Hierarchy, load
 from hx_graph import _session
 from hx_sidecar_schema import HxError
 
+ExportByHand = Callable[..., Hierarchy]
+
 X = np.array([[1.0, -2.0, 3.0], [-4.0, 5.0, -6.0]], dtype=np.float32)
 W = np.array([1.0, 2.0, 3.0], dtype=np.float32)
 TEXT = """
