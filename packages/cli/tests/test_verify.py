@@ -199,3 +199,18 @@ def test_a_call_that_pytorch_does_not_make_is_reported(hx, exported, verify, ver
     shown = hx("verify", path, "--against", f"{verify_models}:tower").out
     assert "3 calls not compared" in shown
     assert "did not make this call" in shown
+
+
+def test_a_part_beside_its_module(hx, exported, verify, verify_models, plant, tmp_path):
+    path = exported("tower")
+    part = tmp_path / "part.onnx"
+    assert hx("-q", "extract", path, "-m", "blocks.1", "-o", part).code == 0
+    report = verify(part, against=f"{verify_models}:tower")
+    assert (report.exit, report.named) == (0, None)
+    assert {entry["fqn"] for entry in report["calls"] if entry["local"]} == {
+        "blocks.1",
+        "blocks.1.inner",
+        "blocks.1.norm",
+    }
+    plant(part, "blocks.1.inner.weight")
+    assert verify(part, against=f"{verify_models}:tower").named == "blocks.1.inner"

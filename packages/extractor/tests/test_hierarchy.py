@@ -151,7 +151,7 @@ def test_every_public_name_is_there() -> None:
         hx_extractor.Hierarchical  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_what_is_in_a_model(export_by_hand: ExportByHand, tmp_path: Path) -> None:
+def test_what_is_in_a_model(export_by_hand: Callable[..., Hierarchy], tmp_path: Path) -> None:
     model, other = (export_by_hand(tmp_path / name, TEXT, CALLS, owners=OWNERS) for name in ("one", "two"))
     for pattern in ("block", "block.*", "block@1", "/Model", "Block"):
         assert (pattern in model) == bool(_matches(model, pattern)), pattern
@@ -170,7 +170,7 @@ def _matches(model: Hierarchy, pattern: str) -> list[Call]:
         return []
 
 
-def test_a_run_gives_the_outputs_or_other_values(export_by_hand: ExportByHand, tmp_path: Path) -> None:
+def test_a_run_gives_the_outputs_or_other_values(export_by_hand: Callable[..., Hierarchy], tmp_path: Path) -> None:
     model = export_by_hand(tmp_path, TEXT, CALLS, owners=OWNERS)
     assert list(model.run({"x": X})) == ["y"]
     np.testing.assert_allclose(model.run({"x": X})["y"], -np.maximum((X + W) * W, 0) * W)

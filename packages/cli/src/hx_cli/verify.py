@@ -39,7 +39,9 @@ def verify(
             show_default=False,
         ),
     ] = None,
-    against: Annotated[str, value("MODEL", "The PyTorch model: a Hub id or folder, factory, or tiny:ARCH.")] = ...,  # pyright: ignore[reportArgumentType] typer's word for required
+    against: Annotated[
+        str, value("MODEL", "The PyTorch model, of a part too: a Hub id or folder, factory, or tiny:ARCH.")
+    ] = ...,  # pyright: ignore[reportArgumentType] typer's word for required
     original: Annotated[
         Path | None,
         value("EXPORT.onnx", "The export that X.onnx was made of by a quantiser, converter or optimiser.", "--from"),

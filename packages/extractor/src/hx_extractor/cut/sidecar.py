@@ -113,9 +113,12 @@ def _call(call: ModuleCall, root: int, builder: GraphBuilder, modules: dict[int,
     """
     is_root = call is builder.parent.sidecar.calls[root]
 
+    names = {port.carrier: port.name for port in call.inputs if not port.unused}
+
     def port(old: Port) -> Port:
         if is_root:
-            return old.model_copy(update={"value": None if old.unused else old.name, "initializer": None})
+            name = names.get(old.carrier) if old.unused else old.name  # several ports may be one value
+            return old.model_copy(update={"value": name, "initializer": None})
         value = builder.name_of(old.value) if old.value else None
         initializer = builder.name_of(old.initializer) if old.initializer else None
         return old.model_copy(update={"value": value, "initializer": initializer})

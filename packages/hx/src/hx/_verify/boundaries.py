@@ -13,7 +13,7 @@ import torch
 
 from hx._tensors import to_numpy
 from hx._verify.inputs import ModuleInputs
-from hx_sidecar_schema import HxError, ModuleCall, Sidecar, first_line
+from hx_sidecar_schema import HxError, Module, ModuleCall, Sidecar, first_line
 from hx_tracer import CallValues, LoadedModel, preserve_state, record_call_values
 
 CallKey = tuple[str, int]
@@ -78,15 +78,29 @@ def run_module(
 def pytorch_keys(sidecar: Sidecar) -> list[CallKey]:
     """Return the key that every call has among those that a run of PyTorch makes.
 
-    A call in a compiled body is none of them, and has a key that no run makes.
+    A call in a compiled body is none of them, and has a key that no run makes. In a part, names begin below its module.
     """
+    names = [_name_below(sidecar.modules[0], module) for module in sidecar.modules]
     made: Counter[str] = Counter()
     keys: list[CallKey] = []
     for call in sidecar.calls:
-        fqn = sidecar.module_of(call).fqn
+        fqn = names[call.module]
         keys.append((fqn, -1 if call.in_body else made[fqn]))
         made[fqn] += not call.in_body
     return keys
+
+
+def _name_below(root: Module, module: Module) -> str:
+    if not root.fqn:
+        return module.fqn
+    starts = [f"{name}." for name in (root.fqn, *root.aliases)]
+    below = (
+        f"{name}.".removeprefix(start)
+        for name in (module.fqn, *module.aliases)
+        for start in starts
+        if f"{name}.".startswith(start)
+    )
+    return next(below, module.fqn).removesuffix(".")
 
 
 def why_not_made(call: ModuleCall) -> str:

@@ -42,8 +42,9 @@ def verify(
         False
 
     Args:
-        model: An export, or the file of one.
-        against: The PyTorch model, as `export` takes it. None for that of an export in memory.
+        model: An export, or a part that was cut out of one; or the file of one.
+        against: The PyTorch model, as `export` takes it. None for that of an export in memory. Of a part, the model that
+            holds its module, or that module itself.
         inputs: For both models, as the argument `args` of `export`. None for those that the export recorded.
         original: The export that `model` was made of by a quantiser, converter or optimiser.
         memory_bytes: Of tensors held at once; both models run as often as that takes.
@@ -56,16 +57,22 @@ def verify(
 
     Raises:
         HxError: HX301 if the model has no sidecar, HX407 if PyTorch does not run on the inputs, HX109, HX110 or HX409
-            for inputs that do not fit, HX410 if not one call could be compared; else as `load` and `export`.
+            for inputs that do not fit, HX128 if a part reads more than arguments, HX410 if not one call could be compared; else as `load` and `export`.
     """
     hierarchy = _open(model, original, progress)
     progress("Loading torch and the model, and running it", 0, 0)
     from hx._verify.inputs import fitting_inputs, recorded_inputs
     from hx._verify.measure import Measurement
+    from hx._verify.part import part_inputs, part_of
 
     name, loaded = _reference(model, against)
+    is_part = hierarchy.sidecar.cut_from is not None
+    if is_part:
+        loaded = part_of(loaded, hierarchy.sidecar)
     if inputs is not None:
         both = fitting_inputs(loaded, inputs, hierarchy.sidecar.model.inputs)
+    elif is_part:
+        both = part_inputs(loaded, hierarchy.sidecar, hierarchy.example_inputs())
     else:
         both = recorded_inputs(loaded, hierarchy.example_inputs())
     measurement = Measurement(hierarchy, loaded, both, memory_bytes)
