@@ -12,6 +12,10 @@ from typing import Any
 from hx_sidecar_schema import HxError, TorchNN
 
 
+def _refused(message: str, example: str, code: str = "HX406") -> HxError:
+    return HxError(message, code=code, hint=f"Write it like {example}.")
+
+
 def parse_shapes(texts: Iterable[str]) -> dict[str, list[int]]:
     """Parse `NAME=2,3,224,224`; `NAME=` is the shape of a scalar.
 
@@ -23,11 +27,8 @@ def parse_shapes(texts: Iterable[str]) -> dict[str, list[int]]:
         match = re.fullmatch(r"([A-Za-z_]\w*)=((?:\d+(?:,\d+)*)?)", text.replace(" ", ""))
         if match is None or match[1] in shapes:
             what = "gives an input a second time" if match else "is not NAME=SIZE,SIZE,..."
-            raise HxError(
-                f"Input shape {text!r} {what}.",
-                code="HX406",
-                hint="Write it like --input-shape pixel_values=2,3,224,224, once for an input.",
-            )
+            example = "--input-shape pixel_values=2,3,224,224, once for an input"
+            raise _refused(f"Input shape {text!r} {what}.", example)
         shapes[match[1]] = [int(size) for size in match[2].split(",") if size]
     return shapes
 
@@ -42,11 +43,8 @@ def parse_axes(texts: Iterable[str]) -> dict[str, dict[int, str]]:
     for text in texts:
         match = re.fullmatch(r"([\w.]+):(\d+)=([A-Za-z]\w*)", text)
         if match is None:
-            raise HxError(
-                f"Dynamic shape {text!r} is not NAME:AXIS=SYMBOL.",
-                code="HX112",
-                hint="Write it like --dynamic-shape input_ids:1=sequence.",
-            )
+            message = f"Dynamic shape {text!r} is not NAME:AXIS=SYMBOL."
+            raise _refused(message, "--dynamic-shape input_ids:1=sequence", code="HX112")
         axes.setdefault(match[1], {})[int(match[2])] = match[3]
     return axes
 
@@ -84,9 +82,7 @@ def parse_memory(text: str) -> int:
         base = 1024 if match[3] else 1000
         size = int(float(match[1]) * base ** (" kmgt".index((match[2] or " ").lower())))
     if size == 0:
-        raise HxError(
-            f"Memory {text!r} is no size.", code="HX406", hint="Write it like --memory 500MB or --memory 2GiB."
-        )
+        raise _refused(f"Memory {text!r} is no size.", "--memory 500MB or --memory 2GiB")
     return size
 
 
@@ -97,11 +93,8 @@ def parse_threshold(value: float | None) -> float | None:
         HxError: HX406 if it is negative, infinite or no number.
     """
     if value is not None and not 0 <= value < math.inf:
-        raise HxError(
-            f"Error {value!r} of --fail-over is no limit.",
-            code="HX406",
-            hint="Write it like --fail-over 1e-3: relative to the largest magnitude of an output.",
-        )
+        example = "--fail-over 1e-3: relative to the largest magnitude of an output"
+        raise _refused(f"Error {value!r} of --fail-over is no limit.", example)
     return value
 
 
@@ -119,11 +112,7 @@ def read_thresholds(texts: Iterable[str], file: Path | None) -> dict[str, float]
     for text in texts:
         name, equals, value = text.rpartition("=")
         if not equals:
-            raise HxError(
-                f"Threshold {text!r} is not NAME=PERCENT.",
-                code="HX406",
-                hint="Write it like --threshold activation=99.",
-            )
+            raise _refused(f"Threshold {text!r} is not NAME=PERCENT.", "--threshold activation=99")
         given[name] = value
     return {name: _percent(value, name) for name, value in given.items()}
 
