@@ -243,8 +243,13 @@ class TestProject:
             tensor.name = renamed(tensor.name)
         del proto.graph.value_info[:]
         onnx.save(proto, tmp_path / "m.onnx")
-        assert "error[HX126]" in hx("project", "m.onnx", cwd=tmp_path).err
-        assert hx("project", "m.onnx", "--against", elsewhere).code == 0
+        assert hx("project", "m.onnx", cwd=tmp_path).code == 0
+        alone = Sidecar.load(tmp_path / "m_hierarchy.json")
+        assert (len(alone.modules), len(alone.calls), alone.summary.covered_percent) == (1, 1, 0)
+        for command in (("tree",), ("analyze",), ("profile",), ("validate",), ("extract", "--all", "-o", "root")):
+            assert hx(command[0], "m.onnx", *command[1:]).code == 0, command
+        assert hx("compare", "m.onnx", "root/main_graph.onnx").code == 0
+        assert hx("project", "m.onnx", "--against", elsewhere, "--overwrite").code == 0
         assert Sidecar.load(tmp_path / "m_hierarchy.json").summary.exact_percent == 100
         assert hx("extract", "m.onnx", "--all", "-o", "calls", "--against", elsewhere).code == 0
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import onnx_ir as ir
-import pytest
 
 from hx_projector import embed, project_file, strip_metadata
 from hx_projector.file_metadata.claims import file_claims
-from hx_sidecar_schema import HxError, Sidecar
+from hx_sidecar_schema import Sidecar
 
 W = 'float[3] "{}" = {{1.0, 2.0, 3.0}}'
 
@@ -115,12 +114,18 @@ def test_a_number_behind_a_gap_is_part_of_a_name() -> None:
     }
 
 
-def test_names_without_scopes_say_nothing() -> None:
+def test_a_file_that_names_no_module_has_the_root_alone() -> None:
     model = named(model_of("h = Relu(x)  y = Neg(h)"), {"h": "Relu_1", "y": "Neg_2"})
     assert file_claims(model.graph, []) == {}
-    with pytest.raises(HxError, match="name any module") as caught:
-        project_file(model, file="m.onnx")
-    assert caught.value.code == "HX126"
+    sidecar = project_file(model, file="m.onnx")
+    assert [(module.fqn, module.class_name, module.tag) for module in sidecar.modules] == [("", "main", "/main")]
+    assert {(row.owner, row.evidence, row.confidence, row.known) for row in sidecar.nodes} == {
+        (0, "dataflow", "low", False)
+    }
+    (call,) = sidecar.calls
+    assert call.status == "extractable"
+    assert ([port.name for port in call.inputs], [port.name for port in call.outputs]) == (["x"], ["y"])
+    assert sidecar.summary.covered_percent == 0
 
 
 def test_the_names_of_weights_alone() -> None:

@@ -76,7 +76,7 @@ def project_file(
         The sidecar. Ports of its calls are the values that cross their boundaries, under their own names.
 
     Raises:
-        HxError: HX122 if there is no such source, HX126 if nothing in the file names a module.
+        HxError: HX122 if there is no such source.
     """
     with collector_paused():
         context = read_context(model)

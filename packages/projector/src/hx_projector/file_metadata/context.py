@@ -16,30 +16,20 @@ from hx_projector.file_metadata.modules import (
     parent_name,
     with_ancestors,
 )
-from hx_sidecar_schema import Example, HxError, Initializer, ModuleContext, Provenance
+from hx_sidecar_schema import Example, Initializer, ModuleContext, Provenance
 
 
 def read_context(model: ir.Model) -> ModuleContext:
     """Return what a file says of its modules, without the module at hand.
 
     Names of classes are known where the exporter wrote them; else the attribute's name stands in. Nothing is known of
-    `forward`: calls have no ports.
-
-    Raises:
-        HxError: HX126 if neither nodes nor weights name any module.
+    `forward`: calls have no ports. A file that names no module has the root alone, of which no node is known.
     """
     weights = list(model.graph.initializers)
     claims = file_claims(model.graph, weights)
     module_of_weight = {name: parent_name(name) for name in weights if is_parameter(name)}
     named = [*(claim.fqn for claim in claims.values()), *module_of_weight.values()]
     fqns = with_ancestors(named)
-    if len(fqns) < 2:
-        raise HxError(
-            "Neither the nodes nor the weights of the model name any module.",
-            code="HX126",
-            hint="Give the PyTorch model: its values are compared with the graph's.",
-            argument="against",
-        )
     classes: dict[str, str] = {}
     for claim in claims.values():
         classes.update(claim.classes or {})

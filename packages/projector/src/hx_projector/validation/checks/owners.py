@@ -102,10 +102,10 @@ def known_owners(pair: ModelAndSidecar) -> Iterator[Problem]:
 
     A node that is not known may still be the root's: weights and dataflow are asked again, given all other rows, and
     nothing is wrong where they name the root. Nodes of functions are left out: they belong to the users of the
-    function. So is a part of a model: what was copied in belongs to its root.
+    function. So is a part of a model: what was copied in belongs to its root; and a model of one module.
     """
     unknown = {row.key for row in pair.sidecar.nodes if not row.known}
-    if not unknown or pair.is_part:
+    if not unknown or pair.is_part or len(pair.sidecar.modules) == 1:
         return
     weights = {row.name for row in pair.sidecar.initializers if row.parameter}
     claims = _claims_of_unknown(pair)
