@@ -13,6 +13,7 @@ from hx_sidecar_schema import (
     HxError,
     ModuleContext,
     Observation,
+    Operation,
     Provenance,
     Strategy,
     TorchNN,
@@ -136,9 +137,8 @@ def export(
     inputs = {name: known[name][1] for name in values} if known.keys() >= values.keys() else {}
     static: list[str] = []
     for name, (path, _) in known.items():
-        shape = values[name].shape if name in values else None
-        axes_of_path = request.asked_axes.get(path, ()) if shape is not None else ()
-        static += [f"{path}:{axis}" for axis in axes_of_path if shape is not None and isinstance(shape[axis], int)]
+        if name in values and (shape := values[name].shape) is not None:
+            static += [f"{path}:{axis}" for axis in request.asked_axes.get(path, ()) if isinstance(shape[axis], int)]
     return Exported(program, context, result, inputs, static, notes)
 
 
@@ -198,16 +198,11 @@ def _with_context_rows(observation: Observation, calls: Sequence[TracedCall], co
     def context_rows(found: Iterable[int]) -> list[int]:
         return [rows[call] or 0 for call in found]
 
-    operations = [
-        row.model_copy(
-            update={
-                "call": None if row.call is None else rows[row.call] or 0,
-                "sized": context_rows(row.sized),
-                "repeated": context_rows(row.repeated),
-            }
-        )
-        for row in observation.operations
-    ]
+    operations: list[Operation] = []
+    for operation in observation.operations:
+        call = None if operation.call is None else rows[operation.call] or 0
+        asked = {"sized": context_rows(operation.sized), "repeated": context_rows(operation.repeated)}
+        operations.append(operation.model_copy(update={"call": call, **asked}))
     ports = [
         row.model_copy(update={"call": rows[row.call]}) for row in observation.ports if calls[row.call].key in known
     ]

@@ -125,19 +125,10 @@ class RawGraph:
 
 
 def _raw_node(node: ir.Node, call: int | None) -> RawNode:
-    body_outputs = [value for _, body in nested_graphs(node) for value in body.outputs]
-    return RawNode(
-        node.domain,
-        node.op_type,
-        node.overload,
-        node.version,
-        (*node.inputs, *body_outputs),
-        tuple(node.outputs),
-        tuple(node.attributes.values()),
-        call,
-        node,
-        is_size_query(node),
-    )
+    inputs = (*node.inputs, *(value for _, body in nested_graphs(node) for value in body.outputs))
+    outputs, attributes, query = tuple(node.outputs), tuple(node.attributes.values()), is_size_query(node)
+    operator = node.domain, node.op_type, node.overload, node.version
+    return RawNode(*operator, inputs, outputs, attributes, call, node, query)
 
 
 def _size_call(fx_node: torch.fx.Node, size_calls: Mapping[str, int]) -> int | None:

@@ -80,7 +80,8 @@ class Recovery:
                 except _LostError:
                     lost.add(name)
                 else:
-                    self._write_producers(value)
+                    with contextlib.suppress(_LostError):  # what computes it in the whole model: a run can then give it
+                        self._rows_above(value, _Cut(set()))
         for name, value in live.items():
             if self.survivors.survivor(value) is None and id(value) not in cut.given:
                 try:
@@ -88,11 +89,6 @@ class Recovery:
                 except _LostError:
                     lost.add(name)
         return list(dict.fromkeys(rows)), lost, unused
-
-    def _write_producers(self, value: ir.Value) -> None:
-        """Write the nodes that compute a removed input in the whole model, if that can be: a run can then give it."""
-        with contextlib.suppress(_LostError):
-            self._rows_above(value, _Cut(set()))
 
     def _rows_below(self, value: ir.Value, inside: set[int], cut: _Cut) -> list[int]:
         """Return the rows of the nodes from a removed value down to the first values that survive."""

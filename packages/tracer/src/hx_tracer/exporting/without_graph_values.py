@@ -54,13 +54,13 @@ def context_without_graph_values(
                 module=rows[call.fqn],
                 index=call.index,
                 parent=call.parent,
-                inputs=[_port(name, like) for name, like in call.inputs.items()],
-                outputs=[_port(name, like) for name, like in call.outputs.items()],
+                inputs=_ports(call.inputs),
+                outputs=_ports(call.outputs),
             )
             for call in calls
         ],
     )
 
 
-def _port(name: str, like: TensorLike) -> Port:
-    return Port(name=name, dtype=like.dtype, shape=[int(dim) for dim in like.shape])
+def _ports(known: Mapping[str, TensorLike]) -> list[Port]:
+    return [Port(name=name, dtype=like.dtype, shape=[int(n) for n in like.shape]) for name, like in known.items()]

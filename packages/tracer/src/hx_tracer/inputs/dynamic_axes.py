@@ -59,15 +59,12 @@ def axes_of_shapes(
     `shapes`, by argument name or in the order of the signature, that fit no argument are left out: torch.export refuses
     them.
     """
-    names = positional_names(module, len(args))
-    values = dict(zip(names, args, strict=True)) | dict(kwargs)
-    given: dict[str, Any] = {}
-    if isinstance(shapes, Mapping):
-        given = dict(shapes)
-    else:
+    values = dict(zip(positional_names(module, len(args)), args, strict=True)) | dict(kwargs)
+    if not isinstance(shapes, Mapping):
         signature = forward_signature(module)
-        order = list(values) if signature is None else list(signature.bind(*args, **kwargs).arguments)
-        given = dict(zip(order, shapes, strict=False))
+        order = values if signature is None else signature.bind(*args, **kwargs).arguments
+        shapes = zip(order, shapes, strict=False)
+    given: dict[str, Any] = dict(shapes)
     for name, shape in list(given.items()):  # of `*args` and `**kwargs`
         if name not in values and isinstance(shape, (list, tuple)):
             given |= {f"{name}.{index}": inner for index, inner in enumerate(shape)}
@@ -77,7 +74,8 @@ def axes_of_shapes(
     for name, value in values.items():
         for path, shape in _specs_of_tensors(name, value, given.get(name)):
             dims = shape.items() if isinstance(shape, Mapping) else enumerate(shape)
-            named = {axis: _symbol(path, axis, dim) for axis, dim in dims if _is_dynamic(dim)}
+            static = (None, Dim.STATIC)
+            named = {axis: _symbol(path, axis, d) for axis, d in dims if not isinstance(d, int) and d not in static}
             if named:
                 axes[path] = named
     return axes
@@ -100,10 +98,6 @@ def _children(value: Any) -> dict[str, Any]:
     """Return what a container holds, by key; nothing where torch takes the value for a leaf."""
     found, _ = pytree.tree_flatten_with_path(value, is_leaf=lambda one: one is not value)
     return {pytree_key(path[0]): child for path, child in found if path}
-
-
-def _is_dynamic(dim: Any) -> bool:
-    return dim is not None and not isinstance(dim, int) and dim != Dim.STATIC
 
 
 def _symbol(path: str, axis: int, dim: Any) -> str:

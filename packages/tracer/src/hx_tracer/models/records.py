@@ -12,12 +12,6 @@ from hx_sidecar_schema import Module, TorchNN, build_tags, is_tagged
 from hx_tracer.watch.ports import forward_signature
 
 
-def qualified_name(module: torch.nn.Module) -> str:
-    """Return `package.module.Class`; the original class where torch wrapped it (parametrizations)."""
-    cls = type(module)
-    return f"{cls.__module__}.{cls.__qualname__.rsplit('.', 1)[-1]}"
-
-
 def module_records(model: torch.nn.Module, torch_nn: TorchNN = "default") -> list[Module]:
     """Return one record for each module, parents before children; `torch_nn` classes give tags of their own."""
     names: dict[int, list[str]] = {}
@@ -28,7 +22,8 @@ def module_records(model: torch.nn.Module, torch_nn: TorchNN = "default") -> lis
         names.setdefault(id(module), []).append(name)
 
     fqns = [names[id(module)][0] for module in modules]
-    class_names = [qualified_name(module) for module in modules]
+    classes = [type(module) for module in modules]
+    class_names = [f"{one.__module__}.{one.__qualname__.rpartition('.')[2]}" for one in classes]
     rows = {fqn: row for row, fqn in enumerate(fqns)}
     first_name = {alias: aliases[0] for aliases in names.values() for alias in aliases}
     tags = build_tags(fqns, class_names)

@@ -149,15 +149,11 @@ def _from_hub(spec: str, classes: list[Any], *, random_weights: bool, seed: int)
             else:
                 module = auto.from_pretrained(place, config=config, dtype="auto", **options)
         except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-            raise _not_loaded(spec, error) from error
+            offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("0", "")
+            raise HxError(
+                f"Model {spec!r} cannot be loaded{' (offline)' if offline else ''}: {first_line(error)}",
+                code="HX101",
+                hint="Give a Hub id that is reachable from here, a folder with config.json and weights, FILE.py:factory or tiny:ARCH.",
+            ) from error
     disable_cache(getattr(module, "config", None))
     return module, name
-
-
-def _not_loaded(spec: str, error: Exception) -> HxError:
-    offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("0", "")
-    return HxError(
-        f"Model {spec!r} cannot be loaded{' (offline)' if offline else ''}: {first_line(error)}",
-        code="HX101",
-        hint="Give a Hub id that is reachable from here, a folder with config.json and weights, FILE.py:factory or tiny:ARCH.",
-    )

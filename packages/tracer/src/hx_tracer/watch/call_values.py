@@ -32,14 +32,11 @@ def record_call_values(
     """Run a module once, without gradients, and return what some of its calls take and return.
 
     Args:
-        module: The root. What it raises is raised.
-        args: Positional inputs; it gets copies.
+        module: The root, which gets copies of the inputs. What it raises is raised.
+        args: Positional inputs.
         kwargs: Inputs by name.
-        wanted: The calls to keep tensors of.
+        wanted: The calls; those that the run does not make are not in the result.
         keep: Returns what to keep of a tensor; called when the call takes or returns it, before anything changes it.
-
-    Returns:
-        What was kept of those wanted calls that the run made.
     """
     found: dict[CallKey, CallValues[Kept]] = {}
 

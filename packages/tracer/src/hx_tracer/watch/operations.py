@@ -32,19 +32,18 @@ def observe(
     module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[Any, list[TracedCall], Observation]:
     """Run a model; return its result, its calls, and what it computed: a few hundred bytes an operation."""
-    ports = PortLog()
 
     def at_port(row: int, side: Direction, name: str, tensor: torch.Tensor) -> None:
         if row == 0 and side == "inputs":
             operations.add_input(tensor)
-        ports.add(row, side, name, tensor)
+        operations.add_port(row, side, name, tensor)
 
     run = EagerRun(module, at_port)
     operations = OperationLog()
     modes = OperationMode(run.stack, operations), QueryMode(run.stack, operations)
     with modes[0], modes[1], disable_fused_attention():
         result = run.run(args, kwargs)
-    return result, run.calls, operations.observation(ports)
+    return result, run.calls, operations.observation()
 
 
 def fingerprint(tensor: torch.Tensor) -> Fingerprint:
@@ -65,25 +64,12 @@ def fingerprint(tensor: torch.Tensor) -> Fingerprint:
     )
 
 
-class PortLog:
-    """Fingerprints of the tensors that cross boundaries, in their order."""
-
-    def __init__(self) -> None:
-        """Start empty."""
-        self.values: list[PortValue] = []
-
-    def add(self, row: int, side: Direction, name: str, tensor: torch.Tensor) -> None:
-        """Add a port, with the arguments of `EagerRun`'s `at_port`; one without readable data is left out."""
-        if is_readable(tensor):
-            with without_modes():
-                self.values.append(PortValue(call=row, side=side, port=name, value=fingerprint(tensor)))
-
-
 class OperationLog:
-    """Operations in their order, and which of them each tensor is the result of."""
+    """Operations and ports in their order, and which operation each tensor is the result of."""
 
     def __init__(self) -> None:
         """Start empty."""
+        self._ports: list[PortValue] = []
         self._rows: list[Operation] = []
         self._made: Any = WeakTensorKeyDictionary()
         """Tensors with the rows of the operations that made what they hold."""
@@ -98,15 +84,21 @@ class OperationLog:
         """Return the number of operations, inputs and given tensors among them."""
         return len(self._rows)
 
-    def observation(self, ports: PortLog) -> Observation:
-        """Return the operations together with the ports."""
+    def observation(self) -> Observation:
+        """Return what was added."""
         operations = [
             row.model_copy(
                 update={"sized": sorted(self._size_queries.get(index, ())), "repeated": self._repeated.get(index, [])}
             )
             for index, row in enumerate(self._rows)
         ]
-        return Observation(operations=operations, ports=ports.values)
+        return Observation(operations=operations, ports=self._ports)
+
+    def add_port(self, call: int, side: Direction, name: str, tensor: torch.Tensor) -> None:
+        """Add a port, with the arguments of `EagerRun`'s `at_port`; one without readable data is left out."""
+        if is_readable(tensor):
+            with without_modes():
+                self._ports.append(PortValue(call=call, side=side, port=name, value=fingerprint(tensor)))
 
     def add_input(self, tensor: torch.Tensor) -> None:
         """Add an input of the model."""

@@ -16,7 +16,7 @@ import torch
 from hx_sidecar_schema import HxError, Observation, first_line
 from hx_tracer._torch_internals import pytree
 from hx_tracer.watch.calls import CallKey, CallLog, EagerRun, TracedCall, disable_fused_attention
-from hx_tracer.watch.operations import OperationLog, PortLog, QueryMode, is_readable
+from hx_tracer.watch.operations import OperationLog, QueryMode, is_readable
 from hx_tracer.watch.ports import forward_signature
 
 _CALL = "hx_call"
@@ -34,18 +34,18 @@ def observe_symbolically(
     Raises:
         HxError: HX124 if the model cannot be traced symbolically.
     """
-    ports = PortLog()
-    eager = EagerRun(module, ports.add)
+    log = OperationLog()
+    eager = EagerRun(module, log.add_port)
     with disable_fused_attention():
         result = eager.run(args, kwargs)
     traced, values = _trace(module, args, kwargs)
-    runner = _Runner(traced, {call.key: row for row, call in enumerate(eager.calls)})
+    runner = _Runner(traced, {call.key: row for row, call in enumerate(eager.calls)}, log)
     try:
         with torch.no_grad(), disable_fused_attention(), runner.queries:
             runner.run(*pytree.tree_map_only(torch.Tensor, torch.clone, values))
     except Exception as error:  # a proxy was taken for a value that is no tensor
         raise _untraceable(module, first_line(error, with_type=True)) from error
-    return result, eager.calls, runner.log.observation(ports)
+    return result, eager.calls, log.observation()
 
 
 def _trace(
@@ -113,9 +113,9 @@ class _Tracer(torch.fx.Tracer):
 class _Runner(torch.fx.Interpreter):
     """Logs what every node computes."""
 
-    def __init__(self, module: torch.fx.GraphModule, rows: Mapping[CallKey, int]) -> None:
+    def __init__(self, module: torch.fx.GraphModule, rows: Mapping[CallKey, int], log: OperationLog) -> None:
         super().__init__(module)
-        self.log = OperationLog()
+        self.log = log
         self._rows = rows
         self._running: list[int] = []
         """The row of the call that made the running node, if any."""
