@@ -37,19 +37,16 @@ EXPORTERS: dict[str, Callable[[ExportRequest], tuple[torch.onnx.ONNXProgram, Mod
 }
 
 
-def _run(
-    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[Any, list[TracedCall], None]:
-    """Run a module in PyTorch and return its result and its calls, without an observation."""
+_Run = tuple[Any, list[TracedCall], Observation | None]
+"""Result, calls and, if it was observed, observation of a run in PyTorch."""
+
+
+def _run(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Run:
     run = EagerRun(module)
     return run.run(args, kwargs), run.calls, None
 
 
-OBSERVERS: dict[str | None, Callable[..., tuple[Any, list[TracedCall], Observation | None]]] = {
-    None: _run,
-    "eager": observe,
-    "symbolic": observe_symbolically,
-}
+OBSERVERS: dict[str | None, Callable[..., _Run]] = {None: _run, "eager": observe, "symbolic": observe_symbolically}
 
 _TRAINING = {
     "dynamo": "The module is in training mode and is exported so, as torch.onnx.export does: dropout and batch statistics are part of the graph.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,7 @@ from hx_sidecar_schema import STRATEGIES, Strategy
 from hx_tracer.exporting.dynamo import run_dynamo
 from hx_tracer.exporting.errors import export_error
 from hx_tracer.exporting.request import ExportRequest
-from hx_tracer.exporting.torchscript import axes_that_vary, graph_names, run_torchscript, tensors_by_position
-from hx_tracer.inputs.arguments import FlatArguments
+from hx_tracer.exporting.torchscript import run_torchscript
 from hx_tracer.watch.preserve import preserve_state
 
 
@@ -62,12 +62,10 @@ def _dynamo(request: ExportRequest, report_folder: Path | None) -> ir.Model:
 
 def _torchscript(request: ExportRequest, report_folder: Path | None) -> ir.Model:
     del report_folder
-    arguments = FlatArguments.of(request.args, request.kwargs)
     with torch.no_grad():
         result = request.module(*request.args, **request.kwargs)
-    names, axes = graph_names(request, result), axes_that_vary(request, arguments)
-    with tensors_by_position(request.module.eval(), arguments):
-        return run_torchscript(request.module, arguments, names, axes, request.opset)
+    request.module.eval()
+    return run_torchscript(replace(request, result=result))
 
 
 EXPORTERS: dict[str, Callable[[ExportRequest, Path | None], ir.Model]] = {

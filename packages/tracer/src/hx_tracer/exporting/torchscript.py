@@ -48,53 +48,32 @@ def export_torchscript(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, 
     Raises:
         ExportError: HX120 if the exporter refuses the model.
     """
-    arguments = FlatArguments.of(request.args, request.kwargs)
-    names, axes = graph_names(request, request.result), axes_that_vary(request, arguments)
     scopes = _NumberedScopes(request.module)
     try:
-        with (
-            silence_exporter(),
-            preserve_state(request.module),
-            tensors_by_position(request.module, arguments),
-            watching_calls(scopes.call),
-        ):
-            model = run_torchscript(request.module, arguments, names, axes, request.opset)
+        with silence_exporter(), preserve_state(request.module), watching_calls(scopes.call):
+            model = run_torchscript(request)
     except Exception as error:
         raise export_error(error, {}) from error
-    ran = _remove_rows(model, scopes.log.calls)
-    inputs = dict(zip(names[0], arguments.tensors, strict=True))
-    return torch.onnx.ONNXProgram(model, None), _context(request, model, ran, inputs), []
+    return torch.onnx.ONNXProgram(model, None), _context(request, model, _remove_rows(model, scopes.log.calls)), []
 
 
-def run_torchscript(
-    module: torch.nn.Module,
-    arguments: FlatArguments,
-    names: tuple[Sequence[str], Sequence[str]],
-    axes: Sequence[Axes],
-    opset: int | None,
-) -> ir.Model:
-    """Run the TorchScript exporter; return its model with the types that shape inference finds for inner values.
-
-    Args:
-        module: In the block of `tensors_by_position`.
-        arguments: The example inputs.
-        names: Of the graph's inputs and outputs.
-        axes: The dynamic ones of each input.
-        opset: ONNX opset version; None is the exporter's default.
-    """
-    input_names, output_names = names
+def run_torchscript(request: ExportRequest) -> ir.Model:
+    """Run the TorchScript exporter; return its model with the types that shape inference finds for inner values."""
+    arguments = FlatArguments.of(request.args, request.kwargs)
+    input_names, output_names = _graph_names(request)
+    axes = _axes_that_vary(request, arguments)
     silent = patched(*JIT_LOG, lambda *_: None)
-    with silent, tempfile.TemporaryDirectory() as folder:
+    with silent, _tensors_by_position(request.module, arguments), tempfile.TemporaryDirectory() as folder:
         path, typed = Path(folder) / "model.onnx", Path(folder) / "typed.onnx"
         torch.onnx.export(
-            module,
+            request.module,
             tuple(tensor.clone() for tensor in arguments.tensors),  # a model may change its inputs in place
             str(path),
             dynamo=False,
             input_names=input_names,
             output_names=output_names,
             dynamic_axes={name: named for name, named in zip(input_names, axes, strict=False) if named},
-            opset_version=opset,
+            opset_version=request.opset,
         )
         onnx.shape_inference.infer_shapes_path(path, typed, data_prop=True)
         model = ir.load(typed)
@@ -102,15 +81,15 @@ def run_torchscript(
     return model
 
 
-def graph_names(request: ExportRequest, result: Any) -> tuple[list[str], list[str]]:
+def _graph_names(request: ExportRequest) -> tuple[list[str], list[str]]:
     """Return the names of the graph's inputs and outputs: those that were asked for, then those of the root's ports."""
     inputs = [path for path, _ in argument_paths(request.module, request.args, request.kwargs)]
-    outputs = [name for name, _ in output_ports(result, inputs)]
+    outputs = [name for name, _ in output_ports(request.result, inputs)]
     asked, named = request.input_names or (), request.output_names or ()
     return [*asked, *inputs[len(asked) :]], [*named, *outputs[len(named) :]]
 
 
-def axes_that_vary(request: ExportRequest, arguments: FlatArguments) -> list[Axes]:
+def _axes_that_vary(request: ExportRequest, arguments: FlatArguments) -> list[Axes]:
     """Return the dynamic axes of each input tensor without those that the model itself fixes.
 
     A TorchScript trace does not show which ones: the model is run once for each symbol, on inputs that are longer by
@@ -137,16 +116,15 @@ def axes_that_vary(request: ExportRequest, arguments: FlatArguments) -> list[Axe
     return [{axis: symbol for axis, symbol in named.items() if symbol in vary} for named in asked]
 
 
-def _context(
-    request: ExportRequest, model: ir.Model, ran: Mapping[str, CallKey], inputs: Mapping[str, torch.Tensor]
-) -> ModuleContext:
+def _context(request: ExportRequest, model: ir.Model, ran: Mapping[str, CallKey]) -> ModuleContext:
+    names, tensors = _graph_names(request)[0], FlatArguments.of(request.args, request.kwargs).tensors
     rows = {call.key: row for row, call in enumerate(request.calls)}
     context = context_without_graph_values(request.module, request.calls, request.torch_nn)
     return context.model_copy(
         update={
             "origins": {output: [rows[key]] for output, key in ran.items() if key in rows},
             "initializers": _initializers(request.module, model),
-            "examples": {name: example_record(tensor) for name, tensor in inputs.items()},
+            "examples": {name: example_record(tensor) for name, tensor in zip(names, tensors, strict=True)},
         }
     )
 
@@ -196,7 +174,7 @@ class _NumberedScopes:
 
 
 @contextmanager
-def tensors_by_position(module: torch.nn.Module, arguments: FlatArguments) -> Yields[None]:
+def _tensors_by_position(module: torch.nn.Module, arguments: FlatArguments) -> Yields[None]:
     """Let a module take the tensors among its inputs by position while the block runs.
 
     The exporter binds keyword arguments to positions by the signature, which decorated forwards do not show, and
