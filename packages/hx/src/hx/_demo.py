@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,12 @@ from hx.records.demo import DemoReport
 from hx_sidecar_schema import HxError
 
 if TYPE_CHECKING:
-    from hx_extractor import Call, Extraction
+    from hx_extractor import Extraction
 
 MODEL = "tiny:bert"
 DEPTH = 4
 """Levels of the tree."""
-WANTED = ("SelfAttention", "Attention")
+ATTENTION = "encoder.layer.*.attention.self"
 SIZES = (3, 21, 5, 9)
 """For free dimensions, in the order in which they appear: not those of the export."""
 
@@ -53,7 +53,7 @@ def demo(folder: str | Path = "hx-demo", *, progress: Progress = silent) -> Demo
     if not command_line.get():
         command_line.set(("hx.demo()",))
     exported = export(MODEL, f=model, dynamic=True, overwrite=True, progress=progress)
-    attention = _attention(list(exported))
+    attention = exported.calls(ATTENTION)[-1]  # it needs a mask that other modules made
     part = folder / f"{attention.fqn.replace('.', '_')}.onnx"
     extracted = extract(model, attention.tag, part, against=MODEL, overwrite=True, progress=progress)
     progress("Running it", 0, 0)
@@ -91,26 +91,16 @@ def _check_own(folder: Path, model: Path) -> None:
         )
 
 
-def _attention(calls: Sequence[Call]) -> Call:
-    """The last self-attention: it needs a mask that other modules made."""
-    for word in WANTED:
-        found = [call for call in calls if call.status == "extractable" and word in call.class_name]
-        if found:
-            return found[-1]
-    return calls[0]
-
-
 def _drawn(extraction: Extraction) -> dict[str, Any]:
     """Inputs of other sizes than the recorded ones; a mask hides nothing."""
     import numpy as np
     import onnx_ir as ir
 
     draw = np.random.default_rng(0)
-    sizes: dict[str, int] = {}
+    free = dict.fromkeys(dim for port in extraction.inputs for dim in port.shape if isinstance(dim, str))
+    sizes: dict[int | str, int] = dict(zip(free, cycle(SIZES)))
     feeds: dict[str, Any] = {}
     for port in extraction.inputs:
-        free = [dim for dim in port.shape if isinstance(dim, str)]
-        sizes |= {dim: SIZES[(len(sizes) + i) % len(SIZES)] for i, dim in enumerate(free) if dim not in sizes}
         dims = [sizes[dim] if isinstance(dim, str) else dim for dim in port.shape]
         dtype = ir.DataType[port.dtype].numpy()
         floating = np.issubdtype(dtype, np.floating)

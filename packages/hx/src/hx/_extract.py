@@ -67,8 +67,12 @@ def extract(
     single = len(calls) == 1 and modules is not None
     stems = call_stems([(call.fqn, call.index) for call in calls], root=simple_name(hierarchy.root.class_name))
     target = _target(hierarchy, output, stems[0], single=single, shared=weights == "share", overwrite=overwrite)
-    if single:
-        _check_extractable(calls[0])
+    if single and calls[0].status != "extractable":
+        raise HxError(
+            f"Call {calls[0].tag!r} cannot be extracted, it is {calls[0].status.replace('_', ' ')}: {calls[0].reason}",
+            code="HX404",
+            hint="Extract the module around it; `hx tree --all` shows what is extractable.",
+        )
     reference = _reference(hierarchy, calls, against, progress) if verify else None
     if single:
         progress("Cutting the module out", 0, 0)
@@ -119,16 +123,6 @@ def _protect(model: Path | None, targets: Sequence[Path]) -> None:
             )
 
 
-def _check_extractable(call: Call) -> None:
-    if call.status != "extractable":
-        status = call.status.replace("_", " ")
-        raise HxError(
-            f"Call {call.tag!r} cannot be extracted, it is {status}: {call.reason}",
-            code="HX404",
-            hint="Extract the module around it; `hx tree --all` shows what is extractable.",
-        )
-
-
 def _to_folder(
     model: Hierarchy,
     calls: Sequence[Call],
@@ -140,7 +134,7 @@ def _to_folder(
 ) -> list[ModuleEntry]:
     files = [f"{stem}.onnx" for stem in stems]
     _protect(model.path, [folder / file for file in files])
-    before = _listed(folder / INDEX)
+    before = _files_of(folder / INDEX)
     entries: list[ModuleEntry] = []
     with atomic_folder(folder) as staging:
         for call, file in each(list(zip(calls, files, strict=True)), "Extracting", progress):
@@ -158,7 +152,10 @@ def _to_folder(
         index = [entry.model_dump(mode="json") for entry in entries]
         text = json.dumps(index, indent=1, ensure_ascii=False, allow_nan=False)
         (staging / INDEX).write_text(text + "\n", encoding="utf-8")
-    _remove_old(folder, before - {entry.file for entry in entries})
+    for old in before - {entry.file for entry in entries}:
+        gone = folder / str(old)
+        for path in (gone, gone.with_name(f"{old}.data"), sidecar_path(gone)):
+            path.unlink(missing_ok=True)
     return entries
 
 
@@ -206,18 +203,10 @@ def _entry(
     )
 
 
-def _listed(index: Path) -> set[str | None]:
+def _files_of(index: Path) -> set[str]:
     """Return the models that an earlier run left in a folder."""
     try:
         rows = json.loads(index.read_bytes())
         return {row["file"] for row in rows if row["file"] == Path(row["file"]).name}
     except (OSError, ValueError, TypeError, KeyError):
         return set()
-
-
-def _remove_old(folder: Path, files: set[str | None]) -> None:
-    for file in files:
-        if file is not None:
-            model = folder / file
-            for path in (model, model.with_name(f"{file}.data"), sidecar_path(model)):
-                path.unlink(missing_ok=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
-    from hx_tracer import LoadedModel
+    from hx_tracer import ExampleInputs, LoadedModel
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,7 @@ class ModelSpec:
         from hx_tracer import load_model
 
         with redirect_stdout(sys.stderr):  # what a factory prints is no data of ours
-            return load_model(
-                self.model,
-                random_weights=self.random_weights,
-                task=self.task,
-                dtype=self.dtype,
-                attn=self.attn,
-                experts=self.experts,
-            )
+            return load_model(**vars(self))
 
 
 AnyModel = ModelSpec | Any
@@ -84,3 +78,25 @@ def model_spec(model: AnyModel) -> ModelSpec:
     if not isinstance(model, str) and not callable(model):
         raise TypeError(f"A model is a module, a function that makes one, or a string; not {model!r}.")
     return ModelSpec(model)
+
+
+def given_inputs(
+    loaded: LoadedModel,
+    args: Any = (),
+    kwargs: Mapping[str, Any] | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+) -> ExampleInputs:
+    """Return inputs of a module as `export` takes them.
+
+    Raises:
+        HxError: HX108 to HX110 where there are none that fit.
+    """
+    from hx_tracer import example_inputs
+
+    file = Path(args) if isinstance(args, str | Path) else None
+    example: Any = None if file is not None else args
+    if isinstance(args, tuple) and not args:
+        example = None if kwargs else loaded.example
+    return example_inputs(
+        loaded.module, example=example, kwargs=kwargs or None, inputs_file=file, input_shapes=input_shapes
+    )

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from hx._given_inputs import given_inputs
-from hx._model_spec import AnyModel, model_spec
+from hx._model_spec import AnyModel, given_inputs, model_spec
 from hx._progress import Progress, silent
 from hx._relink import save_sidecar
 from hx._tensors import to_numpy

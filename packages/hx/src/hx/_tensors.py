@@ -1,12 +1,17 @@
-"""Tensors of PyTorch as arrays."""
+"""Tensors of PyTorch as arrays, and how far two may be apart."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+TOLERANCE = 1e-3
+HALF_TOLERANCE = 1e-2
+"""Of the largest magnitude of an output: in single precision, and in float16 or bfloat16."""
 
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
@@ -15,3 +20,8 @@ def to_numpy(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
 
     tensor = tensor.detach().cpu()
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def tolerance(dtypes: Iterable[Any]) -> float:
+    """Return the largest relative difference that is a match, for tensors of these data types."""
+    return HALF_TOLERANCE if any("float16" in str(dtype).lower() for dtype in dtypes) else TOLERANCE

@@ -16,7 +16,7 @@ from hx._debug.journal import Failed, Journal
 from hx._debug.redacted import Redactor
 from hx._export.attribute import attribute
 from hx._export.request import ExportRequest
-from hx._given_inputs import given_inputs
+from hx._model_spec import given_inputs
 from hx.records.compare import CompareReport
 from hx.records.debug import AttemptEntry
 from hx.records.export import Verification

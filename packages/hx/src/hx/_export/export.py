@@ -12,8 +12,7 @@ from hx._export.attribute import attribute
 from hx._export.exported import Export
 from hx._export.files import settled
 from hx._export.request import DynamicAxes, ExportRequest
-from hx._given_inputs import given_inputs
-from hx._model_spec import AnyModel, model_spec
+from hx._model_spec import AnyModel, given_inputs, model_spec
 from hx._progress import Clock, Progress, captured, silent
 from hx_sidecar_schema import Confidence, Strategy, TorchNN, atomic_folder, check_choice
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from hx._tensors import to_numpy
-from hx._tolerance import tolerance
+from hx._tensors import to_numpy, tolerance
 from hx.records.export import Verification
 from hx_extractor import difference
 from hx_graph import open_session

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hx._given_inputs import given_inputs
+from hx._model_spec import given_inputs
 from hx._tensors import to_numpy
 from hx_sidecar_schema import HxError, TensorInfo
 from hx_tracer import ExampleInputs, FlatArguments, LoadedModel, as_tensor, example_inputs, input_paths, tensors_in

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hx._tolerance import tolerance
+from hx._tensors import tolerance
 from hx_extractor import Call, Extraction, Hierarchy
 from hx_sidecar_schema import HxError, UnavailableValue
 

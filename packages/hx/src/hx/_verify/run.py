@@ -124,7 +124,7 @@ def _judged(
     model: Hierarchy, numbers: Sequence[CallNumbers], fail_over: float | None, *, transformed: bool
 ) -> tuple[Sequence[float], Sequence[bool], int | None]:
     """Return the largest local error that each call may have, which calls are wrong, and the first to blame."""
-    from hx._tolerance import tolerance
+    from hx._tensors import tolerance
     from hx._verify.blame import CallError, first_culprit, limits_of, wrong_calls
 
     if not any(found.local for found in numbers):
