@@ -10,9 +10,8 @@ from hx._model_spec import ModelSpec as ModelSpec
 from hx._open import load as load
 from hx._profile import compare_profiles as compare_profiles, profile as profile, profile_isolated as profile_isolated
 from hx._progress import Progress as Progress
-from hx._project import project as project
 from hx._provenance import command_line as command_line
-from hx._relink import relink as relink
+from hx._sidecars import project as project, relink as relink
 from hx._validate import validate as validate
 from hx._verify.run import verify as verify
 from hx_extractor import Call as Call, Extraction as Extraction, Hierarchy as Hierarchy

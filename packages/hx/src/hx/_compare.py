@@ -58,6 +58,7 @@ def compare_graphs(
         names: Of their files.
         modules: Of the first (0) or second (1) returns nodes with the modules that own them; asked where they differ.
     """
+    from hx_graph import output_of
     from hx_projector import graph_difference, structural_digest
 
     digests = structural_digest(models[0]), structural_digest(models[1])
@@ -72,24 +73,23 @@ def compare_graphs(
     if found is None:
         return report
     owners = modules(0), modules(1)
-    from hx_graph import output_of
-
     ops = tuple({output_of(node): node.op_type for node in model.graph} for model in models)
+    divergence = [
+        Divergence(
+            node=node,
+            op_type=ops[0][node],
+            module=owners[0].get(node),
+            other=other,
+            other_op_type=ops[1].get(other) if other else None,
+        )
+        for node, other in found.divergence
+    ]
     differences = {
         "inputs": found.inputs,
         "outputs": found.outputs,
         "elsewhere": found.elsewhere,
         "operators": found.operators,
-        "divergence": [
-            Divergence(
-                node=node,
-                op_type=ops[0][node],
-                module=owners[0].get(node),
-                other=other,
-                other_op_type=ops[1].get(other) if other else None,
-            )
-            for node, other in found.divergence
-        ],
+        "divergence": divergence,
         "removed": _groups(found.only_left, ops[0], owners[0]),
         "added": _groups(found.only_right, ops[1], owners[1]),
         "rewired": _groups(found.rewired, ops[0], owners[0]),

@@ -31,7 +31,7 @@ def environment() -> Environment:
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         memory_bytes=_memory(),
         peak_memory_bytes=_peak(),
-        torch_threads=_threads(),
+        torch_threads=sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None,
         onnxruntime_providers=_providers(),
         versions=_versions((*PACKAGES, *OTHERS)),
         variables={name: os.environ[name] for name in VARIABLES if name in os.environ},
@@ -62,11 +62,6 @@ def _peak() -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _threads() -> int | None:
-    torch = sys.modules.get("torch")
-    return None if torch is None else torch.get_num_threads()
 
 
 def _providers() -> list[str]:

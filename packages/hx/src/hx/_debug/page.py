@@ -43,7 +43,7 @@ def page(report: DebugReport, modules: Sequence[Module], files: Sequence[str]) -
         _versions(report),
         *_errors(report),
         "## Exports",
-        _attempts(report.attempts) or "None was tried.",
+        _attempts(report.attempts),
         *_notes(report),
         *_comparison(report),
         *_coverage(report),
@@ -51,8 +51,11 @@ def page(report: DebugReport, modules: Sequence[Module], files: Sequence[str]) -
         "## Steps",
         _table(("step", "", "time"), [(step.name, step.status, f"{step.seconds:.1f} s") for step in report.steps]),
         "## Files",
-        _table(("file", "holds"), [(f"`{name}`", _holds(name)) for name in files]),
-        _kept(report),
+        _table(("file", "holds"), [(f"`{name}`", FILES.get(name, "the exporter's own report")) for name in files]),
+        "Weights and inputs are in these files, as asked for with --with-weights."
+        if report.with_weights
+        else "Numbers of weights and inputs were left out: initializers are inputs without a value, constants are zeros. "
+        "Paths of the machine are shortened.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -67,7 +70,7 @@ def _versions(report: DebugReport) -> str:
         f"{machine.platform}, {plural(machine.cores, 'core')}{memory}",
         *(f"{name}={value}" for name, value in machine.variables.items()),
     ]
-    return "\n".join(f"* {line}" for line in lines)
+    return _list(lines)
 
 
 def _errors(report: DebugReport) -> Iterable[str]:
@@ -105,18 +108,16 @@ def _fenced(text: str, language: str = "text") -> str:
 def _attempts(attempts: Sequence[AttemptEntry]) -> str:
     rows: list[tuple[str, ...]] = []
     for row in attempts:
-        why = "" if row.error is None else _cell(row.error.message)
-        what = f"{row.kind} {row.settings}".strip()
-        rows.append((what, row.strategy, row.status, f"{row.seconds:.1f} s", why))
-    return _table(("export", "strategy", "", "time", "why not"), rows) if rows else ""
+        why = "" if row.error is None else " ".join(row.error.message.split()).replace("|", "\\|")
+        rows.append((f"{row.kind} {row.settings}".strip(), row.strategy, row.status, f"{row.seconds:.1f} s", why))
+    return _table(("export", "strategy", "", "time", "why not"), rows) if rows else "None was tried."
 
 
 def _notes(report: DebugReport) -> Iterable[str]:
     notes = list(report.notes)
     if report.static_axes:
         notes.append(f"The model itself fixes these axes, left static: {', '.join(report.static_axes)}.")
-    if notes:
-        yield "\n".join(f"* {note}" for note in notes)
+    yield _list(notes)
 
 
 def _comparison(report: DebugReport) -> Iterable[str]:
@@ -169,7 +170,7 @@ def _coverage(report: DebugReport) -> Iterable[str]:
         worst = f", at `{check.worst_output}`" if check.worst_output else ""
         reason = f": {check.reason}" if check.reason else ""
         lines.append(f"outputs beside PyTorch: {check.status.replace('_', ' ')}{error}{worst}{reason}")
-    yield "\n".join(f"* {line}" for line in lines)
+    yield _list(lines)
 
 
 def _model(report: DebugReport, modules: Sequence[Module]) -> Iterable[str]:
@@ -200,23 +201,10 @@ def _tree(modules: Sequence[Module]) -> Iterable[str]:
         yield f"and {plural(hidden, 'module')} below; all are in modules.json"
 
 
-def _holds(name: str) -> str:
-    return FILES.get(name, "the exporter's own report" if name.startswith("exporter_report") else "")
-
-
-def _kept(report: DebugReport) -> str:
-    if report.with_weights:
-        return "Weights and inputs are in these files, as asked for with --with-weights."
-    return (
-        "Numbers of weights and inputs were left out: initializers are inputs without a value, constants are zeros. "
-        "Paths of the machine are shortened."
-    )
-
-
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
     return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
 
 
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+def _list(lines: Sequence[str]) -> str:
+    return "\n".join(f"* {line}" for line in lines)

@@ -1,4 +1,4 @@
-"""A sidecar for a model that was exported elsewhere."""
+"""Sidecars for models that are there: exported elsewhere, or made of an export by a tool."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from hx._model_spec import AnyModel, given_inputs, model_spec
+from hx._open import AnyHierarchy, name_of, opened
 from hx._progress import Progress, silent
-from hx._relink import save_sidecar
+from hx._provenance import provenance_of
 from hx._tensors import to_numpy
 from hx.files import check_writable, sidecar_path
 from hx.records.project import ProjectReport
-from hx.records.report import File, counts_of
+from hx.records.relink import RelinkReport, SpanningNode
+from hx.records.report import File, counts_of, statuses_of
 from hx_sidecar_schema import Confidence, HxError, Sidecar, check_choice, refuse_existing
 
 if TYPE_CHECKING:
@@ -61,15 +63,9 @@ def project(
             HX406 for an unknown confidence.
     """
     check_choice("min_confidence", min_confidence, get_args(Confidence))
-    path = Path(model)
-    target = Path(output) if output is not None else sidecar_path(path)
-    refuse_existing([target], overwrite=overwrite)
-    check_writable(target.parent)
+    path, target = _settled(model, output, overwrite=overwrite)
     progress("Reading the model", 0, 0)
-    from hx_graph import infer_types, read_model
-
-    graph = read_model(path)
-    infer_types(graph)  # a file may leave types out, and calls need them
+    graph = _typed_model(path)
     progress("Finding the module of every node", 0, 0)
     if against is None:
         from hx_projector import project_file
@@ -77,7 +73,7 @@ def project(
         sidecar = project_file(graph, file=path.name, min_confidence=min_confidence)
     else:
         sidecar = _project_against(graph, against, inputs, path.name, min_confidence)
-    sidecar = save_sidecar(sidecar, path, target)
+    sidecar = _saved(sidecar, path, target)
     return ProjectReport(
         model=str(path),
         exporter=sidecar.generator.exporter,
@@ -86,6 +82,93 @@ def project(
         **counts_of(sidecar),
         evidence=dict(Counter(f"{node.evidence}, {node.confidence}" for node in sidecar.nodes)),
     )
+
+
+def relink(
+    model: str | Path,
+    original: AnyHierarchy,
+    output: str | Path | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> RelinkReport:
+    """Carry the hierarchy of an export to what a tool made of it: optimised, fused, quantised or converted.
+
+    Afterwards `hx.load(model)` is a hierarchy like that of any export.
+
+    Example:
+        >>> import torch, hx
+        >>> exported = hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),), "linear.onnx", overwrite=True)
+        >>> hx.relink("linear.onnx", exported, "relinked.json", overwrite=True).covered_percent
+        100.0
+
+    Args:
+        model: The ONNX file that the tool wrote.
+        original: The export that it was made of.
+        output: The sidecar; None for `MODEL_hierarchy.json` beside the model.
+        overwrite: Replace a sidecar that exists.
+        progress: Told what goes on.
+
+    Returns:
+        What was found, and the file; the fields are told in `hx.records.relink`.
+
+    Raises:
+        HxError: HX402 or HX306 before any work where the file could not be written; HX211 if the one was not made of
+            the other; else as `load`.
+    """
+    path, target = _settled(model, output, overwrite=overwrite)
+    progress("Following the values", 0, 0)
+    from hx_projector import relink as relinked
+
+    export = opened(original)
+    sidecar = relinked(_typed_model(path), export.model, export.sidecar, file=path.name)
+    sidecar = _saved(sidecar, path, target)
+    return RelinkReport(
+        model=str(path),
+        original=name_of(original),
+        file=File.of(target),
+        **counts_of(sidecar),
+        original_nodes=export.sidecar.summary.nodes,
+        original_calls=statuses_of(export.sidecar),
+        spanning=[
+            SpanningNode(
+                output=node.output,
+                op_type=node.op_type,
+                owner=sidecar.tag(sidecar.calls[node.owner]),
+                covers=[sidecar.tag(sidecar.calls[row]) for row in node.covers],
+                originals=node.originals,
+            )
+            for node in sidecar.nodes
+            if node.covers
+        ],
+        unsure=dict(Counter(node.confidence for node in sidecar.nodes if node.confidence != "high")),
+    )
+
+
+def _settled(model: str | Path, output: str | Path | None, *, overwrite: bool) -> tuple[Path, Path]:
+    """Return the paths of a model and of the sidecar that it will have, before any work."""
+    path = Path(model)
+    target = Path(output) if output is not None else sidecar_path(path)
+    refuse_existing([target], overwrite=overwrite)
+    check_writable(target.parent)
+    return path, target
+
+
+def _typed_model(path: Path) -> ir.Model:
+    """Read a model with the types that its file leaves out: calls need them."""
+    from hx_graph import infer_types, read_model
+
+    graph = read_model(path)
+    infer_types(graph)
+    return graph
+
+
+def _saved(sidecar: Sidecar, model: Path, target: Path) -> Sidecar:
+    """Write the sidecar of a file that is there, and return it with what made it."""
+    sidecar = sidecar.with_file_digest(model)
+    sidecar = sidecar.model_copy(update={"generator": provenance_of(sidecar.generator)})
+    sidecar.save(target)
+    return sidecar
 
 
 def _project_against(graph: ir.Model, against: AnyModel, inputs: Any, file: str, min_confidence: Confidence) -> Sidecar:
