@@ -249,7 +249,7 @@ def test_kill_during_an_export_leaves_the_old_files(hx, perceptron, factories, p
     argv = ["-q", "export", f"{factories}:twice", "-o", str(perceptron), "--overwrite"]
     process = processes.Process(target=run, args=(argv,))
     process.start()
-    while process.is_alive() and not list(folder.glob(f".hx-writing-*/{moment}")):
+    while process.is_alive() and not list(folder.glob(f".hx-writing-*/files/{moment}")):
         time.sleep(0.0005)
     process.kill()
     process.join()

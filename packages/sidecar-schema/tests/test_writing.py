@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from hx_sidecar_schema import HxError, atomic_folder
+from hx_sidecar_schema import HxError, atomic_folder, finish_writes, refuse_existing
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -143,27 +145,95 @@ def test_two_writers_do_not_disturb_each_other(folder: Path) -> None:
     assert names_in(folder) == ["a.onnx", "one", "other.txt", "two"]
 
 
-def dead_pid() -> int:
-    done = subprocess.Popen([sys.executable, "-c", ""])
-    done.wait()
-    return done.pid
-
-
 def test_what_a_dead_process_left_is_removed(folder: Path) -> None:
-    left = folder / f".hx-writing-{dead_pid()}-abc"
+    left = folder / ".hx-writing-abc"
     left.mkdir()
-    (left / "a.onnx").write_bytes(b"half")
+    (left / "files").mkdir()
+    (left / "files" / "a.onnx").write_bytes(b"half")
     with atomic_folder(folder) as staging:
         (staging / "b.json").write_bytes(b"new")
     assert names_in(folder) == ["a.onnx", "b.json", "other.txt"]
 
 
-def test_what_a_running_process_writes_stays(folder: Path) -> None:
-    running = folder / f".hx-writing-{os.getppid()}-abc"
-    running.mkdir()
-    with atomic_folder(folder):
-        pass
-    assert running.is_dir()
+def test_a_staging_folder_that_was_taken_away_is_an_error(folder: Path) -> None:
+    def write() -> None:
+        with atomic_folder(folder) as staging:
+            (staging / "a.onnx").write_bytes(b"new")
+            shutil.rmtree(staging.parent)
+
+    with pytest.raises(HxError, match="taken away"):
+        write()
+    assert files_of(folder) == {"a.onnx": b"old a", "other.txt": b"other"}
+
+
+@pytest.mark.parametrize("kind", ["fifo", "socket", "device"])
+def test_only_regular_files_are_replaced(folder: Path, kind: str) -> None:
+    target = folder / "a.onnx"
+    target.unlink()
+    if kind == "fifo":
+        os.mkfifo(target)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(target))
+    else:
+        target.symlink_to("/dev/null")
+    with pytest.raises(HxError) as caught:
+        refuse_existing([target], overwrite=True)
+    assert caught.value.code == "HX306"
+
+    def write() -> None:
+        with atomic_folder(folder) as staging:
+            (staging / "a.onnx").write_bytes(b"new")
+
+    with pytest.raises(HxError, match="no regular file"):
+        write()
+    assert not target.is_file()
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from hx_sidecar_schema import atomic_folder
+left = int(sys.argv[2])
+def audit(event, args):
+    global left
+    if event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree", "tempfile.mkdtemp") or (
+        event == "open" and ("w" in str(args[1]) or "a" in str(args[1]))
+    ):
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), 9)
+sys.addaudithook(audit)
+with atomic_folder(Path(sys.argv[1])) as staging:
+    for name in ("m.onnx.data", "m.onnx", "m_hierarchy.json"):
+        (staging / name).write_text("new")
+"""
+
+
+def test_a_kill_at_any_moment_mixes_nothing(tmp_path: Path) -> None:
+    """A model never lies beside weights or a sidecar of another; the next write completes what was complete."""
+    ends: list[str] = []
+    for moment in range(100):
+        folder = tmp_path / str(moment)
+        folder.mkdir()
+        for name in ("m.onnx.data", "m.onnx", "m_hierarchy.json"):
+            (folder / name).write_text("old")
+        done = subprocess.run([sys.executable, "-c", KILLED, folder, str(moment)], check=False)
+        there = {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
+        if "m.onnx" in there:
+            assert there["m.onnx.data"] == there["m.onnx"]
+            assert there.get("m_hierarchy.json", there["m.onnx"]) == there["m.onnx"]
+        finish_writes(folder)
+        after = {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
+        assert len(after) == 3
+        assert len(set(after.values())) == 1
+        assert not list(folder.glob(".hx-writing-*"))
+        ends.append(after["m.onnx"])
+        if done.returncode == 0:
+            break
+    assert ends == sorted(ends, reverse=True)  # old, ..., old, new, ..., new
+    assert ends[-1] == "new"
+    assert ends.count("new") > 5
 
 
 def test_a_killed_process_leaves_the_old_files(folder: Path) -> None:

@@ -109,6 +109,8 @@ def _show_folder(report: ExtractReport, output: Output) -> None:
     others = Counter(entry.status for entry in report.modules if entry.status != "extractable")
     if others:
         lines.append(f"[dim]{plural(others.total(), 'call')} without a model of its own: {by_status(others)}[/]")
+    if report.removed:
+        lines.append(f"[dim]removed of an earlier run: {escape(', '.join(report.removed))}[/]")
     output.data("\n".join(lines))
 
 

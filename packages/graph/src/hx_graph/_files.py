@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from hx_graph._weights import in_memory, replaced_tensors, tensors_in
 from hx_graph._well_formed import check_texts, check_well_formed
-from hx_sidecar_schema import HxError, collector_paused, first_line
+from hx_sidecar_schema import HxError, collector_paused, finished, first_line
 
 EXTERNAL_BYTES = 16 << 20
 """Weights beyond this size are written to a data file of their own: inside protobuf each byte is copied thrice."""
@@ -28,7 +28,7 @@ def read_model(path: Path, *, check: bool = True) -> ir.Model:
             regular file, or outside the file's folder.
     """
     try:
-        if path.exists() and not path.is_file():
+        if finished(path).exists() and not path.is_file():
             raise OSError("it is no regular file")  # a FIFO would be waited for
         with collector_paused():
             model = _load(path)

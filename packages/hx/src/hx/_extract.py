@@ -8,12 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hx._export.files import data_path
 from hx._model_spec import AnyModel, model_spec
 from hx._open import AnyHierarchy, name_of, opened
 from hx._progress import Progress, each, silent
 from hx.files import call_stems, check_writable, onnx_path, sidecar_path
 from hx.records.extract import ExtractReport, ModuleEntry, PortEntry
-from hx_sidecar_schema import HxError, atomic_folder, refuse_existing, simple_name
+from hx_sidecar_schema import HxError, Sidecar, atomic_folder, file_digest, refuse_existing, simple_name
 
 if TYPE_CHECKING:
     from hx._verify.references import Reference, Verdict
@@ -66,13 +67,14 @@ def extract(
     calls = hierarchy.calls(modules)
     single = len(calls) == 1 and modules is not None
     stems = call_stems([(call.fqn, call.index) for call in calls], root=simple_name(hierarchy.root.class_name))
-    target = _target(hierarchy, output, stems[0], single=single, shared=weights == "share", overwrite=overwrite)
+    target = _target(hierarchy, output, stems, single=single, shared=weights == "share", overwrite=overwrite)
     if single and calls[0].status != "extractable":
         raise HxError(
             f"Call {calls[0].tag!r} cannot be extracted, it is {calls[0].status.replace('_', ' ')}: {calls[0].reason}",
             code="HX404",
             hint="Extract the module around it; `hx tree --all` shows what is extractable.",
         )
+    removed: list[str] = []
     reference = _reference(hierarchy, calls, against, progress) if verify else None
     if single:
         progress("Cutting the module out", 0, 0)
@@ -81,46 +83,63 @@ def extract(
         extraction.save(target, weights=weights, examples=verify, overwrite=True)
         entries = [_entry(calls[0], target.name, extraction, verdict)]
     else:
-        entries = _to_folder(hierarchy, calls, stems, target, weights, reference, progress)
+        entries, removed = _to_folder(hierarchy, calls, stems, target, weights, reference, progress)
     return ExtractReport(
         model=name_of(model),
         output=str(target),
         compared_with=("onnx" if against is None else "pytorch") if verify else None,
         mismatches=sum(entry.failed for entry in entries),
         modules=entries,
+        removed=removed,
     )
 
 
 def _target(
-    model: Hierarchy, output: str | Path | None, stem: str, *, single: bool, shared: bool, overwrite: bool
+    model: Hierarchy, output: str | Path | None, stems: Sequence[str], *, single: bool, shared: bool, overwrite: bool
 ) -> Path:
     """Settle where the results go, before any work."""
     if single:
-        target = onnx_path(Path(output)) if output is not None else Path(f"{stem}.onnx")
-        refuse_existing([target, sidecar_path(target)], overwrite=overwrite)
-        _protect(model.path, [target])
+        target = onnx_path(Path(output)) if output is not None else Path(f"{stems[0]}.onnx")
+        written = _files(target)
+        refuse_existing(written, overwrite=overwrite)
         check_writable(target.parent)
-        return target
-    name = model.path or Path(model.sidecar.model.file)
-    # beside the data file, where else could they be read
-    target = Path(output) if output is not None else name.parent if shared else Path(f"{name.stem}_modules")
-    if shared and target.is_dir():
-        refuse_existing([target / INDEX], overwrite=overwrite)
-    elif target.is_dir() and any(target.iterdir()):
-        refuse_existing([target], overwrite=overwrite)
-    check_writable(target)
-    return target
-
-
-def _protect(model: Path | None, targets: Sequence[Path]) -> None:
-    for target in targets:
-        if model is not None and target.exists() and target.samefile(model):
+    else:
+        name = model.path or Path(model.sidecar.model.file)
+        # beside the data file, where else could they be read
+        target = Path(output) if output is not None else name.parent if shared else Path(f"{name.stem}_modules")
+        written = [target / INDEX, *(file for stem in stems for file in _files(target / f"{stem}.onnx"))]
+        if shared and target.is_dir():
+            refuse_existing(written, overwrite=overwrite)
+        elif target.is_dir() and any(target.iterdir()):
+            refuse_existing([target], overwrite=overwrite)
+        check_writable(target)
+    read = _read_files(model)
+    for file in written:
+        if file.exists() and file.resolve() in read:
             raise HxError(
-                f"Output {str(target)!r} is the exported model itself.",
+                f"Output {str(file)!r} is read: it is the exported model, its sidecar or its data.",
                 code="HX408",
                 hint="Name another output.",
                 argument="output",
             )
+    return target
+
+
+def _files(model: Path) -> list[Path]:
+    """Return the files that an extracted model may consist of."""
+    return [model, sidecar_path(model), data_path(model)]
+
+
+def _read_files(model: Hierarchy) -> set[Path]:
+    """Return the files that a model consists of, without links."""
+    import onnx_ir as ir
+
+    from hx_graph import tensors_in
+
+    if model.path is None:
+        return set()
+    data = {Path(slot.tensor.path) for slot in tensors_in(model.model) if isinstance(slot.tensor, ir.ExternalTensor)}
+    return {file.resolve() for file in (model.path, sidecar_path(model.path), *data)}
 
 
 def _to_folder(
@@ -131,10 +150,15 @@ def _to_folder(
     weights: Weights,
     reference: Reference | None,
     progress: Progress,
-) -> list[ModuleEntry]:
+) -> tuple[list[ModuleEntry], list[str]]:
+    """Write all calls into a folder; return their rows, and the former files that were removed."""
     files = [f"{stem}.onnx" for stem in stems]
+<<<<<<< HEAD
     _protect(model.path, [folder / file for file in files])
     before = _files_of(folder / INDEX)
+=======
+    before = _former(folder)
+>>>>>>> 8f6cd8c (No command removes what it reads or did not write; a kill at any moment mixes no files)
     entries: list[ModuleEntry] = []
     with atomic_folder(folder) as staging:
         for call, file in each(list(zip(calls, files, strict=True)), "Extracting", progress):
@@ -152,11 +176,19 @@ def _to_folder(
         index = [entry.model_dump(mode="json") for entry in entries]
         text = json.dumps(index, indent=1, ensure_ascii=False, allow_nan=False)
         (staging / INDEX).write_text(text + "\n", encoding="utf-8")
+<<<<<<< HEAD
     for old in before - {entry.file for entry in entries}:
         gone = folder / str(old)
         for path in (gone, gone.with_name(f"{old}.data"), sidecar_path(gone)):
             path.unlink(missing_ok=True)
     return entries
+=======
+    kept = {path.resolve() for entry in entries if entry.file for path in _files(folder / entry.file)}
+    removed = [path for path in before if path.exists() and path.resolve() not in kept | _read_files(model)]
+    for path in removed:
+        path.unlink()
+    return entries, [path.name for path in removed]
+>>>>>>> 8f6cd8c (No command removes what it reads or did not write; a kill at any moment mixes no files)
 
 
 def _reference(model: Hierarchy, calls: Sequence[Call], against: AnyModel, progress: Progress) -> Reference:
@@ -203,6 +235,7 @@ def _entry(
     )
 
 
+<<<<<<< HEAD
 def _files_of(index: Path) -> set[str]:
     """Return the models that an earlier run left in a folder."""
     try:
@@ -210,3 +243,21 @@ def _files_of(index: Path) -> set[str]:
         return {row["file"] for row in rows if row["file"] == Path(row["file"]).name}
     except (OSError, ValueError, TypeError, KeyError):
         return set()
+=======
+def _former(folder: Path) -> list[Path]:
+    """Return the files that an earlier run wrote into a folder and that nobody has changed since, as its index says."""
+    try:
+        rows = json.loads((folder / INDEX).read_bytes())
+        names = [row["file"] for row in rows if row["file"]]
+    except (OSError, ValueError, TypeError, LookupError):
+        return []
+    return [path for name in names if _is_part(folder / Path(name).name) for path in _files(folder / Path(name).name)]
+
+
+def _is_part(model: Path) -> bool:
+    try:
+        sidecar = Sidecar.load(sidecar_path(model))
+        return sidecar.cut_from is not None and sidecar.model.file_digest == file_digest(model)
+    except (HxError, OSError):
+        return False
+>>>>>>> 8f6cd8c (No command removes what it reads or did not write; a kill at any moment mixes no files)

@@ -16,6 +16,8 @@ from hx_sidecar_schema._errors import (
 from hx_sidecar_schema._files import (
     atomic_folder as atomic_folder,
     final_folder as final_folder,
+    finish_writes as finish_writes,
+    finished as finished,
     refuse_existing as refuse_existing,
 )
 from hx_sidecar_schema._lazy import lazy_package as lazy_package

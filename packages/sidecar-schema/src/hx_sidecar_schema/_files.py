@@ -6,46 +6,57 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hx_sidecar_schema._errors import HxError
 
-_PREFIX = ".hx-writing-"
+_UNLOCKED, _PREFIX = ".hx-new-", ".hx-writing-"
+"""Of a staging folder before and after its writer has locked it."""
+_MAKING_S = 60
+"""A folder that has not been locked for so long never will be."""
+_LOCK, _COMPLETE, _FILES = "lock", "complete", "files"
 
 
 @contextmanager
 def atomic_folder(folder: Path, argument: str = "output") -> Generator[Path]:
     """Yield an empty folder; on success move its files into `folder`, over what is there, last of all.
 
-    The staging folder lies inside `folder`, so that moving is renaming. After an exception nothing has
-    changed; after `kill -9` the old files are whole and the next write removes the staging folder. Nothing is
-    promised for a power cut: flushing half a gigabyte of weights to the disk would cost more than the export.
+    The folder to fill lies inside `folder`, so that moving is renaming. After an exception nothing has changed. After
+    `kill -9` the old files are whole, or, if all new ones were, `finish_writes` completes the move: the next write
+    into the folder calls it, and who misses a file. In between an old file that is replaced is gone before anything
+    that it refers to changes: no model ever lies beside weights or a sidecar of another. Nothing is promised for a
+    power cut: flushing half a gigabyte of weights to the disk would cost more than the export.
 
     Args:
         folder: Destination, made if missing.
         argument: Of the caller, which names it.
 
     Raises:
-        HxError: HX306 if the folder cannot be written or the disk is full.
+        HxError: HX306 if the folder cannot be written, the disk is full, or a target is no regular file.
     """
     made: list[Path] = []
     staging: Path | None = None
     try:
         made = [path for path in reversed((folder, *folder.parents)) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(folder)
-        staging = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=folder))
-        yield staging
-        files = sorted(path for path in staging.rglob("*") if path.is_file())
-        targets = [folder / path.relative_to(staging) for path in files]
-        for target in targets:  # what cannot be replaced is found before anything is
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-        for path, target in zip(files, targets, strict=True):
-            os.replace(path, target)
+        finish_writes(folder)
+        staging = Path(tempfile.mkdtemp(prefix=_UNLOCKED, dir=folder))
+        (staging / _LOCK).touch()
+        (staging / _FILES).mkdir()
+        with _locked(staging):
+            staging = staging.rename(folder / f"{_PREFIX}{staging.name.removeprefix(_UNLOCKED)}")
+            yield staging / _FILES
+            if not (staging / _LOCK).exists():
+                raise OSError(errno.ENOENT, "its staging folder was taken away", str(folder))
+            for target in (folder / path for path in _staged(staging)):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if target.exists() and not target.is_file():  # found before anything is replaced
+                    raise OSError(errno.EEXIST, "it is no regular file", str(target))
+            (staging / _COMPLETE).touch()
+            _move(staging, folder)
         made = []
     except OSError as error:
         named = error.filename or str(folder)
@@ -56,20 +67,97 @@ def atomic_folder(folder: Path, argument: str = "output") -> Generator[Path]:
             argument=argument,
         ) from error
     finally:
-        if staging is not None:
+        if staging is not None and not (staging / _COMPLETE).exists():
             shutil.rmtree(staging, ignore_errors=True)
         for path in reversed(made):
             if path.exists() and not any(path.iterdir()):
                 path.rmdir()
 
 
+def finish_writes(folder: Path) -> None:
+    """Complete what a killed process had begun to move into a folder, and remove what it had not finished.
+
+    Whether a process still writes is told by a lock, which holds in other containers and on other hosts too, where
+    the file system has locks; where it has none, nothing is touched.
+
+    Raises:
+        OSError: If a file cannot be moved or removed.
+    """
+    for staging in folder.glob(f"{_PREFIX}*"):
+        with _locked(staging) as is_ours:
+            if is_ours and (staging / _COMPLETE).exists():
+                _move(staging, folder)
+            elif is_ours:
+                shutil.rmtree(staging, ignore_errors=True)
+    for staging in folder.glob(f"{_UNLOCKED}*"):
+        if time.time() - staging.stat().st_mtime > _MAKING_S:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def finished(path: Path) -> Path:
+    """Return the path of a file to read, after completing the write of a killed process where it is not there."""
+    if not path.exists():
+        with suppress(OSError):
+            finish_writes(path.parent)
+    return path
+
+
+def _staged(staging: Path) -> list[Path]:
+    """Return the staged files, relative to where they go: what refers to others before these."""
+    files = [path.relative_to(staging / _FILES) for path in (staging / _FILES).rglob("*") if path.is_file()]
+    return sorted(files, key=lambda path: ({".json": 0, ".onnx": 1}.get(path.suffix, 2), path))
+
+
+def _move(staging: Path, folder: Path) -> None:
+    """Move staged files to their places, or the rest of them where a process was killed on the way.
+
+    What is replaced goes first, and one file that has no others beside it is replaced in one step.
+    """
+    files = _staged(staging)
+    if len(files) > 1:
+        for path in files:
+            (folder / path).unlink(missing_ok=True)
+    for path in reversed(files):
+        os.replace(staging / _FILES / path, folder / path)
+    shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
+def _locked(staging: Path) -> Generator[bool]:
+    """Hold the lock of a staging folder; yield whether no living process has it, as far as the system can tell."""
+    try:
+        import fcntl
+
+        file = (staging / _LOCK).open("ab")
+    except (ImportError, OSError):  # Windows; it is gone, or not ours
+        yield False
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another process has it, or the file system knows no locks
+            yield False
+        else:
+            yield True
+
+
 def refuse_existing(paths: Iterable[Path], *, overwrite: bool) -> None:
     """Stop before any work where it would replace something.
 
     Raises:
-        HxError: HX402 if a path exists and `overwrite` is off.
+        HxError: HX402 if a path exists and `overwrite` is off; HX306 if it is neither a regular file nor a folder.
     """
-    existing = [str(path) for path in paths if path.exists()]
+    existing: list[str] = []
+    for path in paths:
+        if path.exists():
+            existing.append(str(path))
+            if not path.is_file() and not path.is_dir():
+                raise HxError(
+                    f"Cannot write {str(path)!r}: it is a device, a FIFO or a socket.",
+                    code="HX306",
+                    hint="Name a file.",
+                    argument="output",
+                )
     if existing and not overwrite:
         raise HxError(
             f"Output {', '.join(map(repr, existing))} already {'exists' if len(existing) == 1 else 'exist'}.",
@@ -81,21 +169,4 @@ def refuse_existing(paths: Iterable[Path], *, overwrite: bool) -> None:
 
 def final_folder(folder: Path) -> Path:
     """Return where the files of a folder will lie: of a staging folder, the one around it."""
-    return folder.parent if folder.name.startswith(_PREFIX) else folder
-
-
-def _remove_abandoned(folder: Path) -> None:
-    for path in folder.glob(f"{_PREFIX}*"):
-        pid = path.name.removeprefix(_PREFIX).split("-")[0]
-        if pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    return folder.parents[1] if folder.parent.name.startswith(_PREFIX) else folder

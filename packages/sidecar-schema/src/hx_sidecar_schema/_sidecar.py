@@ -13,7 +13,7 @@ from pydantic_core import from_json, to_json
 
 from hx_sidecar_schema._digest import file_digest
 from hx_sidecar_schema._errors import HxError, MissingSidecar
-from hx_sidecar_schema._files import atomic_folder
+from hx_sidecar_schema._files import atomic_folder, finished
 from hx_sidecar_schema._migrate import migrate
 from hx_sidecar_schema._records import (
     CutFrom,
@@ -144,7 +144,7 @@ class Sidecar(Record):
         """
         path = Path(path)
         try:
-            content = path.read_bytes()
+            content = finished(path).read_bytes()
         except OSError as error:
             raise MissingSidecar(
                 f"Sidecar {str(path)!r} cannot be read: {error.strerror}.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +16,7 @@ from hx._model_spec import AnyModel, model_spec
 from hx._progress import Progress, silent
 from hx.files import check_writable
 from hx.records.debug import DebugReport
-from hx_sidecar_schema import atomic_folder, refuse_existing
+from hx_sidecar_schema import HxError, atomic_folder, refuse_existing
 
 
 def debug(
@@ -61,6 +61,7 @@ def debug(
     folder = Path(output)
     refuse_existing([folder], overwrite=overwrite)
     check_writable(folder.parent)
+    before = _files_of(folder) if folder.exists() else set[str]()
     places = model_folders(request.pytorch.model)
     journal = Journal(progress, redactor(places, numbers=not with_weights))
     with TemporaryDirectory() as reports:
@@ -68,8 +69,26 @@ def debug(
         run_session(session, verify=verify)
         with atomic_folder(folder) as staging:
             report = write_session(session, staging, folder, with_weights=with_weights)
-    written = {"session.json", *(file.path for file in report.files)}
-    for path in folder.iterdir():
-        if path.name not in written:  # of what was there before
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for name in before - {"session.json", *(file.path for file in report.files)}:
+        (folder / name).unlink(missing_ok=True)
     return report
+
+
+def _files_of(folder: Path) -> set[str]:
+    """Return the files of the session that is in a folder.
+
+    Raises:
+        HxError: HX402 if there is something else: it is not replaced, whatever the caller allows.
+    """
+    try:
+        session = json.loads((folder / "session.json").read_bytes())
+        return {Path(file["path"]).name for file in session["files"]}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        if folder.is_dir() and not any(folder.iterdir()):
+            return set()
+        raise HxError(
+            f"Output {str(folder)!r} exists and is no session of hx.",
+            code="HX402",
+            hint="Name another output; only a session is replaced.",
+            argument="output",
+        ) from error

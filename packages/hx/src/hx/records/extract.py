@@ -43,11 +43,15 @@ class ModuleEntry(Record):
 class ExtractReport(Report):
     """What `hx extract` did."""
 
+    schema_version: str = "1.1"
     model: str
     output: str = Field(description="The file, or the folder with its index.json.")
     compared_with: str | None = Field(description="`onnx`, `pytorch`, or null where nothing was compared.")
     mismatches: int
     modules: list[ModuleEntry]
+    removed: list[str] = Field(
+        default_factory=list, description="Files of an earlier run into the same folder that it no longer holds."
+    )
 
     def __str__(self) -> str:
         """Return a sentence."""
