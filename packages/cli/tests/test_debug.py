@@ -277,8 +277,10 @@ def test_a_folder_that_exists_is_replaced_only_if_asked(hx, home):
     folder = Path("session")
     folder.mkdir()
     (folder / "old.txt").write_text("old")
-    assert "HX402" in hx("debug", "../models.py:broken", "-o", "session").error
-    assert names(folder) == {"old.txt"}
+    for option in ([], ["--overwrite"]):  # it is no session
+        assert "HX402" in hx("debug", "../models.py:broken", "-o", "session", *option).error
+        assert names(folder) == {"old.txt"}
+    (folder / "session.json").write_text('{"files": [{"path": "old.txt"}]}')
     assert hx("debug", "../models.py:broken", "-o", "session", "--overwrite").code == 2
     assert names(folder) == ALWAYS
     assert names(Path()) == {"session"}

@@ -27,6 +27,7 @@ def test_a_folder_that_exists_is_replaced_as_a_whole_or_not_at_all(
     folder = tmp_path / "session"
     folder.mkdir()
     (folder / "old.txt").write_text("old")
+    (folder / "session.json").write_text('{"files": [{"path": "old.txt"}]}')
     with pytest.raises(hx.HxError) as caught:
         hx.debug(broken, folder)
     assert caught.value.code == "HX402"
@@ -39,7 +40,7 @@ def test_a_folder_that_exists_is_replaced_as_a_whole_or_not_at_all(
         with pytest.raises(hx.HxError) as caught:
             hx.debug(broken, folder, overwrite=True)
     assert caught.value.code == "HX306"
-    assert names(folder) == {"old.txt"}
+    assert names(folder) == {"old.txt", "session.json"}
     assert names(tmp_path) == {"session"}
     assert hx.debug(broken, folder, overwrite=True).verdict == "not_loaded"
     assert names(folder) == {"log.txt", "report.md", "session.json"}

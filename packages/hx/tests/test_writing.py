@@ -17,7 +17,7 @@ def test_interrupt_leaves_nothing(tmp_path: Path) -> None:
     def interrupt(text: str, done: int, total: int) -> None:
         if text == "Comparing the outputs with PyTorch":
             (staging,) = tmp_path.iterdir()
-            assert (staging / "linear.onnx").exists()
+            assert (staging / "files" / "linear.onnx").exists()
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
