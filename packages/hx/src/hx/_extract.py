@@ -153,12 +153,7 @@ def _to_folder(
 ) -> tuple[list[ModuleEntry], list[str]]:
     """Write all calls into a folder; return their rows, and the former files that were removed."""
     files = [f"{stem}.onnx" for stem in stems]
-<<<<<<< HEAD
-    _protect(model.path, [folder / file for file in files])
-    before = _files_of(folder / INDEX)
-=======
     before = _former(folder)
->>>>>>> 8f6cd8c (No command removes what it reads or did not write; a kill at any moment mixes no files)
     entries: list[ModuleEntry] = []
     with atomic_folder(folder) as staging:
         for call, file in each(list(zip(calls, files, strict=True)), "Extracting", progress):
@@ -176,19 +171,11 @@ def _to_folder(
         index = [entry.model_dump(mode="json") for entry in entries]
         text = json.dumps(index, indent=1, ensure_ascii=False, allow_nan=False)
         (staging / INDEX).write_text(text + "\n", encoding="utf-8")
-<<<<<<< HEAD
-    for old in before - {entry.file for entry in entries}:
-        gone = folder / str(old)
-        for path in (gone, gone.with_name(f"{old}.data"), sidecar_path(gone)):
-            path.unlink(missing_ok=True)
-    return entries
-=======
     kept = {path.resolve() for entry in entries if entry.file for path in _files(folder / entry.file)}
     removed = [path for path in before if path.exists() and path.resolve() not in kept | _read_files(model)]
     for path in removed:
         path.unlink()
     return entries, [path.name for path in removed]
->>>>>>> 8f6cd8c (No command removes what it reads or did not write; a kill at any moment mixes no files)
 
 
 def _reference(model: Hierarchy, calls: Sequence[Call], against: AnyModel, progress: Progress) -> Reference:
@@ -235,15 +222,6 @@ def _entry(
     )
 
 
-<<<<<<< HEAD
-def _files_of(index: Path) -> set[str]:
-    """Return the models that an earlier run left in a folder."""
-    try:
-        rows = json.loads(index.read_bytes())
-        return {row["file"] for row in rows if row["file"] == Path(row["file"]).name}
-    except (OSError, ValueError, TypeError, KeyError):
-        return set()
-=======
 def _former(folder: Path) -> list[Path]:
     """Return the files that an earlier run wrote into a folder and that nobody has changed since, as its index says."""
     try:
@@ -260,4 +238,3 @@ def _is_part(model: Path) -> bool:
         return sidecar.cut_from is not None and sidecar.model.file_digest == file_digest(model)
     except (HxError, OSError):
         return False
->>>>>>> 8f6cd8c (No command removes what it reads or did not write; a kill at any moment mixes no files)
