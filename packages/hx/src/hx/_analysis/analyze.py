@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,17 +10,18 @@ from typing import TYPE_CHECKING
 
 from hx._analysis.calls import SORTS, call_entries
 from hx._analysis.categories import category_entries, find_category, share
-from hx._analysis.measured_shapes import measure_shapes
 from hx._open import AnyHierarchy, name_of, opened
 from hx._progress import Progress, silent
 from hx.files import sidecar_path
 from hx.records.analyze import AnalyzeReport, NodeEntry, TagEntry
 from hx_extractor import Hierarchy
 from hx_projector import category_of
-from hx_sidecar_schema import Node, Sidecar, check_choice, find_calls
+from hx_sidecar_schema import HxError, Node, Sidecar, check_choice, find_calls
 
 if TYPE_CHECKING:
     from hx_projector import ModelCost
+
+logger = logging.getLogger(__name__)
 
 
 def analyze(
@@ -121,7 +123,42 @@ def _cost(model: Hierarchy, shapes: Mapping[str, Sequence[int]]) -> ModelCost:
     from hx_projector import model_cost
 
     recorded = {info.name: info.example.shape for info in model.sidecar.model.inputs if info.example is not None}
-    return model_cost(model.model, shapes, recorded, lambda names, inputs: measure_shapes(model, names, inputs))
+    return model_cost(model.model, shapes, recorded, lambda names, inputs: _measured_shapes(model, names, inputs))
+
+
+def _measured_shapes(
+    model: Hierarchy, names: Sequence[str], inputs: Mapping[str, Sequence[int]]
+) -> dict[str, tuple[int, ...]]:
+    """Run the model once and return how large values are; nothing where it does not run.
+
+    Args:
+        model: Not changed. The run reads its weights.
+        names: Values of the main graph.
+        inputs: Sizes of the inputs. Where they are not those of the recorded ones, recorded numbers are repeated.
+    """
+    import numpy as np
+    import onnx_ir as ir
+
+    from hx_graph import make_session, run_session
+
+    copy = model.model.clone()
+    values = {value.name: value for node in copy.graph for value in node.outputs}
+    copy.graph.outputs.clear()
+    for position, name in enumerate(names):
+        shape = ir.node("Shape", [values[name]])
+        shape.outputs[0].name = f"hx.shape.{position}"
+        shape.outputs[0].dtype = ir.DataType.INT64
+        copy.graph.append(shape)
+        copy.graph.outputs.append(shape.outputs[0])
+    try:
+        feeds = {
+            name: np.resize(array, inputs.get(name, array.shape)) for name, array in model.example_inputs().items()
+        }
+        arrays = run_session(make_session(copy, model.folder), feeds)
+    except HxError as error:  # a model that does not run can still be counted, in part
+        logger.info("sizes of %d values stay unknown: %s", len(names), error.message)
+        return {}
+    return {name: tuple(int(size) for size in array) for name, array in zip(names, arrays.values(), strict=True)}
 
 
 def _node_entries(

@@ -16,7 +16,7 @@ from hx._progress import Progress, each
 from hx._verify.batches import batches_of
 from hx._verify.boundaries import CallKey, SizeAndPrecision, array_now, pytorch_keys, run_module, size_and_precision
 from hx._verify.inputs import Arrays, ModuleInputs
-from hx._verify.isolated import compare_ports, run_alone
+from hx._verify.torch_reference import compare_ports, run_alone
 from hx_extractor import Difference, Extraction, Hierarchy
 from hx_sidecar_schema import HxError, ModuleCall, Port, UnavailableValue
 from hx_tracer import CallValues, LoadedModel

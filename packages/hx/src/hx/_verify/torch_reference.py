@@ -1,16 +1,19 @@
-"""Comparing an extracted model with the PyTorch module itself."""
+"""A call that was cut out, beside the PyTorch module: run on what that got, compared with what it gave."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
 
 from hx._verify.boundaries import array_now, pytorch_keys, run_module, why_not_made
-from hx._verify.inputs import recorded_inputs
-from hx._verify.isolated import run_alone
+from hx._verify.inputs import Arrays, recorded_inputs
 from hx._verify.references import Verdict, verdict_of
-from hx_extractor import Call, Extraction, Hierarchy
-from hx_sidecar_schema import UnavailableValue
-from hx_tracer import LoadedModel
+from hx_extractor import Call, Difference, Extraction, Hierarchy, difference
+from hx_sidecar_schema import Port, UnavailableValue
+from hx_tracer import CallValues, LoadedModel
 
 
 class TorchReference:
@@ -40,3 +43,37 @@ class TorchReference:
             max((one.max_abs_error for one in found.values()), default=0.0),
             max((one.relative_error for one in found.values()), default=0.0),
         )
+
+
+def run_alone(
+    extraction: Extraction,
+    boundary: CallValues[np.ndarray[Any, Any]],
+    borrow: Callable[[Sequence[Port]], Mapping[str, np.ndarray[Any, Any]]],
+) -> dict[str, Difference]:
+    """Return how far the outputs of a call are from the module's, by port.
+
+    Args:
+        extraction: The call.
+        boundary: What the module got and gave.
+        borrow: Asked for the inputs that were no arguments of the module: implicit ones.
+
+    Raises:
+        HxError: HX207 if ONNX Runtime refuses the model; else as `borrow` raises.
+    """
+    given: Arrays = dict(boundary.inputs)
+    missing = [port for port in extraction.inputs if port.name not in given]
+    if missing:
+        given = {**borrow(missing), **given}
+    feeds = {port.name: _as_port(given[port.name], port) for port in extraction.inputs}
+    return compare_ports(boundary.outputs, extraction.run(feeds))
+
+
+def compare_ports(
+    expected: Mapping[str, np.ndarray[Any, Any]], actual: Mapping[str, np.ndarray[Any, Any]]
+) -> dict[str, Difference]:
+    """Compare by port what both have."""
+    return {name: difference(expected[name], array) for name, array in actual.items() if name in expected}
+
+
+def _as_port(array: np.ndarray[Any, Any], port: Port) -> np.ndarray[Any, Any]:
+    return array if port.dtype == "UNDEFINED" else array.astype(ir.DataType[port.dtype].numpy(), copy=False)
