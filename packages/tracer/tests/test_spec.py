@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from hx_sidecar_schema import HxError
 from hx_tracer import load_model
@@ -49,8 +53,8 @@ def test_loading_writes_nothing(folder: Path, capfd: pytest.CaptureFixture[str])
 
 
 def test_a_task_picks_the_auto_class(folder: Path) -> None:
-    assert type(load_model(str(folder), task="fill-mask").module).__name__ == "BertForMaskedLM"
-    by_class = load_model(str(folder), task="AutoModelForTokenClassification").module
+    assert type(load_model(str(folder), task="fill-mask", random_weights=True).module).__name__ == "BertForMaskedLM"
+    by_class = load_model(str(folder), task="AutoModelForTokenClassification", random_weights=True).module
     assert type(by_class).__name__ == "BertForTokenClassification"
     assert type(load_model("tiny:bert", task="text-classification").module).__name__ == "BertForSequenceClassification"
 
@@ -184,3 +188,48 @@ def test_unknown_task_and_dtype() -> None:
     assert code == "HX111"
     assert "fill-mask" in message
     assert code_of("tiny:bert", dtype="float8")[0] == "HX111"
+
+
+@pytest.fixture
+def with_code(folder: Path, tmp_path: Path) -> Path:
+    """A folder whose configuration is made by code of its own, which leaves a trace where it runs."""
+    place = tmp_path / "custom"
+    shutil.copytree(folder, place)
+    config = json.loads((place / "config.json").read_text())
+    config |= {"auto_map": {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}, "model_type": "own"}
+    (place / "config.json").write_text(json.dumps(config))
+    (place / "own.py").write_text(
+        f"open({str(tmp_path / 'ran')!r}, 'w').close()\n"
+        "from transformers import BertConfig as OwnConfig, BertModel as OwnModel\n"
+    )
+    return place
+
+
+@pytest.mark.parametrize("random_weights", [False, True])
+def test_code_that_a_folder_brings_runs_only_if_allowed(
+    with_code: Path, random_weights: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 100))
+    with pytest.raises(HxError) as caught:
+        load_model(str(with_code), random_weights=random_weights)
+    assert (caught.value.code, caught.value.argument) == ("HX101", "trust_remote_code")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("change", ["removed", "renamed", "other shape"])
+def test_weights_that_are_not_there_are_named(folder: Path, tmp_path: Path, change: str) -> None:
+    place = tmp_path / "lacking"
+    shutil.copytree(folder, place)
+    weights = load_file(place / "model.safetensors")
+    name = next(name for name in weights if name.endswith("query.weight"))
+    tensor = weights.pop(name)
+    if change == "renamed":
+        weights["elsewhere.weight"] = tensor
+    elif change == "other shape":
+        weights[name] = tensor[:1].clone()
+    save_file(weights, place / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(HxError) as caught:
+        load_model(str(place))
+    assert caught.value.code == "HX101"
+    assert "query.weight" in caught.value.message or "mismatch" in caught.value.message
+    load_model(str(place), random_weights=True)

@@ -95,10 +95,13 @@ class Loading:
     random_weights: Annotated[bool, flag("Of a Hub id or folder, take the configuration only.", "--random-weights")] = (
         False
     )
+    trust_remote_code: Annotated[
+        bool, flag("Run the code that a Hub id or folder brings along.", "--trust-remote-code")
+    ] = False
 
     def spec(self, model: str) -> hx.ModelSpec:
         """Return a model with these options."""
-        return hx.ModelSpec(model, self.random_weights, self.task, self.dtype, self.attn, self.experts)
+        return hx.ModelSpec(model, **vars(self))
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,19 @@ class Exporting:
         }
 
 
-_SAME = ("attn", "dtype", "experts", "provider", "random_weights", "repair", "strategy", "task", "threads", "warmup")
+_SAME = (
+    "attn",
+    "dtype",
+    "experts",
+    "provider",
+    "random_weights",
+    "repair",
+    "strategy",
+    "task",
+    "threads",
+    "trust_remote_code",
+    "warmup",
+)
 OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME} | {
     "against": "--against MODEL",
     "dynamic_axes": "--dynamic-shape NAME:AXIS=SYMBOL",

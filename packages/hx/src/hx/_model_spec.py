@@ -32,6 +32,7 @@ class ModelSpec:
         dtype: `float32`, `float16` or `bfloat16`; None for what the model has.
         attn: How a transformers model computes attention: `eager`, `sdpa`, ...; None for its own choice.
         experts: How a transformers model computes its experts: `eager`, `batched_mm`, ...; None for its own choice.
+        trust_remote_code: Run the code that a Hub id or folder brings along.
     """
 
     model: str | torch.nn.Module | Callable[[], Any]
@@ -40,6 +41,7 @@ class ModelSpec:
     dtype: str | None = None
     attn: str | None = None
     experts: str | None = None
+    trust_remote_code: bool = False
 
     @property
     def name(self) -> str:

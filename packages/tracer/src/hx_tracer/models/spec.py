@@ -49,6 +49,7 @@ def load_model(
     dtype: str | None = None,
     attn: str | None = None,
     experts: str | None = None,
+    trust_remote_code: bool = False,
     seed: int = 0,
 ) -> LoadedModel:
     """Load or build the module that a spec names, or take one that is in memory.
@@ -61,6 +62,7 @@ def load_model(
         dtype: `float32`, `float16` or `bfloat16`; `None` leaves what the model has.
         attn: How a transformers model computes attention: `eager`, `sdpa`, ...; `None` leaves what it has.
         experts: The same for its experts: `eager`, `batched_mm`, ...
+        trust_remote_code: Run the code that a Hub id or folder brings along; nothing else makes it run.
         seed: Seed of everything random. Torch's global generator is left as it was.
 
     Raises:
@@ -93,7 +95,9 @@ def load_model(
             module, example = call_factory(model)
             name = model.rpartition(":")[2]
         else:
-            module, name = _from_hub(model, _auto_classes(task), random_weights=random_weights, seed=seed)
+            module, name = _from_hub(
+                model, _auto_classes(task), random_weights=random_weights, trust=trust_remote_code, seed=seed
+            )
     if dtype is not None:
         module = module.to(_DTYPES[dtype])
     if attn is not None:
@@ -133,27 +137,67 @@ def _auto_classes(task: str | None) -> list[Any]:
     return list(tasks[name]["pt"])
 
 
-def _from_hub(spec: str, classes: list[Any], *, random_weights: bool, seed: int) -> tuple[torch.nn.Module, str]:
+def _from_hub(
+    spec: str, classes: list[Any], *, random_weights: bool, trust: bool, seed: int
+) -> tuple[torch.nn.Module, str]:
     place, _, revision = spec.partition("@") if not Path(spec).is_dir() else (spec, "", "")
     folder = Path(place)
     name = folder.resolve().name if folder.is_dir() else place.rpartition("/")[2]
-    options: dict[str, Any] = {"revision": revision} if revision else {}
+    # Left out, transformers asks on the terminal, and runs the code of whoever answers `y`.
+    options: dict[str, Any] = {"trust_remote_code": trust, **({"revision": revision} if revision else {})}
+    loaded: dict[str, Any] = {}
     with silence_loading():
         try:
             config = AutoConfig.from_pretrained(place, **options)
             disable_cache(config)
             auto = auto_class_for(classes, config)
             if random_weights:
-                module: torch.nn.Module = auto.from_config(config)
+                module: torch.nn.Module = auto.from_config(config, trust_remote_code=trust)
                 randomize(module, seed)
             else:
-                module = auto.from_pretrained(place, config=config, dtype="auto", **options)
+                module, loaded = auto.from_pretrained(
+                    place, config=config, dtype="auto", output_loading_info=True, **options
+                )
         except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+            if not trust and "trust_remote_code" in str(error):
+                raise HxError(
+                    f"Model {spec!r} brings code of its own, which is not run unless you allow it.",
+                    code="HX101",
+                    hint="Read that code, then allow it.",
+                    argument="trust_remote_code",
+                ) from error
             offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("0", "")
             raise HxError(
                 f"Model {spec!r} cannot be loaded{' (offline)' if offline else ''}: {first_line(error)}",
                 code="HX101",
                 hint="Give a Hub id that is reachable from here, a folder with config.json and weights, FILE.py:factory or tiny:ARCH.",
             ) from error
+    _check_weights(spec, module, loaded)
     disable_cache(getattr(module, "config", None))
     return module, name
+
+
+def _check_weights(spec: str, module: torch.nn.Module, loaded: dict[str, Any]) -> None:
+    """Refuse a model some of whose weights are random, as transformers makes those that it does not find.
+
+    Args:
+        spec: Of the model.
+        module: The model.
+        loaded: What transformers says of the loading; empty where nothing was to be loaded.
+    """
+    # Keys with another shape have the shapes beside them.
+    mismatched = [key if isinstance(key, str) else key[0] for key in loaded.get("mismatched_keys", ())]
+    missing = sorted({*loaded.get("missing_keys", ()), *mismatched})
+    if missing:
+        other = sorted(loaded.get("unexpected_keys", ()))
+        raise HxError(
+            f"Model {spec!r} has no weights for {len(missing)} of {type(module).__name__}: {_few(missing)}"
+            + (f"; it has others: {_few(other)}." if other else "."),
+            code="HX101",
+            hint="Name the task or class that it was saved with, or take random weights for all.",
+            argument="task",
+        )
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
