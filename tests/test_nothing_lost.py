@@ -78,6 +78,10 @@ def test_what_somebody_else_put_there_is_not_removed(net: Path, tmp_path: Path) 
     assert report.removed == []
     assert {name: (folder / name).read_bytes() for name in mine} == mine
     report = hx.extract(net, "Block", folder, overwrite=True)
+    for rows in ('[{"file": 5}]', '[{"file": "a\\u0000b.onnx"}]', "{}", "[", '[{"file": null}]'):
+        (tmp_path / "other").mkdir(exist_ok=True)
+        (tmp_path / "other" / "index.json").write_text(rows)
+        assert hx.extract(net, "Block", tmp_path / "other", overwrite=True, verify=False).removed == []
     assert {"blocks_0_fc.onnx", "blocks_1_fc.onnx"} <= set(report.removed)
     assert (folder / "thesis.txt").read_bytes() == b"mine"
 

@@ -55,6 +55,7 @@ def tensors(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
 
 def write(folder: Path, places: set[str], location: str = "w.bin") -> Path:
     """A model whose tensors in some places refer to a data file."""
+    location, _, length = location.partition("?length=")
     folder.mkdir(exist_ok=True)
     model = onnx.parser.parse_model(TEXT)
     for place, tensor in tensors(model).items():
@@ -62,7 +63,7 @@ def write(folder: Path, places: set[str], location: str = "w.bin") -> Path:
             tensor.ClearField("float_data")
             tensor.ClearField("raw_data")
             tensor.data_location = onnx.TensorProto.EXTERNAL
-            for key, value in {"location": location, "offset": "0", "length": "16"}.items():
+            for key, value in {"location": location, "offset": "0", "length": length or "16"}.items():
                 tensor.external_data.add(key=key, value=value)
     path = folder / "m.onnx"
     path.write_bytes(model.SerializeToString())
@@ -142,6 +143,12 @@ def short(folder: Path) -> str:
     return "w.bin"
 
 
+def longer(folder: Path) -> str:
+    """What the model says of it is shorter than what the tensor takes."""
+    (folder / "w.bin").write_bytes(DATA.tobytes()[:4])
+    return "w.bin?length=4"
+
+
 def missing(folder: Path) -> str:
     return "w.bin"
 
@@ -149,7 +156,7 @@ def missing(folder: Path) -> str:
 @pytest.mark.parametrize("place", sorted(PLACES))
 @pytest.mark.parametrize(
     "make",
-    [outside, absolute, link, link_to_folder, hard_link, fifo, a_folder, short, missing],
+    [outside, absolute, link, link_to_folder, hard_link, fifo, a_folder, short, longer, missing],
     ids=lambda f: f.__name__,
 )
 def test_nothing_else_is_opened(tmp_path: Path, place: str, make: Callable[[Path], str]) -> None:
@@ -219,3 +226,11 @@ def test_maps_have_no_type(tmp_path: Path) -> None:
     model.graph.output.append(onnx.helper.make_value_info("z", onnx.helper.make_sequence_type_proto(kind)))
     path.write_bytes(model.SerializeToString())
     assert [(value.name, value.type is None) for value in read_model(path).graph.outputs] == [("y", False), ("z", True)]
+
+
+def test_a_text_that_is_no_text(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(HEAD + "{ y = Relu(x) }")
+    model.doc_string = "MARK"
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString().replace(b"MARK", b"\xff\xfe\xff\xfe"))
+    with pytest.raises(HxError, match="no UTF-8"):
+        read_model(tmp_path / "m.onnx")

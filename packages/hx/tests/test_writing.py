@@ -55,3 +55,12 @@ def test_inputs_in_memory_are_exact(tmp_path: Path) -> None:
     assert not np.array_equal(drawn, x.numpy())
     half = hx.export(nn.Linear(4, 3).bfloat16(), (torch.ones(2, 4),), verify=False)
     assert half.example_inputs()["input"].dtype.name == "bfloat16"
+
+
+def test_saving_changes_nothing_in_memory(tmp_path: Path) -> None:
+    exported = hx.export(torch.nn.Linear(4, 3).eval(), (torch.ones(2, 4),), verify=False)
+    before = exported.save(tmp_path / "a.onnx"), (tmp_path / "a.onnx").read_bytes()
+    exported.save(tmp_path / "b.onnx", embed=True, metadata=False)
+    assert (tmp_path / "b.onnx").read_bytes() != before[1]
+    exported.save(tmp_path / "a.onnx", overwrite=True)
+    assert (tmp_path / "a.onnx").read_bytes() == before[1]

@@ -236,6 +236,30 @@ def test_a_kill_at_any_moment_mixes_nothing(tmp_path: Path) -> None:
     assert ends.count("new") > 5
 
 
+def test_a_file_that_cannot_be_replaced_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "a_hierarchy.json").write_bytes(b"old")
+    before = files_of(folder)
+    real = os.replace
+
+    def stubborn(source: Path, target: Path) -> None:
+        if source == folder / "a.onnx":
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(source))
+        real(source, target)
+
+    def write(name: str) -> None:
+        with atomic_folder(folder) as staging:
+            for suffix in (".onnx", "_hierarchy.json"):
+                (staging / f"{name}{suffix}").write_bytes(b"new")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.replace", stubborn)
+        with pytest.raises(HxError, match="not permitted"):
+            write("a")
+        assert files_of(folder) == before
+        write("b")
+    assert names_in(folder) == ["a.onnx", "a_hierarchy.json", "b.onnx", "b_hierarchy.json", "other.txt"]
+
+
 def test_a_killed_process_leaves_the_old_files(folder: Path) -> None:
     """`kill -9` while files are staged; the next write clears up."""
     code = f"""

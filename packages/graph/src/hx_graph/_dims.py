@@ -92,7 +92,7 @@ def _value(node: ast.expr, sizes: Mapping[str, int]) -> Fraction:
             return Fraction(_FUNCTIONS[name.lower()](*(_value(arg, sizes) for arg in args)))
         case ast.BinOp(left=first, op=kind, right=second):
             left, right = _value(first, sizes), _value(second, sizes)
-            if max(abs(left), abs(right)) >= _LIMIT:
+            if any(max(abs(part.numerator), part.denominator) >= _LIMIT for part in (left, right)):
                 raise ValueError(ast.unparse(node))
             match kind:
                 case ast.Add():

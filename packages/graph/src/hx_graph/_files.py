@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from hx_graph._weights import in_memory, replaced_tensors, tensors_in
-from hx_graph._well_formed import check_texts, check_well_formed
+from hx_graph._well_formed import check_texts, ensure_well_formed
 from hx_sidecar_schema import HxError, collector_paused, finished, first_line
 
 EXTERNAL_BYTES = 16 << 20
@@ -21,7 +21,7 @@ def read_model(path: Path, *, check: bool = True) -> ir.Model:
 
     Args:
         path: The file.
-        check: Whether nodes must read what exists; who reads a model unchecked looks for what is wrong with it.
+        check: Whether nodes must read what exists, and are brought into order; who reads a model unchecked looks for what is wrong with it.
 
     Raises:
         HxError: HX202 if the file is missing or is no ONNX model, HX204 if external data is missing, cut short, no
@@ -36,7 +36,7 @@ def read_model(path: Path, *, check: bool = True) -> ir.Model:
             raise ValueError("it holds no graph")
         check_texts(model)
         if check:
-            check_well_formed(model)
+            ensure_well_formed(model)
     except OSError as error:
         raise HxError(
             f"ONNX file {str(path)!r} cannot be read: {error.strerror or error}.",
@@ -62,12 +62,14 @@ def _load(path: Path) -> ir.Model:
             raise
     # onnx_ir 1.1 knows no maps, which classifiers of scikit-learn have as output: such a value has no type then.
     proto = onnx.load(path, load_external_data=False)
-    _drop_map_types(proto.graph)
+    for graph in (proto.graph, *proto.functions):
+        _drop_map_types(graph)
     return ir.from_proto(proto)
 
 
-def _drop_map_types(graph: onnx.GraphProto) -> None:
-    for value in (*graph.input, *graph.output, *graph.value_info):
+def _drop_map_types(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
+    ends = [*graph.input, *graph.output] if isinstance(graph, onnx.GraphProto) else []
+    for value in (*ends, *graph.value_info):
         kind = value.type
         while kind.WhichOneof("value") in ("sequence_type", "optional_type"):
             kind = kind.sequence_type.elem_type if kind.HasField("sequence_type") else kind.optional_type.elem_type
@@ -113,7 +115,9 @@ def _check_external(model: ir.Model, path: Path) -> None:
         location = str(tensor.location)
         if location not in sizes:
             sizes[location] = _size_inside(folder, location, f"External data {location!r} of {str(path)!r}")
-        if sizes[location] < (tensor.offset or 0) + (tensor.length or tensor.nbytes) or (tensor.offset or 0) < 0:
+        offset = tensor.offset or 0
+        is_whole = offset >= 0 and offset + tensor.nbytes <= sizes[location] and tensor.length in (None, tensor.nbytes)
+        if not is_whole:
             raise HxError(
                 f"External data {location!r} of {str(path)!r} is cut short: it does not hold {slot.name!r}.",
                 code="HX204",

@@ -18,7 +18,13 @@ def check_texts(model: ir.Model) -> None:
         ValueError: With the first that is none.
     """
     _texts(
-        "model", model.producer_name, model.producer_version, model.domain, model.metadata_props, *model.opset_imports
+        "model",
+        model.producer_name,
+        model.producer_version,
+        model.domain,
+        model.doc_string,
+        model.metadata_props,
+        *model.opset_imports,
     )
     for graph in all_graphs(model):
         _texts("graph", graph.name, graph.doc_string, graph.metadata_props)
@@ -38,7 +44,7 @@ def _texts(what: str, *texts: str | Mapping[str, str] | None) -> None:
             raise ValueError(f"a text of a {what} is no UTF-8: {text!r}")
 
 
-def check_well_formed(model: ir.Model) -> None:
+def ensure_well_formed(model: ir.Model) -> None:
     """Bring nodes into topological order where some tool appended them, and refuse what no runtime could run.
 
     Raises:

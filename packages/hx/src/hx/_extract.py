@@ -226,10 +226,10 @@ def _former(folder: Path) -> list[Path]:
     """Return the files that an earlier run wrote into a folder and that nobody has changed since, as its index says."""
     try:
         rows = json.loads((folder / INDEX).read_bytes())
-        names = [row["file"] for row in rows if row["file"]]
-    except (OSError, ValueError, TypeError, LookupError):
+        models = [folder / Path(row["file"]).name for row in rows if row["file"]]
+        return [path for model in models if _is_part(model) for path in _files(model)]
+    except (OSError, ValueError, TypeError, LookupError):  # somebody else's index
         return []
-    return [path for name in names if _is_part(folder / Path(name).name) for path in _files(folder / Path(name).name)]
 
 
 def _is_part(model: Path) -> bool:

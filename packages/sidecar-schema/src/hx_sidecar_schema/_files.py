@@ -17,7 +17,7 @@ _UNLOCKED, _PREFIX = ".hx-new-", ".hx-writing-"
 """Of a staging folder before and after its writer has locked it."""
 _MAKING_S = 60
 """A folder that has not been locked for so long never will be."""
-_LOCK, _COMPLETE, _FILES = "lock", "complete", "files"
+_LOCK, _COMPLETE, _FILES, _REPLACED = "lock", "complete", "files", "replaced"
 
 
 @contextmanager
@@ -25,9 +25,9 @@ def atomic_folder(folder: Path, argument: str = "output") -> Generator[Path]:
     """Yield an empty folder; on success move its files into `folder`, over what is there, last of all.
 
     The folder to fill lies inside `folder`, so that moving is renaming. After an exception nothing has changed. After
-    `kill -9` the old files are whole, or, if all new ones were, `finish_writes` completes the move: the next write
-    into the folder calls it, and who misses a file. In between an old file that is replaced is gone before anything
-    that it refers to changes: no model ever lies beside weights or a sidecar of another. Nothing is promised for a
+    `kill -9` either all old files are there, or all new ones are ready and `finish_writes` moves the rest of them; the
+    next write into the folder calls it, and so does `finished` for a file that is missing. At no moment does a model lie
+    beside the weights or the sidecar of another. Nothing is promised for a
     power cut: flushing half a gigabyte of weights to the disk would cost more than the export.
 
     Args:
@@ -56,7 +56,11 @@ def atomic_folder(folder: Path, argument: str = "output") -> Generator[Path]:
                 if target.exists() and not target.is_file():  # found before anything is replaced
                     raise OSError(errno.EEXIST, "it is no regular file", str(target))
             (staging / _COMPLETE).touch()
-            _move(staging, folder)
+            try:
+                _move(staging, folder)
+            except BaseException:
+                (staging / _COMPLETE).unlink()
+                raise
         made = []
     except OSError as error:
         named = error.filename or str(folder)
@@ -79,46 +83,54 @@ def finish_writes(folder: Path) -> None:
 
     Whether a process still writes is told by a lock, which holds in other containers and on other hosts too, where
     the file system has locks; where it has none, nothing is touched.
-
-    Raises:
-        OSError: If a file cannot be moved or removed.
     """
     for staging in folder.glob(f"{_PREFIX}*"):
         with _locked(staging) as is_ours:
             if is_ours and (staging / _COMPLETE).exists():
-                _move(staging, folder)
+                with suppress(OSError):  # what cannot be moved now must not stop other writes
+                    _move(staging, folder)
             elif is_ours:
                 shutil.rmtree(staging, ignore_errors=True)
     for staging in folder.glob(f"{_UNLOCKED}*"):
-        if time.time() - staging.stat().st_mtime > _MAKING_S:
-            shutil.rmtree(staging, ignore_errors=True)
+        with suppress(FileNotFoundError):  # its writer has locked it meanwhile
+            if time.time() - staging.stat().st_mtime > _MAKING_S:
+                shutil.rmtree(staging, ignore_errors=True)
 
 
 def finished(path: Path) -> Path:
     """Return the path of a file to read, after completing the write of a killed process where it is not there."""
     if not path.exists():
-        with suppress(OSError):
-            finish_writes(path.parent)
+        finish_writes(path.parent)
     return path
 
 
 def _staged(staging: Path) -> list[Path]:
-    """Return the staged files, relative to where they go: what refers to others before these."""
+    """Return the staged files, relative to where they go: sidecars, then models, then data."""
     files = [path.relative_to(staging / _FILES) for path in (staging / _FILES).rglob("*") if path.is_file()]
     return sorted(files, key=lambda path: ({".json": 0, ".onnx": 1}.get(path.suffix, 2), path))
 
 
 def _move(staging: Path, folder: Path) -> None:
-    """Move staged files to their places, or the rest of them where a process was killed on the way.
+    """Move staged files to their places, or the rest of them where a process was killed on the way; all or none.
 
-    What is replaced goes first, and one file that has no others beside it is replaced in one step.
+    What is replaced goes first, the sidecar before the model and the model before its weights; the new files come in the
+    other order. One file that has no others beside it is replaced in one step.
     """
     files = _staged(staging)
+    moves = [(staging / _FILES / path, folder / path) for path in reversed(files)]
     if len(files) > 1:
-        for path in files:
-            (folder / path).unlink(missing_ok=True)
-    for path in reversed(files):
-        os.replace(staging / _FILES / path, folder / path)
+        old = [(folder / path, staging / _REPLACED / path) for path in files if (folder / path).exists()]
+        moves = old + moves
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, target in moves:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(source, target)
+            done.append((source, target))
+    except BaseException:
+        for source, target in reversed(done):
+            os.replace(target, source)
+        raise
     shutil.rmtree(staging, ignore_errors=True)
 
 

@@ -130,11 +130,11 @@ class Export(Hierarchy):
         Raises:
             HxError: HX402 if a file exists, HX306 if one cannot be written, HX406 if `path` is no .onnx file.
         """
-        from hx_projector import embed as embed_sidecar, strip_metadata
+        from hx_projector import embed as embed_sidecar, restored_metadata, strip_metadata
 
         target = settled(path, "path", keep_context=keep_context, overwrite=overwrite)
         with atomic_folder(target.parent, "path") as staging:
-            with self._clock.step("save", "Writing the files"):
+            with self._clock.step("save", "Writing the files"), restored_metadata(self.model):
                 info = self.sidecar.model.model_copy(update={"file": target.name})
                 sidecar = self.sidecar.model_copy(update={"model": info})
                 if not metadata:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 import onnx_ir as ir
 
@@ -43,6 +44,19 @@ def strip_metadata(model: ir.Model) -> None:
                 del holder.metadata_props[key]
         if isinstance(holder, ir.Node):
             holder.doc_string = None
+
+
+@contextmanager
+def restored_metadata(model: ir.Model) -> Generator[None]:
+    """Give a model back the metadata and documentation that it has now, on exit."""
+    before = [(holder, dict(holder.metadata_props), holder.doc_string) for holder in metadata_holders(model)]
+    try:
+        yield
+    finally:
+        for holder, metadata, text in before:
+            holder.metadata_props.clear()
+            holder.metadata_props.update(metadata)
+            holder.doc_string = text
 
 
 def metadata_holders(model: ir.Model) -> Iterator[ir.Model | ir.Graph | ir.Function | ir.Node | ir.Value]:
