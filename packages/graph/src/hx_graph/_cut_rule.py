@@ -137,7 +137,7 @@ class _Walk:
         also: Collection[str],
     ) -> None:
         ports = sorted(inputs, key=lambda port: port.unused)
-        # Whether a size is read from an argument is decided before implicit inputs are known.
+        # Sizes are read from arguments alone: the status is decided before implicit inputs are known, and the cut must agree.
         arguments = [port for port in ports if not port.implicit]
         self._graph, self._row, self._end, self._recovered = graph, row, end, recovered
         self._stops = {*(port.carrier for port in ports), *also}

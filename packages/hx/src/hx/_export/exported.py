@@ -51,7 +51,7 @@ class Export(Hierarchy):
         return self._exported.context
 
     def example_inputs(self) -> dict[str, NDArray[np.generic]]:
-        """Return the inputs that the model was exported with; a file keeps those of large ones not exactly.
+        """Return the inputs that the model was exported with, exactly; a saved file has only the range of large ones.
 
         Raises:
             HxError: HX206 if the graph has inputs that the module was not given, and no example of one is recorded.

@@ -34,8 +34,8 @@ def project(
         context: What the tracer saw while it was exported.
         file: Name of the ONNX file, beside which the sidecar will lie.
         sources: Names of sources of evidence, the strongest first.
-        feeds: Inputs of the run that the context observed, by their names in the graph. With them, ports that the
-            context does not place are found by their values, and the source `witness` has something to say.
+        feeds: Inputs of the run that the context observed, by their names in the graph. With them, the ports
+            are found by their values where the context places none, and the source `witness` has something to say.
         min_confidence: Nodes that are known with less confidence are left to the root, and do not count as covered.
 
     Returns:

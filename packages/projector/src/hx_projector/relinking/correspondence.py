@@ -134,7 +134,7 @@ class ValueCorrespondence:
     def _match_names(self) -> bool:
         """Match values whose names, or whose nodes' names, are an original's with something before or behind it.
 
-        A node's own name counts too where one's operator has the other's in its name, as QLinearConv has Conv.
+        A node's own name counts where the original's operator is part of the new one's, as Conv is of QLinearConv.
         """
         values = {name: key for name, key in self.old.producer.items() if name not in self._found}
         nodes = {node.name: key for key, node in self.old.nodes.items() if node.name and key in values}

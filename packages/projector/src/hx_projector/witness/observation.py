@@ -1,7 +1,8 @@
 """The operations of a PyTorch run beside the values of a graph that are equal to their results.
 
-A tensor is the result of an operation, or an input or a parameter, which none made. In a graph with fused nodes some tensors have no equal value. Then what such a tensor was made of counts
-as read by the operation that reads the tensor, and that is repeated until all have equal values.
+Operations read tensors: results of other operations, inputs, parameters. In a graph with fused nodes some tensors have
+no equal value. Then what such a tensor was made of counts as read by the operation that reads the tensor, and that is
+repeated until all have equal values.
 """
 
 from __future__ import annotations

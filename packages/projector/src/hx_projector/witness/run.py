@@ -23,7 +23,7 @@ def claim_by_witness(
 
     Args:
         model: An ONNX model of the module; not changed.
-        context: Where it places ports already, they are kept.
+        context: Where it says of any port which value carries it, no ports are looked for.
         observation: Of a run in PyTorch, on the same inputs.
         feeds: The inputs, by their names in the graph.
 
