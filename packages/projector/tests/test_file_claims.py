@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import onnx_ir as ir
+import pytest
 
 from hx_projector import embed, project_file, strip_metadata
 from hx_projector.file_metadata.claims import file_claims
@@ -102,6 +103,37 @@ def test_scopes_in_node_names_and_second_calls() -> None:
         "y": ("blk.lin_2", 0),
     }
     assert {row[2:] for row in owners(sidecar).values()} == {("exporter", "high")}
+
+
+@pytest.mark.parametrize(
+    ("scope", "weights", "fqn"),
+    [
+        ("/stages/stages.0", [], "stages.0"),
+        ("/stages/stages.2/stages.2.1", [], "stages.2.1"),
+        ("/net/stages/stages.1/lin", [], "net.stages.1.lin"),
+        ("/stages.0/stages.0.1", [], "stages.0.1"),
+        ("/stages.0", [], "stages.0"),
+        ("/stages/stages.0", ["stages.stages.0.weight"], "stages.stages.0"),
+        ("/stages/stages.0", ["stages.0.weight"], "stages.0"),
+        ("/stages/other.0", [], "stages.other.0"),
+        ("/stages/stages.norm", [], "stages.stages.norm"),
+    ],
+)
+def test_what_is_numbered_goes_by_the_attribute_around_it(scope: str, weights: list[str], fqn: str) -> None:
+    model = named(model_of("y = Relu(x)"), {"y": f"{scope}/Relu"})
+    assert file_claims(model.graph, weights)["y"].fqn == fqn
+
+
+def test_a_sequential_ran_and_its_later_runs_are_told_apart() -> None:
+    names = {"h": "/seq/seq.0/Relu", "g": "/seq/seq.1/Neg", "y": "/seq/seq.0_1/Relu"}
+    sidecar = project_file(named(model_of("h = Relu(x)  g = Neg(h)  y = Relu(g)"), names), file="m.onnx")
+    assert [module.fqn for module in sidecar.modules] == ["", "seq", "seq.0", "seq.1"]
+    assert {key: row[:2] for key, row in owners(sidecar).items()} == {
+        "h": ("seq.0", 0),
+        "g": ("seq.1", 0),
+        "y": ("seq.0", 1),
+    }
+    assert sidecar.module_of(sidecar.calls[1]).fqn == "seq"
 
 
 def test_a_number_behind_a_gap_is_part_of_a_name() -> None:

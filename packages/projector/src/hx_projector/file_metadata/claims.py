@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -115,12 +115,36 @@ def _scope_claims(scopes: set[str], weights: Iterable[str]) -> dict[str | None, 
             module = module.rpartition(".")[0]
     claims: dict[str | None, FileClaim] = {}
     for scope in scopes:
-        fqn, index = scope.strip("/").replace("/", "."), 0
+        index, around = 0, _modules_of_scope(scope, modules)
+        fqn = around[-1]
         again = re.fullmatch(r"(.+)_([1-9]\d{0,8})", scope)
         last = int(again[2]) if again else 0
         if again and fqn not in modules and last < len(scopes):
             earlier = (again[1], *(f"{again[1]}_{number}" for number in range(1, last)))
             if scopes.issuperset(earlier):
-                fqn, index = again[1].strip("/").replace("/", "."), last
-        claims[scope] = FileClaim(fqn, index)
+                index, around = last, _modules_of_scope(again[1], modules)
+                fqn = around[-1]
+        # Each of them ran: none is a list, even where all its children are numbered.
+        names = {name: re.sub(r"(\.\d+)+$", "", name).rpartition(".")[2] for name in around if name}
+        claims[scope] = FileClaim(fqn, index, names)
     return claims
+
+
+def _modules_of_scope(scope: str, modules: Container[str]) -> list[str]:
+    """Return the qualified names of the modules that a scope names, each within the one before it.
+
+    The exporter names a module by its attribute, and what is numbered by the last attribute that is no number (torch 2.13):
+    `/features/features.0` is the first of a Sequential `features`. Only weights tell it from a list `features` in
+    a module `features`.
+    """
+    found, last = [""], ""
+    for segment in scope.strip("/").split("/"):
+        number = segment.removeprefix(f"{last}.")
+        outer = f"{found[-1]}.{segment.partition('.')[0]}"
+        if last and number != segment and number.replace(".", "").isdecimal() and outer not in modules:
+            segment_name = number
+        else:
+            segment_name = segment
+        found.append(f"{found[-1]}.{segment_name}".strip("."))
+        last = segment
+    return found
