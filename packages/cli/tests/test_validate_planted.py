@@ -362,6 +362,25 @@ def a_weight_of_another_size(s, model):
     return row["name"]
 
 
+@planted("V39")
+def outputs_of_two_siblings_exchanged(s, model):
+    one, other = call(s, QUERY), call(s, f"{SELF}.key")
+    one["outputs"], other["outputs"] = other["outputs"], one["outputs"]
+    return QUERY
+
+
+@planted("V39")
+def an_output_that_stays_inside(s, model):
+    call(s, "pooler")["outputs"][0] |= {"value": call(s, "pooler.dense")["outputs"][0]["value"]}
+    return "pooler"
+
+
+@planted("V39")
+def an_input_that_is_made_inside(s, model):
+    call(s, "pooler")["inputs"][0] |= {key: call(s, "pooler.dense")["outputs"][0][key] for key in ("value", "shape")}
+    return "pooler"
+
+
 # Owners
 
 
@@ -422,6 +441,34 @@ def the_same_original_twice(s, model):
     row = of_type(s, "Gelu")
     row["originals"] = ["a", "a"]
     return row["output"]
+
+
+@planted("V45")
+def an_input_from_an_earlier_block(s, model):
+    call(s, "encoder.layer.1")["inputs"][0]["value"] = call(s, "encoder.layer.0")["inputs"][0]["value"]
+    return "encoder.layer.1"
+
+
+@planted("V45")
+def an_argument_that_is_said_not_to_be_used(s, model):
+    call(s, QUERY)["inputs"][0]["unused"] = True
+    return QUERY
+
+
+@planted("V46")
+def parameters_of_two_siblings_exchanged(s, model):
+    names = (f"{QUERY}.bias", f"{SELF}.key.bias")
+    one, other = (next(row for row in s["initializers"] if row.get("parameter") == name) for name in names)
+    one["parameter"], other["parameter"] = other["parameter"], one["parameter"]
+    return one["name"]
+
+
+@planted("V46")
+def a_matrix_of_a_sibling(s, model):
+    names = (f"{QUERY}.weight", f"{SELF}.key.weight")
+    one, other = (next(row for row in s["initializers"] if row.get("parameter") == name) for name in names)
+    one["parameter"], other["parameter"] = other["parameter"], one["parameter"]
+    return one["name"]
 
 
 # Modules

@@ -90,6 +90,7 @@ MEANINGS = {
     "V36": Meaning("A weight has no row", _EDITED),
     "V37": Meaning("A weight is said to be a parameter of no module", _EDITED),
     "V38": Meaning("Size or readers of a weight are not those of the graph", _REPAIR, True),
+    "V39": Meaning("A port is carried by a value from the wrong side of its call's border", _EDITED),
     "V40": Meaning("Consumers are not those of the graph", _REPAIR, True),
     "V41": Meaning("The owner is not the call that the node itself names", _EDITED),
     "V42": Meaning(
@@ -98,6 +99,8 @@ MEANINGS = {
     ),
     "V43": Meaning("A disagreement contradicts the owner", _EDITED),
     "V44": Meaning("The owner is not what the calls that a node stands for have in common", _EDITED),
+    "V45": Meaning("What a call derives from is not what its inputs say", _EDITED),
+    "V46": Meaning("A weight is said to be a parameter that its readers do not have", _EDITED),
     "V50": Meaning("The modules are no tree", _EDITED),
     "V51": Meaning("Two modules share a tag", _REPAIR, True),
     "V52": Meaning("A tag is not the one that the module tree gives", _REPAIR, True),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from hx_projector.validation.checks import calls, file, modules, owners, ports, rows
+from hx_projector.validation.checks import borders, calls, file, modules, owners, ports, rows
 from hx_projector.validation.findings import Finding, Problem
 from hx_projector.validation.pair import ModelAndSidecar
 from hx_sidecar_schema import HxError, Sidecar
@@ -27,6 +27,7 @@ class Check(NamedTuple):
 _CALLS = ("module references", "call references", "call tree")
 _OWNERS = (*_CALLS, "node references")
 _TREE = ("module references", "module tree")
+_BORDERS = ("digest", "statuses", "ports", "recovered nodes", "consumers", "exporter's words", "known owners")
 
 CHECKS = (
     Check("ONNX checker", file.accepted_by_checker),
@@ -58,6 +59,8 @@ CHECKS = (
     Check("disagreements", owners.disagreements, _OWNERS),
     Check("covered calls", owners.spanned_calls, _OWNERS),
     Check("weights", ports.weight_readers, (*_OWNERS, "node rows", "initializers", "exporter's words", "known owners")),
+    Check("borders", borders.borders, _BORDERS),
+    Check("parameters' readers", borders.parameter_readers, (*_TREE, "weights")),
     Check("summary", rows.summary),
 )
 

@@ -1,0 +1,148 @@
+"""Whether ports stand where a call begins and ends, and parameters with the modules that read them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+
+from hx_graph import Cut, CutGraph
+from hx_projector._graph_index import GraphIndex
+from hx_projector.validation.checks.ports import expected_weights
+from hx_projector.validation.findings import Problem
+from hx_projector.validation.pair import ModelAndSidecar, listed
+from hx_sidecar_schema import ModuleCall
+
+
+def borders(pair: ModelAndSidecar) -> Iterator[Problem]:
+    """Check that extractable calls make their outputs, nobody in them their inputs, and that these are all they take (V39, V45).
+
+    All nodes are known.
+    """
+    graph = _Borders(pair)
+    for row, call in enumerate(pair.sidecar.calls):
+        if call.status == "extractable":
+            for code, message in (*graph.misplaced_ports(row, call), *graph.other_needs(row, call)):
+                yield code, pair.call_name(row), message
+
+
+class _Borders:
+    def __init__(self, pair: ModelAndSidecar) -> None:
+        self._pair, self._tree, sidecar = pair, pair.tree, pair.sidecar
+        owners = {row.key: row.owner for row in sidecar.nodes}
+        self._graph = CutGraph(pair.model.graph, owners, sidecar.sizes, [row.name for row in sidecar.initializers])
+        self._owner = self._graph.owners
+        self._data = GraphIndex(pair.model).data
+
+    @cached_property
+    def _leaving(self) -> list[set[str]]:
+        """Of each call, the values that are made in it and read outside, or handed out by their graph."""
+        leaving: list[set[str]] = [set() for _ in self._pair.sidecar.calls]
+        for reader, names in self._graph.reads.items():
+            for name in names:
+                self._leave(leaving, name, self._owner.get(reader))
+        for name, value in self._graph.values.items():
+            if value.is_graph_output():
+                self._leave(leaving, name, None)
+        return leaving
+
+    def _leave(self, leaving: list[set[str]], name: str, reader: int | None) -> None:
+        row = self._owner.get(name)
+        while row is not None and (reader is None or not self._tree.contains(row, reader)):
+            leaving[row].add(name)
+            row = self._tree.parent[row]
+
+    @cached_property
+    def _handed_out(self) -> dict[str, list[int]]:
+        """The calls that have a value as an output."""
+        calls: dict[str, list[int]] = {}
+        for row, call in enumerate(self._pair.sidecar.calls):
+            for port in call.outputs:
+                calls.setdefault(port.carrier, []).append(row)
+        return calls
+
+    def misplaced_ports(self, row: int, call: ModuleCall) -> Iterator[tuple[str, str]]:
+        """Yield ports whose values are made on the wrong side of the call's border (V39)."""
+        recovered = {name for number in call.recovered for name in self._pair.sidecar.recovered[number].outputs}
+        given = {port.carrier for port in call.inputs}
+        lost = (self._leaving[row] & self._data) - {port.carrier for port in call.outputs} - recovered
+        handed_out = any(port.carrier in self._leaving[row] for port in call.outputs)
+        for port in call.outputs:
+            maker = self._owner.get(port.carrier)
+            if port.unused or maker is None or port.carrier in recovered or port.carrier in given:
+                continue
+            name, made_by = f"Output {port.name!r} is {port.carrier!r}", self._pair.call_name(maker)
+            if self._tree.contains(row, maker):
+                if row and lost and not handed_out:
+                    yield "V39", f"{name}, which nobody outside the call reads; they read {listed(sorted(lost))}."
+            elif not self._tree.contains(maker, row):
+                yield "V39", f"{name}, which {made_by!r} makes."
+            elif lost:  # else the optimiser merged the call's own last node with a neighbour
+                yield "V39", f"{name}, which {made_by!r} makes; the call itself hands out {listed(sorted(lost))}."
+        for port in call.inputs:
+            maker = self._owner.get(port.carrier)
+            inside = maker is not None and self._tree.contains(row, maker)
+            if inside and port.carrier not in recovered:
+                yield "V39", f"Input {port.name!r} is {port.carrier!r}, which is made in the call."
+
+    def other_needs(self, row: int, call: ModuleCall) -> Iterator[tuple[str, str]]:
+        """Yield how what the outputs of a call derive from differs from its inputs (V45)."""
+        rows = [self._pair.sidecar.recovered[number] for number in call.recovered]
+        recovered = {name: [read for read in node.inputs if read] for node in rows for name in node.outputs}
+        arguments = [port for port in call.inputs if not port.implicit]
+        outputs = [port.carrier for port in call.outputs if not port.unused]
+        cut = self._graph.cut(row, self._tree.end[row], arguments, outputs, recovered=recovered)
+        used = {port.carrier for port in arguments if not port.unused}
+        implicit = {port.carrier for port in call.inputs if port.implicit}
+        if missing := sorted((cut.reached - used) | (set(cut.implicit) - implicit)):
+            yield "V45", f"It needs {listed(missing)}, which is none of its inputs."
+        if idle := sorted((used - cut.reached) | (implicit - set(cut.implicit))):
+            yield "V45", f"No output of it derives from its input {listed(idle)}."
+        for name in self._taken(outputs, {port.carrier for port in call.inputs}, recovered, cut):
+            makers = self._handed_out.get(name, ())
+            near = any(self._tree.contains(row, other) or self._tree.contains(other, row) for other in makers)
+            if makers and not near and name in self._data:
+                yield "V45", f"It takes in {name!r}, a result of {self._pair.call_name(makers[0])!r}."
+
+    def _taken(
+        self, outputs: Iterable[str], inputs: set[str], recovered: dict[str, list[str]], cut: Cut
+    ) -> Iterator[str]:
+        """Yield the values of other calls' nodes that the cut of a call takes in."""
+        pending, seen = list(outputs), {*inputs, *cut.implicit, *cut.sizes}
+        while pending:
+            name = pending.pop()
+            if name not in seen:
+                seen.add(name)
+                yield name
+                pending += recovered.get(name) or self._graph.reads.get(name, ())
+
+
+def parameter_readers(pair: ModelAndSidecar) -> Iterator[Problem]:
+    """Check that a weight goes by its own name, and that its module, or one around or below it, reads it (V46).
+
+    A tied parameter has one name, and others read it too; so one reader is enough. Where no call of its module made a node
+    that is left, the module around it counts.
+    """
+    sidecar, tree = pair.sidecar, pair.tree
+    called: dict[int, list[int]] = {}
+    owners = sorted({node.owner for node in sidecar.nodes})
+    for row, call in enumerate(sidecar.calls):
+        if bisect_left(owners, row) < bisect_left(owners, tree.end[row]):
+            called.setdefault(call.module, []).append(row)
+    names = {f"{module.fqn}.{name}".lstrip(".") for module in sidecar.modules for name in module.direct_parameters}
+    readers: dict[str, set[int]] = {}
+    weights = [row for row in expected_weights(pair) if row.parameter]
+    for row in weights:
+        readers.setdefault(str(row.parameter), set()).update(row.readers)
+    for row in weights:
+        parameter = str(row.parameter)
+        if row.name in names and row.name != parameter:
+            yield "V46", row.name, f"It is said to be {parameter!r}, and has the name of another parameter."
+            continue
+        module: int | None = pair.module_rows[parameter.rpartition(".")[0]]
+        while module is not None and module not in called:
+            module = sidecar.modules[module].parent
+        found, calls = readers[parameter], called.get(module or 0, ())
+        near = (tree.contains(a, b) or tree.contains(b, a) for a in found for b in calls)
+        if found and not any(near):
+            yield "V46", row.name, f"It is said to be {parameter!r}; only {pair.call_names(sorted(found))} reads it."
