@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import onnx_ir as ir
 import pytest
 
+from hx_graph import all_nodes
 from hx_projector import embed, project_file, strip_metadata
 from hx_projector.file_metadata.claims import file_claims
 from hx_sidecar_schema import Sidecar
@@ -120,8 +121,8 @@ def test_scopes_in_node_names_and_second_calls() -> None:
     ],
 )
 def test_what_is_numbered_goes_by_the_attribute_around_it(scope: str, weights: list[str], fqn: str) -> None:
-    model = named(model_of("y = Relu(x)"), {"y": f"{scope}/Relu"})
-    assert file_claims(model.graph, weights)["y"].fqn == fqn
+    model = named(model_of("y = Relu(x)", ", ".join(map(W.format, weights))), {"y": f"{scope}/Relu"})
+    assert file_claims(model.graph)["y"].fqn == fqn
 
 
 def test_a_sequential_ran_and_its_later_runs_are_told_apart() -> None:
@@ -148,7 +149,7 @@ def test_a_number_behind_a_gap_is_part_of_a_name() -> None:
 
 def test_a_file_that_names_no_module_has_the_root_alone() -> None:
     model = named(model_of("h = Relu(x)  y = Neg(h)"), {"h": "Relu_1", "y": "Neg_2"})
-    assert file_claims(model.graph, []) == {}
+    assert file_claims(model.graph) == {}
     sidecar = project_file(model, file="m.onnx")
     assert [(module.fqn, module.class_name, module.tag) for module in sidecar.modules] == [("", "main", "/main")]
     assert {(row.owner, row.evidence, row.confidence, row.known) for row in sidecar.nodes} == {
@@ -245,3 +246,79 @@ def test_weights_that_are_inputs_too_are_no_inputs_of_the_model() -> None:
         )
     )
     assert [info.name for info in project_file(model, file="m.onnx").model.inputs] == ["x"]
+
+
+BRANCHES = """
+<ir_version: 10, opset_import: ["": 20]>
+main (float[N,3] x, bool c) => (float[N,3] y)
+<float[3] "dec.a.weight" = {1.0, 2.0, 3.0}>
+{
+  h = Relu(x)
+  k = If (c) <
+    then_branch = yes () => (float[N,3] t) { s = Mul(h, "dec.a.weight")  t = Tanh(s) },
+    else_branch = no () => (float[N,3] e)
+      <float[3] "dec.b.weight" = {1.0, 2.0, 3.0}>
+      { r = Mul(h, "dec.b.weight")  q = Relu(r)  e = Neg(q) }
+  >
+  y = Exp(k)
+}
+"""
+
+
+def test_nodes_and_weights_of_bodies_name_modules_too() -> None:
+    model = ir.from_onnx_text(BRANCHES)
+    names = {"h": "/enc/Relu", "k": "/dec/If", "t": "/dec/a/Tanh", "e": "/dec/b/Neg"}
+    for _, node in all_nodes(model):
+        node.name = names.get(str(node.outputs[0].name), "")
+    sidecar = project_file(model, file="m.onnx")
+    assert [module.fqn for module in sidecar.modules] == ["", "enc", "dec", "dec.a", "dec.b"]
+    found = {key: (row[0], *row[2:]) for key, row in owners(sidecar).items()}
+    assert found == {
+        "h": ("enc", "exporter", "high"),
+        "k": ("dec", "exporter", "high"),
+        "s": ("dec.a", "parameter", "medium"),
+        "t": ("dec.a", "exporter", "high"),
+        "r": ("dec.b", "parameter", "medium"),
+        "q": ("dec", "dataflow", "medium"),
+        "e": ("dec.b", "exporter", "high"),
+        "y": ("", "dataflow", "low"),
+    }
+    calls = {sidecar.module_of(call).fqn: call for call in sidecar.calls}
+    assert {call.status for call in calls.values()} == {"extractable"}
+    assert [port.name for port in calls["dec.a"].inputs] == ["h"]
+    assert [port.name for port in calls["dec.a"].outputs] == ["t"]
+    assert [port.name for port in calls["dec"].outputs] == ["k"]
+
+
+def test_the_module_stack_of_torch_in_a_body() -> None:
+    """Two bodies may use one name for their values."""
+    model = ir.from_onnx_text(BRANCHES.replace("(float[N,3] e)", "(float[N,3] t)").replace("e = Neg", "t = Neg"))
+    for path, node in all_nodes(model):
+        scope = {"k.then_branch": "dec.a", "k.else_branch": "dec.b"}.get(path, "")
+        node.metadata_props["pkg.torch.onnx.name_scopes"] = str(["", *([scope] if scope else []), "op"])
+        node.metadata_props["pkg.torch.onnx.class_hierarchy"] = str(["Net", *(["Part"] if scope else []), "op"])
+    sidecar = project_file(model, file="m.onnx")
+    fqns = {node.key: sidecar.module_of(sidecar.calls[node.owner]).fqn for node in sidecar.nodes}
+    assert (fqns["k.then_branch", "t"], fqns["k.else_branch", "t"], fqns["", "k"]) == ("dec.a", "dec.b", "")
+
+
+def test_the_cell_of_a_loop_has_the_state_as_its_port() -> None:
+    model = ir.from_onnx_text(
+        """
+        <ir_version: 10, opset_import: ["": 20]>
+        main (float[3] x, int64 n, bool c) => (float[3] y)
+        <float[3] "rnn.cell.weight" = {1.0, 2.0, 3.0}>
+        {
+          y = Loop (n, c, x) <
+            body = step (int64 i, bool go, float[3] state) => (bool still, float[3] next)
+            { still = Identity(go)  next = Mul(state, "rnn.cell.weight") }
+          >
+        }
+        """
+    )
+    (loop,) = model.graph
+    loop.name = "/rnn/Loop"
+    sidecar = project_file(model, file="m.onnx")
+    assert owners(sidecar)["next"] == ("rnn.cell", 0, "parameter", "medium")
+    cell = next(call for call in sidecar.calls if sidecar.module_of(call).fqn == "rnn.cell")
+    assert ([port.value for port in cell.inputs], [port.value for port in cell.outputs]) == (["state"], ["next"])

@@ -2,45 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import onnx_ir as ir
 
-from hx_graph import CallTree, dims_of, dtype_name
-from hx_projector._graph_index import GraphIndex
+from hx_graph import (
+    CallTree,
+    body_inputs,
+    body_path,
+    dims_of,
+    dtype_name,
+    in_order,
+    is_size_query,
+    nested_graphs,
+    output_of,
+    reads,
+    values_by_name,
+)
 from hx_sidecar_schema import ModuleContext, Port
+
+_PlacedNode = tuple[str, ir.Node, tuple[str, str] | None]
 
 
 def with_boundaries(
-    graph: GraphIndex, context: ModuleContext, owners: Mapping[str, int], tree: CallTree
+    graph: ir.Graph, context: ModuleContext, owners: Mapping[tuple[str, str], int], tree: CallTree
 ) -> ModuleContext:
     """Return a context whose calls have the values as ports that their nodes read and hand out.
 
-    Constants and sizes are none: what needs them recomputes them. Owners are given by the first outputs of the nodes.
+    Constants and sizes are none: what needs them recomputes them. Nor are values of bodies that share their names.
+
+    Args:
+        graph: The main graph.
+        context: Its calls have no ports yet.
+        owners: Of all nodes of the graph and its bodies, by the path of their graph and their first output.
+        tree: The calls of the context.
     """
     inputs: list[dict[str, ir.Value]] = [{} for _ in context.calls]
     outputs: list[dict[str, ir.Value]] = [{} for _ in context.calls]
-    for key, names in graph.reads.items():
-        reader = owners[key]
-        for name in names:
-            value = graph.value(name)
-            if name not in graph.data or value is None:
+    values = values_by_name(graph)
+    makers: dict[str, int] = {}
+    given = (*(value for value in graph.inputs if not value.is_initializer()), *body_inputs(graph))
+    data = {value.name for value in given}
+    for path, node, receiver in _in_order(graph):
+        reader = owners[path, output_of(node)]
+        carries_data = False
+        for name in reads(node):
+            value = values.get(name)
+            if name not in data or value is None:
                 continue
-            maker = owners[graph.producer[name]] if name in graph.producer else None
-            for row in _chain(tree, reader, maker):
+            carries_data = not is_size_query(node)
+            for row in _chain(tree, reader, makers.get(name)):
                 inputs[row][name] = value
-            if maker is not None:
-                for row in _chain(tree, maker, reader):
+            if name in makers:
+                for row in _chain(tree, makers[name], reader):
                     outputs[row][name] = value
-        for out in graph.nodes[key].outputs:
-            if out.name and out.is_graph_output():
-                for row in _chain(tree, reader, None):
+        for out in node.outputs:
+            if not out.name or values.get(out.name) is not out:
+                continue
+            makers[out.name] = reader
+            if carries_data:
+                data.add(out.name)
+            if out.is_graph_output():
+                around = None if receiver is None else owners[receiver]
+                for row in _chain(tree, reader, around):
                     outputs[row][out.name] = out
     calls = [
         call.model_copy(update={"inputs": _ports(inputs[row]), "outputs": _ports(outputs[row])})
         for row, call in enumerate(context.calls)
     ]
     return context.model_copy(update={"calls": calls})
+
+
+def _in_order(graph: ir.Graph, path: str = "", around: tuple[str, str] | None = None) -> Iterator[_PlacedNode]:
+    """Yield nodes in topological order, those of bodies before the node around them.
+
+    With the path of their graph, and path and first output of the node around it; None for the main graph.
+    """
+    for node in in_order(graph):
+        for name, body in nested_graphs(node):
+            yield from _in_order(body, body_path(path, node, name), (path, output_of(node)))
+        yield path, node, around
 
 
 def _ports(values: Mapping[str, ir.Value]) -> list[Port]:

@@ -4,21 +4,21 @@ Sources are asked in order, the strongest first, and the first claim about a nod
 listed as disagreements. A node that none claims is left to the root, and is not known.
 
 Sources see the main graph alone. A node of a body belongs to the call that ran the control-flow node around it, unless
-the exporter recorded another one. A node of a function belongs to the calls that use the function.
+the exporter, the file or a weight that it reads names another one. A node of a function belongs to the calls that use the function.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import onnx_ir as ir
 
-from hx_graph import CallTree, function_path, nodes_below, nodes_in, output_of
+from hx_graph import CallTree, bodies_in, function_path, nodes_below, nodes_in, output_of
 from hx_projector._claims import AttributionInput, Claim, Claims
 from hx_projector._graph_index import GraphIndex, reachable
-from hx_projector.attribution.sources import find_source
-from hx_sidecar_schema import Confidence, Disagreement, Evidence, ModuleContext
+from hx_projector.attribution.sources import calls_of_weights, find_source
+from hx_sidecar_schema import Confidence, Disagreement, Evidence, ModuleContext, node_name
 
 
 class OwnedNode(NamedTuple):
@@ -68,6 +68,8 @@ def attribute_nodes(
                     )
                 )
 
+    inner = [name for body in bodies_in(model.graph) for name in body.initializers]
+    weights = calls_of_weights(context, inner) if "parameter" in sources else {}
     owned: list[OwnedNode] = []
     for node in model.graph:
         key = output_of(node)
@@ -75,12 +77,18 @@ def attribute_nodes(
         row = OwnedNode("", key, node, evidence_of.get(key, "dataflow"), *claim, known=key in claims)
         owned.append(row)
         if node.attributes:
-            owned += _body_nodes(row, context, tree)
+            owned += _body_nodes(row, context, tree, weights)
     return owned + function_nodes(model, owned, tree), disagreements
 
 
-def _body_nodes(around: OwnedNode, context: ModuleContext, tree: CallTree) -> list[OwnedNode]:
-    """Return the nodes of the bodies of a node with their owners."""
+def _body_nodes(
+    around: OwnedNode, context: ModuleContext, tree: CallTree, weights: Mapping[str, Sequence[int]]
+) -> list[OwnedNode]:
+    """Return the nodes of the bodies of a node with their owners.
+
+    What the exporter or the file says of a node comes first, then the weights that it reads, with the calls of whose
+    modules it is given.
+    """
     evidence, confidence = around.evidence, around.confidence
     # What is not recorded of a body ran inside the call that ran the node around it; where that module has children,
     # one of them may have run there unseen.
@@ -89,9 +97,14 @@ def _body_nodes(around: OwnedNode, context: ModuleContext, tree: CallTree) -> li
     owned: list[OwnedNode] = []
     for path, node in nodes_below(around.node):
         output = output_of(node)
-        recorded = context.origins.get(output)
+        recorded = context.origins.get(node_name(path, output)) or context.origins.get(output)
+        readers = {row for value in node.inputs if value is not None for row in weights.get(str(value.name), ())}
         if recorded:
-            owned.append(OwnedNode(path, output, node, "exporter", tree.common(recorded), "high"))
+            owner = tree.common(recorded)
+            unsure = owner in context.unsure_calls
+            owned.append(OwnedNode(path, output, node, "exporter", owner, "medium" if unsure else "high"))
+        elif len(readers) == 1:
+            owned.append(OwnedNode(path, output, node, "parameter", readers.pop(), "medium"))
         else:
             owned.append(OwnedNode(path, output, node, evidence, around.owner, confidence, around.known))
     return owned

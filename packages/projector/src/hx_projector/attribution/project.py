@@ -82,6 +82,6 @@ def project_file(
         context = read_context(model)
         graph, tree = GraphIndex(model), CallTree(context.calls)
         owned, disagreements = attribute_nodes(model, graph, context, tree, sources, {})
-        owners = {row.output: row.owner for row in owned if not row.graph}
-        context = with_boundaries(graph, context, owners, tree)
+        owners = {(row.graph, row.output): row.owner for row in owned}
+        context = with_boundaries(model.graph, context, owners, tree)
         return assemble(model, context, owned, disagreements, file=file, min_confidence=min_confidence)

@@ -7,10 +7,11 @@ are asked, in which order. Other packages add theirs under the entry point group
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Iterable
 
 from hx_projector._claims import AttributionInput, Claim, Claims, Source
 from hx_projector.attribution.dataflow import claim_by_dataflow
-from hx_sidecar_schema import HxError
+from hx_sidecar_schema import HxError, ModuleContext
 
 ENTRY_POINTS = "hx_projector.sources"
 
@@ -35,22 +36,26 @@ def claim_by_parameter(given: AttributionInput) -> Claims:
 
     A module that was called several times says nothing: the order of nodes is not the order of calls.
     """
-    module_rows = {module.fqn: row for row, module in enumerate(given.context.modules)}
-    calls: dict[int, list[int]] = {}
-    for row, call in enumerate(given.context.calls):
-        calls.setdefault(call.module, []).append(row)
-    calls_of_weight = {
-        weight.name: calls.get(module, [])
-        for weight in given.context.initializers
-        if weight.parameter and weight.transform != "folded"  # a table made of a weight is read by others
-        if (module := module_rows.get(weight.parameter.rpartition(".")[0])) is not None
-    }
+    calls = calls_of_weights(given.context)
     claims: dict[str, Claim] = {}
     for key, names in given.graph.reads.items():
-        owners = {row for name in names for row in calls_of_weight.get(name, ())}
+        owners = {row for name in names for row in calls.get(name, ())}
         if len(owners) == 1:
             claims[key] = Claim(owners.pop(), "medium")
     return claims
+
+
+def calls_of_weights(context: ModuleContext, others: Iterable[str] = ()) -> dict[str, list[int]]:
+    """Return the calls of the modules that weights belong to: those of a context, and others that go by their own names."""
+    modules = {module.fqn: row for row, module in enumerate(context.modules)}
+    calls: dict[int, list[int]] = {}
+    for row, call in enumerate(context.calls):
+        calls.setdefault(call.module, []).append(row)
+    parameters = {name: name for name in others if "." in name}
+    # A table made of a weight is read by others.
+    parameters |= {w.name: w.parameter for w in context.initializers if w.parameter and w.transform != "folded"}
+    owners = {name: modules.get(parameter.rpartition(".")[0]) for name, parameter in parameters.items()}
+    return {name: calls.get(module, []) for name, module in owners.items() if module is not None}
 
 
 SOURCES: dict[str, Source] = {

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from hx_graph import output_of
+from hx_graph import bodies_in, nodes_in, output_of
+from hx_sidecar_schema import node_name
 
 
 @dataclass(frozen=True)
@@ -29,21 +30,25 @@ class FileClaim:
     """Class names by qualified names, where they are written."""
 
 
-def file_claims(nodes: Iterable[ir.Node], weights: Iterable[str]) -> dict[str, FileClaim]:
-    """Return what a file says of its nodes, by their first outputs; nodes that it says nothing of are left out.
+def file_claims(graph: ir.Graph) -> dict[str, FileClaim]:
+    """Return what a file says of the nodes of its main graph and of the bodies in it, by `node_name`.
 
-    Args:
-        nodes: Of the main graph, in order.
-        weights: Names of initializers, which tell a module named `lin_1` from the second call of `lin`.
+    Nodes that it says nothing of are left out.
     """
-    nodes = list(nodes)
-    scopes = _scope_claims({scope for node in nodes if (scope := _scope(node)) is not None}, weights)
+    nodes = list(nodes_in(graph))
+    # The names of weights tell a module named `lin_1` from the second call of `lin`.
+    scopes = _scope_claims({scope for _, node in nodes if (scope := _scope(node)) is not None}, weight_names(graph))
     found: dict[str, FileClaim] = {}
-    for node in nodes:
+    for path, node in nodes:
         claim = _by_hx(node) or _by_torch(node) or _by_winml(node) or scopes.get(_scope(node))
         if claim is not None:
-            found[output_of(node)] = claim
+            found[node_name(path, output_of(node))] = claim
     return found
+
+
+def weight_names(graph: ir.Graph) -> list[str]:
+    """Return the names of the initializers of a graph, then of those of its bodies, each once."""
+    return list(dict.fromkeys(name for each in (graph, *bodies_in(graph)) for name in each.initializers))
 
 
 def _by_hx(node: ir.Node) -> FileClaim | None:

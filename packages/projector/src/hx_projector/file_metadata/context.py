@@ -6,7 +6,7 @@ from collections import Counter
 
 import onnx_ir as ir
 
-from hx_projector.file_metadata.claims import file_claims
+from hx_projector.file_metadata.claims import file_claims, weight_names
 from hx_projector.file_metadata.modules import (
     MODULE_LIST,
     calls_of,
@@ -25,8 +25,8 @@ def read_context(model: ir.Model) -> ModuleContext:
     Names of classes are known where the exporter wrote them; else the attribute's name stands in. Nothing is known of
     `forward`: calls have no ports. A file that names no module has the root alone, of which no node is known.
     """
-    weights = list(model.graph.initializers)
-    claims = file_claims(model.graph, weights)
+    weights = weight_names(model.graph)
+    claims = file_claims(model.graph)
     module_of_weight = {name: parent_name(name) for name in weights if is_parameter(name)}
     named = [*(claim.fqn for claim in claims.values()), *module_of_weight.values()]
     fqns = with_ancestors(named)
@@ -44,7 +44,10 @@ def read_context(model: ir.Model) -> ModuleContext:
         modules=modules,
         calls=calls,
         origins={output: [rows[claim.fqn, claim.index or 0]] for output, claim in claims.items()},
-        initializers=[Initializer(name=name, parameter=name if name in module_of_weight else None) for name in weights],
+        initializers=[
+            Initializer(name=name, parameter=name if name in module_of_weight else None)
+            for name in model.graph.initializers
+        ],
         unsure_calls=[row for (fqn, _), row in rows.items() if fqn in indistinct],
         examples=_example_ranges(model.graph),
     )
@@ -60,7 +63,7 @@ def with_file_claims(model: ir.Model, context: ModuleContext) -> ModuleContext:
     names = {alias: module.fqn for module in context.modules for alias in (module.fqn, *module.aliases)}
     parameters = {f"{m.fqn}.{n}" if m.fqn else n for m in context.modules for n in m.direct_parameters}
     origins: dict[str, list[int]] = {}
-    for output, claim in file_claims(model.graph, model.graph.initializers).items():
+    for output, claim in file_claims(model.graph).items():
         fqn = names.get(claim.fqn, claim.fqn)
         row = rows.get((fqn, claim.index or 0))
         if row is not None and (claim.index is not None or called[fqn] == 1):

@@ -12,9 +12,9 @@ from itertools import accumulate
 
 import onnx_ir as ir
 
-from hx_graph import output_of, reads
+from hx_graph import nodes_in, output_of, reads
 from hx_projector.file_metadata.claims import FileClaim
-from hx_sidecar_schema import Module, ModuleCall, build_tags, simple_name
+from hx_sidecar_schema import Module, ModuleCall, build_tags, node_name, simple_name
 
 MODULE_LIST = "torch.nn.modules.container.ModuleList"
 _SEVERAL = "It ran several times, and the file does not say which node belongs to which run."
@@ -114,7 +114,7 @@ def _attribute(name: str) -> str:
 
 
 def indistinct_modules(
-    nodes: Iterable[ir.Node], claims: Mapping[str, FileClaim], module_of_weight: Mapping[str, str], fqns: list[str]
+    graph: ir.Graph, claims: Mapping[str, FileClaim], module_of_weight: Mapping[str, str], fqns: list[str]
 ) -> set[str]:
     """Return the modules that ran several times without the file telling the runs apart.
 
@@ -122,8 +122,8 @@ def indistinct_modules(
     module reads its weights once. Qualified names of modules have parents before children.
     """
     uses: Counter[str] = Counter()
-    for node in nodes:
-        claim = claims.get(output_of(node))
+    for path, node in nodes_in(graph):
+        claim = claims.get(node_name(path, output_of(node)))
         if claim is not None and claim.index is None:
             uses.update(name for name in set(reads(node)) if module_of_weight.get(name) == claim.fqn)
     runs: dict[str, int] = {}

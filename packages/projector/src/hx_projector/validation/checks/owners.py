@@ -47,13 +47,16 @@ def claimed_owners(pair: ModelAndSidecar) -> Iterator[Problem]:
     sidecar, tree = pair.sidecar, pair.tree
     calls: dict[tuple[int, int | None], list[int]] = {}
     for row, call in enumerate(sidecar.calls):
-        calls.setdefault((call.module, call.index), []).append(row)
-        calls.setdefault((call.module, None), []).append(row)
+        if (
+            call.status != "not_called"
+        ):  # a body that no run went into may name it; it has no call that could own a node
+            calls.setdefault((call.module, call.index), []).append(row)
+            calls.setdefault((call.module, None), []).append(row)
     strategy = STRATEGIES.get(sidecar.generator.strategy)
     asks_exporter = strategy is None or "exporter" in strategy.sources
-    claims = file_claims(pair.model.graph, pair.model.graph.initializers)
+    claims = file_claims(pair.model.graph)
     for row in sidecar.nodes:
-        claim = claims.get(row.output) if not row.graph else None
+        claim = claims.get(node_name(*row.key))
         node = pair.found.get(row.key)
         if claim is None or node is None or not (asks_exporter or row.confidence == "high"):
             continue
