@@ -220,3 +220,15 @@ def test_sizes_that_only_a_run_shows_come_from_one(analyzed, tmp_path, hx):
     (product,) = [row for row in record["node_list"] if row["op_type"] == "Mul"]
     assert product["activation_bytes"] == 2 * 4
     assert record["cost"]["total"]["unsized_values"] == 0
+
+
+def test_an_input_of_unknown_rank_leaves_sizes_unknown(hx, analyzed, tmp_path):
+    relu = [onnx.helper.make_node("Relu", [one], [other]) for one, other in (("x", "h"), ("h", "y"))]
+    x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in "xy")
+    model = onnx.helper.make_model(onnx.helper.make_graph(relu, "main", [x], [y]), ir_version=10)
+    model.opset_import[0].version = 20
+    onnx.save(model, tmp_path / "m.onnx")
+    assert hx("project", tmp_path / "m.onnx").code == 0
+    record = analyzed(tmp_path / "m.onnx")
+    assert own(record, "", "nodes") == 2
+    assert own(record, "", "activation_bytes") == 0

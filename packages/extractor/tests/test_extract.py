@@ -559,3 +559,15 @@ def test_feeds_that_do_not_fit_are_refused(export_by_hand: ExportByHand, tmp_pat
 def test_without_recorded_inputs_there_is_nothing_to_compare(export_by_hand: ExportByHand, tmp_path: Path) -> None:
     model = export_by_hand(tmp_path, CHAIN, CHAIN_CALLS, owners=CHAIN_OWNERS)
     assert code_of(lambda: model.extract("body").validate()) == "HX206"
+
+
+def test_a_port_of_unknown_rank_has_no_shape(export_by_hand: ExportByHand, tmp_path: Path) -> None:
+    """A record says the same of it as of a scalar; the model tells them apart."""
+    text = """<ir_version: 10, opset_import: ["": 20]> main (float[2,3] x, int64[n] s) => (float[] y, float z)
+      { h = Reshape(x, s)  y = Sin(h)  z = ReduceSum <keepdims=0> (y) }"""
+    cut = one_call(export_by_hand, tmp_path, text, {"input": "h"}, {"output": "y", "total": "z"}, "y z")
+    assert [value.shape for value in (*cut.model.graph.inputs, *cut.model.graph.outputs)] == [None, None, ir.Shape([])]
+    cut.save(tmp_path / "part.onnx")
+    y, z = cut.session().run(None, {"input": X})
+    np.testing.assert_allclose(y, np.sin(X), rtol=1e-5)
+    np.testing.assert_allclose(z, np.sin(X).sum(), rtol=1e-5)

@@ -56,13 +56,13 @@ def extract(parent: Parent, index: GraphIndex, row: int) -> Extraction:
         )
     builder = GraphBuilder(index, recovered, taken={port.name for port in (*inputs, *outputs)})
     for port in inputs:
-        builder.add_input(port.name, port.carrier, _dtype(port), shape_from(port.shape))
+        builder.add_input(port.name, port.carrier, _dtype(port), _shape(index, port))
     for name, (carrier, dtype) in casts.items():
         cast = ir.node("Cast", [builder.value(carrier)], {"to": dtype.value})
         builder.substitute(name, builder.append(cast, name))
     read_sizes(builder, cut.sizes, sidecar.sizes)
     for port in outputs:
-        builder.add_output(port.carrier, port.name, _dtype(port), shape_from(port.shape))
+        builder.add_output(port.carrier, port.name, _dtype(port), _shape(index, port))
     if index.transformed:
         check_inputs(builder, inputs)
     model = builder.model()
@@ -117,6 +117,12 @@ def _recomputed(index: GraphIndex, row: int, sources: Sequence[Source], carriers
             if is_foreign:
                 foreign.update(dict.fromkeys(outputs, source.key))
     return list(dict.fromkeys(key for name, key in foreign.items() if name in read_inside))
+
+
+def _shape(index: GraphIndex, port: Port) -> ir.Shape | None:
+    """Return the shape of a port; None for an unknown rank, which a record does not tell from a scalar's."""
+    value = index.graph.values.get(port.carrier)
+    return shape_from(port.shape) if port.shape or value is None or value.shape is not None else None
 
 
 def _dtype(port: Port) -> ir.DataType | None:
