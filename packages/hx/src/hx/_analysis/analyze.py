@@ -142,7 +142,9 @@ def _measured_shapes(
     from hx_graph import make_session, run_session
 
     copy = model.model.clone()
-    values = {value.name: value for value in (*copy.graph.inputs, *(out for node in copy.graph for out in node.outputs))}
+    values = {
+        value.name: value for value in (*copy.graph.inputs, *(out for node in copy.graph for out in node.outputs))
+    }
     copy.graph.outputs.clear()
     for position, name in enumerate(names):
         shape = ir.node("Shape", [values[name]])

@@ -33,6 +33,7 @@ class _Borders:
         self._graph = CutGraph(pair.model.graph, owners, sidecar.sizes, [row.name for row in sidecar.initializers])
         self._owner = self._graph.owners
         self._data = GraphIndex(pair.model).data
+        self._parameters = {row.name: row.parameter for row in sidecar.initializers}
 
     @cached_property
     def _leaving(self) -> list[set[str]]:
@@ -75,9 +76,7 @@ class _Borders:
             if self._tree.contains(row, maker):
                 if row and lost and not handed_out:
                     yield "V39", f"{name}, which nobody outside the call reads; they read {listed(sorted(lost))}."
-            elif not self._tree.contains(maker, row):
-                yield "V39", f"{name}, which {made_by!r} makes."
-            elif lost:  # else the optimiser merged the call's own last node with a neighbour
+            elif lost:  # else the optimiser merged the call's own last node with an equal one, or with a neighbour
                 yield "V39", f"{name}, which {made_by!r} makes; the call itself hands out {listed(sorted(lost))}."
         for port in call.inputs:
             maker = self._owner.get(port.carrier)
@@ -98,11 +97,29 @@ class _Borders:
             yield "V45", f"It needs {listed(missing)}, which is none of its inputs."
         if idle := sorted((used - cut.reached) | (implicit - set(cut.implicit))):
             yield "V45", f"No output of it derives from its input {listed(idle)}."
-        for name in self._taken(outputs, {port.carrier for port in call.inputs}, recovered, cut):
+        taken = list(self._taken(outputs, {port.carrier for port in call.inputs}, recovered, cut))
+        for name in taken if self._reads_weights_of_others(row, call, taken) else ():
             makers = self._handed_out.get(name, ())
             near = any(self._tree.contains(row, other) or self._tree.contains(other, row) for other in makers)
             if makers and not near and name in self._data:
                 yield "V45", f"It takes in {name!r}, a result of {self._pair.call_name(makers[0])!r}."
+
+    def _reads_weights_of_others(self, row: int, call: ModuleCall, values: Iterable[str]) -> bool:
+        """Say whether nodes of other calls read parameters of modules that are not in a call's own.
+
+        What several modules compute alike without weights is merged: there a result of another call may be the call's own.
+        """
+        modules = self._pair.sidecar.modules
+        own = tuple(f"{name}." for name in (modules[call.module].fqn, *modules[call.module].aliases) if name)
+        for value in values:
+            if self._tree.contains(row, self._owner.get(value, row)):
+                continue
+            for parameter in filter(None, map(self._parameters.get, self._graph.reads.get(value, ()))):
+                module = self._pair.module_rows.get(parameter.rpartition(".")[0])
+                names = [] if module is None else [modules[module].fqn, *modules[module].aliases]
+                if names and not any(f"{name}.".startswith(own) for name in names):
+                    return True
+        return False
 
     def _taken(
         self, outputs: Iterable[str], inputs: set[str], recovered: dict[str, list[str]], cut: Cut
