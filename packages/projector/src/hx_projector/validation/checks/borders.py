@@ -98,7 +98,11 @@ class _Borders:
         if idle := sorted((used - cut.reached) | (implicit - set(cut.implicit))):
             yield "V45", f"No output of it derives from its input {listed(idle)}."
         taken = list(self._taken(outputs, {port.carrier for port in call.inputs}, recovered, cut))
-        for name in taken if self._reads_weights_of_others(row, call, taken) else ():
+        own = (name for name in taken if self._tree.contains(row, self._owner.get(name, row)))
+        read = {*outputs, *(other for name in own for other in recovered.get(name) or self._graph.reads.get(name, ()))}
+        # What a module reads through a closure may be computed of its arguments by others; it reads these too.
+        foreign = not used <= read and self._reads_weights_of_others(row, call, taken)
+        for name in taken if foreign else ():
             makers = self._handed_out.get(name, ())
             near = any(self._tree.contains(row, other) or self._tree.contains(other, row) for other in makers)
             if makers and not near and name in self._data:
