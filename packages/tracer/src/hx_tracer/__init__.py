@@ -8,6 +8,7 @@ from hx_tracer.inputs.arguments import FlatArguments, argument_paths, example_re
 from hx_tracer.inputs.dynamic_axes import dynamic_shapes, free_axes
 from hx_tracer.inputs.example import ExampleInputs, as_tensor, example_inputs
 from hx_tracer.inputs.file import read_inputs
+from hx_tracer.inputs.generate import float_dtype
 from hx_tracer.models.implementations import set_implementation
 from hx_tracer.models.records import module_records
 from hx_tracer.models.spec import LoadedModel, load_model
@@ -29,6 +30,7 @@ __all__ = [
     "example_record",
     "export",
     "export_with_first",
+    "float_dtype",
     "free_axes",
     "input_paths",
     "input_ports",

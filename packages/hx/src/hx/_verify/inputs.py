@@ -14,7 +14,16 @@ import torch
 from hx._model_spec import given_inputs
 from hx._tensors import to_numpy
 from hx_sidecar_schema import HxError, TensorInfo
-from hx_tracer import ExampleInputs, FlatArguments, LoadedModel, as_tensor, example_inputs, input_paths, tensors_in
+from hx_tracer import (
+    ExampleInputs,
+    FlatArguments,
+    LoadedModel,
+    as_tensor,
+    example_inputs,
+    float_dtype,
+    input_paths,
+    tensors_in,
+)
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -43,6 +52,10 @@ def recorded_inputs(loaded: LoadedModel, arrays: Arrays) -> ModuleInputs:
         HxError: HX407 if the module takes another number of tensors, under other names.
     """
     tensors = {name: as_tensor(array) for name, array in arrays.items()}
+    own_dtype = float_dtype(loaded.module)
+    for name, tensor in tensors.items():  # a converter may have halved the model's own inputs
+        if tensor.dtype in (torch.float16, torch.bfloat16):
+            tensors[name] = tensor.to(own_dtype)
     parameters = inspect.signature(loaded.module.forward).parameters.values()
     fixed = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     required = {p.name for p in fixed if p.default is p.empty}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import onnx_ir as ir
 
-from hx_graph import can_be_equal
+from hx_graph import can_be_equal, example_array, example_record
 from hx_projector._graph_index import GraphIndex
 from hx_projector.relinking.carry import CarriedOwner
 from hx_projector.relinking.correspondence import ValueCorrespondence
 from hx_projector.relinking.region import name_inside
-from hx_sidecar_schema import Initializer, ModuleCall, ModuleContext, Port, RecoveredNode, Sidecar
+from hx_sidecar_schema import Example, Initializer, ModuleCall, ModuleContext, Port, RecoveredNode, Sidecar, TensorInfo
 
 
 def context_of(
@@ -55,11 +56,24 @@ def context_of(
         sizes={name: size for name, size in sidecar.sizes.items() if name in new.producer},
         initializers=list(_initializers(new, sidecar)),
         examples={
-            info.name: info.example
+            info.name: _fitted(info, info.example, new.value(info.name))
             for info in sidecar.model.inputs
             if info.example is not None and info.name in new.inputs
         },
     )
+
+
+def _fitted(info: TensorInfo, example: Example, value: ir.Value | None) -> Example:
+    """Return the example of an input in the type that it has now, numbers repeated where sizes were fixed."""
+    if value is None or value.dtype is None:
+        return example
+    shape = example.shape
+    if value.shape is not None and len(value.shape) == len(shape):
+        dims = zip(value.shape, shape, strict=True)
+        shape = [dim if isinstance(dim, int) else size for dim, size in dims]
+    if example.data is None or (value.dtype.name == info.dtype and shape == example.shape):
+        return example.model_copy(update={"shape": shape})
+    return example_record(np.resize(example_array(info), shape).astype(value.dtype.numpy()))
 
 
 def _reshaped(now: ir.Value, before: ir.Value | None) -> bool:

@@ -160,7 +160,9 @@ def parameter_readers(pair: ModelAndSidecar) -> Iterator[Problem]:
         if row.name in names and row.name != parameter:
             yield "V46", row.name, f"It is said to be {parameter!r}, and has the name of another parameter."
             continue
-        module: int | None = pair.module_rows[parameter.rpartition(".")[0]]
+        module = pair.module_rows.get(parameter.rpartition(".")[0])
+        if module is None:
+            continue  # V37 says so
         while module is not None and module not in called:
             module = sidecar.modules[module].parent
         found, calls = readers[parameter], called.get(module or 0, ())

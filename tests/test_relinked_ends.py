@@ -1,0 +1,66 @@
+"""What tools do to the inputs and outputs of a model: other types, fixed sizes, further outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from onnxruntime.tools.onnx_model_utils import fix_output_shapes, make_dim_param_fixed
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+import hx
+
+
+class Block(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = torch.nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(x).relu()
+
+
+class Net(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.a, self.b = torch.nn.Embedding(10, 8), Block(), Block()
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return self.b(self.a(self.embed(ids) * mask[..., None]))
+
+
+def half(model: onnx.ModelProto) -> onnx.ModelProto:
+    return convert_float_to_float16(model, keep_io_types=False)
+
+
+def fixed(model: onnx.ModelProto) -> onnx.ModelProto:
+    make_dim_param_fixed(model.graph, "batch", 3)
+    make_dim_param_fixed(model.graph, "sequence", 9)
+    fix_output_shapes(model)
+    return model
+
+
+def inner_output(model: onnx.ModelProto) -> onnx.ModelProto:
+    name = next(node.output[0] for node in model.graph.node if node.op_type == "Relu")
+    model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    return model
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("change", [half, fixed, inner_output], ids=lambda f: f.__name__)
+def test_every_command_takes_it(tmp_path: Path, change: Callable[[onnx.ModelProto], onnx.ModelProto]) -> None:
+    torch.manual_seed(0)
+    module = Net().eval()
+    exported, made = tmp_path / "m.onnx", tmp_path / "t.onnx"
+    inputs = {"ids": torch.tensor([[1, 2, 3, 4]] * 2), "mask": torch.ones(2, 4)}
+    hx.export(module, inputs, dynamic=True, f=exported, verify=False)
+    onnx.save(change(onnx.load(exported)), made)
+    hx.relink(made, exported)
+    assert {call.status for call in hx.load(made)} == {"extractable"}
+    assert [finding for finding in hx.validate(made).findings if finding.code != "V01"] == []
+    assert hx.verify(made, module).culprit is None
+    assert hx.extract(made, None, tmp_path / "parts").mismatches == 0
+    assert str(hx.profile(made, runs=1, warmup=0))
