@@ -168,6 +168,16 @@ def test_nothing_else_is_opened(tmp_path: Path, place: str, make: Callable[[Path
     assert caught.value.code == "HX204"
 
 
+def test_external_data_of_no_type(tmp_path: Path) -> None:
+    path = write(tmp_path, PLACES)
+    (tmp_path / "w.bin").write_bytes(DATA.tobytes())
+    model = onnx.load(path, load_external_data=False)
+    model.graph.initializer[0].data_type = onnx.TensorProto.UNDEFINED
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(HxError, match="no element type"):
+        read_model(path)
+
+
 def test_a_link_inside_the_folder_is_followed(tmp_path: Path) -> None:
     path = write(tmp_path, PLACES)
     (tmp_path / "real.bin").write_bytes(DATA.tobytes())

@@ -112,6 +112,12 @@ def _check_external(model: ir.Model, path: Path) -> None:
         if not isinstance(tensor, ir.ExternalTensor):
             continue
         tensor.base_dir = path.parent  # onnx_ir 1.1 gives tensors in functions none, and checks nothing there
+        if tensor.dtype == ir.DataType.UNDEFINED:
+            raise HxError(
+                f"Tensor {slot.name!r} of {str(path)!r} has no element type.",
+                code="HX202",
+                hint="Name another file; ONNX Runtime would not run this one either.",
+            )
         location = str(tensor.location)
         if location not in sizes:
             sizes[location] = _size_inside(folder, location, f"External data {location!r} of {str(path)!r}")
