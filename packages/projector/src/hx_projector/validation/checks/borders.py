@@ -67,7 +67,8 @@ class _Borders:
         recovered = {name for number in call.recovered for name in self._pair.sidecar.recovered[number].outputs}
         given = {port.carrier for port in call.inputs}
         lost = (self._leaving[row] & self._data) - {port.carrier for port in call.outputs} - recovered
-        handed_out = any(port.carrier in self._leaving[row] for port in call.outputs)
+        # An output that was not found in the graph may be what they read.
+        handed_out = any(port.unused or port.carrier in self._leaving[row] for port in call.outputs)
         for port in call.outputs:
             maker = self._owner.get(port.carrier)
             if port.unused or maker is None or port.carrier in recovered or port.carrier in given:
