@@ -244,3 +244,13 @@ def test_a_text_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString().replace(b"MARK", b"\xff\xfe\xff\xfe"))
     with pytest.raises(HxError, match="no UTF-8"):
         read_model(tmp_path / "m.onnx")
+
+
+def test_what_is_valid_and_not_read_is_not_called_invalid(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(HEAD + "{ y = Relu(x) }")
+    tensor = onnx.helper.make_tensor
+    sparse = onnx.helper.make_sparse_tensor(tensor("v", 1, [1], [3.0]), tensor("i", 7, [1], [2]), [4])
+    model.graph.node.append(onnx.helper.make_node("Constant", [], ["s"], sparse_value=sparse))
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(HxError, match="holds what onnx_ir does not read: Sparse"):
+        read_model(tmp_path / "m.onnx")

@@ -15,6 +15,8 @@ from hx_sidecar_schema import HxError, collector_paused, finished, first_line
 EXTERNAL_BYTES = 16 << 20
 """Weights beyond this size are written to a data file of their own: inside protobuf each byte is copied thrice."""
 
+_GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+
 
 def read_model(path: Path, *, check: bool = True) -> ir.Model:
     """Read an ONNX file; external data is found but not read.
@@ -45,22 +47,18 @@ def read_model(path: Path, *, check: bool = True) -> ir.Model:
         ) from error
     except Exception as error:
         # protobuf and onnx_ir raise many kinds for bytes that are no model.
+        cause = _innermost(error)
+        wrong = (
+            "holds what onnx_ir does not read" if isinstance(cause, NotImplementedError) else "is no valid ONNX model"
+        )
         raise HxError(
-            f"File {str(path)!r} is no valid ONNX model: {first_line(_innermost(error)).rstrip('.')}.",
-            code="HX202",
-            hint="Name another file; ONNX Runtime would not run this one either.",
+            f"File {str(path)!r} {wrong}: {first_line(cause).rstrip('.')}.", code="HX202", hint="Name another file."
         ) from error
     _check_external(model, path)
     return model
 
 
 def _load(path: Path) -> ir.Model:
-    try:
-        return ir.load(path)
-    except Exception as error:
-        if not isinstance(_innermost(error), NotImplementedError):
-            raise
-    # onnx_ir 1.1 knows no maps, which classifiers of scikit-learn have as output: such a value has no type then.
     proto = onnx.load(path, load_external_data=False)
     for graph in (proto.graph, *proto.functions):
         _drop_map_types(graph)
@@ -68,6 +66,7 @@ def _load(path: Path) -> ir.Model:
 
 
 def _drop_map_types(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
+    """Leave maps without a type: classifiers of scikit-learn have them as output, and onnx_ir (1.1) reads none."""
     ends = [*graph.input, *graph.output] if isinstance(graph, onnx.GraphProto) else []
     for value in (*ends, *graph.value_info):
         kind = value.type
@@ -77,7 +76,7 @@ def _drop_map_types(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
             value.ClearField("type")
     for node in graph.node:
         for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs):
+            for body in (attribute.g, *attribute.graphs) if attribute.type in _GRAPHS else ():
                 _drop_map_types(body)
 
 
@@ -114,9 +113,7 @@ def _check_external(model: ir.Model, path: Path) -> None:
         tensor.base_dir = path.parent  # onnx_ir 1.1 gives tensors in functions none, and checks nothing there
         if tensor.dtype == ir.DataType.UNDEFINED:
             raise HxError(
-                f"Tensor {slot.name!r} of {str(path)!r} has no element type.",
-                code="HX202",
-                hint="Name another file; ONNX Runtime would not run this one either.",
+                f"Tensor {slot.name!r} of {str(path)!r} has no element type.", code="HX202", hint="Name another file."
             )
         location = str(tensor.location)
         if location not in sizes:
