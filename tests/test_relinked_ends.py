@@ -43,6 +43,12 @@ def fixed(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def unknown_ranks(model: onnx.ModelProto) -> onnx.ModelProto:
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.ClearField("shape")
+    return model
+
+
 def inner_output(model: onnx.ModelProto) -> onnx.ModelProto:
     name = next(node.output[0] for node in model.graph.node if node.op_type == "Relu")
     model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
@@ -50,7 +56,7 @@ def inner_output(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("change", [half, fixed, inner_output], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("change", [half, fixed, unknown_ranks, inner_output], ids=lambda f: f.__name__)
 def test_every_command_takes_it(tmp_path: Path, change: Callable[[onnx.ModelProto], onnx.ModelProto]) -> None:
     torch.manual_seed(0)
     module = Net().eval()

@@ -75,10 +75,12 @@ def broken_references(sidecar: Rows) -> Iterator[str]:
             yield f"recovered.{row}: outputs, dtypes and shapes are not equally many"
         for dtype, shape in zip(node.dtypes, node.shapes, strict=False):
             yield from _type(f"recovered.{row}", dtype, shape)
-    for row, info in enumerate((*sidecar.model.inputs, *sidecar.model.outputs)):
-        yield from _type(f"model.inputs.{row}", info.dtype, info.shape)
-        if info.example is not None and len(info.example.shape) != len(info.shape):
-            yield f"model.inputs.{row}.example: it has another rank than the input"
+    for side, infos in (("inputs", sidecar.model.inputs), ("outputs", sidecar.model.outputs)):
+        for row, info in enumerate(infos):
+            yield from _type(f"model.{side}.{row}", info.dtype, info.shape)
+            # No dimensions: a number, or a value of unknown rank.
+            if info.example is not None and info.shape and len(info.example.shape) != len(info.shape):
+                yield f"model.{side}.{row}.example: it has another rank"
 
 
 def _calls(sidecar: Rows) -> Iterator[str]:

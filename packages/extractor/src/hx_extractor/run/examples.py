@@ -19,7 +19,7 @@ def like(port: Port, inputs: Sequence[TensorInfo]) -> NDArray[np.generic]:
     """
     sizes: dict[str, int] = {}
     for info in inputs:
-        if info.example is not None:
+        if info.example is not None and info.shape:  # it has none where the rank is not known
             sizes |= {str(d): n for d, n in zip(info.shape, info.example.shape, strict=True)}
     missing = [dim for dim in port.shape if isinstance(dim, str) and dim not in sizes]
     if missing:
