@@ -1,0 +1,54 @@
+"""One law over all tests: what hx wrote passes `hx validate`."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+SUFFIX = "_hierarchy.json"
+
+
+@pytest.fixture(scope="session")
+def written() -> Generator[set[bytes]]:
+    """Digests of all sidecars that hx wrote in this process; what a test changed by hand is none of them."""
+    from hx_sidecar_schema import Sidecar
+
+    digests: set[bytes] = set()
+    save = Sidecar.to_json
+
+    @functools.wraps(save)
+    def noted(self: Sidecar) -> bytes:
+        content = save(self)
+        digests.add(hashlib.sha256(content).digest())
+        return content
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sidecar, "to_json", noted)
+        yield digests
+
+
+@pytest.fixture(autouse=True)
+def nothing_invalid_is_written(request: pytest.FixtureRequest, written: set[bytes]) -> Generator[None]:
+    """Validate what a test left in its folder: models and sidecars that are as hx wrote them."""
+    folder: Path | None = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if folder is None or "hx_projector" not in sys.modules:
+        return
+    import hx_graph
+    import hx_projector
+    from hx_sidecar_schema import Sidecar, file_digest
+
+    for path in sorted(folder.rglob(f"*{SUFFIX}")):
+        model = path.with_name(path.name.removesuffix(SUFFIX) + ".onnx")
+        if not path.is_file() or not model.is_file() or hashlib.sha256(path.read_bytes()).digest() not in written:
+            continue
+        sidecar = Sidecar.load(path)
+        if sidecar.model.file_digest != file_digest(model):
+            continue
+        found = hx_projector.validate(hx_graph.read_model(model, check=False), sidecar, model).findings
+        assert not found, f"{model.name}: " + "; ".join(f"{one.code} {one.subject} {one.message}" for one in found[:3])
