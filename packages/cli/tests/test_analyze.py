@@ -182,6 +182,7 @@ def test_a_model_without_modules(analyzed, tmp_path, hx):
     assert [(entry["fqn"], entry["total"]["macs"]) for entry in record["calls"]] == [("", 27)]
 
 
+@pytest.mark.findings("V02")
 def test_an_operator_that_nobody_knows_is_named(hx, perceptron, tmp_path):
     proto = onnx.load(perceptron)
     (gemm, *_) = [node for node in proto.graph.node if node.op_type == "Gemm"]

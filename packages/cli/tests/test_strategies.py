@@ -83,6 +83,7 @@ def test_auto_says_what_it_skipped(hx, tmp_path, factories):
     ]
 
 
+@pytest.mark.findings("V02")
 def test_where_onnx_runtime_refuses_the_graph_the_exporters_word_remains(hx, tmp_path):
     (tmp_path / "short.py").write_text(
         "import torch\n"
@@ -157,6 +158,7 @@ def test_cross_check_lists_where_sources_disagree(hx, tmp_path, factories, monke
     assert "/Perceptron/Linear.first" in result.out
 
 
+@pytest.mark.findings("V42")
 def test_least_confidence(hx, tmp_path, factories):
     options = ("export", f"{factories}:twice", "-o", "m.onnx", "--strategy", "usage_based", "--json")
     low = json.loads(hx(*options, cwd=tmp_path).out)
