@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import stat
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
 
 from hx_graph._weights import in_memory, replaced_tensors, tensors_in
-from hx_graph._well_formed import check_texts, ensure_well_formed
+from hx_graph._well_formed import bring_into_order, check_texts, ensure_well_formed
 from hx_sidecar_schema import HxError, collector_paused, finished, first_line
 
 EXTERNAL_BYTES = 16 << 20
@@ -23,7 +24,7 @@ def read_model(path: Path, *, check: bool = True) -> ir.Model:
 
     Args:
         path: The file.
-        check: Whether nodes must read what exists, and are brought into order; who reads a model unchecked looks for what is wrong with it.
+        check: Whether nodes must read what exists, and form no circle; who reads a model unchecked looks for what is wrong with it.
 
     Raises:
         HxError: HX202 if the file is missing or is no ONNX model, HX204 if external data is missing, cut short, no
@@ -39,6 +40,8 @@ def read_model(path: Path, *, check: bool = True) -> ir.Model:
         check_texts(model)
         if check:
             ensure_well_formed(model)
+        with nullcontext() if check else suppress(ValueError):  # who looks for what is wrong finds the circle too
+            bring_into_order(model)
     except OSError as error:
         raise HxError(
             f"ONNX file {str(path)!r} cannot be read: {error.strerror or error}.",

@@ -45,11 +45,11 @@ def _texts(what: str, *texts: str | Mapping[str, str] | None) -> None:
 
 
 def ensure_well_formed(model: ir.Model) -> None:
-    """Bring nodes into topological order where some tool appended them, and refuse what no runtime could run.
+    """Refuse what no runtime could run.
 
     Raises:
-        ValueError: If a node or an output reads what nothing makes, nodes form a circle, an attribute has no type, or a
-            tensor's bytes are not as many as its type and shape say.
+        ValueError: If a node or an output reads what nothing makes, an attribute has no type, or a tensor's bytes are not
+            as many as its type and shape say.
     """
     for graph in all_graphs(model):
         for node in graph:
@@ -64,12 +64,20 @@ def ensure_well_formed(model: ir.Model) -> None:
         for value in graph.outputs:
             if not _exists(value):
                 raise ValueError(f"nothing makes the output {value.name!r}")
-    for graph in (model.graph, *model.functions.values()):
-        if not _in_order(graph, set()):
-            graph.sort()
     for slot in tensors_in(model):
         if isinstance(slot.tensor, ir.TensorProtoTensor) and not _is_whole(slot.tensor):
             raise ValueError(f"tensor {slot.name!r} does not hold {slot.tensor.shape} of {slot.tensor.dtype}")
+
+
+def bring_into_order(model: ir.Model) -> None:
+    """Bring nodes into topological order: some tools append them, and ONNX Runtime takes such files.
+
+    Raises:
+        ValueError: If nodes form a circle.
+    """
+    for graph in (model.graph, *model.functions.values()):
+        if not _in_order(graph, set()):
+            graph.sort()
 
 
 def _exists(value: ir.Value) -> bool:
