@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from hx_extractor import Extraction, Hierarchy
+from hx_extractor import Extraction, Hierarchy, load
 from hx_sidecar_schema import HxError
 
 ExportByHand = Callable[..., Hierarchy]
@@ -571,3 +571,21 @@ def test_a_port_of_unknown_rank_has_no_shape(export_by_hand: ExportByHand, tmp_p
     y, z = cut.session().run(None, {"input": X})
     np.testing.assert_allclose(y, np.sin(X), rtol=1e-5)
     np.testing.assert_allclose(z, np.sin(X).sum(), rtol=1e-5)
+
+
+def test_a_part_knows_what_its_sizes_are(export_by_hand: ExportByHand, tmp_path: Path) -> None:
+    """A call in it reads a size from its own input, as in the exported model: it is no further input."""
+    text = """<ir_version: 10, opset_import: ["": 20]> main (float[N,3] x, float[N] e) => (float[N,3] y)
+      { n = Shape(e)  h = Sin(x)  k = Cos(h)  i = CastLike(n, k)  y = Mul(k, i) }"""
+    ports = {"inputs": {"x": "h"}, "outputs": {"output": "y"}}
+    calls = [
+        {"fqn": "", "inputs": {"x": "x", "e": "e"}, "outputs": {"output": "y"}},
+        {"fqn": "outer", **ports},
+        {"fqn": "outer.inner", **ports, "inputs": {"x": "k"}, "parent": 1},
+    ]
+    model = export_by_hand(tmp_path, text, calls, owners={"k": 1, "y": 2})
+    model.sidecar.sizes["n"] = "N"
+    model.extract("outer").save(tmp_path / "outer.onnx")
+    part = load(tmp_path / "outer.onnx")
+    assert list(part.sidecar.sizes.values()) == ["N"]
+    assert [port.name for port in part.extract("outer.inner").inputs] == ["x"]

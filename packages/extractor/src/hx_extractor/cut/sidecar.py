@@ -76,6 +76,7 @@ def cut_sidecar(index: GraphIndex, row: int, builder: GraphBuilder, model: ir.Mo
             ),
             {node.output: node.owner for node in nodes if not node.graph},
         ),
+        sizes={name: size for old, size in sidecar.sizes.items() if (name := builder.name_of(old)) is not None},
         summary=Summary(
             nodes=len(nodes), exact_percent=_percent(exact, nodes), covered_percent=_percent(covered, nodes)
         ),
