@@ -137,5 +137,6 @@ def test_size_queries() -> None:
 
 def test_dims() -> None:
     assert dims_of(ir.Shape([2, "N", None])) == [2, "N", "?"]
+    assert dims_of(ir.Shape([-1, 0])) == ["?", 0]
     assert dims_of(None) == []
     assert dims_of(shape_from([2, "N", "?"])) == [2, "N", "?"]

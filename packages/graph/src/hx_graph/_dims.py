@@ -18,9 +18,10 @@ def dims_of(shape: ir.ShapeProtocol | None) -> list[int | str]:
     """Return the dimensions of a shape: integers, symbols or expressions over them, `?` for unknown ones.
 
     Args:
-        shape: None, where not even the rank is known, gives no dimensions.
+        shape: None, where not even the rank is known, gives no dimensions. Files of Paddle and old converters say -1 for an
+            unknown dimension; so does ONNX Runtime (1.31) read it.
     """
-    return [dim if isinstance(dim, int) else str(dim.value or "?") for dim in shape or ()]
+    return [(dim if dim >= 0 else "?") if isinstance(dim, int) else str(dim.value or "?") for dim in shape or ()]
 
 
 def dtype_name(value: ir.Value) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from hx_graph import function_path
+from hx_graph import dims_of, function_path
 
 _GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
@@ -64,4 +64,4 @@ def type_of(value: ir.Value) -> str:
     name = str(kind.dtype) if isinstance(kind, ir.TensorType) else str(kind)
     if value.shape is None:
         return f"{name}[...]"
-    return f"{name}[{','.join('?' if not isinstance(dim, int) else str(dim) for dim in value.shape)}]"
+    return f"{name}[{','.join('?' if not isinstance(dim, int) else str(dim) for dim in dims_of(value.shape))}]"

@@ -6,6 +6,7 @@ from collections import Counter
 
 import onnx_ir as ir
 
+from hx_graph import dims_of
 from hx_projector.file_metadata.claims import file_claims, weight_names
 from hx_projector.file_metadata.modules import (
     MODULE_LIST,
@@ -85,9 +86,8 @@ def _example_ranges(graph: ir.Graph) -> dict[str, Example]:
     for value in graph.inputs:
         if value.shape is None or value.dtype is None or value.is_initializer():
             continue
-        shape = [
-            dim if isinstance(dim, int) else sizes.setdefault(str(dim.value), 2 + 3 * len(sizes)) for dim in value.shape
-        ]
+        dims = dims_of(value.shape)
+        shape = [dim if isinstance(dim, int) else sizes.setdefault(dim, 2 + 3 * len(sizes)) for dim in dims]
         examples[str(value.name)] = Example(shape=shape, low=-1.0 if value.dtype.is_floating_point() else 0.0, high=1.0)
     return examples
 
