@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 from collections import Counter
 from contextlib import nullcontext
@@ -13,8 +14,8 @@ import torch
 from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from hx_sidecar_schema import HxError, ModuleContext
-from hx_tracer import ExportError, export
+from hx_sidecar_schema import STRATEGIES, HxError, ModuleContext
+from hx_tracer import ExportError, export, export_with_first
 from hx_tracer.watch.recorder import CallRecorder
 
 X = torch.arange(6.0).reshape(2, 3) - 2
@@ -338,3 +339,85 @@ def test_what_cannot_be_watched_is_exported_without(monkeypatch: pytest.MonkeyPa
     assert [call.module for call in exported.context.calls] == [0]
     (note,) = exported.notes
     assert "a variable of a new kind" in note
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (NotImplementedError("no kernel"), "HX129"),
+        (ModuleNotFoundError("no such package"), "HX129"),
+        (RuntimeError("sizes do not fit"), "HX109"),
+    ],
+)
+def test_a_model_that_does_not_run_is_told_from_inputs_that_do_not_fit(raised: Exception, code: str) -> None:
+    class Raises(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise raised
+
+    for strategies in ([STRATEGIES["dynamo"]], list(STRATEGIES.values())):
+        with pytest.raises(HxError, match=str(raised)) as caught:
+            export_with_first(strategies, Raises(), {"x": X})
+        assert caught.value.code == code
+        assert caught.value.message.count(str(raised)) == 1
+
+
+def test_a_model_that_runs_with_gradients_only_is_not_told_that_its_inputs_do_not_fit() -> None:
+    class Force(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = x.clone().requires_grad_()
+            return torch.autograd.grad(x.sin().sum(), x)[0]
+
+    with pytest.raises(HxError, match="runs on the inputs") as caught:
+        export(Force(), {"x": X})
+    assert caught.value.code == "HX129"
+
+
+def test_a_refused_export_says_what_was_tried_and_tries_nothing_where_it_shall_not() -> None:
+    class Refused(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lin = nn.Linear(3, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.lin(x) if x.sum() > 0 else x
+
+    said: list[str] = []
+    with pytest.raises(ExportError) as caught:
+        export(Refused(), {"x": X}, tell=said.append)
+    assert ["without gradients" in text for text in said] == [True]
+    assert "without gradients" in caught.value.hint
+    said.clear()
+    with pytest.raises(ExportError) as caught:
+        export(Refused(), {"x": X}, tell=said.append, remedies=False)
+    assert said == []
+    assert "refused" not in caught.value.hint
+    with pytest.raises(ExportError):
+        export(Refused().requires_grad_(False), {"x": X}, tell=said.append)
+    assert said == []
+
+
+def test_modules_are_nested_as_deep_as_the_exporter_takes() -> None:
+    class Nest(nn.Module):
+        def __init__(self, depth: int) -> None:
+            super().__init__()
+            self.inner = Nest(depth - 1) if depth else nn.ReLU()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x) + 1
+
+    limit = sys.getrecursionlimit()
+    assert len(export(Nest(100), {"x": X}).context.calls) == 102
+    assert sys.getrecursionlimit() == limit
+    with pytest.raises(ExportError, match="nested 302 deep") as caught:
+        export(Nest(300), {"x": X})
+    assert "setrecursionlimit" in caught.value.hint
+
+
+def test_fused_attention_neither_stops_an_export_nor_is_its_reference() -> None:
+    """With padding it makes nested tensors, which have no sizes, and returns zeros for what is masked."""
+    model = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 1).eval()
+    padding = torch.tensor([[False] * 6, [False] * 4 + [True] * 2])
+    exported = export(model, {"src": torch.randn(2, 6, 8), "src_key_padding_mask": padding})
+    assert exported.result[1, 4:].abs().min() > 0
+    assert any("fused attention" in note for note in exported.notes)
+    assert export(model, {"src": torch.randn(2, 6, 8)}).notes == []

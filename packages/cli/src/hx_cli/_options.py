@@ -134,6 +134,9 @@ class Exporting:
         ),
     ] = False
     min_confidence: MinConfidence = "low"
+    no_remedies: Annotated[
+        bool, flag("Where the exporter refuses, end at once instead of trying what may help.", "--no-remedies")
+    ] = False
 
     def settings(self) -> dict[str, Any]:
         """Return them as arguments of `hx.export`."""
@@ -147,6 +150,7 @@ class Exporting:
             "strategy": self.strategy,
             "cross_check": self.cross_check,
             "min_confidence": self.min_confidence,
+            "remedies": not self.no_remedies,
         }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -21,6 +20,8 @@ from hx_sidecar_schema import Confidence, HxError, Sidecar, check_choice, refuse
 if TYPE_CHECKING:
     import onnx_ir as ir
     import torch
+
+    from hx_tracer import ExampleInputs
 
 
 def project(
@@ -178,7 +179,7 @@ def _project_against(graph: ir.Model, against: AnyModel, inputs: Any, file: str,
     loaded = model_spec(against).load()
     shapes = _static_shapes(graph, loaded.module) if inputs is None and loaded.example is None else None
     given = given_inputs(loaded, () if inputs is None else inputs, input_shapes=shapes)
-    kwargs, tensors = _matched(graph, given.kwargs, loaded.module)
+    kwargs, tensors = _matched(graph, given, loaded.module)
     context = observed_context(loaded.module, kwargs, args=given.args)
     examples = {name: example_record(tensor) for name, tensor in tensors.items()}
     return project(
@@ -204,19 +205,19 @@ def _static_shapes(model: ir.Model, module: torch.nn.Module) -> dict[str, list[i
 
 
 def _matched(
-    model: ir.Model, kwargs: Mapping[str, Any], module: torch.nn.Module
+    model: ir.Model, given: ExampleInputs, module: torch.nn.Module
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Return the arguments that the graph has too, and its inputs by their names there.
+    """Return the named arguments that the graph has too, and its inputs by their names there.
 
     Inputs are matched by name, with dots or underscores; where that fails, by position.
 
     Raises:
         HxError: HX127 if the graph has other inputs than the module.
     """
-    from hx_tracer import input_paths
+    from hx_tracer import argument_paths
 
     names = [str(value.name) for value in model.graph.inputs if not value.is_initializer()]
-    paths = dict(input_paths(kwargs))
+    kwargs, paths = given.kwargs, dict(argument_paths(module, given.args, given.kwargs))
     by_name = {path.replace(".", "_"): path for path in paths} | {path: path for path in paths}
     if all(name in by_name for name in names):
         used = {by_name[name].partition(".")[0] for name in names}

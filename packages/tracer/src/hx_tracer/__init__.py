@@ -4,7 +4,15 @@ from hx_tracer.exporting.errors import ExportError
 from hx_tracer.exporting.export import Exported, export, export_with_first
 from hx_tracer.exporting.plain import plain_export
 from hx_tracer.exporting.without_graph_values import observed_context
-from hx_tracer.inputs.arguments import FlatArguments, argument_paths, example_record, input_paths, tensors_in
+from hx_tracer.inputs.arguments import (
+    FlatArguments,
+    argument_paths,
+    example_record,
+    input_paths,
+    named_parameters,
+    split_arguments,
+    tensors_in,
+)
 from hx_tracer.inputs.dynamic_axes import dynamic_shapes, free_axes
 from hx_tracer.inputs.example import ExampleInputs, as_tensor, example_inputs
 from hx_tracer.inputs.file import read_inputs
@@ -13,6 +21,7 @@ from hx_tracer.models.implementations import set_implementation
 from hx_tracer.models.records import module_records
 from hx_tracer.models.spec import LoadedModel, load_model
 from hx_tracer.watch.call_values import CallValues, record_call_values
+from hx_tracer.watch.lazy import initialize_lazy
 from hx_tracer.watch.ports import input_ports, output_ports
 from hx_tracer.watch.preserve import preserve_state
 
@@ -32,10 +41,12 @@ __all__ = [
     "export_with_first",
     "float_dtype",
     "free_axes",
+    "initialize_lazy",
     "input_paths",
     "input_ports",
     "load_model",
     "module_records",
+    "named_parameters",
     "observed_context",
     "output_ports",
     "plain_export",
@@ -43,5 +54,6 @@ __all__ = [
     "read_inputs",
     "record_call_values",
     "set_implementation",
+    "split_arguments",
     "tensors_in",
 ]

@@ -8,21 +8,26 @@ version of torch that breaks hx most likely breaks it here.
 
 from __future__ import annotations
 
+import inspect
+import types
 from collections.abc import Iterator, MutableMapping
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+from torch._ops import HigherOrderOperator as HigherOrderOperator
 from torch._subclasses.functional_tensor import FunctionalTensor as FunctionalTensor
 from torch.fx.experimental import proxy_tensor
 from torch.utils import _pytree as pytree  # noqa: F401
 from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode, _disable_current_modes
 
-# FunctionalTensor: what the decomposition of a program computes with. pytree: flattens containers as torch.export does.
+# HigherOrderOperator: torch.cond and other operators with bodies. FunctionalTensor: what the decomposition of a program computes with. pytree: flattens containers as torch.export does.
 # TorchDispatchMode: sees every ATen operation of a thread.
 
 MODULE_CALL: tuple[type[torch.nn.Module], str] = (torch.nn.Module, "_call_impl")
 """Owner and name of the method below `__call__`: it runs hooks and `forward`. Replaced to watch calls."""
+COMPILED_CALL = "_compiled_call_impl"
+"""Attribute of a module with what `Module.compile` made; `__call__` runs it instead of `_call_impl`."""
 JIT_LOG: tuple[object, str] = (torch._C, "_jit_onnx_log")
 """Owner and name of the function through which the TorchScript exporter prints the whole graph where it fails.
 
@@ -102,7 +107,8 @@ def module_identity(module: torch.nn.Module) -> int:
 
     Not `id(module)`: where a module has several names, torch.export calls proxies that share its dict of submodules.
     """
-    return id(module.__dict__["_modules"])
+    children = module.__dict__.get("_modules")  # a ScriptModule has none in Python
+    return id(module if children is None else children)
 
 
 def without_torch_function() -> AbstractContextManager[Any]:
@@ -113,6 +119,46 @@ def without_torch_function() -> AbstractContextManager[Any]:
 def without_modes() -> AbstractContextManager[Any]:
     """Take the dispatch modes of this thread away while the block runs."""
     return _disable_current_modes()
+
+
+def uncompiled_forward(module: torch.nn.Module) -> Any:
+    """Return the `forward` that was given to `torch.compile`, bound to the module; None where it was not compiled."""
+    if "dynamo_ctx" in module.__dict__:  # what torch.compile(module) returns
+        original: Any = module._orig_mod
+        return original.__call__
+    forward, found = getattr(module, "forward", None), None
+    while (inner := getattr(forward, "_torchdynamo_orig_callable", None)) is not None:
+        forward = found = inner.__get__(module) if isinstance(forward, types.MethodType) else inner
+    return found
+
+
+def declared_signature(module: torch.nn.Module) -> inspect.Signature | None:
+    """Return how a program of `torch.export` or TorchScript takes its inputs; None for any other module.
+
+    Python's signature of `forward` does not tell: a program of `torch.export` takes each input by position or by name, as
+    it was captured.
+    """
+    schema: Any = getattr(module.forward, "schema", None) if isinstance(module, torch.jit.ScriptModule) else None
+    if schema is not None:
+        parameters = [
+            inspect.Parameter(
+                one.name,
+                inspect.Parameter.KEYWORD_ONLY if one.kwarg_only else inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=one.default_value if one.has_default_value() else inspect.Parameter.empty,
+            )
+            for one in schema.arguments[1:]
+        ]
+        return inspect.Signature(parameters)
+    known: Any = (
+        getattr(module.graph._codegen, "pytree_info", None) if isinstance(module, torch.fx.GraphModule) else None
+    )
+    if known is None or known.in_spec.type is not tuple or known.in_spec.num_children != 2:
+        return None
+    args, kwargs = known.in_spec.children()
+    names = [*known.orig_args[: args.num_children], *kwargs.context]
+    kinds = [inspect.Parameter.POSITIONAL_ONLY] * args.num_children
+    kinds += [inspect.Parameter.KEYWORD_ONLY] * kwargs.num_children
+    return inspect.Signature([inspect.Parameter(name, kind) for name, kind in zip(names, kinds, strict=True)])
 
 
 def jit_scope_names() -> MutableMapping[torch.nn.Module, str] | None:

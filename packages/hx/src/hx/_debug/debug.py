@@ -48,7 +48,8 @@ def debug(
         overwrite: Replace a folder that exists.
         progress: Told what goes on.
         **options: Further settings of `export`: `kwargs`, `dynamic`, `dynamic_axes`, `dynamic_shapes`, `input_shapes`,
-            `input_names`, `output_names`, `opset_version`, `strategy`, `cross_check`, `torch_nn`, `min_confidence`.
+            `input_names`, `output_names`, `opset_version`, `strategy`, `cross_check`, `torch_nn`, `min_confidence`,
+            `remedies`.
 
     Returns:
         What happened; `verdict` says in a word how the exports compare, `failure` why there was nothing to export.

@@ -39,6 +39,7 @@ def export(
     cross_check: bool = False,
     torch_nn: TorchNN = "default",
     min_confidence: Confidence = "low",
+    remedies: bool = True,
     verify: bool = True,
     embed: bool = False,
     metadata: bool = True,
@@ -77,6 +78,8 @@ def export(
         cross_check: Ask the values of a run in PyTorch too, and list where sources disagree.
         torch_nn: Which `torch.nn` classes have tags of their own: `default`, `all`, `none`, or class names.
         min_confidence: What is known less surely is left to the root, and not covered.
+        remedies: Where the exporter refuses, try it without gradients, then look for the implementation of attention or
+            experts that helps; without, its refusal is the error at once.
         verify: Compare the outputs with PyTorch's; a warning is logged where they differ.
         embed: With `f`, as of `Export.save`; `metadata`, `keep_context` and `overwrite` too.
         metadata: As of `Export.save`.
@@ -108,6 +111,7 @@ def export(
         cross_check,
         torch_nn,
         min_confidence,
+        remedies,
     )
     strategies = request.strategies()
     target = None if f is None else settled(f, "f", keep_context=keep_context, overwrite=overwrite)
@@ -117,7 +121,7 @@ def export(
         inputs = given_inputs(loaded, args, kwargs, input_shapes)
         loaded = replace(loaded, example=inputs)
     with clock.step("export", "Exporting with torch.onnx.export"):
-        exported, used = _exported(request, strategies, loaded, inputs, target)
+        exported, used = _exported(request, strategies, loaded, inputs, target, progress)
     with clock.step("attribute", "Finding the module of every node"):
         file = target.name if target else f"{loaded.name}.onnx"
         sidecar, exported = attribute(exported, used, file=file, min_confidence=min_confidence)
@@ -138,11 +142,12 @@ def _exported(
     loaded: LoadedModel,
     inputs: ExampleInputs,
     target: Path | None,
+    progress: Progress,
 ) -> tuple[Exported, Strategy]:
     """Export with the first strategy that takes the model; the exporter's report of a refusal lies beside `target`."""
     from hx_tracer import ExportError, export_with_first
 
-    options = request.options(inputs)
+    options = request.options(inputs) | {"tell": lambda text: progress(text, 0, 0)}  # pyright: ignore
     with captured() as printed:
         try:
             return export_with_first(strategies, loaded.module, inputs.kwargs, **options, torch_nn=request.torch_nn)

@@ -34,6 +34,7 @@ class ExportRequest:
     cross_check: bool = False
     torch_nn: TorchNN = "default"
     min_confidence: Confidence = "low"
+    remedies: bool = True
 
     def strategies(self) -> list[Strategy]:
         """Return the strategies to try; with `cross_check`, the witness is asked too.
@@ -57,6 +58,7 @@ class ExportRequest:
             "input_names": self.input_names,
             "output_names": self.output_names,
             "opset": self.opset_version,
+            "remedies": self.remedies,
         }
 
     def _axes(self, kwargs: Mapping[str, Any]) -> dict[str, dict[int, str]]:

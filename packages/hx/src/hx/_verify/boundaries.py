@@ -14,7 +14,7 @@ import torch
 from hx._tensors import to_numpy
 from hx._verify.inputs import ModuleInputs
 from hx_sidecar_schema import HxError, Module, ModuleCall, Sidecar, first_line
-from hx_tracer import CallValues, LoadedModel, preserve_state, record_call_values
+from hx_tracer import CallValues, LoadedModel, initialize_lazy, preserve_state, record_call_values
 
 CallKey = tuple[str, int]
 """Fqn and index of a call."""
@@ -63,6 +63,7 @@ def run_module(
     """
     module = loaded.module
     try:
+        initialize_lazy(module, inputs.args, inputs.kwargs)
         with torch.random.fork_rng(devices=[]), redirect_stdout(sys.stderr), preserve_state(module):
             torch.manual_seed(0)
             return record_call_values(module, inputs.args, inputs.kwargs, wanted, keep)

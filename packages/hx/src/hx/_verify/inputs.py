@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,8 @@ from hx_tracer import (
     example_inputs,
     float_dtype,
     input_paths,
+    named_parameters,
+    split_arguments,
     tensors_in,
 )
 
@@ -56,11 +57,10 @@ def recorded_inputs(loaded: LoadedModel, arrays: Arrays) -> ModuleInputs:
     for name, tensor in tensors.items():  # a converter may have halved the model's own inputs
         if tensor.dtype in (torch.float16, torch.bfloat16):
             tensors[name] = tensor.to(own_dtype)
-    parameters = inspect.signature(loaded.module.forward).parameters.values()
-    fixed = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    required = {p.name for p in fixed if p.default is p.empty}
-    if required <= tensors.keys() <= {p.name for p in fixed}:
-        return ModuleInputs((), tensors, arrays)
+    parameters = named_parameters(loaded.module).values()
+    required = {p.name for p in parameters if p.default is p.empty}
+    if required <= tensors.keys() <= {p.name for p in parameters}:
+        return ModuleInputs(*split_arguments(loaded.module, tensors), arrays)
     example = loaded.example
     if not isinstance(example, ExampleInputs):
         example = example_inputs(loaded.module, example=example)

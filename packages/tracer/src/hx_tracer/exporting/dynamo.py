@@ -29,6 +29,8 @@ from hx_tracer.watch.fx_metadata import PORTS
 from hx_tracer.watch.patches import patched
 from hx_tracer.watch.preserve import preserve_state
 from hx_tracer.watch.recorder import CallRecorder
+from hx_tracer.watch.recursion import room_for_watching
+from hx_tracer.watch.uncompiled import uncompiled
 
 
 def export_dynamo(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]:
@@ -49,6 +51,8 @@ def export_dynamo(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, Modul
         with (
             silence_exporter(),
             preserve_state(module),
+            uncompiled(module),
+            room_for_watching(module),
             recorder.watching(),
             _watching_optimization(optimized, recorder, calls),
         ):
@@ -71,13 +75,25 @@ def export_dynamo(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, Modul
 
     try:
         program = attempt()
-    except Exception as error:  # noqa: BLE001 - whatever the exporter raises is reported with its traceback
+    except Exception as error:
+        reason = first_line(root_cause(error), with_type=True)
+        tried: list[str] = []
+
+        def tell(what: str) -> None:
+            tried.append(what)
+            request.tell(f"Refused ({reason}); exporting {what}")
+
+        if not request.remedies or isinstance(root_cause(error), RecursionError):
+            raise export_error(error, module, {}) from error
         try:
+            if not torch.is_grad_enabled() or not any(one.requires_grad for one in module.parameters()):
+                raise  # it would be the same once more
+            tell("without gradients")
             with torch.no_grad():
                 program = attempt()
         except Exception:  # noqa: BLE001 - the plain export's own error is the one to report
-            raise export_error(error, find_remedy(module, lambda: _succeeds(run))) from error
-        reason = first_line(root_cause(error), with_type=True)
+            remedy = find_remedy(module, lambda: _succeeds(run), tell)
+            raise export_error(error, module, remedy, tried) from error
         notes.append(f"A plain export fails ({reason}); exported under torch.no_grad() instead.")
     watched = recorder.calls is not calls
     if watched:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import logging
+import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 
 from hx_sidecar_schema import HxError, UnfitInputs, first_line
+from hx_tracer._torch_internals import pytree
 from hx_tracer.inputs.arguments import argument_paths
 from hx_tracer.models.implementations import Kind
 from hx_tracer.models.silence import silenced
+from hx_tracer.watch.ports import forward_signature
+from hx_tracer.watch.preserve import preserve_state
+from hx_tracer.watch.recursion import nesting
+from hx_tracer.watch.uncompiled import run_eagerly
 
 
 class ExportError(HxError):
@@ -34,32 +40,90 @@ class ExportError(HxError):
         self.remedy = remedy or {}
 
 
-def export_error(error: Exception, remedy: Mapping[Kind, str]) -> ExportError:
-    """Return the error for what an exporter raised, with the remedy that it names."""
+def export_error(
+    error: Exception, module: torch.nn.Module, remedy: Mapping[Kind, str], tried: Sequence[str] = ()
+) -> ExportError:
+    """Return the error for what an exporter raised, with the remedy that it names, or what was tried in vain."""
+    cause = first_line(root_cause(error), with_type=True)
+    if isinstance(root_cause(error), RecursionError):
+        return ExportError(
+            f"torch.onnx.export refuses the model, whose modules are nested {nesting(module)} deep: {cause}",
+            hint=f"Raise Python's limit, which is {sys.getrecursionlimit()}, with sys.setrecursionlimit; or nest less.",
+            report="".join(traceback.format_exception(error)),
+        )
     choice = " and ".join(f"{kind}={name!r}" for kind, name in remedy.items())
     return ExportError(
-        f"torch.onnx.export refuses the model: {first_line(root_cause(error), with_type=True)}",
+        f"torch.onnx.export refuses the model: {cause}",
         hint=f"Export with {choice}: that was tried, and the exporter takes it."
         if remedy
         else "Read the report for the operation and the line of the model that made it; "
-        "other inputs, another opset or a static export may pass.",
+        "other inputs, another opset or a static export may pass."
+        + (f" Also refused: {', '.join(tried)}." if tried else ""),
         report="".join(traceback.format_exception(error)),
         remedy=remedy,
         argument=next(iter(remedy), ""),
     )
 
 
-def unfit_inputs(
-    error: Exception, module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> UnfitInputs:
-    """Return the error for inputs on which a module's `forward` raised `error`."""
-    tensors = argument_paths(module, args, kwargs)
-    shapes = ", ".join(f"{path}{list(tensor.shape)}" for path, tensor in tensors)
+def trial_error(error: Exception, module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> HxError:
+    """Return the error for what was raised while a module ran on inputs and was watched, after the cause of it.
+
+    HX109 if the inputs are the cause, or may be; HX129 if the module runs on them when nothing watches, or what it raised
+    comes of no inputs.
+    """
+    shapes = ", ".join(f"{path}{list(tensor.shape)}" for path, tensor in argument_paths(module, args, kwargs))
+    name, reason = type(module).__name__, first_line(error, with_type=True)
+    signature = forward_signature(module)
+    try:
+        if signature is not None:
+            signature.bind(*args, **kwargs)
+    except TypeError:
+        return UnfitInputs(
+            f"The inputs {shapes} do not fit forward() of {name!r}: {reason}",
+            hint="Give inputs that the model accepts, under the names of its parameters.",
+        )
+    if _runs(module, args, kwargs):
+        return HxError(
+            f"{name!r} runs on the inputs {shapes}, but not as it is exported, without gradients and fused attention: "
+            f"{reason}",
+            code="HX129",
+            hint="Use strategy='auto', which tries the others; or change the line of the model that raises.",
+            argument="strategy",
+        )
+    if isinstance(error, _OF_NO_INPUTS):
+        return HxError(
+            f"{name!r} does not run here, whatever the inputs: {reason}",
+            code="HX129",
+            hint="Make it run in PyTorch alone, in this environment, then export it.",
+        )
     return UnfitInputs(
-        f"The inputs {shapes} do not fit forward() of {type(module).__name__!r}: {first_line(error, with_type=True)}",
-        hint="Give inputs that the model accepts, or their shapes.",
+        f"forward() of {name!r} does not take the inputs {shapes}: {reason}",
+        hint="Give inputs that the model accepts, or their shapes. If these are right, it does not run here in PyTorch "
+        "alone either.",
         argument="input_shapes",
     )
+
+
+_OF_NO_INPUTS = (
+    NotImplementedError,
+    ImportError,
+    NameError,
+    OSError,
+    MemoryError,
+    RecursionError,
+    torch.OutOfMemoryError,
+)
+"""What is missing where a model runs raises these. torch says so of an operator without a kernel: NotImplementedError."""
+
+
+def _runs(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    args, kwargs = pytree.tree_map_only(torch.Tensor, torch.clone, (args, dict(kwargs)))
+    try:
+        with preserve_state(module), silence_exporter(), run_eagerly(module):
+            module(*args, **kwargs)
+    except Exception:  # noqa: BLE001 - whatever the model raises; what it raised first is reported
+        return False
+    return True
 
 
 def root_cause(error: BaseException) -> BaseException:

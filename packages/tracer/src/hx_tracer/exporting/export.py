@@ -18,16 +18,20 @@ from hx_sidecar_schema import (
     Strategy,
     TorchNN,
     UnfitInputs,
+    first_line,
 )
 from hx_tracer.exporting.context import package_versions
 from hx_tracer.exporting.dynamo import export_dynamo
-from hx_tracer.exporting.errors import ExportError, silence_exporter, unfit_inputs
+from hx_tracer.exporting.errors import ExportError, silence_exporter, trial_error
 from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.torchscript import export_torchscript
 from hx_tracer.inputs.arguments import argument_paths
 from hx_tracer.inputs.dynamic_axes import Axes
-from hx_tracer.watch.calls import EagerRun, TracedCall
+from hx_tracer.models.eval_mode import set_eval_mode
+from hx_tracer.watch.calls import EagerRun, TracedCall, disable_fused_attention
+from hx_tracer.watch.lazy import initialize_lazy
 from hx_tracer.watch.operations import observe
+from hx_tracer.watch.ports import output_ports
 from hx_tracer.watch.preserve import preserve_state
 from hx_tracer.watch.symbolic import observe_symbolically
 
@@ -82,6 +86,8 @@ def export(
     output_names: Sequence[str] | None = None,
     opset: int | None = None,
     torch_nn: TorchNN = "default",
+    remedies: bool = True,
+    tell: Callable[[str], object] = str,
     strategy: Strategy = STRATEGIES["dynamo"],
 ) -> Exported:
     """Export a module with exactly the graph of a plain export, and record its calls.
@@ -98,23 +104,30 @@ def export(
         output_names: Names of the graph's first outputs.
         opset: ONNX opset version; None is the exporter's default.
         torch_nn: Which `torch.nn` classes give tags of their own.
+        remedies: Where the exporter refuses, try it without gradients, then with other implementations that the model
+            offers, whose export is named in the error; the first that is taken ends the search.
+        tell: Is called with what goes on.
         strategy: The exporter, and how a run in PyTorch is observed for it.
 
     Raises:
         ExportError: HX120 if the exporter refuses the model.
-        HxError: HX109 if the inputs do not fit `forward`, HX112 if both `axes` and `dynamic_shapes` are given.
+        HxError: HX109 if the inputs do not fit `forward`, HX129 if the model does not run for another reason, HX112 if
+            both `axes` and `dynamic_shapes` are given.
     """
-    request = ExportRequest(module, kwargs, args, axes, dynamic_shapes, input_names, output_names, opset, torch_nn)
+    request = ExportRequest(
+        module, kwargs, args, axes, dynamic_shapes, input_names, output_names, opset, torch_nn, remedies, tell
+    )
+    lazy = _initialized(module, args, kwargs)
     with preserve_state(module):
         if strategy.exporter == "torchscript":  # as torch 2.13's traces every module, whatever its mode
-            module.eval()
+            set_eval_mode(module)
         try:
-            with silence_exporter():
+            with silence_exporter(), disable_fused_attention(asked := list[bool]()):
                 result, calls, observation = OBSERVERS[strategy.observer](module, args, kwargs)
         except HxError:
             raise
         except Exception as error:
-            raise unfit_inputs(error, module, args, kwargs) from error
+            raise trial_error(error, module, args, kwargs) from error
     request = replace(request, result=result, calls=calls)
     program, context, notes = EXPORTERS[strategy.exporter](request)
     generator = Provenance(
@@ -125,7 +138,11 @@ def export(
     context = context.model_copy(
         update={"generator": generator, "observation": observation and _with_context_rows(observation, calls, context)}
     )
-    if module.training:
+    if lazy:
+        notes = [f"A run made {', '.join(lazy)}, with random numbers: the model was not initialised.", *notes]
+    if any(asked):
+        notes = [*_fused_attention(module, args, kwargs, result), *notes]
+    if getattr(module, "training", False):  # a frozen ScriptModule has no mode
         notes = [_TRAINING[strategy.exporter], *notes]
     tensors = argument_paths(module, args, kwargs)
     values = {str(value.name): value for value in program.model.graph.inputs}
@@ -137,6 +154,37 @@ def export(
         if name in values and (shape := values[name].shape) is not None:
             static += [f"{path}:{axis}" for axis in request.asked_axes.get(path, ()) if isinstance(shape[axis], int)]
     return Exported(program, context, result, inputs, static, notes)
+
+
+def _initialized(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[str]:
+    try:
+        with silence_exporter():
+            return initialize_lazy(module, args, kwargs)
+    except Exception as error:
+        raise trial_error(error, module, args, kwargs) from error
+
+
+def _fused_attention(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
+) -> list[str]:
+    """Return a note if the kernel that PyTorch runs without gradients gives other values than the modules."""
+    try:
+        with preserve_state(module), silence_exporter():
+            other = EagerRun(module).run(args, kwargs)
+    except Exception as error:  # noqa: BLE001 - whatever the kernel raises is in the note
+        return [f"PyTorch's fused attention does not run on these inputs: {first_line(error, with_type=True)}"]
+    pairs = zip(output_ports(result, ()), output_ports(other, ()), strict=True)
+    differ = [
+        name
+        for (name, one), (_, fused) in pairs
+        if one.shape != fused.shape or not torch.allclose(one, fused, 1e-3, 1e-3 * float(one.abs().amax()))
+    ]
+    if not differ:
+        return []
+    return [
+        f"In eval mode without gradients PyTorch runs fused attention, which gives other values in {differ!r}, as zeros where "
+        "padding is masked; the graph computes what the modules do, and is compared with that."
+    ]
 
 
 def export_with_first(
@@ -155,14 +203,14 @@ def export_with_first(
 
     Raises:
         ExportError: HX120 as the only strategy has it.
-        HxError: HX109 if the inputs do not fit `forward`; HX125 if none of several takes the model, with the reasons.
+        HxError: HX109 if the inputs fit `forward` with no strategy; HX125 if none of several takes the model, with the reasons.
     """
     refusals: dict[str, HxError] = {}
     for strategy in strategies:
+        if refusals:
+            options.get("tell", str)(f"Refused; exporting with strategy {strategy.name}")
         try:
             exported = export(module, kwargs, **options, strategy=strategy)
-        except UnfitInputs:
-            raise
         except HxError as error:
             if len(strategies) == 1:
                 raise
@@ -170,10 +218,14 @@ def export_with_first(
         else:
             skipped = [f"Strategy {name} was skipped: {error.message}" for name, error in refusals.items()]
             return replace(exported, notes=[*skipped, *exported.notes]), strategy
+    first = next(iter(refusals.values()))
+    unfit = isinstance(first, UnfitInputs) and all(isinstance(error, UnfitInputs) for error in refusals.values())
+    if unfit or len({error.message for error in refusals.values()}) == 1:  # one cause, told once
+        raise first
     raise ExportError(
         "No strategy takes the model. " + " ".join(f"{name}: {e.message}" for name, e in refusals.items()),
         code="HX125",
-        hint=next(iter(refusals.values())).hint,
+        hint=first.hint,
         report="\n\n".join(
             f"{name}\n\n{error.report if isinstance(error, ExportError) else error.message}"
             for name, error in refusals.items()

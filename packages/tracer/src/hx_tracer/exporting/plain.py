@@ -16,6 +16,7 @@ from hx_tracer.exporting.dynamo import run_dynamo
 from hx_tracer.exporting.errors import export_error
 from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.torchscript import run_torchscript
+from hx_tracer.models.eval_mode import set_eval_mode
 from hx_tracer.watch.preserve import preserve_state
 
 
@@ -52,7 +53,7 @@ def plain_export(
         with preserve_state(module), contextlib.nullcontext() if gradients else torch.no_grad():
             return run(request, report_folder)
     except Exception as error:
-        raise export_error(error, {}) from error
+        raise export_error(error, module, {}) from error
 
 
 def _dynamo(request: ExportRequest, report_folder: Path | None) -> ir.Model:
@@ -64,7 +65,7 @@ def _torchscript(request: ExportRequest, report_folder: Path | None) -> ir.Model
     del report_folder
     with torch.no_grad():
         result = request.module(*request.args, **request.kwargs)
-    request.module.eval()
+    set_eval_mode(request.module)
     return run_torchscript(replace(request, result=result))
 
 

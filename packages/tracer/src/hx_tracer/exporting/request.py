@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -29,6 +29,10 @@ class ExportRequest:
     output_names: Sequence[str] | None = None
     opset: int | None = None
     torch_nn: TorchNN = "default"
+    remedies: bool = True
+    """Whether a refused export is tried in other ways."""
+    tell: Callable[[str], object] = str
+    """Is called with what goes on."""
     result: Any = None
     """What the module returned in PyTorch."""
     calls: list[TracedCall] = field(default_factory=list[TracedCall])

@@ -13,7 +13,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Generator as Yields, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import torch
 
 from hx_graph import output_of
 from hx_sidecar_schema import Initializer, ModuleContext
-from hx_tracer._torch_internals import JIT_LOG, jit_scope_names
+from hx_tracer._torch_internals import JIT_LOG, jit_scope_names, pytree
 from hx_tracer.exporting.errors import export_error, silence_exporter
 from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.without_graph_values import context_without_graph_values
@@ -32,8 +32,10 @@ from hx_tracer.inputs.arguments import FlatArguments, argument_paths, example_re
 from hx_tracer.inputs.dynamic_axes import Axes
 from hx_tracer.watch.calls import CallKey, CallLog, TracedCall, watching_calls
 from hx_tracer.watch.patches import patched
-from hx_tracer.watch.ports import output_ports
+from hx_tracer.watch.ports import forward_signature, output_ports
 from hx_tracer.watch.preserve import preserve_state
+from hx_tracer.watch.recursion import room_for_watching
+from hx_tracer.watch.uncompiled import run_eagerly, uncompiled
 
 _MARK = "@hx"
 _MARKED = re.compile(rf"{_MARK}(\d+)")
@@ -50,10 +52,16 @@ def export_torchscript(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, 
     """
     scopes = _NumberedScopes(request.module)
     try:
-        with silence_exporter(), preserve_state(request.module), watching_calls(scopes.call):
+        with (
+            silence_exporter(),
+            preserve_state(request.module),
+            uncompiled(request.module),
+            room_for_watching(request.module),
+            watching_calls(scopes.call),
+        ):
             model = run_torchscript(request)
     except Exception as error:
-        raise export_error(error, {}) from error
+        raise export_error(error, request.module, {}) from error
     return torch.onnx.ONNXProgram(model, None), _context(request, model, _remove_rows(model, scopes.log.calls)), []
 
 
@@ -63,11 +71,12 @@ def run_torchscript(request: ExportRequest) -> ir.Model:
     input_names, output_names = _graph_names(request)
     axes = _axes_that_vary(request, arguments)
     silent = patched(*JIT_LOG, lambda *_: None)
-    with silent, _tensors_by_position(request.module, arguments), tempfile.TemporaryDirectory() as folder:
+    given, by_position = _positional(request, arguments)
+    with silent, by_position, tempfile.TemporaryDirectory() as folder:
         path, typed = Path(folder) / "model.onnx", Path(folder) / "typed.onnx"
         torch.onnx.export(
             request.module,
-            tuple(tensor.clone() for tensor in arguments.tensors),  # a model may change its inputs in place
+            pytree.tree_map_only(torch.Tensor, torch.clone, given),  # a model may change its inputs in place
             str(path),
             dynamo=False,
             input_names=input_names,
@@ -79,6 +88,18 @@ def run_torchscript(request: ExportRequest) -> ir.Model:
         model = ir.load(typed)
         ir.external_data.load_to_model(model)
     return model
+
+
+def _positional(
+    request: ExportRequest, arguments: FlatArguments
+) -> tuple[tuple[Any, ...], AbstractContextManager[None]]:
+    """Return what the exporter is given by position, and a context in which the module takes it so."""
+    signature = forward_signature(request.module)
+    if signature is None or not isinstance(request.module, torch.jit.ScriptModule):
+        return tuple(arguments.tensors), _tensors_by_position(request.module, arguments)
+    bound = signature.bind(*request.args, **request.kwargs)  # its graph is exported as it is
+    bound.apply_defaults()
+    return bound.args, nullcontext()
 
 
 def _graph_names(request: ExportRequest) -> tuple[list[str], list[str]]:
@@ -108,7 +129,7 @@ def _axes_that_vary(request: ExportRequest, arguments: FlatArguments) -> list[Ax
             longer.append(copy)
         args, kwargs = arguments.filled(longer)
         try:
-            with silence_exporter(), preserve_state(request.module), torch.no_grad():
+            with silence_exporter(), preserve_state(request.module), torch.no_grad(), run_eagerly(request.module):
                 request.module(*args, **kwargs)
         except Exception:  # noqa: BLE001 - a model refuses a size with any exception; the axis is reported as static
             continue

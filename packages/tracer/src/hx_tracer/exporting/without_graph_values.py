@@ -9,9 +9,10 @@ import torch
 
 from hx_sidecar_schema import ModuleCall, ModuleContext, Port, Provenance, TorchNN
 from hx_tracer.exporting.context import package_versions
-from hx_tracer.exporting.errors import silence_exporter, unfit_inputs
+from hx_tracer.exporting.errors import silence_exporter, trial_error
 from hx_tracer.models.records import module_records
 from hx_tracer.watch.calls import TensorLike, TracedCall
+from hx_tracer.watch.lazy import initialize_lazy
 from hx_tracer.watch.operations import observe
 from hx_tracer.watch.preserve import preserve_state
 
@@ -28,14 +29,15 @@ def observed_context(
         torch_nn: Which `torch.nn` classes give tags of their own.
 
     Raises:
-        HxError: HX109 if the inputs do not fit `forward`.
+        HxError: HX109 if the inputs do not fit `forward`, HX129 if the module does not run for another reason.
     """
-    with preserve_state(module):
-        try:
-            with silence_exporter():
+    try:
+        with silence_exporter():
+            initialize_lazy(module, args, kwargs)
+            with preserve_state(module):
                 _, calls, observation = observe(module, args, kwargs)
-        except Exception as error:
-            raise unfit_inputs(error, module, args, kwargs) from error
+    except Exception as error:
+        raise trial_error(error, module, args, kwargs) from error
     context = context_without_graph_values(module, calls, torch_nn)
     return context.model_copy(update={"observation": observation})
 

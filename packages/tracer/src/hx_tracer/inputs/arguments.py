@@ -7,6 +7,7 @@ which they are given: the inputs of the graph.
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,13 @@ def named_parameters(module: torch.nn.Module) -> dict[str, inspect.Parameter]:
     signature = forward_signature(module)
     parameters = [] if signature is None else signature.parameters.values()
     return {p.name: p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+
+
+def split_arguments(module: torch.nn.Module, values: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return values by name as a call takes them: those that `forward` takes by position alone, and the others."""
+    by_position = [p.name for p in named_parameters(module).values() if p.kind is p.POSITIONAL_ONLY]
+    present = list(itertools.takewhile(values.__contains__, by_position))
+    return tuple(values[name] for name in present), {name: values[name] for name in values if name not in present}
 
 
 def required_names(module: torch.nn.Module) -> list[str]:

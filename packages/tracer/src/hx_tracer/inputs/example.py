@@ -14,7 +14,7 @@ import torch
 
 from hx_sidecar_schema import UnfitInputs
 from hx_tracer._torch_internals import pytree
-from hx_tracer.inputs.arguments import named_parameters, positional_names, required_names
+from hx_tracer.inputs.arguments import named_parameters, positional_names, required_names, split_arguments
 from hx_tracer.inputs.candidates import IDS, MASK
 from hx_tracer.inputs.config_sizes import ConfigSizes
 from hx_tracer.inputs.file import read_inputs
@@ -87,7 +87,8 @@ def example_inputs(
         _logger.info("Inputs %s have no shape given; generated.", missing)
     with preserve_state(module):
         generated, samplings = generate(module, dtype, seed)
-    made = ExampleInputs(generated, (), samplings)
+    args, named = split_arguments(module, generated)
+    made = ExampleInputs(named, args, samplings)
     return _with_shapes(module, made, shapes, dtype, seed) if shapes else made
 
 
@@ -127,7 +128,8 @@ def _bound(
         example = dict(example) | dict(kwargs)
         _check_names(module, example)
         ordered = _in_order(module, example)
-        return {name: _converted(module, name, value) for name, value in ordered.items()}, ()
+        args, named = split_arguments(module, {name: _converted(module, name, ordered[name]) for name in ordered})
+        return named, args
     _check_names(module, kwargs)
     known = named_parameters(module)
     names = positional_names(module, len(example))

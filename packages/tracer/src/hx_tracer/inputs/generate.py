@@ -20,12 +20,13 @@ from typing import Any
 import torch
 
 from hx_sidecar_schema import HxError, first_line
-from hx_tracer.inputs.arguments import named_parameters, required_names
+from hx_tracer.inputs.arguments import named_parameters, required_names, split_arguments
 from hx_tracer.inputs.candidates import IDS, IMAGE, LAYOUTS, MASK, MEL, WAVE, Candidate, sample_inputs
 from hx_tracer.inputs.config_sizes import ConfigSizes
 from hx_tracer.inputs.module_shapes import guess_shapes
 from hx_tracer.inputs.sampling import Sampling, sample
 from hx_tracer.watch.ports import output_ports
+from hx_tracer.watch.uncompiled import run_eagerly
 
 _logger = logging.getLogger(__name__)
 _MAX_RUNS = 64
@@ -58,9 +59,10 @@ def float_dtype(module: torch.nn.Module) -> torch.dtype:
 
 
 def _run(module: torch.nn.Module, kwargs: Mapping[str, Any]) -> Any:
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), run_eagerly(module):
         torch.manual_seed(0)
-        return module(**kwargs)
+        args, named = split_arguments(module, kwargs)
+        return module(*args, **named)
 
 
 def _is_sound(output: Any) -> bool:

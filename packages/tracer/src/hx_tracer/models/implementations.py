@@ -47,10 +47,13 @@ def set_implementation(module: torch.nn.Module, kind: Kind, name: str) -> None:
         ) from error
 
 
-def find_remedy(module: torch.nn.Module, exports: Callable[[], bool]) -> dict[Kind, str]:
+def find_remedy(
+    module: torch.nn.Module, exports: Callable[[], bool], tell: Callable[[str], object] = str
+) -> dict[Kind, str]:
     """Return implementations by kind with which a refused model is exported; empty if none of those tried helps.
 
-    They are changed while this runs, and restored; `exports` says whether the model as it then is can be exported.
+    They are changed while this runs, and restored; `exports` says whether the model as it then is can be exported. `tell`
+    is called with what is tried.
     """
     for choice in _choices(module):
         with _restored(module):
@@ -59,6 +62,7 @@ def find_remedy(module: torch.nn.Module, exports: Callable[[], bool]) -> dict[Ki
                     set_implementation(module, kind, name)
             except HxError:
                 continue
+            tell("with " + " and ".join(f"{kind}={name}" for kind, name in choice.items()))
             if exports():
                 return choice
     return {}

@@ -23,7 +23,7 @@ def module_records(model: torch.nn.Module, torch_nn: TorchNN = "default") -> lis
 
     fqns = [names[id(module)][0] for module in modules]
     classes = [type(module) for module in modules]
-    class_names = [f"{one.__module__}.{one.__qualname__.rpartition('.')[2]}" for one in classes]
+    class_names = [f"{one.__module__}.{one.__name__}" for one in classes]
     rows = {fqn: row for row, fqn in enumerate(fqns)}
     first_name = {alias: aliases[0] for aliases in names.values() for alias in aliases}
     tags = build_tags(fqns, class_names)

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel
 
 from hx_sidecar_schema import HxError, first_line
+from hx_tracer.models.eval_mode import set_eval_mode
 from hx_tracer.models.factory import call_factory, run_factory
 from hx_tracer.models.implementations import set_implementation
 from hx_tracer.models.randomize import randomize
@@ -104,7 +105,8 @@ def load_model(
         set_implementation(module, "attn", attn)
     if experts is not None:
         set_implementation(module, "experts", experts)
-    return LoadedModel(module.eval(), name, example)
+    set_eval_mode(module)
+    return LoadedModel(module, name, example)
 
 
 def _snake_case(name: str) -> str:

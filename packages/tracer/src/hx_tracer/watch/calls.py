@@ -15,11 +15,20 @@ from typing import Any
 import torch
 from onnx_ir.tensor_adapters import from_torch_dtype
 
-from hx_tracer._torch_internals import MODULE_CALL, comptime, module_identity, pytree, without_torch_function
+from hx_tracer._torch_internals import (
+    MODULE_CALL,
+    HigherOrderOperator,
+    comptime,
+    module_identity,
+    pytree,
+    without_torch_function,
+)
 from hx_tracer.watch.dynamo_frames import enter_call, leave_call
 from hx_tracer.watch.fx_metadata import Direction
 from hx_tracer.watch.patches import patched
 from hx_tracer.watch.ports import input_ports, output_ports
+from hx_tracer.watch.recursion import room_for_watching
+from hx_tracer.watch.uncompiled import run_eagerly
 
 CallKey = tuple[str, int]
 """Fqn and index of a call."""
@@ -121,13 +130,15 @@ def watching_calls(watcher: Callable[..., Any]) -> Generator[None]:
         yield
 
 
-def disable_fused_attention() -> AbstractContextManager[None]:
+def disable_fused_attention(asked: list[bool] | None = None) -> AbstractContextManager[None]:
     """Keep attention layers of this thread from the fused kernel that runs instead of all their modules.
 
-    Exporters have no such kernel: they trace the modules.
+    Exporters have no such kernel: they trace the modules. `asked` becomes longer whenever a layer would have used it.
     """
 
-    def disabled(_: object) -> bool:
+    def disabled(original: Callable[[], bool]) -> bool:
+        if asked is not None:
+            asked.append(original())
         return False
 
     # torch.backends.mha.set_fastpath_enabled sets it for all threads.
@@ -154,16 +165,31 @@ class EagerRun(CallLog):
         super().__init__(model)
         self._model = model
         self._at_port = at_port
+        self._in_body = False
 
     def run(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Return what the model returns for copies of these inputs: a model may change its inputs in place."""
         args, kwargs = pytree.tree_map_only(torch.Tensor, torch.clone, (args, dict(kwargs)))
-        with torch.no_grad(), watching_calls(self._call):
+        with (
+            torch.no_grad(),
+            run_eagerly(self._model),
+            room_for_watching(self._model),
+            watching_calls(self._call),
+            patched(HigherOrderOperator, "__call__", self._operator),
+        ):
             return self._model(*args, **kwargs)
+
+    def _operator(self, original: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run an operator with bodies; what they call is not noted: an exporter keeps all of them, a run takes one."""
+        outer, self._in_body = self._in_body, True
+        try:
+            return original(*args, **kwargs)
+        finally:
+            self._in_body = outer
 
     def _call(self, call_impl: Any, module: torch.nn.Module, args: Any, kwargs: Any) -> Any:
         fqn = self.fqn_of(module)
-        if fqn is None:
+        if fqn is None or self._in_body:
             return call_impl(module, *args, **kwargs)
         with self.running(fqn) as row:
             call = self.calls[row]

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from hx_tracer._torch_internals import pytree, pytree_key
+from hx_tracer._torch_internals import declared_signature, pytree, pytree_key, uncompiled_forward
 
 Path = tuple[str, ...]
 
@@ -51,16 +51,21 @@ def output_ports(result: Any, input_names: Iterable[str]) -> list[tuple[str, tor
 
 
 def forward_signature(module: torch.nn.Module) -> inspect.Signature | None:
-    """Return the signature of `forward` without `self`; None where Python has none, as of a ScriptModule."""
+    """Return the signature of `forward` without `self`; None where Python has none."""
+    forward = uncompiled_forward(module) or module.forward
+    inner = getattr(forward, "__self__", module)
+    if inner is not module and isinstance(inner, torch.nn.Module):  # what torch.compile(module) returns calls a module
+        return forward_signature(inner)
     try:
-        return inspect.signature(module.forward)
+        return declared_signature(module) or inspect.signature(forward)
     except (TypeError, ValueError):
         return None
 
 
 def _tensors(value: Any) -> Iterator[tuple[Path, torch.Tensor]]:
     if isinstance(value, torch.Tensor):
-        yield (), value
+        if not value.is_nested:  # it has no shape, and stands for no value of a graph
+            yield (), value
         return
     children: Iterable[tuple[str, Any]]
     if isinstance(value, Mapping):

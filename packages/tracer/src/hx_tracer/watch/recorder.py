@@ -23,7 +23,7 @@ from hx_tracer.watch.deferred_views import DeferredViews
 from hx_tracer.watch.dynamo_frames import UNKNOWN, dynamo_listener, frame_of
 from hx_tracer.watch.fx_metadata import Direction, add_ports, mark
 from hx_tracer.watch.patches import patched
-from hx_tracer.watch.ports import input_ports, output_ports
+from hx_tracer.watch.ports import forward_signature, input_ports, output_ports
 
 NodeOf = Callable[[torch.Tensor], torch.fx.Node | None]
 
@@ -69,10 +69,14 @@ class CallRecorder(CallLog):
             if self.stack or self.fqn_of(module) is None or current_graph() is None:
                 return original(interpreter, *args, **kwargs)
 
-            def interpret(_: object, *args: Any) -> Any:
+            def interpret(*_: object, **__: object) -> Any:
                 return original(interpreter, *args, **kwargs)
 
-            return self._call(interpret, module, args, {})
+            signature = forward_signature(module)  # torch 2.13 hands what is taken by name alone over behind the rest
+            parameters = [] if signature is None else signature.parameters.values()
+            by_name = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+            split = len(args) - len(by_name)
+            return self._call(interpret, module, args[:split], dict(zip(by_name, args[split:], strict=True)))
 
         token = dynamo_listener.set(self)
         try:
