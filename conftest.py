@@ -55,7 +55,7 @@ def nothing_invalid_is_written(request: pytest.FixtureRequest, written: set[byte
         if not path.is_file() or not model.is_file() or hashlib.sha256(path.read_bytes()).digest() not in written:
             continue
         sidecar = Sidecar.load(path)
-        if sidecar.model.file_digest != file_digest(model):
+        if (sidecar.model.file, sidecar.model.file_digest) != (model.name, file_digest(model)):
             continue
         result = hx_projector.validate(hx_graph.read_model(model, check=False), sidecar, model)
         found = [finding for finding in result.findings if finding.code not in expected]

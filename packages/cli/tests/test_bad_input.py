@@ -127,7 +127,6 @@ def test_no_export_here(hx, tmp_path):
     assert "HX403" in hx("tree", cwd=tmp_path).error
 
 
-@pytest.mark.findings("V04")
 def test_two_exports_here_are_both_named(hx, perceptron):
     for suffix in (".onnx", "_hierarchy.json"):
         (perceptron.parent / f"other{suffix}").write_bytes((perceptron.parent / f"model{suffix}").read_bytes())

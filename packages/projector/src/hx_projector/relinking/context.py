@@ -29,14 +29,17 @@ def context_of(
 
     def with_value(port: Port) -> Port:
         if port.value is None or port.value in recomputed:
-            kept = port.initializer is None or port.initializer in new.initializers
-            return port if kept else port.model_copy(update={"initializer": None})
-        name = where.get(port.value)
-        value = new.value(name) if name is not None else None
-        if value is None or _reshaped(value, matches.old.value(port.value)):
-            return port.model_copy(update={"value": None})
+            field, name = "initializer", port.initializer
+            now = new.value(name) if name is not None and name in new.initializers else None
+        else:
+            field, name = "value", port.value
+            now = new.value(where[name]) if name in where else None
+        if name is None:
+            return port
+        if now is None or _reshaped(now, matches.old.value(name)):
+            return port.model_copy(update={field: None})
         return port.model_copy(
-            update={"value": name, "dtype": value.dtype.name if value.dtype is not None else port.dtype}
+            update={field: now.name, "dtype": now.dtype.name if now.dtype is not None else port.dtype}
         )
 
     calls: list[ModuleCall] = []
