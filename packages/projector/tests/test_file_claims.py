@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import onnx_ir as ir
 import pytest
 
-from hx_graph import all_nodes
+from hx_graph import all_nodes, infer_types
 from hx_projector import embed, project_file, strip_metadata
 from hx_projector.file_metadata.claims import file_claims
 from hx_sidecar_schema import Sidecar
@@ -322,3 +322,59 @@ def test_the_cell_of_a_loop_has_the_state_as_its_port() -> None:
     assert owners(sidecar)["next"] == ("rnn.cell", 0, "parameter", "medium")
     cell = next(call for call in sidecar.calls if sidecar.module_of(call).fqn == "rnn.cell")
     assert ([port.value for port in cell.inputs], [port.value for port in cell.outputs]) == (["state"], ["next"])
+
+
+def ports(sidecar: Sidecar, fqn: str) -> tuple[list[str], list[str]]:
+    (call,) = (call for call in sidecar.calls if sidecar.module_of(call).fqn == fqn)
+    return [port.name for port in call.inputs], [port.name for port in call.outputs]
+
+
+SIZES = "s = Shape(x)  zero = Constant<value_int = 0>()  one = Constant<value_int = 1>()  n = Gather(s, zero)"
+ENCODED = (
+    f"{SIZES}  r = Range(zero, n, one)  c = Cast<to = 1>(r)  o = Constant<value_ints = [1]>()  p = Unsqueeze(c, o)"
+)
+
+
+def test_a_tensor_made_of_sizes_is_a_port() -> None:
+    names = dict.fromkeys(("s", "zero", "one", "n", "r", "c", "o", "p"), "/pos/Op") | {
+        "h": "/emb/Relu",
+        "a": "/attn/Add",
+        "y": "/attn/act/Relu",
+    }
+    model = named(model_of(f"{ENCODED}  h = Relu(x)  a = Add(h, p)  y = Relu(a)"), names)
+    infer_types(model)
+    sidecar = project_file(model, file="m.onnx")
+    assert ports(sidecar, "pos") == (["x"], ["p"])
+    assert ports(sidecar, "attn") == (["h", "p"], ["y"])
+    assert ports(sidecar, "attn.act") == (["a"], ["y"])
+    assert {call.status for call in sidecar.calls} == {"extractable"}
+
+
+def test_a_tensor_that_the_caller_made_of_sizes_is_a_port_and_a_size_is_none() -> None:
+    names = dict.fromkeys(("s", "zero", "one", "n", "r", "c", "o", "p"), "/Op") | {
+        "h": "/emb/Relu",
+        "a": "/attn/Add",
+        "q": "/attn/Expand",
+        "y": "/attn/act/Relu",
+    }
+    model = named(model_of(f"{ENCODED}  h = Relu(x)  a = Add(h, p)  q = Expand(a, s)  y = Relu(q)"), names)
+    infer_types(model)
+    assert ports(project_file(model, file="m.onnx"), "attn") == (["h", "p"], ["y"])
+
+
+def test_a_tensor_that_a_call_with_other_results_made_is_recomputed() -> None:
+    """Exporters merge the equal ones of two modules, and the first one has it then."""
+    names = dict.fromkeys(("s", "zero", "one", "n", "r", "c", "o", "p", "h"), "/first/Op") | {"y": "/second/Add"}
+    model = named(model_of(f"{ENCODED}  h = Mul(x, p)  y = Add(h, p)"), names)
+    infer_types(model)
+    assert ports(project_file(model, file="m.onnx"), "second") == (["h"], ["y"])
+
+
+def test_scopes_without_a_leading_slash() -> None:
+    names = {"h": "model/dense/MatMul", "g": "model/dense_1/MatMul", "y": "model/Relu"}
+    sidecar = project_file(named(model_of("h = Neg(x)  g = Exp(h)  y = Relu(g)"), names), file="m.onnx")
+    assert {key: row[:2] for key, row in owners(sidecar).items()} == {
+        "h": ("model.dense", 0),
+        "g": ("model.dense_1", 0),
+        "y": ("model", 0),
+    }

@@ -1,4 +1,5 @@
 from hx_graph._call_tree import CallTree as CallTree
+from hx_graph._checker import check_proto as check_proto
 from hx_graph._cut_rule import Cut as Cut, CutGraph as CutGraph, Size as Size, SizeQuery as SizeQuery
 from hx_graph._dims import (
     can_be_equal as can_be_equal,

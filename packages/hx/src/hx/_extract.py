@@ -80,6 +80,7 @@ def extract(
         progress("Cutting the module out", 0, 0)
         extraction = calls[0].extract()
         verdict = reference(extraction) if reference else None
+        extraction.session()  # what ONNX Runtime does not load is not written
         extraction.save(target, weights=weights, examples=verify, overwrite=True)
         entries = [_entry(calls[0], target.name, extraction, verdict)]
     else:
@@ -163,6 +164,7 @@ def _to_folder(
             try:
                 extraction = call.extract()
                 verdict = reference(extraction) if reference else None
+                extraction.session()
             except HxError as error:  # one call that fails must not cost the others
                 entries.append(_entry(call, None, None, None, error=error.message))
                 continue

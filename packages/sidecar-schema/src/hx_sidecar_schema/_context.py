@@ -30,6 +30,11 @@ class ModuleContext(Record):
         default_factory=list,
         description="Calls that `origins` name, of modules with several whose nodes are not told apart.",
     )
+    unsure_nodes: list[str] = Field(
+        default_factory=list,
+        description="Keys of `origins` that also stand for an operation of a module that the record does not name; of "
+        "those that it has the first is named, the second around it.",
+    )
     dead_calls: list[int] = Field(
         default_factory=list, description="Calls whose results reached no output before optimisation."
     )

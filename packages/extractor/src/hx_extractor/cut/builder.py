@@ -119,7 +119,7 @@ class GraphBuilder:
             functions = [function.clone() for key, function in parent.functions.items() if key in used]
         return ir.Model(
             graph,
-            ir_version=parent.ir_version,
+            ir_version=max(parent.ir_version, 4),  # before, every weight had to be an input too
             producer_name=parent.producer_name,
             producer_version=parent.producer_version,
             functions=functions,

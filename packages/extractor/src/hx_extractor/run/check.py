@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from hx_extractor.run.numbers import difference
-from hx_graph import without_weights
+from hx_graph import check_proto, without_weights
 from hx_sidecar_schema import HxError, first_line
 
 
@@ -25,20 +25,13 @@ class Validation:
 
 
 def check(model: ir.Model) -> None:
-    """Run the ONNX checker, without weights.
-
-    It wants inputs and outputs to have a shape (onnx 1.23), where ONNX takes a missing one for an unknown rank: those get an
-    empty one for the check.
+    """Run the ONNX checker, without weights; see `check_proto`.
 
     Raises:
         HxError: HX208 with its reason.
     """
-    proto = ir.serde.serialize_model(without_weights(model))
-    for value in (*proto.graph.input, *proto.graph.output):
-        if value.type.HasField("tensor_type"):
-            value.type.tensor_type.shape.SetInParent()
     try:
-        onnx.checker.check_model(proto)
+        check_proto(ir.serde.serialize_model(without_weights(model)))
     except onnx.checker.ValidationError as error:
         raise HxError(
             f"The ONNX checker refuses the model: {first_line(error)}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import onnx_ir as ir
 
@@ -29,7 +29,12 @@ def with_boundaries(
 ) -> ModuleContext:
     """Return a context whose calls have the values as ports that their nodes read and hand out.
 
-    Constants and sizes are none: what needs them recomputes them. Nor are values of bodies that share their names.
+    Numbers and lists of sizes are none: what needs them recomputes them. Nor are values of bodies that share their names. A
+    call is fused that shares a node with a call outside it.
+
+    A tensor that depends on no numbers of an input, such as a positional encoding, may be merged of equal ones of several
+    modules, and belong to the first. It is a port where the call that made it hands out nothing else, or is around the
+    reader; what others need of it they recompute.
 
     Args:
         graph: The main graph.
@@ -43,12 +48,19 @@ def with_boundaries(
     makers: dict[str, int] = {}
     given = (*(value for value in graph.inputs if not value.is_initializer()), *body_inputs(graph))
     data = {value.name for value in given}
+    sized = set[str]()
+    """Values that depend on sizes, and on no numbers, of an input."""
+    others: list[tuple[str, int]] = []
+    """Values that are no data, and a call that reads each."""
     for path, node, receiver in _in_order(graph):
         reader = owners[path, output_of(node)]
-        carries_data = False
+        carries_data = carries_sizes = False
         for name in reads(node):
             value = values.get(name)
+            carries_sizes |= name in sized or name in data
             if name not in data or value is None:
+                if name in makers and makers[name] != reader:
+                    others.append((name, reader))
                 continue
             carries_data = not is_size_query(node)
             for row in _chain(tree, reader, makers.get(name)):
@@ -62,15 +74,48 @@ def with_boundaries(
             makers[out.name] = reader
             if carries_data:
                 data.add(out.name)
+            elif carries_sizes:
+                sized.add(out.name)
             if out.is_graph_output():
                 around = None if receiver is None else owners[receiver]
                 for row in _chain(tree, reader, around):
                     outputs[row][out.name] = out
+    hand_out_data = [bool(found) for found in outputs]
+    for name, reader in others:
+        value, left = values[name], _chain(tree, makers[name], reader)
+        if _is_tensor(value) and (not hand_out_data[left[-1]] if left else name in sized):
+            for row in _chain(tree, reader, makers[name]):
+                inputs[row][name] = value
+            for row in left:
+                outputs[row][name] = value
+    shared: dict[int, set[int]] = {}
+    """Calls that made only a part of a node, with the other ones that made it."""
+    for rows in context.origins.values():
+        for row in rows if len(rows) > 1 else ():
+            for part in _chain(tree, row, tree.common(rows)):
+                shared.setdefault(part, set()).update(other for other in rows if not tree.contains(part, other))
     calls = [
-        call.model_copy(update={"inputs": _ports(inputs[row]), "outputs": _ports(outputs[row])})
+        call.model_copy(
+            update={"inputs": _ports(inputs[row]), "outputs": _ports(outputs[row]), **_fused(context, shared.get(row))}
+        )
         for row, call in enumerate(context.calls)
     ]
     return context.model_copy(update={"calls": calls})
+
+
+def _fused(context: ModuleContext, others: Collection[int] | None) -> dict[str, str]:
+    """Return the status of a call that shares nodes with others, with its reason; nothing for one that shares none."""
+    if not others:
+        return {}
+    tags = [context.modules[context.calls[other].module].tag for other in sorted(others)]
+    return {"status": "fused", "reason": f"An optimiser merged it with nodes of {', '.join(map(repr, tags[:3]))}."}
+
+
+def _is_tensor(value: ir.Value) -> bool:
+    """Say whether a value is no number and no list of sizes, which have a fixed length."""
+    if value.shape is not None and len(value.shape) < 2:
+        return not value.shape.is_static()
+    return value.dtype is not None and (value.shape is not None or value.dtype.is_floating_point())
 
 
 def _in_order(graph: ir.Graph, path: str = "", around: tuple[str, str] | None = None) -> Iterator[_PlacedNode]:

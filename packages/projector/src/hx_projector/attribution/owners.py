@@ -97,11 +97,12 @@ def _body_nodes(
     owned: list[OwnedNode] = []
     for path, node in nodes_below(around.node):
         output = output_of(node)
-        recorded = context.origins.get(node_name(path, output)) or context.origins.get(output)
+        name = node_name(path, output)
+        recorded = context.origins.get(name) or context.origins.get(output)
         readers = {row for value in node.inputs if value is not None for row in weights.get(str(value.name), ())}
         if recorded:
             owner = tree.common(recorded)
-            unsure = owner in context.unsure_calls
+            unsure = owner in context.unsure_calls or name in context.unsure_nodes
             owned.append(OwnedNode(path, output, node, "exporter", owner, "medium" if unsure else "high"))
         elif len(readers) == 1:
             owned.append(OwnedNode(path, output, node, "parameter", readers.pop(), "medium"))

@@ -19,15 +19,16 @@ ENTRY_POINTS = "hx_projector.sources"
 def claim_by_exporter(given: AttributionInput) -> Claims:
     """Claim nodes for the call that ran their operation, as the exporter recorded it; of several, for their common call.
 
-    Confidence is high, but medium for calls of a module whose runs the record does not tell apart.
+    Confidence is high, but medium for calls of a module whose runs the record does not tell apart, and for nodes of which
+    it does not name all modules.
     """
-    uncertain = set(given.context.unsure_calls)
+    uncertain, nodes = set(given.context.unsure_calls), set(given.context.unsure_nodes)
     claims: dict[str, Claim] = {}
     for key in given.graph.nodes:
         rows = given.context.origins.get(key)
         if rows:
             owner = given.tree.common(rows)
-            claims[key] = Claim(owner, "medium" if owner in uncertain else "high")
+            claims[key] = Claim(owner, "medium" if owner in uncertain or key in nodes else "high")
     return claims
 
 

@@ -1,8 +1,12 @@
 """What an ONNX file itself says of the modules behind its nodes, whoever wrote it.
 
 Four writers name modules in nodes, read in this order: hx (metadata, by `embed`), `torch.onnx.export` (the stack of
-modules, in the metadata), winml-cli (a tag in the metadata), and the TorchScript exporter (scopes in the node's name,
-`/encoder/layer.0/attention/MatMul`). Where none did, the names of the weights are what is left.
+modules, in the metadata), winml-cli (a tag in the metadata), and exporters that put scopes into the node's name
+(TorchScript's `/encoder/layer.0/attention/MatMul`, TensorFlow's `model/dense/MatMul`). Where none did, the names of the
+weights are what is left.
+
+An exporter's optimiser merges nodes of several modules, and its node names only one of them: a convolution with the
+normalisation folded in. The file tells so in the name of the rewriting rule, or in weights that no parameter gave a name.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
@@ -28,6 +32,15 @@ class FileClaim:
     """Index of that module's call; None where the writer does not tell calls apart."""
     classes: Mapping[str, str] | None = None
     """Class names by qualified names, where they are written."""
+    others: tuple[str, ...] = ()
+    """Further modules whose operations the node stands for: an optimiser merged them."""
+    is_certain: bool = True
+    """False where the file does not name the module that it was merged with, and `others` is the module around."""
+
+
+_RULES = "pkg.onnxscript.rewriter.rule_name"
+_RULES_FOR_ONE_NODE = ("RemoveOptionalBias", "Flatten2Reshape", "MaterializeReshape", "NormalizePad", "Scatter")
+"""How names of rewriting rules begin (onnxscript 0.7) that replace one node by one. All others merge several."""
 
 
 def file_claims(graph: ir.Graph) -> dict[str, FileClaim]:
@@ -37,13 +50,62 @@ def file_claims(graph: ir.Graph) -> dict[str, FileClaim]:
     """
     nodes = list(nodes_in(graph))
     # The names of weights tell a module named `lin_1` from the second call of `lin`.
-    scopes = _scope_claims({scope for _, node in nodes if (scope := _scope(node)) is not None}, weight_names(graph))
-    found: dict[str, FileClaim] = {}
-    for path, node in nodes:
+    named = {scope for _, node in nodes if (scope := _scope(node)) is not None}
+    absolute = {scope for scope in named if not scope or scope.startswith("/")}
+    scopes = _scope_claims(absolute or named, weight_names(graph))
+    found: dict[ir.Node, FileClaim] = {}
+    for _, node in nodes:
         claim = _by_hx(node) or _by_torch(node) or _by_winml(node) or scopes.get(_scope(node))
         if claim is not None:
-            found[node_name(path, output_of(node))] = claim
-    return found
+            found[node] = claim
+    return {
+        node_name(path, output_of(node)): _with_merged(node, claim, found)
+        for path, node in nodes
+        if (claim := found.get(node)) is not None
+    }
+
+
+def parent_name(name: str) -> str:
+    """Return the qualified name of the module that a module or parameter belongs to; empty for the root."""
+    return name.rpartition(".")[0]
+
+
+def is_parameter(name: str) -> bool:
+    """Say whether a weight goes by the name of a parameter; those that exporters make are `onnx::MatMul_12`, `val_3`."""
+    return "." in name and "::" not in name and not name.startswith("/")
+
+
+def _with_merged(node: ir.Node, claim: FileClaim, claims: Mapping[ir.Node, FileClaim]) -> FileClaim:
+    """Add to a claim the modules whose operations an optimiser merged into the node.
+
+    The weights tell them. Where they do not, and the node's data comes from outside the claimed module, an operation of
+    another module may have stood between.
+    """
+    merged_by_torch = "pkg.torch.onnx.name_scopes" in node.metadata_props and any(
+        not rule.startswith(_RULES_FOR_ONE_NODE) for rule in node.metadata_props.get(_RULES, "").split(", ") if rule
+    )
+    if not claim.fqn or not (merged_by_torch or _is_folded_by_torchscript(node)):
+        return claim
+    read = [value for value in node.inputs if value is not None]
+    weights = [str(value.name) for value in read if value.is_initializer()]
+    others = {parent_name(name) for name in weights if is_parameter(name)} - {claim.fqn}
+    if others:
+        return replace(claim, others=tuple(sorted(others)))
+    makers = [value.producer() for value in read if not value.is_initializer()]
+    sources = [claims.get(maker) if maker is not None else None for maker in makers]
+    if all(source is not None and f"{source.fqn}.".startswith(f"{claim.fqn}.") for source in sources):
+        return claim
+    return replace(claim, others=(parent_name(claim.fqn),), is_certain=False)
+
+
+def _is_folded_by_torchscript(node: ir.Node) -> bool:
+    """Say whether the TorchScript exporter folded a normalisation into a convolution.
+
+    It alone makes a weight and a bias of its own there (torch 2.13), called `onnx::Conv_28` or `28`. Weights that are
+    computed of parameters, as by weight_norm, leave the bias its name.
+    """
+    made = [value.name for value in node.inputs[1:] if value is not None and value.is_initializer()]
+    return node.op_type == "Conv" and len(made) == 2 and all(re.fullmatch(r"(onnx::\w+_)?\d+", str(n)) for n in made)
 
 
 def weight_names(graph: ir.Graph) -> list[str]:
@@ -101,15 +163,16 @@ def _by_winml(node: ir.Node) -> FileClaim | None:
 
 
 def _scope(node: ir.Node) -> str | None:
-    name = node.name or ""
-    return name.rpartition("/")[0] if name.startswith("/") else None
+    scope, slash, _ = (node.name or "").rpartition("/")
+    return scope if slash else None
 
 
 def _scope_claims(scopes: set[str], weights: Iterable[str]) -> dict[str | None, FileClaim]:
     """Return claims by the scopes that the TorchScript exporter puts into names of nodes: the modules' attributes.
 
     The scopes of later calls are `NAME_1`, `NAME_2`, without gaps, and those of their parents stay the same (torch 2.13).
-    `NAME_1` is a module of its own where it has weights, where `NAME` is no scope, or where a number is missing.
+    `NAME_1` is a module of its own where it has weights, where `NAME` is no scope, or where a number is missing; and in
+    scopes without a leading slash, which other exporters write.
     """
     modules: set[str] = set()
     """Modules with weights of their own or below them."""
@@ -124,7 +187,7 @@ def _scope_claims(scopes: set[str], weights: Iterable[str]) -> dict[str | None, 
         fqn = around[-1]
         again = re.fullmatch(r"(.+)_([1-9]\d{0,8})", scope)
         last = int(again[2]) if again else 0
-        if again and fqn not in modules and last < len(scopes):
+        if again and scope.startswith("/") and fqn not in modules and last < len(scopes):
             earlier = (again[1], *(f"{again[1]}_{number}" for number in range(1, last)))
             if scopes.issuperset(earlier):
                 index, around = last, _modules_of_scope(again[1], modules)

@@ -7,16 +7,8 @@ from collections import Counter
 import onnx_ir as ir
 
 from hx_graph import dims_of
-from hx_projector.file_metadata.claims import file_claims, weight_names
-from hx_projector.file_metadata.modules import (
-    MODULE_LIST,
-    calls_of,
-    indistinct_modules,
-    is_parameter,
-    modules_of,
-    parent_name,
-    with_ancestors,
-)
+from hx_projector.file_metadata.claims import file_claims, is_parameter, parent_name, weight_names
+from hx_projector.file_metadata.modules import MODULE_LIST, calls_of, indistinct_modules, modules_of, with_ancestors
 from hx_sidecar_schema import Example, Initializer, ModuleContext, Provenance
 
 
@@ -44,12 +36,16 @@ def read_context(model: ir.Model) -> ModuleContext:
         generator=Provenance(strategy="project", exporter=_producer(model)),
         modules=modules,
         calls=calls,
-        origins={output: [rows[claim.fqn, claim.index or 0]] for output, claim in claims.items()},
+        origins={
+            output: [rows[claim.fqn, claim.index or 0], *(rows[other, 0] for other in claim.others)]
+            for output, claim in claims.items()
+        },
         initializers=[
             Initializer(name=name, parameter=name if name in module_of_weight else None)
             for name in model.graph.initializers
         ],
         unsure_calls=[row for (fqn, _), row in rows.items() if fqn in indistinct],
+        unsure_nodes=[output for output, claim in claims.items() if not claim.is_certain],
         examples=_example_ranges(model.graph),
     )
 
@@ -64,16 +60,21 @@ def with_file_claims(model: ir.Model, context: ModuleContext) -> ModuleContext:
     names = {alias: module.fqn for module in context.modules for alias in (module.fqn, *module.aliases)}
     parameters = {f"{m.fqn}.{n}" if m.fqn else n for m in context.modules for n in m.direct_parameters}
     origins: dict[str, list[int]] = {}
+    unsure: list[str] = []
     for output, claim in file_claims(model.graph).items():
-        fqn = names.get(claim.fqn, claim.fqn)
-        row = rows.get((fqn, claim.index or 0))
-        if row is not None and (claim.index is not None or called[fqn] == 1):
-            origins[output] = [row]
+        fqns = [names.get(fqn, fqn) for fqn in (claim.fqn, *claim.others)]
+        found = [row for fqn in fqns if (row := rows.get((fqn, claim.index or 0))) is not None]
+        once = claim.index is not None or all(called[fqn] == 1 for fqn in fqns)
+        if len(found) == len(fqns) and once:
+            origins[output] = found
+            unsure += [] if claim.is_certain else [output]
     initializers = [
         Initializer(name=name, parameter=name if name in parameters else None) for name in model.graph.initializers
     ]
     generator = context.generator.model_copy(update={"strategy": "project", "exporter": _producer(model)})
-    return context.model_copy(update={"generator": generator, "origins": origins, "initializers": initializers})
+    return context.model_copy(
+        update={"generator": generator, "origins": origins, "unsure_nodes": unsure, "initializers": initializers}
+    )
 
 
 def _example_ranges(graph: ir.Graph) -> dict[str, Example]:

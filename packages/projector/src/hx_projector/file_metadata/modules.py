@@ -13,7 +13,7 @@ from itertools import accumulate
 import onnx_ir as ir
 
 from hx_graph import nodes_in, output_of, reads
-from hx_projector.file_metadata.claims import FileClaim
+from hx_projector.file_metadata.claims import FileClaim, parent_name
 from hx_sidecar_schema import Module, ModuleCall, build_tags, node_name, simple_name
 
 MODULE_LIST = "torch.nn.modules.container.ModuleList"
@@ -21,16 +21,6 @@ _SEVERAL = "It ran several times, and the file does not say which node belongs t
 
 CallKey = tuple[str, int]
 """Qualified name of the module, and index of the call."""
-
-
-def parent_name(name: str) -> str:
-    """Return the qualified name of the module that a module or parameter belongs to; empty for the root."""
-    return name.rpartition(".")[0]
-
-
-def is_parameter(name: str) -> bool:
-    """Say whether a weight goes by the name of a parameter; those that exporters make are `onnx::MatMul_12`, `val_3`."""
-    return "." in name and "::" not in name and not name.startswith("/")
 
 
 def with_ancestors(names: Iterable[str]) -> list[str]:

@@ -20,7 +20,7 @@ from hx_projector.witness.fingerprints import SINGLE_TOLERANCE, Array
 from hx_projector.witness.graph_run import GraphRun
 from hx_projector.witness.observation import MatchedObservation
 from hx_projector.witness.readers import ReaderInference
-from hx_sidecar_schema import Observation
+from hx_sidecar_schema import ModuleContext, Observation
 
 
 class ValueMatches:
@@ -62,6 +62,22 @@ class ValueMatches:
     def certain(self) -> dict[str, int]:
         """Return the nodes that one call alone can have made, with that call."""
         return {key: claim.owner for key, claim in self.claims.items() if claim.confidence == "high"}
+
+    def with_merged(self, context: ModuleContext) -> ModuleContext:
+        """Return a context whose `origins` have all calls of the nodes that an exporter merged across modules.
+
+        It named one of them: the values tell the others.
+        """
+        origins, unsure, certain = dict(context.origins), set(context.unsure_nodes), self.certain()
+        for key, rows in context.origins.items():
+            if key not in certain:
+                continue
+            spanned = self.spanned_calls(key)
+            if key in unsure:
+                origins[key] = sorted({rows[0], *spanned})
+            elif len(spanned) > 1 and spanned.issuperset(rows):
+                origins[key] = sorted(spanned)
+        return context.model_copy(update={"origins": origins, "unsure_nodes": sorted(unsure - certain.keys())})
 
     def spanned_calls(self, key: str) -> set[int]:
         """Return the calls of the operations that a matched node stands for; none for a node that matches none."""

@@ -28,7 +28,7 @@ def claim_by_witness(
         feeds: The inputs, by their names in the graph.
 
     Returns:
-        The context with the ports that were found, and claims by the nodes' first outputs: those of high confidence by
+        The context with the ports that were found and the calls of merged nodes, and claims by the nodes' first outputs: those of high confidence by
         a node's own value or its readers, else those by the ports around it, else those of medium confidence.
 
     Raises:
@@ -36,6 +36,7 @@ def claim_by_witness(
     """
     tree, calls = CallTree(context.calls), context.calls
     matches = ValueMatches(model, observation, feeds, tree)
+    context = matches.with_merged(context)
     if not any(port.value for call in calls for port in (*call.inputs, *call.outputs)):
         finder = PortFinder(matches.run, context, tree, matches.certain(), observation.ports)
         calls = [finder.with_carriers(row, call) for row, call in enumerate(calls)]
