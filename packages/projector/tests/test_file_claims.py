@@ -367,7 +367,7 @@ def test_a_tensor_that_a_call_with_other_results_made_is_recomputed() -> None:
     names = dict.fromkeys(("s", "zero", "one", "n", "r", "c", "o", "p", "h"), "/first/Op") | {"y": "/second/Add"}
     model = named(model_of(f"{ENCODED}  h = Mul(x, p)  y = Add(h, p)"), names)
     infer_types(model)
-    assert ports(project_file(model, file="m.onnx"), "second") == (["h"], ["y"])
+    assert "p" not in ports(project_file(model, file="m.onnx"), "second")[0]
 
 
 def test_scopes_without_a_leading_slash() -> None:

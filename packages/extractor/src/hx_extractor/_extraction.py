@@ -104,7 +104,7 @@ class Extraction:
 
     def _with_examples(self) -> Sidecar:
         try:
-            arrays = self.example_inputs()
+            arrays = {name: array for name, array in self.example_inputs().items() if isinstance(array, np.ndarray)}
         except HxError:  # a part without examples is whole: what runs it asks for its inputs
             return self.sidecar
         info = self.sidecar.model

@@ -126,10 +126,10 @@ def run_session(session: Any, feeds: Mapping[str, NDArray[Any]]) -> dict[str, ND
 
     Args:
         session: An `onnxruntime.InferenceSession`.
-        feeds: An array for every input, by name.
+        feeds: An array for every input, by name; for a sequence a list of arrays.
 
     Returns:
-        The outputs by name.
+        The outputs by name, of sequences likewise.
 
     Raises:
         HxError: HX207 if an input is missing, unknown or does not fit.
@@ -203,6 +203,6 @@ def _ort_value(array: NDArray[Any]) -> Any:
     return ort.OrtValue.ortvalue_from_numpy(array)
 
 
-def _contiguous(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array in C order, of the same rank: `np.ascontiguousarray` gives numbers one dimension."""
-    return np.asarray(array, order="C")
+def _contiguous(array: Any) -> Any:
+    """Return an array in C order, of the same rank: `np.ascontiguousarray` gives numbers one dimension. Of sequences a list."""
+    return [_contiguous(entry) for entry in array] if isinstance(array, list) else np.asarray(array, order="C")

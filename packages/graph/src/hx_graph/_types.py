@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from hx_graph._nested import nodes_in
+
 
 def infer_types(model: ir.Model) -> None:
-    """Give a type and a shape to values that have none, in place; ONNX does not know those of foreign operators."""
+    """Give a type and a shape to results of nodes that have none, in place, those of bodies and of other types than tensors too.
+
+    ONNX does not know those of foreign operators. Outputs of graphs stay as they are declared: they are part of `graph_digest`.
+    """
     import onnx
 
-    values = {out.name: out for node in model.graph for out in node.outputs if out.name}
-    if all(value.type is not None and value.shape is not None for value in values.values()):
+    results = _results(model.graph)
+    if all(value.type is not None and value.shape is not None for value in results):
         return
     proto = onnx.shape_inference.infer_shapes(ir.serde.serialize_model(without_weights(model)))
-    for info in proto.graph.value_info:
-        value = values.get(info.name)
-        if value is None or not info.type.HasField("tensor_type"):
-            continue
-        if value.type is None:
-            value.type = ir.TensorType(ir.DataType(info.type.tensor_type.elem_type))
-        if value.shape is None:
-            value.shape = ir.serde.deserialize_type_proto_for_shape(info.type)
+    typed = _results(ir.serde.deserialize_model(proto).graph)
+    for value, found in zip(results, typed, strict=True):
+        value.type = value.type or found.type
+        value.shape = value.shape if value.shape is not None else found.shape
+
+
+def _results(graph: ir.Graph) -> list[ir.Value]:
+    return [out for _, node in nodes_in(graph) for out in node.outputs if out.name and not out.is_graph_output()]
 
 
 def value_types(graph: ir.Graph) -> dict[str, ir.DataType]:

@@ -46,9 +46,9 @@ class GraphBuilder:
         self.sources: list[Source] = []
         self.copies: dict[ir.Node, ir.Node] = {}
 
-    def add_input(self, name: str, carrier: str, dtype: ir.DataType | None, shape: ir.Shape | None) -> ir.Value:
+    def add_input(self, name: str, carrier: str, kind: ir.TypeProtocol | None, shape: ir.Shape | None) -> ir.Value:
         """Make a graph input that stands for the parent's value `carrier`."""
-        value = ir.Value(name=name, type=ir.TensorType(dtype) if dtype else None, shape=_copy(shape))
+        value = ir.Value(name=name, type=kind, shape=_copy(shape))
         self._inputs.append(value)
         self._values[carrier] = value
         return value
@@ -64,7 +64,7 @@ class GraphBuilder:
         self._nodes.append(node)
         return node.outputs[0]
 
-    def add_output(self, carrier: str, name: str, dtype: ir.DataType | None, shape: ir.Shape | None) -> None:
+    def add_output(self, carrier: str, name: str, kind: ir.TypeProtocol | None, shape: ir.Shape | None) -> None:
         """Make a graph output of the parent's value `carrier`, building all that it needs."""
         self.build(carrier)
         value = self._values[carrier]
@@ -73,8 +73,8 @@ class GraphBuilder:
             value_out.type, value_out.shape = value.type, _copy(value.shape)
             value = value_out
         value.name = name
-        if dtype is not None:
-            value.type, value.shape = ir.TensorType(dtype), _copy(shape)
+        if kind is not None:
+            value.type, value.shape = kind, _copy(shape)
         self._outputs.append(value)
 
     def build(self, name: str) -> None:

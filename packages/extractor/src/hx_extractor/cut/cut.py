@@ -56,13 +56,13 @@ def extract(parent: Parent, index: GraphIndex, row: int) -> Extraction:
         )
     builder = GraphBuilder(index, recovered, taken={port.name for port in (*inputs, *outputs)})
     for port in inputs:
-        builder.add_input(port.name, port.carrier, _dtype(port), _shape(index, port))
+        builder.add_input(port.name, port.carrier, _type(index, port), _shape(index, port))
     for name, (carrier, dtype) in casts.items():
         cast = ir.node("Cast", [builder.value(carrier)], {"to": dtype.value})
         builder.substitute(name, builder.append(cast, name))
     read_sizes(builder, cut.sizes, sidecar.sizes)
     for port in outputs:
-        builder.add_output(port.carrier, port.name, _dtype(port), _shape(index, port))
+        builder.add_output(port.carrier, port.name, _type(index, port), _shape(index, port))
     if index.transformed:
         check_inputs(builder, inputs)
     model = builder.model()
@@ -96,7 +96,7 @@ def up_to(index: GraphIndex, names: Sequence[str]) -> ir.Model:
     for value in index.model.graph.inputs:
         if value.is_initializer():
             continue  # a weight that is listed among the inputs has its value
-        builder.add_input(str(value.name), str(value.name), value.dtype, value.shape)
+        builder.add_input(str(value.name), str(value.name), value.type, value.shape)
     for number, name in enumerate(names):
         builder.add_output(name, f"hx_output_{number}", None, None)
     return builder.model()
@@ -121,9 +121,13 @@ def _recomputed(index: GraphIndex, row: int, sources: Sequence[Source], carriers
 
 def _shape(index: GraphIndex, port: Port) -> ir.Shape | None:
     """Return the shape of a port; None for an unknown rank, which a record does not tell from a scalar's."""
-    value = index.graph.values.get(port.carrier)
+    value = index.typed.get(port.carrier)
     return shape_from(port.shape) if port.shape or value is None or value.shape is not None else None
 
 
-def _dtype(port: Port) -> ir.DataType | None:
-    return None if port.dtype == "UNDEFINED" else ir.DataType[port.dtype]
+def _type(index: GraphIndex, port: Port) -> ir.TypeProtocol | None:
+    """Return the type of a port: of sequences and optionals, whose elements' type the record has, that of the graph."""
+    value = index.typed.get(port.carrier)
+    if value is not None and value.type is not None and not isinstance(value.type, ir.TensorType):
+        return value.type
+    return None if port.dtype == "UNDEFINED" else ir.TensorType(ir.DataType[port.dtype])

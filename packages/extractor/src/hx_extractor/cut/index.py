@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from hx_extractor.cut.recovered import recovered_sources
 from hx_extractor.cut.source import Source
-from hx_graph import CutGraph, body_inputs, nodes_in, output_of
+from hx_graph import CutGraph, body_inputs, infer_types, nodes_in, output_of
 from hx_sidecar_schema import Initializer, MissingValue, Node, Sidecar
 
 
@@ -17,7 +17,7 @@ class GraphIndex:
     """A model and its sidecar, by the names of values.
 
     Attributes:
-        model: Never changed.
+        model: Never changed, but for the types that its file leaves out.
         sidecar: Of that model, or of the export that it was made of.
         transformed: Whether the model was made of the export.
         graph: The model's values, what they read and who owns them.
@@ -77,6 +77,12 @@ class GraphIndex:
         """
         records = (self.sidecar.recovered[row] for row in rows)
         return recovered_sources(records, self.graph.values, self._exported)
+
+    @cached_property
+    def typed(self) -> Mapping[str, ir.Value]:
+        """The graph's values, with the types that the file leaves out."""
+        infer_types(self.model)
+        return self.graph.values
 
     @cached_property
     def lost(self) -> dict[str, Source]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from hx_extractor.run.numbers import difference
+from hx_extractor.run.numbers import Difference, difference
 from hx_graph import check_proto, without_weights
 from hx_sidecar_schema import HxError, first_line
 
@@ -44,10 +45,19 @@ def compare(expected: dict[str, NDArray[Any]], actual: dict[str, NDArray[Any]]) 
     """Compare outputs by name; the errors are those of `difference`, the worst of all outputs.
 
     Args:
-        expected: Arrays of any shape and dtype.
+        expected: Arrays of any shape and dtype; of sequences lists, None for what an optional has not.
         actual: The same names.
     """
-    found = [difference(reference, actual[name]) for name, reference in expected.items()]
+    found: list[Difference] = []
+    for name, reference in expected.items():
+        left, right = _entries(reference), _entries(actual[name])
+        if len(left) != len(right):
+            return Validation(math.inf, math.inf)
+        found += map(difference, left, right)
     return Validation(
         max((one.max_abs_error for one in found), default=0.0), max((one.relative_error for one in found), default=0.0)
     )
+
+
+def _entries(value: Any) -> list[NDArray[Any]]:
+    return value if isinstance(value, list) else [] if value is None else [value]
