@@ -104,12 +104,14 @@ class Extraction:
 
     def _with_examples(self) -> Sidecar:
         try:
-            arrays = {name: array for name, array in self.example_inputs().items() if isinstance(array, np.ndarray)}
+            arrays: dict[str, Any] = {**self.example_inputs()}
         except HxError:  # a part without examples is whole: what runs it asks for its inputs
             return self.sidecar
         info = self.sidecar.model
         inputs = [
-            row.model_copy(update={"example": example_record(arrays[row.name])}) if row.name in arrays else row
+            row.model_copy(update={"example": example_record(array)})
+            if isinstance(array := arrays.get(row.name), np.ndarray)  # no sequence
+            else row
             for row in info.inputs
         ]
         return self.sidecar.model_copy(update={"model": info.model_copy(update={"inputs": inputs})})
