@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -101,6 +101,38 @@ def with_boundaries(
         for row, call in enumerate(context.calls)
     ]
     return context.model_copy(update={"calls": calls})
+
+
+def with_ports_in_bodies(
+    graph: ir.Graph, context: ModuleContext, owners: Mapping[tuple[str, str], int], tree: CallTree
+) -> ModuleContext:
+    """Return the context of a PyTorch run in which calls that ran in bodies alone have the ports that the graph gives them.
+
+    No run of the graph shows values of bodies. A port has the name of its side's only one in PyTorch, else that of its value.
+    """
+    inside, outside = ({row for (path, _), row in owners.items() if bool(path) is inner} for inner in (True, False))
+    rows = [
+        row
+        for row in range(len(context.calls))
+        if any(tree.contains(row, other) for other in inside)
+        and not any(tree.contains(row, other) for other in outside)
+    ]
+    if not rows:
+        return context
+    found, calls = with_boundaries(graph, context, owners, tree).calls, list(context.calls)
+    for row in rows:
+        sides = {
+            "inputs": _named_as(calls[row].inputs, found[row].inputs),
+            "outputs": _named_as(calls[row].outputs, found[row].outputs),
+        }
+        calls[row] = calls[row].model_copy(update=sides)
+    return context.model_copy(update={"calls": calls})
+
+
+def _named_as(known: Sequence[Port], ports: Sequence[Port]) -> list[Port]:
+    if len(known) == len(ports) == 1:
+        return [ports[0].model_copy(update={"name": known[0].name})]
+    return list(ports)
 
 
 def _fused(context: ModuleContext, others: Collection[int] | None) -> dict[str, str]:

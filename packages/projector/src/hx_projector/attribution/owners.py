@@ -75,9 +75,12 @@ def attribute_nodes(
         key = output_of(node)
         claim = claims.get(key, Claim(0, "low"))
         row = OwnedNode("", key, node, evidence_of.get(key, "dataflow"), *claim, known=key in claims)
-        owned.append(row)
-        if node.attributes:
-            owned += _body_nodes(row, context, tree, weights)
+        inside = _body_nodes(row, context, tree, weights) if node.attributes else []
+        around = tree.common([row.owner, *(other.owner for other in inside)])
+        if around != row.owner:  # what ran in a body ran inside the call that ran the node with the body
+            row = row._replace(owner=around, confidence="medium")
+            inside = _body_nodes(row, context, tree, weights)
+        owned += [row, *inside]
     return owned + function_nodes(model, owned, tree), disagreements
 
 

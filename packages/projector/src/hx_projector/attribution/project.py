@@ -10,9 +10,10 @@ from hx_graph import CallTree
 from hx_projector._claims import Claims
 from hx_projector._graph_index import GraphIndex
 from hx_projector.attribution.assemble import assemble
-from hx_projector.attribution.boundaries import with_boundaries
-from hx_projector.attribution.owners import attribute_nodes
+from hx_projector.attribution.boundaries import with_boundaries, with_ports_in_bodies
+from hx_projector.attribution.owners import OwnedNode, attribute_nodes
 from hx_projector.file_metadata.context import read_context
+from hx_projector.file_metadata.unseen import with_unseen_calls
 from hx_projector.witness.fingerprints import Array
 from hx_projector.witness.run import claim_by_witness
 from hx_sidecar_schema import Confidence, ModuleContext, Sidecar, collector_paused
@@ -51,9 +52,12 @@ def project(
         if context.observation is None:
             raise ValueError("`feeds` are the inputs of an observed run, and the context has no observation.")
         context, witness = claim_by_witness(model, context, context.observation, feeds)
+        context, witness = with_unseen_calls(model.graph, context, witness)
     with collector_paused():
         graph, tree = GraphIndex(model), CallTree(context.calls)
         owned, disagreements = attribute_nodes(model, graph, context, tree, sources, witness)
+        if feeds is not None:
+            context = with_ports_in_bodies(model.graph, context, _owners(owned), tree)
         return assemble(model, context, owned, disagreements, file=file, min_confidence=min_confidence)
 
 
@@ -82,6 +86,9 @@ def project_file(
         context = read_context(model)
         graph, tree = GraphIndex(model), CallTree(context.calls)
         owned, disagreements = attribute_nodes(model, graph, context, tree, sources, {})
-        owners = {(row.graph, row.output): row.owner for row in owned}
-        context = with_boundaries(model.graph, context, owners, tree)
+        context = with_boundaries(model.graph, context, _owners(owned), tree)
         return assemble(model, context, owned, disagreements, file=file, min_confidence=min_confidence)
+
+
+def _owners(owned: Sequence[OwnedNode]) -> dict[tuple[str, str], int]:
+    return {(row.graph, row.output): row.owner for row in owned}

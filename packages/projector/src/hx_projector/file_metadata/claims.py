@@ -51,8 +51,12 @@ def file_claims(graph: ir.Graph) -> dict[str, FileClaim]:
     nodes = list(nodes_in(graph))
     # The names of weights tell a module named `lin_1` from the second call of `lin`.
     named = {scope for _, node in nodes if (scope := _scope(node)) is not None}
-    absolute = {scope for scope in named if not scope or scope.startswith("/")}
-    scopes = _scope_claims(absolute or named, weight_names(graph))
+    absolute, weights = {scope for scope in named if not scope or scope.startswith("/")}, weight_names(graph)
+    if absolute == {""} and any(map(is_parameter, weights)):
+        absolute = named = (
+            set()
+        )  # names without scopes, as of a module that was scripted twice (torch 2.13), say nothing
+    scopes = _scope_claims(absolute or named, weights)
     found: dict[ir.Node, FileClaim] = {}
     for _, node in nodes:
         claim = _by_hx(node) or _by_torch(node) or _by_winml(node) or scopes.get(_scope(node))

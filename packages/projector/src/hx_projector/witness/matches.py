@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from hx_graph import CallTree
+from hx_graph import CallTree, nested_graphs
 from hx_projector._claims import Claim
 from hx_projector.witness.fingerprints import SINGLE_TOLERANCE, Array
 from hx_projector.witness.graph_run import GraphRun
@@ -84,14 +84,22 @@ class ValueMatches:
         return self._observed.spanned_calls(self._matched[key]) if key in self._matched else set()
 
     def _find_matched(self) -> dict[str, list[int]]:
-        """Return nodes with the tensors that they compute, where all of these are of one call."""
+        """Return nodes with the tensors that they compute, where all of these are of one call.
+
+        What a node with bodies returns was made in one of them, by whichever call ran there.
+        """
         index, observed = self.run.index, self._observed
+        with_bodies = {key for key, node in index.nodes.items() if any(nested_graphs(node))}
         found: dict[str, list[int]] = {}
         for tensor, (operation, names) in enumerate(zip(observed.operations, observed.equal_values, strict=True)):
             for name in names if operation.call is not None and not operation.value.constant else ():
                 if name in index.producer and not observed.is_copy(index.operands_of(name), [tensor]):
                     found.setdefault(index.producer[name], []).append(tensor)
-        return {key: tensors for key, tensors in found.items() if len(observed.calls(tensors)) == 1}
+        return {
+            key: tensors
+            for key, tensors in found.items()
+            if len(observed.calls(tensors)) == 1 and key not in with_bodies
+        }
 
     def _find_claims(self) -> dict[str, Claim]:
         distinctive = {key: tensors for key, tensors in self._matched.items() if self._is_distinctive(key, tensors)}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from hx_graph import CallTree
+from hx_graph import CallTree, bodies_in
 from hx_projector._claims import Claim
 from hx_projector.witness.fingerprints import Array
 from hx_projector.witness.matches import ValueMatches
@@ -39,7 +39,17 @@ def claim_by_witness(
     context = matches.with_merged(context)
     if not any(port.value for call in calls for port in (*call.inputs, *call.outputs)):
         finder = PortFinder(matches.run, context, tree, matches.certain(), observation.ports)
-        calls = [finder.with_carriers(row, call) for row, call in enumerate(calls)]
+        inside = _calls_in_bodies(model.graph, context)
+        calls = [call if row in inside else finder.with_carriers(row, call) for row, call in enumerate(calls)]
     claims = {**matches.claims, **claims_between_ports(matches.run.index, calls, tree, matches.ambiguous)}
     claims.update((key, claim) for key, claim in matches.claims.items() if claim.confidence == "high")
     return context.model_copy(update={"calls": calls}), claims
+
+
+def _calls_in_bodies(graph: ir.Graph, context: ModuleContext) -> set[int]:
+    """Return the calls whose weights nodes of bodies read: values of the main graph that are equal to theirs are others."""
+    read = {value.name for body in bodies_in(graph) for node in body for value in node.inputs if value is not None}
+    modules = {
+        str(row.parameter).rpartition(".")[0] for row in context.initializers if row.parameter and row.name in read
+    }
+    return {row for row, call in enumerate(context.calls) if context.modules[call.module].fqn in modules}
