@@ -57,3 +57,33 @@ def test_nodes_of_both_branches_belong_to_their_modules(tmp_path: Path, named: b
     report = hx.extract(path, output=tmp_path / "parts")
     assert report.mismatches == 0
     assert {"g.a", "g.b.0"} <= {entry.fqn for entry in report.modules if entry.file}
+
+
+class Scaled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.w, self.l = nn.Parameter(torch.tensor([3.0])), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cond(x.sum() <= 1, lambda z: self.l(z) * self.w, lambda z: z / self.w, (x,))
+
+
+class Nested(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.w = Scaled(), nn.Parameter(torch.tensor([42.0]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cond(x.sum() > 0, lambda z: self.inner(z), lambda z: z - self.w, (x,))
+
+
+@pytest.mark.parametrize("value", [0.1, 1.0, -1.0])
+def test_nested_conditions_are_observed(tmp_path: Path, value: float) -> None:
+    model, inputs, path = Nested().eval(), (torch.full((1, 4), value),), tmp_path / "m.onnx"
+    torch.onnx.export(model, inputs, path, verbose=False)
+    hx.project(path, model, inputs=inputs)
+    sidecar = hx.load(path).sidecar
+    owners = {node.op_type: sidecar.module_of(sidecar.calls[node.owner]).fqn for node in sidecar.nodes}
+    assert (owners["Gemm"], owners["Div"], owners["Sub"]) == ("inner.l", "inner", "")
+    assert {call.status for call in sidecar.calls} == {"extractable"}
+    assert hx.extract(path, output=tmp_path / "parts").mismatches == 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from hx_graph import CallTree, bodies_in
+from hx_graph import CallTree, nodes_below, output_of
 from hx_projector._claims import Claim
 from hx_projector.witness.fingerprints import Array
 from hx_projector.witness.matches import ValueMatches
@@ -39,17 +39,34 @@ def claim_by_witness(
     context = matches.with_merged(context)
     if not any(port.value for call in calls for port in (*call.inputs, *call.outputs)):
         finder = PortFinder(matches.run, context, tree, matches.certain(), observation.ports)
-        inside = _calls_in_bodies(model.graph, context)
+        inside = _calls_in_bodies(model.graph, context, tree)
         calls = [call if row in inside else finder.with_carriers(row, call) for row, call in enumerate(calls)]
     claims = {**matches.claims, **claims_between_ports(matches.run.index, calls, tree, matches.ambiguous)}
     claims.update((key, claim) for key, claim in matches.claims.items() if claim.confidence == "high")
     return context.model_copy(update={"calls": calls}), claims
 
 
-def _calls_in_bodies(graph: ir.Graph, context: ModuleContext) -> set[int]:
-    """Return the calls whose weights nodes of bodies read: values of the main graph that are equal to theirs are others."""
-    read = {value.name for body in bodies_in(graph) for node in body for value in node.inputs if value is not None}
-    modules = {
-        str(row.parameter).rpartition(".")[0] for row in context.initializers if row.parameter and row.name in read
-    }
-    return {row for row, call in enumerate(context.calls) if context.modules[call.module].fqn in modules}
+def _calls_in_bodies(graph: ir.Graph, context: ModuleContext, tree: CallTree) -> set[int]:
+    """Return the calls that weights show to have run in a body, inside the call that ran the node with the body.
+
+    Values of the main graph that are equal to theirs are others. The call around is that of the node, else the one that all
+    modules in its bodies have in common.
+    """
+    called = {call.module: row for row, call in reversed(list(enumerate(context.calls)))}
+    module_rows = {module.fqn: row for row, module in enumerate(context.modules)}
+    callers: dict[str, int] = {}
+    """Of a weight: the first call of its module, or of the innermost module around that was called."""
+    for weight in context.initializers:
+        module: int | None = module_rows.get((weight.parameter or "").rpartition(".")[0])
+        while module is not None and module not in called:
+            module = context.modules[module].parent
+        if weight.parameter and module is not None:
+            callers[weight.name] = called[module]
+    inside: set[int] = set()
+    for node in graph:
+        read = (value.name for _, inner in nodes_below(node) for value in inner.inputs if value is not None)
+        rows = {callers[name] for name in read if name in callers}
+        if rows:
+            around = tree.common(context.origins.get(output_of(node), rows))
+            inside |= {row for row in rows if row != around and tree.contains(around, row)}
+    return inside

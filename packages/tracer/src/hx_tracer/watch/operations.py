@@ -6,7 +6,7 @@ The projector recognises values of a graph by these fingerprints, where the expo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from hx_tracer._torch_internals import (
 )
 from hx_tracer.watch.calls import EagerRun, TracedCall, disable_fused_attention
 from hx_tracer.watch.fx_metadata import Direction
+from hx_tracer.watch.patches import patched
 
 
 def observe(
@@ -41,9 +42,16 @@ def observe(
     run = EagerRun(module, at_port)
     operations = OperationLog()
     modes = OperationMode(run.stack, operations), QueryMode(run.stack, operations)
-    with modes[0], modes[1], disable_fused_attention():
+    with modes[0], modes[1], disable_fused_attention(), patched(torch, "cond", _run_branch):
         result = run.run(args, kwargs)
     return result, run.calls, operations.observation()
+
+
+def _run_branch(
+    _: Any, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], operands: Sequence[Any] = ()
+) -> Any:
+    """Run a branch of `torch.cond` as it is: compiled, as torch 2.13 does, no mode sees it, and nested ones fail under modes."""
+    return (true_fn if pred else false_fn)(*operands)
 
 
 def fingerprint(tensor: torch.Tensor) -> Fingerprint:
