@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import sys
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported, which is later: a core for each worker
 
 SUFFIX = "_hierarchy.json"
 PLACES = ("packages/cli", "packages/hx", "tests")

@@ -6,4 +6,4 @@ uv run ruff format --check
 uv run ruff check
 uv run pyright
 uv run lint-imports
-uv run pytest "$@"
+uv run pytest -n 2 --dist loadfile "$@"
