@@ -9,7 +9,8 @@ import pytest
 
 import hx
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_python_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,4 +28,5 @@ def test_the_python_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_the_two_commands_of_the_readme() -> None:
     assert "pip install uv && uv run hx demo\n" in README
-    assert "pip install uv && uv run pytest\n" in README
+    (command,) = re.findall(r"^pip install uv && (uv run pytest.*)$", README, flags=re.MULTILINE)
+    assert f"\n{command}\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
