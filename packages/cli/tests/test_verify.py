@@ -66,6 +66,7 @@ class TestPlanted:
         assert report.of("blocks.2")["local"]["relative_error"] < 1e-6
         assert report.of("blocks.2")["accumulated"]["relative_error"] > 1e-5
 
+    @pytest.mark.findings("V04")  # it renames the export
     def test_nodes_of_a_parent_between_its_children(self, exported, verify):
         path = exported("tower")
         model = onnx.load(path)

@@ -112,7 +112,7 @@ def _verdict(report: VerifyReport) -> str:
             f"[bold red]no call is wrong by itself, the errors add up[/]: {_name(entry)}, output "
             f"{_port(entry.accumulated)}: accumulated {_error(entry.accumulated)}"
         )
-    worst = max((_rank(entry.local) for entry in report.calls), default=0.0)
+    worst = max((_rank(entry.local) for entry in report.calls if entry.rounding is None), default=0.0)
     return f"[bold green]no call is wrong[/]: the largest local error is {number(max(worst, 0.0))}"
 
 
@@ -148,6 +148,13 @@ def _others(report: VerifyReport) -> list[str]:
     extractable = [entry for entry in report.calls if entry.status == "extractable"]
     lines += _reasons([entry for entry in extractable if entry.local is None], "not compared")
     lines += _reasons([entry for entry in extractable if entry.local and entry.reason], "compared in part")
+    explained = [entry for entry in report.calls if entry.rounding is not None and not entry.wrong]
+    if explained:
+        worst = max(explained, key=lambda entry: entry.rounding or 0.0)
+        lines.append(
+            f"{plural(len(explained), 'call')} beyond it as single precision explains: PyTorch's own {_name(worst)} is "
+            f"{number(worst.rounding or 0.0)} off double precision"
+        )
     statuses = Counter(entry.status for entry in report.calls if entry.status != "extractable")
     if statuses:
         lines.append(f"[dim]{plural(statuses.total(), 'call')} without numbers of their own: {by_status(statuses)}[/]")
@@ -155,7 +162,8 @@ def _others(report: VerifyReport) -> list[str]:
 
 
 def _limits(report: VerifyReport) -> str:
-    limits = [entry.limit for entry in report.calls if entry.local is not None]
+    compared = [entry for entry in report.calls if entry.local is not None]
+    limits = [entry.limit for entry in compared if entry.rounding is None] or [entry.limit for entry in compared]
     if max(limits) == min(limits):
         return number(limits[0])
     return f"{number(min(limits))} to {number(max(limits))}, by precision,"

@@ -20,7 +20,7 @@ from hx_tracer.inputs.generate import float_dtype
 from hx_tracer.models.implementations import set_implementation
 from hx_tracer.models.records import module_records
 from hx_tracer.models.spec import LoadedModel, load_model
-from hx_tracer.watch.call_values import CallValues, record_call_values
+from hx_tracer.watch.call_values import CallValues, record_call_values, record_exact_values
 from hx_tracer.watch.lazy import initialize_lazy
 from hx_tracer.watch.ports import input_ports, output_ports
 from hx_tracer.watch.preserve import preserve_state
@@ -53,6 +53,7 @@ __all__ = [
     "preserve_state",
     "read_inputs",
     "record_call_values",
+    "record_exact_values",
     "set_implementation",
     "split_arguments",
     "tensors_in",

@@ -97,6 +97,11 @@ def changes_in_place(operation: Any) -> bool:
     return schema is not None and schema.is_mutable
 
 
+def is_repeatable(operation: Any) -> bool:
+    """Return whether an operation is ATen's and draws no random numbers; False for those with a body, such as torch.cond."""
+    return torch.Tag.nondeterministic_seeded not in getattr(operation, "tags", [torch.Tag.nondeterministic_seeded])
+
+
 def version_of(tensor: torch.Tensor) -> int | None:
     """Return the number of changes of a tensor in place, as autograd counts them; None for inference tensors."""
     return None if tensor.is_inference() else tensor._version

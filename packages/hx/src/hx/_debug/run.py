@@ -170,14 +170,16 @@ def _attribute(session: Session) -> None:
 
 
 def _verify(session: Session) -> None:
-    if session.exported is None:
+    if session.exported is None or session.loaded is None or session.inputs is None:
         return
     from hx._export.numbers import verify_export
 
     with session.journal.step("verify", "Comparing the outputs with PyTorch"), TemporaryDirectory() as folder:
         path = Path(folder) / HIERARCHY
         session.exported.program.save(path, external_data=True)
-        session.verification = verify_export(path, session.exported.inputs, session.exported.result)
+        session.verification = verify_export(
+            path, session.loaded.module, session.inputs, session.exported.inputs, session.exported.result
+        )
 
 
 def _compare(session: Session) -> None:

@@ -161,5 +161,7 @@ class Export(Hierarchy):
         from hx._export.numbers import verify_export
 
         with self._clock.step("verify", "Comparing the outputs with PyTorch"):
-            self._verification = verify_export(path, self._exported.inputs, self._exported.result)
+            self._verification = verify_export(
+                path, self.module, self._loaded.example, self._exported.inputs, self._exported.result
+            )
         return self._verification

@@ -8,20 +8,25 @@ from typing import Any
 
 import torch
 
+from hx._rounding import ROUNDING_FACTOR, explained, own_rounding
 from hx._tensors import to_numpy, tolerance
 from hx.records.export import Verification
 from hx_extractor import difference
 from hx_graph import open_session
 from hx_sidecar_schema import first_line
-from hx_tracer import tensors_in
+from hx_tracer import ExampleInputs, tensors_in
 
 
-def verify_export(path: Path, inputs: Mapping[str, torch.Tensor], result: Any) -> Verification:
+def verify_export(
+    path: Path, module: torch.nn.Module, example: ExampleInputs, inputs: Mapping[str, torch.Tensor], result: Any
+) -> Verification:
     """Run a saved model on the inputs that its module ran on, and compare every output.
 
     Args:
         path: The ONNX file; ONNX Runtime runs it as it is, without optimisation.
-        inputs: The example inputs by their names in the graph; empty where those are not known.
+        module: The PyTorch module.
+        example: Its inputs.
+        inputs: The same by their names in the graph; empty where those are not known.
         result: What the module returned for them.
 
     Returns:
@@ -41,21 +46,30 @@ def verify_export(path: Path, inputs: Mapping[str, torch.Tensor], result: Any) -
     expected = tensors_in(result)
     if len(expected) != len(actual):
         return _unchecked(f"the graph has {len(actual)} outputs, the module {len(expected)} tensors")
-    return _compared(outputs, expected, actual)
+    verification = _compared(outputs, expected, actual)
+    if verification.relative_error is None or verification.status == "match":
+        return verification
+    root = ("", 0)
+    rounding = own_rounding(module, example.args, example.kwargs, {root})[root]
+    return _compared(outputs, expected, actual, rounding=rounding)
 
 
-def _compared(names: Sequence[str], expected: Sequence[torch.Tensor], actual: Sequence[Any]) -> Verification:
+def _compared(
+    names: Sequence[str], expected: Sequence[torch.Tensor], actual: Sequence[Any], *, rounding: float = 0.0
+) -> Verification:
     found = {
         name: difference(to_numpy(tensor), array) for name, tensor, array in zip(names, expected, actual, strict=True)
     }
     worst = max(found, key=lambda name: found[name].relative_error, default=None)
     if worst is not None and found[worst].reason:
         return Verification(status="mismatch", reason=f"output {worst!r} has {found[worst].reason}", worst_output=worst)
-    allowed = tolerance(tensor.dtype for tensor in expected)
+    usual = tolerance(tensor.dtype for tensor in expected)
+    allowed = max(usual, ROUNDING_FACTOR * rounding)
     relative = found[worst].relative_error if worst is not None else 0.0
+    reason = f"output {worst!r} differs" if relative > allowed else explained(rounding) if relative > usual else ""
     return Verification(
         status="match" if relative <= allowed else "mismatch",
-        reason="" if relative <= allowed else f"output {worst!r} differs",
+        reason=reason,
         max_abs_error=max((one.max_abs_error for one in found.values()), default=0.0),
         relative_error=relative,
         tolerance=allowed,

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hx._progress import Progress, each
+from hx._rounding import own_rounding
 from hx._verify.batches import batches_of
 from hx._verify.boundaries import CallKey, SizeAndPrecision, array_now, pytorch_keys, run_module, size_and_precision
 from hx._verify.inputs import Arrays, ModuleInputs
@@ -119,6 +120,25 @@ class Measurement:
         names = [name for name in (*borrowed, *made) if self._model.holds(name)]
         values = self._model.run(self._inputs.arrays, names) if names else {}
         self._held = _Held(boundaries, values)
+
+    def own_rounding(self, rows: Sequence[int]) -> dict[int, float]:
+        """Return how far PyTorch's own outputs of some compared calls are from double precision.
+
+        Args:
+            rows: Ascending; PyTorch runs as often as they are nested.
+        """
+        found: dict[CallKey, float] = {}
+        ends, left = self._model.sidecar.subtree_end, list(rows)
+        while left:
+            outermost, end = list[int](), 0
+            for row in left:
+                if row >= end:
+                    outermost.append(row)
+                    end = ends[row]
+            keys = {self._keys[row] for row in outermost}
+            found |= own_rounding(self._loaded.module, self._inputs.args, self._inputs.kwargs, keys)
+            left = [row for row in left if self._keys[row] not in keys]
+        return {row: found.get(self._keys[row], 0.0) for row in rows}
 
     def not_made(self, row: int) -> bool:
         """Say whether the PyTorch run lacks an extractable call."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from hx._rounding import ROUNDING_FACTOR, explained
 from hx._tensors import tolerance
 from hx_extractor import Call, Extraction, Hierarchy
 from hx_graph import all_nodes, drawing_nodes
@@ -50,12 +51,17 @@ class OnnxReference:
         return verdict_of(extraction, result.max_abs_error, result.relative_error)
 
 
-def verdict_of(extraction: Extraction, absolute: float, relative: float) -> Verdict:
-    """Judge two errors of an extraction: the largest absolute one, and the largest relative one."""
+def verdict_of(extraction: Extraction, absolute: float, relative: float, *, rounding: float = 0.0) -> Verdict:
+    """Judge two errors of an extraction: the largest absolute one, and the largest relative one.
+
+    `rounding` is how far the reference itself is from double precision.
+    """
     graph = extraction.model.graph
     # A graph in half precision may end in single: its Casts round what lies between in both runs in other places.
     inside = (value.dtype for value in (*graph.initializers.values(), *(o for n in graph for o in n.outputs)))
     allowed = tolerance((*(port.dtype for port in extraction.outputs), *inside))
-    match = relative <= allowed and math.isfinite(absolute)
-    reason = "" if match else f"Differs from its original by {absolute:.1e}, {relative:.1e} of the largest value."
+    match = relative <= max(allowed, ROUNDING_FACTOR * rounding) and math.isfinite(absolute)
+    reason = f"Single precision explains it: {explained(rounding)}." if match and relative > allowed else ""
+    if not match:
+        reason = f"Differs from its original by {absolute:.1e}, {relative:.1e} of the largest value."
     return Verdict(absolute, relative, match, reason)

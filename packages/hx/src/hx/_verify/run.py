@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from hx.records.verify import Numbers, VerifyEntry, VerifyReport
 from hx_sidecar_schema import ForeignSidecar, HxError, MissingSidecar, Sidecar
 
 if TYPE_CHECKING:
+    from hx._verify.blame import CallError
     from hx._verify.measure import CallNumbers, Measurement, PortDifference
     from hx_extractor import Hierarchy
     from hx_tracer import LoadedModel
@@ -61,6 +62,8 @@ def verify(
     """
     hierarchy = _open(model, original, progress)
     progress("Loading torch and the model, and running it", 0, 0)
+    from hx._rounding import ROUNDING_FACTOR
+    from hx._verify.blame import first_culprit, wrong_calls
     from hx._verify.inputs import fitting_inputs, recorded_inputs
     from hx._verify.measure import Measurement
     from hx._verify.part import part_inputs, part_of
@@ -77,7 +80,17 @@ def verify(
         both = recorded_inputs(loaded, hierarchy.example_inputs())
     measurement = Measurement(hierarchy, loaded, both, memory_bytes)
     numbers = measurement.measure_all(progress)
-    limits, wrong, culprit = _judged(hierarchy, numbers, fail_over, transformed=original is not None)
+    errors = _errors(hierarchy, numbers)
+    limits = _limits(hierarchy, errors, fail_over, transformed=original is not None)
+    explain = fail_over is None
+    wrong = wrong_calls(errors, limits, explain=explain)
+    rounding: dict[int, float] = {}
+    if explain and any(wrong):
+        progress("Running PyTorch in double precision", 0, 0)
+        rounding = measurement.own_rounding([row for row, is_wrong in enumerate(wrong) if is_wrong])
+        limits = [max(limit, ROUNDING_FACTOR * rounding.get(row, 0.0)) for row, limit in enumerate(limits)]
+        wrong = wrong_calls(errors, limits, explain=explain)
+    culprit = first_culprit(errors, limits, explain=explain)
     accumulated = (found.accumulated[1].relative_error for found in numbers if found.accumulated)
     too_far = fail_over is not None and max(accumulated, default=0.0) > fail_over
     return VerifyReport(
@@ -91,7 +104,7 @@ def verify(
         failed=culprit is not None or too_far,
         culprit=culprit,
         compared=sum(found.local is not None for found in numbers),
-        calls=_entries(hierarchy.sidecar, measurement, numbers, limits, wrong),
+        calls=_entries(hierarchy.sidecar, measurement, numbers, limits, wrong, rounding),
     )
 
 
@@ -120,12 +133,13 @@ def _open(model: AnyHierarchy, original: str | Path | None, progress: Progress) 
         raise type(error)(error.message, hint=hint, argument="original") from error
 
 
-def _judged(
-    model: Hierarchy, numbers: Sequence[CallNumbers], fail_over: float | None, *, transformed: bool
-) -> tuple[Sequence[float], Sequence[bool], int | None]:
-    """Return the largest local error that each call may have, which calls are wrong, and the first to blame."""
-    from hx._tensors import tolerance
-    from hx._verify.blame import CallError, first_culprit, limits_of, wrong_calls
+def _errors(model: Hierarchy, numbers: Sequence[CallNumbers]) -> list[CallError]:
+    """Return how wrong each call is.
+
+    Raises:
+        HxError: HX410 if not one was compared.
+    """
+    from hx._verify.blame import CallError
 
     if not any(found.local for found in numbers):
         reason = next((found.reason for found in numbers if found.reason), None)
@@ -135,24 +149,29 @@ def _judged(
             code="HX410",
             hint="Compare with the model that the ONNX file was exported from, loaded the same way; so must `project` have done, if that made the sidecar.",
         )
-    rows = model.sidecar.calls
-    calls = [
+    return [
         CallError(
             parent=call.parent,
             error=found.local[1].relative_error if found.local else None,
             epsilon=found.epsilon,
             unproven=frozenset(found.unproven),
         )
-        for call, found in zip(rows, numbers, strict=True)
+        for call, found in zip(model.sidecar.calls, numbers, strict=True)
     ]
-    explain = fail_over is None
+
+
+def _limits(
+    model: Hierarchy, errors: Sequence[CallError], fail_over: float | None, *, transformed: bool
+) -> list[float]:
+    """Return the largest local error that each call may have."""
+    from hx._tensors import tolerance
+    from hx._verify.blame import limits_of
+
     if fail_over is not None:
-        limits = [fail_over] * len(calls)
-    elif transformed or model.sidecar.is_relinked:
-        limits = limits_of(calls, TRANSFORMED_CEILING)
-    else:
-        limits = limits_of(calls, tolerance(port.dtype for call in rows for port in call.outputs))
-    return limits, wrong_calls(calls, limits, explain=explain), first_culprit(calls, limits, explain=explain)
+        return [fail_over] * len(errors)
+    if transformed or model.sidecar.is_relinked:
+        return limits_of(errors, TRANSFORMED_CEILING)
+    return limits_of(errors, tolerance(port.dtype for call in model.sidecar.calls for port in call.outputs))
 
 
 def _entries(
@@ -161,6 +180,7 @@ def _entries(
     numbers: Sequence[CallNumbers],
     limits: Sequence[float],
     wrong: Sequence[bool],
+    rounding: Mapping[int, float],
 ) -> list[VerifyEntry]:
     from hx._verify.boundaries import why_not_made
 
@@ -174,6 +194,7 @@ def _entries(
             reason=why_not_made(call) if measurement.not_made(row) else found.reason or call.reason,
             limit=limits[row],
             wrong=wrong[row],
+            rounding=rounding.get(row),
             local=_numbers(found.local),
             accumulated=_numbers(found.accumulated),
             inputs_from_onnx=list(found.borrowed or ()),

@@ -15,7 +15,9 @@ class Verification(Record):
     """Numbers of the exported model beside those of the PyTorch module, on the example inputs."""
 
     status: str = Field(description="`match`, `mismatch`, or `not_checked`.")
-    reason: str = Field(default="", description="Why it could not be checked, or what does not match.")
+    reason: str = Field(
+        default="", description="Why it could not be checked, what does not match, or why so large an error is a match."
+    )
     max_abs_error: float | None = None
     relative_error: float | None = Field(
         default=None, description="Largest error of an output divided by that output's largest magnitude."
@@ -26,7 +28,8 @@ class Verification(Record):
     def __str__(self) -> str:
         """Return a sentence."""
         if self.status == "match":
-            return f"equal to PyTorch's within {self.relative_error:.1e} of the largest value"
+            why = f": {self.reason}" if self.reason else ""
+            return f"equal to PyTorch's within {self.relative_error:.1e} of the largest value{why}"
         size = f" by {self.relative_error:.1e} of its largest value" if self.relative_error else ""
         return f"{self.status.replace('_', ' ')}: {self.reason}{size}"
 

@@ -47,6 +47,11 @@ class VerifyEntry(Record):
     reason: str = Field(description="Why there are no numbers, or not all.")
     limit: float = Field(description="Local error beyond which it is wrong: `fail_over`, or found from the model.")
     wrong: bool = Field(description="Its local error is beyond `limit` and not explained by calls inside it.")
+    rounding: float | None = Field(
+        default=None,
+        description="Of a call that is off by more than is ordinary: how far PyTorch's own result is from double "
+        "precision, of its largest value. `limit` is no less than ten times that.",
+    )
     local: Numbers | None = Field(
         description="The call alone, on the inputs that the PyTorch module got; null where not compared."
     )

@@ -8,7 +8,9 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from hx_tracer._torch_internals import without_modes
 from hx_tracer.watch.calls import CallKey, EagerRun, disable_fused_attention
+from hx_tracer.watch.double_precision import DoublePrecision
 from hx_tracer.watch.fx_metadata import Direction
 
 Kept = TypeVar("Kept")
@@ -38,12 +40,50 @@ def record_call_values(
         wanted: The calls; those that the run does not make are not in the result.
         keep: Returns what to keep of a tensor; called when the call takes or returns it, before anything changes it.
     """
+    return _record(module, args, kwargs, wanted, lambda _, tensor: keep(tensor))
+
+
+def record_exact_values(
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    wanted: Collection[CallKey],
+    keep: Callable[[torch.Tensor, torch.Tensor], Kept],
+) -> dict[CallKey, CallValues[Kept]]:
+    """Run a module as `record_call_values` does, and each call from its own inputs on in double precision too.
+
+    Args:
+        module: The root.
+        args: Positional inputs.
+        kwargs: Inputs by name.
+        wanted: The calls; none of them inside another.
+        keep: Returns what to keep of a tensor, given as the model has it and as double precision has it.
+    """
+    precision = DoublePrecision()
+
+    def both(side: Direction, tensor: torch.Tensor) -> Kept:
+        if side == "inputs":
+            precision.forget()
+        with without_modes():
+            return keep(tensor, precision.exact(tensor))
+
+    with precision:
+        return _record(module, args, kwargs, wanted, both)
+
+
+def _record(
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    wanted: Collection[CallKey],
+    keep: Callable[[Direction, torch.Tensor], Kept],
+) -> dict[CallKey, CallValues[Kept]]:
     found: dict[CallKey, CallValues[Kept]] = {}
 
     def at_port(row: int, side: Direction, name: str, tensor: torch.Tensor) -> None:
         key = run.calls[row].key
         if key in wanted:
-            getattr(found.setdefault(key, CallValues()), side)[name] = keep(tensor)
+            getattr(found.setdefault(key, CallValues()), side)[name] = keep(side, tensor)
 
     run = EagerRun(module, at_port)
     with disable_fused_attention():
