@@ -288,7 +288,7 @@ def test_what_shares_a_weight_counts() -> None:
 
 
 def test_functions_and_opsets_are_named() -> None:
-    text = """<ir_version: 10, opset_import: ["": 20, "l": 1]> main (float[2] x) => (float[2] y) {{ y = l.f(x) }}
+    text = """<ir_version: 10, opset_import: ["": 20, "l": 1]> main (float[2] x) => (float[2] y) {{ t = l.f(x) y = Neg(t) }}
         <domain: "l", opset_import: ["": 20]> f <k: int = {}> (a) => (r) {{ r = Neg(a) }}"""
     one, other = (ir.from_onnx_text(text.format(number)) for number in (1, 2))
     other.opset_imports[""] = 21
@@ -374,3 +374,52 @@ def test_large_graphs_take_seconds() -> None:
     assert (found.only_left, found.only_right) == ([], [])
     assert found.rewired == [node.outputs[0].name]
     assert [name for name, _ in found.divergence] == [node.outputs[0].name]
+
+
+HEAD = '<ir_version: 10, opset_import: ["": 20%s]> m (float[2,3] x, float[3,3] w) => (float[2,3] y) { %s }'
+
+
+def _from_text(body: str, opsets: str = "") -> ir.Model:
+    return ir.from_onnx_text(HEAD % (opsets, body))
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("y = Gemm (x, w)", "y = Gemm <beta: float = 1.0, transA: int = 0> (x, w)"),
+        ("y = LeakyRelu <alpha: float = 0.01> (x)", "y = LeakyRelu (x)"),
+        ("y = Clip (x,,)", "y = Clip (x)"),
+        (
+            "c = Cast <to: int = 9> (x) d = ReduceMax <keepdims: int = 0> (c) y = If (d) <then_branch = a () => (float[2,3] t)"
+            "{ t = Selu (x) }, else_branch = b () => (float[2,3] e) { e = Neg (x) }>",
+            "c = Cast <to: int = 9, saturate: int = 1> (x) d = ReduceMax <keepdims: int = 0> (c) y = If (d) <then_branch = a () => "
+            "(float[2,3] t) { t = Selu <gamma: float = 1.0507010221481323> (x) }, else_branch = b () => (float[2,3] e) { e = Neg (x) }>",
+        ),
+    ],
+)
+def test_what_is_left_out_is_what_it_is_by_default(left: str, right: str) -> None:
+    assert graph_difference(_from_text(left), _from_text(right)) is None
+
+
+def test_an_opset_that_nothing_uses_is_no_difference() -> None:
+    unused = ', "com.microsoft": 1'
+    assert graph_difference(_from_text("y = Neg (x)"), _from_text("y = Neg (x)", unused)) is None
+    used = [_from_text("y = com.microsoft.Gelu (x)", f', "com.microsoft": {version}') for version in (1, 2)]
+    found = graph_difference(*used)
+    assert found is not None
+    assert found.elsewhere == ["opset imports com.microsoft 1 and com.microsoft 2"]
+
+
+def test_attributes_that_differ_are_named_with_both_values() -> None:
+    left = "a = LeakyRelu <alpha: float = 0.2> (x) b = Elu (a) c = com.microsoft.Foo <k: ints = [1, 2]> (b) y = Neg (c)"
+    right = (
+        "a = LeakyRelu <alpha: float = 0.5> (x) z = Elu <alpha: float = 2.0> (a)"
+        'c = com.microsoft.Foo <k: ints = [1, 3], s: string = "q"> (z) y = Neg (c)'
+    )
+    found = graph_difference(*(_from_text(text, ', "com.microsoft": 1') for text in (left, right)))
+    assert found is not None
+    assert found.attributes == [
+        ("a", "a", {"alpha": ("0.2", "0.5")}),
+        ("b", "z", {"alpha": ("1.0", "2.0")}),
+        ("c", "c", {"k": ("[1, 2]", "[1, 3]"), "s": ("none", "q")}),
+    ]

@@ -59,6 +59,14 @@ def _show(report: CompareReport, output: Output) -> None:
         output.data(_rows(rows))
         if len(shown) < len(report.divergence):
             output.data(f"  [dim]and {len(report.divergence) - len(shown)} more; -v lists them all[/]")
+    if report.attributes:
+        output.data("\nAttributes that differ:")
+        changes = report.attributes if output.verbosity > 0 else report.attributes[:FIRST]
+        output.data(
+            _rows([(_module(c.module), f"{c.op_type} {c.node}  {c.name}: {c.left}  |  {c.right}") for c in changes])
+        )
+        if len(changes) < len(report.attributes):
+            output.data(f"  [dim]and {len(report.attributes) - len(changes)} more; -v lists them all[/]")
     _groups("Only in the first", report.removed, output)
     _groups("Only in the second", report.added, output)
     _groups("In both, reading from other places", report.rewired, output)

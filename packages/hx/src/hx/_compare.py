@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hx._open import AnyHierarchy, graph_of, name_of
 from hx._progress import Progress, silent
 from hx.files import sidecar_path
-from hx.records.compare import CompareReport, Divergence, NodeGroup
+from hx.records.compare import AttributeChange, CompareReport, Divergence, NodeGroup
 from hx_extractor import Hierarchy
 from hx_sidecar_schema import HxError, Sidecar, collector_paused, graph_digest
 
@@ -90,6 +90,13 @@ def compare_graphs(
         "elsewhere": found.elsewhere,
         "operators": found.operators,
         "divergence": divergence,
+        "attributes": [
+            AttributeChange(
+                node=node, other=other, op_type=ops[0][node], module=owners[0].get(node), name=name, left=one, right=two
+            )
+            for node, other, changes in found.attributes
+            for name, (one, two) in changes.items()
+        ],
         "removed": _groups(found.only_left, ops[0], owners[0]),
         "added": _groups(found.only_right, ops[1], owners[1]),
         "rewired": _groups(found.rewired, ops[0], owners[0]),

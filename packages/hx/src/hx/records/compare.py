@@ -30,6 +30,18 @@ class Divergence(Record):
     other_op_type: str | None
 
 
+class AttributeChange(Record):
+    """An attribute in which two nodes differ that are of one operator and read the same."""
+
+    node: str = Field(description="First output of the node in the left graph.")
+    other: str = Field(description="That of the right graph.")
+    op_type: str
+    module: str | None = Field(description="Its qualified name; empty for the root, null where unknown.")
+    name: str = Field(description="Of the attribute.")
+    left: str = Field(description="Its value in words; of tensors type, shape and digest.")
+    right: str
+
+
 class CompareReport(Report):
     """What `hx compare` found."""
 
@@ -40,11 +52,15 @@ class CompareReport(Report):
     nodes: tuple[int, int]
     inputs: list[str] = Field(default_factory=list, description="What differs between their inputs.")
     outputs: list[str] = Field(default_factory=list, description="What differs between their outputs.")
-    elsewhere: list[str] = Field(default_factory=list, description="Other opset imports, other functions.")
+    elsewhere: list[str] = Field(default_factory=list, description="Other opsets of operators, other functions.")
     operators: dict[str, tuple[int, int]] = Field(
         default_factory=dict, description="Operators that they have in different numbers."
     )
     divergence: list[Divergence] = Field(default_factory=list[Divergence])
+    attributes: list[AttributeChange] = Field(
+        default_factory=list[AttributeChange],
+        description="Of nodes that each graph alone has, and that are of one operator and read the same.",
+    )
     removed: list[NodeGroup] = Field(
         default_factory=list[NodeGroup], description="Nodes that the left graph alone has."
     )

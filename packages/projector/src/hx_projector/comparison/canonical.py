@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
-from hx_graph import nested_graphs
-from hx_projector.comparison.signature import operator_of, plain_attributes, type_of
-from hx_projector.comparison.walk import captures, operands, walk_order
+from hx_graph import nested_graphs, nodes_in
+from hx_projector.comparison.signature import operator_of, outputs_of, plain_attributes, type_of
+from hx_projector.comparison.walk import captures, inputs_of, operands, walk_order
 
 Graph = ir.Graph | ir.Function
 
@@ -23,8 +23,9 @@ def structural_digest(model: ir.Model) -> str:
     """Return a SHA-256 over a model's topology, as hex.
 
     Equal for two models exactly if one becomes the other by renaming nodes, values and weights, reordering nodes, and
-    changing the contents of weights and metadata. Operators, attributes (constants included), edges with their
-    positions, nested graphs, functions, opsets, and the types of inputs, outputs and weights count. So do nodes whose
+    changing the contents of weights and metadata. Operators, attributes (constants included) that are not at their
+    default, edges with their positions, nested graphs, functions, the opsets of operators, and the types of inputs, outputs
+    and weights count. So do nodes whose
     results nobody uses; among those, ones that differ only in which of two alike results they use may be taken for
     equal.
     """
@@ -34,8 +35,10 @@ def structural_digest(model: ir.Model) -> str:
 
 
 def opsets_of(holder: ir.Model | ir.Function) -> str:
-    """Return the opset imports in words; ONNX's own domain under one name."""
-    versions = {domain or "ai.onnx": version for domain, version in holder.opset_imports.items()}
+    """Return the opset imports that nodes use, in words; ONNX's own domain under one name."""
+    graph = holder.graph if isinstance(holder, ir.Model) else holder
+    used = {node.domain for _, node in nodes_in(graph)}
+    versions = {domain or "ai.onnx": version for domain, version in holder.opset_imports.items() if domain in used}
     return ", ".join(f"{domain} {version}" for domain, version in sorted(versions.items()))
 
 
@@ -44,12 +47,16 @@ def function_form(function: ir.Function) -> str:
     return f"{opsets_of(function)};{plain_attributes(function)}{canonical_form(function)}"
 
 
-def canonical_form(graph: Graph, known: Sequence[ir.Value] = ()) -> str:
+def canonical_form(graph: Graph, known: Sequence[ir.Value] = (), opsets: Mapping[str, int] | None = None) -> str:
     """Return the canonical form of a graph, with the bodies in it.
 
-    Values from outside that it may read are known, in an order that both graphs have them in.
+    Args:
+        graph: The graph.
+        known: Values from outside that it may read, in an order that both graphs have them in.
+        opsets: Of a body, those of the graph around it; None for the graph's own.
     """
-    return _CanonicalForm({id(value): f"c{index}" for index, value in enumerate(known)}).of(graph)
+    names = {id(value): f"c{index}" for index, value in enumerate(known)}
+    return _CanonicalForm(names, opsets or graph.opset_imports).of(graph)
 
 
 def first_differing_nodes(left: ir.Graph, right: ir.Graph) -> tuple[ir.Node, ir.Node] | None:
@@ -59,7 +66,7 @@ def first_differing_nodes(left: ir.Graph, right: ir.Graph) -> tuple[ir.Node, ir.
     """
     rows: list[list[tuple[str, ir.Node]]] = []
     for graph in (left, right):
-        form = _CanonicalForm({})
+        form = _CanonicalForm({}, graph.opset_imports)
         form.of(graph)
         rows.append([(line, node) for line, node in form.lines if node.graph is graph])
     return next(((one, two) for (a, one), (b, two) in zip(*rows, strict=False) if a != b), None)
@@ -68,8 +75,8 @@ def first_differing_nodes(left: ir.Graph, right: ir.Graph) -> tuple[ir.Node, ir.
 class _CanonicalForm:
     """Canonical names of the values of a graph and of the bodies in it."""
 
-    def __init__(self, names: dict[int, str]) -> None:
-        self._names = names
+    def __init__(self, names: dict[int, str], opsets: Mapping[str, int]) -> None:
+        self._opsets, self._names = opsets, names
         """By the identity of a value; given are those from outside."""
         self._count = 0
         self.lines: list[tuple[str, ir.Node]] = []
@@ -112,14 +119,14 @@ class _CanonicalForm:
 
     def _line(self, node: ir.Node) -> str:
         name = self._number("n", "")
-        inputs = ", ".join([self._name(value) for value in node.inputs])
+        inputs = ", ".join([self._name(value) for value in inputs_of(node)])
         text = f"{name}={operator_of(node)}({inputs})"
         if node.attributes:
             bodies = {attribute: self.of(graph) for attribute, graph in nested_graphs(node)}
-            text += f"{plain_attributes(node)}{bodies or ''}"
+            text += f"{plain_attributes(node, self._opsets)}{bodies or ''}"
         for index, out in enumerate(node.outputs):
             self._names[id(out)] = f"{name}.{index}"
-        return f"{text}->{len(node.outputs)}"
+        return f"{text}->{outputs_of(node)}"
 
     def _unused(self, graph: Graph) -> list[str]:
         """Return the digests of what the nodes compute that lead to no output, sorted.
@@ -134,12 +141,15 @@ class _CanonicalForm:
         for node in walk_order(graph):
             if all(id(out) in names for out in node.outputs):
                 continue
-            inputs = ", ".join(_digest_of(value, own, names) for value in node.inputs)
+            inputs = ", ".join(_digest_of(value, own, names) for value in inputs_of(node))
             bodies = {
-                name: _CanonicalForm({id(value): _digest_of(value, own, names) for value in captures(body)}).of(body)
+                name: _CanonicalForm(captured, self._opsets).of(body)
                 for name, body in nested_graphs(node)
+                for captured in [{id(value): _digest_of(value, own, names) for value in captures(body)}]
             }
-            text = f"{operator_of(node)}({inputs}){plain_attributes(node)}{bodies or ''}->{len(node.outputs)}"
+            text = (
+                f"{operator_of(node)}({inputs}){plain_attributes(node, self._opsets)}{bodies or ''}->{outputs_of(node)}"
+            )
             digest = hashlib.sha256(text.encode()).hexdigest()
             for index, out in enumerate(node.outputs):
                 own[id(out)] = f"{digest}.{index}"

@@ -8,13 +8,13 @@ neighbourhoods all the way.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 
 import onnx_ir as ir
 
 from hx_graph import nested_graphs, output_of
 from hx_projector.comparison.canonical import canonical_form
-from hx_projector.comparison.signature import operator_of, plain_attributes, type_of
+from hx_projector.comparison.signature import operator_of, outputs_of, plain_attributes, type_of
 from hx_projector.comparison.walk import captures, operands, walk_order
 
 _INPUT, _WEIGHT = -1, -2
@@ -36,7 +36,7 @@ class ColouredGraph:
         self.reads = [[self._source(value) for value in operands(node)] for node in self.nodes]
         """By row, the source of each operand; None where an input is left out."""
         self.outputs = [self._source(value) for value in graph.outputs]
-        self.local = [self._colour(_signature(node)) for node in self.nodes]
+        self.local = [self._colour(_signature(node, graph.opset_imports)) for node in self.nodes]
         """Colours of nodes by themselves."""
         self.forward: list[int] = []
         """Colours by all that leads to a node."""
@@ -89,8 +89,8 @@ class ColouredGraph:
         return self._colours.setdefault(key, len(self._colours))
 
 
-def _signature(node: ir.Node) -> Hashable:
+def _signature(node: ir.Node, opsets: Mapping[str, int]) -> Hashable:
     if not node.attributes:
-        return operator_of(node), len(node.outputs)
-    bodies = "".join([canonical_form(graph, captures(graph)) for _, graph in nested_graphs(node)])
-    return operator_of(node), len(node.outputs), plain_attributes(node), bodies
+        return operator_of(node), outputs_of(node)
+    bodies = "".join([canonical_form(graph, captures(graph), opsets) for _, graph in nested_graphs(node)])
+    return operator_of(node), outputs_of(node), plain_attributes(node, opsets), bodies

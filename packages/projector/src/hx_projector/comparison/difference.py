@@ -16,7 +16,7 @@ from hx_graph import function_path, output_of
 from hx_projector.comparison.canonical import first_differing_nodes, function_form, opsets_of, structural_digest
 from hx_projector.comparison.colours import ColouredGraph, Source
 from hx_projector.comparison.matching import counterparts
-from hx_projector.comparison.signature import operator_of, type_of
+from hx_projector.comparison.signature import attribute_differences, operator_of, type_of
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class GraphDifference:
     """Nodes that both have, reading other values; by their outputs in the left graph."""
     divergence: list[tuple[str, str | None]]
     """Nodes of the left graph where the two diverge: all that leads to them is shared. With what the right one has there."""
+    attributes: list[tuple[str, str, dict[str, tuple[str, str]]]]
+    """Nodes that each graph alone has, of one operator in one place: of the left graph, of the right one, and the attributes that differ."""
 
 
 def graph_difference(
@@ -77,6 +79,7 @@ def graph_difference(
         only_right=[b.name(row) for row in pairing.only_b],
         rewired=[a.name(row) for row in rewired],
         divergence=divergence,
+        attributes=pairing.attributes(),
     )
 
 
@@ -121,6 +124,28 @@ class _Pairing:
             if all(a.forward[producer] in shared for producer in producers):
                 other = by_operands.get(a.operand_colours(row))
                 found.append((a.name(row), None if other is None else b.name(other)))
+        return found
+
+    def attributes(self) -> list[tuple[str, str, dict[str, tuple[str, str]]]]:
+        """Return nodes without counterparts that are of one operator and read the same, and how their attributes differ.
+
+        What such nodes give is taken for the same: there may be more of them behind.
+        """
+        a, b = self.a, self.b
+        same = dict(self._pairs)
+        there = {(operator_of(b.nodes[row]), tuple(b.reads[row])): row for row in reversed(self.only_b)}
+        found: list[tuple[str, str, dict[str, tuple[str, str]]]] = []
+        for row in self.only_a:
+            reads = tuple(
+                [None if source is None else (same.get(source[0], source[0]), source[1]) for source in a.reads[row]]
+            )
+            if any(source is not None and source[0] >= 0 and source[0] not in same for source in a.reads[row]):
+                continue
+            other = there.pop((operator_of(a.nodes[row]), reads), None)
+            if other is not None:
+                same[row] = other
+                if changes := attribute_differences(a.nodes[row], b.nodes[other]):
+                    found.append((a.name(row), b.name(other), changes))
         return found
 
     def _is_alike(self, left: Source | None, right: Source | None) -> bool:

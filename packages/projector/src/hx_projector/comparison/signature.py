@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from hx_graph import dims_of, function_path
-
-_GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
 
 def operator_of(node: ir.Node) -> str:
@@ -18,17 +18,87 @@ def operator_of(node: ir.Node) -> str:
     return function_path(node.op_identifier())
 
 
-def plain_attributes(holder: ir.Node | ir.Function) -> str:
-    """Return all attributes but the bodies, as text that is equal exactly for equal attributes."""
+def outputs_of(node: ir.Node) -> int:
+    """Return how many outputs a node has, without those at its end that have no name: they are left out."""
+    count = len(node.outputs)
+    while count and not node.outputs[count - 1].name:
+        count -= 1
+    return count
+
+
+def plain_attributes(holder: ir.Node | ir.Function, opsets: Mapping[str, int] | None = None) -> str:
+    """Return all attributes but the bodies, as text that is equal exactly for equal attributes.
+
+    Args:
+        holder: A node, or a function with the defaults of its attributes.
+        opsets: Of a node: attributes at the default that ONNX defines there are left out.
+    """
     attributes: Mapping[str, ir.Attr] = holder.attributes
     if not attributes:
         return ""
+    defaults = _defaults_of(holder, opsets) if isinstance(holder, ir.Node) and opsets else {}
     plain = [
-        (name, attribute.type.name, attribute_text(attribute))
+        (name, *_text_of(attribute))
         for name, attribute in sorted(attributes.items())
-        if attribute.type not in _GRAPHS or attribute.is_ref()
+        if not _is_body(attribute) and _text_of(attribute) != _text_of(defaults.get(name))
     ]
     return str(plain) if plain else ""
+
+
+def attribute_differences(left: ir.Node, right: ir.Node) -> dict[str, tuple[str, str]]:
+    """Return the attributes in which two nodes of an operator differ, with both values in words; bodies are left out."""
+    found: dict[str, tuple[str, str]] = {}
+    sides = [
+        {**_defaults_of(node, node.graph.opset_imports if node.graph else {}), **node.attributes}
+        for node in (left, right)
+    ]
+    for name in sorted({*left.attributes, *right.attributes}):
+        one, two = (attributes.get(name) for attributes in sides)
+        bodies = any(attribute is not None and _is_body(attribute) for attribute in (one, two))
+        if not bodies and _text_of(one) != _text_of(two):
+            found[name] = _in_words(one), _in_words(two)
+    return found
+
+
+def _is_body(attribute: ir.Attr) -> bool:
+    return attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) and not attribute.is_ref()
+
+
+def _text_of(attribute: ir.Attr | None) -> tuple[str, ...]:
+    return () if attribute is None else (attribute.type.name, attribute_text(attribute))
+
+
+def _in_words(attribute: ir.Attr | None) -> str:
+    if attribute is None:
+        return "none"
+    kind = attribute.type
+    if attribute.is_ref() or kind in (ir.AttributeType.TENSOR, ir.AttributeType.TENSORS):
+        return attribute_text(attribute)
+    if kind == ir.AttributeType.FLOAT:
+        return str(np.float32(attribute.as_float()))
+    if kind == ir.AttributeType.FLOATS:
+        return str([float(str(np.float32(number))) for number in attribute.as_floats()])
+    return str(
+        list(attribute.value)
+        if isinstance(attribute.value, Sequence) and not isinstance(attribute.value, str)
+        else attribute.value
+    )
+
+
+def _defaults_of(node: ir.Node, opsets: Mapping[str, int]) -> Mapping[str, ir.Attr]:
+    version = opsets.get(node.domain)
+    return {} if version is None else _defaults(node.op_type, node.domain, version)
+
+
+@cache
+def _defaults(operator: str, domain: str, version: int) -> Mapping[str, ir.Attr]:
+    """Return the attributes of an operator at their defaults, as ONNX defines them; nothing for operators of others."""
+    try:
+        schema = onnx.defs.get_schema(operator, version, domain)
+    except onnx.defs.SchemaError:
+        return {}
+    values = {name: row.default_value for name, row in schema.attributes.items() if row.default_value.type}
+    return {name: ir.serde.deserialize_attribute(value) for name, value in values.items()}
 
 
 def attribute_text(attribute: ir.Attr) -> str:

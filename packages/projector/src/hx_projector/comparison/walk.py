@@ -7,9 +7,17 @@ import onnx_ir as ir
 from hx_graph import nested_graphs
 
 
+def inputs_of(node: ir.Node) -> list[ir.Value | None]:
+    """Return a node's inputs, without those at the end that are left out."""
+    values = list(node.inputs)
+    while values and values[-1] is None:
+        values.pop()
+    return values
+
+
 def operands(node: ir.Node) -> list[ir.Value | None]:
     """Return what a node reads: its inputs, None where one is left out, then what its bodies capture."""
-    values = list(node.inputs)
+    values = inputs_of(node)
     if node.attributes:
         for _, graph in nested_graphs(node):
             values += captures(graph)
