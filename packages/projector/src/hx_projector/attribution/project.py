@@ -54,7 +54,7 @@ def project(
         context, witness = claim_by_witness(model, context, context.observation, feeds)
         context, witness = with_unseen_calls(model.graph, context, witness)
     with collector_paused():
-        graph, tree = GraphIndex(model), CallTree(context.calls)
+        graph, tree = GraphIndex(model.graph), CallTree(context.calls)
         owned, disagreements = attribute_nodes(model, graph, context, tree, sources, witness)
         if feeds is not None:
             context = with_ports_in_bodies(model.graph, context, _owners(owned), tree)
@@ -84,7 +84,7 @@ def project_file(
     """
     with collector_paused():
         context = read_context(model)
-        graph, tree = GraphIndex(model), CallTree(context.calls)
+        graph, tree = GraphIndex(model.graph), CallTree(context.calls)
         owned, disagreements = attribute_nodes(model, graph, context, tree, sources, {})
         context = with_boundaries(model.graph, context, _owners(owned), tree)
         return assemble(model, context, owned, disagreements, file=file, min_confidence=min_confidence)

@@ -7,6 +7,7 @@ are asked, in which order. Other packages add theirs under the entry point group
 from __future__ import annotations
 
 import importlib.metadata
+from collections import Counter
 from collections.abc import Iterable
 
 from hx_projector._claims import AttributionInput, Claim, Claims, Source
@@ -35,13 +36,21 @@ def claim_by_exporter(given: AttributionInput) -> Claims:
 def claim_by_parameter(given: AttributionInput) -> Claims:
     """Claim, with medium confidence, nodes that read parameters of one module, which was called once.
 
-    A module that was called several times says nothing: the order of nodes is not the order of calls.
+    A module that was called several times says nothing: the order of nodes is not the order of calls. Nor does a weight that
+    several nodes read where parameters are in the graph no more: exporters merge equal ones, as those of a fresh model are. The
+    TorchScript exporter hands such a weight on by Identity nodes, which belong to who reads them.
     """
-    calls = calls_of_weights(given.context)
+    context = given.context
+    calls = calls_of_weights(context)
+    known = {weight.parameter for weight in context.initializers}
+    called = (context.modules[row] for row in {call.module for call in context.calls})
+    if any(f"{module.fqn}.{name}".lstrip(".") not in known for module in called for name in module.direct_parameters):
+        readers = Counter(name for names in given.graph.reads.values() for name in set(names))
+        calls = {name: rows for name, rows in calls.items() if readers[name] == 1}
     claims: dict[str, Claim] = {}
     for key, names in given.graph.reads.items():
         owners = {row for name in names for row in calls.get(name, ())}
-        if len(owners) == 1:
+        if len(owners) == 1 and given.graph.nodes[key].op_type != "Identity":
             claims[key] = Claim(owners.pop(), "medium")
     return claims
 
