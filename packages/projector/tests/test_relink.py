@@ -221,7 +221,7 @@ def test_nodes_may_stand_in_any_order(relinked):
 
 
 def test_nodes_of_bodies_keep_their_owners_in_place_and_moved_out(context_by_hand):
-    head = '<ir_version: 10, opset_import: ["": 20]> m (float[2,3] x, bool c) => (float[2,3] y) '
+    head = '<ir_version: 10, opset_import: ["": 20, "com.microsoft": 1]> m (float[2,3] x, bool c) => (float[2,3] y) '
     text = (
         head
         + """{ h = Neg(x)  y = If (c) <
@@ -239,8 +239,16 @@ def test_nodes_of_bodies_keep_their_owners_in_place_and_moved_out(context_by_han
         ("y", 0, "high"),
         ("t1", 2, "high"),
         ("t", 3, "high"),
-        ("e", 0, "medium"),  # another operation than the original's
+        ("e", 2, "high"),  # another operation makes the same value
     ]
+    fused = relink(
+        ir.from_onnx_text(text.replace("t1 = Exp(h)  t = Sin(t1)", "t = com.microsoft.ExpSin(h)")),
+        original,
+        sidecar,
+        file="made.onnx",
+    )
+    (both,) = [node for node in fused.nodes if node.output == "t"]
+    assert _facts(both) == (0, "high", [f"{both.graph}:t1", f"{both.graph}:t"], [2, 3])
     moved = ir.from_onnx_text(head + "{ h = Neg(x)  t1 = Exp(h)  t = Sin(t1)  y = Identity(t) }")
     nodes = _nodes(relink(moved, original, sidecar, file="made.onnx"))
     assert {name: nodes[name].owner for name in ("h", "t1", "t")} == {"h": 1, "t1": 2, "t": 3}

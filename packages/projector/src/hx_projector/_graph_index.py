@@ -1,8 +1,8 @@
-"""The main graph of a model by names of its values: producers, readers, and slices of the graph."""
+"""A graph by names of its values: producers, readers, and slices of the graph."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import ChainMap, deque
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator
 from typing import TypeVar
 
@@ -35,16 +35,23 @@ def reachable(starts: Iterable[T], following: Callable[[T], Iterable[T]]) -> Ite
 class GraphIndex:
     """Who produces and who reads every value; nodes go by their first outputs."""
 
-    def __init__(self, model: ir.Model) -> None:
-        """Index the main graph of a model, which must not be changed while the index is used."""
-        self.nodes = {output_of(node): node for node in in_order(model.graph)}
+    def __init__(self, graph: ir.Graph, around: GraphIndex | None = None) -> None:
+        """Index a graph, which must not be changed while the index is used.
+
+        Args:
+            graph: The main graph of a model, or a body.
+            around: Of a body, the graph that it captures values of.
+        """
+        self._around = around
+        self.nodes = {output_of(node): node for node in in_order(graph)}
         """In topological order."""
         self.position = {key: index for index, key in enumerate(self.nodes)}
-        self.inputs = [str(value.name) for value in model.graph.inputs if not value.is_initializer()]
-        self.outputs = [str(value.name) for value in model.graph.outputs]
-        self.initializers = model.graph.initializers
-        produced = (out for node in model.graph for out in node.outputs)
-        given = (*model.graph.inputs, *model.graph.initializers.values())
+        self.inputs = [str(value.name) for value in graph.inputs if not value.is_initializer()]
+        self.outputs = [str(value.name) for value in graph.outputs]
+        self.initializers = graph.initializers if around is None else ChainMap(graph.initializers, around.initializers)
+        """Those of the graphs around too."""
+        produced = (out for node in graph for out in node.outputs)
+        given = (*graph.inputs, *graph.initializers.values())
         self._values = {value.name: value for value in (*given, *produced) if value.name}
         self.producer: dict[str, str] = {}
         """Of a value, the node."""
@@ -52,7 +59,7 @@ class GraphIndex:
         """Of a node, the values, those that its bodies capture included."""
         self.readers: dict[str, list[str]] = {}
         """Of a value, the nodes."""
-        self.data: set[str] = set(self.inputs)
+        self.data: set[str] = {*self.inputs, *(() if around is None else around.data)}
         """Values that depend on the inputs of the model other than through sizes."""
         for key, node in self.nodes.items():
             self.reads[key] = names = reads(node)
@@ -65,8 +72,9 @@ class GraphIndex:
                     self.data.add(out)
 
     def value(self, name: str) -> ir.Value | None:
-        """Return a value or initializer of the graph by its name; None where it has none of that name."""
-        return self._values.get(name)
+        """Return a value or initializer of the graph, or of those around, by its name; None where it has none of that name."""
+        found = self._values.get(name)
+        return found if found is not None or self._around is None else self._around.value(name)
 
     def outputs_of(self, key: str) -> list[str]:
         """Return the values that a node produces."""
@@ -94,13 +102,20 @@ class GraphIndex:
         first = node.inputs[0] if node.op_type in FORM_CHANGING and node.inputs else None
         return first.name if first is not None else None
 
+    def forms(self, name: str | None) -> Iterator[str]:
+        """Yield a value, and those whose form nodes changed into it."""
+        while name:
+            yield name
+            name = self.form_source(self.producer[name]) if name in self.producer else None
+
     def order(self, name: str) -> int:
         """Return the position of the node that produces a value in topological order; -1 where no node does."""
         return self.position[self.producer[name]] if name in self.producer else -1
 
     def is_data_value(self, name: str) -> bool:
-        """Say whether a value is produced by a node or is an input of the model; weights are neither."""
-        return name in self.producer or name in self.inputs
+        """Say whether a value is produced by a node or is an input of a graph; weights are neither."""
+        inside = name in self.producer or name in self.inputs
+        return inside or (self._around is not None and self._around.is_data_value(name))
 
     def backward_slice(self, starts: Iterable[str], ends: Iterable[str], stops: Iterable[str]) -> list[str]:
         """Return the nodes that lead to values, going back as far as other values, in topological order.

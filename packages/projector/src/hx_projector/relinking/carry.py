@@ -12,15 +12,15 @@ Going against the order of the graph, the first of these that applies to a node 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from hx_graph import CallTree
-from hx_projector._graph_index import FORM_CHANGING, GraphIndex
+from hx_projector._graph_index import FORM_CHANGING
 from hx_projector.attribution.assemble import weakest
 from hx_projector.relinking.correspondence import ValueCorrespondence
 from hx_projector.relinking.region import Region, Span
-from hx_sidecar_schema import Confidence, Node, Sidecar
+from hx_sidecar_schema import Confidence, Node
 
 MANY = 64
 """Of more nodes of the original that several new ones stand for together, no list is kept."""
@@ -39,27 +39,39 @@ class CarriedOwner(NamedTuple):
     """Their calls, where there are several."""
 
 
-class OwnerCarrier:
-    """Finds the owners of the nodes of a transformed main graph."""
+ROOT = CarriedOwner(0, "low", known=False)
+"""What the root stands in for."""
 
-    def __init__(self, new: GraphIndex, matches: ValueCorrespondence, sidecar: Sidecar) -> None:
-        """Carry over the owners that the sidecar of the original has."""
-        self._new, self._matches, self._old = new, matches, matches.old
-        self._tree = CallTree(sidecar.calls)
-        self._rows: dict[str, Node] = {row.output: row for row in sidecar.nodes if not row.graph}
+
+class OwnerCarrier:
+    """Finds the owners of the nodes of a transformed graph."""
+
+    def __init__(
+        self, matches: ValueCorrespondence, rows: Mapping[str, Node], tree: CallTree, unread: CarriedOwner = ROOT
+    ) -> None:
+        """Carry over the owners that the nodes of the original have.
+
+        Args:
+            matches: Values of the two graphs.
+            rows: The nodes of the original graph, by first outputs.
+            tree: Of the original's calls.
+            unread: The owner of nodes that nothing in the graph reads, and that have no counterpart.
+        """
+        self._new, self._matches, self._old = matches.new, matches, matches.old
+        self._tree, self._rows, self._unread = tree, rows, unread
         self._by_span: dict[Span, CarriedOwner | None] = {}
         self.owners: dict[str, CarriedOwner] = {}
         """By the first outputs of the nodes."""
         sharing = self._nodes_of_spans()
-        for key in reversed(new.nodes):
+        for key in reversed(self._new.nodes):
             span, region = matches.spans[key], matches.region(key)
             same = matches.same_operator.get(key)
             if same is not None:
-                originals = sorted({same, *region.unmatched}, key=self._old.position.__getitem__)
+                originals = sorted({same, *region.unmatched}, key=self._old.order)
                 self.owners[key] = self._owner_of([same], originals)
             elif (value := self._reformed(key)) is not None:
                 self.owners[key] = self._producer_of(key, value)
-            elif key in new.data and (whole := self._region_owner(span, region)) is not None:
+            elif key in self._new.data and (whole := self._region_owner(span, region)) is not None:
                 certain = sharing[span] == 1 or self._needs_all(span, whole)
                 if whole.spanned_calls and not certain and whole.confidence == "high":
                     whole = whole._replace(confidence="medium")
@@ -85,7 +97,9 @@ class OwnerCarrier:
     def _producer_of(self, key: str, value: str) -> CarriedOwner:
         """Return the owner of the node that produced a value; of an input of the model, what its readers give."""
         producer = self._old.producer.get(value)
-        return self._owner_of([producer], ()) if producer in self._rows else self._inherited(key)
+        if producer is None or producer not in self._rows:
+            return self._inherited(key)
+        return self._owner_of([producer], ())
 
     def _region_owner(self, span: Span, region: Region) -> CarriedOwner | None:
         """Return what all nodes of a region stand for together; None where the original computes nothing there."""
@@ -99,7 +113,7 @@ class OwnerCarrier:
     def _needs_all(self, span: Span, whole: CarriedOwner) -> bool:
         """Say whether the results of a region are those of so many of its calls that no inner call is around them all."""
         producers = (self._old.producer.get(end) for end in span[1])
-        ends = {self._rows[producer].owner for producer in producers if producer in self._rows}
+        ends = {row.owner for producer in producers if (row := self._rows.get(producer or ""))}
         return bool(ends) and ends <= set(whole.spanned_calls) and self._tree.common(ends) == whole.owner
 
     def _owner_of(self, deciding: Iterable[str], originals: Sequence[str]) -> CarriedOwner:
@@ -113,7 +127,7 @@ class OwnerCarrier:
         """Return the common call of the nodes that read a node, at most of medium confidence where there are several."""
         readers = [self.owners[reader] for reader in self._new.readers_of(key)]
         if not readers:
-            return CarriedOwner(0, "low", known=False)
+            return self._unread
         calls = {reader.owner for reader in readers}
         confidence = weakest(reader.confidence for reader in readers)
         if len(calls) > 1 and confidence == "high":

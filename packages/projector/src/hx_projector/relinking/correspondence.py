@@ -20,8 +20,14 @@ from hx_projector.relinking.region import Region, Span, name_inside
 class ValueCorrespondence:
     """Values of a transformed graph with those of the original that they are, as they are or in another form."""
 
-    def __init__(self, new: GraphIndex, old: GraphIndex) -> None:
-        """Find the values of the transformed graph `new` that correspond to values of the original `old`."""
+    def __init__(self, new: GraphIndex, old: GraphIndex, around: Mapping[str, str] | None = None) -> None:
+        """Find the values of a transformed graph that correspond to values of the original.
+
+        Args:
+            new: The main graph of the transformed model, or a body.
+            old: The graph of the original in its place.
+            around: Of a body, the counterparts that values of the graphs around it have.
+        """
         self.new, self.old = new, old
         self.counterpart: dict[str, str] = {}
         """Values of the transformed graph with those of the original."""
@@ -29,14 +35,14 @@ class ValueCorrespondence:
         """Nodes of the transformed graph with those of the original that produce the same by the same operator."""
         self.spans: dict[str, Span] = {}
         """Of a node of the transformed graph, the nearest values of the original around it."""
-        self._kept_weights = {self._original_weight(name) for name in new.initializers}
+        self._kept_weights = {self._original_weight(name) for key in new.nodes for name in new.weights_of(key)}
         """Weights of the original that the transformed graph still has, under whatever name."""
         sides = ((new.inputs, old.inputs), (new.outputs, old.outputs))
         self._ends = {
             a: b for mine, theirs in sides if len(mine) == len(theirs) for a, b in zip(mine, theirs, strict=True)
         }
         """Inputs and outputs of the two."""
-        self._anchors = dict(self._ends)
+        self._anchors = {**(around or {}), **self._ends}
         """Counterparts without those that follow from them through nodes that only change the form of a value."""
         self._anchors.update((name, name) for name in new.producer if old.is_data_value(name))
         self._update()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
 import onnx_ir as ir
 
-from hx_graph import CallTree, nodes_below, output_of
+from hx_graph import CallTree, body_path, nested_graphs, nodes_in, output_of
 from hx_projector._graph_index import GraphIndex
 from hx_projector.attribution.assemble import assemble
 from hx_projector.attribution.owners import OwnedNode, function_nodes
-from hx_projector.relinking.carry import CarriedOwner, OwnerCarrier
+from hx_projector.relinking.carry import ROOT, CarriedOwner, OwnerCarrier
 from hx_projector.relinking.context import context_of
 from hx_projector.relinking.correspondence import ValueCorrespondence
-from hx_sidecar_schema import HxError, Sidecar, collector_paused
+from hx_sidecar_schema import HxError, Node, Sidecar, collector_paused, node_name
 
 LINEAGE = "lineage"
 
@@ -36,13 +34,12 @@ def relink(transformed: ir.Model, original: ir.Model, sidecar: Sidecar, *, file:
         HxError: HX211 if the one was not made of the other.
     """
     with collector_paused():
-        new, old = GraphIndex(transformed), GraphIndex(original)
+        new, old = GraphIndex(transformed.graph), GraphIndex(original.graph)
         _refuse_strangers(new, old, sidecar, file)
-        matches = ValueCorrespondence(new, old)
-        found = OwnerCarrier(new, matches, sidecar).owners
-        owned = list(_owned(transformed, found, old, sidecar))
-        context = context_of(new, matches, found, sidecar)
-        owned += function_nodes(transformed, owned, CallTree(context.calls))
+        carried = _Carried(sidecar)
+        carried.add(ValueCorrespondence(new, old), transformed.graph)
+        context = context_of(transformed, original, carried.unchanged, carried.nodes, sidecar)
+        owned = [*carried.nodes, *function_nodes(transformed, carried.nodes, CallTree(context.calls))]
         return assemble(transformed, context, owned, file=file, merger="The transformation")
 
 
@@ -64,28 +61,76 @@ def _refuse_strangers(new: GraphIndex, old: GraphIndex, sidecar: Sidecar, file: 
         )
 
 
-def _owned(
-    model: ir.Model, found: Mapping[str, CarriedOwner], old: GraphIndex, sidecar: Sidecar
-) -> Iterator[OwnedNode]:
-    """Yield the nodes of the main graph and its bodies with their owners.
+class _Carried:
+    """Owners that the nodes of a transformed graph have from the original, and those of the bodies in it.
 
-    Two kinds of nodes have the owner of the node of the original's bodies that has their name and operator: those that
-    are still in a body, and those that were moved out of one because its condition was known.
+    Attributes:
+        nodes: All nodes, those of bodies after the node around them.
+        unchanged: Values that are the original's as they are, with their names there.
     """
-    bodies: dict[tuple[str, str], list[CarriedOwner]] = {}
-    for row in sidecar.nodes:
-        if row.graph:
-            owner = CarriedOwner(row.owner, row.confidence, row.known)
-            bodies.setdefault((row.output, row.op_type), []).append(owner)
-    for node in model.graph:
-        key = output_of(node)
-        around = found[key]
-        moved = bodies.get((key, node.op_type), [])
-        if len(moved) == 1 and not old.is_data_value(key):
-            around = moved[0]
-        yield OwnedNode("", key, node, LINEAGE, *around)
-        inherited = CarriedOwner(around.owner, "medium" if around.known else "low", around.known)
-        for path, inner in nodes_below(node):
-            output = output_of(inner)
-            same = bodies.get((output, inner.op_type), [])
-            yield OwnedNode(path, output, inner, LINEAGE, *(same[0] if len(same) == 1 else inherited))
+
+    def __init__(self, sidecar: Sidecar) -> None:
+        """Prepare to carry over what the sidecar of the original says."""
+        self._tree = CallTree(sidecar.calls)
+        self._rows: dict[str, dict[str, Node]] = {"": {}}
+        self._by_name: dict[tuple[str, str], list[CarriedOwner]] = {}
+        """Nodes of bodies, by first output and operator: tools move some out, or into other bodies."""
+        for row in sidecar.nodes:
+            self._rows.setdefault(row.graph, {})[row.output] = row
+            if row.graph:
+                owner = CarriedOwner(row.owner, row.confidence, row.known)
+                self._by_name.setdefault((row.output, row.op_type), []).append(owner)
+        self.nodes: list[OwnedNode] = []
+        self.unchanged: dict[str, str] = {}
+
+    def add(
+        self,
+        matches: ValueCorrespondence,
+        graph: ir.Graph,
+        paths: tuple[str, str] = ("", ""),
+        around: CarriedOwner = ROOT,
+    ) -> None:
+        """Add the nodes of a graph.
+
+        Args:
+            matches: Its values, with those of the original.
+            graph: The graph.
+            paths: Its path in the transformed model and in the original.
+            around: Of a body, the owner of what nothing tells.
+        """
+        path, old_path = paths
+        owners = OwnerCarrier(matches, self._rows.get(old_path, {}), self._tree, around).owners
+        self.unchanged.update(matches.unchanged())
+        for node in graph:
+            key = output_of(node)
+            owner = owners[key]
+            moved = self._by_name.get((key, node.op_type), [])
+            if key not in matches.same_operator and len(moved) == 1 and not matches.old.is_data_value(key):
+                owner = moved[0]
+            if old_path:
+                owner = owner._replace(originals=[node_name(old_path, output) for output in owner.originals])
+            self.nodes.append(OwnedNode(path, key, node, LINEAGE, *owner))
+            if node.attributes:
+                inside = CarriedOwner(owner.owner, "medium" if owner.known else "low", owner.known)
+                self._add_bodies(matches, node, paths, inside)
+
+    def _add_bodies(
+        self, matches: ValueCorrespondence, node: ir.Node, paths: tuple[str, str], around: CarriedOwner
+    ) -> None:
+        before = matches.old.nodes.get(matches.same_operator.get(output_of(node), ""))
+        originals = {} if before is None else dict(nested_graphs(before))
+        for name, graph in nested_graphs(node):
+            path = body_path(paths[0], node, name)
+            if before is not None and name in originals:
+                new, old = GraphIndex(graph, matches.new), GraphIndex(originals[name], matches.old)
+                counterpart = matches.counterpart
+                captured = {
+                    read: counterpart[read] for names in new.reads.values() for read in names if read in counterpart
+                }
+                inner = ValueCorrespondence(new, old, captured)
+                self.add(inner, graph, (path, body_path(paths[1], before, name)), around)
+                continue
+            for inner_path, inner_node in nodes_in(graph, path):
+                same = self._by_name.get((output_of(inner_node), inner_node.op_type), [])
+                owner = same[0] if len(same) == 1 else around
+                self.nodes.append(OwnedNode(inner_path, output_of(inner_node), inner_node, LINEAGE, *owner))

@@ -41,7 +41,7 @@ class GraphRun:
         Raises:
             HxError: HX121 if ONNX Runtime cannot run the model, HX209 if it is not installed.
         """
-        self.index = index = GraphIndex(model)
+        self.index = index = GraphIndex(model.graph)
         self.is_static = all(
             value is not None and value.shape is not None and value.shape.is_static()
             for value in map(index.value, index.inputs)

@@ -32,7 +32,7 @@ class _Borders:
         owners = {row.key: row.owner for row in sidecar.nodes}
         self._graph = CutGraph(pair.model.graph, owners, sidecar.sizes, [row.name for row in sidecar.initializers])
         self._owner = self._graph.owners
-        self._data = GraphIndex(pair.model).data
+        self._index = GraphIndex(pair.model.graph)
         self._parameters = {row.name: row.parameter for row in sidecar.initializers}
 
     @cached_property
@@ -65,8 +65,12 @@ class _Borders:
     def misplaced_ports(self, row: int, call: ModuleCall) -> Iterator[tuple[str, str]]:
         """Yield ports whose values are made on the wrong side of the call's border (V39)."""
         recovered = {name for number in call.recovered for name in self._pair.sidecar.recovered[number].outputs}
-        given = {port.carrier for port in call.inputs}
-        lost = (self._leaving[row] & self._data) - {port.carrier for port in call.outputs} - recovered
+        given, carriers = ({port.carrier for port in ports} for ports in (call.inputs, call.outputs))
+        lost = {
+            name
+            for name in (self._leaving[row] & self._index.data) - recovered
+            if carriers.isdisjoint(self._index.forms(name))
+        }
         # An output that was not found in the graph may be what they read.
         handed_out = any(port.unused or port.carrier in self._leaving[row] for port in call.outputs)
         for port in call.outputs:
@@ -106,7 +110,7 @@ class _Borders:
         for name in taken if foreign else ():
             makers = self._handed_out.get(name, ())
             near = any(self._tree.contains(row, other) or self._tree.contains(other, row) for other in makers)
-            if makers and not near and name in self._data:
+            if makers and not near and name in self._index.data:
                 yield "V45", f"It takes in {name!r}, a result of {self._pair.call_name(makers[0])!r}."
 
     def _reads_weights_of_others(self, row: int, call: ModuleCall, values: Iterable[str]) -> bool:

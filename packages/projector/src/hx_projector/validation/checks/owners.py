@@ -45,7 +45,8 @@ def claimed_owners(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that the owner of a node that itself names a call is that call or lies around it (V41).
 
     A call around it may own the node: the optimiser made one node of nodes of several calls. A strategy that does not
-    ask the exporter may know less than the node says: there only what it knows with high confidence is checked.
+    ask the exporter may know less than the node says: there only what it knows with high confidence is checked. What a
+    tool put into a graph it names after the value that it reads: that says nothing of the node.
     """
     sidecar, tree = pair.sidecar, pair.tree
     calls: dict[tuple[int, int | None], list[int]] = {}
@@ -62,6 +63,9 @@ def claimed_owners(pair: ModelAndSidecar) -> Iterator[Problem]:
         claim = claims.get(node_name(*row.key))
         node = pair.found.get(row.key)
         if claim is None or node is None or not (asks_exporter or row.confidence == "high"):
+            continue
+        read = [str(value.name) for value in node.inputs if value is not None and value.name]
+        if row.evidence == "lineage" and (node.name or "").startswith(tuple(read)):
             continue
         meant = [
             call
@@ -149,7 +153,7 @@ def _claims_of_unknown(pair: ModelAndSidecar) -> dict[str, Claim]:
         generator=sidecar.generator, modules=sidecar.modules, calls=sidecar.calls, initializers=sidecar.initializers
     )
     known = {row.output: Claim(row.owner, row.confidence) for row in sidecar.nodes if row.known and not row.graph}
-    given = AttributionInput(GraphIndex(pair.model), context, pair.tree, known, {})
+    given = AttributionInput(GraphIndex(pair.model.graph), context, pair.tree, known, {})
     return {**claim_by_dataflow(given), **claim_by_parameter(given)}
 
 
