@@ -15,7 +15,6 @@ import json
 import os
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +62,9 @@ polars psutil py-cpuinfo kornia_rs lightning-utilities torchmetrics rotary-embed
 """What they import, torch aside: they are installed without what they depend on, since some ask for another torch."""
 
 
-def look_at(name: str, source: Path | None, python: Path) -> Row:
-    """Put one file or model through the commands and return its row."""
-    command = [str(python), str(HERE / "field_runs.py"), name, str(source or "")]
+def look_at(name: str, source: Path | None, python: Path) -> list[Row]:
+    """Put one file or model through the commands and return its rows: of a model one for each kind of axes."""
+    command = [str(python), str(HERE / "field_runs.py"), name, *([str(source)] if source else [])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "HF_HUB_OFFLINE": "1"}
     with tempfile.TemporaryDirectory() as work, (Path(work) / "out").open("w") as out:
         process = subprocess.Popen(command, cwd=work, env=environment, stdout=out, stderr=subprocess.PIPE, text=True)
@@ -75,11 +74,12 @@ def look_at(name: str, source: Path | None, python: Path) -> Row:
             process.kill()
             process.communicate()
             last = f"not done after {SECONDS} s"
-        lines = [line for line in (Path(work) / "out").read_text().splitlines() if line.startswith("{")]
-    row: Row = json.loads(lines[-1]) if lines else {"now": "start", "failed": [], "findings": {}}
-    if doing := row.pop("now"):
-        row["failed"].append(f"{doing}: the process ended with {process.returncode}: {last}"[:240])
-    return row
+        lines = [line for line in (Path(work) / "out").read_text().splitlines() if line.startswith("[{")]
+    rows: list[Row] = json.loads(lines[-1]) if lines else [{"name": name, "now": "start", "failed": [], "findings": {}}]
+    for row in rows:
+        if doing := row.pop("now"):
+            row["failed"].append(f"{doing}: the process ended with {process.returncode}: {last}"[:240])
+    return rows
 
 
 def prepare(folder: Path) -> Path:
@@ -112,8 +112,9 @@ def tasks(folder: Path) -> dict[str, Path | None]:
         for ending in endings:
             paths = sorted((folder / "files" / package).rglob(f"*{ending}.onnx"), key=lambda path: len(path.name))
             found[f"{package.partition('=')[0]}/{paths[0].stem}"] = paths[0]
-    names = [name for name, case in vars(field_models).items() if inspect.isfunction(case) and name[0] != "_"]
-    return found | {f"{name} {axes}": None for name in names for axes in ("static", "dynamic")}
+    return found | {
+        name: None for name, case in vars(field_models).items() if inspect.isfunction(case) and name[0] != "_"
+    }
 
 
 def main() -> None:
@@ -126,18 +127,21 @@ def main() -> None:
     folder = options.folder.resolve()
     python, results = prepare(folder), folder / "results.jsonl"
     every = tasks(folder)
+    order = list(every)
     rows = {row["name"]: row for row in map(json.loads, results.read_text().splitlines())} if results.exists() else {}
-    chosen = tuple(options.names)
-    todo = [name for name in every if (name.startswith(chosen) if chosen else name not in rows)]
+    chosen, done = tuple(options.names), {name.partition(" ")[0] for name in rows}
+    todo = [name for name in every if (name.startswith(chosen) if chosen else name not in done)]
     for name in () if options.table else todo:
-        start = time.monotonic()
-        row = look_at(name, every[name], python)
-        rows[name] = {"name": name, **row, "seconds": round(time.monotonic() - start)}
-        with results.open("a") as file:
-            file.write(json.dumps(rows[name]) + "\n")
-        print(name, rows[name]["seconds"], "s", rows[name]["failed"], dict(rows[name]["findings"]), flush=True)
+        for row in look_at(name, every[name], python):
+            rows[row["name"]] = row
+            with results.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            print(row["name"], row.get("seconds"), "s", row["failed"], row["findings"], flush=True)
     (HERE.parent / "docs" / "field.md").write_text(
-        page([rows[name] for name in every if name in rows], [*FILES, *LIBRARIES.split()])
+        page(
+            sorted(rows.values(), key=lambda row: order.index(row["name"].partition(" ")[0])),
+            [*FILES, *LIBRARIES.split()],
+        )
     )
 
 

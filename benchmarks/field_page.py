@@ -73,12 +73,12 @@ MODEL_HEAD = (
 def _file(row: Row) -> tuple[str, ...]:
     after = row.get("relinked", {})
     both = [f"{_of(row, key)} + {_of(after, key)}" for key in ("extractable", "equal", "differ", "open")]
-    return (*_cells(row["name"], row["exporter"]), *_known(row), *both, *_end(row, {**_why(row), **_why(after)}))
+    return (*_cells(row["name"], row.get("exporter")), *_known(row), *both, *_end(row, {**_why(row), **_why(after)}))
 
 
 def _model(row: Row) -> tuple[str, ...]:
     name, _, axes = row["name"].partition(" ")
-    checked = _cells(row.get("extractable"), row["whole"], row.get("compared"), len(row.get("wrong", ())))
+    checked = _cells(row.get("extractable"), row.get("whole"), row.get("compared"), len(row.get("wrong", ())))
     parts = [_of(row, key) for key in ("equal", "differ", "open")]
     return (*_cells(name, axes), *_known(row), *checked, *parts, *_end(row, _why(row)))
 
@@ -90,7 +90,7 @@ def _known(row: Row) -> tuple[str, ...]:
 def _end(row: Row, why: dict[str, int]) -> tuple[str, ...]:
     failed = [*row["failed"], *(f"{count} x {reason}" for reason, count in why.items())]
     findings = ", ".join(f"{count} {code}" for code, count in row["findings"].items())
-    return _cells(findings or "0", row["seconds"], "; ".join(failed[:4]))
+    return _cells(findings or "0", row.get("seconds"), "; ".join(failed[:4]))
 
 
 def _why(row: Row) -> dict[str, int]:

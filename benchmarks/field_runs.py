@@ -1,6 +1,6 @@
-"""One file or one model of `field.py` through the commands, in a process of its own: `field_runs.py WHAT WHERE FOLDER`.
+"""One file or one model of `field.py` through the commands, in a process and a folder of its own: `field_runs.py NAME [FILE]`.
 
-After every command the row as it is so far is printed as a line of JSON.
+Before every command the rows as they are so far are printed as a line of JSON; the last line has all of them.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import hx_cli
 MODELS = Path(__file__).parent / "field_models.py"
 MEMORY_BYTES = 12 << 30
 Row = dict[str, Any]
+ROWS: list[Row] = []
 
 
 class Runs:
@@ -39,7 +40,7 @@ class Runs:
         """Run one command of hx and return the record that it printed; an empty one where it printed none."""
         self.row["now"] = command[0]
         start = time.monotonic()
-        print(json.dumps(self.row), flush=True)
+        print(json.dumps(ROWS), flush=True)
         out, err = io.StringIO(), io.StringIO()
         sys.argv = ["hx", *command, "--json"]
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -108,15 +109,19 @@ def a_model(row: Row, spec: str, axes: str) -> None:
 def main() -> None:
     """Run what the arguments name in the current folder."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    what, where = sys.argv[1:]
-    row: Row = {}
-    if where:
-        shutil.copy(where, "x.onnx")
-        a_file(row)
-    else:
-        name, axes = what.split()
-        a_model(row, f"{MODELS}:{name}", axes)
-    print(json.dumps({**row, "now": ""}))
+    name, *files = sys.argv[1:]
+    started = time.monotonic()
+    for axes in ("",) if files else ("static", "dynamic"):
+        row: Row = {"name": f"{name} {axes}".strip()}
+        ROWS.append(row)
+        if files:
+            shutil.copy(files[0], "x.onnx")
+            a_file(row)
+        else:
+            a_model(row, f"{MODELS}:{name}", axes)
+        row |= {"now": "", "seconds": round(time.monotonic() - started)}
+        started = time.monotonic()
+    print(json.dumps(ROWS))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@ import onnx_ir as ir
 
 from hx_extractor.cut.builder import GraphBuilder
 from hx_extractor.cut.index import GraphIndex
-from hx_graph import all_nodes, consumer_calls, dims_of, dtype_name, initializer_rows, output_of
+from hx_graph import CutGraph, all_nodes, consumer_calls, dims_of, dtype_name, initializer_rows, output_of
 from hx_sidecar_schema import CutFrom, ModelInfo, ModuleCall, Node, Port, Sidecar, Summary, TensorInfo, graph_digest
+
+_ELSEWHERE = {"status": "fused", "reason": "Only the exported model holds all of it; extract it from there."}
 
 
 def cut_sidecar(index: GraphIndex, row: int, builder: GraphBuilder, model: ir.Model) -> Sidecar:
@@ -41,6 +43,16 @@ def cut_sidecar(index: GraphIndex, row: int, builder: GraphBuilder, model: ir.Mo
     ends = [stop - row for stop in sidecar.subtree_end[row:end]]
     readers = consumer_calls([node for _, node in found], [node.owner for node in rows], ends)
     nodes = [node.model_copy(update={"consumers": calls}) for node, calls in zip(rows, readers, strict=True)]
+    sizes = {name: size for old, size in sidecar.sizes.items() if (name := builder.name_of(old)) is not None}
+    calls = [_call(call, row, builder, model.graph, modules) for call in sidecar.calls[row:end]]
+    if sidecar.calls[row].recovered:
+        graph = CutGraph(model.graph, {(node.graph, node.output): node.owner for node in nodes}, sizes)
+        calls = [
+            call.model_copy(update=_ELSEWHERE)
+            if number and call.status == "extractable" and _needs_more(call, number, stop, graph)
+            else call
+            for number, (call, stop) in enumerate(zip(calls, ends, strict=True))
+        ]
     exact = sum(node.confidence == "high" for node in nodes)
     covered = sum(node.known for node in nodes)
     return Sidecar(
@@ -65,7 +77,7 @@ def cut_sidecar(index: GraphIndex, row: int, builder: GraphBuilder, model: ir.Mo
             )
             for old in modules
         ],
-        calls=[_call(call, row, builder, modules) for call in sidecar.calls[row:end]],
+        calls=calls,
         nodes=nodes,
         initializers=initializer_rows(
             model.graph,
@@ -76,7 +88,7 @@ def cut_sidecar(index: GraphIndex, row: int, builder: GraphBuilder, model: ir.Mo
             ),
             {node.output: node.owner for node in nodes if not node.graph},
         ),
-        sizes={name: size for old, size in sidecar.sizes.items() if (name := builder.name_of(old)) is not None},
+        sizes=sizes,
         summary=Summary(
             nodes=len(nodes), exact_percent=_percent(exact, nodes), covered_percent=_percent(covered, nodes)
         ),
@@ -103,13 +115,14 @@ def _module_rows(sidecar: Sidecar, root: int, called: set[int]) -> dict[int, int
     return {old: new for new, old in enumerate(order)}
 
 
-def _call(call: ModuleCall, root: int, builder: GraphBuilder, modules: dict[int, int]) -> ModuleCall:
+def _call(call: ModuleCall, root: int, builder: GraphBuilder, graph: ir.Graph, modules: dict[int, int]) -> ModuleCall:
     """Return a call as it is in a part.
 
     Args:
         call: In the exported model.
         root: Row of the part's root there.
         builder: Of the part.
+        graph: That it built.
         modules: Rows of modules there to those here.
     """
     is_root = call is builder.parent.sidecar.calls[root]
@@ -120,9 +133,9 @@ def _call(call: ModuleCall, root: int, builder: GraphBuilder, modules: dict[int,
         if is_root:
             name = names.get(old.carrier) if old.unused else old.name  # several ports may be one value
             return old.model_copy(update={"value": name, "initializer": None})
-        value = builder.name_of(old.value) if old.value else None
-        initializer = builder.name_of(old.initializer) if old.initializer else None
-        return old.model_copy(update={"value": value, "initializer": initializer})
+        name = builder.name_of(old.carrier) if old.carrier else None
+        weight = name in graph.initializers  # what the whole model folded into a weight, a recovered node computes here
+        return old.model_copy(update={"value": None if weight else name, "initializer": name if weight else None})
 
     inputs, outputs = [port(p) for p in call.inputs], [port(p) for p in call.outputs]
     gone = any(port.is_lost for port in (*inputs, *outputs))
@@ -134,8 +147,19 @@ def _call(call: ModuleCall, root: int, builder: GraphBuilder, modules: dict[int,
         "recovered": [],
     }
     if not is_root and call.status == "extractable" and (gone or call.recovered):
-        update |= {"status": "fused", "reason": "Only the exported model holds all of it; extract it from there."}
+        update |= _ELSEWHERE
     return call.model_copy(update=update)
+
+
+def _needs_more(call: ModuleCall, row: int, end: int, graph: CutGraph) -> bool:
+    """Say whether a call in a part derives from more than its inputs: what was a constant may be computed of an argument."""
+    arguments = [port for port in call.inputs if not port.implicit]
+    outputs = [port.carrier for port in call.outputs if not port.unused]
+    found = graph.cut(row, end, arguments, outputs, recovered={})
+    used, implicit = (
+        {port.carrier for port in call.inputs if port.implicit is kind and not port.unused} for kind in (False, True)
+    )
+    return found.reached != used or set(found.implicit) != implicit
 
 
 def _tensor(value: ir.Value) -> TensorInfo:
