@@ -109,3 +109,42 @@ def test_random_numbers_and_training_are_left_as_they_are() -> None:
     assert 0 < found["0", 0] < 1e-6
     assert all(error < 1e-5 for error in found.values())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+class Noisy(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.noise, self.last = nn.Linear(4, 4), Noise(), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.noise(self.first(x)))
+
+
+class Noise(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.randn_like(x)
+
+
+def test_random_numbers_are_not_compared(tmp_path: Path) -> None:
+    """Neither are what draws them, nor in a run of the whole model what derives from them."""
+    torch.manual_seed(0)
+    exported = hx.export(Noisy().eval(), (torch.randn(2, 4),))
+    assert exported.report.verification is not None
+    assert exported.report.verification.status == "not_checked"
+    report = hx.verify(exported)
+    assert not report.failed
+    assert {call.fqn: (call.local is not None, call.accumulated is not None) for call in report.calls} == {
+        "": (False, False),
+        "first": (True, True),
+        "noise": (False, False),
+        "last": (True, False),
+    }
+    assert "RandomNormalLike" in report.calls[0].reason
+    parts = hx.extract(exported, output=tmp_path / "parts", against=exported.module)
+    assert [(entry.fqn, entry.max_abs_error is None) for entry in parts.modules] == [
+        ("", True),
+        ("first", False),
+        ("noise", True),
+        ("last", False),
+    ]
+    assert parts.mismatches == 0

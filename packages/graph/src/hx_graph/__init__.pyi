@@ -24,7 +24,7 @@ from hx_graph._nested import (
     values_by_name as values_by_name,
     values_in as values_in,
 )
-from hx_graph._random import drawing_nodes as drawing_nodes
+from hx_graph._random import drawing_nodes as drawing_nodes, drawn_values as drawn_values
 from hx_graph._reads import (
     captured_values as captured_values,
     consumer_calls as consumer_calls,

@@ -6,6 +6,10 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
+from hx_graph._dims import is_size_query
+from hx_graph._nested import nodes_below
+from hx_graph._reads import in_order, reads
+
 _DRAWING = frozenset(
     ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
 )
@@ -18,6 +22,16 @@ def drawing_nodes(nodes: Iterable[ir.Node]) -> list[ir.Node]:
         for node in nodes
         if not node.domain and "seed" not in node.attributes and (node.op_type in _DRAWING or _trains(node))
     ]
+
+
+def drawn_values(graph: ir.Graph) -> set[str]:
+    """Return the values of a graph that derive from random numbers, other than through sizes."""
+    found: set[str] = set()
+    for node in in_order(graph):
+        inside = (node, *(inner for _, inner in nodes_below(node)))
+        if drawing_nodes(inside) or (not is_size_query(node) and not found.isdisjoint(reads(node))):
+            found.update(out.name for out in node.outputs if out.name)
+    return found
 
 
 def _trains(node: ir.Node) -> bool:

@@ -19,6 +19,7 @@ from hx._verify.boundaries import CallKey, SizeAndPrecision, array_now, pytorch_
 from hx._verify.inputs import Arrays, ModuleInputs
 from hx._verify.torch_reference import compare_ports, run_alone
 from hx_extractor import Difference, Extraction, Hierarchy
+from hx_graph import drawn_values
 from hx_sidecar_schema import HxError, ModuleCall, Port, UnavailableValue
 from hx_tracer import CallValues, LoadedModel
 
@@ -85,6 +86,7 @@ class Measurement:
     def __init__(self, model: Hierarchy, loaded: LoadedModel, inputs: ModuleInputs, memory_bytes: int) -> None:
         self._model, self._loaded, self._inputs = model, loaded, inputs
         self._calls = model.sidecar.calls
+        self._drawn = drawn_values(model.model.graph)
         self._keys = pytorch_keys(model.sidecar)
         self._borders = run_module(loaded, inputs, set(self._keys), size_and_precision)
         rows = [call.row for call in model.calls(status="extractable") if self._keys[call.row] in self._borders]
@@ -162,9 +164,15 @@ class Measurement:
         else:
             if lost := [port.name for port in extraction.outputs if port.name not in local]:
                 reasons.append(f"The PyTorch module gave no {lost}.")
-        actual = {port.name: values[port.carrier] for port in outputs if port.carrier in values}
+        actual = {
+            port.name: values[port.carrier]
+            for port in outputs
+            if port.carrier in values and port.carrier not in self._drawn
+        }
         accumulated = compare_ports(given.outputs, actual)
-        if gone := [port.name for port in outputs if port.name not in accumulated]:
+        if not self._drawn.isdisjoint(port.carrier for port in outputs):
+            reasons.append("In the whole model it derives from random numbers.")
+        elif gone := [port.name for port in outputs if port.name not in accumulated]:
             reasons.append(f"The whole ONNX model has no value for {gone}.")
         return CallNumbers(_worst(local), _worst(accumulated), " ".join(reasons), borrowed, epsilon, recomputed)
 

@@ -11,7 +11,7 @@ from hx._rounding import ROUNDING_FACTOR, explained
 from hx._tensors import tolerance
 from hx_extractor import Call, Extraction, Hierarchy
 from hx_graph import all_nodes, drawing_nodes
-from hx_sidecar_schema import HxError
+from hx_sidecar_schema import HxError, UnavailableValue
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,26 @@ class OnnxReference:
 
     def __call__(self, extraction: Extraction) -> Verdict:
         """Compare an extracted model with the values of the exported one."""
-        if drawing := drawing_nodes(node for _, node in all_nodes(extraction.model)):
-            return Verdict(reason=f"Not compared: {drawing[0].op_type} draws other numbers in every run.")
         try:
+            refuse_drawing(extraction)
             extraction.example_inputs()
             extraction.parent.compute(port.carrier for port in extraction.outputs)
         except HxError as error:  # the whole model does not run: nothing is known against the part
             return Verdict(reason=f"Not compared: {error.message}")
         result = extraction.validate()
         return verdict_of(extraction, result.max_abs_error, result.relative_error)
+
+
+def refuse_drawing(extraction: Extraction) -> None:
+    """Refuse to compare what draws random numbers.
+
+    Raises:
+        HxError: HX206 if an extraction does.
+    """
+    if drawing := drawing_nodes(node for _, node in all_nodes(extraction.model)):
+        raise UnavailableValue(
+            f"{drawing[0].op_type} draws other numbers in every run.", hint="Look at the calls around it."
+        )
 
 
 def verdict_of(extraction: Extraction, absolute: float, relative: float, *, rounding: float = 0.0) -> Verdict:

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from hx._rounding import own_rounding
 from hx._verify.boundaries import array_now, pytorch_keys, run_module, why_not_made
 from hx._verify.inputs import Arrays, recorded_inputs
-from hx._verify.references import Verdict, verdict_of
+from hx._verify.references import Verdict, refuse_drawing, verdict_of
 from hx_extractor import Call, Difference, Extraction, Hierarchy, difference
 from hx_sidecar_schema import Port, UnavailableValue
 from hx_tracer import CallValues, LoadedModel
@@ -65,6 +65,7 @@ def run_alone(
     Raises:
         HxError: HX207 if ONNX Runtime refuses the model; else as `borrow` raises.
     """
+    refuse_drawing(extraction)
     given: Arrays = dict(boundary.inputs)
     missing = [port for port in extraction.inputs if port.name not in given]
     if missing:
