@@ -49,3 +49,31 @@ def test_what_the_whole_model_folded_is_computed_in_a_part(ready: bool, status: 
     inner = hx.load(tmp_path / "middle.onnx").sidecar.calls[1]
     assert inner.status == status
     assert [port.unused for port in inner.inputs] == [False, not ready]
+
+
+class HandsOn(nn.Module):
+    """What it adds and hands on is gone: the exporter sees that it is nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.act = nn.BatchNorm2d(2), nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(0 + self.norm(x))
+
+
+class Difference(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = HandsOn(), HandsOn()
+        self.conv = nn.Conv2d(2, 2, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.relu()
+        return x + 2 * (self.first(x) + self.conv(x) - self.second(x))
+
+
+def test_a_value_that_was_removed_and_handed_on_is_no_port(tmp_path: Path) -> None:
+    hx.export(Difference().eval(), (torch.randn(1, 2, 6, 6),)).save(tmp_path / "x.onnx")
+    report = hx.validate(tmp_path / "x.onnx")
+    assert report.valid, str(report)

@@ -11,7 +11,6 @@ with its neighbour.
 from __future__ import annotations
 
 import base64
-import contextlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -75,15 +74,19 @@ class Recovery:
         cut = _Cut({id(value) for value in inputs.values()})
         for name, value in inputs.items():
             if name not in unused and self.survivors.survivor(value) is None:
+                below: list[int] = []
                 try:
-                    rows += self._rows_below(value, inside, cut)
+                    below = self._rows_below(value, inside, cut)
+                    self._rows_above(value, _Cut(set()))  # what computes it in the whole model: a run can then give it
                 except _LostError:
-                    lost.add(name)
-                else:
-                    with contextlib.suppress(_LostError):  # what computes it in the whole model: a run can then give it
-                        self._rows_above(value, _Cut(set()))
+                    if not below:  # nor does a node of the call hold it, where the call hands it on
+                        lost.add(name)
+                rows += below
+        handed_on = {id(inputs[name]) for name in lost}
         for name, value in live.items():
-            if self.survivors.survivor(value) is None and id(value) not in cut.given:
+            if id(value) in handed_on:
+                lost.add(name)
+            elif self.survivors.survivor(value) is None and id(value) not in cut.given:
                 try:
                     rows += self._rows_above(value, cut)
                 except _LostError:
