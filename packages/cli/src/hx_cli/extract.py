@@ -81,10 +81,12 @@ def show_extract(report: ExtractReport, output: Output) -> None:
     else:
         output.data(_one(entry, report))
     failed = [entry for entry in report.modules if entry.failed]
-    for entry in failed[:10]:
-        output.warn(f"{entry.tag}: {entry.reason}")
-    if len(failed) > 10:
-        output.warn(f"and {plural(len(failed) - 10, 'more call')} with a wrong result; see `reason` in the index.")
+    causes = Counter(entry.reason for entry in failed)
+    for reason, amount in causes.most_common(10):
+        first = next(entry.tag for entry in failed if entry.reason == reason)
+        output.warn(f"{first}{f' and {amount - 1} more' if amount > 1 else ''}: {reason}")
+    if len(causes) > 10:
+        output.warn(f"and {plural(len(causes) - 10, 'more reason')}; see `reason` in the index.")
 
 
 def _show_folder(report: ExtractReport, output: Output) -> None:

@@ -106,12 +106,20 @@ def _verdict(report: VerifyReport) -> str:
             names = ", ".join(unproven[:3]) + (", …" if len(unproven) > 3 else "")
             lines.append(f"  [yellow]it computes with {escape(names)}, which PyTorch did not give[/]")
         return "\n".join(lines)
+    if report.refused is not None:
+        entry = report.calls[report.refused]
+        return (
+            f"[bold red]ONNX Runtime does not run the whole model, for {_name(entry)}[/]: {escape(report.refusal)}\n"
+            "  what runs alone is compared"
+        )
     if report.failed:
         entry = max(report.calls, key=lambda entry: _rank(entry.accumulated))
         return (
             f"[bold red]no call is wrong by itself, the errors add up[/]: {_name(entry)}, output "
             f"{_port(entry.accumulated)}: accumulated {_error(entry.accumulated)}"
         )
+    if not report.compared:
+        return "no call has nodes of its own to compare; [bold green]the whole model's outputs are PyTorch's[/]"
     worst = max((_rank(entry.local) for entry in report.calls if entry.rounding is None), default=0.0)
     return f"[bold green]no call is wrong[/]: the largest local error is {number(max(worst, 0.0))}"
 
@@ -141,7 +149,7 @@ def _table(entries: Sequence[VerifyEntry], report: VerifyReport, width: int) -> 
 def _others(report: VerifyReport) -> list[str]:
     times = "once" if report.batches == 1 else f"{report.batches} times"
     compared = f"[bold]{plural(report.compared, 'call')}[/] compared, both models ran {times}"
-    lines = [f"{compared}; a local error beyond {_limits(report)} is wrong"]
+    lines = [f"{compared}; a local error beyond {_limits(report)} is wrong"] if report.compared else []
     whole = next((entry.accumulated for entry in report.calls if entry.parent is None), None)
     if whole is not None:
         lines.append(f"the whole model: output {_port(whole)} {_error(whole)}, {_largest(whole)}")

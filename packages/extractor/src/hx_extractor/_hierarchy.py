@@ -16,6 +16,7 @@ from hx_sidecar_schema import (
     ModuleCall,
     Node,
     Port,
+    RuntimeRefusal,
     Sidecar,
     Status,
     UnknownCall,
@@ -62,6 +63,7 @@ class Hierarchy:
         self._model = model
         self._original_dtypes = exported
         self._computed: dict[str, NDArray[np.generic]] = {}
+        self._refused: dict[frozenset[str], RuntimeRefusal] = {}
 
     @property
     def model(self) -> ir.Model:
@@ -213,8 +215,14 @@ class Hierarchy:
         """
         names = list(names)
         missing = [name for name in names if name not in self._computed]
+        if refusal := self._refused.get(frozenset(missing)):
+            raise refusal
         if missing:
-            self._computed |= self.run(self.example_inputs(), missing)
+            try:
+                self._computed |= self.run(self.example_inputs(), missing)
+            except RuntimeRefusal as error:
+                self._refused[frozenset(missing)] = error
+                raise
         return {name: self._computed[name] for name in names}
 
     def run(

@@ -23,10 +23,8 @@ def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, fold
         weights: `copy`, `share` or `none`.
         folder: The exported model's; None where that is in memory.
     """
-    if weights == "share" and (
-        folder is None or any(isinstance(slot.tensor, ir.ExternalTensor) for slot in tensors_in(model))
-    ):
-        _check_beside(path, folder)
+    if weights == "share":
+        check_shareable(model, path, folder)
     with atomic_folder(path.parent, "path") as staging:
         target = staging / path.name
         update: dict[str, Any] = {"file": path.name}
@@ -64,9 +62,21 @@ def _weights_as_inputs(graph: ir.Graph) -> Generator[None]:
             graph.initializers[str(value.name)] = value
 
 
-def _check_beside(path: Path, folder: Path | None) -> None:
-    """Refuse any folder but the exported model's: onnx 1.23 and ONNX Runtime read external data from there alone."""
-    beside = final_folder(path.parent).resolve()
+def check_shareable(model: ir.Model, path: Path, folder: Path | None) -> None:
+    """Refuse any folder but the exported model's: onnx 1.23 and ONNX Runtime read external data from there alone.
+
+    Args:
+        model: A model whose weights are shared; one without external data may be anywhere.
+        path: The file that shares them.
+        folder: That of the exported model; None where it is in memory.
+
+    Raises:
+        HxError: HX210 if it is another folder.
+    """
+    if folder is not None and not any(isinstance(slot.tensor, ir.ExternalTensor) for slot in tensors_in(model)):
+        return
+    path = final_folder(path.parent) / path.name
+    beside = path.parent.resolve()
     if folder is None:
         raise HxError(
             f"Weights cannot be shared with {str(path)!r}: the exported model is in memory.",

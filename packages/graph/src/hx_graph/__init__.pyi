@@ -36,6 +36,7 @@ from hx_graph._session import (
     import_runtime as import_runtime,
     make_session as make_session,
     open_session as open_session,
+    refusal_of as refusal_of,
     run_session as run_session,
 )
 from hx_graph._types import infer_types as infer_types, value_types as value_types, without_weights as without_weights

@@ -47,7 +47,8 @@ def example_array(info: TensorInfo) -> NDArray[np.generic]:
     if example is None:
         raise UnavailableValue(
             f"No example of input {info.name!r} is recorded.",
-            hint="Give the inputs yourself, or export the model again.",
+            hint="Give the inputs yourself: only an export of hx records them, and of tensors that the module was given.",
+            argument="inputs",
         )
     try:
         return _array(example, ir.DataType[info.dtype].numpy())
@@ -55,6 +56,7 @@ def example_array(info: TensorInfo) -> NDArray[np.generic]:
         raise UnavailableValue(
             f"The recorded example of input {info.name!r} is damaged: {first_line(error)}.",
             hint="Give the inputs yourself, or export the model again.",
+            argument="inputs",
         ) from error
 
 

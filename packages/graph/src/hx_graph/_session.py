@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from hx_graph._weights import TensorSlot, in_memory, replaced_tensors
-from hx_sidecar_schema import HxError, first_line
+from hx_sidecar_schema import HxError, RuntimeRefusal, first_line
 
 PROTOBUF_BYTES = 1_000_000_000
 """From here on weights are handed over beside the model: a protobuf message ends at 2 GB."""
@@ -114,11 +115,16 @@ def make_session(
     except HxError:
         raise
     except Exception as error:
-        raise HxError(
-            f"ONNX Runtime refuses the model: {first_line(error)}",
-            code="HX207",
-            hint="Report this with the model's name and options: an extracted model must load.",
+        raise RuntimeRefusal(
+            f"ONNX Runtime refuses the model: {refusal_of(error)}",
+            hint="Load the whole file in ONNX Runtime: if that is refused too, the exporter made it so; export it with another "
+            "strategy or opset. Else report it: a part of a model that loads must load.",
         ) from error
+
+
+def refusal_of(error: Exception) -> str:
+    """Return what ONNX Runtime says is wrong, without its own code and the path of the file that it was given."""
+    return re.sub(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(Load model from \S+ failed:)?", "", first_line(error))
 
 
 def run_session(session: Any, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -152,10 +158,10 @@ def run_session(session: Any, feeds: Mapping[str, NDArray[Any]]) -> dict[str, ND
         else:
             results = session.run(list(outputs), {name: _contiguous(feeds[name]) for name in types})
     except Exception as error:
-        raise HxError(
-            f"ONNX Runtime could not run the model: {first_line(error)}",
-            code="HX207",
-            hint="Check dtypes and shapes of the inputs against the model's.",
+        raise RuntimeRefusal(
+            f"ONNX Runtime could not run the model: {refusal_of(error)}",
+            hint="Check dtypes and shapes of the inputs against the model's; if they are those of the export, the graph is at "
+            "fault: export it with another strategy or opset.",
         ) from error
     return dict(zip(outputs, results, strict=True))
 

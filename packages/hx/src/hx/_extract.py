@@ -114,6 +114,10 @@ def _target(
         elif target.is_dir() and any(target.iterdir()):
             refuse_existing([target], overwrite=overwrite)
         check_writable(target)
+    if shared:
+        from hx_extractor import check_shareable
+
+        check_shareable(model.model, written[0] if single else target / f"{stems[0]}.onnx", model.folder)
     read = _read_files(model)
     for file in written:
         if file.exists() and file.resolve() in read:

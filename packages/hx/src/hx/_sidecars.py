@@ -15,7 +15,7 @@ from hx.files import check_writable, sidecar_path
 from hx.records.project import ProjectReport
 from hx.records.relink import RelinkReport, SpanningNode
 from hx.records.report import File, counts_of, statuses_of
-from hx_sidecar_schema import Confidence, HxError, Sidecar, check_choice, refuse_existing
+from hx_sidecar_schema import Confidence, HxError, ModelDoesNotRun, Sidecar, check_choice, refuse_existing
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -182,14 +182,18 @@ def _project_against(graph: ir.Model, against: AnyModel, inputs: Any, file: str,
     kwargs, tensors = _matched(graph, given, loaded.module)
     context = observed_context(loaded.module, kwargs, args=given.args)
     examples = {name: example_record(tensor) for name, tensor in tensors.items()}
-    return project(
-        graph,
-        with_file_claims(graph, context).model_copy(update={"examples": examples}),
-        file=file,
-        sources=("exporter", "witness", "parameter", "dataflow"),
-        feeds={name: to_numpy(tensor) for name, tensor in tensors.items()},
-        min_confidence=min_confidence,
-    )
+    try:
+        return project(
+            graph,
+            with_file_claims(graph, context).model_copy(update={"examples": examples}),
+            file=file,
+            sources=("exporter", "witness", "parameter", "dataflow"),
+            feeds={name: to_numpy(tensor) for name, tensor in tensors.items()},
+            min_confidence=min_confidence,
+        )
+    except ModelDoesNotRun as error:
+        hint = "Give inputs that it runs on; or project it without a PyTorch model, by what the file says."
+        raise ModelDoesNotRun(error.message, hint=hint, argument="inputs") from error
 
 
 def _static_shapes(model: ir.Model, module: torch.nn.Module) -> dict[str, list[int]]:

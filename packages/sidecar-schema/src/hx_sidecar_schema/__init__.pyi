@@ -7,6 +7,7 @@ from hx_sidecar_schema._errors import (
     MissingSidecar as MissingSidecar,
     MissingValue as MissingValue,
     ModelDoesNotRun as ModelDoesNotRun,
+    RuntimeRefusal as RuntimeRefusal,
     UnavailableValue as UnavailableValue,
     UnfitInputs as UnfitInputs,
     UnknownCall as UnknownCall,

@@ -42,6 +42,12 @@ class ModelDoesNotRun(HxError):
     code = "HX121"
 
 
+class RuntimeRefusal(HxError):
+    """ONNX Runtime does not load a model, or does not run it on these inputs."""
+
+    code = "HX207"
+
+
 class UnavailableValue(HxError):
     """A value that a call takes cannot be told from the model and its recorded inputs."""
 

@@ -20,7 +20,7 @@ from hx._verify.inputs import Arrays, ModuleInputs
 from hx._verify.torch_reference import compare_ports, run_alone
 from hx_extractor import Difference, Extraction, Hierarchy
 from hx_graph import drawn_values
-from hx_sidecar_schema import HxError, ModuleCall, Port, UnavailableValue
+from hx_sidecar_schema import HxError, ModuleCall, Port, RuntimeRefusal, UnavailableValue
 from hx_tracer import CallValues, LoadedModel
 
 Array = np.ndarray[Any, Any]
@@ -40,6 +40,7 @@ class CallNumbers:
         reason: Why something is missing.
         borrowed: Inputs of the local run that the ONNX model gave: port name to value name.
         epsilon: Of the coarsest floating-point type at the call's border, in either model.
+        refused: Whether ONNX Runtime does not run it alone.
         recomputed: Nodes of calls outside that the local run computes from this call's inputs.
     """
 
@@ -49,6 +50,7 @@ class CallNumbers:
     borrowed: Mapping[str, str] | None = None
     epsilon: float = 0.0
     recomputed: Sequence[str] = ()
+    refused: bool = False
 
     @property
     def unproven(self) -> list[str]:
@@ -90,11 +92,15 @@ class Measurement:
         self._keys = pytorch_keys(model.sidecar)
         self._borders = run_module(loaded, inputs, set(self._keys), size_and_precision)
         rows = [call.row for call in model.calls(status="extractable") if self._keys[call.row] in self._borders]
+        if not rows and self._keys[0] in self._borders:
+            rows = [0]  # no call has nodes of its own; the whole model has outputs
         self._missing = {row: self._missing_inputs(row) for row in rows}
         self._places = self._find({port.carrier for ports in self._missing.values() for port in ports})
         runs = batches_of([self._held_bytes(row) for row in rows], memory_bytes)
         self.batches = [[rows[position] for position in run] for run in runs]
         self._held: _Held | None = None
+        self.refusal = ""
+        """Why ONNX Runtime does not run the whole model; empty where it does."""
 
     def measure_all(self, progress: Progress) -> list[CallNumbers]:
         """Compare all calls that can be; there are no numbers of the others."""
@@ -110,7 +116,7 @@ class Measurement:
         """Run both models and hold what the calls of one batch got and gave; what was held before is let go.
 
         Raises:
-            HxError: HX207 if ONNX Runtime does not run the ONNX model, HX407 if PyTorch does not run the other.
+            HxError: HX407 if PyTorch does not run its model.
         """
         self._held = None
         ports = [port for row in rows for port in self._missing[row]]
@@ -120,7 +126,10 @@ class Measurement:
         borrowed = [port.carrier for port in ports if port.carrier not in self._places]
         made = [port.carrier for row in rows for port in _outputs(self._calls[row])]
         names = [name for name in (*borrowed, *made) if self._model.holds(name)]
-        values = self._model.run(self._inputs.arrays, names) if names else {}
+        try:
+            values = self._model.run(self._inputs.arrays, names) if names and not self.refusal else {}
+        except RuntimeRefusal as error:  # calls may run alone
+            self.refusal, values = error.message, {}
         self._held = _Held(boundaries, values)
 
     def own_rounding(self, rows: Sequence[int]) -> dict[int, float]:
@@ -153,13 +162,16 @@ class Measurement:
         outputs = list(_outputs(self._calls[row]))
         borrowed: dict[str, str] = {}
         reasons: list[str] = []
-        epsilon, recomputed = 0.0, list[str]()
+        epsilon, recomputed, refused = 0.0, list[str](), False
         local: dict[str, Difference] = {}
         try:
+            if self._calls[row].status != "extractable":
+                raise HxError("No call has nodes of its own.", code="HX410", hint="Compare the whole model.")
             extraction = self._model.extract(row)
             epsilon, recomputed = self._epsilon(row, extraction), extraction.recomputed
             local = run_alone(extraction, given, lambda ports: self._borrow(ports, borrowed))
         except HxError as error:  # one call that cannot be compared must not cost the others
+            refused = isinstance(error, RuntimeRefusal)
             reasons.append(error.message)
         else:
             if lost := [port.name for port in extraction.outputs if port.name not in local]:
@@ -172,9 +184,10 @@ class Measurement:
         accumulated = compare_ports(given.outputs, actual)
         if not self._drawn.isdisjoint(port.carrier for port in outputs):
             reasons.append("In the whole model it derives from random numbers.")
-        elif gone := [port.name for port in outputs if port.name not in accumulated]:
+        elif not self.refusal and (gone := [port.name for port in outputs if port.name not in accumulated]):
             reasons.append(f"The whole ONNX model has no value for {gone}.")
-        return CallNumbers(_worst(local), _worst(accumulated), " ".join(reasons), borrowed, epsilon, recomputed)
+        numbers = _worst(local), _worst(accumulated), " ".join(reasons)
+        return CallNumbers(*numbers, borrowed, epsilon, recomputed, refused)
 
     def _borrow(self, ports: Sequence[Port], borrowed: dict[str, str]) -> Arrays:
         """Return inputs that are no arguments: another port of the PyTorch run has them, or the ONNX run."""

@@ -11,7 +11,7 @@ from hx._rounding import ROUNDING_FACTOR, explained
 from hx._tensors import tolerance
 from hx_extractor import Call, Extraction, Hierarchy
 from hx_graph import all_nodes, drawing_nodes
-from hx_sidecar_schema import HxError, UnavailableValue
+from hx_sidecar_schema import HxError, RuntimeRefusal, UnavailableValue
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class OnnxReference:
         """Compute what the calls that will be compared got and gave."""
         ports = [port for call in calls for port in (*call.inputs, *call.outputs) if not port.unused]
         carriers = dict.fromkeys(port.value or port.initializer for port in ports)
-        with suppress(HxError):  # what cannot be computed is reported for the call that needs it
-            model.compute(name for name in carriers if name)
+        with suppress(RuntimeRefusal, UnavailableValue):  # what can be computed is, when a call needs it
+            model.compute(name for name in carriers if name and model.holds(name))
 
     def __call__(self, extraction: Extraction) -> Verdict:
         """Compare an extracted model with the values of the exported one."""
@@ -44,7 +44,8 @@ class OnnxReference:
             refuse_drawing(extraction)
             extraction.example_inputs()
             extraction.parent.compute(port.carrier for port in extraction.outputs)
-        except HxError as error:  # the whole model does not run: nothing is known against the part
+        except HxError as error:  # the whole model does not run: nothing is known against the part, if it loads
+            extraction.session()
             return Verdict(reason=f"Not compared: {error.message}")
         result = extraction.validate()
         return verdict_of(extraction, result.max_abs_error, result.relative_error)

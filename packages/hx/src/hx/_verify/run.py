@@ -92,7 +92,8 @@ def verify(
         wrong = wrong_calls(errors, limits, explain=explain)
     culprit = first_culprit(errors, limits, explain=explain)
     accumulated = (found.accumulated[1].relative_error for found in numbers if found.accumulated)
-    too_far = fail_over is not None and max(accumulated, default=0.0) > fail_over
+    ends_far = fail_over if any(found.local for found in numbers) else limits[0]
+    too_far = ends_far is not None and max(accumulated, default=0.0) > ends_far
     return VerifyReport(
         model=name_of(model),
         original=str(original) if original else None,
@@ -101,7 +102,9 @@ def verify(
         memory_bytes=memory_bytes,
         batches=len(measurement.batches),
         fail_over=fail_over,
-        failed=culprit is not None or too_far,
+        failed=culprit is not None or too_far or bool(measurement.refusal),
+        refused=_refused(hierarchy.sidecar, numbers) if measurement.refusal else None,
+        refusal=measurement.refusal,
         culprit=culprit,
         compared=sum(found.local is not None for found in numbers),
         calls=_entries(hierarchy.sidecar, measurement, numbers, limits, wrong, rounding),
@@ -141,7 +144,7 @@ def _errors(model: Hierarchy, numbers: Sequence[CallNumbers]) -> list[CallError]
     """
     from hx._verify.blame import CallError
 
-    if not any(found.local for found in numbers):
+    if not any(found.local or found.accumulated for found in numbers):
         reason = next((found.reason for found in numbers if found.reason), None)
         raise HxError(
             f"No call of {name_of(model)!r} could be compared: "
@@ -172,6 +175,13 @@ def _limits(
     if transformed or model.sidecar.is_relinked:
         return limits_of(errors, TRANSFORMED_CEILING)
     return limits_of(errors, tolerance(port.dtype for call in model.sidecar.calls for port in call.outputs))
+
+
+def _refused(sidecar: Sidecar, numbers: Sequence[CallNumbers]) -> int:
+    """Return the first call that ONNX Runtime does not run alone and that holds no other such call; else the root."""
+    ends = sidecar.subtree_end
+    refused = [row for row, found in enumerate(numbers) if found.refused]
+    return next((row for row in refused if not any(row < inner < ends[row] for inner in refused)), 0)
 
 
 def _entries(

@@ -80,12 +80,22 @@ class VerifyReport(Report):
     culprit: int | None = Field(
         description="Position in `calls` of the first wrong call without a wrong call inside; null where none is."
     )
+    refused: int | None = Field(
+        default=None,
+        description="Where ONNX Runtime does not run the whole model: position in `calls` of the first call that it does not run "
+        "alone either and that holds no other such call.",
+    )
+    refusal: str = Field(default="", description="Why ONNX Runtime does not run the whole model.")
     compared: int = Field(description="Calls with a local error.")
     calls: list[VerifyEntry]
 
     def __str__(self) -> str:
         """Return a sentence."""
         start = f"{self.model} against {self.against}: {plural(self.compared, 'call')} compared"
+        if self.culprit is None and self.refused is not None:
+            return f"{start}; ONNX Runtime does not run the whole model, for {self.calls[self.refused].tag}: {self.refusal}"
+        if self.compared == 0 and not self.failed:
+            return f"{self.model} against {self.against}: no call has nodes of its own; the whole model's outputs are equal"
         if self.culprit is None:
             return f"{start}, {'some numbers are too far off' if self.failed else 'none is wrong'}"
         call = self.calls[self.culprit]

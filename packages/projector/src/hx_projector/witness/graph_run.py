@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from hx_graph import open_session, write_model
+from hx_graph import open_session, refusal_of, write_model
 from hx_projector._graph_index import GraphIndex
 from hx_projector.witness.fingerprints import SINGLE_TOLERANCE, Array, FingerprintIndex, fingerprint, is_identical
 from hx_sidecar_schema import Fingerprint, HxError, ModelDoesNotRun
@@ -108,7 +108,7 @@ def _run(model: ir.Model, feeds: Mapping[str, Array], names: Iterable[str]) -> I
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise ModelDoesNotRun(
-                f"ONNX Runtime cannot run the model to compare it with PyTorch: {' '.join(str(error).split())[:300]}",
+                f"ONNX Runtime cannot run the model to compare it with PyTorch: {refusal_of(error)[:300]}",
                 hint="Export with a strategy that needs no run, such as 'dynamo'.",
                 argument="strategy",
             ) from error
