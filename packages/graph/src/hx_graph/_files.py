@@ -9,14 +9,13 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
+from hx_graph._types import drop_map_types
 from hx_graph._weights import in_memory, replaced_tensors, tensors_in
 from hx_graph._well_formed import bring_into_order, check_texts, ensure_well_formed
 from hx_sidecar_schema import HxError, collector_paused, finished, first_line
 
 EXTERNAL_BYTES = 16 << 20
 """Weights beyond this size are written to a data file of their own: inside protobuf each byte is copied thrice."""
-
-_GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 
 def read_model(path: Path, *, check: bool = True) -> ir.Model:
@@ -64,23 +63,8 @@ def read_model(path: Path, *, check: bool = True) -> ir.Model:
 def _load(path: Path) -> ir.Model:
     proto = onnx.load(path, load_external_data=False)
     for graph in (proto.graph, *proto.functions):
-        _drop_map_types(graph)
+        drop_map_types(graph)
     return ir.from_proto(proto)
-
-
-def _drop_map_types(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
-    """Leave maps without a type: classifiers of scikit-learn have them as output, and onnx_ir (1.1) reads none."""
-    ends = [*graph.input, *graph.output] if isinstance(graph, onnx.GraphProto) else []
-    for value in (*ends, *graph.value_info):
-        kind = value.type
-        while kind.WhichOneof("value") in ("sequence_type", "optional_type"):
-            kind = kind.sequence_type.elem_type if kind.HasField("sequence_type") else kind.optional_type.elem_type
-        if kind.HasField("map_type"):
-            value.ClearField("type")
-    for node in graph.node:
-        for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs) if attribute.type in _GRAPHS else ():
-                _drop_map_types(body)
 
 
 def _innermost(error: BaseException) -> BaseException:

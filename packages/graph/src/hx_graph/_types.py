@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import onnx
 import onnx_ir as ir
 
 from hx_graph._nested import nodes_in
+
+_GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 
 def infer_types(model: ir.Model) -> None:
@@ -12,12 +15,11 @@ def infer_types(model: ir.Model) -> None:
 
     ONNX does not know those of foreign operators. Outputs of graphs stay as they are declared: they are part of `graph_digest`.
     """
-    import onnx
-
     results = _results(model.graph)
     if all(value.type is not None and value.shape is not None for value in results):
         return
     proto = onnx.shape_inference.infer_shapes(ir.serde.serialize_model(without_weights(model)))
+    drop_map_types(proto.graph)
     typed = _results(ir.serde.deserialize_model(proto).graph)
     for value, found in zip(results, typed, strict=True):
         value.type = value.type or found.type
@@ -43,3 +45,18 @@ def without_weights(model: ir.Model) -> ir.Model:
         value.const_value = None
         bare.graph.inputs.append(value)
     return bare
+
+
+def drop_map_types(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
+    """Leave maps without a type: classifiers of scikit-learn have them as output, and onnx_ir (1.1) reads none."""
+    ends = [*graph.input, *graph.output] if isinstance(graph, onnx.GraphProto) else []
+    for value in (*ends, *graph.value_info):
+        kind = value.type
+        while kind.WhichOneof("value") in ("sequence_type", "optional_type"):
+            kind = kind.sequence_type.elem_type if kind.HasField("sequence_type") else kind.optional_type.elem_type
+        if kind.HasField("map_type"):
+            value.ClearField("type")
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs) if attribute.type in _GRAPHS else ():
+                drop_map_types(body)
