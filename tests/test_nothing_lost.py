@@ -1,21 +1,14 @@
-"""No command removes or replaces what it reads or did not write, and a kill at any moment mixes no files."""
+"""No command removes or replaces what it reads or did not write."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import onnxruntime
 import pytest
 import torch
 
 import hx
-from hx_sidecar_schema import HxError, finish_writes
+from hx_sidecar_schema import HxError
 
 
 class Block(torch.nn.Module):
@@ -126,90 +119,3 @@ def test_a_session_replaces_a_session_alone(tmp_path: Path) -> None:
     (session / "exporter_report.md").unlink(missing_ok=True)
     hx.debug(Net().eval(), session, (torch.ones(2, 4),), overwrite=True, verify=False)
     assert (session / "notes.txt").read_text() == "mine"
-
-
-def killed_at(moment: int, act: Callable[[], object]) -> bool:
-    """Run something in a forked process that dies at a write; return whether it died."""
-    child = os.fork()
-    if child == 0:
-        left = [moment]
-
-        def audit(event: str, args: tuple[object, ...]) -> None:
-            writes = event == "open" and any(letter in str(args[1]) for letter in "wa+x")
-            if writes or event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree"):
-                left[0] -= 1
-                if left[0] < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(audit)
-        try:
-            act()
-        finally:
-            os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
-
-
-def save_over(folder: Path) -> Callable[[], object]:
-    export(0, 16).save(folder / "net.onnx")
-    new = export(1, 16)
-    return lambda: new.save(folder / "net.onnx", overwrite=True)
-
-
-def extract_over(folder: Path) -> Callable[[], object]:
-    export(0, 16).save(folder / "old.onnx")
-    export(1, 16).save(folder / "new.onnx")
-    hx.extract(folder / "old.onnx", None, folder / "parts")
-    return lambda: hx.extract(folder / "new.onnx", None, folder / "parts", overwrite=True, verify=False)
-
-
-def relink_over(folder: Path) -> Callable[[], object]:
-    export(0, 16).save(folder / "net.onnx")
-    shutil.copyfile(folder / "net.onnx", folder / "t.onnx")
-    hx.relink(folder / "t.onnx", folder / "net.onnx")
-    return lambda: hx.relink(folder / "t.onnx", folder / "net.onnx", overwrite=True)
-
-
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("prepare", [save_over, extract_over, relink_over], ids=lambda f: f.__name__)
-def test_a_kill_mixes_no_files(
-    tmp_path: Path, prepare: Callable[[Path], Callable[[], object]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every model that is there runs, as old or new; one more look completes or undoes what was begun."""
-    monkeypatch.setattr("hx_graph._files.EXTERNAL_BYTES", 0)
-    monkeypatch.setattr("hx._export.files.EXTERNAL_DATA_BYTES", 0)
-    start = tmp_path / "start"
-    start.mkdir()
-    act = prepare(start)
-    step = 1 if prepare is not extract_over else 4
-    for moment in range(0, 400, step):
-        place = tmp_path / "now"
-        shutil.copytree(start, place)
-        start.rename(tmp_path / "aside")
-        place.rename(start)
-        died = killed_at(moment, act)
-        for folder in (start, start / "parts"):
-            if folder.exists():
-                before = results(folder)
-                finish_writes(folder)
-                after = results(folder)
-                assert before.keys() <= after.keys()
-                assert not list(folder.glob(".hx-writing-*"))
-        shutil.rmtree(start)
-        (tmp_path / "aside").rename(start)
-        if not died:
-            break
-    assert not died
-    assert moment > 3
-
-
-def results(folder: Path) -> dict[str, float]:
-    """Run every model that is in a folder; where it has a sidecar, that is its own."""
-    found: dict[str, float] = {}
-    for path in sorted(folder.glob("*.onnx")):
-        session = onnxruntime.InferenceSession(path)
-        x = {value.name: np.ones(value.shape, np.float32) for value in session.get_inputs()}
-        found[path.name] = float(session.run(None, x)[0].sum())
-        sidecar = path.with_name(f"{path.stem}_hierarchy.json")
-        if sidecar.exists():
-            assert hx.load(path).is_unchanged, path
-    return found

@@ -175,9 +175,9 @@ def test_both_exports_and_all_that_is_known_of_them(hx, home, strategy):
 def test_the_page_begins_with_what_a_maintainer_asks_first(hx, home):
     hx("debug", f"{home}/models.py:weighed", "-o", "session")
     lines = [line for line in Path("session/report.md").read_text().splitlines() if line]
-    assert lines[0] == "# <model>/models.py:weighed"
+    assert lines[0] == "# models.py:weighed"
     assert lines[1] == f"**{record('session')['summary']}**"
-    assert lines[2:5] == ["```sh", "hx debug <model>/models.py:weighed -o session", "```"]
+    assert lines[2:5] == ["```sh", "hx debug models.py:weighed -o session", "```"]
     assert f"torch {version('torch')}" in next(line for line in lines if line.startswith("* CPython"))
     for name in names(Path("session")):
         assert f"| `{name}` | " in "\n".join(lines)

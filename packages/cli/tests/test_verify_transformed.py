@@ -38,7 +38,7 @@ class TestTransformed:
     @pytest.mark.parametrize(("kind", "at_least", "at_most"), [("half", 1e-5, 1e-2), ("int8", 1e-3, 0.1)])
     def test_a_right_one(self, verify, bert, transformed, kind, at_least, at_most):
         report = verify(transformed(kind), "--from", bert, against="tiny:bert")
-        assert (report.exit, report.named, report["original"]) == (0, None, str(bert))
+        assert (report.exit, report.named, report["original"]) == (0, None, bert.name)
         errors = [entry["local"]["relative_error"] for entry in report["calls"] if entry["local"]]
         assert len(errors) == report["compared"] == len(load(bert).calls(status="extractable"))
         assert at_least < max(errors) < at_most

@@ -52,3 +52,9 @@ def test_none_is_recorded() -> None:
     with pytest.raises(HxError) as caught:
         example_array(TensorInfo(name="x", dtype="FLOAT", shape=[]))
     assert caught.value.code == "HX206"
+
+
+def test_one_that_is_repeated_to_any_size() -> None:
+    assert example_record(np.array([1.0, 2.0], np.float32), [3]).shape == [3]
+    record = example_record(np.array([1.0, 2.0], np.float32), [1 << 20, 1 << 20])  # 4 TB
+    assert (record.shape, record.data, record.low, record.high) == ([1 << 20, 1 << 20], None, 1.0, 2.0)

@@ -168,11 +168,12 @@ def test_nothing_else_is_opened(tmp_path: Path, place: str, make: Callable[[Path
     assert caught.value.code == "HX204"
 
 
-def test_external_data_of_no_type(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING])
+def test_external_data_of_no_type(tmp_path: Path, kind: int) -> None:
     path = write(tmp_path, PLACES)
     (tmp_path / "w.bin").write_bytes(DATA.tobytes())
     model = onnx.load(path, load_external_data=False)
-    model.graph.initializer[0].data_type = onnx.TensorProto.UNDEFINED
+    model.graph.initializer[0].data_type = kind
     path.write_bytes(model.SerializeToString())
     with pytest.raises(HxError, match="no element type"):
         read_model(path)

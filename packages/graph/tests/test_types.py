@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
+import onnx_ir as ir
+import pytest
 from onnx import TensorProto, helper
 
 from hx_graph import infer_types, read_model
@@ -26,3 +28,19 @@ def test_what_is_inferred_may_be_a_map_which_has_no_type(tmp_path: Path) -> None
     model = read_model(tmp_path / "m.onnx")
     infer_types(model)
     assert model.graph.node(0).outputs[0].shape == [3, 2]
+
+
+REFUSED = """<ir_version: 10, opset_import: ["": 20]>
+main (float[2, 4] x, float[4] w) => (float[2, 4] z) { y = Add(x, w) z = Relu(y) }
+"""
+
+
+def test_a_model_that_the_inference_refuses_stays_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    model = ir.from_onnx_text(REFUSED)
+    infer_types(model)
+    assert model.graph[0].outputs[0].shape is not None
+    model = ir.from_onnx_text(REFUSED)
+    model.opset_imports.clear()
+    infer_types(model)
+    assert "No opset import" in caplog.text
+    assert model.graph[0].outputs[0].type is None

@@ -10,7 +10,7 @@ import pytest
 
 import hx
 from hx._debug import write as _write
-from hx._debug.redacted import redactor
+from hx._redacted import redactor, without_folders
 
 
 def broken() -> None:
@@ -61,3 +61,24 @@ def test_words_lose_places_and_numbers(tmp_path: Path, monkeypatch: pytest.Monke
         "tensor([[...],\n [...]]) {...} shape [2, 3] 0.5"
     )
     assert redactor(numbers=False)("[0.5] \x1b[96mblue\x1b[0m") == "[0.5] blue"
+    assert redactor(numbers=False)('File "/srv/my code/net.py", line 1; /srv/code/net.py(3): x/y.py') == (
+        'File "net.py", line 1; net.py(3): x/y.py'
+    )
+
+
+def test_a_command_line_names_no_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "bert").mkdir(parents=True)
+    words = {
+        "models/bert": "bert",
+        ".": tmp_path.name,
+        f"{tmp_path}/models/bert/": "bert",
+        "../x/net.py:make": "net.py:make",
+        "new/m.onnx": "m.onnx",
+        "--output=new/m.onnx": "--output=m.onnx",
+        "org/bert": "org/bert",
+        "package.module:make": "package.module:make",
+        "past.*=batch:0": "past.*=batch:0",
+        "--dynamic": "--dynamic",
+    }
+    assert {word: without_folders(word) for word in words} == words

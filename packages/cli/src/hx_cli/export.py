@@ -30,7 +30,7 @@ def export(
         bool, flag("Write the sidecar into the model's metadata too, under pkg.hx.* keys.", "--embed")
     ] = False,
     no_metadata: Annotated[
-        bool, flag("Remove the exporter's metadata: kilobytes a node, with local paths.", "--no-metadata")
+        bool, flag("Remove the exporter's metadata: kilobytes a node, with lines of the source.", "--no-metadata")
     ] = False,
     keep_context: Annotated[
         bool, flag("Write what was seen during the export, for debugging.", "--keep-context")

@@ -58,6 +58,7 @@ class _Branch:
         own: Their own nodes.
         below: Lines under it.
         alike: What follows it and is built alike, drawn as one more line.
+        form: The same number for branches that are built alike.
     """
 
     entry: TreeEntry
@@ -66,12 +67,7 @@ class _Branch:
     times: int = 1
     below: list[_Branch] = field(default_factory=list["_Branch"])
     alike: list[_Branch] = field(default_factory=list["_Branch"])
-
-    @property
-    def form(self) -> object:
-        """What two branches that are built alike have in common."""
-        parts = tuple((branch.form, branch.times, len(branch.alike)) for branch in self.below)
-        return self.entry.class_name, self.entry.status, parts
+    form: int = 0
 
 
 def _branches(entries: Sequence[TreeEntry], *, collapse: bool) -> list[_Branch]:
@@ -81,8 +77,11 @@ def _branches(entries: Sequence[TreeEntry], *, collapse: bool) -> list[_Branch]:
         parent = branch.entry.parent
         (roots if parent is None else made[parent].below).append(branch)
     if collapse:
+        forms: dict[object, int] = {}
         for branch in reversed(made):  # a parent stands before its children
             branch.below = _fewer(branch.below)
+            parts = tuple((part.form, part.times, len(part.alike)) for part in branch.below)
+            branch.form = forms.setdefault((branch.entry.class_name, branch.entry.status, parts), len(forms))
     return roots
 
 
@@ -103,11 +102,12 @@ def _fewer(siblings: Sequence[_Branch]) -> list[_Branch]:
 
 
 def _merge(into: _Branch, other: _Branch) -> None:
-    into.times += other.times
-    into.nodes += other.nodes
-    into.own += other.own
-    for mine, its in zip((*into.below, *into.alike), (*other.below, *other.alike), strict=True):
-        _merge(mine, its)
+    pairs = [(into, other)]
+    for mine, its in pairs:  # grows
+        mine.times += its.times
+        mine.nodes += its.nodes
+        mine.own += its.own
+        pairs += zip((*mine.below, *mine.alike), (*its.below, *its.alike), strict=True)
 
 
 def _table(roots: Sequence[_Branch], report: TreeReport, output: Output) -> Table:
@@ -125,7 +125,7 @@ def _table(roots: Sequence[_Branch], report: TreeReport, output: Output) -> Tabl
         cells = [*([Text(name)] if named else []), str(nodes), *([str(own_nodes)] if own else [])]
         made.add_row(Text.assemble((guide, "dim"), label), *cells, count(weights) if weights else "")
 
-    for guide, branch, more in _lines(roots, "", _guides(narrow=not own, ascii_only=output.ascii_only), top=True):
+    for guide, branch, more in _lines(roots, _guides(narrow=not own, ascii_only=output.ascii_only)):
         entry, alike = branch.entry, branch.alike
         if more:
             label = Text(f"… {len(alike)} more like it, to {_segment(alike[-1].entry)}", "dim italic")
@@ -150,18 +150,19 @@ def _guides(*, narrow: bool, ascii_only: bool) -> tuple[str, ...]:
     return tuple(part[0] + part[2:] for part in guides) if narrow else guides
 
 
-def _lines(
-    siblings: Sequence[_Branch], indent: str, guides: tuple[str, ...], *, top: bool = False
-) -> Iterator[tuple[str, _Branch, bool]]:
+def _lines(roots: Sequence[_Branch], guides: tuple[str, ...]) -> Iterator[tuple[str, _Branch, bool]]:
     """Yield lines as guide and branch, and whether the line is of what is built like the branch."""
-    tee, corner, bar, gap = ("",) * 4 if top else guides
-    for branch in siblings:
-        last = branch is siblings[-1]
-        ends = last and not branch.alike
-        yield indent + (corner if ends else tee), branch, False
-        yield from _lines(branch.below, indent + (gap if ends else bar), guides)
-        if branch.alike:
-            yield indent + (corner if last else tee), branch, True
+    tee, corner, bar, gap = guides
+    pending = [(root, False, "", "") for root in reversed(roots)]
+    while pending:
+        branch, more, guide, indent = pending.pop()
+        yield guide, branch, more
+        if more:
+            continue
+        lines = [(below, is_more) for below in branch.below for is_more in (False, True) if below.alike or not is_more]
+        for number, (below, is_more) in enumerate(reversed(lines)):
+            under = indent + (bar if number else gap)
+            pending.append((below, is_more, indent + (tee if number else corner), under))
 
 
 def _segment(entry: TreeEntry) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from pydantic import Field
 
-from hx_sidecar_schema import Initializer, Record, Sidecar, Table, depths
+from hx_sidecar_schema import FileName, Initializer, Record, Sidecar, Table, depths
 
 ROWS_IN_NOTEBOOKS = 60
 
@@ -32,7 +32,7 @@ class TreeReport(Record):
     """What `Hierarchy.tree` returns and `hx tree --json` prints."""
 
     schema_version: str = "1.0"
-    model: str
+    model: FileName
     calls: list[TreeEntry]
 
     def __str__(self) -> str:
@@ -137,8 +137,13 @@ def shown_calls(
     def below(row: int) -> list[int]:
         """The next calls down that are shown."""
         found: list[int] = []
-        for child in children.get(row, ()):
-            found += [child] if everything or sidecar.module_of(sidecar.calls[child]).tagged else below(child)
+        inside = children.get(row, [])[::-1]
+        while inside:
+            child = inside.pop()
+            if everything or sidecar.module_of(sidecar.calls[child]).tagged:
+                found.append(child)
+            else:
+                inside += reversed(children.get(child, ()))
         return found if size is None else sorted(found, key=size, reverse=True)
 
     shown: list[tuple[int, int | None, int]] = []

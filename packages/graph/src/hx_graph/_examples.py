@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ WHOLE_BYTES = 1 << 16
 """Up to this size an example is recorded whole."""
 
 
-def example_record(array: NDArray[np.generic]) -> Example:
+def example_record(array: NDArray[np.generic], shape: Sequence[int] | None = None) -> Example:
     """Return the record of an input's value.
 
     Up to 64 KiB the bytes themselves, compressed; beyond, the range of the values, from which `example_array`
@@ -24,8 +25,13 @@ def example_record(array: NDArray[np.generic]) -> Example:
 
     Args:
         array: Of any shape, and any element type that ONNX has but strings.
+        shape: Record it as if its numbers were repeated to this shape.
     """
-    shape = list(array.shape)
+    if shape is None:
+        shape = array.shape
+    else:
+        array = np.resize(array, shape if math.prod(shape) <= WHOLE_BYTES else WHOLE_BYTES + 1)
+    shape = list(shape)
     if array.nbytes <= WHOLE_BYTES:
         data = zlib.compress(np.ascontiguousarray(array).tobytes(), 9)
         return Example(shape=shape, data=base64.b64encode(data).decode())

@@ -98,9 +98,11 @@ def _check_external(model: ir.Model, path: Path) -> None:
         if not isinstance(tensor, ir.ExternalTensor):
             continue
         tensor.base_dir = path.parent  # onnx_ir 1.1 gives tensors in functions none, and checks nothing there
-        if tensor.dtype == ir.DataType.UNDEFINED:
+        if tensor.dtype in (ir.DataType.UNDEFINED, ir.DataType.STRING):
             raise HxError(
-                f"Tensor {slot.name!r} of {str(path)!r} has no element type.", code="HX202", hint="Name another file."
+                f"Tensor {slot.name!r} of {str(path)!r} has no element type that may be external data.",
+                code="HX202",
+                hint="Name another file.",
             )
         location = str(tensor.location)
         if location not in sizes:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 import onnx
 import onnx_ir as ir
 
 from hx_graph._nested import nodes_in
+from hx_sidecar_schema import first_line
+
+logger = logging.getLogger(__name__)
 
 _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
@@ -13,12 +18,17 @@ _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 def infer_types(model: ir.Model) -> None:
     """Give a type and a shape to results of nodes that have none, in place, those of bodies and of other types than tensors too.
 
-    ONNX does not know those of foreign operators. Outputs of graphs stay as they are declared: they are part of `graph_digest`.
+    ONNX does not know those of foreign operators; where its inference refuses the model as a whole, it knows none. Outputs of graphs
+    stay as they are declared: they are part of `graph_digest`.
     """
     results = _results(model.graph)
     if all(value.type is not None and value.shape is not None for value in results):
         return
-    proto = onnx.shape_inference.infer_shapes(ir.serde.serialize_model(without_weights(model)))
+    try:
+        proto = onnx.shape_inference.infer_shapes(ir.serde.serialize_model(without_weights(model)))
+    except onnx.shape_inference.InferenceError as error:
+        logger.warning("ONNX's inference knows no types of this model: %s", first_line(error))
+        return
     drop_map_types(proto.graph)
     typed = _results(ir.serde.deserialize_model(proto).graph)
     for value, found in zip(results, typed, strict=True):

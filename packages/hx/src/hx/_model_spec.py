@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hx._redacted import without_folders
+
 if TYPE_CHECKING:
     import torch
 
@@ -45,9 +47,9 @@ class ModelSpec:
 
     @property
     def name(self) -> str:
-        """What messages and records call it: the string, or the name of the class or function."""
+        """What records call it: the string, of a path the last part; or the name of the class or function."""
         if isinstance(self.model, str):
-            return self.model
+            return without_folders(self.model)
         return getattr(self.model, "__qualname__", type(self.model).__name__)
 
     def load(self) -> LoadedModel:

@@ -189,7 +189,7 @@ def _measured(
             execution.trace,
             execution.executed,
             _sidecar_of(execution.executed, hierarchy, Path(name).name),
-            model=name,
+            model=Path(name).name,
             settings=execution.settings,
             notes=execution.notes,
         )
@@ -214,7 +214,7 @@ def _from_trace(
         whole.without_first(warmup),
         executed,
         _sidecar_of(executed, hierarchy, Path(name).name),
-        model=name,
+        model=Path(name).name,
         settings=Settings(warmup=warmup),
     )
 

@@ -1,4 +1,4 @@
-"""What made a file: the command without home paths, the time, the versions."""
+"""What made a file: the command without folders, the time, the versions."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import shlex
 from collections.abc import Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from hx._redacted import without_folders
 
 if TYPE_CHECKING:
     from hx_sidecar_schema import Provenance
@@ -23,13 +24,13 @@ def provenance_of(base: Provenance) -> Provenance:
     import importlib.metadata
 
     versions = {name: importlib.metadata.version(name) for name in PACKAGES} | base.versions
-    return base.model_copy(update={"versions": versions, "command": _command(), "timestamp": _timestamp()})
-
-
-def _command() -> str:
-    home = str(Path.home())
-    words = command_line.get()
-    return shlex.join([word.replace(home, "~") for word in words] if len(home) > 1 else words)
+    return base.model_copy(
+        update={
+            "versions": versions,
+            "command": shlex.join(map(without_folders, command_line.get())),
+            "timestamp": _timestamp(),
+        }
+    )
 
 
 def _timestamp() -> str:

@@ -37,6 +37,7 @@ from hx_sidecar_schema._records import (
     Disagreement as Disagreement,
     Evidence as Evidence,
     Example as Example,
+    FileName as FileName,
     Initializer as Initializer,
     ModelInfo as ModelInfo,
     Module as Module,

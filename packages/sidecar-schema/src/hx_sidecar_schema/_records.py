@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from hx_sidecar_schema._table import Table
 
@@ -35,6 +36,10 @@ class Record(BaseModel):
         return None if table is None else table.to_html()
 
 
+FileName = Annotated[str, PlainSerializer(lambda path: Path(path).name or path, return_type=str, when_used="json")]
+"""A path as it was given; its last part alone in JSON, which is the same wherever it was written."""
+
+
 class Example(Record):
     """The recorded value of a model input, or how to make one like it."""
 
@@ -60,7 +65,7 @@ class Provenance(Record):
     versions: dict[str, str] = Field(default_factory=dict, description="hx, torch, transformers, onnx, ...")
     strategy: str = "dynamo"
     exporter: str = "torch.onnx.export(dynamo=True)"
-    command: str = Field(default="", description="The command line, with home paths removed.")
+    command: str = Field(default="", description="The command line; of paths the last part.")
     timestamp: str = Field(default="", description="UTC, ISO 8601; the only field that differs between equal runs.")
 
 

@@ -136,25 +136,28 @@ def _lines(
     for position, call in enumerate(calls):
         children[call.parent].append(position)
 
-    def below(parent: int, indent: str, level: int) -> Iterator[tuple[str, str, list[CallTime]]]:
-        if depth is not None and level > depth:
-            return
-        shown = [one for one in children[parent] if not least or calls[one].kernels]
-        large = [one for one in shown if _share(calls[one].typical_us, profile) >= least]
+    # A line's guide and calls, and what stands before the lines below it; the last of the list comes next.
+    pending: list[tuple[str, list[CallTime], int | None, str, int]] = [
+        ("", [calls[root]], root, "", 0) for root in reversed(profile.roots or [0])
+    ]
+    while pending:
+        guide, held, position, indent, level = pending.pop()
+        if position is None:
+            yield guide, f"{more} {len(held)} others", held
+            continue
+        yield guide, _starred(held[0], 1 if level else 2), held
+        if depth is not None and level >= depth:
+            continue
+        shown = [one for one in children[position] if not least or calls[one].kernels]
+        large = {one for one in shown if _share(calls[one].typical_us, profile) >= least}
         if len(shown) - len(large) == 1:
-            large = shown
+            large = {*shown}
         small = [calls[one] for one in shown if one not in large]
-        for position in large:
-            last = position == large[-1] and not small
-            call = calls[position]
-            yield indent + (corner if last else tee), _starred(call, 1), [call]
-            yield from below(position, indent + ("  " if last else bar), level + 1)
-        if small:
-            yield indent + corner, f"{more} {len(small)} others", small
-
-    for root in profile.roots or [0]:
-        yield "", _starred(calls[root], 2), [calls[root]]
-        yield from below(root, "", 1)
+        lines: list[tuple[list[CallTime], int | None]] = [([calls[one]], one) for one in shown if one in large]
+        lines += [(small, None)] if small else []
+        for number, (below, one) in enumerate(reversed(lines)):
+            under = indent + (bar if number else "  ")
+            pending.append((indent + (tee if number else corner), below, one, under, level + 1))
 
 
 def _starred(call: CallTime, segments: int) -> str:

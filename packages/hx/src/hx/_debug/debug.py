@@ -8,12 +8,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from hx._debug.journal import Journal
-from hx._debug.redacted import model_folders, redactor
 from hx._debug.run import Session, run_session
 from hx._debug.write import write_session
 from hx._export.request import ExportRequest
 from hx._model_spec import AnyModel, model_spec
 from hx._progress import Progress, silent
+from hx._redacted import model_folders, redactor
 from hx.files import check_writable
 from hx.records.debug import DebugReport
 from hx_sidecar_schema import HxError, atomic_folder, refuse_existing

@@ -11,8 +11,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from hx._debug.redacted import Redactor
 from hx._progress import Progress, captured
+from hx._redacted import Redactor
 from hx.records.debug import ErrorEntry, StepEntry
 from hx_sidecar_schema import HxError
 

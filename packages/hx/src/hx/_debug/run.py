@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hx._compare import compare_graphs, modules_of
 from hx._debug.journal import Failed, Journal
-from hx._debug.redacted import Redactor
 from hx._export.attribute import attribute
 from hx._export.request import ExportRequest
 from hx._model_spec import given_inputs
+from hx._redacted import Redactor
 from hx.records.compare import CompareReport
 from hx.records.debug import AttemptEntry
 from hx.records.export import Verification

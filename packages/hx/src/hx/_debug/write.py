@@ -11,6 +11,7 @@ from hx._debug.page import page
 from hx._debug.run import HIERARCHY, PLAIN, Session
 from hx._export.files import data_path, has_data_file
 from hx._provenance import command_line
+from hx._redacted import without_folders
 from hx.files import sidecar_path
 from hx.records.debug import DebugReport, InputEntry
 from hx.records.report import File, counts_of
@@ -88,7 +89,7 @@ def _report(session: Session, target: Path, *, with_weights: bool) -> DebugRepor
     redact = session.journal.redact
     return DebugReport(
         model=redact(session.request.pytorch.name),
-        command=redact(shlex.join(command_line.get())),
+        command=redact(shlex.join(map(without_folders, command_line.get()))),
         folder=redact(str(target)),
         verdict=verdict,
         summary=redact(summary),

@@ -14,6 +14,7 @@ from hx._export.files import settled
 from hx._export.request import DynamicAxes, ExportRequest
 from hx._model_spec import AnyModel, given_inputs, model_spec
 from hx._progress import Clock, Progress, captured, silent
+from hx._redacted import Redactor, model_folders, redactor
 from hx_sidecar_schema import Confidence, Strategy, TorchNN, atomic_folder, check_choice
 
 if TYPE_CHECKING:
@@ -121,7 +122,11 @@ def export(
         inputs = given_inputs(loaded, args, kwargs, input_shapes)
         loaded = replace(loaded, example=inputs)
     with clock.step("export", "Exporting with torch.onnx.export"):
-        exported, used = _exported(request, strategies, loaded, inputs, target, progress)
+        from hx_projector import redact_text
+
+        redact = redactor(model_folders(request.pytorch.model), numbers=False)
+        exported, used = _exported(request, strategies, loaded, inputs, target, progress, redact)
+        redact_text(exported.program.model, redact)
     with clock.step("attribute", "Finding the module of every node"):
         file = target.name if target else f"{loaded.name}.onnx"
         sidecar, exported = attribute(exported, used, file=file, min_confidence=min_confidence)
@@ -143,6 +148,7 @@ def _exported(
     inputs: ExampleInputs,
     target: Path | None,
     progress: Progress,
+    redact: Redactor,
 ) -> tuple[Exported, Strategy]:
     """Export with the first strategy that takes the model; the exporter's report of a refusal lies beside `target`."""
     from hx_tracer import ExportError, export_with_first
@@ -157,7 +163,7 @@ def _exported(
             refusal = error
     report = target.with_name(f"{target.stem}_export_report.txt")
     with atomic_folder(report.parent, "f") as staging:
-        (staging / report.name).write_text(f"{refusal.report}\n{printed.getvalue()}", encoding="utf-8")
+        (staging / report.name).write_text(redact(f"{refusal.report}\n{printed.getvalue()}"), encoding="utf-8")
     raise ExportError(
         refusal.message,
         hint=f"{refusal.hint} The whole report is in {str(report)!r}.",

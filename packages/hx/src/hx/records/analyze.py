@@ -7,7 +7,7 @@ from pydantic import Field
 from hx.records.report import Report
 from hx.text import count, percent, plural
 from hx_projector import CATEGORIES, Cost, TotalCost
-from hx_sidecar_schema import Record, Table
+from hx_sidecar_schema import FileName, Record, Table
 
 __all__ = ["CATEGORIES", "AnalyzeReport", "CallEntry", "CategoryEntry", "Cost", "NodeEntry", "TagEntry", "TotalCost"]
 
@@ -72,7 +72,7 @@ class NodeEntry(Record):
 class AnalyzeReport(Report):
     """What `hx analyze` found. With --module or --category, all of it is about the nodes that these select."""
 
-    model: str
+    model: FileName
     modules: list[str] = Field(description="Patterns of --module.")
     category: str | None
     nodes: int

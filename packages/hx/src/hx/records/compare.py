@@ -6,7 +6,7 @@ from pydantic import Field
 
 from hx.records.report import Report
 from hx.text import plural
-from hx_sidecar_schema import Record, Table
+from hx_sidecar_schema import FileName, Record, Table
 
 
 class NodeGroup(Record):
@@ -45,8 +45,8 @@ class AttributeChange(Record):
 class CompareReport(Report):
     """What `hx compare` found."""
 
-    left: str
-    right: str
+    left: FileName
+    right: FileName
     same: bool
     digests: tuple[str, str] = Field(description="SHA-256 of each topology, independent of names and order.")
     nodes: tuple[int, int]

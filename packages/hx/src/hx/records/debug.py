@@ -7,7 +7,7 @@ from pydantic import Field
 from hx.records.compare import CompareReport
 from hx.records.export import Verification
 from hx.records.report import File, Report
-from hx_sidecar_schema import Record
+from hx_sidecar_schema import FileName, Record
 
 
 class ErrorEntry(Record):
@@ -67,7 +67,7 @@ class DebugReport(Report):
 
     model: str
     command: str
-    folder: str
+    folder: FileName
     verdict: str = Field(
         description="`same`: both exports exist and are alike; `different`; `numbers_differ`: alike, and not what PyTorch "
         "computes; `failed`: an export failed; `not_loaded`: there was no model to export."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from hx.records.report import Finite, Report
-from hx_sidecar_schema import Record
+from hx_sidecar_schema import FileName, Record
 
 
 class PortEntry(Record):
@@ -44,8 +44,8 @@ class ExtractReport(Report):
     """What `hx extract` did."""
 
     schema_version: str = "1.1"
-    model: str
-    output: str = Field(description="The file, or the folder with its index.json.")
+    model: FileName
+    output: FileName = Field(description="The file, or the folder with its index.json.")
     compared_with: str | None = Field(description="`onnx`, `pytorch`, or null where nothing was compared.")
     mismatches: int
     modules: list[ModuleEntry]

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from hx.records.report import Report
 from hx.text import plural
-from hx_sidecar_schema import Record
+from hx_sidecar_schema import FileName, Record
 
 
 class ModuleRecord(Record):
@@ -34,7 +34,7 @@ class ModuleRecord(Record):
 class ModulesReport(Report):
     """What `hx modules` prints."""
 
-    model: str
+    model: FileName
     hierarchy_depth: int = Field(description="Largest `depth` of a module of the whole model.")
     modules: list[ModuleRecord] = Field(description="A parent stands before its children.")
     expected_hierarchy: dict[str, str] = Field(
@@ -65,7 +65,7 @@ class NodesReport(Report):
     """What `hx nodes --json` prints."""
 
     schema_version: str = "1.1"
-    model: str
+    model: FileName
     calls: list[str] = Field(description="Tags of the calls that the patterns name.")
     own: bool = Field(description="Without the nodes of calls inside these.")
     nodes: list[NamedNode] = Field(description="In the order of the file.")

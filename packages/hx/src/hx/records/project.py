@@ -6,12 +6,13 @@ from pydantic import Field
 
 from hx.records.report import File, Report
 from hx.text import percent, plural
+from hx_sidecar_schema import FileName
 
 
 class ProjectReport(Report):
     """What `hx project` did."""
 
-    model: str
+    model: FileName
     exporter: str = Field(description="What the file says of its producer.")
     file: File
     modules: int

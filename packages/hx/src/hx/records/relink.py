@@ -6,7 +6,7 @@ from pydantic import Field
 
 from hx.records.report import File, Report
 from hx.text import percent, plural
-from hx_sidecar_schema import Record
+from hx_sidecar_schema import FileName, Record
 
 
 class SpanningNode(Record):
@@ -22,8 +22,8 @@ class SpanningNode(Record):
 class RelinkReport(Report):
     """What `hx relink` did."""
 
-    model: str
-    original: str
+    model: FileName
+    original: FileName
     file: File
     nodes: int
     original_nodes: int

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from hx_sidecar_schema import Record, Sidecar
+from hx_sidecar_schema import FileName, Record, Sidecar
 
 
 def _finite(value: float | None) -> float | None:
@@ -29,7 +29,7 @@ class Report(Record):
 class File(Record):
     """A file that a command wrote."""
 
-    path: str
+    path: FileName
     size_bytes: int
 
     @classmethod

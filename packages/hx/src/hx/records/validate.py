@@ -7,6 +7,7 @@ from pydantic import Field
 from hx.records.report import Report
 from hx.text import plural
 from hx_projector import Change, Finding
+from hx_sidecar_schema import FileName
 
 __all__ = ["Change", "Finding", "ValidateReport"]
 
@@ -14,8 +15,8 @@ __all__ = ["Change", "Finding", "ValidateReport"]
 class ValidateReport(Report):
     """What `hx validate` found."""
 
-    model: str
-    sidecar: str = Field(
+    model: FileName
+    sidecar: FileName = Field(
         description="The file that was read; empty where it is inside the model's metadata, or in memory."
     )
     valid: bool = Field(description="There are no findings; with `--repair`, none remain.")
@@ -27,7 +28,7 @@ class ValidateReport(Report):
     skipped: dict[str, str] = Field(description="Checks that could not be made, with the reason.")
     repaired: list[Change]
     refused: dict[str, str] = Field(description="Codes that `--repair` left alone, with the reason.")
-    written: str | None = Field(description="The sidecar that `--repair` wrote; null where it wrote none.")
+    written: FileName | None = Field(description="The sidecar that `--repair` wrote; null where it wrote none.")
 
     def __str__(self) -> str:
         """Return a sentence."""

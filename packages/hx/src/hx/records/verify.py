@@ -8,7 +8,7 @@ from pydantic import Field
 
 from hx.records.report import Finite, Report
 from hx.text import number, plural
-from hx_sidecar_schema import Record, Table
+from hx_sidecar_schema import FileName, Record, Table
 
 ROWS_IN_NOTEBOOKS = 30
 
@@ -69,10 +69,10 @@ class VerifyEntry(Record):
 class VerifyReport(Report):
     """What `hx verify` found."""
 
-    model: str
-    original: str | None = Field(description="The export that a transformed model was made of (--from).")
+    model: FileName
+    original: FileName | None = Field(description="The export that a transformed model was made of (--from).")
     against: str
-    inputs: str = Field(description="`recorded`, or the file of --inputs.")
+    inputs: FileName = Field(description="`recorded`, or the file of --inputs.")
     memory_bytes: int
     batches: int = Field(description="How often both models ran, to stay within `memory_bytes`.")
     fail_over: float | None

@@ -81,30 +81,39 @@ def spans(measurement: Measurement, run: int) -> list[Span]:
         if events[index].run == run:
             inside.setdefault(outer, []).append(index)
     found: list[Span] = []
+    stacks: dict[int | None, list[Frame]] = {}
 
     def add(indices: Sequence[int], around: Sequence[Frame], limit: int | None) -> None:
         open_spans: list[tuple[Frame, int]] = []  # frame and its position in `found`
         at = 0
+
+        def close(keep: int) -> None:
+            for _, position in open_spans[keep:]:
+                found[position] = replace(found[position], end_us=at)
+            del open_spans[keep:]
+
         for index in indices:
             event, number = events[index], measurement.kernels[index]
             start = max(event.start_us, at)
             end = max(event.start_us + event.duration_us, start)
             end = end if limit is None else max(min(end, limit), start)
-            stack = list(dropwhile(around.__contains__, stack_of(profile, profile.kernels[number].call)))
-            keep = 0
-            while keep < min(len(open_spans), len(stack)) and open_spans[keep][0] == stack[keep]:
-                keep += 1
-            del open_spans[keep:]
+            call = profile.kernels[number].call
+            if call not in stacks:
+                stacks[call] = stack_of(profile, call)
+            stack = list(dropwhile(around.__contains__, stacks[call]))
+            keep = min(len(open_spans), len(stack))
+            while keep and open_spans[keep - 1][0] != stack[keep - 1]:  # a frame has always the same ones around it
+                keep -= 1
+            close(keep)
             for frame in stack[keep:]:
                 open_spans.append((frame, len(found)))
                 found.append(Span(frame, len(around) + len(open_spans) - 1, start, end))
-            for _, position in open_spans:
-                found[position] = replace(found[position], end_us=end)
             kernel = Frame("kernel", number)
-            outer = [*around, *(frame for frame, _ in open_spans)]
-            found.append(Span(kernel, len(outer), start, end))
-            add(inside.get(index, []), [*outer, kernel], end)
+            found.append(Span(kernel, len(around) + len(open_spans), start, end))
+            if index in inside:
+                add(inside[index], [*around, *(frame for frame, _ in open_spans), kernel], end)
             at = end
+        close(0)
 
     add(inside.get(None, []), [], None)
     return found

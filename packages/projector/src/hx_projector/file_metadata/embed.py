@@ -37,7 +37,7 @@ def embed(model: ir.Model, sidecar: Sidecar) -> None:
 
 
 def strip_metadata(model: ir.Model) -> None:
-    """Remove what the exporter wrote into nodes and values, in place: kilobytes a node, with paths of the machine."""
+    """Remove what the exporter wrote into nodes and values, in place: kilobytes a node, with lines of the source."""
     for holder in metadata_holders(model):
         for key in list(holder.metadata_props):
             if key.startswith(_EXPORTER_PREFIX) or key in _EXPORTER_KEYS:

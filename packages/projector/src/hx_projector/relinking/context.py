@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import numpy as np
 import onnx_ir as ir
 
 from hx_graph import can_be_equal, example_array, example_record, values_by_name
@@ -88,7 +87,7 @@ def _fitted(info: TensorInfo, example: Example, value: ir.Value) -> Example:
         shape = [dim if isinstance(dim, int) else size for dim, size in dims]
     if example.data is None or (value.dtype.name == info.dtype and shape == example.shape):
         return example.model_copy(update={"shape": shape})
-    return example_record(np.resize(example_array(info), shape).astype(value.dtype.numpy()))
+    return example_record(example_array(info).astype(value.dtype.numpy()), shape)
 
 
 def _reshaped(now: ir.Value, before: ir.Value | None) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import hashlib
 import importlib
 import importlib.util
+import itertools
 import sys
 import traceback
 from collections.abc import Callable, Generator
@@ -85,8 +85,9 @@ def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise HxError(f"File {str(path)!r} does not exist.", code="HX103", hint="Check the path before the colon.")
     path = path.resolve()
-    # A name of its own: two files called model.py must not shadow each other, nor an installed package.
-    name = f"_hx_factory_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    # A name of its own, and the same everywhere: two files called model.py must not shadow each other, nor a package.
+    names = (f"_hx_factory_{path.stem}{f'_{number}' if number else ''}" for number in itertools.count())
+    name = next(name for name in names if getattr(sys.modules.get(name), "__file__", str(path)) == str(path))
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
         raise HxError(f"File {str(path)!r} is no Python source.", code="HX103", hint="Give a .py file.")
