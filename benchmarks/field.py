@@ -137,12 +137,10 @@ def main() -> None:
             with results.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             print(row["name"], row.get("seconds"), "s", row["failed"], row["findings"], flush=True)
-    (HERE.parent / "docs" / "field.md").write_text(
-        page(
-            sorted(rows.values(), key=lambda row: order.index(row["name"].partition(" ")[0])),
-            [*FILES, *LIBRARIES.split()],
-        )
-    )
+    ran = {name.partition(" ")[0] for name in rows}
+    ordered = sorted(rows.values(), key=lambda row: order.index(row["name"].partition(" ")[0]))
+    missing = [name for name in order if name not in ran]
+    (HERE.parent / "docs" / "field.md").write_text(page(ordered, missing, [*FILES, *LIBRARIES.split()]))
 
 
 if __name__ == "__main__":

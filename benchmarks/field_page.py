@@ -13,7 +13,7 @@ Row = dict[str, Any]
 PACKAGES = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "transformers")
 
 
-def page(rows: Sequence[Row], versions: Sequence[str]) -> str:
+def page(rows: Sequence[Row], missing: Sequence[str], versions: Sequence[str]) -> str:
     """Return the Markdown page of all results."""
     files = [row for row in rows if "/" in row["name"]]
     models = [row for row in rows if "/" not in row["name"]]
@@ -43,6 +43,10 @@ and relink of the copy that ONNX Runtime optimised (its calls and parts are thos
 {_sums(models)}
 
 {table(MODEL_HEAD, [_model(row) for row in models])}
+
+## Not run for this table
+
+{", ".join(missing) or "None"}.
 
 ## Versions
 
