@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import onnx_ir as ir
 import pytest
+from onnxruntime import datasets
 
 import hx
 
@@ -24,6 +26,8 @@ WEIGHT_AS_INPUT = """<ir_version: 3, opset_import: ["": 9]> g (float[2,4] x, flo
 UNKNOWN_RANK = f"""{HEAD} g (float[b,1,3] x, bool c) => (float[] z) <int64[1] a = {{1}}>
 {{ p = If<then_branch = t () => (float t) {{ t = Squeeze(x, a) }}, else_branch = e () => (float e) {{ e = Identity(x) }}>(c)
    z = Relu(p) }}"""
+OF_ONNX_RUNTIME = """<ir_version: 8, opset_import: ["": 17, "com.microsoft": 1]> g (float[b,4] x) => (float[b,4] z)
+{ p = com.microsoft.Gelu(x)  z = Relu(p) }"""
 IN_BODIES = f"""{HEAD} g (float[b,4] x, bool c) => (float[b,4] z)
 {{ p = If<then_branch = t () => (float[b,4] t2) {{ t1 = Relu(x)  t2 = Neg(t1) }},
          else_branch = e () => (float[b,4] e2) {{ e1 = Exp(x)  e2 = Relu(e1) }}>(c)
@@ -59,6 +63,7 @@ def written(text: str, names: dict[str, str], path: Path) -> Path:
             {"", "a", "a.t", "a.e", "b"},
         ),
         (SEQUENCE, {}, {""}),
+        (OF_ONNX_RUNTIME, {"p": "/a/Gelu", "z": "/b/Relu"}, {"", "a", "b"}),
     ],
 )
 def test_every_part_of_an_odd_file_is_written_and_valid(
@@ -82,6 +87,17 @@ def test_what_draws_random_numbers_is_not_compared(tmp_path: Path) -> None:
     rows = {entry.fqn: entry for entry in hx.extract(path, output=tmp_path / "parts").modules}
     assert rows["b"].reason == "Not compared: RandomNormalLike draws other numbers in every run."
     assert (rows["a"].reason, rows["a"].max_abs_error) == ("", 0.0)
+
+
+def test_a_map_is_said_to_have_no_type(tmp_path: Path) -> None:
+    path = Path(shutil.copy(datasets.get_example("logreg_iris.onnx"), tmp_path))
+    assert hx.compare(path, path).same
+    hx.project(path)
+    (call,) = hx.load(path).sidecar.calls
+    assert (call.status, "hx reads no maps" in call.reason) == ("fused", True)
+    assert hx.analyze(path)
+    assert not hx.validate(path).findings
+    assert hx.extract(path, output=tmp_path / "parts").mismatches == 0
 
 
 @pytest.mark.findings("V02")  # of the file itself

@@ -13,6 +13,7 @@ from hx_graph._dims import (
 from hx_graph._examples import example_array as example_array, example_record as example_record
 from hx_graph._files import read_model as read_model, write_model as write_model
 from hx_graph._identity import body_path as body_path, function_path as function_path, output_of as output_of
+from hx_graph._infer import infer_types as infer_types
 from hx_graph._nested import (
     all_graphs as all_graphs,
     all_nodes as all_nodes,
@@ -39,7 +40,7 @@ from hx_graph._session import (
     refusal_of as refusal_of,
     run_session as run_session,
 )
-from hx_graph._types import infer_types as infer_types, value_types as value_types, without_weights as without_weights
+from hx_graph._types import value_types as value_types, without_weights as without_weights
 from hx_graph._weights import (
     TensorSlot as TensorSlot,
     initializer_rows as initializer_rows,

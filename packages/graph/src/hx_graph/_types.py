@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 
-def infer_types(model: ir.Model) -> None:
+def infer_by_onnx(model: ir.Model) -> None:
     """Give a type and a shape to results of nodes that have none, in place, those of bodies and of other types than tensors too.
 
     ONNX does not know those of foreign operators; where its inference refuses the model as a whole, it knows none. Outputs of graphs

@@ -64,6 +64,9 @@ class _Judge:
             return "identity", "The result is an argument, unchanged: the module adds no node."
         if row in self._folded or all(port.initializer is not None for port in outputs):
             return "folded", "The result does not depend on the model's inputs: the exporter made it a constant."
+        untyped = [port.name for port in (*call.inputs, *outputs) if port.dtype == "UNDEFINED" and not port.unused]
+        if untyped:
+            return "fused", f"{', '.join(map(repr, untyped))} has no type that is known: hx reads no maps."
         lost = [port.name for port in (*call.inputs, *outputs) if port.is_lost]
         return ("fused", self._merged_with(row, lost)) if lost else ("extractable", "")
 

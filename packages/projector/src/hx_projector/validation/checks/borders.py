@@ -71,10 +71,16 @@ class _Borders:
             for name in (self._leaving[row] & self._index.data) - recovered
             if carriers.isdisjoint(self._index.forms(name))
         }
+        used = {port.value for port in call.outputs if not port.unused}
         # An output that was not found in the graph may be what they read.
         handed_out = any(port.unused or port.carrier in self._leaving[row] for port in call.outputs)
         for port in call.outputs:
             maker = self._owner.get(port.carrier)
+            if port.unused and port.value in self._leaving[row] and port.value not in used:
+                yield (
+                    "V39",
+                    f"Output {port.name!r} is {port.value!r}, which is said to be unused; calls outside read it.",
+                )
             if port.unused or maker is None or port.carrier in recovered or port.carrier in given:
                 continue
             name, made_by = f"Output {port.name!r} is {port.carrier!r}", self._pair.call_name(maker)
@@ -103,6 +109,18 @@ class _Borders:
         if idle := sorted((used - cut.reached) | (implicit - set(cut.implicit))):
             yield "V45", f"No output of it derives from its input {listed(idle)}."
         taken = list(self._taken(outputs, {port.carrier for port in call.inputs}, recovered, cut))
+        for name in taken:
+            maker = self._owner.get(name, row)
+            if (
+                maker != row
+                and self._tree.contains(maker, row)
+                and name in self._index.data
+                and self._is_parametric(call, name)
+            ):
+                yield (
+                    "V45",
+                    f"{name!r} lies between its ports and reads its parameters; {self._pair.call_name(maker)!r} owns it.",
+                )
         own = (name for name in taken if self._tree.contains(row, self._owner.get(name, row)))
         read = {*outputs, *(other for name in own for other in recovered.get(name) or self._graph.reads.get(name, ()))}
         # What a module reads through a closure may be computed of its arguments by others; it reads these too.
@@ -113,17 +131,29 @@ class _Borders:
             if makers and not near and name in self._index.data:
                 yield "V45", f"It takes in {name!r}, a result of {self._pair.call_name(makers[0])!r}."
 
+    def _own_names(self, call: ModuleCall) -> tuple[str, ...]:
+        """Return how the names of a call's module and of those below it begin."""
+        module = self._pair.sidecar.modules[call.module]
+        return tuple(f"{name}." for name in (module.fqn, *module.aliases) if name)
+
+    def _parameters_of(self, value: str) -> list[str]:
+        return list(filter(None, map(self._parameters.get, self._graph.reads.get(value, ()))))
+
+    def _is_parametric(self, call: ModuleCall, value: str) -> bool:
+        """Say whether the node behind a value reads parameters, all of a call's own module or those below it."""
+        found = self._parameters_of(value)
+        return bool(found) and all(parameter.startswith(self._own_names(call)) for parameter in found)
+
     def _reads_weights_of_others(self, row: int, call: ModuleCall, values: Iterable[str]) -> bool:
         """Say whether nodes of other calls read parameters of modules that are not in a call's own.
 
         What several modules compute alike without weights is merged: there a result of another call may be the call's own.
         """
-        modules = self._pair.sidecar.modules
-        own = tuple(f"{name}." for name in (modules[call.module].fqn, *modules[call.module].aliases) if name)
+        modules, own = self._pair.sidecar.modules, self._own_names(call)
         for value in values:
             if self._tree.contains(row, self._owner.get(value, row)):
                 continue
-            for parameter in filter(None, map(self._parameters.get, self._graph.reads.get(value, ()))):
+            for parameter in self._parameters_of(value):
                 module = self._pair.module_rows.get(parameter.rpartition(".")[0])
                 names = [] if module is None else [modules[module].fqn, *modules[module].aliases]
                 if names and not any(f"{name}.".startswith(own) for name in names):
