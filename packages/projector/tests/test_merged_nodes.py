@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 import pytest
 
+from hx_graph import infer_types
 from hx_projector import project_file
 from hx_sidecar_schema import ModuleCall, Sidecar
 
@@ -13,7 +14,7 @@ RULE = "pkg.onnxscript.rewriter.rule_name"
 
 def merged_model(weight: str, bias: str) -> ir.Model:
     """A node before a convolution, of the module `blk` or outside, and the convolution."""
-    return ir.from_onnx_text(
+    model = ir.from_onnx_text(
         f"""
         <ir_version: 10, opset_import: ["": 20]>
         main (float[1,1,4] x) => (float[1,1,4] y)
@@ -21,6 +22,8 @@ def merged_model(weight: str, bias: str) -> ir.Model:
         {{ h = Relu(x)  c = Conv(h, "{weight}", "{bias}")  y = Neg(c) }}
         """
     )
+    infer_types(model)
+    return model
 
 
 def by_torch(model: ir.Model, scopes: dict[str, str], rule: str = "") -> ir.Model:

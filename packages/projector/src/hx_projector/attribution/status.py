@@ -64,9 +64,10 @@ class _Judge:
             return "identity", "The result is an argument, unchanged: the module adds no node."
         if row in self._folded or all(port.initializer is not None for port in outputs):
             return "folded", "The result does not depend on the model's inputs: the exporter made it a constant."
-        untyped = [port.name for port in (*call.inputs, *outputs) if port.dtype == "UNDEFINED" and not port.unused]
-        if untyped:
-            return "fused", f"{', '.join(map(repr, untyped))} has no type that is known: hx reads no maps."
+        values = ((port.name, self._graph.values.get(port.carrier)) for port in outputs)
+        maps = [name for name, value in values if value is not None and value.is_graph_output() and value.type is None]
+        if maps:  # what the model hands out has a type in every file
+            return "fused", f"Its output {', '.join(map(repr, maps))} is a map: hx reads none."
         lost = [port.name for port in (*call.inputs, *outputs) if port.is_lost]
         return ("fused", self._merged_with(row, lost)) if lost else ("extractable", "")
 
