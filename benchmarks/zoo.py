@@ -32,7 +32,7 @@ def look_at(arch: str, *, dynamic: bool) -> Row:
     from truth import examine, plain_export
 
     import hx
-    from hx_tracer import ExportError, example_inputs, free_axes
+    from hx_tracer import ExportError, example_inputs, free_axes, input_paths
 
     try:
         module = hx.ModelSpec(f"tiny:{arch}").load().module
@@ -43,7 +43,7 @@ def look_at(arch: str, *, dynamic: bool) -> Row:
     except ExportError as error:
         kwargs = example_inputs(module).kwargs
         try:
-            plain_export(module, (), kwargs, free_axes(kwargs) if dynamic else {})
+            plain_export(module, (), kwargs, free_axes(input_paths(kwargs)) if dynamic else {})
         except Exception:  # noqa: BLE001 - the exporter raises anything
             return _with_remedy(arch, error, dynamic=dynamic)
         return {"stage": "hx", "error": f"a plain export succeeds; {error.message}"}

@@ -66,7 +66,8 @@ def examine(
         strategy: Name of the one to export and attribute with.
     """
     inputs = hx_tracer.example_inputs(module, example=example)
-    axes = hx_tracer.free_axes(inputs.kwargs) if dynamic else {}
+    tensors = hx_tracer.argument_paths(module, inputs.args, inputs.kwargs)
+    axes = hx_tracer.free_axes(tensors) if dynamic else {}
     exported = hx.export(module, inputs.args, kwargs=inputs.kwargs, dynamic=dynamic, strategy=strategy, verify=False)
     report = exported.report
     verdict = Verdict(
@@ -115,7 +116,7 @@ def plain_export(
             kwargs=dict(kwargs),
             dynamo=True,
             verbose=False,
-            dynamic_shapes=hx_tracer.dynamic_shapes(kwargs, axes),
+            dynamic_shapes=hx_tracer.dynamic_shapes(module, args, kwargs, axes),
         )
     assert plain is not None
     return plain

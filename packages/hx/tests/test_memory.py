@@ -37,7 +37,7 @@ class Stash(nn.Module):
 @pytest.mark.parametrize("memory", [500, 1000, 2000, 10**6])
 def test_what_is_held_stays_within_it(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model = hx.export(Stash().eval(), (torch.randn(3, 4),), verify=False)
-    inputs = recorded_inputs(model.loaded, model.example_inputs())
+    inputs = recorded_inputs(model.loaded, model.sidecar, model.example_inputs())
     runs: list[object] = []
     original = _measure.run_module
     monkeypatch.setattr(_measure, "run_module", lambda *args: runs.append(args) or original(*args))

@@ -231,7 +231,7 @@ def test_results_that_reach_nothing_and_results_of_nothing() -> None:
 def test_dynamic_dimensions_have_the_names_of_the_inputs() -> None:
     torch.manual_seed(0)
     kwargs = {"x": X, "mask": (X > 0).float()}
-    context, proto = traced(Stack(), kwargs, axes=free_axes(kwargs))
+    context, proto = traced(Stack(), kwargs, axes=free_axes(kwargs.items()))
     symbols = {
         dim
         for call in context.calls

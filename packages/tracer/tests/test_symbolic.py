@@ -26,8 +26,8 @@ def _same_weights_every_time() -> None:
 
 def observed(module: nn.Module, *args: Any, **kwargs: Any) -> tuple[list[TracedCall], Observation]:
     args = args or (() if kwargs else (X,))
-    _, calls, observation = observe_symbolically(module.eval(), args, kwargs)
-    return calls, computed(observation)
+    ran = observe_symbolically(module.eval(), args, kwargs)
+    return ran.calls, computed(ran.observation)
 
 
 def who_ran_what(calls: list[TracedCall], observation: Observation) -> list[tuple[str, str]]:
@@ -108,13 +108,12 @@ def test_the_result_the_calls_and_the_ports_are_those_of_a_run() -> None:
     """The traced graph has no calls inside modules of torch.nn; the run has."""
     model = nn.Sequential(nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), nn.Tanh()).eval()
     x = torch.randn(1, 3, 4)
-    plain, calls, seen = observe(model, (x,), {})
-    result, symbolic_calls, symbolic = observe_symbolically(model, (x,), {})
-    assert torch.equal(result, plain)
-    assert symbolic_calls == calls
-    assert symbolic.ports == seen.ports
-    assert {call.fqn for call in calls} > {"", "0", "0.self_attn", "0.norm2", "1"}
-    assert [calls[row.call].fqn for row in symbolic.operations if row.call is not None] == ["0", "1"]
+    plain, ran = observe(model, (x,), {}), observe_symbolically(model, (x,), {})
+    assert torch.equal(ran.result, plain.result)
+    assert ran.calls == plain.calls
+    assert ran.observation.ports == plain.observation.ports
+    assert {call.fqn for call in ran.calls} > {"", "0", "0.self_attn", "0.norm2", "1"}
+    assert [ran.calls[row.call].fqn for row in ran.observation.operations if row.call is not None] == ["0", "1"]
 
 
 def test_what_depends_on_no_input_is_not_variable() -> None:
@@ -131,8 +130,8 @@ def test_what_depends_on_no_input_is_not_variable() -> None:
 
 
 def test_modules_that_stay_whole_are_given_their_weights() -> None:
-    _, _, seen = observe_symbolically(nn.Sequential(nn.Linear(3, 2)).eval(), (X,), {})
-    x, weight, bias, result = seen.operations
+    ran = observe_symbolically(nn.Sequential(nn.Linear(3, 2)).eval(), (X,), {})
+    x, weight, bias, result = ran.observation.operations
     assert [row.call for row in (x, weight, bias)] == [None] * 3
     assert (weight.value.shape, bias.value.shape, result.reads) == ([2, 3], [2], [0, 1, 2])
 
@@ -171,10 +170,10 @@ def test_changes_in_place_are_operations() -> None:
 
 def test_an_input_that_the_model_changes_is_the_caller_s_no_more() -> None:
     given = X.clone()
-    result, _, observation = observe_symbolically(Lambda(lambda x: x.mul_(2) + 1).eval(), (given,), {})
+    ran = observe_symbolically(Lambda(lambda x: x.mul_(2) + 1).eval(), (given,), {})
     assert torch.equal(given, X)
-    assert torch.equal(result, X * 2 + 1)
-    assert observation.operations[-1].value == fingerprint(result)
+    assert torch.equal(ran.result, X * 2 + 1)
+    assert ran.observation.operations[-1].value == fingerprint(ran.result)
 
 
 def test_attention_runs_its_modules() -> None:
@@ -293,10 +292,9 @@ def test_both_ways_to_observe_name_the_same_calls() -> None:
 
     torch.manual_seed(0)
     model = Net().eval()
-    _, _, eager = observe(model, (X,), {})
-    _, _, symbolic = observe_symbolically(model, (X,), {})
-    ran = {(row.call, tuple(row.value.sample)) for row in computed(eager).operations}
-    traced = computed(symbolic).operations
+    eager, symbolic = observe(model, (X,), {}), observe_symbolically(model, (X,), {})
+    ran = {(row.call, tuple(row.value.sample)) for row in computed(eager.observation).operations}
+    traced = computed(symbolic.observation).operations
     assert {(row.call, tuple(row.value.sample)) for row in traced} <= ran
     assert len(traced) == 12
 

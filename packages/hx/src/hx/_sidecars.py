@@ -211,7 +211,7 @@ def _static_shapes(model: ir.Model, module: torch.nn.Module) -> dict[str, list[i
 def _matched(
     model: ir.Model, given: ExampleInputs, module: torch.nn.Module
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Return the named arguments that the graph has too, and its inputs by their names there.
+    """Return the named arguments without tensors that the graph lacks, and its inputs by their names there.
 
     Inputs are matched by name, with dots or underscores; where that fails, by position.
 
@@ -221,16 +221,17 @@ def _matched(
     from hx_tracer import argument_paths
 
     names = [str(value.name) for value in model.graph.inputs if not value.is_initializer()]
-    kwargs, paths = given.kwargs, dict(argument_paths(module, given.args, given.kwargs))
+    paths = dict(argument_paths(module, given.args, given.kwargs))
     by_name = {path.replace(".", "_"): path for path in paths} | {path: path for path in paths}
     if all(name in by_name for name in names):
         used = {by_name[name].partition(".")[0] for name in names}
+        lacking = {path.partition(".")[0] for path in paths} - used
         return (
-            {name: value for name, value in kwargs.items() if name in used},
+            {name: value for name, value in given.kwargs.items() if name not in lacking},
             {name: paths[by_name[name]] for name in names},
         )
     if len(names) == len(paths):
-        return dict(kwargs), dict(zip(names, paths.values(), strict=True))
+        return dict(given.kwargs), dict(zip(names, paths.values(), strict=True))
     raise HxError(
         f"The graph has the inputs {', '.join(map(repr, names))}, {type(module).__name__!r} was given {', '.join(map(repr, paths))}.",
         code="HX127",

@@ -152,6 +152,11 @@ class ModuleCall(Record):
     reason: str = Field(default="", description="For every status but `extractable`: why, for a person.")
     inputs: list[Port] = Field(default_factory=list)
     outputs: list[Port] = Field(default_factory=list)
+    constants: dict[str, Any] | None = Field(
+        default=None,
+        description="Arguments that are no tensors, named like ports, where they are not the default: JSON values as they "
+        'are, of anything else `{"type": NAME}`. Null where they are not known.',
+    )
     recovered: list[int] = Field(
         default_factory=list,
         description="Rows of `recovered` that stand for the graph's own producers when this call is cut out.",

@@ -3,6 +3,7 @@
 from hx_tracer.exporting.errors import ExportError
 from hx_tracer.exporting.export import Exported, export, export_with_first
 from hx_tracer.exporting.plain import plain_export
+from hx_tracer.exporting.results import other_structure, outputs_of
 from hx_tracer.exporting.without_graph_values import observed_context
 from hx_tracer.inputs.arguments import (
     FlatArguments,
@@ -22,7 +23,7 @@ from hx_tracer.models.records import module_records
 from hx_tracer.models.spec import LoadedModel, load_model
 from hx_tracer.watch.call_values import CallValues, record_call_values, record_exact_values
 from hx_tracer.watch.lazy import initialize_lazy
-from hx_tracer.watch.ports import input_ports, output_ports
+from hx_tracer.watch.ports import forward_signature, input_ports, output_ports
 from hx_tracer.watch.preserve import preserve_state
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "export",
     "export_with_first",
     "float_dtype",
+    "forward_signature",
     "free_axes",
     "initialize_lazy",
     "input_paths",
@@ -48,7 +50,9 @@ __all__ = [
     "module_records",
     "named_parameters",
     "observed_context",
+    "other_structure",
     "output_ports",
+    "outputs_of",
     "plain_export",
     "preserve_state",
     "read_inputs",

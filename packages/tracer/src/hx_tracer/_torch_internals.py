@@ -18,6 +18,7 @@ import torch
 from torch._ops import HigherOrderOperator as HigherOrderOperator
 from torch._subclasses.functional_tensor import FunctionalTensor as FunctionalTensor
 from torch.fx.experimental import proxy_tensor
+from torch.onnx._internal.exporter import _dynamic_shapes
 from torch.utils import _pytree as pytree  # noqa: F401
 from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode, _disable_current_modes
 
@@ -28,6 +29,11 @@ MODULE_CALL: tuple[type[torch.nn.Module], str] = (torch.nn.Module, "_call_impl")
 """Owner and name of the method below `__call__`: it runs hooks and `forward`. Replaced to watch calls."""
 COMPILED_CALL = "_compiled_call_impl"
 """Attribute of a module with what `Module.compile` made; `__call__` runs it instead of `_call_impl`."""
+DIMS_FROM_STRINGS: tuple[object, str] = (_dynamic_shapes, "convert_str_to_export_dim")
+"""Owner and name of the function that reads strings in `dynamic_shapes`.
+
+It takes any tuple without tensors for the axes of one, and makes a list of it. Replaced where there are no strings.
+"""
 JIT_LOG: tuple[object, str] = (torch._C, "_jit_onnx_log")
 """Owner and name of the function through which the TorchScript exporter prints the whole graph where it fails.
 

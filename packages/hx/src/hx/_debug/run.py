@@ -94,7 +94,8 @@ def _load(session: Session) -> None:
         session.modules = module_records(session.loaded.module, request.torch_nn)
     with session.journal.step("inputs", "Making inputs"):
         session.inputs = given_inputs(session.loaded, request.args, request.kwargs, request.input_shapes)
-        session.options = {"kwargs": session.inputs.kwargs, **request.options(session.inputs)}
+        options = request.options(session.loaded.module, session.inputs)
+        session.options = {"kwargs": session.inputs.kwargs, **options}
 
 
 def _tried(session: Session, kind: str, strategy: Strategy, settings: str, make: Callable[[], Made]) -> Made | None:
@@ -177,9 +178,7 @@ def _verify(session: Session) -> None:
     with session.journal.step("verify", "Comparing the outputs with PyTorch"), TemporaryDirectory() as folder:
         path = Path(folder) / HIERARCHY
         session.exported.program.save(path, external_data=True)
-        session.verification = verify_export(
-            path, session.loaded.module, session.inputs, session.exported.inputs, session.exported.result
-        )
+        session.verification = verify_export(path, session.loaded.module, session.inputs, session.exported)
 
 
 def _compare(session: Session) -> None:

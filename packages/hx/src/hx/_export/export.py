@@ -153,7 +153,7 @@ def _exported(
     """Export with the first strategy that takes the model; the exporter's report of a refusal lies beside `target`."""
     from hx_tracer import ExportError, export_with_first
 
-    options = request.options(inputs) | {"tell": lambda text: progress(text, 0, 0)}  # pyright: ignore
+    options = request.options(loaded.module, inputs) | {"tell": lambda text: progress(text, 0, 0)}  # pyright: ignore
     with captured() as printed:
         try:
             return export_with_first(strategies, loaded.module, inputs.kwargs, **options, torch_nn=request.torch_nn)

@@ -161,7 +161,5 @@ class Export(Hierarchy):
         from hx._export.numbers import verify_export
 
         with self._clock.step("verify", "Comparing the outputs with PyTorch"):
-            self._verification = verify_export(
-                path, self.module, self._loaded.example, self._exported.inputs, self._exported.result
-            )
+            self._verification = verify_export(path, self.module, self._loaded.example, self._exported)
         return self._verification

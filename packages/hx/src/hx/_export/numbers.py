@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +11,29 @@ import torch
 from hx._rounding import ROUNDING_FACTOR, explained, own_rounding
 from hx._tensors import to_numpy, tolerance
 from hx.records.export import Verification
+from hx.text import plural
 from hx_extractor import difference
 from hx_graph import all_nodes, drawing_nodes, open_session, read_model
 from hx_sidecar_schema import first_line
-from hx_tracer import ExampleInputs, tensors_in
+from hx_tracer import ExampleInputs, Exported, other_structure, outputs_of
 
 
-def verify_export(
-    path: Path, module: torch.nn.Module, example: ExampleInputs, inputs: Mapping[str, torch.Tensor], result: Any
-) -> Verification:
+def verify_export(path: Path, module: torch.nn.Module, example: ExampleInputs, exported: Exported) -> Verification:
     """Run a saved model on the inputs that its module ran on, and compare every output.
 
     Args:
         path: The ONNX file; ONNX Runtime runs it as it is, without optimisation.
         module: The PyTorch module.
         example: Its inputs.
-        inputs: The same by their names in the graph; empty where those are not known.
-        result: What the module returned for them.
+        exported: The export that was saved.
 
     Returns:
-        `mismatch` too where ONNX Runtime refuses the model; `not_checked` where it has no kernel for it.
+        `mismatch` too where ONNX Runtime refuses the model, or where the module returned other outputs; `not_checked`
+        where ONNX Runtime has no kernel for it, or the module does not run.
     """
+    if exported.failure:
+        return _unchecked(exported.failure)
+    inputs = exported.inputs
     try:
         session = open_session(path, package="hx-extractor")
         names = [value.name for value in session.get_inputs()]
@@ -43,9 +45,12 @@ def verify_export(
         if type(error).__name__ == "NotImplemented":
             return _unchecked(f"ONNX Runtime lacks a kernel: {first_line(error)}")
         return Verification(status="mismatch", reason=f"ONNX Runtime cannot run it: {first_line(error)}")
-    expected = tensors_in(result)
+    expected = outputs_of(exported.result, len(actual))
     if len(expected) != len(actual):
-        return _unchecked(f"the graph has {len(actual)} outputs, the module {len(expected)} tensors")
+        reason = f"the graph has {plural(len(actual), 'output')}, the module returned {plural(len(expected), 'tensor')}"
+        return Verification(status="mismatch", reason=reason)
+    if other := other_structure(exported.program, exported.result):
+        return Verification(status="mismatch", reason=other)
     verification = _compared(outputs, expected, actual)
     if verification.relative_error is None or verification.status == "match":
         return verification

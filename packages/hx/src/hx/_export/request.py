@@ -10,6 +10,8 @@ from hx._model_spec import ModelSpec
 from hx_sidecar_schema import STRATEGIES, Confidence, HxError, Strategy, TorchNN, find_strategy, with_witness
 
 if TYPE_CHECKING:
+    import torch
+
     from hx_tracer import ExampleInputs
 
 DynamicAxes = Mapping[str, Mapping[int, str] | Sequence[int]]
@@ -45,7 +47,7 @@ class ExportRequest:
         chosen = [*STRATEGIES.values()] if self.strategy == "auto" else [find_strategy(self.strategy)]
         return [with_witness(strategy) for strategy in chosen] if self.cross_check else chosen
 
-    def options(self, inputs: ExampleInputs) -> dict[str, Any]:
+    def options(self, module: torch.nn.Module, inputs: ExampleInputs) -> dict[str, Any]:
         """Return the settings that a plain export has too, as arguments of `hx_tracer`'s exports.
 
         Raises:
@@ -53,7 +55,7 @@ class ExportRequest:
         """
         return {
             "args": inputs.args,
-            "axes": self._axes(inputs.kwargs),
+            "axes": self._axes(module, inputs),
             "dynamic_shapes": self.dynamic_shapes,
             "input_names": self.input_names,
             "output_names": self.output_names,
@@ -61,11 +63,11 @@ class ExportRequest:
             "remedies": self.remedies,
         }
 
-    def _axes(self, kwargs: Mapping[str, Any]) -> dict[str, dict[int, str]]:
-        from hx_tracer import free_axes, input_paths
+    def _axes(self, module: torch.nn.Module, inputs: ExampleInputs) -> dict[str, dict[int, str]]:
+        from hx_tracer import argument_paths, free_axes
 
-        axes = free_axes(kwargs) if self.dynamic else {}
-        tensors = dict(input_paths(kwargs))
+        tensors = dict(argument_paths(module, inputs.args, inputs.kwargs))
+        axes = free_axes(tensors.items()) if self.dynamic else {}
         renamed = dict(zip(self.input_names or (), tensors, strict=False))
         for given, symbols in (self.dynamic_axes or {}).items():
             name = renamed.get(given, given)

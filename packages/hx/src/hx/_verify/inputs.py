@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,9 @@ import torch
 
 from hx._model_spec import given_inputs
 from hx._tensors import to_numpy
-from hx_sidecar_schema import HxError, TensorInfo
-from hx_tracer import (
-    ExampleInputs,
-    FlatArguments,
-    LoadedModel,
-    as_tensor,
-    example_inputs,
-    float_dtype,
-    input_paths,
-    named_parameters,
-    split_arguments,
-    tensors_in,
-)
+from hx._verify.arguments import as_example, from_names
+from hx_sidecar_schema import HxError, Sidecar, TensorInfo
+from hx_tracer import ExampleInputs, LoadedModel, as_tensor, example_inputs, float_dtype, forward_signature, tensors_in
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -44,38 +35,48 @@ class ModuleInputs:
     arrays: Arrays
 
 
-def recorded_inputs(loaded: LoadedModel, arrays: Arrays) -> ModuleInputs:
-    """Bring arrays under ONNX names to the module's arguments: by name, else in the nesting of its own example.
+def recorded_inputs(loaded: LoadedModel, sidecar: Sidecar, arrays: Arrays) -> ModuleInputs:
+    """Bring arrays under ONNX names to the module's arguments, beside what else the export was given.
 
-    What the ONNX model has no input for, as exporters drop what nothing uses, is the example's own.
+    They are nested as in the module's own example, else as the names of the root's ports say. What the ONNX model has no
+    input for, as exporters drop what nothing uses, is the example's own, else zero.
 
     Raises:
-        HxError: HX407 if the module takes another number of tensors, under other names.
+        HxError: HX407 if the module takes another number of tensors, under other names; HX128 if it was given what no
+            file holds.
     """
+    module, call = loaded.module, sidecar.calls[0]
     tensors = {name: as_tensor(array) for name, array in arrays.items()}
-    own_dtype = float_dtype(loaded.module)
+    own_dtype = float_dtype(module)
     for name, tensor in tensors.items():  # a converter may have halved the model's own inputs
         if tensor.dtype in (torch.float16, torch.bfloat16):
             tensors[name] = tensor.to(own_dtype)
-    parameters = named_parameters(loaded.module).values()
-    required = {p.name for p in parameters if p.default is p.empty}
-    if required <= tensors.keys() <= {p.name for p in parameters}:
-        return ModuleInputs(*split_arguments(loaded.module, tensors), arrays)
+    paths = {port.value: port.name for port in call.inputs}
+    named = {paths.get(name, name): tensor for name, tensor in tensors.items()}
     example = loaded.example
+    if example is None and _takes(module, named):
+        return ModuleInputs(*from_names(module, sidecar, tensors), arrays)
     if not isinstance(example, ExampleInputs):
-        example = example_inputs(loaded.module, example=example)
-    arguments = FlatArguments.of(example.args, example.kwargs)
-    own = dict(input_paths(example.kwargs)) if not example.args else {}
-    count = len(arguments.tensors)
-    if len(own) == count > len(tensors) and tensors.keys() <= own.keys():
-        return ModuleInputs(*arguments.filled({**own, **tensors}.values()), arrays)
-    if count != len(tensors):
+        example = example_inputs(module, example=example)
+    found = as_example(module, call, example, named)
+    if found is None and _takes(module, named):
+        found = from_names(module, sidecar, tensors)
+    if found is None:
         raise HxError(
-            f"{type(loaded.module).__name__} takes {count} tensors, the ONNX model {list(arrays)!r}.",
+            f"{type(module).__name__} takes {len(tensors_in((example.args, example.kwargs)))} tensors, "
+            f"the ONNX model {list(arrays)!r}.",
             code="HX407",
             hint="Compare with the model that the ONNX file was exported from.",
         )
-    return ModuleInputs(*arguments.filled(tensors.values()), arrays)
+    return ModuleInputs(*found, arrays)
+
+
+def _takes(module: torch.nn.Module, tensors: Iterable[str]) -> bool:
+    """Say whether `forward` takes arguments of these names."""
+    signature = forward_signature(module)
+    known = {} if signature is None else signature.parameters
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
+    return takes_any or {name.partition(".")[0] for name in tensors} <= known.keys()
 
 
 def fitting_inputs(loaded: LoadedModel, inputs: Any, wanted: Sequence[TensorInfo]) -> ModuleInputs:

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
-
-import numpy as np
-import onnx_ir as ir
-
-from hx._verify.inputs import Arrays, ModuleInputs
 from hx_sidecar_schema import HxError, Sidecar, simple_name
-from hx_tracer import LoadedModel, as_tensor
+from hx_tracer import LoadedModel
 
 
 def part_of(loaded: LoadedModel, sidecar: Sidecar) -> LoadedModel:
@@ -29,7 +22,7 @@ def part_of(loaded: LoadedModel, sidecar: Sidecar) -> LoadedModel:
     named = dict(loaded.module.named_modules(remove_duplicate=False))
     for module in (named.get(root.fqn), loaded.module):
         if module is not None and type(module).__name__ == simple_name(root.class_name):
-            return LoadedModel(module, loaded.name)
+            return loaded if module is loaded.module else LoadedModel(module, loaded.name)
     raise HxError(
         f"{type(loaded.module).__name__} is not, and has not as {root.fqn!r}, the {simple_name(root.class_name)} "
         "that the part was cut out of.",
@@ -37,36 +30,3 @@ def part_of(loaded: LoadedModel, sidecar: Sidecar) -> LoadedModel:
         hint="Compare with the model that the part was exported with, or with the module itself.",
         argument="against",
     )
-
-
-def part_inputs(loaded: LoadedModel, sidecar: Sidecar, arrays: Arrays) -> ModuleInputs:
-    """Bring arrays under port names to the arguments of a module.
-
-    `states.0.key` is the entry `key` of the first element of the argument `states`: numbers are positions in a tuple, else
-    it is a dict. What the graph does not use is zero.
-    """
-    sizes: dict[int | str, int] = {}
-    for info in sidecar.model.inputs:
-        sizes |= dict(zip(info.shape, arrays[info.name].shape, strict=True))
-    nested: dict[str, Any] = {}
-    for port in sidecar.calls[0].inputs:
-        array = arrays.get(port.value or "")  # several ports may be one value
-        if array is None:
-            shape = [dim if isinstance(dim, int) else sizes.get(dim, 1) for dim in port.shape]
-            array = np.zeros(shape, ir.DataType[port.dtype].numpy())
-        *outer, last = port.name.split(".")
-        place = nested
-        for key in outer:
-            place = place.setdefault(key, {})
-        place[last] = as_tensor(array)
-    arguments = {name: _container(value) for name, value in nested.items()}
-    signature = inspect.signature(loaded.module.forward)
-    bound = inspect.BoundArguments(signature, {n: arguments.pop(n) for n in signature.parameters if n in arguments})  # pyright: ignore[reportArgumentType] typeshed wants an OrderedDict
-    return ModuleInputs(bound.args, {**bound.kwargs, **arguments}, arrays)
-
-
-def _container(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    built = {key: _container(inner) for key, inner in value.items()}
-    return tuple(built.values()) if all(key.isdigit() for key in built) else built

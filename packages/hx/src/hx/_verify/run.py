@@ -66,7 +66,7 @@ def verify(
     from hx._verify.blame import first_culprit, wrong_calls
     from hx._verify.inputs import fitting_inputs, recorded_inputs
     from hx._verify.measure import Measurement
-    from hx._verify.part import part_inputs, part_of
+    from hx._verify.part import part_of
 
     name, loaded = _reference(model, against)
     is_part = hierarchy.sidecar.cut_from is not None
@@ -74,10 +74,8 @@ def verify(
         loaded = part_of(loaded, hierarchy.sidecar)
     if inputs is not None:
         both = fitting_inputs(loaded, inputs, hierarchy.sidecar.model.inputs)
-    elif is_part:
-        both = part_inputs(loaded, hierarchy.sidecar, hierarchy.example_inputs())
     else:
-        both = recorded_inputs(loaded, hierarchy.example_inputs())
+        both = recorded_inputs(loaded, hierarchy.sidecar, hierarchy.example_inputs())
     measurement = Measurement(hierarchy, loaded, both, memory_bytes)
     numbers = measurement.measure_all(progress)
     errors = _errors(hierarchy, numbers)

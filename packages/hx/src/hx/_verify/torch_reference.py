@@ -25,7 +25,7 @@ class TorchReference:
         """Run the PyTorch model on the recorded inputs, and keep what the calls got and gave."""
         keys = pytorch_keys(model.sidecar)
         self._keys = {(call.fqn, call.index): keys[call.row] for call in calls}
-        self._loaded, self._inputs = loaded, recorded_inputs(loaded, model.example_inputs())
+        self._loaded, self._inputs = loaded, recorded_inputs(loaded, model.sidecar, model.example_inputs())
         self._boundaries = run_module(loaded, self._inputs, set(self._keys.values()), array_now)
 
     def __call__(self, extraction: Extraction) -> Verdict:
@@ -82,7 +82,15 @@ def run_alone(
     feeds = {
         port.name: given[port.name].astype(_dtype(port, given[port.name]), copy=False) for port in extraction.inputs
     }
-    return compare_ports(boundary.outputs, extraction.run(feeds))
+    found = compare_ports(boundary.outputs, extraction.run(feeds))
+    if extraction.call.parent is None and extraction.call.constants is not None:  # its ports were seen in PyTorch
+        ports = {port.name: port.unused for port in extraction.call.outputs}
+        for name in ports.keys() ^ boundary.outputs.keys():
+            if not ports.get(name):
+                where = "PyTorch's" if name in ports else "the graph's"
+                reason = f"no counterpart: there is no {name!r} among {where} outputs"
+                found[name] = Difference(math.inf, math.inf, math.inf, math.nan, -math.inf, reason=reason)
+    return found
 
 
 def compare_ports(

@@ -24,16 +24,16 @@ UNWATCHED = "The exporter traced the model in a way that hx cannot watch: what t
 
 
 def assemble_context(
-    request: ExportRequest, program: torch.onnx.ONNXProgram, recorder: CallRecorder, survivors: Survivors, watched: bool
+    request: ExportRequest, program: torch.onnx.ONNXProgram, recorder: CallRecorder, survivors: Survivors
 ) -> ModuleContext:
-    """Return the record of an export; `watched` says whether the recorder saw what the calls pass."""
+    """Return the record of an export."""
     graph, raw = program.model.graph, survivors.raw
     modules = module_records(request.module, request.torch_nn)
     rows = {record.fqn: row for row, record in enumerate(modules)}
     names = _symbol_names(raw, graph)
     recovery = Recovery(survivors, names)
     calls = [
-        _call(row, call, rows[call.fqn], recovery, names, call.hidden if watched or row == 0 else UNWATCHED)
+        _call(row, call, rows[call.fqn], recovery, names, call.hidden if recorder.watched or row == 0 else UNWATCHED)
         for row, call in enumerate(recorder.calls)
     ]
     results = [
@@ -95,6 +95,7 @@ def _call(
         in_body=call.in_body,
         inputs=inputs,
         outputs=outputs,
+        constants=call.constants,
         recovered=recovered,
         status="fused" if hidden else "extractable",
         reason=hidden,

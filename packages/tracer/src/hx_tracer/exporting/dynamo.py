@@ -9,40 +9,52 @@ there is no ONNX operator. So a refused export is tried once more under `torch.n
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
+import onnx_ir as ir
 import torch
 
-from hx_sidecar_schema import ModuleContext, first_line
+from hx_sidecar_schema import HxError, ModuleContext, first_line
+from hx_tracer._torch_internals import DIMS_FROM_STRINGS
 from hx_tracer.exporting.context import UNWATCHED, assemble_context
 from hx_tracer.exporting.errors import export_error, root_cause, silence_exporter
 from hx_tracer.exporting.raw_graph import RawGraph
-from hx_tracer.exporting.request import ExportRequest
+from hx_tracer.exporting.request import ExportRequest, replaced_forward
 from hx_tracer.exporting.survivors import Survivors
+from hx_tracer.inputs.arguments import argument_paths
 from hx_tracer.models.implementations import find_remedy
 from hx_tracer.watch.body_values import mark_bodies
-from hx_tracer.watch.calls import TracedCall
+from hx_tracer.watch.calls import PyTorchRun, TracedCall
 from hx_tracer.watch.fx_metadata import PORTS
 from hx_tracer.watch.patches import patched
+from hx_tracer.watch.ports import forward_signature
 from hx_tracer.watch.preserve import preserve_state
 from hx_tracer.watch.recorder import CallRecorder
 from hx_tracer.watch.recursion import room_for_watching
 from hx_tracer.watch.uncompiled import uncompiled
 
 
-def export_dynamo(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]:
+def export_dynamo(
+    request: ExportRequest, pytorch: Callable[[], PyTorchRun]
+) -> tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]:
     """Export a module through `torch.export`.
+
+    Args:
+        request: What to export.
+        pytorch: Runs the module in PyTorch, when first called.
 
     Returns:
         The program, what was seen of it, and notes: what a plain export does differently, or what was not seen.
 
     Raises:
         ExportError: HX120 if the exporter refuses the model.
+        HxError: HX109 or HX129 if the module does not run in PyTorch either.
     """
-    module, calls = request.module, request.calls
+    module = request.module
     recorder = CallRecorder(module)
     optimized: list[Survivors] = []
     notes: list[str] = []
@@ -54,7 +66,7 @@ def export_dynamo(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, Modul
             uncompiled(module),
             room_for_watching(module),
             recorder.watching(),
-            _watching_optimization(optimized, recorder, calls),
+            _watching_optimization(optimized, recorder, pytorch),
         ):
             return run_dynamo(request)
 
@@ -76,6 +88,7 @@ def export_dynamo(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, Modul
     try:
         program = attempt()
     except Exception as error:
+        pytorch()  # whose error is the one to report: inputs that do not fit
         reason = first_line(root_cause(error), with_type=True)
         tried: list[str] = []
 
@@ -95,41 +108,87 @@ def export_dynamo(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, Modul
             remedy = find_remedy(module, lambda: _succeeds(run), tell)
             raise export_error(error, module, remedy, tried) from error
         notes.append(f"A plain export fails ({reason}); exported under torch.no_grad() instead.")
-    watched = recorder.calls is not calls
-    if watched:
-        _drop_trace_only_inputs(recorder.calls, calls)
+    if recorder.watched:
+        with suppress(HxError):  # that it does not run in PyTorch is told by the caller
+            _take_arguments(recorder.calls, pytorch().calls)
     else:
         notes.append(UNWATCHED)
-    return program, assemble_context(request, program, recorder, optimized[-1], watched), notes
+    return program, assemble_context(request, program, recorder, optimized[-1]), notes
 
 
 def run_dynamo(request: ExportRequest, **options: Any) -> torch.onnx.ONNXProgram:
     """Run `torch.onnx.export(dynamo=True)` as a plain export does, with further arguments of it."""
-    program = torch.onnx.export(
-        request.module,
-        request.exporter_args,
-        kwargs=dict(request.kwargs),
-        dynamo=True,
-        verbose=False,
-        opset_version=request.opset,
-        dynamic_shapes=request.exporter_shapes,
-        input_names=request.input_names,
-        output_names=request.output_names,
-        **options,
-    )
+    unread = patched(*DIMS_FROM_STRINGS, _no_strings) if request.axes else nullcontext()
+    with _keywords_named(request), unread:
+        program = torch.onnx.export(
+            request.module,
+            request.exporter_args,
+            kwargs=dict(request.kwargs),
+            dynamo=True,
+            verbose=False,
+            opset_version=request.opset,
+            dynamic_shapes=request.exporter_shapes,
+            input_names=request.input_names,
+            output_names=request.output_names,
+            **options,
+        )
     assert program is not None
+    _name_axes(program, request)
     return program
+
+
+def _no_strings(_: object, shapes: Any) -> tuple[Any, bool]:
+    return shapes, True
+
+
+def _keywords_named(request: ExportRequest) -> AbstractContextManager[None]:
+    """Let `forward` name what its `**kwargs` takes while the block runs, if axes of it shall be dynamic.
+
+    torch 2.13 refuses these otherwise: it binds them to `kwargs` before the trace, and to their own names too after it.
+    """
+    forward, signature = request.module.forward, forward_signature(request.module)
+    known = {} if signature is None else signature.parameters
+    named = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in request.kwargs if name not in known]
+    if signature is None or not named or not request.axes:
+        return nullcontext()
+
+    def naming(*args: Any, **kwargs: Any) -> Any:
+        return forward(*args, **kwargs)
+
+    others = [p for p in known.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    naming.__signature__ = signature.replace(parameters=[*others, *named])  # pyright: ignore[reportFunctionMemberAccess]
+    return replaced_forward(request.module, naming)
+
+
+def _name_axes(program: torch.onnx.ONNXProgram, request: ExportRequest) -> None:
+    """Give axes their symbols where torch 2.13 does not: it counts arguments, of which some are no inputs."""
+    inputs = program.model.graph.inputs
+    paths = [path for path, _ in argument_paths(request.module, request.args, request.kwargs)]
+    if not request.axes or len(paths) != len(inputs):
+        return
+    dims = [
+        (value.shape[axis], symbol)
+        for value, path in zip(inputs, paths, strict=True)
+        if value.shape is not None
+        for axis, symbol in request.axes.get(path, {}).items()
+    ]
+    symbols = {symbol for _, symbol in dims}
+    renamed: dict[str | ir.SymbolicDim, str] = {}
+    for dim, symbol in dims:
+        if isinstance(dim, ir.SymbolicDim) and dim.value not in (None, *symbols):
+            renamed.setdefault(str(dim.value), symbol)
+    program.rename_axes(renamed)
 
 
 @contextmanager
 def _watching_optimization(
-    optimized: list[Survivors], recorder: CallRecorder, eager_calls: list[TracedCall]
+    optimized: list[Survivors], recorder: CallRecorder, pytorch: Callable[[], PyTorchRun]
 ) -> Generator[None]:
     def optimize(original: Any, program: torch.onnx.ONNXProgram) -> None:
         traced = program.exported_program
         assert traced is not None
         if not any(PORTS in node.meta for node in traced.graph.nodes):
-            recorder.use_eager_calls(eager_calls, traced)
+            recorder.use_eager_calls(pytorch().calls, traced)
         elif recorder.dynamo_error is None:
             mark_bodies(traced.graph_module)
         raw = RawGraph(program, recorder.size_calls)
@@ -141,17 +200,18 @@ def _watching_optimization(
         yield
 
 
-def _drop_trace_only_inputs(calls: Sequence[TracedCall], eager_calls: Sequence[TracedCall]) -> None:
-    """Remove from calls the inputs that they do not have in an eager run, which does not see calls in bodies."""
-    known = {call.key: call.inputs for call in eager_calls}
+def _take_arguments(calls: Sequence[TracedCall], eager_calls: Sequence[TracedCall]) -> None:
+    """Give calls the arguments that they have in an eager run, which does not see calls in bodies."""
+    known = {call.key: call for call in eager_calls}
     counts: Counter[str] = Counter()
     for call in calls:
         if call.in_body:
             continue
-        inputs = known.get((call.fqn, counts[call.fqn]))
+        eager = known.get((call.fqn, counts[call.fqn]))
         counts[call.fqn] += 1
-        if inputs is not None:
-            call.inputs = {name: like for name, like in call.inputs.items() if name in inputs}
+        if eager is not None:
+            call.inputs = {name: like for name, like in call.inputs.items() if name in eager.inputs}
+            call.constants = eager.constants
 
 
 def _succeeds(run: Callable[[], object]) -> bool:

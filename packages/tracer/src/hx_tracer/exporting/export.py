@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -28,29 +29,28 @@ from hx_tracer.exporting.torchscript import export_torchscript
 from hx_tracer.inputs.arguments import argument_paths
 from hx_tracer.inputs.dynamic_axes import Axes
 from hx_tracer.models.eval_mode import set_eval_mode
-from hx_tracer.watch.calls import EagerRun, TracedCall, disable_fused_attention
+from hx_tracer.watch.calls import EagerRun, PyTorchRun, TracedCall, disable_fused_attention
 from hx_tracer.watch.lazy import initialize_lazy
 from hx_tracer.watch.operations import observe
 from hx_tracer.watch.ports import output_ports
 from hx_tracer.watch.preserve import preserve_state
 from hx_tracer.watch.symbolic import observe_symbolically
 
-EXPORTERS: dict[str, Callable[[ExportRequest], tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]]] = {
-    "dynamo": export_dynamo,
-    "torchscript": export_torchscript,
-}
+EXPORTERS: dict[
+    str, Callable[[ExportRequest, Callable[[], PyTorchRun]], tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]]
+] = {"dynamo": export_dynamo, "torchscript": export_torchscript}
 
 
-_Run = tuple[Any, list[TracedCall], Observation | None]
-"""Result, calls and, if it was observed, observation of a run in PyTorch."""
-
-
-def _run(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Run:
+def _run(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> PyTorchRun:
     run = EagerRun(module)
-    return run.run(args, kwargs), run.calls, None
+    return PyTorchRun(run.run(args, kwargs), run.calls)
 
 
-OBSERVERS: dict[str | None, Callable[..., _Run]] = {None: _run, "eager": observe, "symbolic": observe_symbolically}
+OBSERVERS: dict[str | None, Callable[..., PyTorchRun]] = {
+    None: _run,
+    "eager": observe,
+    "symbolic": observe_symbolically,
+}
 
 _TRAINING = {
     "dynamo": "The module is in training mode and is exported so, as torch.onnx.export does: dropout and batch statistics are part of the graph.",
@@ -66,13 +66,15 @@ class Exported:
     program: torch.onnx.ONNXProgram
     context: ModuleContext
     result: Any
-    """What the module itself returned for the example inputs."""
+    """What the module itself returned for the example inputs; None where it does not run."""
     inputs: dict[str, torch.Tensor]
     """The example inputs by their names in the graph; empty where the graph has an input that is none of them."""
     static_axes: list[str] = field(default_factory=list)
     """Axes that were asked to be dynamic, `Dim.AUTO` included, and that the model itself fixes, as `PATH:AXIS`."""
     notes: list[str] = field(default_factory=list)
     """What differs from a plain export, or was not seen, and why."""
+    failure: str = ""
+    """Why the module does not run in PyTorch; empty where it does."""
 
 
 def export(
@@ -91,6 +93,8 @@ def export(
     strategy: Strategy = STRATEGIES["dynamo"],
 ) -> Exported:
     """Export a module with exactly the graph of a plain export, and record its calls.
+
+    The exporter runs first: whatever a run in PyTorch may leave in a module, or where nobody can look, is not in the graph.
 
     Args:
         module: Exported in the mode that it is in, as `torch.onnx.export` does. Its training flags, buffers and
@@ -118,30 +122,44 @@ def export(
         module, kwargs, args, axes, dynamic_shapes, input_names, output_names, opset, torch_nn, remedies, tell
     )
     lazy = _initialized(module, args, kwargs)
-    with preserve_state(module):
-        if strategy.exporter == "torchscript":  # as torch 2.13's traces every module, whatever its mode
-            set_eval_mode(module)
-        try:
-            with silence_exporter(), disable_fused_attention(asked := list[bool]()):
-                result, calls, observation = OBSERVERS[strategy.observer](module, args, kwargs)
-        except HxError:
+    asked: list[bool] = []
+
+    @cache
+    def run() -> PyTorchRun:
+        with preserve_state(module), silence_exporter(), disable_fused_attention(asked):
+            if strategy.exporter == "torchscript":  # as torch 2.13's traces every module, whatever its mode
+                set_eval_mode(module)
+            try:
+                return OBSERVERS[strategy.observer](module, args, kwargs)
+            except HxError:
+                raise
+            except Exception as error:
+                raise trial_error(error, module, args, kwargs) from error
+
+    program, context, notes = EXPORTERS[strategy.exporter](request, run)
+    ran, failure = PyTorchRun(None, []), ""
+    try:
+        ran = run()
+    except HxError as error:
+        if strategy.observer:
             raise
-        except Exception as error:
-            raise trial_error(error, module, args, kwargs) from error
-    request = replace(request, result=result, calls=calls)
-    program, context, notes = EXPORTERS[strategy.exporter](request)
+        failure = f"the module does not run in PyTorch: {error.message}"
+        notes = [*notes, f"Nothing is compared, and what its modules take is as traced: {failure}"]
     generator = Provenance(
         versions=package_versions(),
         strategy=strategy.name,
         exporter=f"torch.onnx.export(dynamo={strategy.exporter == 'dynamo'})",
     )
     context = context.model_copy(
-        update={"generator": generator, "observation": observation and _with_context_rows(observation, calls, context)}
+        update={
+            "generator": generator,
+            "observation": ran.observation and _with_context_rows(ran.observation, ran.calls, context),
+        }
     )
     if lazy:
         notes = [f"A run made {', '.join(lazy)}, with random numbers: the model was not initialised.", *notes]
     if any(asked):
-        notes = [*_fused_attention(module, args, kwargs, result), *notes]
+        notes = [*_fused_attention(module, args, kwargs, ran.result), *notes]
     if getattr(module, "training", False):  # a frozen ScriptModule has no mode
         notes = [_TRAINING[strategy.exporter], *notes]
     tensors = argument_paths(module, args, kwargs)
@@ -153,7 +171,7 @@ def export(
     for name, (path, _) in known.items():
         if name in values and (shape := values[name].shape) is not None:
             static += [f"{path}:{axis}" for axis in request.asked_axes.get(path, ()) if isinstance(shape[axis], int)]
-    return Exported(program, context, result, inputs, static, notes)
+    return Exported(program, context, ran.result, inputs, static, notes, failure)
 
 
 def _initialized(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +62,8 @@ def _dynamo(request: ExportRequest, report_folder: Path | None) -> ir.Model:
 
 def _torchscript(request: ExportRequest, report_folder: Path | None) -> ir.Model:
     del report_folder
-    with torch.no_grad():
-        result = request.module(*request.args, **request.kwargs)
     set_eval_mode(request.module)
-    return run_torchscript(replace(request, result=result))
+    return run_torchscript(request)
 
 
 EXPORTERS: dict[str, Callable[[ExportRequest, Path | None], ir.Model]] = {

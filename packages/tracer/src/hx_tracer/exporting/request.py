@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,12 +12,24 @@ import torch
 
 from hx_sidecar_schema import HxError, TorchNN
 from hx_tracer.inputs.dynamic_axes import Axes, axes_of_shapes, dynamic_shapes
-from hx_tracer.watch.calls import TracedCall
+
+
+@contextmanager
+def replaced_forward(module: torch.nn.Module, forward: Callable[..., Any]) -> Generator[None]:
+    """Let a module have another `forward` while the block runs."""
+    before = module.__dict__.get("forward")
+    module.__dict__["forward"] = forward
+    try:
+        yield
+    finally:
+        del module.__dict__["forward"]
+        if before is not None:
+            module.__dict__["forward"] = before
 
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """A module, its example inputs, the arguments of `torch.onnx.export`, and what a run in PyTorch showed."""
+    """A module, its example inputs, and the arguments of `torch.onnx.export`."""
 
     module: torch.nn.Module
     kwargs: Mapping[str, Any]
@@ -33,10 +46,6 @@ class ExportRequest:
     """Whether a refused export is tried in other ways."""
     tell: Callable[[str], object] = str
     """Is called with what goes on."""
-    result: Any = None
-    """What the module returned in PyTorch."""
-    calls: list[TracedCall] = field(default_factory=list[TracedCall])
-    """Its calls, in order."""
 
     def __post_init__(self) -> None:
         """Raise HX112 if both `axes` and `dynamic_shapes` are given."""
@@ -61,7 +70,7 @@ class ExportRequest:
         input, whatever name the dict has it under.
         """
         if self.dynamic_shapes is None:
-            return dynamic_shapes(self.kwargs, self.axes or {})
+            return dynamic_shapes(self.module, self.args, self.kwargs, self.axes or {})
         shapes = self.dynamic_shapes
         if not isinstance(shapes, dict) or self.args or shapes.keys() != self.kwargs.keys():
             return shapes

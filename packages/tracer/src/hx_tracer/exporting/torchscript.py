@@ -12,7 +12,7 @@ import hashlib
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Generator as Yields, Mapping, Sequence
+from collections.abc import Callable, Generator as Yields, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,11 @@ from hx_graph import output_of
 from hx_sidecar_schema import Initializer, ModuleContext
 from hx_tracer._torch_internals import JIT_LOG, jit_scope_names, pytree
 from hx_tracer.exporting.errors import export_error, silence_exporter
-from hx_tracer.exporting.request import ExportRequest
+from hx_tracer.exporting.request import ExportRequest, replaced_forward
 from hx_tracer.exporting.without_graph_values import context_without_graph_values
 from hx_tracer.inputs.arguments import FlatArguments, argument_paths, example_record
 from hx_tracer.inputs.dynamic_axes import Axes
-from hx_tracer.watch.calls import CallKey, CallLog, TracedCall, watching_calls
+from hx_tracer.watch.calls import CallKey, CallLog, PyTorchRun, TracedCall, watching_calls
 from hx_tracer.watch.patches import patched
 from hx_tracer.watch.ports import forward_signature, output_ports
 from hx_tracer.watch.preserve import preserve_state
@@ -41,14 +41,21 @@ _MARK = "@hx"
 _MARKED = re.compile(rf"{_MARK}(\d+)")
 
 
-def export_torchscript(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]:
+def export_torchscript(
+    request: ExportRequest, pytorch: Callable[[], PyTorchRun]
+) -> tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]:
     """Export a module through TorchScript.
+
+    Args:
+        request: What to export.
+        pytorch: Runs the module in PyTorch, when first called.
 
     Returns:
         The model, named as a plain export of the same call names it, what was seen, and no notes.
 
     Raises:
         ExportError: HX120 if the exporter refuses the model.
+        HxError: HX109 or HX129 if the module does not run in PyTorch either.
     """
     scopes = _NumberedScopes(request.module)
     try:
@@ -61,17 +68,19 @@ def export_torchscript(request: ExportRequest) -> tuple[torch.onnx.ONNXProgram, 
         ):
             model = run_torchscript(request)
     except Exception as error:
+        pytorch()  # whose error is the one to report: inputs that do not fit
         raise export_error(error, request.module, {}) from error
-    return torch.onnx.ONNXProgram(model, None), _context(request, model, _remove_rows(model, scopes.log.calls)), []
+    context = _context(request, pytorch().calls, model, _remove_rows(model, scopes.log.calls))
+    return torch.onnx.ONNXProgram(model, None), context, []
 
 
 def run_torchscript(request: ExportRequest) -> ir.Model:
     """Run the TorchScript exporter; return its model with the types that shape inference finds for inner values."""
     arguments = FlatArguments.of(request.args, request.kwargs)
-    input_names, output_names = _graph_names(request)
+    input_names, output_names = _input_names(request), list(request.output_names or ())
     axes = _axes_that_vary(request, arguments)
     silent = patched(*JIT_LOG, lambda *_: None)
-    given, by_position = _positional(request, arguments)
+    given, by_position = _positional(request, arguments, input_names, output_names)
     with silent, by_position, tempfile.TemporaryDirectory() as folder:
         path, typed = Path(folder) / "model.onnx", Path(folder) / "typed.onnx"
         torch.onnx.export(
@@ -91,23 +100,24 @@ def run_torchscript(request: ExportRequest) -> ir.Model:
 
 
 def _positional(
-    request: ExportRequest, arguments: FlatArguments
+    request: ExportRequest, arguments: FlatArguments, inputs: Sequence[str], outputs: list[str]
 ) -> tuple[tuple[Any, ...], AbstractContextManager[None]]:
-    """Return what the exporter is given by position, and a context in which the module takes it so."""
+    """Return what the exporter is given by position, and a context in which the module takes it so; name its outputs."""
     signature = forward_signature(request.module)
     if signature is None or not isinstance(request.module, torch.jit.ScriptModule):
-        return tuple(arguments.tensors), _tensors_by_position(request.module, arguments)
+        return tuple(arguments.tensors), _tensors_by_position(request.module, arguments, inputs, outputs)
+    with torch.no_grad():
+        result = request.module(*request.args, **request.kwargs)
+    outputs.extend(name for name, _ in output_ports(result, inputs)[len(outputs) :])
     bound = signature.bind(*request.args, **request.kwargs)  # its graph is exported as it is
     bound.apply_defaults()
     return bound.args, nullcontext()
 
 
-def _graph_names(request: ExportRequest) -> tuple[list[str], list[str]]:
-    """Return the names of the graph's inputs and outputs: those that were asked for, then those of the root's ports."""
-    inputs = [path for path, _ in argument_paths(request.module, request.args, request.kwargs)]
-    outputs = [name for name, _ in output_ports(request.result, inputs)]
-    asked, named = request.input_names or (), request.output_names or ()
-    return [*asked, *inputs[len(asked) :]], [*named, *outputs[len(named) :]]
+def _input_names(request: ExportRequest) -> list[str]:
+    """Return the names of the graph's inputs: those that were asked for, then those of the root's ports."""
+    asked = request.input_names or ()
+    return [*asked, *[path for path, _ in argument_paths(request.module, request.args, request.kwargs)][len(asked) :]]
 
 
 def _axes_that_vary(request: ExportRequest, arguments: FlatArguments) -> list[Axes]:
@@ -137,10 +147,12 @@ def _axes_that_vary(request: ExportRequest, arguments: FlatArguments) -> list[Ax
     return [{axis: symbol for axis, symbol in named.items() if symbol in vary} for named in asked]
 
 
-def _context(request: ExportRequest, model: ir.Model, ran: Mapping[str, CallKey]) -> ModuleContext:
-    names, tensors = _graph_names(request)[0], FlatArguments.of(request.args, request.kwargs).tensors
-    rows = {call.key: row for row, call in enumerate(request.calls)}
-    context = context_without_graph_values(request.module, request.calls, request.torch_nn)
+def _context(
+    request: ExportRequest, calls: Sequence[TracedCall], model: ir.Model, ran: Mapping[str, CallKey]
+) -> ModuleContext:
+    names, tensors = _input_names(request), FlatArguments.of(request.args, request.kwargs).tensors
+    rows = {call.key: row for row, call in enumerate(calls)}
+    context = context_without_graph_values(request.module, calls, request.torch_nn)
     return context.model_copy(
         update={
             "origins": {output: [rows[key]] for output, key in ran.items() if key in rows},
@@ -195,14 +207,17 @@ class _NumberedScopes:
 
 
 @contextmanager
-def _tensors_by_position(module: torch.nn.Module, arguments: FlatArguments) -> Yields[None]:
-    """Let a module take the tensors among its inputs by position while the block runs.
+def _tensors_by_position(
+    module: torch.nn.Module, arguments: FlatArguments, inputs: Sequence[str], outputs: list[str]
+) -> Yields[None]:
+    """Let a module take the tensors among its inputs by position while the block runs, and name its outputs.
+
+    The names of its result's ports are added to `outputs`, which the exporter (torch 2.13) reads after the trace.
 
     The exporter binds keyword arguments to positions by the signature, which decorated forwards do not show, and
     returns only what TorchScript has types for. A wrapping module would add a scope.
     """
     forward: Any = module.forward
-    before: Any = module.__dict__.get("forward")
     running = False
 
     def flat(*tensors: Any, **named: Any) -> Any:
@@ -215,15 +230,12 @@ def _tensors_by_position(module: torch.nn.Module, arguments: FlatArguments) -> Y
             result = forward(*args, **kwargs)
         finally:
             running = False
-        return tuple(tensor for _, tensor in output_ports(result, ()))
+        ports = output_ports(result, inputs)
+        outputs.extend(name for name, _ in ports[len(outputs) :])
+        return tuple(tensor for _, tensor in ports)
 
-    module.__dict__["forward"] = flat
-    try:
+    with replaced_forward(module, flat):
         yield
-    finally:
-        del module.__dict__["forward"]
-        if before is not None:
-            module.__dict__["forward"] = before
 
 
 def _remove_rows(model: ir.Model, traced: Sequence[TracedCall]) -> dict[str, CallKey]:

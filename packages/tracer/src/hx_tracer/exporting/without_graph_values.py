@@ -35,11 +35,11 @@ def observed_context(
         with silence_exporter():
             initialize_lazy(module, args, kwargs)
             with preserve_state(module):
-                _, calls, observation = observe(module, args, kwargs)
+                ran = observe(module, args, kwargs)
     except Exception as error:
         raise trial_error(error, module, args, kwargs) from error
-    context = context_without_graph_values(module, calls, torch_nn)
-    return context.model_copy(update={"observation": observation})
+    context = context_without_graph_values(module, ran.calls, torch_nn)
+    return context.model_copy(update={"observation": ran.observation})
 
 
 def context_without_graph_values(
@@ -58,6 +58,7 @@ def context_without_graph_values(
                 parent=call.parent,
                 inputs=_ports(call.inputs),
                 outputs=_ports(call.outputs),
+                constants=call.constants,
             )
             for call in calls
         ],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,19 +23,25 @@ from hx_tracer.watch.ports import forward_signature
 
 def input_paths(kwargs: Mapping[str, Any]) -> list[tuple[str, torch.Tensor]]:
     """Return every tensor of inputs by name with its path: the name, then the keys that lead to it (`state.0.key`)."""
-    return [
-        (".".join((name, *map(pytree_key, path))), leaf)
-        for name, value in kwargs.items()
-        for path, leaf in pytree.tree_flatten_with_path(value)[0]
-        if isinstance(leaf, torch.Tensor)
-    ]
+    return [(path, leaf) for path, leaf in _leaves(kwargs) if isinstance(leaf, torch.Tensor)]
+
+
+def _leaves(kwargs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in kwargs.items():
+        for path, leaf in pytree.tree_flatten_with_path(value)[0]:
+            yield ".".join((name, *map(pytree_key, path))), leaf
 
 
 def argument_paths(
     module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> list[tuple[str, torch.Tensor]]:
     """Return every tensor among a module's arguments with its path; `positional_names` says how those of `args` begin."""
-    return input_paths(dict(zip(positional_names(module, len(args)), args, strict=True)) | dict(kwargs))
+    return input_paths(named_arguments(module, args, kwargs))
+
+
+def named_arguments(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a module's arguments by name, those of `args` under `positional_names`."""
+    return dict(zip(positional_names(module, len(args)), args, strict=True)) | dict(kwargs)
 
 
 def positional_names(module: torch.nn.Module, count: int) -> list[str]:
@@ -94,8 +100,16 @@ class FlatArguments:
         """The tensors among the leaves, in order."""
         return [leaf for leaf in self.leaves if isinstance(leaf, torch.Tensor)]
 
+    def paths(self, module: torch.nn.Module) -> list[str]:
+        """Return the names of the leaves among the arguments of a module, as `argument_paths` has them for tensors."""
+        named = named_arguments(module, *self.replaced(self.leaves))
+        return [path for path, _ in _leaves(named)]
+
+    def replaced(self, leaves: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return positional and named arguments with other leaves."""
+        return pytree.tree_unflatten(leaves, self.spec)
+
     def filled(self, tensors: Iterable[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return positional and named arguments that have `tensors`, in order, in the places of the tensors."""
         given = iter(tensors)
-        leaves = [next(given) if isinstance(leaf, torch.Tensor) else leaf for leaf in self.leaves]
-        return pytree.tree_unflatten(leaves, self.spec)
+        return self.replaced([next(given) if isinstance(leaf, torch.Tensor) else leaf for leaf in self.leaves])

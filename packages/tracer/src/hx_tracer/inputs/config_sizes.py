@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -18,6 +18,15 @@ _TOKEN_ID = re.compile(r"(^|_)token_?(id|idx|index)s?$")
 _WIDTHS = ("hidden_size", "d_model", "n_embd", "embed_dim", "hidden_dim", "dim")
 _VISION = {"patch_size", "image_size", "num_channels", "in_channels", "in_chans"}
 _AUDIO = {"num_mel_bins", "feature_size", "conv_stride", "audio_channels", "sampling_rate", "n_mels", "input_feat_size"}
+
+
+def config_of(module: torch.nn.Module) -> object | None:
+    """Return what a module has as `config`, if that has attributes; None for a dict, a class, or what raises."""
+    try:
+        config = getattr(module, "config", None)
+        return None if isinstance(config, Mapping) or not isinstance(vars(config), dict) else config  # pyright: ignore[reportArgumentType, reportUnnecessaryIsInstance] of a class they are no dict
+    except Exception:  # noqa: BLE001 - a property of somebody's module raises anything; then there is no configuration
+        return None
 
 
 def configs(config: object, depth: int = 0) -> Iterator[Any]:
@@ -30,15 +39,15 @@ def configs(config: object, depth: int = 0) -> Iterator[Any]:
     yield config
     for value in list(vars(config).values()):
         for item in value if isinstance(value, (list, tuple)) else (value,):  # pyright: ignore[reportUnknownVariableType]
-            if hasattr(item, "to_dict") and hasattr(item, "__dict__"):
+            if hasattr(type(item), "to_dict") and hasattr(item, "__dict__"):
                 yield from configs(item, depth + 1)
 
 
 def attributes(config: object) -> dict[str, Any]:
     """Return the attributes of one configuration by their stored names and by those of its `attribute_map`."""
     found: dict[str, Any] = dict(vars(config))
-    mapped: dict[str, str] = getattr(config, "attribute_map", None) or {}
-    for common, own in mapped.items():
+    mapped = getattr(type(config), "attribute_map", None)
+    for common, own in mapped.items() if isinstance(mapped, dict) else ():
         if own in found:
             found.setdefault(common, found[own])
     return found
@@ -49,7 +58,7 @@ class ConfigSizes:
 
     def __init__(self, module: torch.nn.Module) -> None:
         """Read `module.config`; the vocabulary, without one there, from the first embedding."""
-        config = getattr(module, "config", None)
+        config = config_of(module)
         self._parts = [attributes(one) for one in configs(config)]
         vocabularies = [v for known in self._parts if isinstance(v := known.get("vocab_size"), int) and v > 1]
         embeddings = (m.num_embeddings for m in module.modules() if isinstance(m, torch.nn.Embedding))
@@ -62,7 +71,7 @@ class ConfigSizes:
         image = self.find("image_size", "img_size", "input_size")
         if isinstance(image, dict):
             image = image.get("height", 0), image.get("width", 0)
-        if not isinstance(image, (list, tuple)):
+        if not isinstance(image, (list, tuple)) or not image:
             image = [max((_integer(known.get("image_size"), 0) for known in self._parts), default=0)]
         self.height, self.width = _integer(image[0], 64), _integer(image[-1], 64)
         self.patch = self._size(1, "patch_size")
@@ -90,7 +99,7 @@ class ConfigSizes:
         """Of the first configuration that has both a vocabulary and a width: the text part of a composite."""
         self.types = self._size(1, "type_vocab_size")
         """Of token types."""
-        self.decoder = bool(getattr(config, "is_encoder_decoder", False))
+        self.decoder = getattr(config, "is_encoder_decoder", False) is True
         """Whether the model is an encoder with a decoder; `vision`, `audio`, `text`: whether it takes such inputs."""
         names = {name for one in configs(config) for name, value in vars(one).items() if value is not None}
         self.vision, self.audio, self.text = bool(names & _VISION), bool(names & _AUDIO), bool(vocabularies)
@@ -115,4 +124,4 @@ def _integer(value: Any, default: int) -> int:
     """Return a positive number, or the last one of a list, as an integer; the default for all else."""
     if isinstance(value, (list, tuple)) and value:
         value = value[-1]
-    return int(value) if isinstance(value, (int, float)) and value > 0 else default
+    return int(value) if isinstance(value, (int, float)) and 0 < value < math.inf else default

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch.export import Dim
 
 from hx_tracer._torch_internals import pytree, pytree_key
-from hx_tracer.inputs.arguments import input_paths, positional_names
+from hx_tracer.inputs.arguments import named_arguments
 from hx_tracer.watch.ports import forward_signature
 
 Axes = dict[int, str]
 """Symbols of the dynamic axes of one input, by axis."""
 
 
-def free_axes(kwargs: Mapping[str, Any]) -> dict[str, Axes]:
-    """Return axis 0 of every input as `batch` and axis 1 of every input of rank 2 as `sequence`.
+def free_axes(tensors: Iterable[tuple[str, torch.Tensor]]) -> dict[str, Axes]:
+    """Return axis 0 of every input as `batch` and axis 1 of every input of rank 2 as `sequence`, by input path.
 
-    An axis of another size than the first one of that symbol gets a symbol of its own, after its input. Tensors may be
-    nested: axes and symbols are by input path (`name`, `name.0`).
+    An axis of another size than the first one of that symbol gets a symbol of its own, after its input. `argument_paths`
+    has the tensors.
     """
     axes: dict[str, Axes] = {}
     first: dict[str, int] = {}
-    for path, tensor in input_paths(kwargs):
+    for path, tensor in tensors:
         wanted = {0: "batch"} if tensor.ndim else {}
         if tensor.ndim == 2:
             wanted[1] = "sequence"
@@ -36,18 +36,32 @@ def free_axes(kwargs: Mapping[str, Any]) -> dict[str, Axes]:
     return axes
 
 
-def dynamic_shapes(kwargs: Mapping[str, Any], axes: Mapping[str, Axes]) -> dict[str, Any] | None:
-    """Return the `dynamic_shapes` argument of `torch.onnx.export` for these axes; None where all are static."""
+def dynamic_shapes(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], axes: Mapping[str, Axes]
+) -> dict[str, Any] | None:
+    """Return the `dynamic_shapes` argument of `torch.onnx.export` for these axes; None where all are static.
+
+    What `*args` takes is a tuple under its name. torch 2.13 takes a container of a type that somebody registered in its
+    flat form.
+    """
     if not axes:
         return None
     dims = {symbol: Dim(symbol) for named in axes.values() for symbol in named.values()}
-    paths = {id(tensor): path for path, tensor in input_paths(kwargs)}
 
-    def shape(value: Any) -> Any:
-        named = axes.get(paths.get(id(value), ""), {})
-        return {axis: dims[symbol] for axis, symbol in named.items()} or None
+    def shape(path: str, value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return {axis: dims[symbol] for axis, symbol in axes.get(path, {}).items()} or None
+        shapes = [shape(f"{path}.{key}", child) for key, child in _children(value).items()]
+        spec = pytree.tree_structure(value, is_leaf=lambda one: one is not value)
+        if type(value) in pytree.BUILTIN_TYPES:
+            return pytree.tree_unflatten(shapes, spec)
+        return None if spec.is_leaf() else shapes
 
-    return {name: pytree.tree_map(shape, value) for name, value in kwargs.items()}
+    shapes: dict[str, Any] = {}
+    for name, value in named_arguments(module, args, kwargs).items():
+        variadic, _, position = name.partition(".")  # `*args`
+        shapes[variadic] = (*shapes.get(variadic, ()), shape(name, value)) if position else shape(name, value)
+    return shapes
 
 
 def axes_of_shapes(
@@ -59,7 +73,7 @@ def axes_of_shapes(
     `shapes`, by argument name or in the order of the signature, that fit no argument are left out: torch.export refuses
     them.
     """
-    values = dict(zip(positional_names(module, len(args)), args, strict=True)) | dict(kwargs)
+    values = named_arguments(module, args, kwargs)
     if not isinstance(shapes, Mapping):
         signature = forward_signature(module)
         order = values if signature is None else signature.bind(*args, **kwargs).arguments

@@ -14,6 +14,7 @@ import re
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +23,7 @@ import torch
 from hx_sidecar_schema import HxError, first_line
 from hx_tracer.inputs.arguments import named_parameters, required_names, split_arguments
 from hx_tracer.inputs.candidates import IDS, IMAGE, LAYOUTS, MASK, MEL, WAVE, Candidate, sample_inputs
-from hx_tracer.inputs.config_sizes import ConfigSizes
+from hx_tracer.inputs.config_sizes import ConfigSizes, config_of
 from hx_tracer.inputs.module_shapes import guess_shapes
 from hx_tracer.inputs.sampling import Sampling, sample
 from hx_tracer.watch.ports import output_ports
@@ -47,9 +48,14 @@ def generate(module: torch.nn.Module, dtype: torch.dtype, seed: int) -> _Made:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of models, about inputs that are tried
-        if hasattr(getattr(module, "config", None), "__dict__"):
+        if config_of(module) is None:
+            return _from_modules(module, dtype, seed)
+        try:
             return _from_config(module, dtype, seed)
-        return _from_modules(module, dtype, seed)
+        except HxError:  # what is called a configuration may say nothing of inputs
+            with suppress(HxError):
+                return _from_modules(module, dtype, seed)
+            raise
 
 
 def float_dtype(module: torch.nn.Module) -> torch.dtype:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 
 from hx_sidecar_schema import HxError, first_line
+from hx_tracer.inputs.config_sizes import config_of
 
 Kind = Literal["attn", "experts"]
 
@@ -96,7 +97,7 @@ def _setters(module: torch.nn.Module, kind: Kind) -> Iterator[Callable[[str], No
 
 
 def _configs(module: torch.nn.Module) -> list[Any]:
-    return [config for part in module.modules() if (config := getattr(part, "config", None))]
+    return [config for part in module.modules() if (config := config_of(part)) is not None]
 
 
 @contextmanager

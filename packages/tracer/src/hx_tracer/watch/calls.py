@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from onnx_ir.tensor_adapters import from_torch_dtype
 
+from hx_sidecar_schema import Observation
 from hx_tracer._torch_internals import (
     MODULE_CALL,
     HigherOrderOperator,
@@ -26,7 +27,7 @@ from hx_tracer._torch_internals import (
 from hx_tracer.watch.dynamo_frames import enter_call, leave_call
 from hx_tracer.watch.fx_metadata import Direction
 from hx_tracer.watch.patches import patched
-from hx_tracer.watch.ports import input_ports, output_ports
+from hx_tracer.watch.ports import input_constants, input_ports, output_ports
 from hx_tracer.watch.recursion import room_for_watching
 from hx_tracer.watch.uncompiled import run_eagerly
 
@@ -54,6 +55,8 @@ class TracedCall:
     inputs: dict[str, TensorLike] = field(default_factory=dict)
     """Ports by name, in order."""
     outputs: dict[str, TensorLike] = field(default_factory=dict)
+    constants: dict[str, Any] | None = None
+    """Arguments that are no tensors, if they were seen in a run in PyTorch."""
     in_body: bool = False
     """Whether it ran in the body of a control-flow operator."""
     hidden: str = ""
@@ -63,6 +66,16 @@ class TracedCall:
     def key(self) -> CallKey:
         """Fqn and index."""
         return self.fqn, self.index
+
+
+@dataclass(frozen=True)
+class PyTorchRun:
+    """What a run of a model in PyTorch showed."""
+
+    result: Any
+    calls: list[TracedCall]
+    observation: Observation | None = None
+    """If its operations were watched."""
 
 
 class CallLog:
@@ -194,6 +207,7 @@ class EagerRun(CallLog):
         with self.running(fqn) as row:
             call = self.calls[row]
             call.inputs = self._note(row, "inputs", input_ports(module, args, kwargs))
+            call.constants = input_constants(module, args, kwargs)
             result = call_impl(module, *args, **kwargs)
         call.outputs = self._note(row, "outputs", output_ports(result, call.inputs))
         return result

@@ -24,15 +24,13 @@ from hx_tracer._torch_internals import (
     storage_id,
     without_modes,
 )
-from hx_tracer.watch.calls import EagerRun, TracedCall, disable_fused_attention
+from hx_tracer.watch.calls import EagerRun, PyTorchRun, disable_fused_attention
 from hx_tracer.watch.fx_metadata import Direction
 from hx_tracer.watch.patches import patched
 
 
-def observe(
-    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[Any, list[TracedCall], Observation]:
-    """Run a model; return its result, its calls, and what it computed: a few hundred bytes an operation."""
+def observe(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> PyTorchRun:
+    """Run a model; its observation is what it computed: a few hundred bytes an operation."""
 
     def at_port(row: int, side: Direction, name: str, tensor: torch.Tensor) -> None:
         if row == 0 and side == "inputs":
@@ -44,7 +42,7 @@ def observe(
     modes = OperationMode(run.stack, operations), QueryMode(run.stack, operations)
     with modes[0], modes[1], disable_fused_attention(), patched(torch, "cond", _run_branch):
         result = run.run(args, kwargs)
-    return result, run.calls, operations.observation()
+    return PyTorchRun(result, run.calls, operations.observation())
 
 
 def _run_branch(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -22,6 +23,30 @@ def input_ports(
     A name is the parameter's, then the keys that lead to the tensor: `hidden_states`, `position_embeddings.0`, `args.0`
     for what `*args` takes; what `**kwargs` takes has its own keyword as name.
     """
+    return [(path, leaf) for path, leaf in _arguments(module, args, kwargs) if isinstance(leaf, torch.Tensor)]
+
+
+def input_constants(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a call's arguments that are no tensors, by names like those of ports; defaults are left out.
+
+    Values that JSON has are as they are; of any other, and of numbers that are not finite, `{"type": NAME}`.
+    """
+    signature = forward_signature(module)
+    defaults = {} if signature is None else {p.name: p.default for p in signature.parameters.values()}
+    found: dict[str, Any] = {}
+    for path, leaf in _arguments(module, args, kwargs):
+        default = defaults.get(path, inspect.Parameter.empty)
+        if not isinstance(leaf, torch.Tensor) and not (leaf is default or (type(leaf) in _PLAIN and leaf == default)):
+            plain = leaf is None or (type(leaf) in _PLAIN and leaf not in (math.inf, -math.inf) and leaf == leaf)
+            found[path] = leaf if plain else {"type": type(leaf).__qualname__}
+    return found
+
+
+_PLAIN = (bool, int, float, str, list, tuple, dict)
+"""Types that JSON has; containers are leaves where they are empty."""
+
+
+def _arguments(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     signature = forward_signature(module)
     arguments: Mapping[str, Any]
     try:
@@ -34,7 +59,7 @@ def input_ports(
         for parameter in signature.parameters.values():
             if parameter.kind is inspect.Parameter.VAR_KEYWORD and parameter.name in arguments:
                 arguments = {k: v for k, v in arguments.items() if k != parameter.name} | arguments[parameter.name]
-    return [(".".join((name, *path)), tensor) for name, value in arguments.items() for path, tensor in _tensors(value)]
+    return ((".".join((name, *path)), leaf) for name, value in arguments.items() for path, leaf in _leaves(value))
 
 
 def output_ports(result: Any, input_names: Iterable[str]) -> list[tuple[str, torch.Tensor]]:
@@ -46,7 +71,8 @@ def output_ports(result: Any, input_names: Iterable[str]) -> list[tuple[str, tor
     taken = set(input_names)
     keyed = isinstance(result, Mapping) or dataclasses.is_dataclass(result)
     prefix: Path = () if keyed else ("output",)
-    ports = [(".".join((*prefix, *path)), tensor) for path, tensor in _tensors(result)]
+    leaves = ((".".join((*prefix, *path)), leaf) for path, leaf in _leaves(result))
+    ports = [(name, leaf) for name, leaf in leaves if isinstance(leaf, torch.Tensor)]
     return [(f"{name}.output" if name in taken else name, tensor) for name, tensor in ports]
 
 
@@ -62,23 +88,23 @@ def forward_signature(module: torch.nn.Module) -> inspect.Signature | None:
         return None
 
 
-def _tensors(value: Any) -> Iterator[tuple[Path, torch.Tensor]]:
+def _leaves(value: Any) -> Iterator[tuple[Path, Any]]:
+    """Yield what is no container, and containers that are empty, with the keys that lead there."""
+    children: list[tuple[str, Any]] = []
     if isinstance(value, torch.Tensor):
-        if not value.is_nested:  # it has no shape, and stands for no value of a graph
-            yield (), value
-        return
-    children: Iterable[tuple[str, Any]]
-    if isinstance(value, Mapping):
-        children = ((str(key), child) for key, child in value.items())
+        if value.is_nested:  # it has no shape, and stands for no value of a graph
+            return
+    elif isinstance(value, Mapping):
+        children = [(str(key), child) for key, child in value.items()]
     elif isinstance(value, (list, tuple)):
-        children = ((str(index), child) for index, child in enumerate(value))
+        children = [(str(index), child) for index, child in enumerate(value)]
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        children = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+        children = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
     elif type(value) in pytree.SUPPORTED_NODES:
         leaves, _ = pytree.tree_flatten_with_path(value)
-        children = ((".".join(map(pytree_key, path)), leaf) for path, leaf in leaves)
-    else:
-        return
+        children = [(".".join(map(pytree_key, path)), leaf) for path, leaf in leaves]
+    if not children:
+        yield (), value
     for key, child in children:
-        for path, tensor in _tensors(child):
-            yield (key, *path), tensor
+        for path, leaf in _leaves(child):
+            yield (key, *path), leaf

@@ -43,6 +43,8 @@ class CallRecorder(CallLog):
     def clear(self) -> None:
         """Forget all calls."""
         super().clear()
+        self.watched = True
+        """Whether the calls are those of the trace, with what they pass."""
         self.size_calls: dict[str, int] = {}
         """First call that computed each symbolic size, by its expression: the size's FX node loses its mark later."""
         self._last: dict[torch.fx.Graph, torch.fx.Node] = {}
@@ -95,7 +97,7 @@ class CallRecorder(CallLog):
         torch 2.13 has no capture that is not seen; a later version may. Only the root's ports are known then: the
         program's inputs and outputs.
         """
-        self.calls, self.size_calls = calls, {}
+        self.calls, self.size_calls, self.watched = calls, {}, False
         rows = {f"{call.fqn}@{call.index}": row for row, call in enumerate(calls)}
         nodes = {node.name: node for node in program.graph.nodes}
         for node in nodes.values():

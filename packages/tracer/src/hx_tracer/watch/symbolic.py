@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from hx_sidecar_schema import HxError, Observation, first_line
+from hx_sidecar_schema import HxError, first_line
 from hx_tracer._torch_internals import pytree
-from hx_tracer.watch.calls import CallKey, CallLog, EagerRun, TracedCall, disable_fused_attention
+from hx_tracer.watch.calls import CallKey, CallLog, EagerRun, PyTorchRun, disable_fused_attention
 from hx_tracer.watch.operations import OperationLog, QueryMode, is_readable
 from hx_tracer.watch.ports import forward_signature
 
@@ -23,13 +23,8 @@ _CALL = "hx_call"
 """Key among a node's meta: fqn and index of the call that made it."""
 
 
-def observe_symbolically(
-    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[Any, list[TracedCall], Observation]:
-    """Trace a model symbolically, run the traced graph, and observe what each node computes.
-
-    Returns:
-        The result of the model itself, its calls, and the observation.
+def observe_symbolically(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> PyTorchRun:
+    """Run a model, trace it symbolically, run the traced graph, and observe what each of its nodes computes.
 
     Raises:
         HxError: HX124 if the model cannot be traced symbolically.
@@ -45,7 +40,7 @@ def observe_symbolically(
             runner.run(*pytree.tree_map_only(torch.Tensor, torch.clone, values))
     except Exception as error:  # a proxy was taken for a value that is no tensor
         raise _untraceable(module, first_line(error, with_type=True)) from error
-    return result, eager.calls, log.observation()
+    return PyTorchRun(result, eager.calls, log.observation())
 
 
 def _trace(

@@ -1,0 +1,118 @@
+"""The arguments of a recorded call: its tensors from arrays, everything else as the export was given it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import torch
+
+from hx_sidecar_schema import HxError, ModuleCall, Port, Sidecar
+from hx_tracer import ExampleInputs, FlatArguments, as_tensor, forward_signature
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional ones, and those by name."""
+
+
+def as_example(
+    module: torch.nn.Module, call: ModuleCall, example: ExampleInputs, tensors: Mapping[str, torch.Tensor]
+) -> Arguments | None:
+    """Return arguments that are nested like an example, with these tensors and the constants of the call.
+
+    Args:
+        module: What is called.
+        call: As it was recorded.
+        example: Says the nesting, and what is not recorded.
+        tensors: By the names of ports, or in the order of the example's.
+
+    Returns:
+        None where neither names nor number are those of the example.
+    """
+    arguments = FlatArguments.of(example.args, example.kwargs)
+    paths = arguments.paths(module)
+    own = {path: leaf for path, leaf in zip(paths, arguments.leaves, strict=True) if isinstance(leaf, torch.Tensor)}
+    if tensors.keys() <= own.keys():
+        own |= tensors
+    elif len(tensors) == len(own):
+        own = dict(zip(own, tensors.values(), strict=True))
+    else:
+        return None
+    constants = _plain(call)
+    leaves = [own.get(path, constants.get(path, leaf)) for path, leaf in zip(paths, arguments.leaves, strict=True)]
+    args, kwargs = arguments.replaced(leaves)
+    if call.constants is not None:  # defaults are not recorded
+        kwargs = {name: value for name, value in kwargs.items() if _is_recorded(name, value, call)}
+        kwargs |= {name: value for name, value in constants.items() if "." not in name and name not in paths}
+    return args, kwargs
+
+
+def _plain(call: ModuleCall) -> dict[str, Any]:
+    return {path: value for path, value in (call.constants or {}).items() if not isinstance(value, dict) or not value}
+
+
+def _is_recorded(name: str, value: Any, call: ModuleCall) -> bool:
+    return not isinstance(value, (bool, int, float, str, type(None))) or name in (call.constants or {})
+
+
+def from_names(module: torch.nn.Module, sidecar: Sidecar, tensors: Mapping[str, torch.Tensor]) -> Arguments:
+    """Return the arguments of a model's call as the names of its ports and constants say.
+
+    `states.0.key` is the entry `key` of the first element of the argument `states`: numbers are positions in a tuple, else
+    it is a dict. What the graph does not use is zero.
+
+    Args:
+        module: What is called.
+        sidecar: Of the model.
+        tensors: By the names of the model's inputs.
+
+    Raises:
+        HxError: HX128 if the module was given what no file holds.
+    """
+    call = sidecar.calls[0]
+    values: dict[str, Any] = {}
+    for port in call.inputs:
+        tensor = tensors.get(port.value or "")  # several ports may be one value
+        values[port.name] = _zeros(port, sidecar, tensors) if tensor is None else tensor
+    for path, value in (call.constants or {}).items():
+        if isinstance(value, dict) and value:
+            raise HxError(
+                f"{sidecar.modules[0].tag!r} was given {path!r}, a {value.get('type')}, which no file holds.",
+                code="HX128",
+                hint="Compare with a factory that returns (module, inputs), or compare the whole model.",
+            )
+        values[path] = value
+    arguments = {name: _container(value) for name, value in _nested(values).items()}
+    signature = forward_signature(module)
+    if signature is None:
+        return (), arguments
+    bound = inspect.BoundArguments(signature, {n: arguments.pop(n) for n in signature.parameters if n in arguments})  # pyright: ignore[reportArgumentType] typeshed wants an OrderedDict
+    return bound.args, {**bound.kwargs, **arguments}
+
+
+def _zeros(port: Port, sidecar: Sidecar, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    sizes: dict[int | str, int] = {}
+    for info in sidecar.model.inputs:
+        sizes |= dict(zip(info.shape, tensors[info.name].shape, strict=False))
+    shape = [dim if isinstance(dim, int) else sizes.get(dim, 1) for dim in port.shape]
+    return as_tensor(np.zeros(shape, ir.DataType[port.dtype].numpy()))
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, value in values.items():
+        *outer, last = name.split(".")
+        place = nested
+        for key in outer:
+            place = place.setdefault(key, {})
+        place[last] = value
+    return nested
+
+
+def _container(value: Any) -> Any:
+    if not isinstance(value, dict) or not value:
+        return value
+    built = {key: _container(inner) for key, inner in value.items()}
+    return tuple(built[str(index)] for index in range(len(built))) if all(key.isdigit() for key in built) else built

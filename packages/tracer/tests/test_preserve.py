@@ -1,0 +1,206 @@
+"""What a forward leaves behind: it is not in the graph, and the next run does not find it."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hx_tracer import export, plain_export, preserve_state
+
+X = torch.linspace(-1, 1, 8).reshape(2, 4)
+
+
+class _Slots:
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class Base(nn.Module):
+    """Runs `b` behind `a` in its first run only; `is_first` changes what tells."""
+
+    def __init__(self, held: Any = None) -> None:
+        super().__init__()
+        self.a, self.b, self.held = nn.Linear(4, 4), nn.Linear(4, 4), held
+
+    def is_first(self) -> bool:
+        raise NotImplementedError
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.a(x)
+        return self.b(y) if self.is_first() else y
+
+
+def counting(held: Any, count: Callable[[Any], int]) -> Callable[[], nn.Module]:
+    class Net(Base):
+        def is_first(self) -> bool:
+            return count(self.held) == 1
+
+    return lambda: Net(held)
+
+
+def _appended(held: Any) -> int:
+    held.append(1)
+    return len(held)
+
+
+def _entered(held: Any) -> int:
+    held["runs"] = held.get("runs", 0) + 1
+    return held["runs"]
+
+
+def _counted(held: Any) -> int:
+    held.count += 1
+    return held.count
+
+
+def _listed(held: Any) -> int:
+    held["runs"].append(1)
+    return len(held["runs"])
+
+
+def _nested(held: Any) -> int:
+    return _entered(held.rows[0])
+
+
+def _array(held: Any) -> int:
+    held += 1
+    return int(held[0])
+
+
+class LazyHooks(Base):
+    """Registers hooks of both sorts on its modules in its first run, and remembers that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[torch.Tensor] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not hasattr(self, "installed"):
+            self.b.register_forward_pre_hook(lambda module, args: (args[0] * 2,))
+            for module in (self.a, self.b):
+                module.register_forward_hook(lambda module, args, result: self.taken.append(result))
+            self.installed = True
+        self.taken.clear()
+        self.b(self.a(x))
+        return torch.cat(self.taken)
+
+
+class LazyParts(Base):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not hasattr(self, "late"):
+            self.late = nn.Sequential(nn.ReLU())
+            self.register_buffer("table", torch.arange(4.0).cos(), persistent=False)
+        return self.late(self.a(x)) + self.table
+
+
+class SwapsItself(Base):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.b(self.a(x))
+        self.b, self.forward = nn.Identity(), self.fast
+        return y
+
+    def fast(self, x: torch.Tensor) -> torch.Tensor:
+        return self.a(x)
+
+
+class OnItsClass(Base):
+    runs = 0
+
+    def is_first(self) -> bool:
+        type(self).runs += 1
+        return type(self).runs == 1
+
+
+def hidden_in_a_closure() -> nn.Module:
+    tables: dict[str, torch.Tensor] = {}
+    first = True
+
+    class Net(Base):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            nonlocal first
+            if "row" not in tables:
+                tables["row"] = torch.arange(x.shape[-1]).cos()
+            y = self.a(x) + tables["row"]
+            y, first = (self.b(y) if first else y), False
+            return y
+
+    return Net()
+
+
+@functools.lru_cache
+def _table(size: int) -> torch.Tensor:
+    return torch.arange(size).cos()
+
+
+_TABLES: dict[int, torch.Tensor] = {}
+
+
+class Global(Base):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if 4 not in _TABLES:
+            _TABLES[4] = torch.arange(x.shape[-1]).sin()
+        return self.a(x) + _table(x.shape[-1]) + _TABLES[4]
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "deque": counting(deque(maxlen=3), _appended),
+    "ordered": counting(OrderedDict(), _entered),
+    "defaultdict": counting(defaultdict(list), _listed),
+    "counter": counting(Counter(), _entered),
+    "bytes": counting(bytearray(), _appended),
+    "nested": counting(SimpleNamespace(rows=[{}]), _nested),
+    "slots": counting(_Slots(), _counted),
+    "array": counting(np.zeros(1), _array),
+    "hooks": LazyHooks,
+    "parts": LazyParts,
+    "swap": SwapsItself,
+    "class": OnItsClass,
+    "closure": hidden_in_a_closure,
+    "global": Global,
+}
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes")  # of a plain export
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("given", [False, True], ids=["fresh", "restored"])
+def test_what_a_forward_leaves_is_not_in_the_graph(name: str, given: bool) -> None:
+    torch.manual_seed(0)
+    module = MODELS[name]().eval()
+    plain = plain_export(module, {"x": X}, gradients=True)
+    if given:
+        with preserve_state(module):
+            module(X)
+    exported = export(module, {"x": X})
+    rows = [
+        [(node.op_type, [v and v.name for v in node.inputs], node.outputs[0].name) for node in model.graph]
+        for model in (plain, exported.program.model)
+    ]
+    assert rows[0] == rows[1]
+    with preserve_state(module):
+        expected = module(X)
+    torch.testing.assert_close(exported.result, expected)
+    with torch.no_grad():
+        torch.testing.assert_close(module(X), expected)
+
+
+def test_a_module_that_does_not_run_afterwards_is_exported_and_says_so() -> None:
+    """`iter` cannot be put back."""
+
+    class Net(Base):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            next(self.held)
+            return self.a(x)
+
+    exported = export(Net(iter([1])), {"x": X})
+    assert "StopIteration" in exported.failure
+    assert exported.failure in exported.notes[-1]
