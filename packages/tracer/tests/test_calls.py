@@ -361,15 +361,13 @@ def test_a_model_that_does_not_run_is_told_from_inputs_that_do_not_fit(raised: E
         assert caught.value.message.count(str(raised)) == 1
 
 
-def test_a_model_that_runs_with_gradients_only_is_not_told_that_its_inputs_do_not_fit() -> None:
+def test_a_model_that_runs_with_gradients_only_is_exported_and_not_compared() -> None:
     class Force(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             x = x.clone().requires_grad_()
             return torch.autograd.grad(x.sin().sum(), x)[0]
 
-    with pytest.raises(HxError, match="runs on the inputs") as caught:
-        export(Force(), {"x": X})
-    assert caught.value.code == "HX129"
+    assert "runs on the inputs" in export(Force(), {"x": X}).failure
 
 
 def test_a_refused_export_says_what_was_tried_and_tries_nothing_where_it_shall_not() -> None:
