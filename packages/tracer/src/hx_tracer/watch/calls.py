@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from onnx_ir.tensor_adapters import from_torch_dtype
@@ -68,8 +68,7 @@ class TracedCall:
         return self.fqn, self.index
 
 
-@dataclass(frozen=True)
-class PyTorchRun:
+class PyTorchRun(NamedTuple):
     """What a run of a model in PyTorch showed."""
 
     result: Any
