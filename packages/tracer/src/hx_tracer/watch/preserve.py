@@ -18,6 +18,7 @@ from hx_tracer._torch_internals import pytree, version_of
 _CONTAINERS: tuple[Any, ...] = (OrderedDict, dict, list, set, deque, bytearray)
 _FOREIGN = sys.stdlib_module_names | {"torch", "numpy"}
 """Packages whose objects and classes are no state of a model, containers and modules excepted."""
+_LRU_CACHE: Any = type(functools.cache(len))
 _MISSING = object()
 
 
@@ -78,7 +79,7 @@ class _State:
             return value.__self__, value.__func__
         if isinstance(value, functools.partial):
             return value.func, value.args, value.keywords
-        if isinstance(value, functools._lru_cache_wrapper):  # pyright: ignore[reportPrivateUsage]
+        if isinstance(value, _LRU_CACHE):
             size = value.cache_info().currsize
             self._undo.append(lambda: value.cache_info().currsize == size or value.cache_clear())
             return (value.__wrapped__,)
@@ -153,7 +154,7 @@ class _State:
         for one in used:
             if isinstance(one, _CONTAINERS):
                 self._hold_global(one)
-        called = [one for one in used if isinstance(one, (FunctionType, functools._lru_cache_wrapper))]  # pyright: ignore[reportPrivateUsage]
+        called = [one for one in used if isinstance(one, (FunctionType, _LRU_CACHE))]
         return (*called, *(value.__closure__ or ()), value.__defaults__, value.__kwdefaults__, vars(value))
 
     def _hold_tensor(self, value: torch.Tensor) -> None:
