@@ -1,6 +1,6 @@
 """Kill commands that write over old files at their system calls, and count what is left. Linux on x86-64.
 
-uv run python benchmarks/kills.py --page benchmarks/kills.md
+PYTHONPATH=tests uv run python benchmarks/kills.py --page benchmarks/kills.md
 """
 
 from __future__ import annotations
