@@ -32,6 +32,7 @@ def test_merged_weights_disagree_with_nothing(strategy: str) -> None:
     assert [row for row in exported.sidecar.disagreements if "parameter" in (row.evidence, row.against)] == []
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the TorchScript exporter, of itself
 def test_a_file_in_which_weights_are_handed_on(tmp_path: Path) -> None:
     module, x = blocks()
     torch.onnx.export(module, (x,), str(tmp_path / "m.onnx"), dynamo=False, opset_version=17)
