@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from hx_tracer import input_ports, output_ports
+from hx_tracer._torch_internals import leaves_with_path, pytree
 
 A, B, C, D = (torch.full((1,), float(number)) for number in range(4))
 
@@ -111,3 +112,21 @@ def test_results_of_transformers() -> None:
     outputs = pytest.importorskip("transformers.modeling_outputs")
     result = outputs.BaseModelOutput(last_hidden_state=A, hidden_states=(B, C))
     assert [name for name, _ in output_ports(result, [])] == ["last_hidden_state", "hidden_states.0", "hidden_states.1"]
+
+
+def test_leaves_of_types_that_name_no_children() -> None:
+    """transformers 4.57 registers its outputs so, and torch's own `tree_flatten_with_path` refuses them."""
+
+    class Outputs(OrderedDict[str, int]):
+        pass
+
+    class Both:
+        def __init__(self, children: list[int]) -> None:
+            self.children = children
+
+    pytree.register_pytree_node(
+        Outputs, lambda o: (list(o.values()), list(o)), lambda v, k: Outputs(zip(k, v, strict=True))
+    )
+    pytree.register_pytree_node(Both, lambda b: (b.children, None), lambda v, _: Both(list(v)))
+    found = leaves_with_path((Outputs(state=1, logits=2), Both([3, 4]), {"k": 5}, []))
+    assert found == [(("0", "state"), 1), (("0", "logits"), 2), (("1", "0"), 3), (("1", "1"), 4), (("2", "k"), 5)]

@@ -15,10 +15,12 @@ HALF_TOLERANCE = 1e-2
 
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
-    """Return a tensor's numbers; bfloat16, which numpy lacks, as float32."""
+    """Return a tensor's numbers as the graph has them: bfloat16, which numpy lacks, as float32; complex ones as real pairs."""
     import torch
 
-    tensor = tensor.detach().cpu()
+    from hx_tracer import as_real
+
+    tensor = as_real(tensor.detach().cpu())
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 

@@ -8,6 +8,7 @@ from hx_tracer.exporting.without_graph_values import observed_context
 from hx_tracer.inputs.arguments import (
     FlatArguments,
     argument_paths,
+    as_real,
     example_record,
     input_paths,
     named_parameters,
@@ -34,6 +35,7 @@ __all__ = [
     "FlatArguments",
     "LoadedModel",
     "argument_paths",
+    "as_real",
     "as_tensor",
     "dynamic_shapes",
     "example_inputs",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch._ops import HigherOrderOperator as HigherOrderOperator
 from torch._subclasses.functional_tensor import FunctionalTensor as FunctionalTensor
 from torch.fx.experimental import proxy_tensor
 from torch.onnx._internal.exporter import _dynamic_shapes
-from torch.utils import _pytree as pytree  # noqa: F401
+from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode, _disable_current_modes
 
 # HigherOrderOperator: torch.cond and other operators with bodies. FunctionalTensor: what the decomposition of a program computes with. pytree: flattens containers as torch.export does.
@@ -87,9 +87,25 @@ def is_functorch_wrapped(tensor: torch.Tensor) -> bool:
     return functorch._functorch.is_functorch_wrapped_tensor(tensor)
 
 
-def pytree_key(step: Any) -> str:
-    """Return one step of a path from `pytree.tree_flatten_with_path` as text: a key, an index or an attribute."""
-    return str(getattr(step, "key", getattr(step, "idx", getattr(step, "name", step))))
+def leaves_with_path(tree: Any, is_leaf: Callable[[Any], bool] = lambda _: False) -> list[tuple[tuple[str, ...], Any]]:
+    """Return the leaves of a tree with the keys, indices or attributes that lead to each, as text.
+
+    As `pytree.tree_flatten_with_path`, which (torch 2.13) refuses types that are registered without names for their
+    children, as transformers 4.57 does its outputs: those go by their keys where they are mappings, else by position.
+    """
+    children, spec = pytree.tree_flatten(tree, is_leaf=lambda one: one is not tree)
+    if spec.is_leaf() or is_leaf(tree):
+        return [((), tree)]
+    keyed = pytree.SUPPORTED_NODES[spec.type].flatten_with_keys_fn
+    if keyed is not None:
+        keys = [str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key, _ in keyed(tree)[0]]
+    else:
+        keys = [str(key) for key in (tree if isinstance(tree, Mapping) else range(len(children)))]
+    return [
+        ((key, *path), leaf)
+        for key, child in zip(keys, children, strict=True)
+        for path, leaf in leaves_with_path(child, is_leaf)
+    ]
 
 
 def storage_id(tensor: torch.Tensor) -> int:

@@ -34,12 +34,12 @@ def as_example(
     arguments = FlatArguments.of(example.args, example.kwargs)
     paths = arguments.paths(module)
     own = {path: leaf for path, leaf in zip(paths, arguments.leaves, strict=True) if isinstance(leaf, torch.Tensor)}
-    if tensors.keys() <= own.keys():
-        own |= tensors
-    elif len(tensors) == len(own):
-        own = dict(zip(own, tensors.values(), strict=True))
-    else:
-        return None
+    if not tensors.keys() <= own.keys():
+        if len(tensors) != len(own):
+            return None
+        tensors = dict(zip(own, tensors.values(), strict=True))
+    for path, tensor in tensors.items():
+        own[path] = torch.view_as_complex(tensor.contiguous()) if own[path].is_complex() else tensor
     constants = _plain(call)
     leaves = [own.get(path, constants.get(path, leaf)) for path, leaf in zip(paths, arguments.leaves, strict=True)]
     args, kwargs = arguments.replaced(leaves)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from hx_tracer._torch_internals import pytree, pytree_key
+from hx_tracer._torch_internals import leaves_with_path, pytree
 
 _NUMBERS = (bool, int, float, complex)
 
@@ -33,4 +33,4 @@ def other_structure(program: torch.onnx.ONNXProgram, result: Any) -> str:
 
 
 def _paths(result: Any) -> list[str]:
-    return [".".join(map(pytree_key, path)) for path, _ in pytree.tree_flatten_with_path(result)[0]]
+    return [".".join(path) for path, _ in leaves_with_path(result)]

@@ -17,7 +17,7 @@ from onnx_ir.tensor_adapters import TorchTensor
 
 import hx_graph
 from hx_sidecar_schema import Example
-from hx_tracer._torch_internals import pytree, pytree_key
+from hx_tracer._torch_internals import leaves_with_path, pytree
 from hx_tracer.watch.ports import forward_signature
 
 
@@ -28,8 +28,8 @@ def input_paths(kwargs: Mapping[str, Any]) -> list[tuple[str, torch.Tensor]]:
 
 def _leaves(kwargs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in kwargs.items():
-        for path, leaf in pytree.tree_flatten_with_path(value)[0]:
-            yield ".".join((name, *map(pytree_key, path))), leaf
+        for path, leaf in leaves_with_path(value):
+            yield ".".join((name, *path)), leaf
 
 
 def argument_paths(
@@ -79,7 +79,12 @@ def tensors_in(value: Any) -> list[torch.Tensor]:
 
 def example_record(tensor: torch.Tensor) -> Example:
     """Return the record of a model input: up to 64 KiB its bytes, beyond that the range of its values."""
-    return hx_graph.example_record(TorchTensor(tensor).numpy())
+    return hx_graph.example_record(TorchTensor(as_real(tensor)).numpy())
+
+
+def as_real(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor as a graph holds it: of complex numbers, real and imaginary parts in a last axis of two."""
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.export import Dim
 
-from hx_tracer._torch_internals import pytree, pytree_key
+from hx_tracer._torch_internals import leaves_with_path, pytree
 from hx_tracer.inputs.arguments import named_arguments
 from hx_tracer.watch.ports import forward_signature
 
@@ -110,8 +110,7 @@ def _specs_of_tensors(path: str, value: Any, shape: Any) -> Iterator[tuple[str, 
 
 def _children(value: Any) -> dict[str, Any]:
     """Return what a container holds, by key; nothing where torch takes the value for a leaf."""
-    found, _ = pytree.tree_flatten_with_path(value, is_leaf=lambda one: one is not value)
-    return {pytree_key(path[0]): child for path, child in found if path}
+    return {path[0]: child for path, child in leaves_with_path(value, lambda one: one is not value) if path}
 
 
 def _symbol(path: str, axis: int, dim: Any) -> str:

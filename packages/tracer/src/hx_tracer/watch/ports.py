@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from hx_tracer._torch_internals import declared_signature, pytree, pytree_key, uncompiled_forward
+from hx_tracer._torch_internals import declared_signature, leaves_with_path, pytree, uncompiled_forward
 
 Path = tuple[str, ...]
 
@@ -101,8 +101,7 @@ def _leaves(value: Any) -> Iterator[tuple[Path, Any]]:
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         children = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
     elif type(value) in pytree.SUPPORTED_NODES:
-        leaves, _ = pytree.tree_flatten_with_path(value)
-        children = [(".".join(map(pytree_key, path)), leaf) for path, leaf in leaves]
+        children = [(".".join(path), leaf) for path, leaf in leaves_with_path(value)]
     if not children:
         yield (), value
     for key, child in children:
