@@ -70,13 +70,13 @@ class Square(nn.Module):
         return self.inner(x).tanh()
 
 
-class Noisy(Perceptron):
+class Deceiving(Perceptron):
     def forward(self, x):
-        return self.first(x) + torch.rand(3, 8)
+        return self.first(x) + torch.compiler.is_exporting()
 
 
-def noisy():
-    return Noisy(), {"x": torch.ones(3, 4)}
+def deceiving():
+    return Deceiving(), {"x": torch.ones(3, 4)}
 
 
 def chatty():

@@ -62,12 +62,12 @@ class TestExport:
         assert runs[0] == runs[1]
 
     def test_mismatch_is_said_written_and_exit_1(self, hx, tmp_path, factories):
-        result = hx("export", f"{factories}:noisy", "--json", cwd=tmp_path)
+        result = hx("export", f"{factories}:deceiving", "--json", cwd=tmp_path)
         assert result.code == 1
         assert json.loads(result.out)["verification"]["status"] == "mismatch"
         assert "warning: the outputs are not those of the PyTorch module" in result.err
-        assert (tmp_path / "noisy.onnx").exists()
-        assert hx("export", f"{factories}:noisy", "--no-verify", "--overwrite").code == 0
+        assert (tmp_path / "deceiving.onnx").exists()
+        assert hx("export", f"{factories}:deceiving", "--no-verify", "--overwrite").code == 0
 
     def test_context_on_request(self, hx, tmp_path, factories):
         hx("export", f"{factories}:perceptron", "--keep-context", cwd=tmp_path)

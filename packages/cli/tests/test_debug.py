@@ -57,9 +57,9 @@ class Changing(Weighed):
         return super().forward(x)
 
 
-class Noisy(Weighed):
+class Deceiving(Weighed):
     def forward(self, x):
-        return super().forward(x) + torch.rand(3, 5)
+        return super().forward(x) + torch.compiler.is_exporting()
 
 
 def inputs():
@@ -82,8 +82,8 @@ def changing():
     return Changing(), inputs()
 
 
-def noisy():
-    return Noisy(), inputs()
+def deceiving():
+    return Deceiving(), inputs()
 
 
 def broken():
@@ -259,7 +259,7 @@ def test_exports_that_differ_are_told_apart(hx, home):
 
 
 def test_numbers_that_are_not_pytorchs_are_told(hx, home):
-    assert hx("debug", "../models.py:noisy", "-o", "session").code == 1
+    assert hx("debug", "../models.py:deceiving", "-o", "session").code == 1
     assert record("session")["verdict"] == "numbers_differ"
 
 
