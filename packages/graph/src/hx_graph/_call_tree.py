@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from hx_sidecar_schema import ModuleCall, subtree_ends
 
@@ -23,6 +23,12 @@ class CallTree:
     def contains(self, row: int, other: int) -> bool:
         """Say whether `other` is `row` or was called below it."""
         return row <= other < self.end[row]
+
+    def leaving(self, row: int | None, other: int | None) -> Iterator[int]:
+        """Yield a call and those around it that do not hold another call; all of them where that is None."""
+        while row is not None and (other is None or not self.contains(row, other)):
+            yield row
+            row = self.parent[row]
 
     def common(self, rows: Iterable[int]) -> int:
         """Return the innermost call that all rows lie in; rows must not be empty."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from hx_sidecar_schema import CategoryStatistics, Summary
+from hx_sidecar_schema import CategoryStatistics, Node, Summary
 
 
 @dataclass(frozen=True)
@@ -68,34 +69,33 @@ def category_of(op_type: str) -> str:
     return _BY_OPERATOR.get(op_type, UNCATEGORISED)
 
 
-def summary_of(rows: Iterable[tuple[str, bool, bool]], recorded: Mapping[str, int] | None = None) -> Summary:
+def summary_of(rows: Iterable[Node], recorded: Mapping[str, int] | None = None) -> Summary:
     """Return the summary of a sidecar, with the categories that have nodes in the table's order.
 
-    Args:
-        rows: Of each node the operator, whether its owner is known, and whether it is with high confidence.
-        recorded: Numbers of covered nodes by category, which stand where they are possible and no less than counted.
+    Recorded are numbers of known nodes by category, which stand where they are possible and no less than counted.
     """
-    counts = {name: [0, 0, 0] for name in (*(category.name for category in CATEGORIES), UNCATEGORISED)}
-    for op_type, known, exact in rows:
-        count = counts[category_of(op_type)]
-        count[0] += 1
-        count[1] += known
-        count[2] += exact
-    for name, covered in (recorded or {}).items():
-        if name in counts and counts[name][1] <= covered <= counts[name][0]:
-            counts[name][1] = covered
-    nodes, covered, exact = (sum(count[i] for count in counts.values()) for i in range(3))
+    total, known, exact = Counter[str](), Counter[str](), Counter[str]()
+    for row in rows:
+        name = category_of(row.op_type)
+        total[name] += 1
+        known[name] += row.known
+        exact[name] += row.confidence == "high"
+    for name, count in (recorded or {}).items():
+        if known[name] <= count <= total[name]:
+            known[name] = count
+
+    def percent(part: int, whole: int) -> float:
+        return round(100.0 * part / whole, 2) if whole else 100.0
+
     return Summary(
-        nodes=nodes,
-        exact_percent=_percent(exact, nodes),
-        covered_percent=_percent(covered, nodes),
+        nodes=total.total(),
+        exact_percent=percent(exact.total(), total.total()),
+        covered_percent=percent(known.total(), total.total()),
         category_statistics={
-            name: CategoryStatistics(total=total, tagged=tagged, percentage=_percent(tagged, total), exact=exact)
-            for name, (total, tagged, exact) in counts.items()
-            if total
+            name: CategoryStatistics(
+                total=total[name], tagged=known[name], percentage=percent(known[name], total[name]), exact=exact[name]
+            )
+            for name in (*(category.name for category in CATEGORIES), UNCATEGORISED)
+            if total[name]
         },
     )
-
-
-def _percent(part: int, whole: int) -> float:
-    return round(100.0 * part / whole, 2) if whole else 100.0

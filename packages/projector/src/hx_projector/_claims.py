@@ -12,10 +12,9 @@ from hx_sidecar_schema import Confidence, ModuleContext
 
 
 class Claim(NamedTuple):
-    """Which call made a node, as one source has it."""
+    """Which call made a node, as one source has it: its row."""
 
     owner: int
-    """Row of the call."""
     confidence: Confidence
 
 

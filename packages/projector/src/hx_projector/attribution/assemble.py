@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from hx_graph import CallTree, CutGraph, consumer_calls, dims_of, dtype_name, initializer_rows
 from hx_projector._categories import summary_of
-from hx_projector.attribution.owners import OwnedNode
+from hx_projector.attribution.owners import OwnedNodes
 from hx_projector.attribution.status import judge_calls
 from hx_sidecar_schema import (
     Confidence,
@@ -16,7 +16,6 @@ from hx_sidecar_schema import (
     Example,
     ModelInfo,
     ModuleContext,
-    Node,
     Sidecar,
     TensorInfo,
     graph_digest,
@@ -24,59 +23,33 @@ from hx_sidecar_schema import (
 
 RANK: dict[Confidence, int] = {"low": 0, "medium": 1, "high": 2}
 
-
-def weakest(confidences: Iterable[Confidence]) -> Confidence:
-    """Return the lowest of one or more confidences."""
-    return min(confidences, key=lambda confidence: RANK[confidence])
+UNKNOWN: dict[str, object] = {"owner": 0, "evidence": "dataflow", "confidence": "low", "known": False, "covers": []}
 
 
 def assemble(
     model: ir.Model,
     context: ModuleContext,
-    owned: Sequence[OwnedNode],
+    owned: OwnedNodes,
     disagreements: Sequence[Disagreement] = (),
     *,
     file: str,
     min_confidence: Confidence = "low",
     merger: str = "The exporter",
 ) -> Sidecar:
-    """Return the sidecar of a model whose nodes have owners.
+    """Return the sidecar of a model whose nodes, all of them, have owners.
 
-    Args:
-        model: Not changed.
-        context: Modules, calls and their ports, weights.
-        owned: All nodes of the model.
-        disagreements: Of sources about owners.
-        file: Name of the ONNX file.
-        min_confidence: Nodes that are known with less confidence are left to the root, and are not known.
-        merger: What merges nodes of several modules, as the reasons of calls name it.
+    Nodes that are known with less than `min_confidence` are left to the root, and are not known. Reasons of calls name
+    `merger` as what merges nodes of several modules.
     """
     tree = CallTree(context.calls)
-    owners = {(row.graph, row.output): row.owner for row in owned}
+    owners = {row.key: row.owner for row in owned.values()}
     calls = judge_calls(context, CutGraph(model.graph, owners, context.sizes), tree, merger)
-    owned = [
-        row
-        if RANK[row.confidence] >= RANK[min_confidence]
-        else row._replace(owner=0, evidence="dataflow", confidence="low", known=False, spanned_calls=())
-        for row in owned
+    rows = [
+        row if RANK[row.confidence] >= RANK[min_confidence] else row.model_copy(update=UNKNOWN)
+        for row in owned.values()
     ]
-    consumers = consumer_calls([row.node for row in owned], [row.owner for row in owned], tree.end)
-    nodes = [
-        Node(
-            graph=row.graph,
-            output=row.output,
-            name=row.node.name or "",
-            op_type=row.node.op_type,
-            owner=row.owner,
-            evidence=row.evidence,
-            confidence=row.confidence,
-            known=row.known,
-            consumers=readers,
-            originals=list(row.originals),
-            covers=list(row.spanned_calls),
-        )
-        for row, readers in zip(owned, consumers, strict=True)
-    ]
+    consumers = consumer_calls(list(owned), [row.owner for row in rows], tree.end)
+    main_owners = {row.output: row.owner for row in rows if not row.graph}
     return Sidecar(
         generator=context.generator,
         model=ModelInfo(
@@ -89,25 +62,19 @@ def assemble(
         ),
         modules=context.modules,
         calls=calls,
-        nodes=nodes,
-        initializers=initializer_rows(
-            model.graph, context.initializers, {row.output: row.owner for row in owned if not row.graph}
-        ),
+        nodes=[row.model_copy(update={"consumers": readers}) for row, readers in zip(rows, consumers, strict=True)],
+        initializers=initializer_rows(model.graph, context.initializers, main_owners),
         recovered=context.recovered,
         sizes=context.sizes,
         disagreements=list(disagreements),
-        summary=summary_of((row.node.op_type, row.known, row.confidence == "high") for row in owned),
+        summary=summary_of(rows),
     )
 
 
 def tensor_infos(values: Iterable[ir.Value], examples: Mapping[str, Example | None]) -> list[TensorInfo]:
     """Return the records of inputs or outputs of a model, with the examples that some have by name."""
     return [
-        TensorInfo(
-            name=value.name or "",
-            dtype=dtype_name(value),
-            shape=dims_of(value.shape),
-            example=examples.get(value.name or ""),
-        )
+        TensorInfo(name=name, dtype=dtype_name(value), shape=dims_of(value.shape), example=examples.get(name))
         for value in values
+        for name in [value.name or ""]
     ]

@@ -10,7 +10,6 @@ the exporter, the file or a weight that it reads names another one. A node of a 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import onnx_ir as ir
 
@@ -18,37 +17,41 @@ from hx_graph import CallTree, bodies_in, function_path, nodes_below, nodes_in, 
 from hx_projector._claims import AttributionInput, Claim, Claims
 from hx_projector._graph_index import GraphIndex, reachable
 from hx_projector.attribution.sources import calls_of_weights, find_source
-from hx_sidecar_schema import Confidence, Disagreement, Evidence, ModuleContext, node_name
+from hx_sidecar_schema import Confidence, Disagreement, Evidence, ModuleContext, Node, node_name
+
+OwnedNodes = dict[ir.Node, Node]
+"""Nodes with their rows, which lack consumers: in the order of the file, those of bodies after the node around them."""
 
 
-class OwnedNode(NamedTuple):
-    """A node with its owner."""
-
-    graph: str
-    """Path of its graph: empty for the main graph."""
-    output: str
-    """Its first output."""
-    node: ir.Node
-    evidence: Evidence
-    owner: int
-    """Row of the call."""
-    confidence: Confidence
-    known: bool = True
-    """False where nothing is known and the root stands in: the node does not count as covered."""
-    originals: Sequence[str] = ()
-    """Nodes of the original model that it stands for, where it was relinked."""
-    spanned_calls: Sequence[int] = ()
-    """Their calls, where there are several."""
+def node_row(
+    path: str,
+    node: ir.Node,
+    evidence: Evidence,
+    owner: int,
+    confidence: Confidence,
+    known: bool = True,
+    originals: Sequence[str] = (),
+    covers: Sequence[int] = (),
+) -> Node:
+    """Return the row of a node in the graph of a path."""
+    return Node(
+        graph=path,
+        output=output_of(node),
+        name=node.name or "",
+        op_type=node.op_type,
+        owner=owner,
+        evidence=evidence,
+        confidence=confidence,
+        known=known,
+        originals=list(originals),
+        covers=list(covers),
+    )
 
 
 def attribute_nodes(
     model: ir.Model, graph: GraphIndex, context: ModuleContext, tree: CallTree, sources: Sequence[str], witness: Claims
-) -> tuple[list[OwnedNode], list[Disagreement]]:
-    """Ask sources of evidence, the strongest first, and return every node of a model with its owner.
-
-    Returns:
-        The nodes in the order of the file, those of bodies after the node around them, those of functions last; and
-        the disagreements: claims that did not count.
+) -> tuple[OwnedNodes, list[Disagreement]]:
+    """Ask sources of evidence, the strongest first. Return every node of a model, and the claims that did not count.
 
     Raises:
         HxError: HX122 if there is no source of a name.
@@ -59,46 +62,44 @@ def attribute_nodes(
     for name in sources:
         found = find_source(name)(AttributionInput(graph, context, tree, claims, witness))
         for key, claim in found.items():
-            if key not in claims:
-                claims[key], evidence_of[key] = claim, name
-            elif claims[key].owner != claim.owner:
+            first = claims.setdefault(key, claim)
+            evidence = evidence_of.setdefault(key, name)
+            if first.owner != claim.owner:
                 disagreements.append(
-                    Disagreement(
-                        output=key, evidence=evidence_of[key], owner=claims[key].owner, against=name, other=claim.owner
-                    )
+                    Disagreement(output=key, evidence=evidence, owner=first.owner, against=name, other=claim.owner)
                 )
 
     inner = [name for body in bodies_in(model.graph) for name in body.initializers]
     weights = calls_of_weights(context, inner) if "parameter" in sources else {}
-    owned: list[OwnedNode] = []
+    owned: OwnedNodes = {}
     for node in model.graph:
         key = output_of(node)
         claim = claims.get(key, Claim(0, "low"))
-        row = OwnedNode("", key, node, evidence_of.get(key, "dataflow"), *claim, known=key in claims)
-        inside = _body_nodes(row, context, tree, weights) if node.attributes else []
-        around = tree.common([row.owner, *(other.owner for other in inside)])
+        row = node_row("", node, evidence_of.get(key, "dataflow"), *claim, known=key in claims)
+        inside = _body_nodes(node, row, context, tree, weights) if node.attributes else {}
+        around = tree.common([row.owner, *(other.owner for other in inside.values())])
         if around != row.owner:  # what ran in a body ran inside the call that ran the node with the body
-            row = row._replace(owner=around, confidence="medium")
-            inside = _body_nodes(row, context, tree, weights)
-        owned += [row, *inside]
-    return owned + function_nodes(model, owned, tree), disagreements
+            row = row.model_copy(update={"owner": around, "confidence": "medium"})
+            inside = _body_nodes(node, row, context, tree, weights)
+        owned |= {node: row} | inside
+    return owned | function_nodes(model, owned, tree), disagreements
 
 
 def _body_nodes(
-    around: OwnedNode, context: ModuleContext, tree: CallTree, weights: Mapping[str, Sequence[int]]
-) -> list[OwnedNode]:
+    around: ir.Node, row: Node, context: ModuleContext, tree: CallTree, weights: Mapping[str, Sequence[int]]
+) -> OwnedNodes:
     """Return the nodes of the bodies of a node with their owners.
 
     What the exporter or the file says of a node comes first, then the weights that it reads, with the calls of whose
     modules it is given.
     """
-    evidence, confidence = around.evidence, around.confidence
+    evidence, confidence = row.evidence, row.confidence
     # What is not recorded of a body ran inside the call that ran the node around it; where that module has children,
     # one of them may have run there unseen.
-    if context.modules[context.calls[around.owner].module].children and confidence == "high":
+    if context.modules[context.calls[row.owner].module].children and confidence == "high":
         evidence, confidence = "dataflow", "medium"
-    owned: list[OwnedNode] = []
-    for path, node in nodes_below(around.node):
+    owned: OwnedNodes = {}
+    for path, node in nodes_below(around):
         output = output_of(node)
         name = node_name(path, output)
         recorded = context.origins.get(name) or context.origins.get(output)
@@ -106,36 +107,32 @@ def _body_nodes(
         if recorded:
             owner = tree.common(recorded)
             unsure = owner in context.unsure_calls or name in context.unsure_nodes
-            owned.append(OwnedNode(path, output, node, "exporter", owner, "medium" if unsure else "high"))
+            owned[node] = node_row(path, node, "exporter", owner, "medium" if unsure else "high")
         elif len(readers) == 1:
-            owned.append(OwnedNode(path, output, node, "parameter", readers.pop(), "medium"))
+            owned[node] = node_row(path, node, "parameter", readers.pop(), "medium")
         else:
-            owned.append(OwnedNode(path, output, node, evidence, around.owner, confidence, around.known))
+            owned[node] = node_row(path, node, evidence, row.owner, confidence, row.known)
     return owned
 
 
-def function_nodes(model: ir.Model, owned: Sequence[OwnedNode], tree: CallTree) -> list[OwnedNode]:
+def function_nodes(model: ir.Model, owned: OwnedNodes, tree: CallTree) -> OwnedNodes:
     """Return the nodes of model-local functions: each belongs to the common call of the nodes that use the function.
 
     Confidence is medium where one call uses it, else low. Nodes of a function that nothing uses are not known. The nodes
     of the main graph and its bodies are given.
     """
-    if not model.functions:
-        return []
     owners_of: dict[ir.OperatorIdentifier, list[int]] = {}
-    for row in owned:
-        owners_of.setdefault(row.node.op_identifier(), []).append(row.owner)
+    for node, row in owned.items() if model.functions else ():
+        owners_of.setdefault(node.op_identifier(), []).append(row.owner)
     used_in: dict[ir.OperatorIdentifier, set[ir.OperatorIdentifier]] = {}
     for key, function in model.functions.items():
         for _, node in nodes_in(function):
             used_in.setdefault(node.op_identifier(), set()).add(key)
-    result: list[OwnedNode] = []
+    result: OwnedNodes = {}
     for key, function in model.functions.items():
         rows = [row for user in reachable([key], lambda used: used_in.get(used, ())) for row in owners_of.get(user, ())]
         owner = tree.common(rows) if rows else 0
         confidence: Confidence = "medium" if len(set(rows)) == 1 else "low"
-        result += [
-            OwnedNode(path, output_of(node), node, "dataflow", owner, confidence, known=bool(rows))
-            for path, node in nodes_in(function, function_path(key))
-        ]
+        for path, node in nodes_in(function, function_path(key)):
+            result[node] = node_row(path, node, "dataflow", owner, confidence, known=bool(rows))
     return result

@@ -11,7 +11,7 @@ from hx_projector._claims import Claims
 from hx_projector._graph_index import GraphIndex
 from hx_projector.attribution.assemble import assemble
 from hx_projector.attribution.boundaries import with_boundaries, with_ports_in_bodies
-from hx_projector.attribution.owners import OwnedNode, attribute_nodes
+from hx_projector.attribution.owners import attribute_nodes
 from hx_projector.file_metadata.context import read_context
 from hx_projector.file_metadata.unseen import with_unseen_calls
 from hx_projector.witness.fingerprints import Array
@@ -57,7 +57,7 @@ def project(
         graph, tree = GraphIndex(model.graph), CallTree(context.calls)
         owned, disagreements = attribute_nodes(model, graph, context, tree, sources, witness)
         if feeds is not None:
-            context = with_ports_in_bodies(model.graph, context, _owners(owned), tree)
+            context = with_ports_in_bodies(model.graph, context, owned, tree)
         return assemble(model, context, owned, disagreements, file=file, min_confidence=min_confidence)
 
 
@@ -86,9 +86,5 @@ def project_file(
         context = read_context(model)
         graph, tree = GraphIndex(model.graph), CallTree(context.calls)
         owned, disagreements = attribute_nodes(model, graph, context, tree, sources, {})
-        context = with_boundaries(model.graph, context, _owners(owned), tree)
+        context = with_boundaries(model.graph, context, owned, tree)
         return assemble(model, context, owned, disagreements, file=file, min_confidence=min_confidence)
-
-
-def _owners(owned: Sequence[OwnedNode]) -> dict[tuple[str, str], int]:
-    return {(row.graph, row.output): row.owner for row in owned}

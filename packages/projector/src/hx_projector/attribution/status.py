@@ -28,11 +28,20 @@ def judge_calls(context: ModuleContext, graph: CutGraph, tree: CallTree, merger:
     ]
 
 
+def merged_calls(context: ModuleContext, tree: CallTree) -> dict[int, set[int]]:
+    """Return the calls that made only a part of a node, with the other ones that made it: an optimiser merged them."""
+    merged: dict[int, set[int]] = {}
+    for rows in {tuple(rows) for rows in context.origins.values() if len(rows) > 1}:
+        for row in rows:
+            for part in tree.leaving(row, tree.common(rows)):
+                merged.setdefault(part, set()).update(other for other in rows if not tree.contains(part, other))
+    return merged
+
+
 class _Judge:
     def __init__(self, context: ModuleContext, graph: CutGraph, tree: CallTree, merger: str) -> None:
         self._context, self._graph, self._tree, self._merger = context, graph, tree, merger
-        self._merged = {tuple(rows) for rows in context.origins.values() if len(rows) > 1}
-        """Calls that one node stands for together."""
+        self._merged = merged_calls(context, tree)
         self._dead, self._folded = set(context.dead_calls), set(context.folded_calls)
 
     def judged(self, row: int, call: ModuleCall) -> ModuleCall:
@@ -73,11 +82,7 @@ class _Judge:
 
     def _merged_with(self, row: int, missing: Sequence[str]) -> str:
         """Say with which calls this one was merged: a node of the final graph stands for them all."""
-        others: set[int] = set()
-        for rows in self._merged:
-            if any(self._tree.contains(row, other) for other in rows):
-                others.update(other for other in rows if not self._tree.contains(row, other))
-        names = ", ".join(repr(self._tag(other)) for other in sorted(others)[:3])
+        names = ", ".join(repr(self._tag(other)) for other in sorted(self._merged.get(row, ()))[:3])
         ports = ", ".join(map(repr, missing))
         return f"{self._merger} merged it{f' with {names}' if names else ''}: {ports} is in the graph no more."
 
@@ -88,13 +93,9 @@ class _Judge:
 
     def _used_inputs(self, row: int, call: ModuleCall) -> list[Port]:
         recovered = [self._context.recovered[number] for number in call.recovered]
-        cut = self._graph.cut(
-            row,
-            self._tree.end[row],
-            call.inputs,
-            (port.carrier for port in call.outputs if not port.unused),
-            recovered={out: [read for read in node.inputs if read] for node in recovered for out in node.outputs},
-        )
+        reads = {out: [read for read in node.inputs if read] for node in recovered for out in node.outputs}
+        outputs = (port.carrier for port in call.outputs if not port.unused)
+        cut = self._graph.cut(row, self._tree.end[row], call.inputs, outputs, recovered=reads)
         inputs: list[Port] = []
         for port in call.inputs:
             # Two arguments that are one tensor (q, k and v of self-attention) are one value in the graph: the first

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import onnx_ir as ir
 
 from hx_graph import can_be_equal, example_array, example_record, values_by_name
-from hx_projector.attribution.owners import OwnedNode
-from hx_projector.relinking.region import name_inside
-from hx_sidecar_schema import Example, Initializer, ModuleCall, ModuleContext, Port, RecoveredNode, Sidecar, TensorInfo
+from hx_projector.attribution.owners import OwnedNodes
+from hx_projector.relinking.correspondence import name_inside
+from hx_sidecar_schema import Example, Initializer, ModuleContext, Port, RecoveredNode, Sidecar, TensorInfo
 
 
 def context_of(
-    transformed: ir.Model,
-    original: ir.Model,
-    unchanged: Mapping[str, str],
-    owned: Sequence[OwnedNode],
-    sidecar: Sidecar,
+    transformed: ir.Model, original: ir.Model, unchanged: Mapping[str, str], owned: OwnedNodes, sidecar: Sidecar
 ) -> ModuleContext:
     """Return the modules and calls of the original, with the ports that they have in the transformed graph.
 
-    A port keeps its value where that is unchanged; else it is lost. Calls that were never called are left out, implicit
-    inputs too: they are found again by cutting.
-
-    Args:
-        transformed: The model.
-        original: What it was made of.
-        unchanged: Values that are the original's as they are, with their names there.
-        owned: The nodes of the transformed model.
-        sidecar: Of the original.
+    A port keeps its value where that is unchanged (such values are given with their names in the original); else it is
+    lost. Calls that were never called are left out, implicit inputs too: they are found again by cutting.
     """
     where = {value: name for name, value in unchanged.items()}
     new, old = values_by_name(transformed.graph), values_by_name(original.graph)
@@ -46,26 +35,27 @@ def context_of(
             now = new.get(where[name]) if name in where else None
         if name is None:
             return port
-        if now is None or _reshaped(now, old.get(name)):
+        before = old.get(name)
+        if now is None or (before is not None and not _shapes_fit(now, before)):
             return port.model_copy(update={field: None})
-        return port.model_copy(
-            update={field: now.name, "dtype": now.dtype.name if now.dtype is not None else port.dtype}
-        )
+        return port.model_copy(update={field: now.name, "dtype": now.dtype.name if now.dtype else port.dtype})
 
     given = {value.name: value for value in transformed.graph.inputs if not value.is_initializer()}
-    calls: list[ModuleCall] = []
-    for call in sidecar.calls:
-        if call.status == "not_called":
-            continue
-        inputs = [with_value(port) for port in call.inputs if not port.implicit]
-        outputs = [with_value(port) for port in call.outputs]
-        kept = [row for row in call.recovered if usable[row]]
-        calls.append(call.model_copy(update={"inputs": inputs, "outputs": outputs, "recovered": kept}))
     return ModuleContext(
         generator=sidecar.generator,
         modules=sidecar.modules,
-        calls=calls,
-        origins={row.output: list(row.spanned_calls) or [row.owner] for row in owned},
+        calls=[
+            call.model_copy(
+                update={
+                    "inputs": [with_value(port) for port in call.inputs if not port.implicit],
+                    "outputs": [with_value(port) for port in call.outputs],
+                    "recovered": [row for row in call.recovered if usable[row]],
+                }
+            )
+            for call in sidecar.calls
+            if call.status != "not_called"
+        ],
+        origins={row.output: row.covers or [row.owner] for row in owned.values()},
         recovered=sidecar.recovered,
         sizes={name: size for name, size in sidecar.sizes.items() if name in new},
         initializers=list(_initializers(weights, sidecar)),
@@ -90,11 +80,9 @@ def _fitted(info: TensorInfo, example: Example, value: ir.Value) -> Example:
     return example_record(example_array(info).astype(value.dtype.numpy()), shape)
 
 
-def _reshaped(now: ir.Value, before: ir.Value | None) -> bool:
-    """Say whether a value goes by its old name in another shape, as where Reshape nodes were moved past it."""
-    if before is None or now.shape is None or before.shape is None:
-        return False
-    return not can_be_equal(now.shape, before.shape)
+def _shapes_fit(now: ir.Value, before: ir.Value) -> bool:
+    """Say whether a value is in its old shape: it goes by its old name in another one where a Reshape was moved past it."""
+    return now.shape is None or before.shape is None or can_be_equal(now.shape, before.shape)
 
 
 def _is_usable(row: RecoveredNode, new: Mapping[str, ir.Value], old: Mapping[str, ir.Value]) -> bool:

@@ -8,33 +8,57 @@ its kind. Every step but the first compares values of one region alone, so an eq
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import islice
 
 import onnx_ir as ir
 
 from hx_projector._graph_index import GraphIndex, reachable
-from hx_projector.relinking.region import Region, Span, name_inside
+
+Span = tuple[frozenset[str], frozenset[str]]
+"""Values of the original around a node: the nearest corresponding ones that it derives from, and those that derive from it."""
+
+
+class Region:
+    """Nodes of the original between corresponding values."""
+
+    def __init__(self, old: GraphIndex, nodes: Sequence[str], matched: Container[str]) -> None:
+        """Index some nodes in topological order. Those that are matched have a counterpart of the same operator."""
+        self.nodes = nodes
+        self.members = frozenset(nodes)
+        self.unmatched = [key for key in nodes if key not in matched]
+        self._by_operator: dict[str, list[str]] = {}
+        self._by_weight: dict[tuple[str, str], set[str]] = {}
+        for key in self.unmatched:
+            operator = old.nodes[key].op_type
+            self._by_operator.setdefault(operator, []).append(key)
+            for weight in old.weights_of(key):
+                self._by_weight.setdefault((operator, weight), set()).add(key)
+
+    def only(self, operator: str, weights: Iterable[str]) -> str | None:
+        """Return the unmatched node that is the only one of an operator to read any of the weights.
+
+        Where not exactly one reads any, the only one of the operator; None where there are several of it, or none.
+        """
+        sharing = set[str]().union(*(self._by_weight.get((operator, weight), ()) for weight in weights))
+        alike = sharing if len(sharing) == 1 else self._by_operator.get(operator, ())
+        return next(iter(alike)) if len(alike) == 1 else None
+
+
+def name_inside(name: str, known: Container[str]) -> str | None:
+    """Return the longest of the known names that a name begins or ends with, set off by what is no letter or digit."""
+    breaks = [match.start() for match in re.finditer(r"[^A-Za-z0-9]", name)]
+    parts = [*(name[:end] for end in breaks), *(name[start + 1 :] for start in breaks)]
+    return max((part for part in parts if part in known), key=len, default=None)
 
 
 class ValueCorrespondence:
     """Values of a transformed graph with those of the original that they are, as they are or in another form."""
 
     def __init__(self, new: GraphIndex, old: GraphIndex, around: Mapping[str, str] | None = None) -> None:
-        """Find the values of a transformed graph that correspond to values of the original.
-
-        Args:
-            new: The main graph of the transformed model, or a body.
-            old: The graph of the original in its place.
-            around: Of a body, the counterparts that values of the graphs around it have.
-        """
+        """Match a graph with the one of the original in its place; of a body, given counterparts of values around it."""
         self.new, self.old = new, old
-        self.counterpart: dict[str, str] = {}
-        """Values of the transformed graph with those of the original."""
-        self.same_operator: dict[str, str] = {}
-        """Nodes of the transformed graph with those of the original that produce the same by the same operator."""
-        self.spans: dict[str, Span] = {}
-        """Of a node of the transformed graph, the nearest values of the original around it."""
         self._kept_weights = {self._original_weight(name) for key in new.nodes for name in new.weights_of(key)}
         """Weights of the original that the transformed graph still has, under whatever name."""
         sides = ((new.inputs, old.inputs), (new.outputs, old.outputs))
@@ -46,14 +70,13 @@ class ValueCorrespondence:
         """Counterparts without those that follow from them through nodes that only change the form of a value."""
         self._anchors.update((name, name) for name in new.producer if old.is_data_value(name))
         self._update()
-        steps = (
-            self._match_names,
-            self._match_operators,
-            self._advance_to_join,
-            self._advance_past_fused,
-            self._propagate_back,
-        )
-        while any(step() for step in steps):
+        while (
+            self._match_names()
+            or self._match_operators()
+            or self._advance_to_join()
+            or self._advance_past_fused()
+            or self._propagate_back()
+        ):
             self._update()
 
     def region(self, key: str) -> Region:
@@ -80,43 +103,43 @@ class ValueCorrespondence:
 
     def _update(self) -> None:
         """Find what follows from the anchors: all counterparts, the spans, the nodes of the same operator."""
-        self._propagate()
-        new, counterpart = self.new, self.counterpart
+        new, old = self.new, self.old
+        self.counterpart = counterpart = self._propagated()
+        """Values of the transformed graph with those of the original."""
         self._found = set(counterpart.values())
         self._regions: dict[Span, Region] = {}
         above: dict[str, frozenset[str]] = {}
         for key in new.nodes:
-            found: set[str] = set()
-            for name in new.reads[key]:
-                if name in counterpart:
-                    found.add(counterpart[name])
-                elif name in new.producer:
-                    found |= above[new.producer[name]]
-            above[key] = frozenset(found)
+            above[key] = frozenset[str]().union(
+                *([counterpart[name]] for name in new.reads[key] if name in counterpart),
+                *(above[new.producer[n]] for n in new.reads[key] if n not in counterpart and n in new.producer),
+            )
         below: dict[str, frozenset[str]] = {}
         for key in reversed(new.nodes):
-            found = set()
-            for name in new.outputs_of(key):
-                if name in counterpart:
-                    found.add(counterpart[name])
-                else:
-                    found.update(*(below[reader] for reader in new.readers.get(name, ())))
-            below[key] = frozenset(found)
+            outputs = new.outputs_of(key)
+            below[key] = frozenset[str]().union(
+                *([counterpart[name]] for name in outputs if name in counterpart),
+                *(below[reader] for n in outputs if n not in counterpart for reader in new.readers.get(n, ())),
+            )
         self.spans = {key: (above[key], below[key]) for key in new.nodes}
-        self.same_operator = {}
-        for key, node in new.nodes.items():
-            theirs = self.old.producer.get(counterpart.get(key, ""))
-            if theirs is not None and self.old.nodes[theirs].op_type == node.op_type:
-                self.same_operator[key] = theirs
+        """Of a node of the transformed graph, the nearest values of the original around it."""
+        made_by = {key: old.producer.get(counterpart.get(key, "")) for key in new.nodes}
+        self.same_operator = {
+            key: other
+            for key, other in made_by.items()
+            if other is not None and old.nodes[other].op_type == new.nodes[key].op_type
+        }
+        """Nodes of the transformed graph with those of the original that produce the same by the same operator."""
         self._matched_nodes = set(self.same_operator.values())
 
-    def _propagate(self) -> None:
+    def _propagated(self) -> dict[str, str]:
         """Extend the anchors through nodes that only change the form of a value: their results have its counterpart."""
-        self.counterpart = dict(self._anchors)
+        found = dict(self._anchors)
         for key in self.new.nodes:
             source = self.new.form_source(key)
-            if source in self.counterpart and not self._becomes_another(key, self.counterpart[source]):
-                self.counterpart.setdefault(key, self.counterpart[source])
+            if source in found and not self._becomes_another(key, found[source]):
+                found.setdefault(key, found[source])
+        return found
 
     def _becomes_another(self, key: str, value: str) -> bool:
         """Say whether all readers of a node turn it into another value: quantising clips, as an activation does."""
@@ -144,31 +167,36 @@ class ValueCorrespondence:
         """
         values = {name: key for name, key in self.old.producer.items() if name not in self._found}
         nodes = {node.name: key for key, node in self.old.nodes.items() if node.name and key in values}
-        claims: dict[str, list[str]] = {}
-        for key, node in self.new.nodes.items():
-            if key in self.counterpart:
-                continue
+
+        def candidate(key: str, node: ir.Node) -> str | None:
             names = (key, node.name or "")
             alike = [nodes.get(name) or nodes.get(name_inside(name, nodes) or "") for name in names]
             candidates = [
                 *(base for name in names if (base := name_inside(name, values)) is not None),
                 *(o for o in alike if o is not None and self.old.nodes[o].op_type in node.op_type),
             ]
-            found = next((c for c in candidates if values[c] in self.region(key).members), None)
-            if found is not None:
-                claims.setdefault(found, []).append(key)
-        return self._accept(claims)
+            return next((c for c in candidates if values[c] in self.region(key).members), None)
+
+        return self._anchor(candidate)
 
     def _match_operators(self) -> bool:
         """Match the results of nodes that are the only ones of their operator in a region, or with their weights there."""
+
+        def candidate(key: str, node: ir.Node) -> str | None:
+            other = self.region(key).only(node.op_type, map(self._original_weight, self.new.weights_of(key)))
+            return other if other is not None and self._derive_alike(key, other) else None
+
+        return self._anchor(candidate)
+
+    def _anchor(self, candidate: Callable[[str, ir.Node], str | None]) -> bool:
+        """Anchor the values of the original that are the candidate of one node without a counterpart alone."""
         claims: dict[str, list[str]] = {}
         for key, node in self.new.nodes.items():
-            if key not in self.counterpart:
-                weights = map(self._original_weight, self.new.weights_of(key))
-                other = self.region(key).only(node.op_type, weights)
-                if other is not None and self._derive_alike(key, other):
-                    claims.setdefault(other, []).append(key)
-        return self._accept(claims)
+            if key not in self.counterpart and (value := candidate(key, node)) is not None:
+                claims.setdefault(value, []).append(key)
+        found = {keys[0]: value for value, keys in claims.items() if len(keys) == 1}
+        self._anchors.update(found)
+        return bool(found)
 
     def _derive_alike(self, key: str, other: str) -> bool:
         """Say whether the same weights are read on the way to two nodes.
@@ -188,6 +216,10 @@ class ValueCorrespondence:
 
         A node that is named after a convolution may add what another one produced, too.
         """
+
+        def readers(name: str) -> list[str]:
+            return [reader for reader in self.old.readers.get(name, ()) if reader not in self._found]
+
         moved = False
         for key, value in self._anchors.items():
             if key == value or key not in self.spans:
@@ -195,20 +227,12 @@ class ValueCorrespondence:
             above = self.spans[key][0]
             if above <= {value} | self.old.reachable_starts(value, above, self._found, value):
                 continue
-            for other in self._behind(value):
+            for other in islice(reachable([value], readers), 1, None):
                 if above <= self.old.reachable_starts(other, above, self._found, value):
                     self._anchors[key] = other
                     moved = True
                     break
         return moved
-
-    def _behind(self, value: str) -> Iterator[str]:
-        """Yield the values of the original that derive from one, nearest first, as far as none has a counterpart."""
-
-        def readers(name: str) -> list[str]:
-            return [reader for reader in self.old.readers.get(name, ()) if reader not in self._found]
-
-        return islice(reachable([value], readers), 1, None)
 
     def _advance_past_fused(self) -> bool:
         """Move the counterpart of a value past an elementwise operation that no node of the new graph is left for.
@@ -220,14 +244,16 @@ class ValueCorrespondence:
         for name, value in self.counterpart.items():
             readers = self.new.readers.get(name, ())
             behind = self.old.readers.get(value, ())
-            if name == value or not readers or len(behind) != 1 or behind[0] in self._matched_nodes:
+            if name == value or not readers or len(behind) != 1:
                 continue
             (reader,) = behind
-            if reader in self._found or not self.old.is_elementwise_of(reader, value):
-                continue
-            operators = {self.new.nodes[other].op_type for other in readers}
-            elsewhere = all(self.counterpart.get(other) not in (None, value, reader) for other in readers)
-            if elsewhere and self.old.nodes[reader].op_type not in operators:
+            lacking = reader not in self._matched_nodes and reader not in self._found
+            if (
+                lacking
+                and self.old.is_elementwise_of(reader, value)
+                and all(self.counterpart.get(other) not in (None, value, reader) for other in readers)
+                and self.old.nodes[reader].op_type not in {self.new.nodes[other].op_type for other in readers}
+            ):
                 self._anchors[name] = reader
                 moved = True
         return moved
@@ -236,12 +262,6 @@ class ValueCorrespondence:
         """Return the weight of the original whose name a weight's has in it; itself where there is none."""
         known = self.old.initializers
         return name if name in known else name_inside(name, known) or name
-
-    def _accept(self, claims: Mapping[str, Sequence[str]]) -> bool:
-        """Anchor the values of the original that one node alone claims."""
-        found = {keys[0]: value for value, keys in claims.items() if len(keys) == 1}
-        self._anchors.update(found)
-        return bool(found)
 
 
 def _reads_numbers(graph: GraphIndex, nodes: Iterable[str]) -> bool:

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from hx_graph import CallTree, body_path, nested_graphs, nodes_in, output_of
 from hx_projector._graph_index import GraphIndex
 from hx_projector.attribution.assemble import assemble
-from hx_projector.attribution.owners import OwnedNode, function_nodes
+from hx_projector.attribution.owners import OwnedNodes, function_nodes, node_row
 from hx_projector.relinking.carry import ROOT, CarriedOwner, OwnerCarrier
 from hx_projector.relinking.context import context_of
 from hx_projector.relinking.correspondence import ValueCorrespondence
@@ -37,9 +37,9 @@ def relink(transformed: ir.Model, original: ir.Model, sidecar: Sidecar, *, file:
         new, old = GraphIndex(transformed.graph), GraphIndex(original.graph)
         _refuse_strangers(new, old, sidecar, file)
         carried = _Carried(sidecar)
-        carried.add(ValueCorrespondence(new, old), transformed.graph)
-        context = context_of(transformed, original, carried.unchanged, carried.nodes, sidecar)
-        owned = [*carried.nodes, *function_nodes(transformed, carried.nodes, CallTree(context.calls))]
+        carried.add(ValueCorrespondence(new, old), transformed.graph, ("", ""), ROOT)
+        context = context_of(transformed, original, carried.unchanged, carried.owned, sidecar)
+        owned = carried.owned | function_nodes(transformed, carried.owned, CallTree(context.calls))
         return assemble(transformed, context, owned, file=file, merger="The transformation")
 
 
@@ -62,12 +62,7 @@ def _refuse_strangers(new: GraphIndex, old: GraphIndex, sidecar: Sidecar, file: 
 
 
 class _Carried:
-    """Owners that the nodes of a transformed graph have from the original, and those of the bodies in it.
-
-    Attributes:
-        nodes: All nodes, those of bodies after the node around them.
-        unchanged: Values that are the original's as they are, with their names there.
-    """
+    """Owners that the nodes of a transformed graph have from the original, and those of the bodies in it."""
 
     def __init__(self, sidecar: Sidecar) -> None:
         """Prepare to carry over what the sidecar of the original says."""
@@ -80,57 +75,42 @@ class _Carried:
             if row.graph:
                 owner = CarriedOwner(row.owner, row.confidence, row.known)
                 self._by_name.setdefault((row.output, row.op_type), []).append(owner)
-        self.nodes: list[OwnedNode] = []
+        self.owned: OwnedNodes = {}
         self.unchanged: dict[str, str] = {}
+        """Values that are the original's as they are, with their names there."""
 
-    def add(
-        self,
-        matches: ValueCorrespondence,
-        graph: ir.Graph,
-        paths: tuple[str, str] = ("", ""),
-        around: CarriedOwner = ROOT,
-    ) -> None:
-        """Add the nodes of a graph.
+    def _moved(self, node: ir.Node) -> CarriedOwner | None:
+        """Return the owner of the only node of a body of the original that a node can be."""
+        found = self._by_name.get((output_of(node), node.op_type), ())
+        return found[0] if len(found) == 1 else None
 
-        Args:
-            matches: Its values, with those of the original.
-            graph: The graph.
-            paths: Its path in the transformed model and in the original.
-            around: Of a body, the owner of what nothing tells.
+    def add(self, matches: ValueCorrespondence, graph: ir.Graph, paths: tuple[str, str], around: CarriedOwner) -> None:
+        """Add the nodes of a graph, whose values have matches, and of its bodies.
+
+        With its paths in the transformed model and in the original, and the owner of what nothing tells.
         """
         path, old_path = paths
         owners = OwnerCarrier(matches, self._rows.get(old_path, {}), self._tree, around).owners
         self.unchanged.update(matches.unchanged())
         for node in graph:
             key = output_of(node)
-            owner = owners[key]
-            moved = self._by_name.get((key, node.op_type), [])
-            if key not in matches.same_operator and len(moved) == 1 and not matches.old.is_data_value(key):
-                owner = moved[0]
+            owner, same = owners[key], matches.same_operator.get(key)
+            if same is None and not matches.old.is_data_value(key):
+                owner = self._moved(node) or owner
             if old_path:
                 owner = owner._replace(originals=[node_name(old_path, output) for output in owner.originals])
-            self.nodes.append(OwnedNode(path, key, node, LINEAGE, *owner))
-            if node.attributes:
-                inside = CarriedOwner(owner.owner, "medium" if owner.known else "low", owner.known)
-                self._add_bodies(matches, node, paths, inside)
-
-    def _add_bodies(
-        self, matches: ValueCorrespondence, node: ir.Node, paths: tuple[str, str], around: CarriedOwner
-    ) -> None:
-        before = matches.old.nodes.get(matches.same_operator.get(output_of(node), ""))
-        originals = {} if before is None else dict(nested_graphs(before))
-        for name, graph in nested_graphs(node):
-            path = body_path(paths[0], node, name)
-            if before is not None and name in originals:
-                new, old = GraphIndex(graph, matches.new), GraphIndex(originals[name], matches.old)
-                counterpart = matches.counterpart
-                captured = {
-                    read: counterpart[read] for names in new.reads.values() for read in names if read in counterpart
-                }
-                inner = ValueCorrespondence(new, old, captured)
-                self.add(inner, graph, (path, body_path(paths[1], before, name)), around)
-                continue
-            for inner_path, inner_node in nodes_in(graph, path):
-                same = self._by_name.get((output_of(inner_node), inner_node.op_type), [])
-                owner = same[0] if len(same) == 1 else around
-                self.nodes.append(OwnedNode(inner_path, output_of(inner_node), inner_node, LINEAGE, *owner))
+            self.owned[node] = node_row(path, node, LINEAGE, *owner)
+            before = None if same is None else matches.old.nodes[same]
+            inside = CarriedOwner(owner.owner, "medium" if owner.known else "low", owner.known)
+            for name, body in nested_graphs(node) if node.attributes else ():
+                inner_path = body_path(path, node, name)
+                original = dict(nested_graphs(before)).get(name) if before is not None else None
+                if before is not None and original is not None:
+                    new, old = GraphIndex(body, matches.new), GraphIndex(original, matches.old)
+                    known, reads = matches.counterpart, new.reads.values()
+                    captured = {read: known[read] for names in reads for read in names if read in known}
+                    inner = ValueCorrespondence(new, old, captured)
+                    self.add(inner, body, (inner_path, body_path(old_path, before, name)), inside)
+                    continue
+                for path_below, below in nodes_in(body, inner_path):
+                    self.owned[below] = node_row(path_below, below, LINEAGE, *(self._moved(below) or inside))

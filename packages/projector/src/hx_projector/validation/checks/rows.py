@@ -83,10 +83,10 @@ def expected_summary(pair: ModelAndSidecar) -> Summary:
     Rows of a file of format 1.0 may be known though they are not marked so: there the recorded numbers stay where they
     are possible. A summary without categories stays without.
     """
-    recorded, rows = pair.sidecar.summary, pair.sidecar.nodes
+    recorded = pair.sidecar.summary
     is_old = pair.sidecar.schema_version == "1.0"
     covered = {name: category.tagged for name, category in recorded.category_statistics.items()} if is_old else None
-    counted = summary_of(((row.op_type, row.known, row.confidence == "high") for row in rows), covered)
+    counted = summary_of(pair.sidecar.nodes, covered)
     if recorded.category_statistics:
         return counted
     stays = is_old and counted.covered_percent <= recorded.covered_percent <= 100
