@@ -378,3 +378,9 @@ def test_scopes_without_a_leading_slash() -> None:
         "g": ("model.dense_1", 0),
         "y": ("model", 0),
     }
+
+
+def test_the_root_has_one_call_whatever_a_node_says() -> None:
+    model = model_of("y = Relu(x)")
+    model.graph[0].metadata_props.update({"pkg.hx.module": "", "pkg.hx.call": "3", "pkg.hx.confidence": "high"})
+    assert owners(project_file(model, file="m.onnx")) == {"y": ("", 0, "exporter", "high")}

@@ -32,6 +32,15 @@ def reachable(starts: Iterable[T], following: Callable[[T], Iterable[T]]) -> Ite
                 pending.append(other)
 
 
+def preorder(root: T, below: Callable[[T], Iterable[T]]) -> Iterator[T]:
+    """Yield a thing and all that is below it in a tree, each before what is below itself."""
+    pending = [root]
+    while pending:
+        current = pending.pop()
+        yield current
+        pending += reversed(list(below(current)))
+
+
 class GraphIndex:
     """Who produces and who reads every value; nodes go by their first outputs."""
 

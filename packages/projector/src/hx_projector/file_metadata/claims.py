@@ -14,7 +14,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 import onnx_ir as ir
 
@@ -30,7 +31,7 @@ class FileClaim:
     """Qualified name of the innermost module that ran it."""
     index: int | None = None
     """Index of that module's call; None where the writer does not tell calls apart."""
-    classes: Mapping[str, str] | None = None
+    classes: Mapping[str, str] = field(default_factory=dict[str, str])
     """Class names by qualified names, where they are written."""
     others: tuple[str, ...] = ()
     """Further modules whose operations the node stands for: an optimiser merged them."""
@@ -52,20 +53,18 @@ def file_claims(graph: ir.Graph) -> dict[str, FileClaim]:
     # The names of weights tell a module named `lin_1` from the second call of `lin`.
     named = {scope for _, node in nodes if (scope := _scope(node)) is not None}
     absolute, weights = {scope for scope in named if not scope or scope.startswith("/")}, weight_names(graph)
-    if absolute == {""} and any(map(is_parameter, weights)):
-        absolute = named = (
-            set()
-        )  # names without scopes, as of a module that was scripted twice (torch 2.13), say nothing
-    scopes = _scope_claims(absolute or named, weights)
-    found: dict[ir.Node, FileClaim] = {}
-    for _, node in nodes:
-        claim = _by_hx(node) or _by_torch(node) or _by_winml(node) or scopes.get(_scope(node))
-        if claim is not None:
-            found[node] = claim
+    # Names without scopes, as of a module that was scripted twice (torch 2.13), say nothing.
+    nameless = absolute == {""} and any(map(is_parameter, weights))
+    scopes = {} if nameless else _scope_claims(absolute or named, weights)
+    found = {
+        node: claim
+        for _, node in nodes
+        if (claim := _by_hx(node) or _by_torch(node) or _by_winml(node) or scopes.get(_scope(node)))
+    }
     return {
-        node_name(path, output_of(node)): _with_merged(node, claim, found)
+        node_name(path, output_of(node)): _with_merged(node, found[node], found)
         for path, node in nodes
-        if (claim := found.get(node)) is not None
+        if node in found
     }
 
 
@@ -122,7 +121,9 @@ def _by_hx(node: ir.Node) -> FileClaim | None:
     if fqn is None or node.metadata_props.get("pkg.hx.confidence") != "high":
         return None
     call = node.metadata_props.get("pkg.hx.call", "0")
-    return FileClaim(fqn, int(call)) if call.isdecimal() and len(call) < 7 else None
+    if not call.isdecimal() or len(call) > 6:
+        return None
+    return FileClaim(fqn, int(call) if fqn else 0)  # the root is called once
 
 
 def _by_torch(node: ir.Node) -> FileClaim | None:
@@ -136,15 +137,13 @@ def _by_torch(node: ir.Node) -> FileClaim | None:
     if len(scopes) < 2 or len(scopes) != len(classes) or scopes[:-1] == classes[:-1]:
         return None
     named = {_fqn(scope): name for scope, name in zip(scopes[:-1], classes[:-1], strict=True)}
-    return FileClaim(_fqn(scopes[-2]), None, named)
+    return FileClaim(_fqn(scopes[-2]), classes=named)
 
 
 def _list(text: str | None) -> list[str]:
-    if text is None:
-        return []
     malformed = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError)  # as literal_eval documents
     try:
-        value = ast.literal_eval(text)
+        value = ast.literal_eval(text or "[]")
     except malformed:
         return []
     return [str(entry) for entry in value] if isinstance(value, list) else []  # pyright: ignore
@@ -160,10 +159,9 @@ def _by_winml(node: ir.Node) -> FileClaim | None:
     if not tag or not tag.startswith("/"):
         return None
     root, *names = tag.strip("/").split("/")
-    classes = {"": root}
-    for depth in range(len(names)):
-        classes[".".join(names[: depth + 1])] = names[depth].partition(".")[0]
-    return FileClaim(".".join(names), None, classes)
+    fqns = list(accumulate(names, "{}.{}".format))
+    classes = {"": root} | {fqn: name.partition(".")[0] for fqn, name in zip(fqns, names, strict=True)}
+    return FileClaim(".".join(names), classes=classes)
 
 
 def _scope(node: ir.Node) -> str | None:
@@ -178,27 +176,20 @@ def _scope_claims(scopes: set[str], weights: Iterable[str]) -> dict[str | None, 
     `NAME_1` is a module of its own where it has weights, where `NAME` is no scope, or where a number is missing; and in
     scopes without a leading slash, which other exporters write.
     """
-    modules: set[str] = set()
+    modules = {module for weight in weights for module in accumulate(weight.split(".")[:-1], "{}.{}".format)}
     """Modules with weights of their own or below them."""
-    for weight in weights:
-        module = weight.rpartition(".")[0]
-        while module and module not in modules:
-            modules.add(module)
-            module = module.rpartition(".")[0]
     claims: dict[str | None, FileClaim] = {}
     for scope in scopes:
         index, around = 0, _modules_of_scope(scope, modules)
-        fqn = around[-1]
         again = re.fullmatch(r"(.+)_([1-9]\d{0,8})", scope)
         last = int(again[2]) if again else 0
-        if again and scope.startswith("/") and fqn not in modules and last < len(scopes):
+        if again and scope.startswith("/") and around[-1] not in modules and last < len(scopes):
             earlier = (again[1], *(f"{again[1]}_{number}" for number in range(1, last)))
             if scopes.issuperset(earlier):
                 index, around = last, _modules_of_scope(again[1], modules)
-                fqn = around[-1]
         # Each of them ran: none is a list, even where all its children are numbered.
         names = {name: re.sub(r"(\.\d+)+$", "", name).rpartition(".")[2] for name in around if name}
-        claims[scope] = FileClaim(fqn, index, names)
+        claims[scope] = FileClaim(around[-1], index, names)
     return claims
 
 
@@ -213,10 +204,7 @@ def _modules_of_scope(scope: str, modules: Container[str]) -> list[str]:
     for segment in scope.strip("/").split("/"):
         number = segment.removeprefix(f"{last}.")
         outer = f"{found[-1]}.{segment.partition('.')[0]}"
-        if last and number != segment and number.replace(".", "").isdecimal() and outer not in modules:
-            segment_name = number
-        else:
-            segment_name = segment
-        found.append(f"{found[-1]}.{segment_name}".strip("."))
+        is_numbered = last and number != segment and number.replace(".", "").isdecimal() and outer not in modules
+        found.append(f"{found[-1]}.{number if is_numbered else segment}".strip("."))
         last = segment
     return found

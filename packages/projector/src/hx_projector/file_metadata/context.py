@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container, Mapping
 
 import onnx_ir as ir
 
-from hx_graph import dims_of
+from hx_graph import dims_of, nodes_in, output_of, reads
+from hx_projector._claims import Claim
+from hx_projector._graph_index import preorder
 from hx_projector.file_metadata.claims import file_claims, is_parameter, parent_name, weight_names
 from hx_projector.file_metadata.modules import MODULE_LIST, calls_of, indistinct_modules, modules_of, with_ancestors
-from hx_sidecar_schema import Example, Initializer, ModuleContext, Provenance
+from hx_sidecar_schema import CONTAINERS, Example, Initializer, ModuleCall, ModuleContext, Provenance, node_name
 
 
 def read_context(model: ir.Model) -> ModuleContext:
@@ -25,7 +28,7 @@ def read_context(model: ir.Model) -> ModuleContext:
     fqns = with_ancestors(named)
     classes: dict[str, str] = {}
     for claim in claims.values():
-        classes.update(claim.classes or {})
+        classes.update(claim.classes)
     modules = modules_of(fqns, classes, module_of_weight, set(named), model.graph.name or "model")
     counts = Counter({module.fqn: 1 for module in modules if module.class_name != MODULE_LIST})
     for claim in claims.values():
@@ -40,10 +43,7 @@ def read_context(model: ir.Model) -> ModuleContext:
             output: [rows[claim.fqn, claim.index or 0], *(rows[other, 0] for other in claim.others)]
             for output, claim in claims.items()
         },
-        initializers=[
-            Initializer(name=name, parameter=name if name in module_of_weight else None)
-            for name in model.graph.initializers
-        ],
+        initializers=_initializers(model, module_of_weight),
         unsure_calls=[row for (fqn, _), row in rows.items() if fqn in indistinct],
         unsure_nodes=[output for output, claim in claims.items() if not claim.is_certain],
         examples=_example_ranges(model.graph),
@@ -68,13 +68,55 @@ def with_file_claims(model: ir.Model, context: ModuleContext) -> ModuleContext:
         if len(found) == len(fqns) and once:
             origins[output] = found
             unsure += [] if claim.is_certain else [output]
-    initializers = [
-        Initializer(name=name, parameter=name if name in parameters else None) for name in model.graph.initializers
-    ]
+    update = {"origins": origins, "unsure_nodes": unsure, "initializers": _initializers(model, parameters)}
     generator = context.generator.model_copy(update={"strategy": "project", "exporter": _producer(model)})
-    return context.model_copy(
-        update={"generator": generator, "origins": origins, "unsure_nodes": unsure, "initializers": initializers}
-    )
+    return context.model_copy(update={"generator": generator, **update})
+
+
+def with_unseen_calls(
+    graph: ir.Graph, context: ModuleContext, claims: Mapping[str, Claim]
+) -> tuple[ModuleContext, Mapping[str, Claim]]:
+    """Return the context of a PyTorch run and claims, with a call of each module that only nodes of bodies or their weights name.
+
+    The run did not go into their branch. Such a call stands in its parent, behind what that called in the run, and has no
+    ports. The nodes that name it are its own.
+    """
+    inner = {node_name(path, output_of(node)): node for path, node in nodes_in(graph) if path}
+    named = {key: claim.fqn for key, claim in file_claims(graph).items() if key in inner} if inner else {}
+    weights = {name for node in inner.values() for name in reads(node) if is_parameter(name)}
+    module_rows = {name: row for row, m in enumerate(context.modules) for name in (m.fqn, *m.aliases)}
+    call_of = {call.module: row for row, call in reversed(list(enumerate(context.calls)))}
+    """First calls by modules."""
+    calls = list(context.calls)
+    callers: dict[int, int] = {}
+    """Of modules without a call, those that called them."""
+    for fqn in (*named.values(), *map(parent_name, sorted(weights))):
+        module = module_rows.get(fqn, 0)
+        while module not in call_of and module not in callers:
+            caller = context.modules[module].parent or 0
+            while caller not in call_of and context.modules[caller].class_name in CONTAINERS:
+                caller = context.modules[caller].parent or 0
+            callers[module] = caller
+            module = caller
+    if not callers:
+        return context, claims
+    call_of |= {module: len(calls) + number for number, module in enumerate(callers)}
+    calls += [ModuleCall(module=row, index=0, parent=call_of[callers[row]], in_body=True) for row in callers]
+    children: dict[int | None, list[int]] = {}
+    for row, call in enumerate(calls):
+        children.setdefault(call.parent, []).append(row)
+    order = list(preorder(0, lambda row: children.get(row, ())))
+    rows: dict[int | None, int] = {before: row for row, before in enumerate(order)}
+    origins = {key: [rows[row] for row in found] for key, found in context.origins.items()}
+    origins |= {key: [rows[call_of[row]]] for key, fqn in named.items() if (row := module_rows.get(fqn)) in callers}
+    calls = [calls[row].model_copy(update={"parent": rows.get(calls[row].parent)}) for row in order]
+    moved = {key: Claim(rows[claim.owner], claim.confidence) for key, claim in claims.items()}
+    return context.model_copy(update={"calls": calls, "origins": origins}), moved
+
+
+def _initializers(model: ir.Model, parameters: Container[str]) -> list[Initializer]:
+    names = model.graph.initializers
+    return [Initializer(name=name, parameter=name if name in parameters else None) for name in names]
 
 
 def _example_ranges(graph: ir.Graph) -> dict[str, Example]:

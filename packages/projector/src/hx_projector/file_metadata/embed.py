@@ -10,9 +10,6 @@ import onnx_ir as ir
 from hx_graph import all_graphs, all_nodes, output_of
 from hx_sidecar_schema import EMBEDDED, Sidecar, embedded
 
-_EXPORTER_PREFIX = "pkg.torch."
-_EXPORTER_KEYS = ("namespace",)
-
 
 def embed(model: ir.Model, sidecar: Sidecar) -> None:
     """Write a sidecar into the metadata of its model, in place.
@@ -40,7 +37,7 @@ def strip_metadata(model: ir.Model) -> None:
     """Remove what the exporter wrote into nodes and values, in place: kilobytes a node, with lines of the source."""
     for holder in metadata_holders(model):
         for key in list(holder.metadata_props):
-            if key.startswith(_EXPORTER_PREFIX) or key in _EXPORTER_KEYS:
+            if key.startswith("pkg.torch.") or key == "namespace":
                 del holder.metadata_props[key]
         if isinstance(holder, ir.Node):
             holder.doc_string = None

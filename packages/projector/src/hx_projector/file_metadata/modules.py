@@ -13,6 +13,7 @@ from itertools import accumulate
 import onnx_ir as ir
 
 from hx_graph import nodes_in, output_of, reads
+from hx_projector._graph_index import preorder
 from hx_projector.file_metadata.claims import FileClaim, parent_name
 from hx_sidecar_schema import Module, ModuleCall, build_tags, node_name, simple_name
 
@@ -25,20 +26,11 @@ CallKey = tuple[str, int]
 
 def with_ancestors(names: Iterable[str]) -> list[str]:
     """Return qualified names of modules with all modules above them: the root first, parents before children."""
-    children: dict[str, list[str]] = {}
-    seen = {""}
+    children: dict[str, dict[str, None]] = {}
     for fqn in names:
-        for name in accumulate(fqn.split("."), "{}.{}".format):
-            if name not in seen:
-                seen.add(name)
-                children.setdefault(parent_name(name), []).append(name)
-    ordered: list[str] = []
-    pending = [""]
-    while pending:
-        name = pending.pop()
-        ordered.append(name)
-        pending += reversed(children.get(name, []))
-    return ordered
+        for name in filter(None, accumulate(fqn.split("."), "{}.{}".format)):
+            children.setdefault(parent_name(name), {})[name] = None
+    return list(preorder("", lambda name: children.get(name, ())))
 
 
 def modules_of(
@@ -48,27 +40,18 @@ def modules_of(
     called: Collection[str],
     root_class: str,
 ) -> list[Module]:
-    """Return the modules of a tree.
+    """Return the modules of a tree by their qualified names, parents before children; called are those that the file names.
 
     A module whose class is not known is a ModuleList where it was not called and its children are numbered; another one
-    goes by its attribute's name.
-
-    Args:
-        fqns: Qualified names, parents before children.
-        classes: Class names by qualified names, where they are known.
-        module_of_weight: Modules that parameters belong to, by the parameters' names.
-        called: Modules that nodes or weights name.
-        root_class: Class of the root, where it is not known.
+    goes by its attribute's name, the root by a name that is given.
     """
     children: dict[str, list[str]] = {}
     for fqn in fqns[1:]:
         children.setdefault(parent_name(fqn), []).append(fqn)
 
     def class_of(fqn: str) -> str:
-        if fqn in classes:
-            return classes[fqn]
-        if not fqn:
-            return root_class
+        if fqn in classes or not fqn:
+            return classes.get(fqn, root_class)
         below = children.get(fqn, [])
         if below and fqn not in called and all(_attribute(child).isdigit() for child in below):
             return MODULE_LIST
@@ -116,11 +99,10 @@ def indistinct_modules(
         claim = claims.get(node_name(path, output_of(node)))
         if claim is not None and claim.index is None:
             uses.update(name for name in set(reads(node)) if module_of_weight.get(name) == claim.fqn)
-    runs: dict[str, int] = {}
+    fewest: dict[str, int] = {}
+    """Runs of a module, and of those below it."""
     for name, count in uses.items():
-        runs[module_of_weight[name]] = max(runs.get(module_of_weight[name], 0), count)
-    fewest = dict(runs)
-    """Of a module and those below it."""
+        fewest[module_of_weight[name]] = max(fewest.get(module_of_weight[name], 0), count)
     for fqn in reversed(fqns):
         if fqn and fqn in fewest:
             above = parent_name(fqn)
@@ -137,34 +119,31 @@ def calls_of(
     `fused`.
     """
     modules = {fqn: row for row, fqn in enumerate(fqns)}
+    callers: dict[str, str] = {}
     children: dict[str, list[str]] = {}
     for fqn in fqns:
         if fqn and fqn in counts:
             caller = parent_name(fqn)
             while caller not in counts:
                 caller = parent_name(caller)
+            callers[fqn] = caller
             children.setdefault(caller, []).append(fqn)
-    rows: dict[CallKey, int] = {}
-    calls: list[ModuleCall] = []
-    pending: list[tuple[CallKey, int | None]] = [(("", 0), None)]
-    while pending:
-        key, parent = pending.pop()
-        rows[key] = len(calls)
-        fqn, index = key
-        calls.append(
-            ModuleCall(
-                module=modules[fqn],
-                index=index,
-                parent=parent,
-                status="fused" if fqn in indistinct else "extractable",
-                reason=_SEVERAL if fqn in indistinct else "",
-            )
+
+    def caller_of(fqn: str, index: int) -> CallKey:
+        return callers[fqn], index * counts[callers[fqn]] // counts[fqn]
+
+    def made_by(key: CallKey) -> list[CallKey]:
+        below = [(child, index) for child in children.get(key[0], ()) for index in range(counts[child])]
+        return [call for call in below if caller_of(*call) == key]
+
+    rows = {key: row for row, key in enumerate(preorder(("", 0), made_by))}
+    return rows, [
+        ModuleCall(
+            module=modules[fqn],
+            index=index,
+            parent=rows[caller_of(fqn, index)] if fqn else None,
+            status="fused" if fqn in indistinct else "extractable",
+            reason=_SEVERAL if fqn in indistinct else "",
         )
-        below = [
-            (child, number)
-            for child in children.get(fqn, [])
-            for number in range(counts[child])
-            if number * counts[fqn] // counts[child] == index
-        ]
-        pending += [(other, rows[key]) for other in reversed(below)]
-    return rows, calls
+        for fqn, index in rows
+    ]
