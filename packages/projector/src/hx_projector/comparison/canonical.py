@@ -50,20 +50,15 @@ def function_form(function: ir.Function) -> str:
 def canonical_form(graph: Graph, known: Sequence[ir.Value] = (), opsets: Mapping[str, int] | None = None) -> str:
     """Return the canonical form of a graph, with the bodies in it.
 
-    Args:
-        graph: The graph.
-        known: Values from outside that it may read, in an order that both graphs have them in.
-        opsets: Of a body, those of the graph around it; None for the graph's own.
+    Known are values from outside that it may read, in an order that both graphs have them in. The opsets are, of a body,
+    those of the graph around it.
     """
     names = {id(value): f"c{index}" for index, value in enumerate(known)}
     return _CanonicalForm(names, opsets or graph.opset_imports).of(graph)
 
 
 def first_differing_nodes(left: ir.Graph, right: ir.Graph) -> tuple[ir.Node, ir.Node] | None:
-    """Return the first two nodes that differ, in the order of the walk from the outputs.
-
-    None where all are equal, as far as the graph with fewer nodes has them.
-    """
+    """Return the first two nodes that differ, in the order of the walk from the outputs; None where there are none in both."""
     rows: list[list[tuple[str, ir.Node]]] = []
     for graph in (left, right):
         form = _CanonicalForm({}, graph.opset_imports)
@@ -85,7 +80,7 @@ class _CanonicalForm:
     def of(self, graph: Graph) -> str:
         """Return the canonical form of a graph."""
         for value in graph.inputs:
-            self._names[id(value)] = self._number("i", type_of(value))
+            self._names[id(value)] = self._number("i", f":{type_of(value)}")
         lines = self._walk(graph.outputs)
         outputs = [f"{self._name(value)}:{type_of(value)}" for value in graph.outputs]
         inputs = [type_of(value) for value in graph.inputs]
@@ -104,7 +99,7 @@ class _CanonicalForm:
                 continue
             node = value.producer()
             if node is None:
-                names[id(value)] = self._number("w", type_of(value))
+                names[id(value)] = self._number("w", f":{type_of(value)}")
             elif read is not None:
                 lines.append(self._line(node))
                 self.lines.append((lines[-1], node))
@@ -118,14 +113,13 @@ class _CanonicalForm:
         return lines
 
     def _line(self, node: ir.Node) -> str:
-        name = self._number("n", "")
+        name = self._number("n")
         inputs = ", ".join([self._name(value) for value in inputs_of(node)])
         text = f"{name}={operator_of(node)}({inputs})"
         if node.attributes:
             bodies = {attribute: self.of(graph) for attribute, graph in nested_graphs(node)}
             text += f"{plain_attributes(node, self._opsets)}{bodies or ''}"
-        for index, out in enumerate(node.outputs):
-            self._names[id(out)] = f"{name}.{index}"
+        self._names.update((id(out), f"{name}.{index}") for index, out in enumerate(node.outputs))
         return f"{text}->{outputs_of(node)}"
 
     def _unused(self, graph: Graph) -> list[str]:
@@ -147,12 +141,10 @@ class _CanonicalForm:
                 for name, body in nested_graphs(node)
                 for captured in [{id(value): _digest_of(value, own, names) for value in captures(body)}]
             }
-            text = (
-                f"{operator_of(node)}({inputs}){plain_attributes(node, self._opsets)}{bodies or ''}->{outputs_of(node)}"
-            )
+            attributes = f"{plain_attributes(node, self._opsets)}{bodies or ''}"
+            text = f"{operator_of(node)}({inputs}){attributes}->{outputs_of(node)}"
             digest = hashlib.sha256(text.encode()).hexdigest()
-            for index, out in enumerate(node.outputs):
-                own[id(out)] = f"{digest}.{index}"
+            own |= {id(out): f"{digest}.{index}" for index, out in enumerate(node.outputs)}
             forms.append((digest, node))
         forms.sort(key=lambda form: form[0])
         self.lines += forms
@@ -161,9 +153,9 @@ class _CanonicalForm:
     def _name(self, value: ir.Value | None) -> str:
         return "" if value is None else self._names[id(value)]
 
-    def _number(self, kind: str, suffix: str) -> str:
+    def _number(self, kind: str, suffix: str = "") -> str:
         self._count += 1
-        return f"{kind}{self._count}:{suffix}" if suffix else f"{kind}{self._count}"
+        return f"{kind}{self._count}{suffix}"
 
 
 def _digest_of(value: ir.Value | None, own: Mapping[int, str], names: Mapping[int, str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 from hx_projector.comparison.colours import ColouredGraph
@@ -21,7 +21,9 @@ def counterparts(a: ColouredGraph, b: ColouredGraph) -> dict[int, int]:
     the same walk. Where very many are left and few are alike, no more are paired.
     """
     pairs = _equal_colours(a, b)
-    left, right = _unpaired(a, pairs), _unpaired(b, pairs.values())
+    taken = set(pairs.values())
+    left = [row for row in range(len(a.nodes)) if row not in pairs]
+    right = [row for row in range(len(b.nodes)) if row not in taken]
     local = [a.local[row] for row in left], [b.local[row] for row in right]
     common = longest_common(*local, MAX_EDITS)
     if common is None and max(len(left), len(right)) <= MAX_ALIGNED:
@@ -31,23 +33,17 @@ def counterparts(a: ColouredGraph, b: ColouredGraph) -> dict[int, int]:
     return pairs
 
 
-def _unpaired(graph: ColouredGraph, paired: Iterable[int]) -> list[int]:
-    taken = set(paired)
-    return [row for row in range(len(graph.nodes)) if row not in taken]
-
-
 def _equal_colours(a: ColouredGraph, b: ColouredGraph) -> dict[int, int]:
     """Return rows of `a` with the first free row of `b` that has their forward colour, else their backward colour."""
     found: dict[int, int] = {}
     taken: set[int] = set()
     for left, right in ((a.forward, b.forward), (a.backward, b.backward)):
         free: dict[int, list[int]] = {}
-        for row in range(len(right) - 1, -1, -1):
+        for row in reversed(range(len(right))):
             if row not in taken:
                 free.setdefault(right[row], []).append(row)
         for row, colour in enumerate(left):
-            others = free.get(colour) if row not in found else None
-            if others:
+            if row not in found and (others := free.get(colour)):
                 found[row] = others.pop()
                 taken.add(found[row])
     return found
@@ -82,7 +78,7 @@ def _step(reached: Sequence[int], middle: int, diagonal: int, count: int) -> int
 
 def _read_back(trace: Sequence[Sequence[int]], x: int, y: int) -> list[tuple[int, int]]:
     pairs: list[tuple[int, int]] = []
-    for count in range(len(trace) - 1, -1, -1):
+    for count in reversed(range(len(trace))):
         diagonal = x - y
         start = _step(trace[count], count + 1, diagonal, count) if count else 0
         while x > start:

@@ -8,8 +8,6 @@ import onnx_ir as ir
 
 from hx_projector.comparison.signature import attribute_text, type_of
 
-_Graph = ir.Graph | ir.Function
-
 
 def first_difference(a: ir.Model, b: ir.Model) -> str | None:
     """Return where two exports of one model differ, in words; None where their topology is identical.
@@ -34,19 +32,19 @@ def _pair(left: Iterable[ir.Value], right: Iterable[ir.Value], same: _Counterpar
         same[a], same[b] = b, a
 
 
-def _graph_difference(a: _Graph, b: _Graph, same: _Counterparts, where: str) -> str | None:
+def _graph_difference(
+    a: ir.Graph | ir.Function, b: ir.Graph | ir.Function, same: _Counterparts, where: str
+) -> str | None:
     for side, left, right in (("input", a.inputs, b.inputs), ("output", a.outputs, b.outputs)):
-        if [type_of(value) for value in left] != [type_of(value) for value in right]:
+        if list(map(type_of, left)) != list(map(type_of, right)):
             return f"{where}: {side}s are {list(left)!r} and {list(right)!r}"
     _pair(a.inputs, b.inputs, same)
-    nodes_a, nodes_b = list(a), list(b)
-    for index, (left, right) in enumerate(zip(nodes_a, nodes_b, strict=False)):
-        problem = _node_difference(left, right, same)
-        if problem is not None:
-            return f"{where}, node {index} ({left.op_type} {left.outputs[0].name!r}): {problem}"
-        _pair(left.outputs, right.outputs, same)
-    if len(nodes_a) != len(nodes_b):
-        return f"{where}: {len(nodes_a)} nodes and {len(nodes_b)} nodes"
+    for index, (one, two) in enumerate(zip(a, b, strict=False)):
+        if (problem := _node_difference(one, two, same)) is not None:
+            return f"{where}, node {index} ({one.op_type} {one.outputs[0].name!r}): {problem}"
+        _pair(one.outputs, two.outputs, same)
+    if len(a) != len(b):
+        return f"{where}: {len(a)} nodes and {len(b)} nodes"
     for left, right in zip(a.outputs, b.outputs, strict=True):
         if not _equal_values(left, right, same):
             return f"{where}: output {left.name!r} comes from elsewhere than {right.name!r}"
@@ -58,14 +56,14 @@ def _node_difference(a: ir.Node, b: ir.Node, same: _Counterparts) -> str | None:
         return f"the other is {b.op_type}"
     if len(a.inputs) != len(b.inputs):
         return f"{len(a.inputs)} inputs and {len(b.inputs)} inputs"
-    for index, (left, right) in enumerate(zip(a.inputs, b.inputs, strict=True)):
-        if not _equal_values(left, right, same):
+    for index, (one, two) in enumerate(zip(a.inputs, b.inputs, strict=True)):
+        if not _equal_values(one, two, same):
             return f"input {index} comes from elsewhere"
     if a.attributes.keys() != b.attributes.keys():
         return f"attributes {sorted(a.attributes)} and {sorted(b.attributes)}"
     for name, left in a.attributes.items():
         right = b.attributes[name]
-        if left.type == ir.AttributeType.GRAPH and right.type == ir.AttributeType.GRAPH:
+        if left.type == right.type == ir.AttributeType.GRAPH:
             problem = _graph_difference(left.as_graph(), right.as_graph(), same, f"body {name!r}")
             if problem is not None:
                 return problem

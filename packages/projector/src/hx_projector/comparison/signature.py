@@ -29,17 +29,12 @@ def outputs_of(node: ir.Node) -> int:
 def plain_attributes(holder: ir.Node | ir.Function, opsets: Mapping[str, int] | None = None) -> str:
     """Return all attributes but the bodies, as text that is equal exactly for equal attributes.
 
-    Args:
-        holder: A node, or a function with the defaults of its attributes.
-        opsets: Of a node: attributes at the default that ONNX defines there are left out.
+    Of a function these are the defaults of its attributes; of a node those at the default of its opset are left out.
     """
-    attributes: Mapping[str, ir.Attr] = holder.attributes
-    if not attributes:
-        return ""
     defaults = _defaults_of(holder, opsets) if isinstance(holder, ir.Node) and opsets else {}
     plain = [
         (name, *_text_of(attribute))
-        for name, attribute in sorted(attributes.items())
+        for name, attribute in sorted(holder.attributes.items())
         if not _is_body(attribute) and _text_of(attribute) != _text_of(defaults.get(name))
     ]
     return str(plain) if plain else ""
@@ -47,17 +42,16 @@ def plain_attributes(holder: ir.Node | ir.Function, opsets: Mapping[str, int] | 
 
 def attribute_differences(left: ir.Node, right: ir.Node) -> dict[str, tuple[str, str]]:
     """Return the attributes in which two nodes of an operator differ, with both values in words; bodies are left out."""
-    found: dict[str, tuple[str, str]] = {}
-    sides = [
+    one, two = (
         {**_defaults_of(node, node.graph.opset_imports if node.graph else {}), **node.attributes}
         for node in (left, right)
-    ]
-    for name in sorted({*left.attributes, *right.attributes}):
-        one, two = (attributes.get(name) for attributes in sides)
-        bodies = any(attribute is not None and _is_body(attribute) for attribute in (one, two))
-        if not bodies and _text_of(one) != _text_of(two):
-            found[name] = _in_words(one), _in_words(two)
-    return found
+    )
+    bodies = {name for side in (one, two) for name, attribute in side.items() if _is_body(attribute)}
+    return {
+        name: (_in_words(one.get(name)), _in_words(two.get(name)))
+        for name in sorted({*left.attributes, *right.attributes} - bodies)
+        if _text_of(one.get(name)) != _text_of(two.get(name))
+    }
 
 
 def _is_body(attribute: ir.Attr) -> bool:
@@ -78,11 +72,8 @@ def _in_words(attribute: ir.Attr | None) -> str:
         return str(np.float32(attribute.as_float()))
     if kind == ir.AttributeType.FLOATS:
         return str([float(str(np.float32(number))) for number in attribute.as_floats()])
-    return str(
-        list(attribute.value)
-        if isinstance(attribute.value, Sequence) and not isinstance(attribute.value, str)
-        else attribute.value
-    )
+    is_list = isinstance(attribute.value, Sequence) and not isinstance(attribute.value, str)
+    return str(list(attribute.value) if is_list else attribute.value)
 
 
 def _defaults_of(node: ir.Node, opsets: Mapping[str, int]) -> Mapping[str, ir.Attr]:
@@ -134,4 +125,4 @@ def type_of(value: ir.Value) -> str:
     name = str(kind.dtype) if isinstance(kind, ir.TensorType) else str(kind)
     if value.shape is None:
         return f"{name}[...]"
-    return f"{name}[{','.join('?' if not isinstance(dim, int) else str(dim) for dim in dims_of(value.shape))}]"
+    return f"{name}[{','.join(str(dim) if isinstance(dim, int) else '?' for dim in dims_of(value.shape))}]"

@@ -61,11 +61,8 @@ class ModelAndSidecar:
     @cached_property
     def module_rows(self) -> dict[str, int]:
         """Rows of modules by all their names."""
-        rows: dict[str, int] = {}
-        for row, module in enumerate(self.sidecar.modules):
-            for name in (module.fqn, *module.aliases):
-                rows.setdefault(name, row)
-        return rows
+        modules = reversed(list(enumerate(self.sidecar.modules)))  # of one name the first counts
+        return {name: row for row, module in modules for name in (module.fqn, *module.aliases)}
 
     def call_name(self, row: int) -> str:
         """Return how messages call a call: its module's name, `@1` for a later one; its number where a row is broken."""

@@ -31,38 +31,29 @@ class Repair:
 
 
 def repair(model: ir.Model, sidecar: Sidecar, path: Path, findings: Iterable[Finding]) -> Repair:
-    """Return a sidecar in which everything that the model and sound rows imply is right.
+    """Return a sidecar in which everything that the model and sound rows imply is right, by what `validate` found.
 
     A digest is never rewritten: where it differs, the rows are of another graph, and nothing is repaired. Owners,
-    calls, ports and modules are records of a run, which nothing can give back.
-
-    Args:
-        model: Not changed.
-        sidecar: Not changed.
-        path: The model's file.
-        findings: What `validate` found.
+    calls, ports and modules are records of a run, which nothing can give back. Model and sidecar are not changed.
     """
     codes = {finding.code for finding in findings}
     changes: list[Change] = []
     refused: dict[str, str] = {}
     for step in _STEPS:
-        found = codes & set(step.codes)
-        if not found:
-            continue
+        found = sorted(codes.intersection(step.codes))
         blocked = sorted(codes & {"V03", *step.blocked_by})
-        if blocked:
-            refused.update((code, f"{', '.join(blocked)} comes first.") for code in sorted(found))
-            continue
-        right, made = step.run(ModelAndSidecar(model, sidecar, path))
-        sidecar = sidecar.model_copy(update=right)
-        changes += [Change(code=code, subject=subject, message=message) for code, subject, message in made]
-        if not made:
-            refused.update((code, "What is right cannot be told from this file.") for code in sorted(found))
+        if found and blocked:
+            refused |= dict.fromkeys(found, f"{', '.join(blocked)} comes first.")
+        elif found:
+            right, made = step.run(ModelAndSidecar(model, sidecar, path))
+            sidecar = sidecar.model_copy(update=right)
+            changes += [Change(code=code, subject=subject, message=message) for code, subject, message in made]
+            refused |= {} if made else dict.fromkeys(found, "What is right cannot be told from this file.")
     if changes and sidecar.schema_version != SIDECAR_VERSION:
         # It is written in the newest format, where rows alone say how many nodes are known.
         sidecar = sidecar.model_copy(update={"schema_version": SIDECAR_VERSION})
-        summarised = rows.expected_summary(ModelAndSidecar(model, sidecar, path))
-        sidecar = sidecar.model_copy(update={"summary": summarised})
+        right, _ = _repair_summary(ModelAndSidecar(model, sidecar, path))
+        sidecar = sidecar.model_copy(update=right)
     return Repair(sidecar, changes, refused)
 
 
@@ -84,11 +75,8 @@ def _repair_order(pair: ModelAndSidecar) -> Repaired:
 
 
 def _repair_node_facts(pair: ModelAndSidecar) -> Repaired:
-    facts = [(pair.found[row.key].op_type, pair.found[row.key].name or "") for row in pair.sidecar.nodes]
-    right = [
-        row.model_copy(update={"op_type": op_type, "name": name})
-        for row, (op_type, name) in zip(pair.sidecar.nodes, facts, strict=True)
-    ]
+    nodes = ((row, pair.found[row.key]) for row in pair.sidecar.nodes)
+    right = [row.model_copy(update={"op_type": node.op_type, "name": node.name or ""}) for row, node in nodes]
     return {"nodes": right}, _replaced("V14", pair.sidecar.nodes, right, lambda row: f"{row.op_type} {row.name!r}")
 
 

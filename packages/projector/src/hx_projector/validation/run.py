@@ -78,12 +78,9 @@ class ValidationResult:
 
 
 def validate(model: ir.Model, sidecar: Sidecar, path: Path) -> ValidationResult:
-    """Check a model, its sidecar, and whether they agree.
+    """Check a model, which is not changed, its sidecar, whose rows may say anything, and whether they agree.
 
-    Args:
-        model: Read from the file; not changed.
-        sidecar: Parsed; whatever its rows say, nothing is raised.
-        path: The model's file, for the ONNX checker and ONNX Runtime.
+    The ONNX checker and ONNX Runtime read the model's file from its path.
     """
     pair = ModelAndSidecar(model, sidecar, path)
     findings: list[Finding] = []
@@ -91,10 +88,9 @@ def validate(model: ir.Model, sidecar: Sidecar, path: Path) -> ValidationResult:
     failed: dict[str, str] = {}
     """Checks that found something, or could not be made because of that, with the first code."""
     for check in CHECKS:
-        blocking = next((name for name in check.needs if name in failed), None)
-        if blocking is not None:
-            failed[check.name] = failed[blocking]
-            skipped[check.name] = f"{failed[blocking]} comes first."
+        if blocking := [failed[name] for name in check.needs if name in failed]:
+            failed[check.name] = blocking[0]
+            skipped[check.name] = f"{blocking[0]} comes first."
             continue
         try:
             found = [Finding.of(*problem) for problem in check.run(pair)]
@@ -102,6 +98,5 @@ def validate(model: ir.Model, sidecar: Sidecar, path: Path) -> ValidationResult:
             skipped[check.name] = error.message
             continue
         findings += found
-        if found:
-            failed[check.name] = found[0].code
+        failed |= {check.name: found[0].code} if found else {}
     return ValidationResult(sorted(findings, key=lambda finding: finding.code), skipped, len(pair.nodes))

@@ -58,13 +58,11 @@ class FingerprintIndex:
     """Finds, among named fingerprints, those that are equal to a tensor up to rounding."""
 
     def __init__(self, named: Mapping[str, Fingerprint], tensors: Iterable[Fingerprint], tolerance: float) -> None:
-        """Index fingerprints.
+        """Index fingerprints, to look up some tensors.
 
-        Args:
-            named: By name.
-            tensors: Those that will be looked up: a name counts for the nearest of several similar ones. A freshly
-                initialised normalisation layer changes its input by five millionths.
-            tolerance: Largest distance of equal floating-point tensors of single precision and better.
+        Of several similar tensors a name counts for the nearest: a freshly initialised normalisation layer changes its
+        input by five millionths. The tolerance is the largest distance of equal floating-point tensors of single precision
+        and better, in units of the largest magnitude.
         """
         self._tolerance = tolerance
         self._buckets: dict[tuple[Any, ...], tuple[list[str], Array]] = {}
@@ -95,9 +93,9 @@ class FingerprintIndex:
 
     def _within_tolerance(self, tensor: Fingerprint) -> list[tuple[str, float]]:
         """Return the names within the tolerance, with their distances."""
-        names, known = self._buckets.get(_bucket(tensor), ([], np.empty((0, 0))))
-        if not names:
+        if _bucket(tensor) not in self._buckets:
             return []
+        names, known = self._buckets[_bucket(tensor)]
         numbers = np.array(_numbers(tensor))
         exact = not tensor.dtype.startswith(("FLOAT", "DOUBLE", "BFLOAT", "COMPLEX"))
         # The mean of equal integers may differ in its last bit.
@@ -113,11 +111,7 @@ class FingerprintIndex:
             equal = (near == numbers) | (np.isnan(near) & np.isnan(numbers))
             differences = np.where(equal, 0.0, np.abs(near - numbers) / scale)
             distances = np.nan_to_num(differences, nan=np.inf).max(axis=1)
-        return [
-            (name, float(distance))
-            for name, distance in zip(names[start:end], distances.tolist(), strict=True)
-            if distance <= limit
-        ]
+        return [found for found in zip(names[start:end], distances.tolist(), strict=True) if found[1] <= limit]
 
 
 def _numbers(value: Fingerprint) -> list[float]:

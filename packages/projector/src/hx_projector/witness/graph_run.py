@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 import onnx_ir as ir
@@ -29,33 +30,19 @@ class GraphRun:
         *,
         tolerance: float = SINGLE_TOLERANCE,
     ) -> None:
-        """Run a model.
-
-        Args:
-            model: Not changed.
-            feeds: Its inputs, by name.
-            tensors: Those that `equal_to` will be asked for, see `FingerprintIndex`.
-            tolerance: How far apart equal floating-point tensors of single precision and better may be, in units of
-                the largest magnitude.
+        """Run a model, which is not changed, on named inputs; `FingerprintIndex` says what tensors and tolerance are.
 
         Raises:
             HxError: HX121 if ONNX Runtime cannot run the model, HX209 if it is not installed.
         """
         self.index = index = GraphIndex(model.graph)
-        self.is_static = all(
-            value is not None and value.shape is not None and value.shape.is_static()
-            for value in map(index.value, index.inputs)
-        )
+        inputs = [value for value in model.graph.inputs if not value.is_initializer()]
+        self.is_static = all(value.shape is not None and value.shape.is_static() for value in inputs)
         """Whether no dimension of an input is symbolic."""
-        self.fingerprints = {
-            str(value.name): fingerprint(value.const_value.numpy())
-            for value in model.graph.initializers.values()
-            if value.const_value is not None and value.const_value.dtype != ir.DataType.STRING
-        }
-        self.fingerprints |= {
-            name: fingerprint(array) for name, array in feeds.items() if array.dtype.kind not in "OSU"
-        }
-        self.fingerprints |= {name: fingerprint(array) for name, array in _run(model, feeds, index.producer)}
+        weights = ((name, value.const_value) for name, value in model.graph.initializers.items())
+        given = ((name, tensor.numpy()) for name, tensor in weights if tensor is not None)
+        arrays = chain(given, feeds.items(), _run(model, feeds, index.producer))
+        self.fingerprints = {name: fingerprint(array) for name, array in arrays if array.dtype.kind not in "OSU"}
         self.input_dependent = set(index.inputs)
         """Values that depend on an input. Those among them that are not in `index.data` depend on sizes alone."""
         self.copy_of: dict[str, str] = {}

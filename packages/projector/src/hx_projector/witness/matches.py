@@ -35,21 +35,9 @@ class ValueMatches:
         *,
         tolerance: float = SINGLE_TOLERANCE,
     ) -> None:
-        """Run a graph and match it with an observation.
-
-        Args:
-            model: Not changed.
-            observation: Of a run in PyTorch.
-            feeds: Its inputs, by their names in the graph.
-            tree: Its calls.
-            tolerance: As for `GraphRun`.
-
-        Raises:
-            HxError: HX121 if ONNX Runtime cannot run the model, HX209 if it is not installed.
-        """
+        """Run a graph, as `GraphRun` does, on the inputs of a run in PyTorch, and match it with what was observed there."""
         tensors = [tensor.value for tensor in (*observation.operations, *observation.ports)]
         self.run = GraphRun(model, feeds, tensors, tolerance=tolerance)
-        """The run of the graph."""
         self._tree = tree
         self._observed = MatchedObservation(observation, self.run)
         self._matched = self._find_matched()

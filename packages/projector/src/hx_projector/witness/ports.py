@@ -29,19 +29,10 @@ class PortFinder:
         certain: Mapping[str, int],
         observed: Iterable[PortValue],
     ) -> None:
-        """Prepare the look-ups.
-
-        Args:
-            run: The graph with its values.
-            context: With what the exporter recorded of nodes.
-            tree: The calls.
-            certain: Nodes, by first outputs, with the calls that made them, as far as that is certain.
-            observed: What crossed the boundaries of calls in PyTorch.
-        """
+        """Prepare to find what crossed the boundaries of calls in PyTorch, given the calls that certainly made some nodes."""
         self._run, self._index = run, run.index
         self._tree = tree
-        self._owner = dict(certain)
-        self._owner.update((key, tree.common(rows)) for key, rows in context.origins.items() if rows)
+        self._owner = {**certain, **{key: tree.common(rows) for key, rows in context.origins.items() if rows}}
         self._tensors = {(port.call, port.side, port.port): port.value for port in observed}
 
     def with_carriers(self, row: int, call: ModuleCall) -> ModuleCall:
@@ -52,8 +43,7 @@ class PortFinder:
         for port in call.outputs:
             candidates = self._equal_values(row, "outputs", port)
             handed_on = [name for name in candidates if name in given]
-            chosen = (handed_on or self._made_inside(row, candidates) or [None])[0]
-            outputs.append(self._carried_by(chosen, port))
+            outputs.append(self._carried_by(handed_on or self._made_inside(row, candidates), port))
         if any(port.value or port.initializer for port in outputs):
             # The graph computes the call, and nobody wanted the rest.
             outputs = [port.model_copy(update={"unused": True}) if port.is_lost else port for port in outputs]
@@ -63,10 +53,8 @@ class PortFinder:
             names = self._outermost(row, equal[port.name], reached)
             if not equal[port.name] and not reads_model_inputs:
                 inputs.append(port.model_copy(update={"unused": True}))  # nothing that was needed is missing
-            elif len(names) > 1:
-                inputs.append(port)
             else:
-                inputs.append(self._carried_by(next(iter(names or equal[port.name]), None), port))
+                inputs.append(port if len(names) > 1 else self._carried_by(names or equal[port.name], port))
         return call.model_copy(update={"inputs": inputs, "outputs": outputs})
 
     def _equal_values(self, row: int, side: Literal["inputs", "outputs"], port: Port) -> list[str]:
@@ -79,23 +67,20 @@ class PortFinder:
 
     def _made_inside(self, row: int, candidates: Sequence[str]) -> Sequence[str]:
         """Return the candidates that are known to be made inside a call, else all where they are copies of one value."""
-        known = [name for name in candidates if self._is_inside(row, name)]
-        if known:
-            return known
         possible = [name for name in candidates if self._is_inside(row, name, if_unknown=True)]
-        return possible if len(set(map(self._run.copied_from, possible))) == 1 else []
+        copies = len(set(map(self._run.copied_from, possible))) == 1
+        return [name for name in possible if self._is_inside(row, name)] or (possible if copies else [])
 
     def _walk_back(self, outputs: Iterable[Port], stops: set[str]) -> tuple[set[str], bool]:
         """Go back from outputs to stops. Return the stops reached, and whether data of a model input was reached."""
-        index = self._index
 
         def before(name: str) -> list[str]:
-            maker = index.nodes.get(index.producer.get(name, ""))
+            maker = self._index.nodes.get(self._index.producer.get(name, ""))
             is_size = maker is not None and is_size_query(maker)
-            return [] if name in stops or is_size else index.operands_of(name)
+            return [] if name in stops or is_size else self._index.operands_of(name)
 
         seen = set(reachable((port.carrier for port in outputs if port.value or port.initializer), before))
-        return seen & stops, any(name in seen and name not in stops for name in index.inputs)
+        return seen & stops, not (seen - stops).isdisjoint(self._index.inputs)
 
     def _outermost(self, row: int, candidates: Sequence[str], reached: set[str]) -> list[str]:
         """Return the reached candidates from outside a call; one where the others are copies of it."""
@@ -113,10 +98,11 @@ class PortFinder:
         owner = self._owner.get(self._index.producer.get(name, ""))
         return if_unknown if owner is None else self._tree.contains(row, owner)
 
-    def _carried_by(self, name: str | None, port: Port) -> Port:
-        """Return a port carried by a value or initializer; unchanged where `name` is None."""
-        if name is None:
+    def _carried_by(self, names: Sequence[str], port: Port) -> Port:
+        """Return a port carried by the first of some values and initializers; unchanged where there are none."""
+        if not names:
             return port
+        name = names[0]
         if name in self._index.initializers:
             return port.model_copy(update={"value": None, "initializer": name})
         shape = port.shape

@@ -19,17 +19,10 @@ def claim_by_witness(
 ) -> tuple[ModuleContext, dict[str, Claim]]:
     """Claim nodes, and find the ports of calls, by tensors that are equal in a PyTorch run and in a run of the graph.
 
-    Tensors of one single number, masks of ones, and values that several calls computed alike decide nothing.
-
-    Args:
-        model: An ONNX model of the module; not changed.
-        context: Where it says of any port which value carries it, no ports are looked for.
-        observation: Of a run in PyTorch, on the same inputs.
-        feeds: The inputs, by their names in the graph.
-
-    Returns:
-        The context with the ports that were found and the calls of merged nodes, and claims by the nodes' first outputs: those of high confidence by
-        a node's own value or its readers, else those by the ports around it, else those of medium confidence.
+    Tensors of one single number, masks of ones, and values that several calls computed alike decide nothing. The context
+    gets the calls of merged nodes, and the ports that were found, where it says of no port which value carries it. Of the
+    claims about a node those of high confidence by its own value or its readers count, else those by the ports around it,
+    else those of medium confidence.
 
     Raises:
         HxError: HX121 if ONNX Runtime cannot run the model, HX209 if it is not installed.
@@ -57,10 +50,10 @@ def _calls_in_bodies(graph: ir.Graph, context: ModuleContext, tree: CallTree) ->
     callers: dict[str, int] = {}
     """Of a weight: the first call of its module, or of the innermost module around that was called."""
     for weight in context.initializers:
-        module: int | None = module_rows.get((weight.parameter or "").rpartition(".")[0])
+        module = module_rows.get(weight.parameter.rpartition(".")[0]) if weight.parameter else None
         while module is not None and module not in called:
             module = context.modules[module].parent
-        if weight.parameter and module is not None:
+        if module is not None:
             callers[weight.name] = called[module]
     inside: set[int] = set()
     for node in graph:

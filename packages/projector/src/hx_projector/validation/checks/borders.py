@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
-from hx_graph import Cut, CutGraph
-from hx_projector._graph_index import GraphIndex
+from hx_graph import CutGraph
+from hx_projector._graph_index import GraphIndex, reachable
 from hx_projector.validation.checks.ports import expected_weights
 from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import ModelAndSidecar, listed
@@ -39,19 +39,12 @@ class _Borders:
     def _leaving(self) -> list[set[str]]:
         """Of each call, the values that are made in it and read outside, or handed out by their graph."""
         leaving: list[set[str]] = [set() for _ in self._pair.sidecar.calls]
-        for reader, names in self._graph.reads.items():
-            for name in names:
-                self._leave(leaving, name, self._owner.get(reader))
-        for name, value in self._graph.values.items():
-            if value.is_graph_output():
-                self._leave(leaving, name, None)
+        edges = [(name, self._owner.get(reader)) for reader, names in self._graph.reads.items() for name in names]
+        edges += [(name, None) for name, value in self._graph.values.items() if value.is_graph_output()]
+        for name, reader in edges:
+            for row in self._tree.leaving(self._owner.get(name), reader):
+                leaving[row].add(name)
         return leaving
-
-    def _leave(self, leaving: list[set[str]], name: str, reader: int | None) -> None:
-        row = self._owner.get(name)
-        while row is not None and (reader is None or not self._tree.contains(row, reader)):
-            leaving[row].add(name)
-            row = self._tree.parent[row]
 
     @cached_property
     def _handed_out(self) -> dict[str, list[int]]:
@@ -77,10 +70,8 @@ class _Borders:
         for port in call.outputs:
             maker = self._owner.get(port.carrier)
             if port.unused and port.value in self._leaving[row] and port.value not in used:
-                yield (
-                    "V39",
-                    f"Output {port.name!r} is {port.value!r}, which is said to be unused; calls outside read it.",
-                )
+                found = f"Output {port.name!r} is {port.value!r}"
+                yield "V39", f"{found}, which is said to be unused; calls outside read it."
             if port.unused or maker is None or port.carrier in recovered or port.carrier in given:
                 continue
             name, made_by = f"Output {port.name!r} is {port.carrier!r}", self._pair.call_name(maker)
@@ -108,21 +99,20 @@ class _Borders:
             yield "V45", f"It needs {listed(missing)}, which is none of its inputs."
         if idle := sorted((used - cut.reached) | (implicit - set(cut.implicit))):
             yield "V45", f"No output of it derives from its input {listed(idle)}."
-        taken = list(self._taken(outputs, {port.carrier for port in call.inputs}, recovered, cut))
+        stops = {*(port.carrier for port in call.inputs), *cut.implicit, *cut.sizes}
+
+        def reads(name: str) -> Sequence[str]:
+            return [] if name in stops else recovered.get(name) or self._graph.reads.get(name, [])
+
+        taken = [name for name in reachable(outputs, reads) if name not in stops]
         for name in taken:
             maker = self._owner.get(name, row)
-            if (
-                maker != row
-                and self._tree.contains(maker, row)
-                and name in self._index.data
-                and self._is_parametric(call, name)
-            ):
-                yield (
-                    "V45",
-                    f"{name!r} lies between its ports and reads its parameters; {self._pair.call_name(maker)!r} owns it.",
-                )
+            around = maker != row and self._tree.contains(maker, row)
+            if around and name in self._index.data and self._is_parametric(call, name):
+                owner = self._pair.call_name(maker)
+                yield "V45", f"{name!r} lies between its ports and reads its parameters; {owner!r} owns it."
         own = (name for name in taken if self._tree.contains(row, self._owner.get(name, row)))
-        read = {*outputs, *(other for name in own for other in recovered.get(name) or self._graph.reads.get(name, ()))}
+        read = {*outputs, *(other for name in own for other in reads(name))}
         # What a module reads through a closure may be computed of its arguments by others; it reads these too.
         foreign = not used <= read and self._reads_weights_of_others(row, call, taken)
         for name in taken if foreign else ():
@@ -149,28 +139,14 @@ class _Borders:
 
         What several modules compute alike without weights is merged: there a result of another call may be the call's own.
         """
-        modules, own = self._pair.sidecar.modules, self._own_names(call)
-        for value in values:
-            if self._tree.contains(row, self._owner.get(value, row)):
-                continue
-            for parameter in self._parameters_of(value):
-                module = self._pair.module_rows.get(parameter.rpartition(".")[0])
-                names = [] if module is None else [modules[module].fqn, *modules[module].aliases]
-                if names and not any(f"{name}.".startswith(own) for name in names):
+        others = (value for value in values if not self._tree.contains(row, self._owner.get(value, row)))
+        for parameter in (parameter for value in others for parameter in self._parameters_of(value)):
+            holder = self._pair.module_rows.get(parameter.rpartition(".")[0])
+            if holder is not None:
+                module = self._pair.sidecar.modules[holder]
+                if not any(f"{name}.".startswith(self._own_names(call)) for name in (module.fqn, *module.aliases)):
                     return True
         return False
-
-    def _taken(
-        self, outputs: Iterable[str], inputs: set[str], recovered: dict[str, list[str]], cut: Cut
-    ) -> Iterator[str]:
-        """Yield the values of other calls' nodes that the cut of a call takes in."""
-        pending, seen = list(outputs), {*inputs, *cut.implicit, *cut.sizes}
-        while pending:
-            name = pending.pop()
-            if name not in seen:
-                seen.add(name)
-                yield name
-                pending += recovered.get(name) or self._graph.reads.get(name, ())
 
 
 def parameter_readers(pair: ModelAndSidecar) -> Iterator[Problem]:

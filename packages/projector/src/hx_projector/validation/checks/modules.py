@@ -51,12 +51,12 @@ def expected_tags(pair: ModelAndSidecar) -> list[str] | None:
 def tags(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that a tag names one module (V51), and is the one that the module tree gives (V52)."""
     modules = pair.sidecar.modules
-    sharing: dict[str, list[Module]] = {}
+    sharing: dict[str, list[str]] = {}
     for module in modules:
-        sharing.setdefault(module.tag, []).append(module)
-    for tag, (first, *others) in sharing.items():
-        if others:
-            yield "V51", module_name(others[0]), f"Its tag {tag!r} is also that of {module_name(first)!r}."
+        sharing.setdefault(module.tag, []).append(module_name(module))
+    for tag, names in sharing.items():
+        if len(names) > 1:
+            yield "V51", names[1], f"Its tag {tag!r} is also that of {names[0]!r}."
     expected = expected_tags(pair)
     for row, module in enumerate(modules):
         allowed = {expected[row]} if expected is not None else _possible_tags(row, modules)
@@ -103,13 +103,13 @@ def children(pair: ModelAndSidecar) -> Iterator[Problem]:
     for module in modules:
         name = module_name(module)
         for attribute, class_name in module.children.items():
-            row = rows.get(_below(module.fqn, attribute))
+            row = rows.get(f"{module.fqn}.{attribute}".lstrip("."))
             if row is None:
                 if not pair.is_part:
                     yield "V53", name, f"Its child {attribute!r} ({class_name}) has no row."
             elif simple_name(modules[row].class_name) != class_name:
-                said, found = f"its child {attribute!r} is a {class_name}", simple_name(modules[row].class_name)
-                yield "V53", name, f"It says that {said}; the row of that child says {found}."
+                said = f"It says that its child {attribute!r} is a {class_name}"
+                yield "V53", name, f"{said}; the row of that child says {simple_name(modules[row].class_name)}."
     for module in modules[1:]:
         if module.parent is None:
             continue
@@ -125,17 +125,13 @@ def parameters(pair: ModelAndSidecar) -> Iterator[Problem]:
     rows, modules = pair.module_rows, pair.sidecar.modules
     own = [set(module.direct_parameters) for module in modules]
     for row, module in enumerate(modules):
-        unlisted = [name for name in module.direct_parameters if name not in set(module.parameters)]
+        unlisted = [name for name in module.direct_parameters if name not in module.parameters]
         if unlisted:
             yield "V54", module_name(module), f"Its own parameter {listed(unlisted)} is not among `parameters`."
         for name in module.parameters:
             path, _, attribute = name.rpartition(".")
-            holder = rows.get(_below(module.fqn, path)) if path else row
+            holder = rows.get(f"{module.fqn}.{path}".lstrip(".")) if path else row
             if holder is None and pair.is_part:
                 continue
             if holder is None or attribute not in own[holder]:
                 yield "V54", module_name(module), f"No module below it has the parameter {name!r}."
-
-
-def _below(fqn: str, name: str) -> str:
-    return f"{fqn}.{name}" if fqn else name

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 
 import onnx_ir as ir
 
-from hx_graph import CallTree, consumer_calls, nodes_below, output_of, reads
+from hx_graph import consumer_calls, nodes_below, output_of, reads
 from hx_projector._categories import CATEGORIES
 from hx_projector._claims import AttributionInput, Claim
 from hx_projector._graph_index import GraphIndex, reachable
@@ -17,7 +17,7 @@ from hx_projector.attribution.sources import claim_by_parameter
 from hx_projector.file_metadata.claims import FileClaim, file_claims
 from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import ModelAndSidecar
-from hx_sidecar_schema import STRATEGIES, ModuleContext, Node, node_name
+from hx_sidecar_schema import STRATEGIES, ModuleContext, node_name
 
 _CRITICAL = frozenset(name for category in CATEGORIES if category.critical for name in category.operators)
 (_VIEWS,) = (category.operators for category in CATEGORIES if category.name == "tensor manipulation")
@@ -51,11 +51,9 @@ def claimed_owners(pair: ModelAndSidecar) -> Iterator[Problem]:
     sidecar, tree = pair.sidecar, pair.tree
     calls: dict[tuple[int, int | None], list[int]] = {}
     for row, call in enumerate(sidecar.calls):
-        if (
-            call.status != "not_called"
-        ):  # a body that no run went into may name it; it has no call that could own a node
-            calls.setdefault((call.module, call.index), []).append(row)
-            calls.setdefault((call.module, None), []).append(row)
+        # A body that no run went into may name one that was not called, and so can own no node.
+        for index in (call.index, None) if call.status != "not_called" else ():
+            calls.setdefault((call.module, index), []).append(row)
     strategy = STRATEGIES.get(sidecar.generator.strategy)
     asks_exporter = strategy is None or "exporter" in strategy.sources
     claims = file_claims(pair.model.graph)
@@ -76,23 +74,19 @@ def claimed_owners(pair: ModelAndSidecar) -> Iterator[Problem]:
         ]
         if not meant or any(tree.contains(row.owner, call) or _is_inlined(call, row.owner, pair) for call in meant):
             continue
-        if not _is_view_read_by(node, meant, pair.main_owners, tree):
+        if not _is_view_read_by(node, meant, pair):
             named, owner = pair.call_name(meant[0]), pair.call_name(row.owner)
-            message = (
-                f"The node itself names {named!r}; the owner is {owner!r} ({row.evidence}, {row.confidence}), which is "
-                "not around it."
-            )
+            source = f"({row.evidence}, {row.confidence})"
+            message = f"The node itself names {named!r}; the owner is {owner!r} {source}, which is not around it."
             yield "V41", node_name(*row.key), message
 
 
 def _is_inlined(named: int, owner: int, pair: ModelAndSidecar) -> bool:
     """Say whether torch's exporter names one call for what another ran: it goes no deeper on the way to that one."""
-    if named == owner or not pair.tree.contains(named, owner):
+    path = list(pair.tree.leaving(owner, named))
+    if not path or pair.tree.parent[path[-1]] != named:
         return False
-    path = [owner]
-    while (parent := pair.sidecar.calls[path[-1]].parent) is not None and parent != named:
-        path.append(parent)
-    return pair.sidecar.modules[pair.sidecar.calls[path[-1]].module].class_name.startswith(_INLINED)
+    return pair.sidecar.module_of(pair.sidecar.calls[path[-1]]).class_name.startswith(_INLINED)
 
 
 def _readings(claim: FileClaim) -> list[tuple[str, int | None]]:
@@ -103,7 +97,7 @@ def _readings(claim: FileClaim) -> list[tuple[str, int | None]]:
     return [(claim.fqn, 0), (again[1], int(again[2]))]
 
 
-def _is_view_read_by(node: ir.Node, calls: list[int], owners: Mapping[str, int], tree: CallTree) -> bool:
+def _is_view_read_by(node: ir.Node, calls: list[int], pair: ModelAndSidecar) -> bool:
     """Say whether a node is a view that one of the calls reads, through other views too.
 
     torch makes a view of a changed tensor anew where it is read, and names the reader (torch 2.13); hx knows which call
@@ -113,8 +107,8 @@ def _is_view_read_by(node: ir.Node, calls: list[int], owners: Mapping[str, int],
     def readers(node: ir.Node) -> list[ir.Node]:
         return [reader for out in node.outputs for reader in out.consumers()] if node.op_type in _VIEWS else []
 
-    found = (owners.get(output_of(reader)) for reader in islice(reachable([node], readers), 1, None))
-    return any(tree.contains(call, owner) for owner in found if owner is not None for call in calls)
+    found = (pair.main_owners.get(output_of(reader)) for reader in islice(reachable([node], readers), 1, None))
+    return any(pair.tree.contains(call, owner) for owner in found if owner is not None for call in calls)
 
 
 def known_owners(pair: ModelAndSidecar) -> Iterator[Problem]:
@@ -128,33 +122,27 @@ def known_owners(pair: ModelAndSidecar) -> Iterator[Problem]:
     if not unknown or pair.is_part or len(pair.sidecar.modules) == 1:
         return
     weights = {row.name for row in pair.sidecar.initializers if row.parameter}
-    claims = _claims_of_unknown(pair)
-    for around in pair.model.graph:
-        outer = output_of(around)
-        for path, node in (("", around), *nodes_below(around)):
-            key = (path, output_of(node))
-            critical = node.op_type in _CRITICAL or any(name in weights for name in reads(node))
-            if key not in unknown or not critical:
-                continue
-            root_stands_in, claim = f"The root stands in for this {node.op_type}", claims.get(outer)
-            if ("", outer) not in unknown:
-                yield "V42", node_name(*key), f"{root_stands_in}, though the node around it is known."
-            elif claim is None:
-                yield "V42", node_name(*key), f"Nothing says who made this {node.op_type}: the root stands in."
-            elif claim.owner != 0:
-                around_it = pair.call_name(claim.owner)
-                yield "V42", node_name(*key), f"{root_stands_in}; what is around it says {around_it!r}."
-
-
-def _claims_of_unknown(pair: ModelAndSidecar) -> dict[str, Claim]:
-    """Return what weights, else dataflow, say of the nodes that are not known."""
     sidecar = pair.sidecar
     context = ModuleContext(
         generator=sidecar.generator, modules=sidecar.modules, calls=sidecar.calls, initializers=sidecar.initializers
     )
     known = {row.output: Claim(row.owner, row.confidence) for row in sidecar.nodes if row.known and not row.graph}
     given = AttributionInput(GraphIndex(pair.model.graph), context, pair.tree, known, {})
-    return {**claim_by_dataflow(given), **claim_by_parameter(given)}
+    claims = {**claim_by_dataflow(given), **claim_by_parameter(given)}
+    for around in pair.model.graph:
+        outer = output_of(around)
+        for path, node in (("", around), *nodes_below(around)):
+            key, claim = (path, output_of(node)), claims.get(outer)
+            critical = node.op_type in _CRITICAL or not weights.isdisjoint(reads(node))
+            if key not in unknown or not critical:
+                continue
+            message = f"The root stands in for this {node.op_type}"
+            if ("", outer) not in unknown:
+                yield "V42", node_name(*key), f"{message}, though the node around it is known."
+            elif claim is None:
+                yield "V42", node_name(*key), f"Nothing says who made this {node.op_type}: the root stands in."
+            elif claim.owner != 0:
+                yield "V42", node_name(*key), f"{message}; what is around it says {pair.call_name(claim.owner)!r}."
 
 
 def disagreements(pair: ModelAndSidecar) -> Iterator[Problem]:
@@ -174,23 +162,16 @@ def disagreements(pair: ModelAndSidecar) -> Iterator[Problem]:
 def spanned_calls(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that the owner of a node that stands for nodes of several calls is their common call (V44)."""
     for node in pair.sidecar.nodes:
-        problem = _span_problem(node, pair)
+        calls, problem = set(node.covers), ""
+        if len(set(node.originals)) < len(node.originals):
+            problem = "`originals` names a node twice."
+        elif len(calls) == 1:
+            problem = f"`covers` names {pair.call_names(node.covers)}: one call alone is the owner."
+        elif calls and not node.originals:
+            problem = "`covers` names calls, and `originals` no node that they own."
+        elif calls and (common := pair.tree.common(calls)) != node.owner:
+            shared, owner = pair.call_name(common), pair.call_name(node.owner)
+            names = pair.call_names(node.covers)
+            problem = f"It covers {names}, which have {shared!r} in common; the owner is {owner!r}."
         if problem:
             yield "V44", node_name(*node.key), problem
-
-
-def _span_problem(node: Node, pair: ModelAndSidecar) -> str:
-    if len(set(node.originals)) < len(node.originals):
-        return "`originals` names a node twice."
-    if not node.covers:
-        return ""
-    calls = pair.call_names(node.covers)
-    if len(set(node.covers)) < 2:
-        return f"`covers` names {calls}: one call alone is the owner."
-    if not node.originals:
-        return "`covers` names calls, and `originals` no node that they own."
-    common = pair.tree.common(node.covers)
-    if common == node.owner:
-        return ""
-    shared, owner = pair.call_name(common), pair.call_name(node.owner)
-    return f"It covers {calls}, which have {shared!r} in common; the owner is {owner!r}."
