@@ -2,7 +2,6 @@
 
 1. `nodes`: the entry, `model_cost`; multiply-accumulates, weights and bytes of results of every node.
 2. `shapes`: the shape of every value: what the file says, what ONNX infers, what a run shows.
-3. `arithmetic`: the arithmetic of one node, by onnx-tool and by formulas; `operators` has these, and which have none.
-4. `single_node`: a model of one node alone, to replace it by the body that defines it.
-5. `calls`: sums over module calls; `records` are printed as they are.
+3. `arithmetic`: the arithmetic of one node, by onnx-tool and by formulas.
+4. `calls`: sums over module calls; `records` are printed as they are.
 """

@@ -1,4 +1,4 @@
-"""The arithmetic of single nodes, by onnx-tool. The only file that imports it.
+"""The arithmetic of single nodes, by onnx-tool and by formulas. The only file that imports onnx-tool.
 
 What onnx-tool 1.0.1 does, as measured, and what is done about it:
 
@@ -11,32 +11,136 @@ What onnx-tool 1.0.1 does, as measured, and what is done about it:
 * It adds one for each element of a bias. Operators are asked about without it, and integer and fused ones as the plain
   operator that they contain.
 * Its ConvTranspose counts output elements where each input element meets the kernel, its recurrent operators mix gates in,
-  its Einsum takes two operands without an ellipsis. These have formulas in `operators`.
+  its Einsum takes two operands without an ellipsis. These have formulas.
 * Of an operator that it does not know it says 0. Here, that is unknown.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import onnx
 import onnx_ir as ir
 
-from hx_projector.cost.operators import (
-    CONTRACTING,
-    FORMULAS,
-    MICROSOFT_WITHOUT_MACS,
-    MOVING,
-    WITHOUT_MACS,
-    Shapes,
-    UnknownShape,
-    needed,
-    operator_name,
-)
+from hx_projector._categories import CATEGORIES
 from hx_projector.cost.shapes import Shape
 from hx_sidecar_schema import HxError
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_MOVING_CATEGORIES = {"lookup/indexing", "tensor manipulation", "shape/metadata", "parameter/constants", "control flow"}
+MOVING = _names("Cast CastLike Dropout Where").union(*(c.operators for c in CATEGORIES if c.name in _MOVING_CATEGORIES))
+"""Operators of ONNX that move data: they compute nothing."""
+CONTRACTING = _names(
+    "MatMul Gemm Conv ConvTranspose DeformConv ConvInteger MatMulInteger QLinearMatMul QLinearConv Einsum LSTM GRU RNN "
+    "Attention DFT STFT Det"
+)
+"""Operators of ONNX with multiply-accumulates."""
+WITHOUT_MACS = frozenset().union(*(c.operators for c in CATEGORIES)) - CONTRACTING
+"""Operators of ONNX without multiply-accumulates."""
+MICROSOFT_WITHOUT_MACS = _names(
+    "BiasDropout BiasGelu BiasSoftmax BiasSplitGelu DequantizeLinear DynamicQuantizeLinear FastGelu Gelu "
+    "LayerNormalization QLinearAdd QLinearAveragePool QLinearConcat QLinearGlobalAveragePool QLinearLeakyRelu "
+    "QLinearMul QLinearSigmoid QLinearSoftmax QuantizeLinear QuickGelu ReorderInput ReorderOutput "
+    "SimplifiedLayerNormalization SkipLayerNormalization SkipSimplifiedLayerNormalization"
+)
+"""Operators that ONNX Runtime 1.31 makes when it optimises, without multiply-accumulates."""
+
+
+def operator_name(node: ir.Node) -> str:
+    """Return an operator as messages name it: with its domain, where that is not ONNX's own."""
+    return f"{node.domain}::{node.op_type}" if node.domain else node.op_type
+
+
+Shapes = Sequence[Shape | None]
+"""Of the inputs or outputs of a node; None where a shape is unknown, or an input is left out."""
+
+
+class _UnknownShape(Exception):
+    """A shape that a formula needs is not known."""
+
+
+def _needed(shapes: Shapes, position: int) -> Shape:
+    found = shapes[position] if position < len(shapes) else None
+    if found is None:
+        raise _UnknownShape("sizes unknown")
+    return found
+
+
+def _transposed(node: ir.Node, inputs: Shapes, outputs: Shapes) -> int:
+    """Each input element meets the kernel of its group once: elements of x times (Cout / group) x kernel."""
+    return math.prod(_needed(inputs, 0)) * math.prod(_needed(inputs, 1)[1:])
+
+
+def _deformed(node: ir.Node, inputs: Shapes, outputs: Shapes) -> int:
+    """A convolution at other places; their interpolation is not counted."""
+    return math.prod(_needed(outputs, 0)) * math.prod(_needed(inputs, 1)[1:])
+
+
+def _recurrent(node: ir.Node, inputs: Shapes, outputs: Shapes) -> int:
+    """All of W and R once for each step of each sequence."""
+    weights = sum(math.prod(_needed(inputs, position)) for position in (1, 2))
+    return weights * math.prod(_needed(inputs, 0)[:2])
+
+
+def _einsum(node: ir.Node, inputs: Shapes, outputs: Shapes) -> int:
+    """The product of all labels' sizes: what one loop over all of them does, however many operands."""
+    terms = node.attributes["equation"].as_string().replace(" ", "").partition("->")[0].split(",")
+    labels: dict[object, int] = {}
+    for position, term in enumerate(terms):
+        sizes = _needed(inputs, position)
+        before, dots, after = term.partition("...")
+        names: list[object] = list(before)
+        hidden = len(sizes) - len(before) - len(after)
+        names += range(-hidden, 0) if dots else ()  # counted from the right, as broadcasting does
+        for name, size in zip([*names, *after], sizes, strict=True):
+            labels[name] = max(labels.get(name, 1), size)
+    return math.prod(labels.values())
+
+
+def _matmul_transposed(node: ir.Node, inputs: Shapes, outputs: Shapes) -> int:
+    left = _needed(inputs, 0)
+    flag = node.attributes.get("transA")
+    return math.prod(_needed(outputs, 0)) * left[-2 if flag is not None and flag.as_int() else -1]
+
+
+def _matmul_packed(node: ir.Node, inputs: Shapes, outputs: Shapes) -> int:
+    return math.prod(_needed(outputs, 0)) * node.attributes["K"].as_int()
+
+
+FORMULAS: dict[tuple[str, str], Callable[[ir.Node, Shapes, Shapes], int]] = {
+    ("", "ConvTranspose"): _transposed,
+    ("", "DeformConv"): _deformed,
+    ("", "Einsum"): _einsum,
+    ("", "LSTM"): _recurrent,
+    ("", "GRU"): _recurrent,
+    ("", "RNN"): _recurrent,
+    ("com.microsoft", "FusedMatMul"): _matmul_transposed,
+    ("com.microsoft", "MatMulNBits"): _matmul_packed,
+}
+"""By domain and operator: from a node and the shapes of its inputs and outputs."""
+
+
+_CONTRACTIONS = {
+    ("", "MatMul"): ("MatMul", 0, 1),
+    ("", "Gemm"): ("Gemm", 0, 1),
+    ("", "Conv"): ("Conv", 0, 1),
+    ("", "ConvInteger"): ("Conv", 0, 1),
+    ("", "MatMulInteger"): ("MatMul", 0, 1),
+    ("", "QLinearConv"): ("Conv", 0, 3),
+    ("", "QLinearMatMul"): ("MatMul", 0, 3),
+    ("com.microsoft", "DynamicQuantizeMatMul"): ("MatMul", 0, 1),
+    ("com.microsoft", "FusedConv"): ("Conv", 0, 1),
+    ("com.microsoft", "FusedGemm"): ("Gemm", 0, 1),
+    ("com.microsoft", "MatMulIntegerToFloat"): ("MatMul", 0, 1),
+    ("com.microsoft.nchwc", "Conv"): ("Conv", 0, 1),
+}
+"""By domain and operator: the operator of onnx-tool that contracts the same, and the positions of what is contracted."""
 
 
 class Arithmetic(NamedTuple):
@@ -57,23 +161,6 @@ class Arithmetic(NamedTuple):
         return cls(unknown=((operator_name(node), reason),))
 
 
-_CONTRACTIONS = {
-    ("", "MatMul"): ("MatMul", 0, 1),
-    ("", "Gemm"): ("Gemm", 0, 1),
-    ("", "Conv"): ("Conv", 0, 1),
-    ("", "ConvInteger"): ("Conv", 0, 1),
-    ("", "MatMulInteger"): ("MatMul", 0, 1),
-    ("", "QLinearConv"): ("Conv", 0, 3),
-    ("", "QLinearMatMul"): ("MatMul", 0, 3),
-    ("com.microsoft", "DynamicQuantizeMatMul"): ("MatMul", 0, 1),
-    ("com.microsoft", "FusedConv"): ("Conv", 0, 1),
-    ("com.microsoft", "FusedGemm"): ("Gemm", 0, 1),
-    ("com.microsoft", "MatMulIntegerToFloat"): ("MatMul", 0, 1),
-    ("com.microsoft.nchwc", "Conv"): ("Conv", 0, 1),
-}
-"""By domain and operator: the operator of onnx-tool that contracts the same, and the positions of what is contracted."""
-
-
 class OnnxTool:
     """Counts of onnx-tool, asked for once for nodes that are alike."""
 
@@ -92,24 +179,18 @@ class OnnxTool:
             ) from error
         self._tool: Any = onnx_tool
         self._not_counted = (Node.profile, FusedBase.profile)
-        self._counted: dict[object, Arithmetic] = {}
+        self._counted: dict[object, Arithmetic | None] = {}
 
     def arithmetic(self, node: ir.Node, inputs: Shapes, outputs: Shapes) -> Arithmetic | None:
-        """Return what a node computes, without its bodies; None where neither onnx-tool nor a formula knows the operator.
+        """Return what a node, no call of a function of the model, computes without its bodies, given its shapes.
 
-        Args:
-            node: Anything but a call of a function of the model.
-            inputs: Shapes of its inputs.
-            outputs: Shapes of its outputs.
+        None where neither onnx-tool nor a formula knows the operator.
         """
         if not node.domain and node.op_type in MOVING:
             return Arithmetic()
         key = (node.op_identifier(), tuple(inputs), tuple(outputs), _attributes(node))
         if key not in self._counted:
-            found = self._contraction(node, inputs, outputs)
-            if found is None:
-                return None
-            self._counted[key] = found
+            self._counted[key] = self._contraction(node, inputs, outputs)
         return self._counted[key]
 
     def _contraction(self, node: ir.Node, inputs: Shapes, outputs: Shapes) -> Arithmetic | None:
@@ -121,10 +202,10 @@ class OnnxTool:
             if formula is not None:
                 return Arithmetic(formula(node, inputs, outputs))
             name, *operands = _CONTRACTIONS[key]
-            left, right = (needed(inputs, int(position)) for position in operands)
+            left, right = (_needed(inputs, int(position)) for position in operands)
             right = (*right, 1) if len(right) == 1 else right  # onnx-tool counts no products with a vector
-            return Arithmetic(self._ask(node, str(name), [left, right], [(math.prod(needed(outputs, 0)),)]))
-        except UnknownShape as error:
+            return Arithmetic(self._ask(node, str(name), [left, right], [(math.prod(_needed(outputs, 0)),)]))
+        except _UnknownShape as error:
             return Arithmetic.unknown_of(node, str(error))
         except Exception as error:  # noqa: BLE001 whatever onnx-tool raises: reported, with the operator
             return Arithmetic.unknown_of(node, f"onnx-tool: {error!r}")
@@ -139,8 +220,8 @@ class OnnxTool:
         if kind is None or kind.profile in self._not_counted:
             return None
         try:
-            shapes = [needed(inputs, i) if node.inputs[i] is not None else () for i in range(len(inputs))]
-            return Arithmetic(other=self._ask(node, node.op_type, shapes, [needed(outputs, 0)]))
+            shapes = [_needed(inputs, i) if node.inputs[i] is not None else () for i in range(len(inputs))]
+            return Arithmetic(other=self._ask(node, node.op_type, shapes, [_needed(outputs, 0)]))
         except Exception:  # noqa: BLE001 whatever onnx-tool raises: reported, with the operator
             return Arithmetic(uncounted=(operator_name(node),))
 
@@ -167,6 +248,4 @@ def without_macs(node: ir.Node) -> Arithmetic | None:
 
 
 def _attributes(node: ir.Node) -> bytes:
-    if not node.attributes:
-        return b""
     return b"".join(ir.to_proto(node.attributes[name]).SerializeToString() for name in sorted(node.attributes))

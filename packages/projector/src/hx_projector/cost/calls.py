@@ -57,15 +57,10 @@ class _Sum:
 
 
 def call_costs(sidecar: Sidecar, cost: ModelCost, wanted: Callable[[Node], bool] = lambda node: True) -> list[CallCost]:
-    """Sum nodes to calls.
+    """Sum the wanted nodes of a sidecar to its calls; one row for each, in their order.
 
-    Args:
-        sidecar: Of the model. A node of a function costs nothing itself: the nodes that call the function have it.
-        cost: Of its nodes; a node that only the sidecar has costs nothing.
-        wanted: Which nodes count.
-
-    Returns:
-        One row for each call, in their order.
+    A node of a function costs nothing itself: the nodes that call the function have it. Nor does one that only the
+    sidecar has.
     """
     rows = {(row.graph, row.output): row for row in cost.nodes}
     parameters = _parameters(sidecar, cost)
@@ -73,16 +68,12 @@ def call_costs(sidecar: Sidecar, cost: ModelCost, wanted: Callable[[Node], bool]
     for node in sidecar.nodes:
         if wanted(node):
             own[node.owner].add(rows.get(node.key))
-    costs: list[CallCost] = []
-    below: dict[int, _Sum] = {}
-    for row in range(len(own) - 1, -1, -1):  # a call stands before those that it made
-        total = below.pop(row, None) or _Sum()
-        total.include(own[row])
-        parent = sidecar.calls[row].parent
-        if parent is not None:
-            below.setdefault(parent, _Sum()).include(total)
-        costs.append(CallCost(own[row].cost(cost.weights, parameters), total.cost(cost.weights, parameters)))
-    return costs[::-1]
+    total = [_Sum() for _ in sidecar.calls]
+    for row in reversed(range(len(own))):  # a call stands before those that it made
+        total[row].include(own[row])
+        if (parent := sidecar.calls[row].parent) is not None:
+            total[parent].include(total[row])
+    return [CallCost(*(sums.cost(cost.weights, parameters) for sums in pair)) for pair in zip(own, total, strict=True)]
 
 
 def total_cost(sidecar: Sidecar, cost: ModelCost, nodes: Iterable[Node]) -> TotalCost:
@@ -97,10 +88,7 @@ def total_cost(sidecar: Sidecar, cost: ModelCost, nodes: Iterable[Node]) -> Tota
     return TotalCost(
         total=total.cost(cost.weights, _parameters(sidecar, cost)),
         input_shapes=cost.inputs,
-        unknown=[
-            UnknownOperator(operator=name, reason=reason, nodes=amount)
-            for (name, reason), amount in unknown.most_common()
-        ],
+        unknown=[UnknownOperator(operator=name, reason=why, nodes=n) for (name, why), n in unknown.most_common()],
         uncounted=dict(Counter(name for found in arithmetic for name in found.uncounted).most_common()),
         once=cost.counted_once,
     )

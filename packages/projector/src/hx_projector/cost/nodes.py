@@ -6,12 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import onnx
+import onnx.inliner
 import onnx_ir as ir
 
 from hx_graph import body_path, nested_graphs, output_of
 from hx_projector.cost.arithmetic import Arithmetic, OnnxTool, without_macs
 from hx_projector.cost.shapes import KnownShapes, MeasureShapes, known_shapes
-from hx_projector.cost.single_node import expanded, single_node_model
+
+_SMALL_BYTES = 1000
+"""Tensors of sizes and axes are smaller: what decides shapes."""
 
 
 class NodeCost(NamedTuple):
@@ -72,15 +76,10 @@ def model_cost(
     tool = OnnxTool()
     known = known_shapes(model, given, recorded, measure_shapes)
     counter = _Counter(model, known, tool)
-    counter.count(model.graph, "", 1, certain=True)
     inputs = [value for value in model.graph.inputs if not value.is_initializer()]
     shapes = {str(value.name): known.shapes.get(value) for value in inputs}
-    return ModelCost(
-        nodes=counter.nodes,
-        weights=counter.weights,
-        counted_once=counter.counted_once,
-        inputs={name: None if shape is None else list(shape) for name, shape in shapes.items()},
-    )
+    sizes = {name: None if shape is None else list(shape) for name, shape in shapes.items()}
+    return ModelCost(counter.nodes, counter.weights, counter.counted_once, sizes)
 
 
 class _Counter:
@@ -94,8 +93,9 @@ class _Counter:
         self._known = known
         self._tool = tool
         self._expanded: dict[bytes, Arithmetic | None] = {}  # by nodes that are alike but for names
+        self._count(model.graph, "", 1, certain=True)
 
-    def count(self, graph: ir.Graph, path: str, times: int, *, certain: bool) -> None:
+    def _count(self, graph: ir.Graph, path: str, times: int, *, certain: bool) -> None:
         """Count the nodes of a graph and of their bodies, as often as it runs, where it is certain that it does."""
         for node in graph:
             self.counted_once += not certain
@@ -103,32 +103,29 @@ class _Counter:
             for name, body in nested_graphs(node) if node.attributes else ():
                 steps = self._steps(node)
                 inner = body_path(path, node, name)
-                self.count(body, inner, times * (steps or 1), certain=certain and steps is not None)
+                self._count(body, inner, times * (steps or 1), certain=certain and steps is not None)
 
     def _node(self, node: ir.Node, path: str, times: int) -> NodeCost:
         found = self._arithmetic(node)
-        if times != 1:
-            found = found._replace(macs=found.macs * times, other=found.other * times)
+        found = found._replace(macs=found.macs * times, other=found.other * times)
         produced = [value for value in node.outputs if value.name and node.op_type != "Constant"]
         sizes = [self._known.size_bytes(value) for value in produced]
+        read = {
+            str(value.name): value.const_value
+            for value in node.inputs
+            if value is not None and value.const_value is not None and value.is_initializer()
+        }
+        for name, tensor in read.items():
+            if name not in self.weights:
+                self.weights[name] = Weight(math.prod(tensor.shape.numpy()), tensor.nbytes, tensor.dtype)
         return NodeCost(
             graph=path,
             output=output_of(node),
             arithmetic=found,
             activation_bytes=times * sum(size for size in sizes if size is not None),
             unsized_values=sizes.count(None),
-            weights=self._read_weights(node),
+            weights=tuple(read),
         )
-
-    def _read_weights(self, node: ir.Node) -> tuple[str, ...]:
-        read: dict[str, None] = {}
-        for value in node.inputs:
-            if value is not None and value.const_value is not None and value.is_initializer():
-                name, tensor = str(value.name), value.const_value
-                read[name] = None
-                if name not in self.weights:
-                    self.weights[name] = Weight(math.prod(tensor.shape.numpy()), tensor.nbytes, tensor.dtype)
-        return tuple(read)
 
     def _arithmetic(self, node: ir.Node) -> Arithmetic:
         shapes = self._known.shapes
@@ -143,19 +140,17 @@ class _Counter:
 
     def _by_definition(self, node: ir.Node) -> Arithmetic | None:
         """Return what the body of a function or of an operator's definition computes; None where it has none."""
-        alone = single_node_model(self._model, node, self._known)
+        alone = _single_node_model(self._model, node, self._known)
         if alone is None:
             return without_macs(node) or Arithmetic.unknown_of(node, "sizes unknown")
         key = alone.SerializeToString(deterministic=True)
         if key not in self._expanded:
-            model = expanded(alone)
+            model = _expanded(alone)
             self._expanded[key] = None if model is None else self._total(model)
         return self._expanded[key]
 
     def _total(self, model: ir.Model) -> Arithmetic:
-        counter = _Counter(model, known_shapes(model, {}, {}), self._tool)
-        counter.count(model.graph, "", 1, certain=True)
-        rows = [row.arithmetic for row in counter.nodes]
+        rows = [row.arithmetic for row in _Counter(model, known_shapes(model, {}, {}), self._tool).nodes]
         return Arithmetic(
             sum(row.macs for row in rows),
             sum(row.other for row in rows),
@@ -167,9 +162,55 @@ class _Counter:
         """Return how often the body of a node runs: of a Scan, the size of the axis that it scans; None of others."""
         if node.op_type != "Scan" or node.domain:
             return None
-        scanned = node.attributes["num_scan_inputs"].as_int()
         axes = node.attributes.get("scan_input_axes")
-        value = node.inputs[len(node.inputs) - scanned]
+        value = node.inputs[len(node.inputs) - node.attributes["num_scan_inputs"].as_int()]
         shape = self._known.shapes.get(value) if value is not None else None
-        axis = axes.as_ints()[0] if axes is not None else 0
-        return shape[axis] if shape else None
+        return shape[axes.as_ints()[0] if axes is not None else 0] if shape else None
+
+
+def _single_node_model(model: ir.Model, node: ir.Node, known: KnownShapes) -> onnx.ModelProto | None:
+    """Return a model of one node, with its small constants and the model's functions; equal for nodes that are alike.
+
+    None where the shape or type of an input is unknown.
+    """
+    proto = onnx.NodeProto(op_type=node.op_type, domain=node.domain, overload=node.overload)
+    proto.attribute.extend(ir.to_proto(attribute) for attribute in node.attributes.values())
+    graph = onnx.GraphProto(name="alone", node=[proto])
+    names: dict[ir.Value, str] = {}
+    for value in node.inputs:
+        if value is not None and value not in names:
+            dtype, shape = known.dtype(value), known.shapes.get(value)
+            if dtype is None or shape is None:
+                return None
+            names[value] = f"in{len(names)}"
+            graph.input.append(onnx.helper.make_tensor_value_info(names[value], int(dtype), shape))
+            if value.const_value is not None and value.const_value.nbytes <= _SMALL_BYTES:
+                tensor = ir.Tensor(value.const_value.numpy(), dtype=dtype, name=names[value])
+                graph.initializer.append(ir.to_proto(tensor))
+    graph.node[0].input.extend(names[value] if value is not None else "" for value in node.inputs)
+    for position, value in enumerate(node.outputs):
+        graph.node[0].output.append(f"out{position}" if value.name else "")
+        if value.name:
+            dtype = known.dtype(value) or ir.DataType.FLOAT
+            shape = known.shapes.get(value)
+            graph.output.append(onnx.helper.make_tensor_value_info(f"out{position}", int(dtype), shape))
+    imports = [onnx.helper.make_opsetid(*pair) for pair in model.opset_imports.items()]
+    functions = [ir.to_proto(function) for function in model.functions.values()]
+    return onnx.helper.make_model(graph, opset_imports=imports, functions=functions)
+
+
+def _expanded(alone: onnx.ModelProto) -> ir.Model | None:
+    """Return a model of one node with the body of its function, or of its operator's definition, in place of the node.
+
+    ONNX defines operators by others too: attention by two products. None where the node has no body for these inputs.
+    """
+    node = alone.graph.node[0]
+    try:
+        inlined = onnx.inliner.inline_selected_functions(
+            alone, [(node.domain, node.op_type)], exclude=False, inline_schema_functions=True
+        )
+    except RuntimeError:  # its body is for other inputs
+        return None
+    model = ir.from_proto(inlined)
+    identifier = (node.domain, node.op_type, node.overload)
+    return None if any(inner.op_identifier() == identifier for inner in model.graph) else model
