@@ -18,17 +18,15 @@ from hx_projector.cost.nodes import (
     model_cost as model_cost,
 )
 from hx_projector.cost.records import Cost as Cost, TotalCost as TotalCost, UnknownOperator as UnknownOperator
-from hx_projector.file_metadata.context import with_file_claims as with_file_claims
-from hx_projector.file_metadata.embed import (
+from hx_projector.file_metadata.contents import (
     embed as embed,
-    restored_metadata as restored_metadata,
-    strip_metadata as strip_metadata,
-)
-from hx_projector.file_metadata.redact import (
     redact_numbers as redact_numbers,
     redact_record as redact_record,
     redact_text as redact_text,
+    restored_metadata as restored_metadata,
+    strip_metadata as strip_metadata,
 )
+from hx_projector.file_metadata.context import with_file_claims as with_file_claims
 from hx_projector.relinking.relink import relink as relink
 from hx_projector.validation.findings import (
     MEANINGS as MEANINGS,

@@ -14,7 +14,7 @@ from hx_projector.attribution.boundaries import with_boundaries, with_ports_in_b
 from hx_projector.attribution.owners import attribute_nodes
 from hx_projector.file_metadata.context import read_context, with_unseen_calls
 from hx_projector.witness.fingerprints import Array
-from hx_projector.witness.run import claim_by_witness
+from hx_projector.witness.matches import claim_by_witness
 from hx_sidecar_schema import Confidence, ModuleContext, Sidecar, collector_paused
 
 

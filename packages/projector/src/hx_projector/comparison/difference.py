@@ -14,8 +14,7 @@ import onnx_ir as ir
 
 from hx_graph import function_path, output_of
 from hx_projector.comparison.canonical import first_differing_nodes, function_form, opsets_of, structural_digest
-from hx_projector.comparison.colours import ColouredGraph, Source
-from hx_projector.comparison.matching import counterparts
+from hx_projector.comparison.matching import ColouredGraph, Source, counterparts
 from hx_projector.comparison.signature import attribute_differences, operator_of, type_of
 
 

@@ -1,16 +1,105 @@
-"""Which node of one graph is the counterpart of which node of another that differs from it."""
+"""Which node of one graph is the counterpart of which node of another, by colours: what leads to each, and what it leads to.
+
+Colour refinement (Weisfeiler-Lehman), which on a graph without cycles needs one pass: in topological order a node's
+forward colour is made of its own signature and the colours of its operands; against that order its backward colour, of its
+signature and those of its readers. Graphs that share a table of colours have comparable ones: equal colours mean equal
+neighbourhoods all the way.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from difflib import SequenceMatcher
 
-from hx_projector.comparison.colours import ColouredGraph
+import onnx_ir as ir
+
+from hx_graph import nested_graphs, output_of
+from hx_projector.comparison.canonical import canonical_form
+from hx_projector.comparison.signature import operator_of, outputs_of, plain_attributes, type_of
+from hx_projector.comparison.walk import captures, operands, walk_order
 
 MAX_EDITS = 1000
 """Nodes that two sequences may not share; finding them takes time quadratic in this number."""
 MAX_ALIGNED = 3000
 """Sequences of up to so many nodes are aligned even where they share fewer, in time quadratic in their length."""
+
+_INPUT, _WEIGHT = -1, -2
+
+Source = tuple[int, Hashable]
+"""Where a value comes from: the row of a node and which of its outputs; or `_INPUT` and which; or `_WEIGHT` and its type."""
+
+
+class ColouredGraph:
+    """Nodes of a main graph by row, in the order of the walk from its outputs, with their colours."""
+
+    def __init__(self, graph: ir.Graph, colours: dict[Hashable, int]) -> None:
+        """Colour a graph. Graphs that share the table of colours, which grows, have comparable ones."""
+        self._colours = colours
+        self.nodes = walk_order(graph)
+        self.row = {id(node): row for row, node in enumerate(self.nodes)}
+        """By the identity of a node."""
+        self._inputs = {id(value): index for index, value in enumerate(graph.inputs)}
+        self.reads = [[self._source(value) for value in operands(node)] for node in self.nodes]
+        """By row, the source of each operand; None where an input is left out."""
+        self.outputs = [self._source(value) for value in graph.outputs]
+        self.local = [self._colour(_signature(node, graph.opset_imports)) for node in self.nodes]
+        """Colours of nodes by themselves."""
+        self.forward: list[int] = []
+        """Colours by all that leads to a node."""
+        for row, local in enumerate(self.local):
+            self.forward.append(self._colour(("f", local, self.operand_colours(row))))
+        self.backward = self._backward()
+        """Colours by all that a node leads to."""
+
+    def name(self, row: int) -> str:
+        """Return the first output of a node."""
+        return output_of(self.nodes[row])
+
+    def operand_colours(self, row: int) -> Hashable:
+        """Return what leads to the operands of a node: equal for nodes that read the same."""
+        return tuple([self._source_colour(source) for source in self.reads[row]])
+
+    def _source_colour(self, source: Source | None) -> Hashable:
+        if source is None or source[0] < 0:
+            return source
+        if source[0] >= len(self.forward):
+            return "cycle"  # which no valid graph has
+        return self.forward[source[0]], source[1]
+
+    def _source(self, value: ir.Value | None) -> Source | None:
+        if value is None:
+            return None
+        producer = value.producer()
+        if producer is not None and id(producer) in self.row:
+            return self.row[id(producer)], value.index()
+        if id(value) in self._inputs:
+            return _INPUT, self._inputs[id(value)]
+        return _WEIGHT, type_of(value)
+
+    def _backward(self) -> list[int]:
+        colours = [0] * len(self.nodes)
+        uses: dict[Source, list[tuple[int, int]]] = {}
+        """Of an output of a node, the colours of its readers and as which operand they read it."""
+        for index, source in enumerate(self.outputs):
+            if source is not None:
+                uses.setdefault(source, []).append((-1, index))
+        for row in range(len(self.nodes) - 1, -1, -1):
+            own = [tuple(sorted(uses.get((row, index), ()))) for index in range(len(self.nodes[row].outputs))]
+            colours[row] = self._colour(("b", self.local[row], tuple(own)))
+            for position, source in enumerate(self.reads[row]):
+                if source is not None and source[0] >= 0:
+                    uses.setdefault(source, []).append((colours[row], position))
+        return colours
+
+    def _colour(self, key: Hashable) -> int:
+        return self._colours.setdefault(key, len(self._colours))
+
+
+def _signature(node: ir.Node, opsets: Mapping[str, int]) -> Hashable:
+    if not node.attributes:
+        return operator_of(node), outputs_of(node)
+    bodies = "".join([canonical_form(graph, captures(graph), opsets) for _, graph in nested_graphs(node)])
+    return operator_of(node), outputs_of(node), plain_attributes(node, opsets), bodies
 
 
 def counterparts(a: ColouredGraph, b: ColouredGraph) -> dict[int, int]:

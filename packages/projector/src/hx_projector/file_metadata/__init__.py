@@ -3,6 +3,5 @@
 * `claims`: what single nodes say, whoever wrote it.
 * `context`: a `ModuleContext` from that, for a file whose module is not at hand (`modules`), or added to the context of a
   PyTorch run.
-* `embed`: a sidecar into the metadata; what an exporter wrote, out of it.
-* `redact`: numbers of weights and text that names a machine, out of models and records.
+* `contents`: a sidecar into a model; what an exporter wrote, numbers of weights and text that names a machine, out of it.
 """

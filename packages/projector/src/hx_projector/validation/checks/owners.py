@@ -12,8 +12,7 @@ from hx_graph import consumer_calls, nodes_below, output_of, reads
 from hx_projector._categories import CATEGORIES
 from hx_projector._claims import AttributionInput, Claim
 from hx_projector._graph_index import GraphIndex, reachable
-from hx_projector.attribution.dataflow import claim_by_dataflow
-from hx_projector.attribution.sources import claim_by_parameter
+from hx_projector.attribution.sources import claim_by_dataflow, claim_by_parameter
 from hx_projector.file_metadata.claims import FileClaim, file_claims
 from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import ModelAndSidecar
