@@ -45,13 +45,7 @@ class GraphIndex:
     """Who produces and who reads every value; nodes go by their first outputs."""
 
     def __init__(self, graph: ir.Graph, around: GraphIndex | None = None) -> None:
-        """Index a graph, which must not be changed while the index is used.
-
-        Args:
-            graph: The main graph of a model, or a body.
-            around: Of a body, the graph that it captures values of.
-        """
-        self._around = around
+        """Index a graph, which must not be changed meanwhile; `around` is, of a body, the graph that it captures values of."""
         self.nodes = {output_of(node): node for node in in_order(graph)}
         """In topological order."""
         self.position = {key: index for index, key in enumerate(self.nodes)}
@@ -61,7 +55,8 @@ class GraphIndex:
         """Those of the graphs around too."""
         produced = (out for node in graph for out in node.outputs)
         given = (*graph.inputs, *graph.initializers.values())
-        self._values = {value.name: value for value in (*given, *produced) if value.name}
+        values = {value.name: value for value in (*given, *produced) if value.name}
+        self._values = ChainMap(values, {} if around is None else around._values)
         self.producer: dict[str, str] = {}
         """Of a value, the node."""
         self.reads: dict[str, list[str]] = {}
@@ -82,8 +77,7 @@ class GraphIndex:
 
     def value(self, name: str) -> ir.Value | None:
         """Return a value or initializer of the graph, or of those around, by its name; None where it has none of that name."""
-        found = self._values.get(name)
-        return found if found is not None or self._around is None else self._around.value(name)
+        return self._values.get(name)
 
     def outputs_of(self, key: str) -> list[str]:
         """Return the values that a node produces."""
@@ -123,25 +117,20 @@ class GraphIndex:
 
     def is_data_value(self, name: str) -> bool:
         """Say whether a value is produced by a node or is an input of a graph; weights are neither."""
-        inside = name in self.producer or name in self.inputs
-        return inside or (self._around is not None and self._around.is_data_value(name))
+        value = self.value(name)
+        return value is not None and not value.is_initializer()
 
-    def backward_slice(self, starts: Iterable[str], ends: Iterable[str], stops: Iterable[str]) -> list[str]:
+    def backward_slice(self, starts: Container[str], ends: Iterable[str], stops: Container[str]) -> list[str]:
         """Return the nodes that lead to values, going back as far as other values, in topological order.
 
-        Args:
-            starts: Values before which to stop.
-            ends: Values to go back from. Their own nodes are part of the slice, unless they are starts.
-            stops: More values before which to stop; an end among them counts as an end.
+        The nodes of the ends are part of the slice, unless they are starts; an end among the stops counts as an end.
         """
-        first = set(starts)
-        others = stops if isinstance(stops, (set, frozenset, dict)) else frozenset(stops)
 
         def before(key: str) -> list[str]:
-            names = (name for name in self.reads[key] if name not in first and name not in others)
+            names = (name for name in self.reads[key] if name not in starts and name not in stops)
             return [self.producer[name] for name in names if name in self.producer]
 
-        last = [self.producer[end] for end in ends if end not in first and end in self.producer]
+        last = [self.producer[end] for end in ends if end not in starts and end in self.producer]
         return sorted(reachable(last, before), key=self.position.__getitem__)
 
     def forward_slice(self, nodes: Iterable[str], starts: Iterable[str], *, through_sizes: bool = False) -> list[str]:
@@ -167,9 +156,8 @@ class GraphIndex:
     def is_elementwise_of(self, name: str, other: str) -> bool:
         """Say whether a value is made of another of the same shape and of single numbers, and of nothing else."""
         for read in self.operands_of(name):
-            weight = self.initializers.get(read)
-            tensor = weight.const_value if weight is not None else None
+            tensor = self.initializers[read].const_value if read in self.initializers else None
             if read != other and (tensor is None or tensor.size > 1):
                 return False
-        shapes = [value.shape for value in (self.value(name), self.value(other)) if value is not None]
-        return len(shapes) == 2 and shapes[0] is not None and shapes[0] == shapes[1]
+        one, two = self.value(name), self.value(other)
+        return one is not None and two is not None and one.shape is not None and one.shape == two.shape

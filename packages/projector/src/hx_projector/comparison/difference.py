@@ -42,15 +42,12 @@ class GraphDifference:
 def graph_difference(
     left: ir.Model, right: ir.Model, *, digests: tuple[str, str] | None = None
 ) -> GraphDifference | None:
-    """Return what two models do not share; None where their topology is the same.
+    """Return what two models, which are not changed, do not share; None where their topology is the same.
 
-    Args:
-        left: Neither model is changed.
-        right: The other one.
-        digests: Their `structural_digest`, where known.
+    Their `structural_digest`s may be given where they are known.
     """
-    one, two = digests or (structural_digest(left), structural_digest(right))
-    if one == two:
+    digests = digests or (structural_digest(left), structural_digest(right))
+    if digests[0] == digests[1]:
         return None
     colours: dict[Hashable, int] = {}
     pairing = _Pairing(ColouredGraph(left.graph, colours), ColouredGraph(right.graph, colours))
@@ -64,16 +61,12 @@ def graph_difference(
         if nodes is not None:
             rewired = [a.row[id(nodes[0])]]
             divergence.append((output_of(nodes[0]), output_of(nodes[1])))
-    counts = Counter(map(operator_of, a.nodes)), Counter(map(operator_of, b.nodes))
+    one, two = Counter(map(operator_of, a.nodes)), Counter(map(operator_of, b.nodes))
     return GraphDifference(
         inputs=_type_differences(left.graph.inputs, right.graph.inputs),
         outputs=outputs,
         elsewhere=_differences_elsewhere(left, right),
-        operators={
-            name: (counts[0][name], counts[1][name])
-            for name in sorted(counts[0] | counts[1])
-            if counts[0][name] != counts[1][name]
-        },
+        operators={name: (one[name], two[name]) for name in sorted(one | two) if one[name] != two[name]},
         only_left=[a.name(row) for row in pairing.only_a],
         only_right=[b.name(row) for row in pairing.only_b],
         rewired=[a.name(row) for row in rewired],
@@ -87,10 +80,8 @@ class _Pairing:
 
     def __init__(self, a: ColouredGraph, b: ColouredGraph) -> None:
         self.a, self.b = a, b
-        self._pairs = counterparts(a, b)
-        self._paired_b = set(self._pairs.values())
-        self.only_a = [row for row in range(len(a.nodes)) if row not in self._pairs]
-        self.only_b = [row for row in range(len(b.nodes)) if row not in self._paired_b]
+        self._pairs, self.only_a, self.only_b = counterparts(a, b)
+        self._only_b = set(self.only_b)
 
     def rewired(self) -> list[int]:
         """Return the paired rows of `a` whose operands are not all alike those of the counterpart."""
@@ -135,12 +126,10 @@ class _Pairing:
         there = {(operator_of(b.nodes[row]), tuple(b.reads[row])): row for row in reversed(self.only_b)}
         found: list[tuple[str, str, dict[str, tuple[str, str]]]] = []
         for row in self.only_a:
-            reads = tuple(
-                [None if source is None else (same.get(source[0], source[0]), source[1]) for source in a.reads[row]]
-            )
             if any(source is not None and source[0] >= 0 and source[0] not in same for source in a.reads[row]):
                 continue
-            other = there.pop((operator_of(a.nodes[row]), reads), None)
+            reads = [None if source is None else (same.get(source[0], source[0]), source[1]) for source in a.reads[row]]
+            other = there.pop((operator_of(a.nodes[row]), tuple(reads)), None)
             if other is not None:
                 same[row] = other
                 if changes := attribute_differences(a.nodes[row], b.nodes[other]):
@@ -157,9 +146,9 @@ class _Pairing:
         one, two = left[0], right[0]
         if left[1] != right[1]:
             return False
-        if one not in self._pairs or two not in self._paired_b:
-            return True
         a, b = self.a, self.b
+        if one not in self._pairs or two in self._only_b:
+            return True
         return self._pairs[one] == two or a.forward[one] == b.forward[two] or a.backward[one] == b.backward[two]
 
 

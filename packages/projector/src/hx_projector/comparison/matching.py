@@ -8,8 +8,9 @@ neighbourhoods all the way.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
+from typing import NamedTuple
 
 import onnx_ir as ir
 
@@ -83,9 +84,9 @@ class ColouredGraph:
         for index, source in enumerate(self.outputs):
             if source is not None:
                 uses.setdefault(source, []).append((-1, index))
-        for row in range(len(self.nodes) - 1, -1, -1):
-            own = [tuple(sorted(uses.get((row, index), ()))) for index in range(len(self.nodes[row].outputs))]
-            colours[row] = self._colour(("b", self.local[row], tuple(own)))
+        for row in reversed(range(len(self.nodes))):
+            own = tuple([tuple(sorted(uses.get((row, out), ()))) for out in range(len(self.nodes[row].outputs))])
+            colours[row] = self._colour(("b", self.local[row], own))
             for position, source in enumerate(self.reads[row]):
                 if source is not None and source[0] >= 0:
                     uses.setdefault(source, []).append((colours[row], position))
@@ -102,24 +103,26 @@ def _signature(node: ir.Node, opsets: Mapping[str, int]) -> Hashable:
     return operator_of(node), outputs_of(node), plain_attributes(node, opsets), bodies
 
 
-def counterparts(a: ColouredGraph, b: ColouredGraph) -> dict[int, int]:
-    """Return rows of `a` with their counterparts in `b`.
+def counterparts(a: ColouredGraph, b: ColouredGraph) -> tuple[dict[int, int], list[int], list[int]]:
+    """Return rows of `a` with their counterparts in `b`, then the rows of `a` and of `b` that have none.
 
     Nodes of equal forward colours are paired first, then nodes of equal backward colours. Of the others, nodes that are
     alike by themselves are paired as a longest common subsequence of the rows, which both graphs have in the order of
     the same walk. Where very many are left and few are alike, no more are paired.
     """
     pairs = _equal_colours(a, b)
-    taken = set(pairs.values())
-    left = [row for row in range(len(a.nodes)) if row not in pairs]
-    right = [row for row in range(len(b.nodes)) if row not in taken]
+    left, right = _without(a, pairs), _without(b, pairs.values())
     local = [a.local[row] for row in left], [b.local[row] for row in right]
     common = longest_common(*local, MAX_EDITS)
     if common is None and max(len(left), len(right)) <= MAX_ALIGNED:
         blocks = SequenceMatcher(None, *local, autojunk=False).get_matching_blocks()
         common = [(block.a + offset, block.b + offset) for block in blocks for offset in range(block.size)]
     pairs.update((left[one], right[other]) for one, other in common or ())
-    return pairs
+    return pairs, _without(a, pairs), _without(b, pairs.values())
+
+
+def _without(graph: ColouredGraph, paired: Iterable[int]) -> list[int]:
+    return sorted(set(range(len(graph.nodes))).difference(paired))
 
 
 def _equal_colours(a: ColouredGraph, b: ColouredGraph) -> dict[int, int]:
@@ -138,43 +141,36 @@ def _equal_colours(a: ColouredGraph, b: ColouredGraph) -> dict[int, int]:
     return found
 
 
+class _Run(NamedTuple):
+    """Elements that two sequences share, and the ones before them."""
+
+    left: int
+    right: int
+    size: int
+    before: _Run | None
+
+
 def longest_common(left: Sequence[int], right: Sequence[int], edits: int) -> list[tuple[int, int]] | None:
     """Return the positions of a longest common subsequence; None where more than `edits` elements are not in it.
 
     Source: E. W. Myers, An O(ND) Difference Algorithm and Its Variations, 1986.
     """
-    reached = [0] * (2 * edits + 3)  # of each diagonal, from -edits - 1 on, how far along `left`
-    middle = edits + 1
-    trace: list[list[int]] = []
+    nowhere = (-1, None)
+    reached: dict[int, tuple[int, _Run | None]] = {1: (0, None)}
+    """Of each diagonal, how far along `left` a path gets, and what is shared on it."""
     for count in range(edits + 1):
-        trace.append(reached[middle - count - 1 : middle + count + 2])
         for diagonal in range(-count, count + 1, 2):
-            x = _step(reached, middle, diagonal, count)
-            y = x - diagonal
+            below, above = reached.get(diagonal + 1, nowhere), reached.get(diagonal - 1, nowhere)
+            start, run = below if above[0] < below[0] else (above[0] + 1, above[1])
+            x, y = start, start - diagonal
             while x < len(left) and y < len(right) and left[x] == right[y]:
                 x, y = x + 1, y + 1
-            reached[middle + diagonal] = x
+            run = _Run(start, start - diagonal, x - start, run) if x > start else run
+            reached[diagonal] = x, run
             if x >= len(left) and y >= len(right):
-                return _read_back(trace, x, y)
+                pairs: list[tuple[int, int]] = []
+                while run is not None:
+                    pairs[:0] = [(run.left + offset, run.right + offset) for offset in range(run.size)]
+                    run = run.before
+                return pairs
     return None
-
-
-def _step(reached: Sequence[int], middle: int, diagonal: int, count: int) -> int:
-    """Return how far along `left` a path of `count` edits enters a diagonal, from the better one of its neighbours."""
-    below, above = reached[middle + diagonal + 1], reached[middle + diagonal - 1]
-    return below if diagonal == -count or (diagonal != count and above < below) else above + 1
-
-
-def _read_back(trace: Sequence[Sequence[int]], x: int, y: int) -> list[tuple[int, int]]:
-    pairs: list[tuple[int, int]] = []
-    for count in reversed(range(len(trace))):
-        diagonal = x - y
-        start = _step(trace[count], count + 1, diagonal, count) if count else 0
-        while x > start:
-            x, y = x - 1, y - 1
-            pairs.append((x, y))
-        if count:
-            below, above = trace[count][count + 2 + diagonal], trace[count][count + diagonal]
-            down = diagonal == -count or (diagonal != count and above < below)
-            x, y = (x, y - 1) if down else (x - 1, y)
-    return pairs[::-1]

@@ -10,6 +10,8 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache, partial
+from itertools import chain
 
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
@@ -33,8 +35,7 @@ class KnownShapes:
         self.shapes: dict[ir.Value, Shape] = {}
         """Of the values whose shape is known."""
         self._dtypes: dict[ir.Value, ir.DataType] = {}
-        self._symbols = symbols
-        self._evaluated: dict[str, int | None] = {}  # expressions repeat from value to value
+        self._evaluate = cache(partial(evaluate_dim, sizes=symbols))  # expressions repeat from value to value
 
     def dtype(self, value: ir.Value) -> ir.DataType | None:
         """Return the element type of a value; None where it is unknown."""
@@ -54,15 +55,11 @@ class KnownShapes:
         if value in self.shapes:
             return
         shape = value.shape if value.const_value is None else value.const_value.shape
-        if shape is None:
-            return
-        dims: list[int] = []
-        for dim in shape:
-            size = dim if isinstance(dim, int) else self._evaluate(str(dim))
-            if size is None or size < 0:
-                return
-            dims.append(size)
-        self.shapes[value] = tuple(dims)
+        if shape is not None:
+            dims = [dim if isinstance(dim, int) else self._evaluate(str(dim)) for dim in shape]
+            sizes = tuple(dim for dim in dims if dim is not None and dim >= 0)
+            if len(sizes) == len(dims):
+                self.shapes[value] = sizes
 
     def unknown(self, graph: ir.Graph) -> list[ir.Value]:
         """Return the values of a graph and its bodies whose shapes are not known."""
@@ -84,11 +81,6 @@ class KnownShapes:
         finally:
             for value, shape, kind in before:
                 value.shape, value.type = shape, kind
-
-    def _evaluate(self, dim: str) -> int | None:
-        if dim not in self._evaluated:
-            self._evaluated[dim] = evaluate_dim(dim, self._symbols)
-        return self._evaluated[dim]
 
 
 def known_shapes(
@@ -144,12 +136,10 @@ def _sizes_of_symbols(
             hint=f"Its inputs are {', '.join(map(repr, inputs))}.",
         )
     symbols: dict[str, int] = {}
-    for shapes in (given, recorded):
-        for name, sizes in shapes.items():
-            value = inputs.get(name)
-            if value is None or value.shape is None or len(value.shape) != len(sizes):
-                continue
-            for dim, size in zip(value.shape, sizes, strict=True):
+    for name, sizes in chain(given.items(), recorded.items()):
+        shape = inputs[name].shape if name in inputs else None
+        if shape is not None and len(shape) == len(sizes):
+            for dim, size in zip(shape, sizes, strict=True):
                 if _is_symbol(dim):
                     symbols.setdefault(str(dim), size)
     return symbols
