@@ -17,6 +17,15 @@ Not DynamicQuantizeLinear: it finds the scale, as part of the quantised operator
 """
 
 T = TypeVar("T", bound=Hashable)
+V = TypeVar("V")
+
+
+def grouped(pairs: Iterable[tuple[T, V]]) -> dict[T, list[V]]:
+    """Return the second parts of pairs by the first ones."""
+    found: dict[T, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
 
 
 def reachable(starts: Iterable[T], following: Callable[[T], Iterable[T]]) -> Iterator[T]:

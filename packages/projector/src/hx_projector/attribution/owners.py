@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from hx_graph import CallTree, bodies_in, function_path, nodes_below, nodes_in, output_of
 from hx_projector._claims import AttributionInput, Claim, Claims
-from hx_projector._graph_index import GraphIndex, reachable
+from hx_projector._graph_index import GraphIndex, grouped, reachable
 from hx_projector.attribution.sources import calls_of_weights, find_source
 from hx_sidecar_schema import Confidence, Disagreement, Evidence, ModuleContext, Node, node_name
 
@@ -121,15 +121,13 @@ def function_nodes(model: ir.Model, owned: OwnedNodes, tree: CallTree) -> OwnedN
     Confidence is medium where one call uses it, else low. Nodes of a function that nothing uses are not known. The nodes
     of the main graph and its bodies are given.
     """
-    owners_of: dict[ir.OperatorIdentifier, list[int]] = {}
-    for node, row in owned.items() if model.functions else ():
-        owners_of.setdefault(node.op_identifier(), []).append(row.owner)
-    used_in: dict[ir.OperatorIdentifier, set[ir.OperatorIdentifier]] = {}
-    for key, function in model.functions.items():
-        for _, node in nodes_in(function):
-            used_in.setdefault(node.op_identifier(), set()).add(key)
+    if not model.functions:
+        return {}
+    owners_of = grouped((node.op_identifier(), row.owner) for node, row in owned.items())
+    bodies = model.functions.items()
+    used_in = grouped((node.op_identifier(), key) for key, function in bodies for _, node in nodes_in(function))
     result: OwnedNodes = {}
-    for key, function in model.functions.items():
+    for key, function in bodies:
         rows = [row for user in reachable([key], lambda used: used_in.get(used, ())) for row in owners_of.get(user, ())]
         owner = tree.common(rows) if rows else 0
         confidence: Confidence = "medium" if len(set(rows)) == 1 else "low"

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from hx_projector._claims import AttributionInput, Claim, Claims, Source
+from hx_projector._graph_index import grouped
 from hx_sidecar_schema import HxError, ModuleContext
 
 ENTRY_POINTS = "hx_projector.sources"
@@ -67,9 +68,7 @@ def claim_by_parameter(given: AttributionInput) -> Claims:
 def calls_of_weights(context: ModuleContext, others: Iterable[str] = ()) -> dict[str, list[int]]:
     """Return the calls of the modules that weights belong to: those of a context, and others that go by their own names."""
     modules = {module.fqn: row for row, module in enumerate(context.modules)}
-    calls: dict[int, list[int]] = {}
-    for row, call in enumerate(context.calls):
-        calls.setdefault(call.module, []).append(row)
+    calls = grouped((call.module, row) for row, call in enumerate(context.calls))
     parameters = {name: name for name in others if "." in name}
     # A table made of a weight is read by others.
     parameters |= {w.name: w.parameter for w in context.initializers if w.parameter and w.transform != "folded"}

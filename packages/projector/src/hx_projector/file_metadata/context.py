@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from hx_graph import dims_of, nodes_in, output_of, reads
 from hx_projector._claims import Claim
-from hx_projector._graph_index import preorder
+from hx_projector._graph_index import grouped, preorder
 from hx_projector.file_metadata.claims import file_claims, is_parameter, parent_name, weight_names
 from hx_projector.file_metadata.modules import MODULE_LIST, calls_of, indistinct_modules, modules_of, with_ancestors
 from hx_sidecar_schema import CONTAINERS, Example, Initializer, ModuleCall, ModuleContext, Provenance, node_name
@@ -102,9 +102,7 @@ def with_unseen_calls(
         return context, claims
     call_of |= {module: len(calls) + number for number, module in enumerate(callers)}
     calls += [ModuleCall(module=row, index=0, parent=call_of[callers[row]], in_body=True) for row in callers]
-    children: dict[int | None, list[int]] = {}
-    for row, call in enumerate(calls):
-        children.setdefault(call.parent, []).append(row)
+    children = grouped((call.parent, row) for row, call in enumerate(calls))
     order = list(preorder(0, lambda row: children.get(row, ())))
     rows: dict[int | None, int] = {before: row for row, before in enumerate(order)}
     origins = {key: [rows[row] for row in found] for key, found in context.origins.items()}

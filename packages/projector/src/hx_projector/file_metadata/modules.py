@@ -13,7 +13,7 @@ from itertools import accumulate
 import onnx_ir as ir
 
 from hx_graph import nodes_in, output_of, reads
-from hx_projector._graph_index import preorder
+from hx_projector._graph_index import grouped, preorder
 from hx_projector.file_metadata.claims import FileClaim, parent_name
 from hx_sidecar_schema import Module, ModuleCall, build_tags, node_name, simple_name
 
@@ -45,9 +45,7 @@ def modules_of(
     A module whose class is not known is a ModuleList where it was not called and its children are numbered; another one
     goes by its attribute's name, the root by a name that is given.
     """
-    children: dict[str, list[str]] = {}
-    for fqn in fqns[1:]:
-        children.setdefault(parent_name(fqn), []).append(fqn)
+    children = grouped((parent_name(fqn), fqn) for fqn in fqns[1:])
 
     def class_of(fqn: str) -> str:
         if fqn in classes or not fqn:
@@ -60,13 +58,9 @@ def modules_of(
 
     rows = {fqn: row for row, fqn in enumerate(fqns)}
     names = [class_of(fqn) for fqn in fqns]
-    own: dict[str, list[str]] = {}
-    below: dict[str, list[str]] = {}
-    for weight, owner in module_of_weight.items():
-        own.setdefault(owner, []).append(_attribute(weight))
-        parts = weight.split(".")
-        for depth in range(len(parts)):
-            below.setdefault(".".join(parts[:depth]), []).append(".".join(parts[depth:]))
+    own = grouped((owner, _attribute(weight)) for weight, owner in module_of_weight.items())
+    paths = [weight.split(".") for weight in module_of_weight]
+    below = grouped((".".join(path[:end]), ".".join(path[end:])) for path in paths for end in range(len(path)))
     return [
         Module(
             fqn=fqn,

@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from hx_graph import CallTree, all_nodes, output_of, values_in
+from hx_projector._graph_index import grouped
 from hx_sidecar_schema import Module, Sidecar
 
 
@@ -47,11 +48,7 @@ class ModelAndSidecar:
     @cached_property
     def values(self) -> dict[str, list[ir.Value]]:
         """All values of the main graph and its bodies by name: inputs, weights, results of nodes."""
-        values: dict[str, list[ir.Value]] = {}
-        for value in values_in(self.model.graph):
-            if value.name:
-                values.setdefault(value.name, []).append(value)
-        return values
+        return grouped((value.name, value) for value in values_in(self.model.graph) if value.name)
 
     @cached_property
     def tree(self) -> CallTree:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from hx_projector._graph_index import grouped
 from hx_sidecar_schema import Fingerprint, sample_positions
 
 Array = np.ndarray[Any, Any]
@@ -67,10 +68,7 @@ class FingerprintIndex:
         self._tolerance = tolerance
         self._buckets: dict[tuple[Any, ...], tuple[list[str], Array]] = {}
         """Names and numbers of one shape and kind, in the order of the last number."""
-        names_of: dict[tuple[Any, ...], list[str]] = {}
-        for name, found in named.items():
-            names_of.setdefault(_bucket(found), []).append(name)
-        for bucket, names in names_of.items():
+        for bucket, names in grouped((_bucket(found), name) for name, found in named.items()).items():
             numbers = np.array([_numbers(named[name]) for name in names])
             order = np.argsort(numbers[:, -1], kind="stable")
             self._buckets[bucket] = ([names[position] for position in order], numbers[order])

@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from hx_graph import CallTree, nested_graphs, nodes_below, output_of
 from hx_projector._claims import Claim
+from hx_projector._graph_index import grouped
 from hx_projector.witness.fingerprints import SINGLE_TOLERANCE, Array
 from hx_projector.witness.graph_run import GraphRun
 from hx_projector.witness.observation import MatchedObservation
@@ -104,11 +105,13 @@ class ValueMatches:
         """
         index, observed = self.run.index, self._observed
         with_bodies = {key for key, node in index.nodes.items() if any(nested_graphs(node))}
-        found: dict[str, list[int]] = {}
-        for tensor, (operation, names) in enumerate(zip(observed.operations, observed.equal_values, strict=True)):
-            for name in names if operation.call is not None and not operation.value.constant else ():
-                if name in index.producer and not observed.is_copy(index.operands_of(name), [tensor]):
-                    found.setdefault(index.producer[name], []).append(tensor)
+        found = grouped(
+            (index.producer[name], tensor)
+            for tensor, operation in enumerate(observed.operations)
+            if operation.call is not None and not operation.value.constant
+            for name in observed.equal_values[tensor]
+            if name in index.producer and not observed.is_copy(index.operands_of(name), [tensor])
+        )
         return {
             key: tensors
             for key, tensors in found.items()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from hx_graph import CutGraph
-from hx_projector._graph_index import GraphIndex, reachable
+from hx_projector._graph_index import GraphIndex, grouped, reachable
 from hx_projector.validation.checks.ports import expected_weights
 from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import ModelAndSidecar, listed
@@ -49,11 +49,8 @@ class _Borders:
     @cached_property
     def _handed_out(self) -> dict[str, list[int]]:
         """The calls that have a value as an output."""
-        calls: dict[str, list[int]] = {}
-        for row, call in enumerate(self._pair.sidecar.calls):
-            for port in call.outputs:
-                calls.setdefault(port.carrier, []).append(row)
-        return calls
+        calls = enumerate(self._pair.sidecar.calls)
+        return grouped((port.carrier, row) for row, call in calls for port in call.outputs)
 
     def misplaced_ports(self, row: int, call: ModuleCall) -> Iterator[tuple[str, str]]:
         """Yield ports whose values are made on the wrong side of the call's border (V39)."""
@@ -156,11 +153,12 @@ def parameter_readers(pair: ModelAndSidecar) -> Iterator[Problem]:
     that is left, the module around it counts.
     """
     sidecar, tree = pair.sidecar, pair.tree
-    called: dict[int, list[int]] = {}
     owners = sorted({node.owner for node in sidecar.nodes})
-    for row, call in enumerate(sidecar.calls):
-        if bisect_left(owners, row) < bisect_left(owners, tree.end[row]):
-            called.setdefault(call.module, []).append(row)
+    called = grouped(
+        (call.module, row)
+        for row, call in enumerate(sidecar.calls)
+        if bisect_left(owners, row) < bisect_left(owners, tree.end[row])
+    )
     names = {f"{module.fqn}.{name}".lstrip(".") for module in sidecar.modules for name in module.direct_parameters}
     readers: dict[str, set[int]] = {}
     weights = [row for row in expected_weights(pair) if row.parameter]

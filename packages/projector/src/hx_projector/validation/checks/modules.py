@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from hx_projector._graph_index import grouped
 from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import ModelAndSidecar, listed, module_name
 from hx_sidecar_schema import CONTAINERS, Module, build_tags, simple_name
@@ -51,10 +52,7 @@ def expected_tags(pair: ModelAndSidecar) -> list[str] | None:
 def tags(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that a tag names one module (V51), and is the one that the module tree gives (V52)."""
     modules = pair.sidecar.modules
-    sharing: dict[str, list[str]] = {}
-    for module in modules:
-        sharing.setdefault(module.tag, []).append(module_name(module))
-    for tag, names in sharing.items():
+    for tag, names in grouped((module.tag, module_name(module)) for module in modules).items():
         if len(names) > 1:
             yield "V51", names[1], f"Its tag {tag!r} is also that of {names[0]!r}."
     expected = expected_tags(pair)

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from hx_graph import consumer_calls, nodes_below, output_of, reads
 from hx_projector._categories import CATEGORIES
 from hx_projector._claims import AttributionInput, Claim
-from hx_projector._graph_index import GraphIndex, reachable
+from hx_projector._graph_index import GraphIndex, grouped, reachable
 from hx_projector.attribution.sources import claim_by_dataflow, claim_by_parameter
 from hx_projector.file_metadata.claims import FileClaim, file_claims
 from hx_projector.validation.findings import Problem
@@ -48,11 +48,9 @@ def claimed_owners(pair: ModelAndSidecar) -> Iterator[Problem]:
     tool put into a graph it names after the value that it reads: that says nothing of the node.
     """
     sidecar, tree = pair.sidecar, pair.tree
-    calls: dict[tuple[int, int | None], list[int]] = {}
-    for row, call in enumerate(sidecar.calls):
-        # A body that no run went into may name one that was not called, and so can own no node.
-        for index in (call.index, None) if call.status != "not_called" else ():
-            calls.setdefault((call.module, index), []).append(row)
+    # A body that no run went into may name a call that was not made, and so can own no node.
+    made = [(row, call) for row, call in enumerate(sidecar.calls) if call.status != "not_called"]
+    calls = grouped(((call.module, index), row) for row, call in made for index in (call.index, None))
     strategy = STRATEGIES.get(sidecar.generator.strategy)
     asks_exporter = strategy is None or "exporter" in strategy.sources
     claims = file_claims(pair.model.graph)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import onnx_ir as ir
 
 from hx_graph import can_be_equal, dims_of, initializer_rows
+from hx_projector._graph_index import grouped
 from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import ModelAndSidecar, listed
 from hx_sidecar_schema import Initializer, Port, RecoveredNode
@@ -68,11 +69,8 @@ def _type(value: ir.Value) -> Type:
 
 
 def _types(recovered: Iterable[RecoveredNode]) -> dict[str, list[Type]]:
-    types: dict[str, list[Type]] = {}
-    for node in recovered:
-        for output, dtype, shape in zip(node.outputs, node.dtypes, node.shapes, strict=False):
-            types.setdefault(output, []).append((dtype, shape))
-    return types
+    rows = (row for node in recovered for row in zip(node.outputs, node.dtypes, node.shapes, strict=False))
+    return grouped((output, (dtype, shape)) for output, dtype, shape in rows)
 
 
 def recovered_nodes(pair: ModelAndSidecar) -> Iterator[Problem]:
