@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import onnx_ir as ir
 
 from hx_graph import CallTree, CutGraph, consumer_calls, dims_of, dtype_name, initializer_rows
 from hx_projector._categories import summary_of
-from hx_projector.attribution.owners import OwnedNodes
+from hx_projector.attribution.owners import Attribution
 from hx_projector.attribution.status import judge_calls
-from hx_sidecar_schema import (
-    Confidence,
-    Disagreement,
-    Example,
-    ModelInfo,
-    ModuleContext,
-    Sidecar,
-    TensorInfo,
-    graph_digest,
-)
+from hx_sidecar_schema import Confidence, Example, ModelInfo, ModuleContext, Sidecar, TensorInfo, graph_digest
 
 RANK: dict[Confidence, int] = {"low": 0, "medium": 1, "high": 2}
 
@@ -29,8 +20,7 @@ UNKNOWN: dict[str, object] = {"owner": 0, "evidence": "dataflow", "confidence": 
 def assemble(
     model: ir.Model,
     context: ModuleContext,
-    owned: OwnedNodes,
-    disagreements: Sequence[Disagreement] = (),
+    attribution: Attribution,
     *,
     file: str,
     min_confidence: Confidence = "low",
@@ -41,7 +31,7 @@ def assemble(
     Nodes that are known with less than `min_confidence` are left to the root, and are not known. Reasons of calls name
     `merger` as what merges nodes of several modules.
     """
-    tree = CallTree(context.calls)
+    tree, (owned, disagreements) = CallTree(context.calls), attribution
     owners = {row.key: row.owner for row in owned.values()}
     calls = judge_calls(context, CutGraph(model.graph, owners, context.sizes), tree, merger)
     rows = [
@@ -66,7 +56,7 @@ def assemble(
         initializers=initializer_rows(model.graph, context.initializers, main_owners),
         recovered=context.recovered,
         sizes=context.sizes,
-        disagreements=list(disagreements),
+        disagreements=disagreements,
         summary=summary_of(rows),
     )
 

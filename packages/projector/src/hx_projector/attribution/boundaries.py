@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import onnx_ir as ir
 
-from hx_graph import (
-    CallTree,
-    body_inputs,
-    dims_of,
-    dtype_name,
-    in_order,
-    is_size_query,
-    nested_graphs,
-    reads,
-    values_by_name,
-)
+from hx_graph import CallTree, body_inputs, in_order, is_size_query, nested_graphs, reads, values_by_name
 from hx_projector.attribution.owners import OwnedNodes
-from hx_projector.attribution.status import merged_calls
+from hx_projector.attribution.status import merged_calls, port_of
 from hx_sidecar_schema import ModuleContext, Port
 
 
@@ -80,7 +70,8 @@ def with_boundaries(graph: ir.Graph, context: ModuleContext, owned: OwnedNodes, 
     merged = merged_calls(context, tree)
     calls = list(context.calls)
     for row, call in enumerate(calls):
-        update: dict[str, object] = {"inputs": _ports(inputs[row]), "outputs": _ports(outputs[row])}
+        sides = {"inputs": inputs[row], "outputs": outputs[row]}
+        update: dict[str, object] = {side: list(map(port_of, values.values())) for side, values in sides.items()}
         if row in merged:
             tags = [context.modules[calls[other].module].tag for other in sorted(merged[row])]
             reason = f"An optimiser merged it with nodes of {', '.join(map(repr, tags[:3]))}."
@@ -132,10 +123,3 @@ def _in_order(graph: ir.Graph, around: ir.Node | None) -> Iterator[tuple[ir.Node
         for _, body in nested_graphs(node):
             yield from _in_order(body, node)
         yield node, around
-
-
-def _ports(values: Mapping[str, ir.Value]) -> list[Port]:
-    return [
-        Port(name=name, value=name, dtype=dtype_name(value), shape=dims_of(value.shape))
-        for name, value in values.items()
-    ]

@@ -21,6 +21,8 @@ from hx_sidecar_schema import Confidence, Disagreement, Evidence, ModuleContext,
 
 OwnedNodes = dict[ir.Node, Node]
 """Nodes with their rows, which lack consumers: in the order of the file, those of bodies after the node around them."""
+Attribution = tuple[OwnedNodes, list[Disagreement]]
+"""All nodes of a model, and the claims that did not count."""
 
 
 def node_row(
@@ -50,8 +52,8 @@ def node_row(
 
 def attribute_nodes(
     model: ir.Model, graph: GraphIndex, context: ModuleContext, tree: CallTree, sources: Sequence[str], witness: Claims
-) -> tuple[OwnedNodes, list[Disagreement]]:
-    """Ask sources of evidence, the strongest first. Return every node of a model, and the claims that did not count.
+) -> Attribution:
+    """Ask sources of evidence, the strongest first.
 
     Raises:
         HxError: HX122 if there is no source of a name.

@@ -54,10 +54,10 @@ def project(
         context, witness = with_unseen_calls(model.graph, context, witness)
     with collector_paused():
         graph, tree = GraphIndex(model.graph), CallTree(context.calls)
-        owned, disagreements = attribute_nodes(model, graph, context, tree, sources, witness)
+        found = attribute_nodes(model, graph, context, tree, sources, witness)
         if feeds is not None:
-            context = with_ports_in_bodies(model.graph, context, owned, tree)
-        return assemble(model, context, owned, disagreements, file=file, min_confidence=min_confidence)
+            context = with_ports_in_bodies(model.graph, context, found[0], tree)
+        return assemble(model, context, found, file=file, min_confidence=min_confidence)
 
 
 def project_file(
@@ -84,6 +84,6 @@ def project_file(
     with collector_paused():
         context = read_context(model)
         graph, tree = GraphIndex(model.graph), CallTree(context.calls)
-        owned, disagreements = attribute_nodes(model, graph, context, tree, sources, {})
-        context = with_boundaries(model.graph, context, owned, tree)
-        return assemble(model, context, owned, disagreements, file=file, min_confidence=min_confidence)
+        found = attribute_nodes(model, graph, context, tree, sources, {})
+        context = with_boundaries(model.graph, context, found[0], tree)
+        return assemble(model, context, found, file=file, min_confidence=min_confidence)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import onnx_ir as ir
+
 from hx_graph import CallTree, CutGraph, dims_of, dtype_name
 from hx_sidecar_schema import CONTAINERS, ModuleCall, ModuleContext, Port, Status
 
@@ -38,6 +40,12 @@ def merged_calls(context: ModuleContext, tree: CallTree) -> dict[int, set[int]]:
     return merged
 
 
+def port_of(value: ir.Value, name: str | None = None, *, implicit: bool = False) -> Port:
+    """Return a port that a value carries, under the name of the value where no other is given."""
+    carrier, dtype, shape = str(value.name), dtype_name(value), dims_of(value.shape)
+    return Port(name=name or carrier, value=carrier, dtype=dtype, shape=shape, implicit=implicit)
+
+
 class _Judge:
     def __init__(self, context: ModuleContext, graph: CutGraph, tree: CallTree, merger: str) -> None:
         self._context, self._graph, self._tree, self._merger = context, graph, tree, merger
@@ -46,19 +54,18 @@ class _Judge:
 
     def judged(self, row: int, call: ModuleCall) -> ModuleCall:
         status, reason = self._fate(row, call)
-        inputs = call.inputs
-        if status == "extractable":
-            inputs = self._used_inputs(row, call)
-            carried = {port.carrier for port in inputs if not port.unused}
-            skipped = [
-                after.name
-                for before, after in zip(call.inputs, inputs, strict=False)
-                if after.unused and not before.unused and after.carrier not in carried
-            ]
-            if skipped and len(inputs) > len(call.inputs):
-                # What reaches past an argument does not stand in for it.
-                status, reason, inputs = "fused", self._merged_with(row, skipped), call.inputs
-        return call.model_copy(update={"status": status, "reason": reason, "inputs": inputs})
+        if status != "extractable":
+            return call.model_copy(update={"status": status, "reason": reason})
+        inputs = self._used_inputs(row, call)
+        carried = {port.carrier for port in inputs if not port.unused}
+        skipped = [
+            after.name
+            for before, after in zip(call.inputs, inputs, strict=False)
+            if after.unused and not before.unused and after.carrier not in carried
+        ]
+        if skipped and len(inputs) > len(call.inputs):  # what reaches past an argument does not stand in for it
+            return call.model_copy(update={"status": "fused", "reason": self._merged_with(row, skipped)})
+        return call.model_copy(update={"status": status, "inputs": inputs})
 
     def _fate(self, row: int, call: ModuleCall) -> tuple[Status, str]:
         if call.reason:
@@ -103,8 +110,5 @@ class _Judge:
             unused = port.carrier not in cut.reached
             cut.reached.discard(port.carrier)
             inputs.append(port.model_copy(update={"unused": unused}))
-        for name in cut.implicit:
-            value = self._graph.values[name]
-            dtype, shape = dtype_name(value), dims_of(value.shape)
-            inputs.append(Port(name=f"implicit.{name}", value=name, dtype=dtype, shape=shape, implicit=True))
-        return inputs
+        values = self._graph.values
+        return inputs + [port_of(values[name], f"implicit.{name}", implicit=True) for name in cut.implicit]

@@ -104,11 +104,9 @@ def redact_numbers(model: ir.Model) -> None:
 
 
 def redact_record(record: AnyRecord, model: ir.Model | None = None) -> AnyRecord:
-    """Return a record without numbers of tensors: values of inputs, of constants in recovered nodes, fingerprints.
+    """Return a sidecar or context without numbers of tensors: values of inputs, of constants in recovered nodes, fingerprints.
 
-    Args:
-        record: A sidecar or context.
-        model: The model without its numbers that a sidecar is to belong to.
+    A sidecar is to belong to the model without its numbers, where one is given.
     """
     recovered = [row.model_copy(update={"proto": _without_numbers_proto(row)}) for row in record.recovered]
     if isinstance(record, ModuleContext):
@@ -134,9 +132,8 @@ def _without_numbers_proto(row: RecoveredNode) -> str:
 
 def _zeros(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
     """Return zeros where a tensor may be a weight, else the tensor."""
-    if tensor.dtype == ir.DataType.STRING:
-        return tensor
-    if tensor.size <= (1 if tensor.dtype.is_floating_point() else INTEGERS):
+    few = 1 if tensor.dtype.is_floating_point() else INTEGERS
+    if tensor.dtype == ir.DataType.STRING or tensor.size <= few:
         return tensor
     array = np.zeros(tensor.shape.numpy(), tensor.dtype.numpy())
     return ir.Tensor(array, dtype=tensor.dtype, name=tensor.name)

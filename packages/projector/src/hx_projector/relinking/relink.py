@@ -40,7 +40,7 @@ def relink(transformed: ir.Model, original: ir.Model, sidecar: Sidecar, *, file:
         carried.add(ValueCorrespondence(new, old), transformed.graph, ("", ""), ROOT)
         context = context_of(transformed, original, carried.unchanged, carried.owned, sidecar)
         owned = carried.owned | function_nodes(transformed, carried.owned, CallTree(context.calls))
-        return assemble(transformed, context, owned, file=file, merger="The transformation")
+        return assemble(transformed, context, (owned, []), file=file, merger="The transformation")
 
 
 def _refuse_strangers(new: GraphIndex, old: GraphIndex, sidecar: Sidecar, file: str) -> None:

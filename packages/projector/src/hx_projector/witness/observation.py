@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Set
 from itertools import islice
 
-from hx_projector._graph_index import reachable
+from hx_projector._graph_index import grouped, reachable
 from hx_projector.witness.graph_run import GraphRun
 from hx_sidecar_schema import Observation
 
@@ -26,13 +26,10 @@ class MatchedObservation:
         self.operations = observation.operations
         self.equal_values = [run.equal_to(operation.value) for operation in self.operations]
         """By tensor: the values that are equal to it, in topological order."""
-        self._tensors: dict[str, set[int]] = {}
-        for tensor, names in enumerate(self.equal_values):
-            for name in names:
-                self._tensors.setdefault(name, set()).add(tensor)
-        self.values = set(self._tensors)
+        equal = grouped((name, tensor) for tensor, names in enumerate(self.equal_values) for name in names)
+        self._tensors = {name: set(tensors) for name, tensors in equal.items()}
+        self.values = equal.keys() | {name for port in observation.ports for name in run.equal_to(port.value)}
         """Values that are equal to some tensor of PyTorch, ports included."""
-        self.values.update(name for port in observation.ports for name in run.equal_to(port.value))
 
     def tensors(self, name: str) -> Set[int]:
         """Return the tensors that are equal to a value."""
@@ -62,7 +59,9 @@ class MatchedObservation:
         * the operation in PyTorch itself read an equal tensor: it copied, say to another element type, and the node is
           that operation.
         """
-        computed = {tensor for tensor in tensors if not self._is_copied_operand(tensor)}
+        equal, operations = self.equal_values, self.operations
+        copied = {t for t in tensors if any(set(equal[t]).intersection(equal[r]) for r in operations[t].reads)}
+        computed = set(tensors) - copied
         same = [name for name in names if not computed.isdisjoint(self.tensors(name))]
         others = {tensor for name in names if name not in same for tensor in self.tensors(name)}
         return bool(same) and others.isdisjoint(self.operands(tensors))
@@ -77,10 +76,6 @@ class MatchedObservation:
         if not wanted:
             return wanted
         return wanted & set(islice(reachable(tensors, lambda tensor: self.operations[tensor].reads), REACH))
-
-    def _is_copied_operand(self, tensor: int) -> bool:
-        names = set(self.equal_values[tensor])
-        return any(not names.isdisjoint(self.equal_values[read]) for read in self.operations[tensor].reads)
 
     def _with_fused(self, tensors: Iterable[int], *, constants: bool) -> Iterable[int]:
         """Return tensors and, going back, their operands without an equal value."""

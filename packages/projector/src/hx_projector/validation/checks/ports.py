@@ -12,7 +12,7 @@ from hx_graph import can_be_equal, dims_of, initializer_rows
 from hx_projector._graph_index import grouped
 from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import ModelAndSidecar, listed
-from hx_sidecar_schema import Initializer, Port, RecoveredNode
+from hx_sidecar_schema import Initializer, ModuleCall, Port, RecoveredNode
 
 Type = tuple[str | None, Sequence[int | str] | None]
 """Dtype and shape, each None where the model does not say."""
@@ -77,18 +77,13 @@ def recovered_nodes(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that recovered nodes can be read, produce what they say, and read what there is (V34)."""
     rows = pair.sidecar.recovered
     known = {*pair.values, *(output for row in rows for output in row.outputs), ""}
-    carriers: dict[int, set[str]] = {}
-    """Of the inputs of the calls that a row is recovered for: they may be in no graph."""
-    for call in pair.sidecar.calls:
-        for number in call.recovered:
-            carriers.setdefault(number, set()).update(port.carrier for port in call.inputs)
+    calls = grouped((number, call) for call in pair.sidecar.calls for number in call.recovered)
     for number, row in enumerate(rows):
-        problem = _recovery_problem(row, known, carriers.get(number))
-        if problem:
+        if problem := _recovery_problem(row, known, calls.get(number, ())):
             yield "V34", f"recovered {number}", problem
 
 
-def _recovery_problem(row: RecoveredNode, known: set[str], carriers: set[str] | None) -> str:
+def _recovery_problem(row: RecoveredNode, known: set[str], calls: Sequence[ModuleCall]) -> str:
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -101,9 +96,9 @@ def _recovery_problem(row: RecoveredNode, known: set[str], carriers: set[str] | 
     for side, recorded, found in (("inputs", row.inputs, proto.input), ("outputs", row.outputs, proto.output)):
         if list(found) != recorded:
             return f"Its {side} are {listed(recorded)}, those of its `proto` {listed(found)}."
-    if carriers is None:
-        return ""  # no call needs it: what it reads may be gone too
-    unknown = [name for name in row.inputs if name not in known and name not in carriers]
+    # The inputs of the calls that need it may be in no graph; of what no call needs, all that it reads may be gone.
+    arguments = {port.carrier for call in calls for port in call.inputs}
+    unknown = [name for name in row.inputs if calls and name not in known and name not in arguments]
     return f"It reads {listed(unknown)}, which nothing makes." if unknown else ""
 
 
@@ -143,7 +138,5 @@ def weight_readers(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that sizes and readers of weights are those that the graph has (V38)."""
     for row, expected in zip(pair.sidecar.initializers, expected_weights(pair), strict=True):
         if row != expected:
-            recorded, found = (
-                f"{weight.elements} elements, read by {pair.call_names(weight.readers)}" for weight in (row, expected)
-            )
-            yield "V38", row.name, f"The row says {recorded}; the model has {found}."
+            said, found = (f"{w.elements} elements, read by {pair.call_names(w.readers)}" for w in (row, expected))
+            yield "V38", row.name, f"The row says {said}; the model has {found}."

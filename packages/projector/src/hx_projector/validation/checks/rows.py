@@ -16,12 +16,11 @@ def node_rows(pair: ModelAndSidecar) -> Iterator[Problem]:
     rows = Counter(row.key for row in pair.sidecar.nodes)
     nodes = Counter(key for key, _ in pair.nodes)
     for key, amount in nodes.items():
-        have = rows[key]
-        if have < amount:
+        if rows[key] < amount:
             yield "V11", node_name(*key), f"No row says who made this {pair.found[key].op_type}."
-        elif have > amount:
+        elif rows[key] > amount:
             owners = pair.call_names(row.owner for row in pair.sidecar.nodes if row.key == key)
-            yield "V12", node_name(*key), f"It has {have} rows, with the owners {owners}."
+            yield "V12", node_name(*key), f"It has {rows[key]} rows, with the owners {owners}."
     for row in pair.sidecar.nodes:
         if row.key not in nodes:
             yield "V13", node_name(*row.key), f"The model has no such {row.op_type}."
