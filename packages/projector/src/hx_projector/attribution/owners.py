@@ -10,6 +10,7 @@ the exporter, the file or a weight that it reads names another one. A node of a 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import onnx_ir as ir
 
@@ -17,7 +18,7 @@ from hx_graph import CallTree, bodies_in, function_path, nodes_below, nodes_in, 
 from hx_projector._claims import AttributionInput, Claim, Claims
 from hx_projector._graph_index import GraphIndex, grouped, reachable
 from hx_projector.attribution.sources import calls_of_weights, find_source
-from hx_sidecar_schema import Confidence, Disagreement, Evidence, ModuleContext, Node, node_name
+from hx_sidecar_schema import Disagreement, Evidence, ModuleContext, Node, node_name
 
 OwnedNodes = dict[ir.Node, Node]
 """Nodes with their rows, which lack consumers: in the order of the file, those of bodies after the node around them."""
@@ -25,39 +26,16 @@ Attribution = tuple[OwnedNodes, list[Disagreement]]
 """All nodes of a model, and the claims that did not count."""
 
 
-def node_row(
-    path: str,
-    node: ir.Node,
-    evidence: Evidence,
-    owner: int,
-    confidence: Confidence,
-    known: bool = True,
-    originals: Sequence[str] = (),
-    covers: Sequence[int] = (),
-) -> Node:
-    """Return the row of a node in the graph of a path."""
-    return Node(
-        graph=path,
-        output=output_of(node),
-        name=node.name or "",
-        op_type=node.op_type,
-        owner=owner,
-        evidence=evidence,
-        confidence=confidence,
-        known=known,
-        originals=list(originals),
-        covers=list(covers),
-    )
+def node_row(path: str, node: ir.Node, evidence: Evidence, **owner: Any) -> Node:
+    """Return the row of a node in the graph of a path, given the fields that say whose it is."""
+    name, output = node.name or "", output_of(node)
+    return Node(graph=path, output=output, name=name, op_type=node.op_type, evidence=evidence, **owner)
 
 
 def attribute_nodes(
     model: ir.Model, graph: GraphIndex, context: ModuleContext, tree: CallTree, sources: Sequence[str], witness: Claims
 ) -> Attribution:
-    """Ask sources of evidence, the strongest first.
-
-    Raises:
-        HxError: HX122 if there is no source of a name.
-    """
+    """Ask sources of evidence, the strongest first; HX122 is raised if there is none of a name."""
     claims: dict[str, Claim] = {}
     evidence_of: dict[str, Evidence] = {}
     disagreements: list[Disagreement] = []
@@ -77,7 +55,7 @@ def attribute_nodes(
     for node in model.graph:
         key = output_of(node)
         claim = claims.get(key, Claim(0, "low"))
-        row = node_row("", node, evidence_of.get(key, "dataflow"), *claim, known=key in claims)
+        row = node_row("", node, evidence_of.get(key, "dataflow"), **claim._asdict(), known=key in claims)
         inside = _body_nodes(node, row, context, tree, weights) if node.attributes else {}
         around = tree.common([row.owner, *(other.owner for other in inside.values())])
         if around != row.owner:  # what ran in a body ran inside the call that ran the node with the body
@@ -109,11 +87,11 @@ def _body_nodes(
         if recorded:
             owner = tree.common(recorded)
             unsure = owner in context.unsure_calls or name in context.unsure_nodes
-            owned[node] = node_row(path, node, "exporter", owner, "medium" if unsure else "high")
+            owned[node] = node_row(path, node, "exporter", owner=owner, confidence="medium" if unsure else "high")
         elif len(readers) == 1:
-            owned[node] = node_row(path, node, "parameter", readers.pop(), "medium")
+            owned[node] = node_row(path, node, "parameter", owner=readers.pop(), confidence="medium")
         else:
-            owned[node] = node_row(path, node, evidence, row.owner, confidence, row.known)
+            owned[node] = node_row(path, node, evidence, owner=row.owner, confidence=confidence, known=row.known)
     return owned
 
 
@@ -132,7 +110,7 @@ def function_nodes(model: ir.Model, owned: OwnedNodes, tree: CallTree) -> OwnedN
     for key, function in bodies:
         rows = [row for user in reachable([key], lambda used: used_in.get(used, ())) for row in owners_of.get(user, ())]
         owner = tree.common(rows) if rows else 0
-        confidence: Confidence = "medium" if len(set(rows)) == 1 else "low"
+        confidence = "medium" if len(set(rows)) == 1 else "low"
         for path, node in nodes_in(function, function_path(key)):
-            result[node] = node_row(path, node, "dataflow", owner, confidence, known=bool(rows))
+            result[node] = node_row(path, node, "dataflow", owner=owner, confidence=confidence, known=bool(rows))
     return result

@@ -149,11 +149,7 @@ SOURCES: dict[str, Source] = {
 
 
 def find_source(name: str) -> Source:
-    """Return a source by its name: one of hx's own, or one that another package adds.
-
-    Raises:
-        HxError: HX122 if there is none of that name.
-    """
+    """Return a source by its name: one of hx's own, or one that another package adds; HX122 is raised if there is none."""
     if name in SOURCES:
         return SOURCES[name]
     others = {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}

@@ -54,7 +54,9 @@ def graph_difference(
     a, b = pairing.a, pairing.b
     rewired = pairing.rewired()
     divergence = pairing.divergence(rewired)
-    outputs = _type_differences(left.graph.outputs, right.graph.outputs) + pairing.moved_outputs()
+    ends = enumerate(zip(a.outputs, b.outputs, strict=False))
+    outputs = _type_differences(left.graph.outputs, right.graph.outputs)
+    outputs += [f"{index}: comes from elsewhere" for index, pair in ends if not pairing.is_alike(*pair)]
     if not (pairing.only_a or pairing.only_b or rewired or outputs):
         # Nodes have counterparts one by one and still the whole differs: in what shares a weight or a result.
         nodes = first_differing_nodes(left.graph, right.graph)
@@ -89,15 +91,7 @@ class _Pairing:
             row
             for row, other in sorted(self._pairs.items())
             if len(self.a.reads[row]) != len(self.b.reads[other])
-            or not all(map(self._is_alike, self.a.reads[row], self.b.reads[other]))
-        ]
-
-    def moved_outputs(self) -> list[str]:
-        """Return the outputs that are produced by other nodes, in words."""
-        return [
-            f"{index}: comes from elsewhere"
-            for index, (left, right) in enumerate(zip(self.a.outputs, self.b.outputs, strict=False))
-            if not self._is_alike(left, right)
+            or not all(map(self.is_alike, self.a.reads[row], self.b.reads[other]))
         ]
 
     def divergence(self, rewired: Iterable[int]) -> list[tuple[str, str | None]]:
@@ -136,7 +130,7 @@ class _Pairing:
                     found.append((a.name(row), b.name(other), changes))
         return found
 
-    def _is_alike(self, left: Source | None, right: Source | None) -> bool:
+    def is_alike(self, left: Source | None, right: Source | None) -> bool:
         """Say whether two values are alike: of counterparts, of equal colours, or of a node that the other graph lacks.
 
         The lacking node is a difference of its own already.

@@ -72,22 +72,6 @@ def _needed(shapes: Shapes, position: int) -> Shape:
     return found
 
 
-def _transposed(node: ir.Node, inputs: Shapes, outputs: Shapes) -> int:
-    """Each input element meets the kernel of its group once: elements of x times (Cout / group) x kernel."""
-    return math.prod(_needed(inputs, 0)) * math.prod(_needed(inputs, 1)[1:])
-
-
-def _deformed(node: ir.Node, inputs: Shapes, outputs: Shapes) -> int:
-    """A convolution at other places; their interpolation is not counted."""
-    return math.prod(_needed(outputs, 0)) * math.prod(_needed(inputs, 1)[1:])
-
-
-def _recurrent(node: ir.Node, inputs: Shapes, outputs: Shapes) -> int:
-    """All of W and R once for each step of each sequence."""
-    weights = sum(math.prod(_needed(inputs, position)) for position in (1, 2))
-    return weights * math.prod(_needed(inputs, 0)[:2])
-
-
 def _einsum(node: ir.Node, inputs: Shapes, outputs: Shapes) -> int:
     """The product of all labels' sizes: what one loop over all of them does, however many operands."""
     terms = node.attributes["equation"].as_string().replace(" ", "").partition("->")[0].split(",")
@@ -103,25 +87,25 @@ def _einsum(node: ir.Node, inputs: Shapes, outputs: Shapes) -> int:
     return math.prod(labels.values())
 
 
-def _matmul_transposed(node: ir.Node, inputs: Shapes, outputs: Shapes) -> int:
-    left = _needed(inputs, 0)
-    flag = node.attributes.get("transA")
-    return math.prod(_needed(outputs, 0)) * left[-2 if flag is not None and flag.as_int() else -1]
-
-
-def _matmul_packed(node: ir.Node, inputs: Shapes, outputs: Shapes) -> int:
-    return math.prod(_needed(outputs, 0)) * node.attributes["K"].as_int()
+def _recurrent(node: ir.Node, inputs: Shapes, outputs: Shapes) -> int:
+    """All of W and R once for each step of each sequence."""
+    weights = sum(math.prod(_needed(inputs, position)) for position in (1, 2))
+    return weights * math.prod(_needed(inputs, 0)[:2])
 
 
 FORMULAS: dict[tuple[str, str], Callable[[ir.Node, Shapes, Shapes], int]] = {
-    ("", "ConvTranspose"): _transposed,
-    ("", "DeformConv"): _deformed,
+    # Each input element meets the kernel of its group once: elements of x times (Cout / group) x kernel.
+    ("", "ConvTranspose"): lambda node, x, y: math.prod(_needed(x, 0)) * math.prod(_needed(x, 1)[1:]),
+    # A convolution at other places; their interpolation is not counted.
+    ("", "DeformConv"): lambda node, x, y: math.prod(_needed(y, 0)) * math.prod(_needed(x, 1)[1:]),
     ("", "Einsum"): _einsum,
     ("", "LSTM"): _recurrent,
     ("", "GRU"): _recurrent,
     ("", "RNN"): _recurrent,
-    ("com.microsoft", "FusedMatMul"): _matmul_transposed,
-    ("com.microsoft", "MatMulNBits"): _matmul_packed,
+    ("com.microsoft", "FusedMatMul"): lambda node, x, y: (
+        math.prod(_needed(y, 0)) * _needed(x, 0)[-2 if node.attributes.get_int("transA", 0) else -1]
+    ),
+    ("com.microsoft", "MatMulNBits"): lambda node, x, y: math.prod(_needed(y, 0)) * node.attributes["K"].as_int(),
 }
 """By domain and operator: from a node and the shapes of its inputs and outputs."""
 
@@ -165,11 +149,7 @@ class OnnxTool:
     """Counts of onnx-tool, asked for once for nodes that are alike."""
 
     def __init__(self) -> None:
-        """Import onnx-tool.
-
-        Raises:
-            HxError: HX213 if it is not installed.
-        """
+        """Import onnx-tool; HX213 is raised if it is not installed."""
         try:
             import onnx_tool
             from onnx_tool.node import FusedBase, Node

@@ -89,11 +89,7 @@ def known_shapes(
     recorded: Mapping[str, Sequence[int]],
     measure_shapes: MeasureShapes | None = None,
 ) -> KnownShapes:
-    """Return the shapes of all values, as far as they can be told; the arguments are those of `model_cost`.
-
-    Raises:
-        HxError: HX409 if a given shape is of no input, or is none that the model takes.
-    """
+    """Return the shapes of all values, as far as they can be told; arguments and errors are those of `model_cost`."""
     graph = model.graph
     known = KnownShapes(_sizes_of_symbols(graph, given, recorded))
     for value in values_in(graph):

@@ -99,7 +99,7 @@ class _Carried:
                 owner = self._moved(node) or owner
             if old_path:
                 owner = owner._replace(originals=[node_name(old_path, output) for output in owner.originals])
-            self.owned[node] = node_row(path, node, LINEAGE, *owner)
+            self.owned[node] = node_row(path, node, LINEAGE, **owner._asdict())
             before = None if same is None else matches.old.nodes[same]
             inside = CarriedOwner(owner.owner, "medium" if owner.known else "low", owner.known)
             for name, body in nested_graphs(node) if node.attributes else ():
@@ -113,4 +113,5 @@ class _Carried:
                     self.add(inner, body, (inner_path, body_path(old_path, before, name)), inside)
                     continue
                 for path_below, below in nodes_in(body, inner_path):
-                    self.owned[below] = node_row(path_below, below, LINEAGE, *(self._moved(below) or inside))
+                    moved = self._moved(below) or inside
+                    self.owned[below] = node_row(path_below, below, LINEAGE, **moved._asdict())

@@ -32,8 +32,7 @@ class GraphRun:
     ) -> None:
         """Run a model, which is not changed, on named inputs; `FingerprintIndex` says what tensors and tolerance are.
 
-        Raises:
-            HxError: HX121 if ONNX Runtime cannot run the model, HX209 if it is not installed.
+        HX121 is raised if ONNX Runtime cannot run the model, HX209 if it is not installed.
         """
         self.index = index = GraphIndex(model.graph)
         inputs = [value for value in model.graph.inputs if not value.is_initializer()]

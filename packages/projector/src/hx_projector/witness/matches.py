@@ -33,10 +33,7 @@ def claim_by_witness(
     Tensors of one single number, masks of ones, and values that several calls computed alike decide nothing. The context
     gets the calls of merged nodes, and the ports that were found, where it says of no port which value carries it. Of the
     claims about a node those of high confidence by its own value or its readers count, else those by the ports around it,
-    else those of medium confidence.
-
-    Raises:
-        HxError: HX121 if ONNX Runtime cannot run the model, HX209 if it is not installed.
+    else those of medium confidence. Errors are those of `GraphRun`.
     """
     tree, calls = CallTree(context.calls), context.calls
     matches = ValueMatches(model, observation, feeds, tree)

@@ -25,11 +25,7 @@ def accepted_by_checker(pair: ModelAndSidecar) -> Iterator[Problem]:
 
 
 def loaded_by_runtime(pair: ModelAndSidecar) -> Iterator[Problem]:
-    """Check that ONNX Runtime loads the file (V02).
-
-    Raises:
-        HxError: HX209 if onnxruntime is not installed.
-    """
+    """Check that ONNX Runtime loads the file (V02); HX209 is raised if it is not installed."""
     try:
         open_session(pair.path, package="hx-projector")
     except HxError:
