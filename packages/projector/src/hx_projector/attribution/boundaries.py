@@ -95,19 +95,16 @@ def with_ports_in_bodies(graph: ir.Graph, context: ModuleContext, owned: OwnedNo
     if not rows:
         return context
     found, calls = with_boundaries(graph, context, owned, tree).calls, list(context.calls)
+
+    def named(known: Sequence[Port], ports: Sequence[Port]) -> Sequence[Port]:
+        only = len(known) == len(ports) == 1
+        return [ports[0].model_copy(update={"name": known[0].name})] if only else ports
+
     for row in rows:
-        sides = {
-            "inputs": _named_as(calls[row].inputs, found[row].inputs),
-            "outputs": _named_as(calls[row].outputs, found[row].outputs),
-        }
-        calls[row] = calls[row].model_copy(update=sides)
+        call, now = calls[row], found[row]
+        sides = {"inputs": named(call.inputs, now.inputs), "outputs": named(call.outputs, now.outputs)}
+        calls[row] = call.model_copy(update=sides)
     return context.model_copy(update={"calls": calls})
-
-
-def _named_as(known: Sequence[Port], ports: Sequence[Port]) -> list[Port]:
-    if len(known) == len(ports) == 1:
-        return [ports[0].model_copy(update={"name": known[0].name})]
-    return list(ports)
 
 
 def _is_tensor(value: ir.Value) -> bool:

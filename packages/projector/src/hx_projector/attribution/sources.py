@@ -34,13 +34,11 @@ def claim_by_exporter(given: AttributionInput) -> Claims:
     it does not name all modules.
     """
     uncertain, nodes = set(given.context.unsure_calls), set(given.context.unsure_nodes)
-    claims: dict[str, Claim] = {}
-    for key in given.graph.nodes:
-        rows = given.context.origins.get(key)
-        if rows:
-            owner = given.tree.common(rows)
-            claims[key] = Claim(owner, "medium" if owner in uncertain or key in nodes else "high")
-    return claims
+    origins = given.context.origins
+    owners = {key: given.tree.common(origins[key]) for key in given.graph.nodes if origins.get(key)}
+    return {
+        key: Claim(owner, "medium" if owner in uncertain or key in nodes else "high") for key, owner in owners.items()
+    }
 
 
 def claim_by_parameter(given: AttributionInput) -> Claims:

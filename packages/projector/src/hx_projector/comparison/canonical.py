@@ -132,14 +132,19 @@ class _CanonicalForm:
             return []
         own: dict[int, str] = {}
         forms: list[tuple[str, ir.Node]] = []
+
+        def digest_of(value: ir.Value | None) -> str:
+            if value is None:
+                return ""
+            return own.get(id(value)) or names.get(id(value)) or f"w:{type_of(value)}"
+
         for node in walk_order(graph):
             if all(id(out) in names for out in node.outputs):
                 continue
-            inputs = ", ".join(_digest_of(value, own, names) for value in inputs_of(node))
+            inputs = ", ".join(map(digest_of, inputs_of(node)))
             bodies = {
-                name: _CanonicalForm(captured, self._opsets).of(body)
+                name: _CanonicalForm({id(value): digest_of(value) for value in captures(body)}, self._opsets).of(body)
                 for name, body in nested_graphs(node)
-                for captured in [{id(value): _digest_of(value, own, names) for value in captures(body)}]
             }
             attributes = f"{plain_attributes(node, self._opsets)}{bodies or ''}"
             text = f"{operator_of(node)}({inputs}){attributes}->{outputs_of(node)}"
@@ -156,9 +161,3 @@ class _CanonicalForm:
     def _number(self, kind: str, suffix: str = "") -> str:
         self._count += 1
         return f"{kind}{self._count}{suffix}"
-
-
-def _digest_of(value: ir.Value | None, own: Mapping[int, str], names: Mapping[int, str]) -> str:
-    if value is None:
-        return ""
-    return own.get(id(value)) or names.get(id(value)) or f"w:{type_of(value)}"

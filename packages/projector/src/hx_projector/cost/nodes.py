@@ -162,10 +162,10 @@ class _Counter:
         """Return how often the body of a node runs: of a Scan, the size of the axis that it scans; None of others."""
         if node.op_type != "Scan" or node.domain:
             return None
-        axes = node.attributes.get("scan_input_axes")
+        axis = node.attributes.get_ints("scan_input_axes", [0])[0]
         value = node.inputs[len(node.inputs) - node.attributes["num_scan_inputs"].as_int()]
         shape = self._known.shapes.get(value) if value is not None else None
-        return shape[axes.as_ints()[0] if axes is not None else 0] if shape else None
+        return shape[axis] if shape else None
 
 
 def _single_node_model(model: ir.Model, node: ir.Node, known: KnownShapes) -> onnx.ModelProto | None:

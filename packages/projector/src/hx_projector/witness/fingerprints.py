@@ -48,11 +48,9 @@ def fingerprint(array: Array) -> Fingerprint:
         )
 
 
-def is_identical(one: Fingerprint | None, other: Fingerprint | None) -> bool:
-    """Say whether two fingerprints are known and hold exactly the same numbers for the same shape."""
-    if one is None or other is None or _bucket(one) != _bucket(other):
-        return False
-    return np.array_equal(_numbers(one), _numbers(other), equal_nan=True)
+def is_identical(one: Fingerprint, other: Fingerprint) -> bool:
+    """Say whether two fingerprints hold exactly the same numbers for the same shape."""
+    return _bucket(one) == _bucket(other) and np.array_equal(_numbers(one), _numbers(other), equal_nan=True)
 
 
 class FingerprintIndex:

@@ -46,14 +46,15 @@ class GraphRun:
         """Values that depend on an input. Those among them that are not in `index.data` depend on sizes alone."""
         self.copy_of: dict[str, str] = {}
         """Values that hold exactly what the only value in `index.data` that their node reads holds."""
+        known = self.fingerprints
         for key, names in index.reads.items():
             outputs = index.outputs_of(key)
             if not self.input_dependent.isdisjoint(names):
                 self.input_dependent.update(outputs)
             data = [name for name in names if name in index.data]
-            if len(data) == 1:
-                source = self.fingerprints.get(data[0])
-                self.copy_of |= {out: data[0] for out in outputs if is_identical(self.fingerprints.get(out), source)}
+            if len(data) == 1 and data[0] in known:
+                same = (out for out in outputs if out in known and is_identical(known[out], known[data[0]]))
+                self.copy_of |= dict.fromkeys(same, data[0])
         self._by_numbers = FingerprintIndex(self.fingerprints, tensors, tolerance)
 
     def equal_to(self, tensor: Fingerprint) -> list[str]:
