@@ -1,5 +1,13 @@
 from hx_sidecar_schema._collector import collector_paused as collector_paused
-from hx_sidecar_schema._context import CONTEXT_VERSION as CONTEXT_VERSION, ModuleContext as ModuleContext
+from hx_sidecar_schema._context import (
+    CONTEXT_VERSION as CONTEXT_VERSION,
+    Fingerprint as Fingerprint,
+    ModuleContext as ModuleContext,
+    Observation as Observation,
+    Operation as Operation,
+    PortValue as PortValue,
+    sample_positions as sample_positions,
+)
 from hx_sidecar_schema._digest import file_digest as file_digest, graph_digest as graph_digest
 from hx_sidecar_schema._errors import (
     ForeignSidecar as ForeignSidecar,
@@ -22,15 +30,9 @@ from hx_sidecar_schema._files import (
     refuse_existing as refuse_existing,
 )
 from hx_sidecar_schema._lazy import lazy_package as lazy_package
-from hx_sidecar_schema._observation import (
-    Fingerprint as Fingerprint,
-    Observation as Observation,
-    Operation as Operation,
-    PortValue as PortValue,
-    sample_positions as sample_positions,
-)
 from hx_sidecar_schema._patterns import find_calls as find_calls
 from hx_sidecar_schema._records import (
+    SIDECAR_VERSION as SIDECAR_VERSION,
     CategoryStatistics as CategoryStatistics,
     Confidence as Confidence,
     CutFrom as CutFrom,
@@ -50,11 +52,12 @@ from hx_sidecar_schema._records import (
     Status as Status,
     Summary as Summary,
     TensorInfo as TensorInfo,
+    depths as depths,
     node_name as node_name,
+    subtree_ends as subtree_ends,
 )
 from hx_sidecar_schema._sidecar import (
     EMBEDDED as EMBEDDED,
-    SIDECAR_VERSION as SIDECAR_VERSION,
     Sidecar as Sidecar,
     embedded as embedded,
     from_embedded as from_embedded,
@@ -73,4 +76,3 @@ from hx_sidecar_schema._tags import (
     is_tagged as is_tagged,
     simple_name as simple_name,
 )
-from hx_sidecar_schema._trees import depths as depths, subtree_ends as subtree_ends

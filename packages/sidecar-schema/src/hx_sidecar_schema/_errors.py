@@ -10,12 +10,15 @@ class HxError(Exception):
 
     Args:
         message: What is wrong, with the offending value as its `repr`.
-        code: Stable identifier, `HX` and three digits, listed in `docs/errors.md`; a subclass has a default.
+        code: Stable identifier, `HX` and three digits, listed in `docs/errors.md`; a subclass names its own.
         hint: One imperative next step.
         argument: Name of the argument of the Python API that helps; empty where none does.
     """
 
     code: str = ""
+
+    def __init_subclass__(cls, *, code: str = "") -> None:
+        cls.code = code
 
     def __init__(self, message: str, *, hint: str, code: str = "", argument: str = "") -> None:
         super().__init__(message)
@@ -30,52 +33,36 @@ class HxError(Exception):
         return str(self.args[0])
 
 
-class UnfitInputs(HxError):
+class UnfitInputs(HxError, code="HX109"):
     """The inputs do not fit `forward()`: other names, too many, or shapes that it refuses."""
 
-    code = "HX109"
 
-
-class ModelDoesNotRun(HxError):
+class ModelDoesNotRun(HxError, code="HX121"):
     """ONNX Runtime cannot run the model on its example inputs."""
 
-    code = "HX121"
 
-
-class RuntimeRefusal(HxError):
+class RuntimeRefusal(HxError, code="HX207"):
     """ONNX Runtime does not load a model, or does not run it on these inputs."""
 
-    code = "HX207"
 
-
-class UnavailableValue(HxError):
+class UnavailableValue(HxError, code="HX206"):
     """A value that a call takes cannot be told from the model and its recorded inputs."""
 
-    code = "HX206"
 
-
-class MissingValue(UnavailableValue):
+class MissingValue(UnavailableValue, code="HX201"):
     """The model has no such value."""
 
-    code = "HX201"
 
-
-class ForeignSidecar(HxError):
+class ForeignSidecar(HxError, code="HX203"):
     """The sidecar belongs to another model."""
 
-    code = "HX203"
 
-
-class MissingSidecar(HxError):
+class MissingSidecar(HxError, code="HX301"):
     """There is no sidecar, or it cannot be read."""
 
-    code = "HX301"
 
-
-class UnknownCall(HxError):
+class UnknownCall(HxError, code="HX401"):
     """No module call matches a pattern."""
-
-    code = "HX401"
 
 
 def check_choice(argument: str, value: str, choices: Iterable[str]) -> None:

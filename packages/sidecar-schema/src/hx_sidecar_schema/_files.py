@@ -24,15 +24,11 @@ _LOCK, _COMPLETE, _FILES, _REPLACED = "lock", "complete", "files", "replaced"
 def atomic_folder(folder: Path, argument: str = "output") -> Generator[Path]:
     """Yield an empty folder; on success move its files into `folder`, over what is there, last of all.
 
-    The folder to fill lies inside `folder`, so that moving is renaming. After an exception nothing has changed. After
-    `kill -9` either all old files are there, or all new ones are ready and `finish_writes` moves the rest of them; the
-    next write into the folder calls it, and so does `finished` for a file that is missing. At no moment does a model lie
-    beside the weights or the sidecar of another. Nothing is promised for a
-    power cut: flushing half a gigabyte of weights to the disk would cost more than the export.
-
-    Args:
-        folder: Destination, made if missing.
-        argument: Of the caller, which names it.
+    The folder to fill lies inside `folder`, which is made if missing, so that moving is renaming. After an exception
+    nothing has changed. After `kill -9` either all old files are there, or all new ones are ready and `finish_writes` moves
+    the rest of them; the next write into the folder calls it, and so does `finished` for a file that is missing. At no
+    moment does a model lie beside the weights or the sidecar of another. Nothing is promised for a power cut: flushing
+    half a gigabyte of weights to the disk would cost more than the export. An error names the caller's `argument`.
 
     Raises:
         HxError: HX306 if the folder cannot be written, the disk is full, or a target is no regular file.
@@ -117,10 +113,9 @@ def _move(staging: Path, folder: Path) -> None:
     other order. One file that has no others beside it is replaced in one step.
     """
     files = _staged(staging)
-    moves = [(staging / _FILES / path, folder / path) for path in reversed(files)]
-    if len(files) > 1:
-        old = [(folder / path, staging / _REPLACED / path) for path in files if (folder / path).exists()]
-        moves = old + moves
+    old = [path for path in files if (folder / path).exists()] if len(files) > 1 else []
+    moves = [(folder / path, staging / _REPLACED / path) for path in old]
+    moves += [(staging / _FILES / path, folder / path) for path in reversed(files)]
     done: list[tuple[Path, Path]] = []
     try:
         for source, target in moves:
@@ -159,20 +154,15 @@ def refuse_existing(paths: Iterable[Path], *, overwrite: bool) -> None:
     Raises:
         HxError: HX402 if a path exists and `overwrite` is off; HX306 if it is neither a regular file nor a folder.
     """
-    existing: list[str] = []
-    for path in paths:
-        if path.exists():
-            existing.append(str(path))
-            if not path.is_file() and not path.is_dir():
-                raise HxError(
-                    f"Cannot write {str(path)!r}: it is a device, a FIFO or a socket.",
-                    code="HX306",
-                    hint="Name a file.",
-                    argument="output",
-                )
+    existing = [path for path in paths if path.exists()]
+    for path in existing:
+        if not path.is_file() and not path.is_dir():
+            message = f"Cannot write {str(path)!r}: it is a device, a FIFO or a socket."
+            raise HxError(message, code="HX306", hint="Name a file.", argument="output")
     if existing and not overwrite:
+        named = ", ".join(repr(str(path)) for path in existing)
         raise HxError(
-            f"Output {', '.join(map(repr, existing))} already {'exists' if len(existing) == 1 else 'exist'}.",
+            f"Output {named} already {'exists' if len(existing) == 1 else 'exist'}.",
             code="HX402",
             hint="Allow replacing it, or name another output.",
             argument="overwrite",

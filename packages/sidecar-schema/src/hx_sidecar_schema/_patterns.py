@@ -15,11 +15,9 @@ from hx_sidecar_schema._tags import simple_name
 def find_calls(sidecar: Sidecar, pattern: str | Sequence[str]) -> list[int]:
     """Return the rows of the calls that a pattern, or one of several, names, in execution order.
 
-    Args:
-        sidecar: Where to look.
-        pattern: A tag (`/BertModel/BertEncoder/BertLayer.0`), a tag with `...` for any number of segments and
-            `*` inside one, an fqn or fqn glob (`encoder.layer.*.attention.self`), or a bare class name. Ends in
-            `@2` for a later call, `@*` for all calls; else the first call of each module.
+    A pattern is a tag (`/BertModel/BertEncoder/BertLayer.0`), a tag with `...` for any number of segments and `*` inside
+    one, an fqn or fqn glob (`encoder.layer.*.attention.self`), or a bare class name. It ends in `@2` for a later call, `@*`
+    for all calls; else it names the first call of each module.
 
     Raises:
         HxError: HX401 if nothing matches; names the three closest.
@@ -39,14 +37,13 @@ def _named(sidecar: Sidecar, pattern: str) -> list[int]:
         ]
     if rows:
         return rows
-    modules = sidecar.modules
-    names = {name for one in modules for name in (one.tag, one.fqn, simple_name(one.class_name)) if name}
+    names = {name for one in sidecar.modules for name in (one.tag, one.fqn, simple_name(one.class_name)) if name}
     closest = difflib.get_close_matches(body, sorted(names), n=3, cutoff=0.0)
     beyond = index.isdigit() and any(call.index for call in sidecar.calls)
+    counted = "; indices after `@` count a module's calls from 0" if beyond else ""
     raise UnknownCall(
         f"No module call matches {pattern!r}; the closest are {', '.join(map(repr, closest))}.",
-        hint="Run `hx tree` to see every module"
-        + ("; indices after `@` count a module's calls from 0." if beyond else "."),
+        hint=f"Run `hx tree` to see every module{counted}.",
     )
 
 

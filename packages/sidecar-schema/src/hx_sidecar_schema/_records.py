@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,11 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from hx_sidecar_schema._table import Table
 
+SIDECAR_VERSION = "1.1"
+
 Evidence = str
 """Name of a source: `exporter`, `witness`, `parameter`, `dataflow`, one that another package adds, or `lineage`:
 carried over from the model that this one was made of."""
 Confidence = Literal["high", "medium", "low"]
 Status = Literal["extractable", "identity", "fused", "folded", "unused", "not_called"]
+
+
+def listed(description: str) -> Any:
+    """Return a field that is an empty list where nothing is said."""
+    return Field(default_factory=list, description=description)
 
 
 class Record(BaseModel):
@@ -102,12 +110,12 @@ class Module(Record):
     tag: str = Field(description="Class path shown to people; names exactly one module.")
     tagged: bool = Field(description="Whether nodes show this module's tag, or their nearest tagged ancestor's.")
     parent: int | None = Field(default=None, description="Row of the parent module.")
-    aliases: list[str] = Field(default_factory=list, description="Other names of the same module.")
+    aliases: list[str] = listed("Other names of the same module.")
     forward_args: list[str] = Field(default_factory=list)
     forward_defaults: dict[str, Any] = Field(
         default_factory=dict, description="JSON values as they are, anything else as its repr."
     )
-    parameters: list[str] = Field(default_factory=list, description="All parameter names below, relative.")
+    parameters: list[str] = listed("All parameter names below, relative.")
     direct_parameters: list[str] = Field(default_factory=list)
     children: dict[str, str] = Field(default_factory=dict, description="Attribute name to class.")
 
@@ -157,9 +165,8 @@ class ModuleCall(Record):
         description="Arguments that are no tensors, named like ports, where they are not the default: JSON values as they "
         'are, of anything else `{"type": NAME}`. Null where they are not known.',
     )
-    recovered: list[int] = Field(
-        default_factory=list,
-        description="Rows of `recovered` that stand for the graph's own producers when this call is cut out.",
+    recovered: list[int] = listed(
+        "Rows of `recovered` that stand for the graph's own producers when this call is cut out."
     )
 
 
@@ -188,17 +195,13 @@ class Node(Record):
         description="False where nothing is known of the node: the root stands in as owner, with the evidence "
         "`dataflow` or `lineage` and low confidence, and the node does not count as covered.",
     )
-    consumers: list[int] = Field(
-        default_factory=list, description="Rows of the calls, outside the owner's subtree, that read its outputs."
+    consumers: list[int] = listed("Rows of the calls, outside the owner's subtree, that read its outputs.")
+    originals: list[str] = listed(
+        "Nodes of the original model's main graph that this one stands for, by `output`; empty where it shares many of them with others. In a relinked model."
     )
-    originals: list[str] = Field(
-        default_factory=list,
-        description="Nodes of the original model's main graph that this one stands for, by `output`; empty where it shares many of them with others. In a relinked model.",
-    )
-    covers: list[int] = Field(
-        default_factory=list,
-        description="Rows of the calls that own `originals`, where there are several: the owner is what they have in "
-        "common. In a relinked model.",
+    covers: list[int] = listed(
+        "Rows of the calls that own `originals`, where there are several: the owner is what they have in "
+        "common. In a relinked model."
     )
 
     @property
@@ -234,10 +237,9 @@ class Initializer(Record):
     elements: int | None = Field(
         default=None, ge=0, description="Number of elements, 0 for an unknown shape; null in files of format 1.0."
     )
-    readers: list[int] = Field(
-        default_factory=list,
-        description="Rows of the calls whose own nodes of the main graph read it, bodies of these included. Empty "
-        "where the file takes the weight as an input.",
+    readers: list[int] = listed(
+        "Rows of the calls whose own nodes of the main graph read it, bodies of these included. Empty "
+        "where the file takes the weight as an input."
     )
 
 
@@ -257,3 +259,45 @@ class Summary(Record):
     exact_percent: float = 0.0
     covered_percent: float = 0.0
     category_statistics: dict[str, CategoryStatistics] = Field(default_factory=dict)
+
+
+class Contents(Record):
+    """The fields of a sidecar; what it does with them is `Sidecar`'s."""
+
+    schema_version: str = Field(
+        default=SIDECAR_VERSION, description="Of the file that was read; what is written is of this version."
+    )
+    generator: Provenance
+    model: ModelInfo
+    cut_from: CutFrom | None = Field(
+        default=None, description="Where the model was cut out of another one; null for a whole model."
+    )
+    modules: list[Module] = Field(default_factory=list)
+    calls: list[ModuleCall] = Field(default_factory=list)
+    nodes: list[Node] = Field(default_factory=list)
+    initializers: list[Initializer] = Field(default_factory=list)
+    recovered: list[RecoveredNode] = Field(default_factory=list)
+    sizes: dict[str, str] = Field(
+        default_factory=dict,
+        description="Scalar INT64 values that hold a size, with the expression over symbols that shapes use too.",
+    )
+    disagreements: list[Disagreement] = Field(default_factory=list)
+    summary: Summary = Field(default_factory=Summary)
+
+
+def subtree_ends(parents: Sequence[int | None]) -> list[int]:
+    """Return for each row of a tree the one after its last descendant; rows are in pre-order."""
+    ends = list(range(1, len(parents) + 1))
+    for row in range(len(parents) - 1, -1, -1):
+        parent = parents[row]
+        if parent is not None:
+            ends[parent] = max(ends[parent], ends[row])
+    return ends
+
+
+def depths(parents: Sequence[int | None]) -> list[int]:
+    """Return how many rows of a tree are above each one; a parent stands before its children."""
+    found: list[int] = []
+    for parent in parents:
+        found.append(0 if parent is None else found[parent] + 1)
+    return found

@@ -3,18 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
 
-from hx_sidecar_schema._records import (
-    Disagreement,
-    Initializer,
-    ModelInfo,
-    Module,
-    ModuleCall,
-    Node,
-    Port,
-    RecoveredNode,
-)
+from hx_sidecar_schema._records import Contents, ModuleCall
 
 # fmt: off
 DTYPES = frozenset([
@@ -27,26 +17,7 @@ DTYPES = frozenset([
 """Names of ONNX's element types."""
 
 
-class Rows(Protocol):
-    """A sidecar, by the rows that refer to one another."""
-
-    @property
-    def model(self) -> ModelInfo: ...
-    @property
-    def modules(self) -> Sequence[Module]: ...
-    @property
-    def calls(self) -> Sequence[ModuleCall]: ...
-    @property
-    def nodes(self) -> Sequence[Node]: ...
-    @property
-    def initializers(self) -> Sequence[Initializer]: ...
-    @property
-    def recovered(self) -> Sequence[RecoveredNode]: ...
-    @property
-    def disagreements(self) -> Sequence[Disagreement]: ...
-
-
-def broken_references(sidecar: Rows) -> Iterator[str]:
+def broken_references(sidecar: Contents) -> Iterator[str]:
     """Yield what rows say of each other that cannot be, in one pass: first the field, then what is wrong with it.
 
     Behind it rows lead somewhere, calls are in pre-order with one root in front, a module stands behind its parent, and
@@ -83,7 +54,7 @@ def broken_references(sidecar: Rows) -> Iterator[str]:
                 yield f"model.{side}.{row}.example: it has another rank"
 
 
-def _calls(sidecar: Rows) -> Iterator[str]:
+def _calls(sidecar: Contents) -> Iterator[str]:
     above: list[int] = []
     for row, call in enumerate(sidecar.calls):
         where = f"calls.{row}"
@@ -100,8 +71,7 @@ def _calls(sidecar: Rows) -> Iterator[str]:
 
 
 def _ports(where: str, call: ModuleCall) -> Iterator[str]:
-    sides: dict[str, list[Port]] = {"inputs": call.inputs, "outputs": call.outputs}
-    for side, ports in sides.items():
+    for side, ports in (("inputs", call.inputs), ("outputs", call.outputs)):
         if len({port.name for port in ports}) < len(ports):
             yield f"{where}.{side}: two ports have one name"
         for port in ports:

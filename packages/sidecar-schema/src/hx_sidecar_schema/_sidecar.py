@@ -8,55 +8,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from hx_sidecar_schema._digest import file_digest
 from hx_sidecar_schema._errors import HxError, MissingSidecar
 from hx_sidecar_schema._files import atomic_folder, finished
 from hx_sidecar_schema._migrate import migrate
-from hx_sidecar_schema._records import (
-    CutFrom,
-    Disagreement,
-    Initializer,
-    ModelInfo,
-    Module,
-    ModuleCall,
-    Node,
-    Provenance,
-    Record,
-    RecoveredNode,
-    Summary,
-    node_name,
-)
+from hx_sidecar_schema._records import SIDECAR_VERSION, Contents, Module, ModuleCall, Record, node_name, subtree_ends
 from hx_sidecar_schema._references import broken_references
-from hx_sidecar_schema._trees import subtree_ends
-
-SIDECAR_VERSION = "1.1"
 
 
-class Sidecar(Record):
+class Sidecar(Contents):
     """Modules, calls, nodes and initializers of one ONNX file, and how each is known."""
-
-    schema_version: str = Field(
-        default=SIDECAR_VERSION, description="Of the file that was read; what is written is of this version."
-    )
-    generator: Provenance
-    model: ModelInfo
-    cut_from: CutFrom | None = Field(
-        default=None, description="Where the model was cut out of another one; null for a whole model."
-    )
-    modules: list[Module] = Field(default_factory=list)
-    calls: list[ModuleCall] = Field(default_factory=list)
-    nodes: list[Node] = Field(default_factory=list)
-    initializers: list[Initializer] = Field(default_factory=list)
-    recovered: list[RecoveredNode] = Field(default_factory=list)
-    sizes: dict[str, str] = Field(
-        default_factory=dict,
-        description="Scalar INT64 values that hold a size, with the expression over symbols that shapes use too.",
-    )
-    disagreements: list[Disagreement] = Field(default_factory=list)
-    summary: Summary = Field(default_factory=Summary)
 
     def module_of(self, call: ModuleCall) -> Module:
         """Return the module that a call ran."""
@@ -134,9 +98,7 @@ class Sidecar(Record):
     def load(cls, path: str | Path, *, check: bool = True) -> Sidecar:
         """Read a sidecar of this or an older major version, or of a newer minor one.
 
-        Args:
-            path: The file.
-            check: Whether rows must lead where they say; who reads one unchecked looks for what is wrong with it.
+        Rows must lead where they say; who reads one without `check` looks for what is wrong with it.
 
         Raises:
             HxError: HX301 if there is no such file, HX302 if it is no JSON, HX303 if a newer hx wrote it,
@@ -162,30 +124,22 @@ class Sidecar(Record):
         try:
             data = from_json(content)
         except ValueError as error:
-            raise HxError(
-                f"Sidecar {str(path)!r} is not JSON, or is cut short: {error}.",
-                code="HX302",
-                hint="Export the model again.",
-            ) from error
+            message = f"Sidecar {str(path)!r} is not JSON, or is cut short: {error}."
+            raise HxError(message, code="HX302", hint="Export the model again.") from error
         data = migrate(data, path, SIDECAR_VERSION)
         try:
             sidecar = cls.model_validate(data)
-            broken = next(broken_references(sidecar), "") if check else ""
-        except ValidationError as error:
-            first = error.errors()[0]
-            broken = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-            raise _unfit(path, broken) from error
-        if broken:
-            raise _unfit(path, broken)
+            if check and (broken := next(broken_references(sidecar), "")):
+                raise ValueError(broken)
+        except ValueError as error:
+            first = error.errors()[0] if isinstance(error, ValidationError) else None
+            broken = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}" if first else error
+            raise HxError(
+                f"Sidecar {str(path)!r} does not fit its schema: {broken}.",
+                code="HX304",
+                hint="Export the model again, or see all that is wrong with `hx validate`.",
+            ) from error
         return sidecar
-
-
-def _unfit(path: Path, broken: str) -> HxError:
-    return HxError(
-        f"Sidecar {str(path)!r} does not fit its schema: {broken}.",
-        code="HX304",
-        hint="Export the model again, or see all that is wrong with `hx validate`.",
-    )
 
 
 EMBEDDED = "pkg.hx.sidecar"
@@ -206,7 +160,6 @@ def from_embedded(text: str, path: Path, *, check: bool = True) -> Sidecar:
     try:
         content = zlib.decompress(base64.b64decode(text, validate=True))
     except (ValueError, zlib.error) as error:
-        raise HxError(
-            f"The sidecar inside {str(path)!r} is damaged: {error}.", code="HX302", hint="Export the model again."
-        ) from error
+        message = f"The sidecar inside {str(path)!r} is damaged: {error}."
+        raise HxError(message, code="HX302", hint="Export the model again.") from error
     return Sidecar.from_json(content, path, check=check)

@@ -9,14 +9,7 @@ from html import escape
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a record. Numbers are right-aligned, with thousands apart.
-
-    Attributes:
-        title: Above it.
-        columns: Their headings.
-        rows: As many cells each.
-        note: Below it; empty for none.
-    """
+    """A table of a record, with a title above and a note below. Numbers are right-aligned, with thousands apart."""
 
     title: str
     columns: Sequence[str]
@@ -28,13 +21,8 @@ class Table:
         cells = [list(self.columns), *([_shown(value) for value in row] for row in self.rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         right = [any(map(_is_number, column)) for column in zip(*self.rows, strict=True)] or [False] * len(widths)
-        lines = [
-            "  ".join(
-                cell.rjust(width) if numbers else cell.ljust(width)
-                for cell, width, numbers in zip(row, widths, right, strict=True)
-            ).rstrip()
-            for row in cells
-        ]
+        formats = [f"{{:{'>' if numbers else '<'}{width}}}" for width, numbers in zip(widths, right, strict=True)]
+        lines = ["  ".join(formats).format(*row).rstrip() for row in cells]
         return "\n".join([self.title, *lines, *([self.note] if self.note else [])])
 
     def to_html(self) -> str:
@@ -42,10 +30,8 @@ class Table:
         head = "".join(f"<th style='text-align:left'>{escape(column)}</th>" for column in self.columns)
         body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in self.rows)
         below = f"<div style='opacity:.7'>{escape(self.note)}</div>" if self.note else ""
-        return (
-            f"<div><b>{escape(self.title)}</b><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            f"{below}</div>"
-        )
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return f"<div><b>{escape(self.title)}</b>{table}{below}</div>"
 
 
 def _is_number(value: object) -> bool:

@@ -39,21 +39,16 @@ def is_tagged(class_name: str, torch_nn: TorchNN = "default") -> bool:
 
 
 def build_tags(fqns: Sequence[str], class_names: Sequence[str]) -> list[str]:
-    """Return the tag of every module.
+    """Return the tag of every module, in their order; no two are equal.
 
     Args:
         fqns: One name a module, parents before children, the root as the empty string first.
         class_names: Qualified class names, in the same order.
-
-    Returns:
-        Tags in the same order; no two are equal.
     """
     rows = {fqn: row for row, fqn in enumerate(fqns)}
     families: dict[int, list[_Child]] = {}
     for row, fqn in enumerate(fqns[1:], 1):
-        path: list[str] = []
-        keys: list[str] = []
-        parent = fqn
+        parent, path, keys = fqn, list[str](), list[str]()
         while True:
             parent, _, attribute = parent.rpartition(".")
             path.insert(0, attribute)
@@ -83,11 +78,8 @@ class _Child(NamedTuple):
 def _segments(children: Sequence[_Child]) -> list[str]:
     """Name siblings: `Class`, `Class.key` in a container, longer where two would be equal."""
     direct = Counter(child.name for child in children if not child.keys)
-    full = [".".join((child.name, *child.path)) for child in children]
-    short = [
-        ".".join((child.name, *(child.path[-1:] if not child.keys and direct[child.name] > 1 else child.keys)))
-        for child in children
-    ]
+    full = [".".join((name, *path)) for _, name, path, _ in children]
+    short = [".".join((name, *(keys or (path[-1:] if direct[name] > 1 else ())))) for _, name, path, keys in children]
     counts = Counter(short)
     segments = [long if counts[name] > 1 else name for name, long in zip(short, full, strict=True)]
     # A short name of one may be the long name of another.

@@ -9,7 +9,8 @@ import json
 from importlib.resources import files
 
 from hx_sidecar_schema._context import CONTEXT_VERSION, ModuleContext
-from hx_sidecar_schema._sidecar import SIDECAR_VERSION, Sidecar
+from hx_sidecar_schema._records import SIDECAR_VERSION
+from hx_sidecar_schema._sidecar import Sidecar
 
 SCHEMAS: dict[str, type[Sidecar] | type[ModuleContext]] = {
     f"sidecar-{SIDECAR_VERSION}.json": Sidecar,
