@@ -1,4 +1,3 @@
-from hx_graph._call_tree import CallTree as CallTree
 from hx_graph._checker import check_proto as check_proto
 from hx_graph._cut_rule import Cut as Cut, CutGraph as CutGraph, Size as Size, SizeQuery as SizeQuery
 from hx_graph._dims import (
@@ -12,16 +11,17 @@ from hx_graph._dims import (
 )
 from hx_graph._examples import example_array as example_array, example_record as example_record
 from hx_graph._files import read_model as read_model, write_model as write_model
-from hx_graph._identity import body_path as body_path, function_path as function_path, output_of as output_of
-from hx_graph._infer import infer_types as infer_types
 from hx_graph._nested import (
     all_graphs as all_graphs,
     all_nodes as all_nodes,
     bodies_in as bodies_in,
     body_inputs as body_inputs,
+    body_path as body_path,
+    function_path as function_path,
     nested_graphs as nested_graphs,
     nodes_below as nodes_below,
     nodes_in as nodes_in,
+    output_of as output_of,
     values_by_name as values_by_name,
     values_in as values_in,
 )
@@ -32,7 +32,7 @@ from hx_graph._reads import (
     in_order as in_order,
     reads as reads,
 )
-from hx_graph._rows import check_rows as check_rows
+from hx_graph._rows import CallTree as CallTree, check_rows as check_rows
 from hx_graph._session import (
     import_runtime as import_runtime,
     make_session as make_session,
@@ -40,7 +40,7 @@ from hx_graph._session import (
     refusal_of as refusal_of,
     run_session as run_session,
 )
-from hx_graph._types import value_types as value_types, without_weights as without_weights
+from hx_graph._types import infer_types as infer_types, value_types as value_types, without_weights as without_weights
 from hx_graph._weights import (
     TensorSlot as TensorSlot,
     initializer_rows as initializer_rows,

@@ -18,12 +18,14 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from hx_graph._dims import queried_dims
-from hx_graph._nested import bodies_in, nodes_below, values_by_name
+from hx_graph._nested import body_inputs, nodes_in, values_by_name
 from hx_graph._reads import reads
 from hx_sidecar_schema import Port
 
 Size = int | tuple[str, int]
 """A dimension: a number, or the value and the axis to read it from."""
+Recovered = Mapping[str, Sequence[str]]
+"""Values that nodes from before the exporter's optimisation make in place of the graph's own, with what they read."""
 
 
 @dataclass
@@ -50,12 +52,11 @@ class SizeQuery(NamedTuple):
 class CutGraph:
     """A main graph and its bodies, by the names of values.
 
-    Attributes:
-        values: As `values_by_name` returns them.
-        reads: What the node behind a value reads; nothing for inputs and initializers.
-        owners: The call that owns the node behind a value, where one does.
-        inputs: Values that come from outside: inputs of the model, and of the bodies of loops.
-        queries: Values that hold sizes.
+    Args:
+        graph: The main graph; not changed.
+        owners: Rows of calls, by the path of a node's graph and its first output.
+        sizes: Scalars that the exporter made for sizes, with the symbol or expression.
+        weights: Inputs of the graph that are weights without a value.
     """
 
     def __init__(
@@ -65,26 +66,19 @@ class CutGraph:
         sizes: Mapping[str, str],
         weights: Collection[str] = (),
     ) -> None:
-        """Index a graph.
-
-        Args:
-            graph: The main graph; not changed.
-            owners: Rows of calls, by the path of a node's graph and its first output.
-            sizes: Scalars that the exporter made for sizes, with the symbol or expression.
-            weights: Inputs of the graph that are weights without a value.
-        """
         self.values = values_by_name(graph)
         self.reads: dict[str, Sequence[str]] = {}
+        """What the node behind a value reads; nothing for inputs and initializers."""
         self.owners: dict[str, int] = {}
+        """The call that owns the node behind a value, where one does."""
         self.queries: dict[str, SizeQuery] = {}
-        bodies = list(bodies_in(graph))
         self.inputs = {
             value.name
-            for value in (*graph.inputs, *(value for body in bodies for value in body.inputs))
+            for value in (*graph.inputs, *body_inputs(graph))
             if not value.is_initializer() and value.name not in weights
         }
-        inner = [pair for node in graph for pair in nodes_below(node)] if bodies else []
-        for path, node in (*(("", node) for node in graph), *inner):
+        """Values that come from outside: inputs of the model, and of the bodies of loops."""
+        for path, node in nodes_in(graph):
             made = [name for out in node.outputs if (name := out.name)]
             if not made or (path and self.values.get(made[0]) not in node.outputs):
                 continue  # a name that two bodies use
@@ -105,7 +99,7 @@ class CutGraph:
         inputs: Iterable[Port],
         outputs: Iterable[str],
         *,
-        recovered: Mapping[str, Sequence[str]],
+        recovered: Recovered,
         complete: bool = False,
         also: Collection[str] = (),
     ) -> Cut:
@@ -116,25 +110,17 @@ class CutGraph:
             end: The row after its last descendant.
             inputs: Its input ports, as far as they are known.
             outputs: Values that carry its outputs.
-            recovered: Values that nodes from before the exporter's optimisation make in place of the graph's own,
-                with what they read.
+            recovered: Nodes from before the exporter's optimisation.
             complete: Whether all inputs are among the ports, implicit ones too. Then what is outside the call and not
                 closed is taken as well, and only inputs of the graph are implicit.
             also: Further values to stop at.
         """
-        walk = _Walk(self, row, end, inputs, recovered, also)
-        return walk.run(outputs, complete=complete)
+        return _Walk(self, row, end, inputs, recovered, also).run(outputs, complete=complete)
 
 
 class _Walk:
     def __init__(
-        self,
-        graph: CutGraph,
-        row: int,
-        end: int,
-        inputs: Iterable[Port],
-        recovered: Mapping[str, Sequence[str]],
-        also: Collection[str],
+        self, graph: CutGraph, row: int, end: int, inputs: Iterable[Port], recovered: Recovered, also: Collection[str]
     ) -> None:
         ports = sorted(inputs, key=lambda port: port.unused)
         # Sizes are read from arguments alone: the status is decided before implicit inputs are known, and the cut must agree.
@@ -155,9 +141,8 @@ class _Walk:
         pending = list(outputs)
         made = set(pending)  # by the call, even where the optimiser merged a neighbour's node into it
         # One step a value and a level of the tree: this loop is what attribution costs.
-        stops, recovered, graph = self._stops, self._recovered, self._graph
-        owners, reads, inputs, first, end = graph.owners, graph.reads, graph.inputs, self._row, self._end
-        queries = graph.queries
+        stops, recovered, first, end, graph = self._stops, self._recovered, self._row, self._end, self._graph
+        owners, reads, inputs, queries = graph.owners, graph.reads, graph.inputs, graph.queries
         while pending:
             name = pending.pop()
             if name in seen:
@@ -174,14 +159,11 @@ class _Walk:
             if outside:
                 cut.implicit.append(name)
                 continue
-            if name in queries:
-                sizes = self._sizes(name)
-                if sizes is not None:
-                    cut.sizes[name] = sizes
-                    cut.reached.update(size[0] for size in sizes if not isinstance(size, int))
-                    continue
-            names = recovered.get(name) if recovered else None
-            pending.extend(reads.get(name, ()) if names is None else names)
+            if name in queries and (sizes := self._sizes(name)) is not None:
+                cut.sizes[name] = sizes
+                cut.reached.update(size[0] for size in sizes if not isinstance(size, int))
+                continue
+            pending.extend(recovered[name] if name in recovered else reads.get(name, ()))
         cut.implicit.sort()
         return cut
 
@@ -197,10 +179,9 @@ class _Walk:
             inside = self._row <= self._graph.owners.get(source, -1) < self._end
             if inside or name in self._recovered or source in self._known:
                 return None
-        places = self._places
-        if any(isinstance(dim, str) and dim not in places for dim in dims):
+        if any(isinstance(dim, str) and dim not in self._places for dim in dims):
             return None
-        return [dim if isinstance(dim, int) else places[dim] for dim in dims]
+        return [dim if isinstance(dim, int) else self._places[dim] for dim in dims]
 
     def _is_closed(self, name: str) -> bool:
         """Say whether a value derives from the inputs, constants and sizes alone. Explores without recursion."""
@@ -211,9 +192,7 @@ class _Walk:
             if current in closed:
                 pending.pop()
                 continue
-            names = self._recovered.get(current)
-            if names is None:
-                names = graph.reads.get(current)
+            names = self._recovered.get(current, graph.reads.get(current))
             if names is None:
                 closed[current] = current not in graph.inputs
             elif current in queries and self._sizes(current) is not None:

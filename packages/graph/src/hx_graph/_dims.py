@@ -5,21 +5,28 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 
 import onnx_ir as ir
 
 _LIMIT = 2**63
+_OPERATORS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction | int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
 _FUNCTIONS = {"max": max, "min": min, "floor": math.floor, "ceil": math.ceil, "ceiling": math.ceil, "mod": operator.mod}
 
 
 def dims_of(shape: ir.ShapeProtocol | None) -> list[int | str]:
     """Return the dimensions of a shape: integers, symbols or expressions over them, `?` for unknown ones.
 
-    Args:
-        shape: None, where not even the rank is known, gives no dimensions. Files of Paddle and old converters say -1 for an
-            unknown dimension; so does ONNX Runtime (1.31) read it.
+    An unknown rank gives none. Files of Paddle and old converters say -1 for an unknown dimension; so does ONNX Runtime
+    (1.31) read it.
     """
     return [(dim if dim >= 0 else "?") if isinstance(dim, int) else str(dim.value or "?") for dim in shape or ()]
 
@@ -47,14 +54,8 @@ def is_size_query(node: ir.Node) -> bool:
 
 
 def queried_dims(node: ir.Node) -> list[int | str] | None:
-    """Return the dimensions that ONNX's own Shape reads, from `start` to `end`.
-
-    Returns:
-        None for every other node, and where the rank of the input is not known.
-    """
-    if node.op_type != "Shape" or node.domain:
-        return None
-    source = node.inputs[0]
+    """Return the dimensions that ONNX's own Shape reads; None for other nodes, and for an input of unknown rank."""
+    source = node.inputs[0] if node.op_type == "Shape" and not node.domain else None
     if source is None or source.shape is None:
         return None
     start, end = node.attributes.get("start"), node.attributes.get("end")
@@ -64,13 +65,9 @@ def queried_dims(node: ir.Node) -> list[int | str] | None:
 def evaluate_dim(dim: str, sizes: Mapping[str, int]) -> int | None:
     """Return the size that a symbolic dimension stands for.
 
-    Args:
-        dim: A symbol, or an expression over symbols with `+ - * / // % **`, `max`, `min`, `floor`, `ceil` and `mod`.
-        sizes: Of symbols; what is no expression may be among them too.
-
-    Returns:
-        None where a symbol is not known, the text is no expression, or the result is no size. No text takes long:
-        onnx_ir (1.1) would compute `9**9**9`.
+    That is a symbol, or an expression over symbols with `+ - * / // % **`, `max`, `min`, `floor`, `ceil` and `mod`; what
+    is no expression may be among `sizes` too. None where a symbol is not known, the text is no expression, or the result is
+    no size. No text takes long: onnx_ir (1.1) would compute `9**9**9`.
     """
     if dim in sizes:
         return sizes[dim]
@@ -95,23 +92,8 @@ def _value(node: ast.expr, sizes: Mapping[str, int]) -> Fraction:
             left, right = _value(first, sizes), _value(second, sizes)
             if any(max(abs(part.numerator), part.denominator) >= _LIMIT for part in (left, right)):
                 raise ValueError(ast.unparse(node))
-            match kind:
-                case ast.Add():
-                    return left + right
-                case ast.Sub():
-                    return left - right
-                case ast.Mult():
-                    return left * right
-                case ast.Div():
-                    return left / right
-                case ast.FloorDiv():
-                    return Fraction(left // right)
-                case ast.Mod():
-                    return left % right
-                case ast.Pow() if right in range(64):
-                    return left ** int(right)
-                case _:
-                    pass
+            if isinstance(kind, ast.Pow) and right in range(64):
+                return left ** int(right)
+            return Fraction(_OPERATORS[type(kind)](left, right))
         case _:
-            pass
-    raise ValueError(ast.unparse(node))
+            raise ValueError(ast.unparse(node))

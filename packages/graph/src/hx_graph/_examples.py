@@ -18,14 +18,10 @@ WHOLE_BYTES = 1 << 16
 
 
 def example_record(array: NDArray[np.generic], shape: Sequence[int] | None = None) -> Example:
-    """Return the record of an input's value.
+    """Return the record of an input's value, of any element type that ONNX has but strings.
 
     Up to 64 KiB the bytes themselves, compressed; beyond, the range of the values, from which `example_array`
-    draws uniformly.
-
-    Args:
-        array: Of any shape, and any element type that ONNX has but strings.
-        shape: Record it as if its numbers were repeated to this shape.
+    draws uniformly. With a `shape` it is recorded as if its numbers were repeated to that.
     """
     if shape is None:
         shape = array.shape

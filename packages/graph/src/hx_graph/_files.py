@@ -9,21 +9,20 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
-from hx_graph._types import drop_map_types
 from hx_graph._weights import in_memory, replaced_tensors, tensors_in
 from hx_graph._well_formed import bring_into_order, check_texts, ensure_well_formed
 from hx_sidecar_schema import HxError, collector_paused, finished, first_line
 
 EXTERNAL_BYTES = 16 << 20
 """Weights beyond this size are written to a data file of their own: inside protobuf each byte is copied thrice."""
+COPY = "Copy it beside the model, or export the model again."
+_GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 
 def read_model(path: Path, *, check: bool = True) -> ir.Model:
     """Read an ONNX file; external data is found but not read.
 
-    Args:
-        path: The file.
-        check: Whether nodes must read what exists, and form no circle; who reads a model unchecked looks for what is wrong with it.
+    Nodes must read what exists, and form no circle; who reads a model without `check` looks for what is wrong with it.
 
     Raises:
         HxError: HX202 if the file is missing or is no ONNX model, HX204 if external data is missing, cut short, no
@@ -49,13 +48,13 @@ def read_model(path: Path, *, check: bool = True) -> ir.Model:
         ) from error
     except Exception as error:
         # protobuf and onnx_ir raise many kinds for bytes that are no model.
-        cause = _innermost(error)
-        wrong = (
-            "holds what onnx_ir does not read" if isinstance(cause, NotImplementedError) else "is no valid ONNX model"
-        )
-        raise HxError(
-            f"File {str(path)!r} {wrong}: {first_line(cause).rstrip('.')}.", code="HX202", hint="Name another file."
-        ) from error
+        cause: BaseException = error  # the innermost: onnx_ir says there what is wrong
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        unread = isinstance(cause, NotImplementedError)
+        wrong = "holds what onnx_ir does not read" if unread else "is no valid ONNX model"
+        message = f"File {str(path)!r} {wrong}: {first_line(cause).rstrip('.')}."
+        raise HxError(message, code="HX202", hint="Name another file.") from error
     _check_external(model, path)
     return model
 
@@ -67,20 +66,25 @@ def _load(path: Path) -> ir.Model:
     return ir.from_proto(proto)
 
 
-def _innermost(error: BaseException) -> BaseException:
-    """Return the first of the errors that led to one: onnx_ir says there what is wrong."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
+def drop_map_types(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
+    """Leave maps without a type: classifiers of scikit-learn have them as output, and onnx_ir (1.1) reads none."""
+    ends = [*graph.input, *graph.output] if isinstance(graph, onnx.GraphProto) else []
+    for value in (*ends, *graph.value_info):
+        kind = value.type
+        while kind.WhichOneof("value") in ("sequence_type", "optional_type"):
+            kind = kind.sequence_type.elem_type if kind.HasField("sequence_type") else kind.optional_type.elem_type
+        if kind.HasField("map_type"):
+            value.ClearField("type")
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs) if attribute.type in _GRAPHS else ():
+                drop_map_types(body)
 
 
 def write_model(model: ir.Model, path: Path, *, data_file: bool | None = None) -> None:
-    """Write a model with all its tensors: the files refer to no other files.
+    """Write a model with all its tensors, not in one step: the files refer to no other files.
 
-    Args:
-        model: Not changed.
-        path: The ONNX file; not replaced in one step.
-        data_file: Whether weights go to `NAME.data` beside it; None for weights beyond 16 MiB.
+    Weights go to `NAME.data` beside it if `data_file`; None for weights beyond 16 MiB.
     """
     if data_file is None:
         tensors = (value.const_value for value in model.graph.initializers.values())
@@ -99,44 +103,31 @@ def _check_external(model: ir.Model, path: Path) -> None:
             continue
         tensor.base_dir = path.parent  # onnx_ir 1.1 gives tensors in functions none, and checks nothing there
         if tensor.dtype in (ir.DataType.UNDEFINED, ir.DataType.STRING):
-            raise HxError(
-                f"Tensor {slot.name!r} of {str(path)!r} has no element type that may be external data.",
-                code="HX202",
-                hint="Name another file.",
-            )
+            message = f"Tensor {slot.name!r} of {str(path)!r} has no element type that may be external data."
+            raise HxError(message, code="HX202", hint="Name another file.")
         location = str(tensor.location)
         if location not in sizes:
             sizes[location] = _size_inside(folder, location, f"External data {location!r} of {str(path)!r}")
         offset = tensor.offset or 0
         is_whole = offset >= 0 and offset + tensor.nbytes <= sizes[location] and tensor.length in (None, tensor.nbytes)
         if not is_whole:
-            raise HxError(
-                f"External data {location!r} of {str(path)!r} is cut short: it does not hold {slot.name!r}.",
-                code="HX204",
-                hint="Copy it beside the model, or export the model again.",
-            )
+            message = f"External data {location!r} of {str(path)!r} is cut short: it does not hold {slot.name!r}."
+            raise HxError(message, code="HX204", hint=COPY)
 
 
 def _size_inside(folder: Path, location: str, what: str) -> int:
     """Return the size in bytes of a data file; `what` names it in errors."""
     data = folder / location
     if "\0" in location or ".." in Path(location).parts or not data.resolve().is_relative_to(folder):
-        raise HxError(
-            f"{what} lies outside the model's folder.",
-            code="HX204",
-            hint="Put the data file itself beside the model; hx reads no other place and follows no link to one.",
-        )
+        hint = "Put the data file itself beside the model; hx reads no other place and follows no link to one."
+        raise HxError(f"{what} lies outside the model's folder.", code="HX204", hint=hint)
     try:
         info = data.stat()
     except OSError as error:
-        raise HxError(
-            f"{what} is missing.", code="HX204", hint="Copy it beside the model, or export the model again."
-        ) from error
+        raise HxError(f"{what} is missing.", code="HX204", hint=COPY) from error
     if not stat.S_ISREG(info.st_mode):
         raise HxError(f"{what} is no regular file.", code="HX204", hint="Put the data file itself beside the model.")
-    if info.st_nlink > 1:
-        # onnx_ir 1.1 opens no file with several hard links, one of which may lie outside the folder.
-        raise HxError(
-            f"{what} has {info.st_nlink} names (hard links).", code="HX204", hint="Copy the file and use the copy."
-        )
+    if info.st_nlink > 1:  # onnx_ir 1.1 opens no such file: another name may lie outside the folder
+        message = f"{what} has {info.st_nlink} names (hard links)."
+        raise HxError(message, code="HX204", hint="Copy the file and use the copy.")
     return info.st_size

@@ -1,4 +1,4 @@
-"""Walks over a model with the graphs inside its nodes, and its functions."""
+"""Walks over a model with the graphs inside its nodes, and its functions; and what names a node: a path and an output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,26 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from hx_graph._identity import body_path, function_path
+
+def output_of(node: ir.Node) -> str:
+    """Return the first non-empty output: with the path of the graph, the node's identity."""
+    for out in node.outputs:
+        if name := out.name:
+            return name
+    return ""
+
+
+def body_path(path: str, node: ir.Node, attribute: str) -> str:
+    """Return the path of a node's body: that of the node's graph, the node, and the body as `nested_graphs` names it."""
+    return f"{path}/{output_of(node)}.{attribute}" if path else f"{output_of(node)}.{attribute}"
+
+
+def function_path(key: ir.OperatorIdentifier) -> str:
+    """Return the path of a model-local function, or the name of an operator: domain, name and overload, `::` between.
+
+    ONNX's own domain and an empty overload are left out.
+    """
+    return "::".join(part for part in key if part)
 
 
 def nested_graphs(node: ir.Node) -> Iterator[tuple[str, ir.Graph]]:
@@ -24,12 +43,7 @@ def nested_graphs(node: ir.Node) -> Iterator[tuple[str, ir.Graph]]:
 
 
 def nodes_in(graph: ir.Graph | ir.Function, path: str = "") -> Iterator[tuple[str, ir.Node]]:
-    """Yield all nodes of a graph with the paths of their graphs, those of bodies after their node.
-
-    Args:
-        graph: The graph or function.
-        path: Its own path.
-    """
+    """Yield all nodes of a graph of a `path` with the paths of their graphs, those of bodies after their node."""
     for node in graph:
         yield path, node
         if node.attributes:
@@ -37,12 +51,7 @@ def nodes_in(graph: ir.Graph | ir.Function, path: str = "") -> Iterator[tuple[st
 
 
 def nodes_below(node: ir.Node, path: str = "") -> Iterator[tuple[str, ir.Node]]:
-    """Yield all nodes in the bodies of a node with the paths of their graphs.
-
-    Args:
-        node: The node.
-        path: Of the graph that it is in.
-    """
+    """Yield all nodes in the bodies of a node, which is in the graph of a `path`, with the paths of their graphs."""
     for name, graph in nested_graphs(node):
         yield from nodes_in(graph, body_path(path, node, name))
 

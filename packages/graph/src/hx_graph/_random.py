@@ -10,18 +10,13 @@ from hx_graph._dims import is_size_query
 from hx_graph._nested import nodes_below
 from hx_graph._reads import in_order, reads
 
-_DRAWING = frozenset(
-    ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
-)
+_DRAWING = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
 
 
 def drawing_nodes(nodes: Iterable[ir.Node]) -> list[ir.Node]:
     """Return the nodes, of some, that draw random numbers without a fixed seed; a Dropout does while it trains."""
-    return [
-        node
-        for node in nodes
-        if not node.domain and "seed" not in node.attributes and (node.op_type in _DRAWING or _trains(node))
-    ]
+    unseeded = (node for node in nodes if not node.domain and "seed" not in node.attributes)
+    return [node for node in unseeded if node.op_type in _DRAWING or _trains(node)]
 
 
 def drawn_values(graph: ir.Graph) -> set[str]:

@@ -47,10 +47,7 @@ def in_order(graph: ir.Graph) -> list[ir.Node]:
 def consumer_calls(nodes: Sequence[ir.Node], owners: Sequence[int], ends: Sequence[int]) -> list[list[int]]:
     """Return for each node the calls outside its owner's subtree that read its outputs.
 
-    Args:
-        nodes: All that may read, those of bodies and functions too.
-        owners: For each node, the row of its call.
-        ends: For each call, the row after its last descendant.
+    `nodes` are all that may read, those of bodies and functions too; `ends` are the rows after each call's last descendant.
     """
     readers: dict[ir.Value, set[int]] = {}
     for node, owner in zip(nodes, owners, strict=True):

@@ -24,18 +24,14 @@ _FOLDER = "session.model_external_initializers_file_folder_path"
 def import_runtime(package: str) -> Any:
     """Return the module `onnxruntime`.
 
-    Args:
-        package: Distribution whose extra `ort` brings it, for the message.
-
     Raises:
-        HxError: HX209 if it is not installed.
+        HxError: HX209 if it is not installed; it says that the extra `ort` of a `package` brings it.
     """
     try:
         import onnxruntime
     except ImportError as error:
-        raise HxError(
-            "onnxruntime is not installed.", code="HX209", hint=f"Install it: `pip install {package}[ort]`."
-        ) from error
+        hint = f"Install it: `pip install {package}[ort]`."
+        raise HxError("onnxruntime is not installed.", code="HX209", hint=hint) from error
     return onnxruntime
 
 
@@ -72,9 +68,8 @@ def open_session(
         settings.add_session_config_entry(name, value)
     if weights:
         settings.add_external_initializers(list(weights), [_ort_value(array) for array in weights.values()])
-    return ort.InferenceSession(
-        str(source) if isinstance(source, Path) else source, settings, providers=list(providers)
-    )
+    model = str(source) if isinstance(source, Path) else source
+    return ort.InferenceSession(model, settings, providers=list(providers))
 
 
 def make_session(
@@ -100,16 +95,14 @@ def make_session(
     """
     mapped = folder is not None
     beside = _weights_beside(model, mapped=mapped)
+    used = {name for name, value in model.graph.initializers.items() if value.uses() or value.is_graph_output()}
     try:
         return open_session(
             _serialized(model, beside, mapped=mapped),
             package=package,
-            entries={**({} if folder is None else {_FOLDER: str(folder.resolve())}), **(entries or {})},
-            weights={
-                name: tensor.numpy()
-                for name, tensor in beside.items()
-                if (value := model.graph.initializers[name]).uses() or value.is_graph_output()
-            },  # onnxruntime 1.31 does not know of others any more
+            entries={**({_FOLDER: str(folder.resolve())} if folder else {}), **(entries or {})},
+            # onnxruntime 1.31 does not know of unused ones any more
+            weights={name: tensor.numpy() for name, tensor in beside.items() if name in used},
             **options,
         )
     except HxError:
@@ -128,14 +121,11 @@ def refusal_of(error: Exception) -> str:
 
 
 def run_session(session: Any, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Run a session.
+    """Run an `onnxruntime.InferenceSession`; return its outputs by name, of sequences lists of arrays.
 
     Args:
-        session: An `onnxruntime.InferenceSession`.
+        session: The session.
         feeds: An array for every input, by name; for a sequence a list of arrays.
-
-    Returns:
-        The outputs by name, of sequences likewise.
 
     Raises:
         HxError: HX207 if an input is missing, unknown or does not fit.
@@ -149,9 +139,8 @@ def run_session(session: Any, feeds: Mapping[str, NDArray[Any]]) -> dict[str, ND
         )
     outputs = {info.name: info.type for info in session.get_outputs()}
     try:
-        if any("bfloat16" in kind for kind in outputs.values()) or any(
-            "bfloat16" in kind or "float8" in kind for kind in types.values()
-        ):
+        kinds = " ".join((*types.values(), *outputs.values()))
+        if "bfloat16" in kinds or any("float8" in kind for kind in types.values()):
             # onnxruntime 1.31 takes bfloat16 but cannot hand it back; arrays of ml_dtypes carry it.
             values = {name: _ort_value(feeds[name]) for name in types}
             results = [value.numpy() for value in session.run_with_ort_values(list(outputs), values)]
@@ -167,12 +156,7 @@ def run_session(session: Any, feeds: Mapping[str, NDArray[Any]]) -> dict[str, ND
 
 
 def _weights_beside(model: ir.Model, *, mapped: bool) -> dict[str, ir.TensorProtocol]:
-    """Return the weights that a model's bytes cannot hold.
-
-    Args:
-        model: To be serialised.
-        mapped: Whether external weights stay in their files.
-    """
+    """Return the weights that a model's bytes cannot hold; where they are `mapped`, external ones stay in their files."""
     weights = {
         name: tensor
         for name, value in model.graph.initializers.items()

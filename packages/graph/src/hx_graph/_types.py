@@ -1,4 +1,4 @@
-"""Element types and shapes of a model's values."""
+"""Element types and shapes of a model's values: those that a file leaves out as ONNX and ONNX Runtime infer them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,42 @@ import logging
 import onnx
 import onnx_ir as ir
 
+from hx_graph._files import drop_map_types
 from hx_graph._nested import nodes_in
+from hx_graph._session import open_session
 from hx_sidecar_schema import first_line
 
 logger = logging.getLogger(__name__)
 
-_GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
+def infer_types(model: ir.Model) -> None:
+    """Give a type and a shape to results of nodes that have none, in place, as far as ONNX and ONNX Runtime infer them.
 
-def infer_by_onnx(model: ir.Model) -> None:
-    """Give a type and a shape to results of nodes that have none, in place, those of bodies and of other types than tensors too.
-
-    ONNX does not know those of foreign operators; where its inference refuses the model as a whole, it knows none. Outputs of graphs
-    stay as they are declared: they are part of `graph_digest`.
+    Outputs of graphs stay as they are declared: they are part of `graph_digest`.
     """
+    _infer_by_onnx(model)
+    unknown = {out.name: out for node in model.graph for out in node.outputs if out.name and out.type is None}
+    if not unknown:
+        return
+    proto = ir.serde.serialize_model(without_weights(model))
+    del proto.graph.output[:]
+    for name in unknown:
+        proto.graph.output.add(name=name)
+    try:
+        session = open_session(proto.SerializeToString(), package="hx-graph")
+    except Exception:  # noqa: BLE001 it is not installed, or does not load the model: its exceptions share no base class
+        return
+    for info in session.get_outputs():
+        kind = info.type.removeprefix("tensor(").removesuffix(")").upper()
+        value = unknown[info.name]
+        if kind in ir.DataType.__members__:
+            value.type = ir.TensorType(ir.DataType[kind])
+            if value.shape is None and info.shape:  # an unknown rank looks like a scalar's (onnxruntime 1.31)
+                value.shape = ir.Shape(info.shape)
+
+
+def _infer_by_onnx(model: ir.Model) -> None:
+    """Infer what ONNX knows, of bodies too: nothing of foreign operators, or of a model that its inference refuses."""
     results = _results(model.graph)
     if all(value.type is not None and value.shape is not None for value in results):
         return
@@ -55,18 +77,3 @@ def without_weights(model: ir.Model) -> ir.Model:
         value.const_value = None
         bare.graph.inputs.append(value)
     return bare
-
-
-def drop_map_types(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
-    """Leave maps without a type: classifiers of scikit-learn have them as output, and onnx_ir (1.1) reads none."""
-    ends = [*graph.input, *graph.output] if isinstance(graph, onnx.GraphProto) else []
-    for value in (*ends, *graph.value_info):
-        kind = value.type
-        while kind.WhichOneof("value") in ("sequence_type", "optional_type"):
-            kind = kind.sequence_type.elem_type if kind.HasField("sequence_type") else kind.optional_type.elem_type
-        if kind.HasField("map_type"):
-            value.ClearField("type")
-    for node in graph.node:
-        for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs) if attribute.type in _GRAPHS else ():
-                drop_map_types(body)

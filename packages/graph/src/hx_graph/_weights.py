@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import NamedTuple
 
 import onnx_ir as ir
 
-from hx_graph._identity import output_of
-from hx_graph._nested import all_graphs
+from hx_graph._nested import all_graphs, output_of
 from hx_graph._reads import reads
 from hx_sidecar_schema import Initializer
 
 
 def initializer_rows(graph: ir.Graph, known: Iterable[Initializer], owners: Mapping[str, int]) -> list[Initializer]:
-    """Return a row for every initializer of a graph, with its size and the calls that read it.
+    """Return a row for every initializer of a main graph, with its size and the calls that read it.
 
     Args:
-        graph: The main graph of a model.
-        known: What is known of its initializers; a row is added for one that has none, and one of another name is
-            returned as it is.
+        graph: The graph.
+        known: What is known of its initializers; a row of another name is returned as it is.
         owners: First output of each node of the graph to the row of its call.
     """
     rows = {row.name: row for row in known}
@@ -60,11 +58,12 @@ def tensors_in(model: ir.Model) -> Iterator[TensorSlot]:
     Of a function also the defaults of its own attributes.
     """
     for graph in all_graphs(model):
-        for value in () if isinstance(graph, ir.Function) else graph.initializers.values():
-            if value.const_value is not None:
-                yield TensorSlot(str(value.name), value.const_value, partial(setattr, value, "const_value"))
         if isinstance(graph, ir.Function):
             yield from _tensors_in_attributes(graph.name, graph.attributes)
+        else:
+            for value in graph.initializers.values():
+                if value.const_value is not None:
+                    yield TensorSlot(str(value.name), value.const_value, partial(setattr, value, "const_value"))
         for node in graph:
             if node.attributes:
                 yield from _tensors_in_attributes(output_of(node), node.attributes)
@@ -73,15 +72,13 @@ def tensors_in(model: ir.Model) -> Iterator[TensorSlot]:
 def _tensors_in_attributes(holder: str, attributes: MutableMapping[str, ir.Attr]) -> Iterator[TensorSlot]:
     for name, attribute in attributes.items():
         if attribute.type == ir.AttributeType.TENSOR and not attribute.is_ref():
-            yield TensorSlot(f"{holder}.{name}", attribute.as_tensor(), partial(_put, attributes, name))
+            yield TensorSlot(f"{holder}.{name}", attribute.as_tensor(), partial(_put, attributes, name, None))
         elif attribute.type == ir.AttributeType.TENSORS and not attribute.is_ref():
             for index, tensor in enumerate(attribute.as_tensors()):
-                yield TensorSlot(f"{holder}.{name}.{index}", tensor, partial(_put, attributes, name, index=index))
+                yield TensorSlot(f"{holder}.{name}.{index}", tensor, partial(_put, attributes, name, index))
 
 
-def _put(
-    attributes: MutableMapping[str, ir.Attr], name: str, tensor: ir.TensorProtocol, *, index: int | None = None
-) -> None:
+def _put(attributes: MutableMapping[str, ir.Attr], name: str, index: int | None, tensor: ir.TensorProtocol) -> None:
     if index is None:
         attributes[name] = ir.AttrTensor(name, tensor)
     else:
@@ -92,23 +89,13 @@ def _put(
 
 @contextmanager
 def replaced_tensors(model: ir.Model, new: Callable[[TensorSlot], ir.TensorProtocol | None]) -> Generator[None]:
-    """Let tensors be others for a while: a copy of the graph would take its nodes away.
-
-    Args:
-        model: On exit it has its tensors again.
-        new: Returns what stands in a slot meanwhile; None where nothing changes.
-    """
-    kept: list[TensorSlot] = []
-    try:
+    """Let tensors be others for a while, where `new` returns one: a copy of the graph would take its nodes away."""
+    with ExitStack() as kept:
         for slot in list(tensors_in(model)):
-            tensor = new(slot)
-            if tensor is not None:
-                kept.append(slot)
+            if (tensor := new(slot)) is not None:
+                kept.callback(slot.put, slot.tensor)
                 slot.put(tensor)
         yield
-    finally:
-        for slot in kept:
-            slot.put(slot.tensor)
 
 
 def in_memory(slot: TensorSlot) -> ir.TensorProtocol | None:

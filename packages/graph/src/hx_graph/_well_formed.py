@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from hx_graph._identity import output_of
-from hx_graph._nested import all_graphs, nested_graphs
+from hx_graph._nested import all_graphs, nested_graphs, output_of
 from hx_graph._weights import tensors_in
 
 
@@ -17,15 +16,8 @@ def check_texts(model: ir.Model) -> None:
     Raises:
         ValueError: With the first that is none.
     """
-    _texts(
-        "model",
-        model.producer_name,
-        model.producer_version,
-        model.domain,
-        model.doc_string,
-        model.metadata_props,
-        *model.opset_imports,
-    )
+    producer = model.producer_name, model.producer_version, model.domain
+    _texts("model", *producer, model.doc_string, model.metadata_props, *model.opset_imports)
     for graph in all_graphs(model):
         _texts("graph", graph.name, graph.doc_string, graph.metadata_props)
         values = [] if isinstance(graph, ir.Function) else [*graph.inputs, *graph.initializers.values()]
@@ -55,9 +47,8 @@ def ensure_well_formed(model: ir.Model) -> None:
         for node in graph:
             for value in node.inputs:
                 if value is not None and not _exists(value):
-                    raise ValueError(
-                        f"node {output_of(node)!r} ({node.op_type}) reads {value.name!r}, which nothing makes"
-                    )
+                    reader = f"node {output_of(node)!r} ({node.op_type})"
+                    raise ValueError(f"{reader} reads {value.name!r}, which nothing makes")
             for attribute in node.attributes.values():
                 if attribute.type == ir.AttributeType.UNDEFINED:
                     raise ValueError(f"attribute {attribute.name!r} of node {output_of(node)!r} has no type")
