@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as arrays
 
-from hx_extractor import compare, difference
-from hx_extractor.run import numbers
+from hx_extractor import _numbers as numbers, compare, difference
 
 
 def f32(*values: float) -> np.ndarray:

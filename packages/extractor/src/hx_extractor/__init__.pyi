@@ -1,7 +1,11 @@
 from hx_extractor._extraction import Extraction as Extraction, Weights as Weights
 from hx_extractor._hierarchy import Call as Call, Hierarchy as Hierarchy
 from hx_extractor._load import load as load, load_transformed as load_transformed
+from hx_extractor._numbers import (
+    Difference as Difference,
+    Validation as Validation,
+    compare as compare,
+    difference as difference,
+)
 from hx_extractor._save import check_shareable as check_shareable
 from hx_extractor._tree import TreeEntry as TreeEntry, TreeReport as TreeReport, shown_calls as shown_calls
-from hx_extractor.run.check import Validation as Validation, compare as compare
-from hx_extractor.run.numbers import Difference as Difference, difference as difference

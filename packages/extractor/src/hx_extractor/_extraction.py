@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from hx_extractor._numbers import Validation, compare
 from hx_extractor._save import save_model
-from hx_extractor.run.check import Validation, check, compare
-from hx_extractor.run.examples import like
-from hx_graph import example_record, make_session, run_session
-from hx_sidecar_schema import HxError, Module, ModuleCall, Port, Sidecar, check_choice, refuse_existing
+from hx_graph import check_proto, example_record, make_session, run_session, without_weights
+from hx_sidecar_schema import (
+    HxError,
+    Module,
+    ModuleCall,
+    Port,
+    Sidecar,
+    TensorInfo,
+    UnavailableValue,
+    check_choice,
+    first_line,
+    refuse_existing,
+)
 
 Weights = Literal["copy", "share", "none"]
 
 
 class Parent(Protocol):
-    """What an extraction needs of the model that it was cut out of."""
+    """What an extraction needs of the `Hierarchy` that it was cut out of."""
 
     @property
-    def sidecar(self) -> Sidecar:
-        """Of the model."""
-        ...
-
+    def sidecar(self) -> Sidecar: ...
     @property
-    def folder(self) -> Path | None:
-        """Where the model's external data lies; None for a model in memory."""
-        ...
-
-    def compute(self, names: Iterable[str]) -> dict[str, NDArray[np.generic]]:
-        """Return values of the model for the recorded inputs."""
-        ...
+    def folder(self) -> Path | None: ...
+    def compute(self, names: Iterable[str]) -> dict[str, NDArray[np.generic]]: ...
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,8 @@ class Extraction:
 
     def __repr__(self) -> str:
         """Return the tag, and what goes in and comes out."""
-        inputs, outputs = (
-            ", ".join(f"{port.name} {port.dtype}{port.shape}" for port in ports)
-            for ports in (self.inputs, self.outputs)
-        )
-        return f"<Extraction {self.tag}: {inputs} -> {outputs}>"
+        ends = (", ".join(f"{p.name} {p.dtype}{p.shape}" for p in ports) for ports in (self.inputs, self.outputs))
+        return f"<Extraction {self.tag}: {' -> '.join(ends)}>"
 
     def save(
         self, path: str | Path, *, weights: Weights = "copy", examples: bool = False, overwrite: bool = False
@@ -104,14 +104,12 @@ class Extraction:
 
     def _with_examples(self) -> Sidecar:
         try:
-            arrays: dict[str, Any] = {**self.example_inputs()}
+            arrays = self.example_inputs()
         except HxError:  # a part without examples is whole: what runs it asks for its inputs
             return self.sidecar
-        info = self.sidecar.model
+        info, known = self.sidecar.model, {k: v for k, v in arrays.items() if not isinstance(v, list)}  # no sequences
         inputs = [
-            row.model_copy(update={"example": example_record(array)})
-            if isinstance(array := arrays.get(row.name), np.ndarray)  # no sequence
-            else row
+            row.model_copy(update={"example": example_record(known[row.name])}) if row.name in known else row
             for row in info.inputs
         ]
         return self.sidecar.model_copy(update={"model": info.model_copy(update={"inputs": inputs})})
@@ -152,7 +150,7 @@ class Extraction:
         return {
             port.name: computed[port.carrier]
             if port.carrier in computed
-            else like(port, self.parent.sidecar.model.inputs)  # only its size matters
+            else _like(port, self.parent.sidecar.model.inputs)  # only its size matters
             for port in self.inputs
         }
 
@@ -162,8 +160,31 @@ class Extraction:
         Raises:
             HxError: HX208 if the ONNX checker refuses the model.
         """
-        check(self.model)
+        try:
+            check_proto(ir.serde.serialize_model(without_weights(self.model)))
+        except onnx.checker.ValidationError as error:
+            raise HxError(
+                f"The ONNX checker refuses the model: {first_line(error)}",
+                code="HX208",
+                hint="Report this with the model's name and options: an extracted model must be valid.",
+            ) from error
         actual = self.run(self.example_inputs())
         carriers = {port.name: port.value or port.initializer or "" for port in self.outputs}
         expected = self.parent.compute(carriers.values())
         return compare({name: expected[carrier] for name, carrier in carriers.items()}, actual)
+
+
+def _like(port: Port, inputs: Sequence[TensorInfo]) -> NDArray[np.generic]:
+    """Return zeros of a port's shape, with dynamic dimensions as the recorded inputs have them."""
+    sizes: dict[str, int] = {}
+    for info in inputs:
+        if info.example is not None and info.shape:  # it has none where the rank is not known
+            sizes |= {str(d): n for d, n in zip(info.shape, info.example.shape, strict=True)}
+    missing = [dim for dim in port.shape if isinstance(dim, str) and dim not in sizes]
+    if missing:
+        raise UnavailableValue(
+            f"The size {missing[0]!r} of port {port.name!r} cannot be told from the recorded inputs.",
+            hint="Give the inputs yourself with `run`.",
+        )
+    shape = [dim if isinstance(dim, int) else sizes[dim] for dim in port.shape]
+    return np.zeros(shape, ir.DataType[port.dtype].numpy())

@@ -13,6 +13,7 @@ from hx_extractor._tree import TreeReport, tree_of
 from hx_sidecar_schema import (
     HxError,
     Initializer,
+    Module,
     ModuleCall,
     Node,
     Port,
@@ -114,9 +115,9 @@ class Hierarchy:
             return Call(self, range(len(self))[pattern])
         found = self.calls(pattern)
         if len(found) > 1:
+            first = ", ".join(repr(call.tag) for call in found[:3])
             raise HxError(
-                f"{len(found)} calls match {pattern!r}: {', '.join(repr(call.tag) for call in found[:3])}"
-                + (", ..." if len(found) > 3 else "."),
+                f"{len(found)} calls match {pattern!r}: {first}{', ...' if len(found) > 3 else '.'}",
                 code="HX401",
                 hint="Name one of them, or take calls(), which returns all that match.",
             )
@@ -152,9 +153,8 @@ class Hierarchy:
         """
         from hx_extractor.cut.cut import extract
 
-        if isinstance(call, str):
-            call = self.calls(call)[0]
-        return extract(self, self._index, call if isinstance(call, int) else call.row)
+        row = call if isinstance(call, int) else (self.calls(call)[0] if isinstance(call, str) else call).row
+        return extract(self, self._index, row)
 
     @property
     def name(self) -> str:
@@ -182,9 +182,8 @@ class Hierarchy:
             HxError: HX401 if a pattern matches nothing.
         """
         roots = find_calls(self.sidecar, modules)
-        return tree_of(
-            self.name, self.sidecar, self._weights, roots or [0], depth=depth, everything=everything or bool(roots)
-        )
+        everything = everything or bool(roots)
+        return tree_of(self.name, self.sidecar, self._weights, roots or [0], depth=depth, everything=everything)
 
     def __repr__(self) -> str:
         """Return the name and the number of calls."""
@@ -206,9 +205,7 @@ class Hierarchy:
     def compute(self, names: Iterable[str]) -> dict[str, NDArray[np.generic]]:
         """Return values of this model for the recorded inputs, by ONNX Runtime; each is computed once.
 
-        Args:
-            names: Values of the model, recovered ones included. All that are asked for at once are held in
-                memory together.
+        They may be recovered ones too. All that are asked for at once are held in memory together.
 
         Raises:
             HxError: HX201 for a value that is not in the model; else as `run`.
@@ -232,10 +229,7 @@ class Hierarchy:
 
         Args:
             inputs: An array for every input of the model, brought to the element type that it takes.
-            names: Values of the model, recovered ones included: it runs up to these. None for its outputs.
-
-        Returns:
-            Arrays by these names.
+            names: What to return. Values of the model, recovered ones included: it runs up to these. None for its outputs.
 
         Raises:
             HxError: HX201 for a value that is not in the model, HX207 if ONNX Runtime refuses model or inputs,
@@ -300,17 +294,17 @@ class Call:
         return f"<Call {self.tag} ({self.status})>"
 
     @property
-    def _sidecar(self) -> Sidecar:
-        return self.hierarchy.sidecar
+    def _record(self) -> ModuleCall:
+        return self.hierarchy.sidecar.calls[self.row]
 
     @property
-    def _record(self) -> ModuleCall:
-        return self._sidecar.calls[self.row]
+    def _module(self) -> Module:
+        return self.hierarchy.sidecar.module_of(self._record)
 
     @property
     def fqn(self) -> str:
         """Name of the module in the PyTorch model; empty for the root."""
-        return self._sidecar.module_of(self._record).fqn
+        return self._module.fqn
 
     @property
     def index(self) -> int:
@@ -320,12 +314,12 @@ class Call:
     @property
     def tag(self) -> str:
         """Path of classes that names the module, with `@1`, `@2` for later calls."""
-        return self._sidecar.tag(self._record)
+        return self.hierarchy.sidecar.tag(self._record)
 
     @property
     def class_name(self) -> str:
         """Class of the module: package.module.Class."""
-        return self._sidecar.module_of(self._record).class_name
+        return self._module.class_name
 
     @property
     def status(self) -> Status:
@@ -347,7 +341,7 @@ class Call:
     def children(self) -> list[Call]:
         """The calls that this one made, in execution order."""
         children: list[Call] = []
-        row, ends = self.row + 1, self._sidecar.subtree_end
+        row, ends = self.row + 1, self.hierarchy.sidecar.subtree_end
         while row < ends[self.row]:
             children.append(Call(self.hierarchy, row))
             row = ends[row]
@@ -356,13 +350,16 @@ class Call:
     @property
     def nodes(self) -> list[Node]:
         """The nodes of this call and of all calls below it, in the order of the sidecar."""
-        below = self.hierarchy.owned[self.row : self._sidecar.subtree_end[self.row]]
-        return [self._sidecar.nodes[position] for position in sorted(chain.from_iterable(below))]
+        return self._nodes(self.hierarchy.sidecar.subtree_end[self.row])
 
     @property
     def own_nodes(self) -> list[Node]:
         """The nodes that the module's `forward` made itself, in the order of the sidecar."""
-        return [self._sidecar.nodes[position] for position in self.hierarchy.owned[self.row]]
+        return self._nodes(self.row + 1)
+
+    def _nodes(self, end: int) -> list[Node]:
+        owned, nodes = self.hierarchy.owned[self.row : end], self.hierarchy.sidecar.nodes
+        return [nodes[position] for position in sorted(chain.from_iterable(owned))]
 
     @property
     def inputs(self) -> list[Port]:

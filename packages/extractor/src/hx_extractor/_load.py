@@ -1,11 +1,15 @@
-"""Opening an exported model with its sidecar."""
+"""Opening an exported model with its sidecar, or what a tool made of one: quantised, converted, optimised."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hx_extractor._hierarchy import Hierarchy
-from hx_sidecar_schema import EMBEDDED, ForeignSidecar, Sidecar, file_digest, from_embedded, graph_digest
+from hx_sidecar_schema import EMBEDDED, ForeignSidecar, HxError, Sidecar, file_digest, from_embedded, graph_digest
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 
 def load(path: str | Path, sidecar: str | Path | None = None) -> Hierarchy:
@@ -56,12 +60,33 @@ def load_transformed(path: str | Path, original: str | Path) -> Hierarchy:
     Raises:
         HxError: As `load`, for either file; HX211 if the one was not made of the other.
     """
-    from hx_extractor._transformed import check_descent
     from hx_graph import infer_types, read_model, value_types
 
     path = Path(path)
     model = read_model(path)
     export = load(original)
-    check_descent(model, export.sidecar, str(path))
+    _check_descent(model, export.sidecar, str(path))
     infer_types(model)
     return Hierarchy(path, export.sidecar, model, exported=value_types(export.model.graph))
+
+
+def _check_descent(model: ir.Model, sidecar: Sidecar, path: str) -> None:
+    """Refuse a model that was not made of the sidecar's: tools change the graph, but values between modules keep their names."""
+    found = [[str(v.name) for v in ends] for ends in (model.graph.inputs, model.graph.outputs)]
+    known = [[info.name for info in ends] for ends in (sidecar.model.inputs, sidecar.model.outputs)]
+    reason = ""
+    if found[0] != known[0] or not {*known[1]} <= {*found[1]}:  # a tool may make inner values outputs too
+        reason = f"it has the inputs and outputs {found}, not {known}"
+    else:
+        ends = {name for names in known for name in names}
+        ports = {p.value for call in sidecar.calls for p in (*call.inputs, *call.outputs) if p.value} - ends
+        made = {out.name for node in model.graph for out in node.outputs}
+        if ports and not ports & made:
+            reason = "no value between its modules has the same name"
+    if reason:
+        raise HxError(
+            f"Model {path!r} was not made of {sidecar.model.file!r}: {reason}.",
+            code="HX211",
+            hint="Name the export that the model was made of; an export itself is opened without one.",
+            argument="original",
+        )

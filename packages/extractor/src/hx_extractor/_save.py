@@ -14,14 +14,9 @@ from hx_sidecar_schema import HxError, Sidecar, atomic_folder, file_digest, fina
 
 
 def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, folder: Path | None) -> list[Path]:
-    """Write a model, its data file where it has one, and its sidecar, all or nothing.
+    """Write a model, its data file where it has one, and its sidecar, all or nothing; see `Extraction.save` for `weights`.
 
-    Args:
-        model: Its external weights lie in `folder`. Not changed.
-        sidecar: Of that model.
-        path: The ONNX file.
-        weights: `copy`, `share` or `none`.
-        folder: The exported model's; None where that is in memory.
+    External weights lie in `folder`, the exported model's; None where that is in memory.
     """
     if weights == "share":
         check_shareable(model, path, folder)
@@ -48,44 +43,36 @@ def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, fold
 @contextmanager
 def _weights_as_inputs(graph: ir.Graph) -> Generator[None]:
     """Make initializers inputs without a value for a while: a copy of the graph would take its nodes away."""
-    moved = [(value, value.const_value) for value in graph.initializers.values()]
+    weights = {name: (value, value.const_value) for name, value in graph.initializers.items()}
     try:
-        for value, _ in moved:
+        for name, (value, _) in weights.items():
             value.const_value = None
-            graph.initializers.pop(str(value.name))
-            graph.inputs.append(value)
+            graph.inputs.append(graph.initializers.pop(name))
         yield
     finally:
-        for value, tensor in moved:
+        for name, (value, tensor) in weights.items():
             graph.inputs.remove(value)
             value.const_value = tensor
-            graph.initializers[str(value.name)] = value
+            graph.initializers[name] = value
 
 
 def check_shareable(model: ir.Model, path: Path, folder: Path | None) -> None:
     """Refuse any folder but the exported model's: onnx 1.23 and ONNX Runtime read external data from there alone.
 
-    Args:
-        model: A model whose weights are shared; one without external data may be anywhere.
-        path: The file that shares them.
-        folder: That of the exported model; None where it is in memory.
+    A model without external data may be anywhere. `folder` is None where the exported model is in memory.
 
     Raises:
-        HxError: HX210 if it is another folder.
+        HxError: HX210 if `path` is in another folder.
     """
     if folder is not None and not any(isinstance(slot.tensor, ir.ExternalTensor) for slot in tensors_in(model)):
         return
     path = final_folder(path.parent) / path.name
-    beside = path.parent.resolve()
     if folder is None:
-        raise HxError(
-            f"Weights cannot be shared with {str(path)!r}: the exported model is in memory.",
-            code="HX210",
-            hint="Save the exported model and open it from there, or copy the weights.",
-        )
-    if beside != folder.resolve():
-        raise HxError(
-            f"Weights cannot be shared with {str(path)!r}: the data file lies in another folder.",
-            code="HX210",
-            hint=f"Write beside the exported model, in {str(folder)!r}, or copy the weights.",
-        )
+        reason = "the exported model is in memory"
+        hint = "Save the exported model and open it from there, or copy the weights."
+    elif path.parent.resolve() != folder.resolve():
+        reason = "the data file lies in another folder"
+        hint = f"Write beside the exported model, in {str(folder)!r}, or copy the weights."
+    else:
+        return
+    raise HxError(f"Weights cannot be shared with {str(path)!r}: {reason}.", code="HX210", hint=hint)

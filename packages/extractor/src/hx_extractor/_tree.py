@@ -40,17 +40,11 @@ class TreeReport(Record):
         return self._table(len(self.calls)).to_text()
 
     def _table(self, limit: int = ROWS_IN_NOTEBOOKS) -> Table:
-        rows = [
-            (
-                "    " * call.depth + call.tag.rsplit("/", 1)[-1],
-                call.fqn,
-                call.nodes,
-                call.own_nodes,
-                call.weights,
-                "" if call.status == "extractable" else call.status.replace("_", " "),
-            )
-            for call in self.calls[:limit]
-        ]
+        rows: list[tuple[object, ...]] = []
+        for call in self.calls[:limit]:
+            name = "    " * call.depth + call.tag.rsplit("/", 1)[-1]
+            status = "" if call.status == "extractable" else call.status.replace("_", " ")
+            rows.append((name, call.fqn, call.nodes, call.own_nodes, call.weights, status))
         more = len(self.calls) - len(rows)
         columns = ("module", "name", "nodes", "own", "weights", "")
         return Table(self.model, columns, rows, note=f"and {more} more calls" if more else "")
@@ -65,16 +59,7 @@ def tree_of(
     depth: int | None,
     everything: bool,
 ) -> TreeReport:
-    """Return calls with what each holds; see `Hierarchy.tree`.
-
-    Args:
-        name: Of the model.
-        sidecar: Of the model.
-        weights: Its initializers, with their sizes and readers.
-        roots: Rows of the calls to show with all below them.
-        depth: Levels below each root; None for all.
-        everything: Untagged calls too.
-    """
+    """Return the calls at `roots` and below them with what each holds; see `Hierarchy.tree`."""
     parents = _parents(sidecar)
     nodes, elements = _held(sidecar, weights, parents)
     shown = shown_calls(sidecar, roots, parents=parents, depth=depth, everything=everything)
@@ -114,7 +99,7 @@ def shown_calls(
     everything: bool,
     size: Callable[[int], int] | None = None,
 ) -> list[tuple[int, int | None, int]]:
-    """Return the calls of a tree that are shown, a parent before its children.
+    """Return the calls of a tree that are shown: of each its row, the position of its parent in this list, and its depth.
 
     Args:
         sidecar: Of the model.
@@ -123,9 +108,6 @@ def shown_calls(
         depth: Levels below each root; None for all.
         everything: Untagged calls too; where no other is below the roots, in any case.
         size: Of the call in a row: those below one call are sorted by it, the largest first. None: as they ran.
-
-    Returns:
-        Of each call its row, the position of its parent in this list, and its depth.
     """
     inside = (row for root in roots for row in range(root + 1, sidecar.subtree_end[root]))
     everything = everything or not any(sidecar.module_of(sidecar.calls[row]).tagged for row in inside)

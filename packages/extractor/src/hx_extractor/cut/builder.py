@@ -19,20 +19,14 @@ from hx_sidecar_schema import UnavailableValue
 class GraphBuilder:
     """A graph under construction.
 
-    Attributes:
+    Args:
         parent: Where nodes and weights come from.
-        sources: What the graph was built of, in execution order.
-        copies: Nodes of the graph with the nodes that they are copies of, those of bodies too.
+        recovered: Nodes that stand for the parent's own, by the values they make.
+        taken: Names that inner values must not have, because inputs and outputs will.
     """
 
     def __init__(self, parent: GraphIndex, recovered: Mapping[str, Source], taken: Collection[str] = ()) -> None:
-        """Begin with nothing.
-
-        Args:
-            parent: Where nodes and weights come from.
-            recovered: Nodes that stand for the parent's own, by the values they make.
-            taken: Names that inner values must not have, because inputs and outputs will.
-        """
+        """Begin with nothing."""
         self.parent = parent
         self._recovered = recovered
         self._taken = set(taken)
@@ -44,7 +38,9 @@ class GraphBuilder:
         self._initializers: list[ir.Value] = []
         self._nodes: list[ir.Node] = []
         self.sources: list[Source] = []
+        """What the graph was built of, in execution order."""
         self.copies: dict[ir.Node, ir.Node] = {}
+        """Nodes of the graph with the nodes that they are copies of, those of bodies too."""
 
     def add_input(self, name: str, carrier: str, kind: ir.TypeProtocol | None, shape: ir.Shape | None) -> ir.Value:
         """Make a graph input that stands for the parent's value `carrier`."""
@@ -85,21 +81,16 @@ class GraphBuilder:
         """
         pending = [name]
         while pending:
-            current = pending[-1]
+            current = pending.pop()
             if current in self._values:
-                pending.pop()
                 continue
             source = self._recovered.get(current) or self.parent.source(current)
             if source is None:
                 self._weight(current)
-                pending.pop()
-                continue
-            missing = [read for read in source.reads if read not in self._values]
-            if missing:
-                pending.extend(reversed(missing))
-                continue
-            pending.pop()
-            self._copy_node(source)
+            elif missing := [read for read in source.reads if read not in self._values]:
+                pending += [current, *reversed(missing)]
+            else:
+                self._copy_node(source)
 
     def model(self) -> ir.Model:
         """Return the finished model, with the parent's opset imports and the functions it uses."""
@@ -113,16 +104,14 @@ class GraphBuilder:
             name="main_graph",
         )
         used = {node.op_identifier() for _, node in nodes_in(graph)}
-        functions = []
         if parent.functions:
             used = _with_callees(used, parent)
-            functions = [function.clone() for key, function in parent.functions.items() if key in used]
         return ir.Model(
             graph,
             ir_version=max(parent.ir_version, 4),  # before, every weight had to be an input too
             producer_name=parent.producer_name,
             producer_version=parent.producer_version,
-            functions=functions,
+            functions=[function.clone() for key, function in parent.functions.items() if key in used],
         )
 
     def value(self, carrier: str) -> ir.Value:

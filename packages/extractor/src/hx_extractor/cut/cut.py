@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 
+import numpy as np
 import onnx_ir as ir
 
 from hx_extractor._extraction import Extraction, Parent
 from hx_extractor.cut.builder import GraphBuilder
 from hx_extractor.cut.index import GraphIndex
 from hx_extractor.cut.sidecar import cut_sidecar
-from hx_extractor.cut.sizes import read_sizes
 from hx_extractor.cut.source import Source
 from hx_extractor.cut.transformed import HINT, cast_inputs, check_inputs, transformed_ports
-from hx_graph import is_size_query, shape_from
+from hx_graph import Size, is_size_query, shape_from
 from hx_sidecar_schema import HxError, Port, UnavailableValue
 
 
@@ -31,13 +31,14 @@ def extract(parent: Parent, index: GraphIndex, row: int) -> Extraction:
     inputs = [port for port in call.inputs if not port.unused]
     outputs = [port for port in call.outputs if not port.unused]
     recovered = index.recovered(call.recovered)
+    casts: dict[str, tuple[str, ir.DataType]] = {}
     if index.transformed:
-        inputs = transformed_ports(index, inputs, recovered)
-        outputs = transformed_ports(index, outputs, recovered)
-    casts = cast_inputs(index, inputs) if index.transformed else {}
+        inputs, outputs = (transformed_ports(index, ports, recovered) for ports in (inputs, outputs))
+        casts = cast_inputs(index, inputs)
+    end = sidecar.subtree_end[row]
     cut = index.graph.cut(
         row,
-        sidecar.subtree_end[row],
+        end,
         inputs,
         [port.carrier for port in outputs],
         recovered={name: source.reads for name, source in recovered.items()},
@@ -46,9 +47,8 @@ def extract(parent: Parent, index: GraphIndex, row: int) -> Extraction:
     )
     missing = [name for name in cut.implicit if name not in index.carried]
     if missing and index.transformed:
-        raise HxError(
-            f"It also needs the model's input {missing[0]!r}, which is none of its own.", code="HX212", hint=HINT
-        )
+        message = f"It also needs the model's input {missing[0]!r}, which is none of its own."
+        raise HxError(message, code="HX212", hint=HINT)
     if missing:
         raise UnavailableValue(
             f"Call {tag!r} also needs the model's input {missing[0]!r}, which is none of its own.",
@@ -60,13 +60,13 @@ def extract(parent: Parent, index: GraphIndex, row: int) -> Extraction:
     for name, (carrier, dtype) in casts.items():
         cast = ir.node("Cast", [builder.value(carrier)], {"to": dtype.value})
         builder.substitute(name, builder.append(cast, name))
-    read_sizes(builder, cut.sizes, sidecar.sizes)
+    _read_sizes(builder, cut.sizes, sidecar.sizes)
     for port in outputs:
         builder.add_output(port.carrier, port.name, _type(index, port), _shape(index, port))
     if index.transformed:
         check_inputs(builder, inputs)
     model = builder.model()
-    owners, end = index.graph.owners, sidecar.subtree_end[row]
+    owners = index.graph.owners
     carriers = [port.carrier for port in inputs]
     feeding = [index.source(name) for name in carriers if name in index.graph.values]
     ends = {port.carrier for port in outputs}
@@ -94,12 +94,37 @@ def up_to(index: GraphIndex, names: Sequence[str]) -> ir.Model:
     lost = any(name not in index.graph.values for name in names)
     builder = GraphBuilder(index, index.lost if lost else {})
     for value in index.model.graph.inputs:
-        if value.is_initializer():
-            continue  # a weight that is listed among the inputs has its value
-        builder.add_input(str(value.name), str(value.name), value.type, value.shape)
+        if not value.is_initializer():  # a weight that is listed among the inputs has its value
+            builder.add_input(str(value.name), str(value.name), value.type, value.shape)
     for number, name in enumerate(names):
         builder.add_output(name, f"hx_output_{number}", None, None)
     return builder.model()
+
+
+def _read_sizes(builder: GraphBuilder, sizes: Mapping[str, Sequence[Size]], scalars: Container[str]) -> None:
+    """Read sizes from the inputs, in place of the values that hold them: `scalars` are a size, others a list of sizes."""
+    for name, dims in sizes.items():
+        parts = [_add_size(builder, _size(builder, dim), name, number, (1,)) for number, dim in enumerate(dims)]
+        value = parts[0]
+        if name in scalars:
+            value = _add_size(builder, ir.node("Squeeze", parts), name, 1, ())
+        elif len(parts) != 1:
+            value = _add_size(builder, ir.node("Concat", parts, {"axis": 0}), name, len(parts), (len(parts),))
+        builder.substitute(name, value)
+
+
+def _size(builder: GraphBuilder, dim: Size) -> ir.Node:
+    if isinstance(dim, int):
+        return ir.node("Constant", [], {"value": ir.Tensor(np.array([dim], dtype=np.int64))})
+    carrier, axis = dim
+    builder.build(carrier)
+    return ir.node("Shape", [builder.value(carrier)], {"start": axis, "end": axis + 1})
+
+
+def _add_size(builder: GraphBuilder, node: ir.Node, name: str, number: int, shape: tuple[int, ...]) -> ir.Value:
+    value = builder.append(node, f"{name}.size{number}")
+    value.type, value.shape = ir.TensorType(ir.DataType.INT64), ir.Shape(shape)
+    return value
 
 
 def _recomputed(index: GraphIndex, row: int, sources: Sequence[Source], carriers: Sequence[str]) -> list[str]:

@@ -7,47 +7,37 @@ from functools import cached_property
 
 import onnx_ir as ir
 
-from hx_extractor.cut.recovered import recovered_sources
-from hx_extractor.cut.source import Source
+from hx_extractor.cut.source import Source, recovered_sources
 from hx_graph import CutGraph, body_inputs, infer_types, nodes_in, output_of
-from hx_sidecar_schema import Initializer, MissingValue, Node, Sidecar
+from hx_sidecar_schema import MissingValue, Node, Sidecar
 
 
 class GraphIndex:
     """A model and its sidecar, by the names of values.
 
-    Attributes:
+    Args:
         model: Never changed, but for the types that its file leaves out.
         sidecar: Of that model, or of the export that it was made of.
-        transformed: Whether the model was made of the export.
-        graph: The model's values, what they read and who owns them.
-        carried: Inputs of bodies: what a loop carries and scans, other values in every round.
+        exported: Types that the values have in the export which the model was made of; None for an export itself.
     """
 
     def __init__(self, model: ir.Model, sidecar: Sidecar, exported: Mapping[str, ir.DataType] | None = None) -> None:
-        """Index a model.
-
-        Args:
-            model: The model.
-            sidecar: Its sidecar.
-            exported: Types that the values have in the export which the model was made of; None for an export itself.
-        """
+        """Index a model."""
         self.model = model
         self.sidecar = sidecar
         self.transformed = exported is not None
         self._exported = exported or {}
-        owners = {(node.graph, node.output): node.owner for node in sidecar.nodes}
+        self.rows = {node.key: node for node in sidecar.nodes}
+        self.initializers = {row.name: row for row in sidecar.initializers}
+        owners = {key: node.owner for key, node in self.rows.items()}
         # Weights without a value are inputs of the graph.
         self.graph = CutGraph(model.graph, owners, sidecar.sizes, self.initializers.keys())
         self.carried = {value.name for value in body_inputs(model.graph) if value.name}
-        self._sources: dict[int, Source] = {}
+        """What loops carry and scan: other values in every round."""
+        self._sources: dict[ir.Node, Source] = {}
 
     def value(self, name: str) -> ir.Value:
-        """Return a value of the main graph, or of a body where no other has its name.
-
-        Raises:
-            HxError: HX201 if the model has no such value.
-        """
+        """Return a value of the main graph, or of a body where no other has its name; HX201 if there is none."""
         value = self.graph.values.get(name)
         if value is None:
             raise MissingValue(
@@ -56,25 +46,17 @@ class GraphIndex:
         return value
 
     def source(self, name: str) -> Source | None:
-        """Return the node behind a value; None for inputs and initializers.
-
-        Raises:
-            HxError: HX201 if the model has no such value.
-        """
+        """Return the node behind a value; None for inputs and initializers; HX201 if the model has no such value."""
         node = self.value(name).producer()
         if node is None:
             return None
-        if id(node) not in self._sources:
+        if node not in self._sources:
             outputs = [out.name or "" for out in node.outputs]
-            self._sources[id(node)] = Source(node, self.graph.reads[name], outputs)
-        return self._sources[id(node)]
+            self._sources[node] = Source(node, self.graph.reads[name], outputs)
+        return self._sources[node]
 
     def recovered(self, rows: Iterable[int]) -> dict[str, Source]:
-        """Return recovered nodes by the values that they make.
-
-        Args:
-            rows: Positions in `sidecar.recovered`.
-        """
+        """Return the recovered nodes at some positions in `sidecar.recovered` by the values that they make."""
         records = (self.sidecar.recovered[row] for row in rows)
         return recovered_sources(records, self.graph.values, self._exported)
 
@@ -104,19 +86,6 @@ class GraphIndex:
         return self._node_rows.get(node) or self.rows.get(("", output_of(node)))
 
     @cached_property
-    def rows(self) -> dict[tuple[str, str], Node]:
-        """The sidecar's rows of nodes by the path of the graph and the first output."""
-        return {(node.graph, node.output): node for node in self.sidecar.nodes}
-
-    @cached_property
     def _node_rows(self) -> dict[ir.Node, Node]:
-        return {
-            node: row
-            for path, node in nodes_in(self.model.graph)
-            if (row := self.rows.get((path, output_of(node)))) is not None
-        }
-
-    @cached_property
-    def initializers(self) -> dict[str, Initializer]:
-        """The sidecar's rows of weights by name."""
-        return {row.name: row for row in self.sidecar.initializers}
+        keys = ((node, (path, output_of(node))) for path, node in nodes_in(self.model.graph))
+        return {node: self.rows[key] for node, key in keys if key in self.rows}

@@ -27,16 +27,16 @@ def cut_sidecar(index: GraphIndex, row: int, builder: GraphBuilder, model: ir.Mo
     for path, node in found:
         copied = builder.copies.get(node)
         old = index.rows.get((path, output_of(node))) if copied is None else index.row_of(copied)
-        inside = old is not None and row <= old.owner < end
+        inside = old if old is not None and row <= old.owner < end else None
         rows.append(
             Node(
                 graph=path,
                 output=output_of(node),
                 name=node.name or "",
                 op_type=node.op_type,
-                owner=old.owner - row if old is not None and inside else 0,
-                evidence=old.evidence if old is not None and inside else "dataflow",
-                confidence=old.confidence if old is not None and inside else "low",
+                owner=inside.owner - row if inside else 0,
+                evidence=inside.evidence if inside else "dataflow",
+                confidence=inside.confidence if inside else "low",
                 known=old is None or old.known,
             )
         )
@@ -53,8 +53,10 @@ def cut_sidecar(index: GraphIndex, row: int, builder: GraphBuilder, model: ir.Mo
             else call
             for number, (call, stop) in enumerate(zip(calls, ends, strict=True))
         ]
-    exact = sum(node.confidence == "high" for node in nodes)
-    covered = sum(node.known for node in nodes)
+    exact, covered = sum(node.confidence == "high" for node in nodes), sum(node.known for node in nodes)
+    old_modules, weights = [sidecar.modules[old] for old in modules], index.initializers
+    parents = [None, *(modules.get(module.parent or 0) for module in old_modules[1:])]
+    known = [weights[name] for name in model.graph.initializers if name in weights and builder.name_of(name) == name]
     return Sidecar(
         generator=sidecar.generator,
         cut_from=CutFrom(
@@ -71,22 +73,11 @@ def cut_sidecar(index: GraphIndex, row: int, builder: GraphBuilder, model: ir.Mo
             inputs=[_tensor(value) for value in model.graph.inputs],
             outputs=[_tensor(value) for value in model.graph.outputs],
         ),
-        modules=[
-            sidecar.modules[old].model_copy(
-                update={"parent": None if old == root else modules.get(sidecar.modules[old].parent or 0)}
-            )
-            for old in modules
-        ],
+        modules=[old.model_copy(update={"parent": up}) for old, up in zip(old_modules, parents, strict=True)],
         calls=calls,
         nodes=nodes,
         initializers=initializer_rows(
-            model.graph,
-            (
-                known
-                for name in model.graph.initializers
-                if builder.name_of(name) == name and (known := index.initializers.get(name)) is not None
-            ),
-            {node.output: node.owner for node in nodes if not node.graph},
+            model.graph, known, {node.output: node.owner for node in nodes if not node.graph}
         ),
         sizes=sizes,
         summary=Summary(
@@ -108,25 +99,13 @@ def _module_rows(sidecar: Sidecar, root: int, called: set[int]) -> dict[int, int
         while module is not None and module not in needed:
             chain.append(module)
             module = sidecar.modules[module].parent
-        if module is not None:
-            needed.update(chain)
-        needed.add(start)
-    order = [root, *sorted(needed - {root})]
-    return {old: new for new, old in enumerate(order)}
+        needed.update(chain if module is not None else [start])
+    return {old: new for new, old in enumerate([root, *sorted(needed - {root})])}
 
 
 def _call(call: ModuleCall, root: int, builder: GraphBuilder, graph: ir.Graph, modules: dict[int, int]) -> ModuleCall:
-    """Return a call as it is in a part.
-
-    Args:
-        call: In the exported model.
-        root: Row of the part's root there.
-        builder: Of the part.
-        graph: That it built.
-        modules: Rows of modules there to those here.
-    """
+    """Return a call of the exported model as it is in the part whose root is at `root` there; `modules` are rows there to here."""
     is_root = call is builder.parent.sidecar.calls[root]
-
     names = {port.carrier: port.name for port in call.inputs if not port.unused}
 
     def port(old: Port) -> Port:

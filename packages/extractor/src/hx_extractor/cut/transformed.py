@@ -15,21 +15,14 @@ HINT = "Look at the calls around it; the transformation left no such part in the
 
 
 def transformed_ports(index: GraphIndex, ports: Sequence[Port], recovered: Mapping[str, Source]) -> list[Port]:
-    """Return a call's ports with the element types that the transformed graph has.
-
-    Raises:
-        HxError: HX212 if the value of one is gone.
-    """
+    """Return a call's ports with the element types that the transformed graph has; HX212 if the value of one is gone."""
     result: list[Port] = []
     around = {name for source in recovered.values() for name in (*source.reads, *source.outputs)}
     for port in ports:
         value = index.graph.values.get(port.carrier)
         if value is None and (port.value or port.initializer) and port.carrier not in around:
-            raise HxError(
-                f"Value {port.carrier!r} of port {port.name!r} is not in the transformed model.",
-                code="HX212",
-                hint=HINT,
-            )
+            message = f"Value {port.carrier!r} of port {port.name!r} is not in the transformed model."
+            raise HxError(message, code="HX212", hint=HINT)
         dtype = value.dtype if value is not None else None
         result.append(port.model_copy(update={"dtype": dtype.name}) if dtype is not None else port)
     return result
@@ -54,16 +47,9 @@ def cast_inputs(index: GraphIndex, inputs: Sequence[Port]) -> dict[str, tuple[st
 
 
 def check_inputs(builder: GraphBuilder, inputs: Sequence[Port]) -> None:
-    """Refuse a cut that does not begin where the call begins: its numbers would be those of other modules too.
-
-    Raises:
-        HxError: HX212 if an input is read no more.
-    """
+    """Refuse a cut that does not begin where the call begins: its numbers would be those of other modules too."""
     for port in inputs:
         value = builder.value(port.carrier)
         if not value.uses() and not value.is_graph_output():
-            raise HxError(
-                f"Input port {port.name!r} is read no more: the transformation merged what is around it.",
-                code="HX212",
-                hint=HINT,
-            )
+            message = f"Input port {port.name!r} is read no more: the transformation merged what is around it."
+            raise HxError(message, code="HX212", hint=HINT)

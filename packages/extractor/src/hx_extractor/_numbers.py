@@ -1,4 +1,4 @@
-"""How far two arrays are apart."""
+"""How far arrays are apart, and models by their outputs."""
 
 from __future__ import annotations
 
@@ -49,13 +49,14 @@ def difference(expected: NDArray[Any], actual: NDArray[Any]) -> Difference:
     """
     texts = expected.dtype.kind in "OSU" or actual.dtype.kind in "OSU"
     counts = (0, 0, 0, 0) if texts else (*_not_finite(expected), *_not_finite(actual))
+    infinite = math.inf, math.inf, math.inf
     if expected.shape != actual.shape:
         reason = f"shape {list(actual.shape)} instead of {list(expected.shape)}"
-        return Difference(math.inf, math.inf, math.inf, math.nan, -math.inf, *counts, reason=reason)
+        return Difference(*infinite, math.nan, -math.inf, *counts, reason=reason)
+    if texts and (expected == actual).all():
+        return Difference(0.0, 0.0, 0.0, 1.0, math.inf)
     if texts:
-        if (expected == actual).all():
-            return Difference(0.0, 0.0, 0.0, 1.0, math.inf)
-        return Difference(math.inf, math.inf, math.inf, 0.0, -math.inf, reason="other strings")
+        return Difference(*infinite, 0.0, -math.inf, reason="other strings")
     absolute, relative, magnitude, other, misplaced = 0.0, 0.0, 0.0, 0.0, False
     for left, right, elsewhere in _chunks(expected, actual):
         misplaced = misplaced or elsewhere
@@ -67,11 +68,39 @@ def difference(expected: NDArray[Any], actual: NDArray[Any]) -> Difference:
             other = max(other, float(np.abs(right).max()))
     cosine, snr = _energies(expected, actual, max(magnitude, other))
     if misplaced:
-        reason = "NaN or infinity in other places"
-        return Difference(math.inf, math.inf, math.inf, cosine, snr, *counts, reason=reason)
+        return Difference(*infinite, cosine, snr, *counts, reason="NaN or infinity in other places")
     exact = np.issubdtype(expected.dtype, np.integer) or expected.dtype == np.bool_
     share = absolute if exact or not magnitude else absolute / magnitude
     return Difference(absolute, relative, share, cosine, snr, *counts)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Differences between an extracted model and what it should compute."""
+
+    max_abs_error: float
+    """Largest |expected - actual| over all outputs; infinite where shapes, NaNs or infinities differ."""
+    relative_error: float
+    """The same, relative to the largest magnitude of each expected output; of integers and bools as it is."""
+
+
+def compare(expected: dict[str, NDArray[Any]], actual: dict[str, NDArray[Any]]) -> Validation:
+    """Compare outputs by name; the errors are those of `difference`, the worst of all outputs.
+
+    Of sequences both are lists of arrays; None is what an optional has not.
+    """
+    found: list[Difference] = []
+    for name, reference in expected.items():
+        left, right = _entries(reference), _entries(actual[name])
+        if len(left) != len(right):
+            return Validation(math.inf, math.inf)
+        found += map(difference, left, right)
+    errors = [(one.max_abs_error, one.relative_error) for one in found]
+    return Validation(*map(max, zip(*errors, strict=True))) if errors else Validation(0.0, 0.0)
+
+
+def _entries(value: Any) -> list[NDArray[Any]]:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _energies(expected: NDArray[Any], actual: NDArray[Any], scale: float) -> tuple[float, float]:

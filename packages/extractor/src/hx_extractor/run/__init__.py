@@ -1,1 +1,0 @@
-"""Models in ONNX Runtime, and how far numbers are apart."""
