@@ -7,8 +7,7 @@ from math import floor
 from hypothesis import given, strategies as st
 
 from hx_profiler._trace import Event, Key
-from hx_profiler.attribution.match import ExecutedNode
-from hx_profiler.attribution.nesting import containers, self_times
+from hx_profiler.attribution.match import ExecutedNode, containers, self_times
 
 NODES = [
     ExecutedNode("", "l", "loop", "Loop", None, True),

@@ -14,10 +14,9 @@ from hx_profiler._run import (
 )
 from hx_profiler._trace import Trace as Trace, read_trace as read_trace
 from hx_profiler.attribution.attribute import Measurement as Measurement, attribute as attribute
-from hx_profiler.formats.chrome import to_chrome_trace as to_chrome_trace
 from hx_profiler.formats.csv import to_csv as to_csv
 from hx_profiler.formats.html import to_html as to_html
-from hx_profiler.formats.speedscope import to_speedscope as to_speedscope
+from hx_profiler.formats.timelines import to_chrome_trace as to_chrome_trace, to_speedscope as to_speedscope
 from hx_profiler.reports.isolated import (
     IsolatedCall as IsolatedCall,
     SpanningKernel as SpanningKernel,

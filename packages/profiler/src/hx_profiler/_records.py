@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from hx_sidecar_schema import HxError, Record, Table
+from hx_sidecar_schema import HxError, Record, Table, listed
 
 PROFILE_VERSION = "1.1"
 ROWS_IN_NOTEBOOKS = 60
@@ -20,10 +20,9 @@ class Kernel(Record):
     provider: str = Field(description="Execution provider that ran it.")
     node: str | None = Field(description="`graph:output` in the executed graph; null where it is not in it.")
     call: int | None = Field(description="Position in `calls`; null where unattributed.")
-    covers: list[int] = Field(
-        default_factory=list,
-        description="Positions of the calls that a fused node stands for, where there are several; `call` is the innermost "
-        "call around them all.",
+    covers: list[int] = listed(
+        "Positions of the calls that a fused node stands for, where there are several; `call` is the innermost "
+        "call around them all."
     )
     confidence: str | None = Field(
         default=None, description="Confidence of the sidecar's row; null where unattributed."
@@ -94,10 +93,8 @@ class Profile(Record):
     unattributed_us: int = Field(description="Time of the kernels that no call is known for.")
     calls: list[CallTime]
     kernels: list[Kernel] = Field(description="In the order in which they first ran.")
-    roots: list[int] = Field(
-        default_factory=list, description="Positions of the calls that were asked for; empty for all."
-    )
-    notes: list[str] = Field(default_factory=list, description="What a reader must know, in sentences.")
+    roots: list[int] = listed("Positions of the calls that were asked for; empty for all.")
+    notes: list[str] = listed("What a reader must know, in sentences.")
 
     def __str__(self) -> str:
         """Return one line a call that takes time, indented."""
@@ -105,17 +102,11 @@ class Profile(Record):
 
     def _table(self, limit: int = ROWS_IN_NOTEBOOKS) -> Table:
         timed = [call for call in self.calls if call.kernels]
-        rows = [
-            (
-                "    " * call.depth + call.tag.rsplit("/", 1)[-1],
-                call.fqn,
-                call.typical_us,
-                f"{100 * call.typical_us / (self.typical_us or 1):.1f} %",
-                call.self_typical_us,
-                call.kernels,
-            )
-            for call in timed[:limit]
-        ]
+        rows: list[tuple[object, ...]] = []
+        for call in timed[:limit]:
+            name = "    " * call.depth + call.tag.rsplit("/", 1)[-1]
+            share = f"{100 * call.typical_us / (self.typical_us or 1):.1f} %"
+            rows.append((name, call.fqn, call.typical_us, share, call.self_typical_us, call.kernels))
         return Table(
             f"{self.model}: {self.typical_us:.0f} us a run in {len(self.kernels)} kernels, {self.runs} runs",
             ("module", "name", "us", "share", "own us", "kernels"),
@@ -134,23 +125,18 @@ class Profile(Record):
         Raises:
             HxError: HX307 if the file cannot be read or is no profile.
         """
-        path = Path(path)
         try:
-            profile = cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise _no_profile(path, error.strerror or str(error)) from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise _no_profile(path, f"{where}: {first['msg']}" if where else first["msg"]) from error
-        if profile.schema_version.partition(".")[0] != PROFILE_VERSION.partition(".")[0]:
-            raise _no_profile(path, f"its version is {profile.schema_version!r}, not {PROFILE_VERSION!r}")
+            profile = cls.model_validate_json(Path(path).read_bytes())
+            if profile.schema_version.partition(".")[0] != PROFILE_VERSION.partition(".")[0]:
+                raise ValueError(f"its version is {profile.schema_version!r}, not {PROFILE_VERSION!r}")
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            if isinstance(error, ValidationError):
+                first = error.errors()[0]
+                reason = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+            raise HxError(
+                f"Profile {str(path)!r} cannot be read: {reason}.",
+                code="HX307",
+                hint="Name a file that holds the JSON of a profile.",
+            ) from error
         return profile
-
-
-def _no_profile(path: Path, reason: str) -> HxError:
-    return HxError(
-        f"Profile {str(path)!r} cannot be read: {reason}.",
-        code="HX307",
-        hint="Name a file that holds the JSON of a profile.",
-    )

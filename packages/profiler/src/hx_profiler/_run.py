@@ -34,23 +34,19 @@ WEIGHT_BYTES = 1024
 
 @dataclass(frozen=True)
 class Execution:
-    """The result of running a model under ONNX Runtime's profiler.
-
-    Attributes:
-        trace: Runs and kernels, without the warm-up.
-        executed: The graph that the session executed; its weights may lie in the folder that `execute` was given.
-        settings: Version, providers and options of the session.
-        files: ONNX Runtime's profile, and the file of the executed graph.
-        notes: Sentences that a reader of the profile must know.
-        running_s: Seconds from creating the session to the end of its profile.
-    """
+    """The result of running a model under ONNX Runtime's profiler."""
 
     trace: Trace
+    """Without the warm-up."""
     executed: ir.Model
+    """The graph that the session executed; its weights may lie in the folder that `execute` was given."""
     settings: Settings
     files: tuple[Path, Path]
+    """ONNX Runtime's profile, and the file of the executed graph."""
     notes: list[str]
+    """Sentences that a reader of the profile must know."""
     running_s: float
+    """From creating the session to the end of its profile."""
 
 
 def execute(
@@ -84,13 +80,13 @@ def execute(
         HxError: HX202, HX204 if the file cannot be read, HX207 if ONNX Runtime refuses model or inputs, HX406 if
             the level or the provider is unknown.
     """
-    file = model if isinstance(model, Path) else None
-    graph = read_model(model) if isinstance(model, Path) else model
+    file, graph = (model, read_model(model)) if isinstance(model, Path) else (None, model)
+    weights = file.parent if file is not None else None
     start = time.perf_counter()
     with unique_node_names(graph) as renamed:
         source = graph if file is None or renamed else file
         options: dict[str, Any] = {
-            "weights": file.parent if file is not None else None,
+            "weights": weights,
             "optimization": optimization,
             "provider": provider,
             "threads": threads,
@@ -122,7 +118,7 @@ def execute(
         threads=threads,
         warmup=warmup,
     )
-    executed = read_executed(folder / EXECUTED, file.parent if file is not None else folder)
+    executed = read_executed(folder / EXECUTED, weights or folder)
     trace = whole.without_first(min(warmup, len(whole.runs) - 1))
     return Execution(trace, executed, settings, (profile, folder / EXECUTED), notes, running_s)
 
@@ -138,22 +134,16 @@ def new_session(
 ) -> Any:
     """Return an `onnxruntime.InferenceSession` that runs a model as `execute` does.
 
-    Args:
-        model: An ONNX file, or a model in memory.
-        weights: Folder of the external weights of a model in memory; None to read them from where they say they lie.
-        optimization: A key of `LEVELS`.
-        provider: As `execute` takes it.
-        threads: Threads within an operator; 0 for ONNX Runtime's choice.
-        options: Further arguments of `hx_graph.open_session`.
+    The external weights of a model in memory lie in the folder `weights`; None to read them from where they say they lie.
+    `options` are further arguments of `hx_graph.open_session`.
 
     Raises:
         HxError: HX207 if ONNX Runtime refuses the model, HX406 if the level or the provider is unknown.
     """
     ort = import_runtime("hx-extractor")
     if optimization not in LEVELS:
-        raise HxError(
-            f"Optimisation level {optimization!r} is unknown.", code="HX406", hint=f"Take one of {', '.join(LEVELS)}."
-        )
+        message = f"Optimisation level {optimization!r} is unknown."
+        raise HxError(message, code="HX406", hint=f"Take one of {', '.join(LEVELS)}.")
     settings: dict[str, Any] = {
         **options,
         "package": "hx-extractor",
@@ -162,9 +152,7 @@ def new_session(
         "intra_op_num_threads": threads,
     }
     try:
-        if isinstance(model, Path):
-            return open_session(model, **settings)
-        return make_session(model, weights, **settings)
+        return open_session(model, **settings) if isinstance(model, Path) else make_session(model, weights, **settings)
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         name = repr(str(model)) if isinstance(model, Path) else "the model"
         raise HxError(
@@ -176,11 +164,9 @@ def new_session(
 
 
 def read_executed(path: Path, weights: Path) -> ir.Model:
-    """Read the graph that a session executed.
+    """Read the graph that a session wrote to `SessionOptions.optimized_model_filepath`.
 
-    Args:
-        path: Its file, as `SessionOptions.optimized_model_filepath` named it.
-        weights: Folder of external weights that do not lie beside it: that of the model it was made of.
+    External weights that do not lie beside it lie in the folder `weights`, that of the model it was made of.
 
     Raises:
         HxError: HX202 if the file is missing or is no ONNX model.
@@ -202,13 +188,9 @@ def read_executed(path: Path, weights: Path) -> ir.Model:
 
 @contextmanager
 def unique_node_names(model: ir.Model) -> Generator[bool]:
-    """Give every node a name that no other node has; on exit nodes have their own names again.
+    """Give every node a name that no other node has, and yield whether one was changed; on exit nodes have their own again.
 
-    Args:
-        model: Names that only one node has stay.
-
-    Yields:
-        Whether a name was changed.
+    Names that only one node has stay.
     """
     nodes = [node for _, node in all_nodes(model)]
     names = [node.name for node in nodes]
@@ -234,9 +216,6 @@ def _providers(name: str, available: list[str]) -> list[str]:
     short = {one.removesuffix("ExecutionProvider").lower(): one for one in available}
     found = short.get(name.removesuffix("ExecutionProvider").lower())
     if found is None:
-        raise HxError(
-            f"Execution provider {name!r} is not available.",
-            code="HX406",
-            hint=f"This onnxruntime has {', '.join(short)}.",
-        )
+        message = f"Execution provider {name!r} is not available."
+        raise HxError(message, code="HX406", hint=f"This onnxruntime has {', '.join(short)}.")
     return list(dict.fromkeys([found, "CPUExecutionProvider"]))

@@ -39,38 +39,30 @@ class Key:
 
 @dataclass(frozen=True)
 class Event:
-    """One execution of a kernel.
-
-    Attributes:
-        key: The node that it ran.
-        start_us: Microseconds since the beginning of the profile.
-        duration_us: Microseconds, with what ran in the node's bodies.
-        run: Position in `Trace.runs`.
-        provider: Execution provider.
-        peak_memory_bytes: Largest memory in use while it ran; None where the profile does not say.
-    """
+    """One execution of a kernel."""
 
     key: Key
     start_us: int
+    """Since the beginning of the profile."""
     duration_us: int
+    """With what ran in the node's bodies."""
     run: int
+    """Position in `Trace.runs`."""
     provider: str
     peak_memory_bytes: int | None
+    """Largest memory in use while it ran; None where the profile does not say."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """Runs and kernels of one session.
-
-    Attributes:
-        runs: In order of time.
-        events: Executions of kernels in order of their start, without those that began in no run.
-        outside: Number of executions that began in no run.
-    """
+    """Runs and kernels of one session."""
 
     runs: list[Run]
+    """In order of time."""
     events: list[Event]
+    """Executions of kernels in order of their start, without those that began in no run."""
     outside: int = 0
+    """Number of executions that began in no run."""
 
     def without_first(self, count: int) -> Trace:
         """Return the trace without its first runs: the warm-up."""
@@ -90,8 +82,7 @@ def read_trace(path: Path) -> Trace:
         raise _no_trace(path, error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:
         raise _no_trace(path, f"it is no JSON, or is cut short: {error}") from error
-    if isinstance(rows, dict):
-        rows = rows.get("traceEvents")
+    rows = rows.get("traceEvents") if isinstance(rows, dict) else rows
     if not isinstance(rows, list):
         raise _no_trace(path, "it holds no list of events")
     try:
@@ -123,21 +114,12 @@ def _trace(rows: list[dict[str, Any]]) -> Trace:
                 break
             if start <= ends[index] and (begun_in is None or runs[index].thread == thread):
                 begun_in = index
-        if begun_in is None:
-            continue
-        args = row["args"]
-        key = Key(str(row["name"]).removesuffix(_KERNEL), str(args["op_name"]), int(args.get("node_index", -1)))
-        peak = args.get("mem_in_use_peak")
-        events.append(
-            Event(
-                key,
-                start,
-                int(row["dur"]),
-                begun_in,
-                str(args.get("provider", "")),
-                int(peak) if peak not in (None, "") else None,
-            )
-        )
+        if begun_in is not None:
+            args = row["args"]
+            key = Key(str(row["name"]).removesuffix(_KERNEL), str(args["op_name"]), int(args.get("node_index", -1)))
+            peak = args.get("mem_in_use_peak")
+            memory = int(peak) if peak not in (None, "") else None
+            events.append(Event(key, start, int(row["dur"]), begun_in, str(args.get("provider", "")), memory))
     return Trace(runs, events, len(kernels) - len(events))
 
 

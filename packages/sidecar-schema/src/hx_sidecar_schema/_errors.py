@@ -18,7 +18,7 @@ class HxError(Exception):
     code: str = ""
 
     def __init_subclass__(cls, *, code: str = "") -> None:
-        cls.code = code
+        cls.code = code or cls.code
 
     def __init__(self, message: str, *, hint: str, code: str = "", argument: str = "") -> None:
         super().__init__(message)

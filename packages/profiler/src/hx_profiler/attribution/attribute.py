@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from hx_graph import CallTree
 from hx_profiler._records import CallTime, Kernel, Profile, Settings
 from hx_profiler._trace import Event, Key, Trace
-from hx_profiler.attribution.match import ExecutedNode, executed_nodes, match
-from hx_profiler.attribution.nesting import containers, self_times
+from hx_profiler.attribution.match import ExecutedNode, containers, executed_nodes, match, self_times
 from hx_sidecar_schema import Node, Sidecar, depths, node_name
 
 Times = NDArray[np.int64]
@@ -23,21 +22,16 @@ Times = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Measurement:
-    """A profile, with the events behind it.
-
-    Attributes:
-        profile: Sums over all measured runs.
-        trace: The measured runs.
-        kernels: For each event of the trace, the position of its kernel in `profile.kernels`.
-        around: For each event, the position of the event that it ran inside; None where it ran inside none.
-        self_us: For each event, its duration without that of the events directly inside.
-    """
+    """A profile, with the events of the measured runs behind it."""
 
     profile: Profile
     trace: Trace
     kernels: list[int]
+    """For each event of the trace, the position of its kernel in `profile.kernels`."""
     around: list[int | None]
+    """For each event, the position of the event that it ran inside; None where it ran inside none."""
     self_us: list[int]
+    """For each event, its duration without that of the events directly inside."""
 
 
 def attribute(
@@ -78,21 +72,20 @@ def attribute(
     positions = {row: position for position, row in enumerate(rows)}
     known = {node.key: node for node in sidecar.nodes}
     tree = CallTree(sidecar.calls)
-    kernels: list[Kernel] = []
-    for number, (key, ran) in enumerate(executions.items()):
-        kernels.append(
-            Kernel(
-                name=key.name,
-                op_type=key.op_type,
-                provider=ran[0].provider,
-                executions=len(ran),
-                self_us=int(by_run[number].sum()),
-                total_us=sum(event.duration_us for event in ran),
-                median_us=float(np.median(by_run[number])),
-                peak_memory_bytes=_largest(event.peak_memory_bytes for event in ran),
-                **_owner([nodes[position] for position in matched[key]], known, tree, positions),
-            )
+    kernels = [
+        Kernel(
+            name=key.name,
+            op_type=key.op_type,
+            provider=ran[0].provider,
+            executions=len(ran),
+            self_us=int(own.sum()),
+            total_us=sum(event.duration_us for event in ran),
+            median_us=float(np.median(own)),
+            peak_memory_bytes=_largest(event.peak_memory_bytes for event in ran),
+            **_owner([nodes[position] for position in matched[key]], known, tree, positions),
         )
+        for (key, ran), own in zip(executions.items(), by_run, strict=True)
+    ]
     low, median, high = np.percentile(by_run.sum(axis=0), (25, 50, 75))
     if trace.outside:
         notes = [*notes, f"{trace.outside} kernels of the profile are in no whole run, and are left out."]

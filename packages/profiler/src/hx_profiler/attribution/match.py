@@ -1,35 +1,29 @@
-"""Which node of the executed graph a kernel ran."""
+"""Which node of the executed graph a kernel ran, and inside which other kernel."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from hx_graph import body_path, nested_graphs, output_of
-from hx_profiler._trace import Key, Trace
+from hx_profiler._trace import Event, Key, Trace
 
 
 @dataclass(frozen=True)
 class ExecutedNode:
-    """A node of the main graph or of a body.
-
-    Attributes:
-        graph: Path of its graph as in a sidecar; empty for the main graph.
-        output: Its first non-empty output.
-        name: Its name; may be empty or that of other nodes too.
-        op_type: Its operator.
-        container: Position of the node whose body it is in; None in the main graph.
-        has_bodies: Whether it has bodies itself, as If, Loop and Scan do.
-    """
+    """A node of the main graph or of a body; a sidecar knows it by `graph` and `output`."""
 
     graph: str
     output: str
     name: str
+    """May be empty, or that of other nodes too."""
     op_type: str
     container: int | None
+    """Position of the node whose body it is in; None in the main graph."""
     has_bodies: bool
 
 
@@ -56,10 +50,6 @@ def match(trace: Trace, nodes: Sequence[ExecutedNode]) -> dict[Key, list[int]]:
     functions, and nodes that share a name. Measured with ONNX Runtime 1.31: a graph that it changed is written in the
     order of execution, one that it did not in the order of `node_index`. Where the operators agree in one of these
     orders, the position decides.
-
-    Args:
-        trace: Its events' keys are matched.
-        nodes: Nodes of the graph that ran, as `executed_nodes` returns them.
 
     Returns:
         For each key, the positions of the nodes that it may be: one where that is known, several where the profile does
@@ -104,11 +94,54 @@ def _by_position(keys: Sequence[Key], nodes: Sequence[ExecutedNode], found: dict
 
 
 def _alike(key: Key, nodes: Sequence[ExecutedNode], taken: set[int]) -> list[int]:
-    unnamed = key.name == f"{key.op_type}_{key.node_index}"
-    return [
-        position
-        for position, node in enumerate(nodes)
-        if position not in taken
-        and node.op_type == key.op_type
-        and (node.name == key.name or (unnamed and not node.name))
-    ]
+    names = (key.name, "") if key.name == f"{key.op_type}_{key.node_index}" else (key.name,)
+    alike = (position for position, node in enumerate(nodes) if node.op_type == key.op_type and node.name in names)
+    return [position for position in alike if position not in taken]
+
+
+def containers(
+    events: Sequence[Event], nodes: Sequence[ExecutedNode], matched: Mapping[Key, Sequence[int]]
+) -> list[int | None]:
+    """Return for each event the position of the event that it ran inside; None where it ran inside none.
+
+    The graph says which control-flow node a kernel is in; of several executions of that node, it is in the last one that
+    had begun. Where the kernel's node is not known, it is in any control-flow node that was running. Events are in order of
+    their start; `matched` is what `match` returns.
+    """
+    control = [position for position, node in enumerate(nodes) if node.has_bodies]
+    around: list[int | None] = [None] * len(events)
+    if not control:
+        return around
+    runs: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, event in enumerate(events):
+        for position in matched[event.key]:
+            if nodes[position].has_bodies:
+                runs[event.run, position].append(index)
+    for index, event in enumerate(events):
+        positions = matched[event.key]
+        candidates = {c for p in positions if (c := nodes[p].container) is not None} if positions else set(control)
+        for position in candidates:
+            found = runs[event.run, position]
+            last = bisect_right(found, event.start_us, key=lambda other: events[other].start_us) - 1
+            while last >= 0 and found[last] == index:
+                last -= 1
+            if last < 0:
+                continue
+            outer = found[last]
+            # Both ends are cut to whole microseconds.
+            inside = event.start_us + event.duration_us <= events[outer].start_us + events[outer].duration_us + 1
+            if inside and (around[index] is None or events[outer].start_us >= events[around[index] or 0].start_us):
+                around[index] = outer
+    return around
+
+
+def self_times(events: Sequence[Event], around: Sequence[int | None]) -> list[int]:
+    """Return the duration of each event without those directly inside it, in microseconds.
+
+    The sum is that of the events which ran inside none.
+    """
+    own = [event.duration_us for event in events]
+    for index, outer in enumerate(around):
+        if outer is not None:
+            own[outer] -= events[index].duration_us
+    return own

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from itertools import dropwhile
+from typing import Literal
 
 from hx_profiler._records import Profile
 from hx_profiler.attribution.attribute import Measurement
@@ -14,27 +17,16 @@ UNATTRIBUTED = "(unattributed)"
 
 @dataclass(frozen=True)
 class Frame:
-    """One level of a stack: a module call, a kernel, or the frame around all unattributed kernels.
+    """One level of a stack: a module call, a kernel, or the frame around all unattributed kernels."""
 
-    Attributes:
-        kind: `call`, `kernel` or `unattributed`.
-        position: Position in the profile's `calls` or `kernels`; 0 for `unattributed`.
-    """
-
-    kind: str
+    kind: Literal["call", "kernel", "unattributed"]
     position: int
+    """In the profile's `calls` or `kernels`; 0 for `unattributed`."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """A frame from its start to its end.
-
-    Attributes:
-        frame: What ran.
-        depth: Number of spans around it.
-        start_us: Microseconds since the beginning of the profile.
-        end_us: Likewise.
-    """
+    """A frame from its start to its end, since the beginning of the profile; `depth` is the number of spans around it."""
 
     frame: Frame
     depth: int
@@ -70,18 +62,14 @@ def spans(measurement: Measurement, run: int) -> list[Span]:
 
     A call that is interrupted by kernels of other calls has several spans. Kernels in the body of a control-flow node
     lie inside that node's span.
-
-    Args:
-        measurement: A profile with its events.
-        run: Position of the run.
     """
     profile, events = measurement.profile, measurement.trace.events
-    inside: dict[int | None, list[int]] = {}
+    inside: dict[int | None, list[int]] = defaultdict(list)
     for index, outer in enumerate(measurement.around):
         if events[index].run == run:
-            inside.setdefault(outer, []).append(index)
+            inside[outer].append(index)
     found: list[Span] = []
-    stacks: dict[int | None, list[Frame]] = {}
+    stacks = cache(partial(stack_of, profile))
 
     def add(indices: Sequence[int], around: Sequence[Frame], limit: int | None) -> None:
         open_spans: list[tuple[Frame, int]] = []  # frame and its position in `found`
@@ -97,10 +85,7 @@ def spans(measurement: Measurement, run: int) -> list[Span]:
             start = max(event.start_us, at)
             end = max(event.start_us + event.duration_us, start)
             end = end if limit is None else max(min(end, limit), start)
-            call = profile.kernels[number].call
-            if call not in stacks:
-                stacks[call] = stack_of(profile, call)
-            stack = list(dropwhile(around.__contains__, stacks[call]))
+            stack = list(dropwhile(around.__contains__, stacks(profile.kernels[number].call)))
             keep = min(len(open_spans), len(stack))
             while keep and open_spans[keep - 1][0] != stack[keep - 1]:  # a frame has always the same ones around it
                 keep -= 1
@@ -115,5 +100,5 @@ def spans(measurement: Measurement, run: int) -> list[Span]:
             at = end
         close(0)
 
-    add(inside.get(None, []), [], None)
+    add(inside[None], [], None)
     return found

@@ -13,25 +13,17 @@ from hx_sidecar_schema import Record, Table
 
 @dataclass(frozen=True)
 class ModuleTime:
-    """The time of all calls of one module.
-
-    Attributes:
-        fqn: Its fully qualified name; empty for the root.
-        class_name: Its qualified class.
-        calls: Number of its calls.
-        self_us: Sum of the medians by run of its own kernels, in microseconds. It leaves out what interrupts another
-            kernel in each run.
-        total_us: The same with the kernels of calls below. Of a module that runs inside itself, only the outermost calls
-            count.
-        kernels: Number of nodes of the executed graph, those of calls below included.
-    """
+    """The time of all calls of one module."""
 
     fqn: str
     class_name: str
     calls: int
     self_us: float
+    """Sum of the medians by run of its own kernels. It leaves out what interrupts another kernel in each run."""
     total_us: float
+    """The same with the kernels of calls below. Of a module that runs inside itself, only the outermost calls count."""
     kernels: int
+    """Number of nodes of the executed graph, those of calls below included."""
 
 
 def by_module(profile: Profile) -> list[ModuleTime]:

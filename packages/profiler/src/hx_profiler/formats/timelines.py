@@ -1,4 +1,9 @@
-"""Profiles for speedscope: https://www.speedscope.app/file-format-schema.json."""
+"""Runs in time: for Perfetto and Chrome's about:tracing, and for speedscope.
+
+https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU: complete events (`ph` X) of one
+thread nest by time; of those that begin together the longer is the outer one.
+https://www.speedscope.app/file-format-schema.json.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +13,40 @@ from hx_profiler.attribution.attribute import Measurement
 from hx_profiler.formats.stacks import Frame, Span, label, spans, stack_of
 
 
-def to_speedscope(measurement: Measurement) -> dict[str, Any]:
-    """Return two profiles: the sum of all measured runs by module, and the run of median duration in time.
+def to_chrome_trace(measurement: Measurement) -> dict[str, Any]:
+    """Return all measured runs in time, calls around their kernels, in microseconds: a value for `json.dumps`."""
+    profile = measurement.profile
+    events: list[dict[str, Any]] = [
+        {"ph": "M", "pid": 1, "tid": 1, "name": "process_name", "args": {"name": profile.model}},
+        {"ph": "M", "pid": 1, "tid": 1, "name": "thread_name", "args": {"name": "module calls"}},
+    ]
+    for number, run in enumerate(measurement.trace.runs):
+        found = spans(measurement, number)
+        end = max([run.start_us + run.duration_us, *(span.end_us for span in found)])
+        start = min([run.start_us, *(span.start_us for span in found)])
+        events.append(_event(f"run {number + 1}", "run", start, end))
+        for span in found:
+            name = label(profile, span.frame, short=True)
+            event = _event(name, span.frame.kind, span.start_us, span.end_us)
+            if span.frame.kind == "kernel":
+                kernel = profile.kernels[span.frame.position]
+                covers = [profile.calls[call].tag for call in kernel.covers]
+                event["args"] = {"node": kernel.node, "provider": kernel.provider, "covers": covers}
+            elif span.frame.kind == "call":
+                call = profile.calls[span.frame.position]
+                event["args"] = {"fqn": call.fqn, "tag": call.tag, "class": call.class_name}
+            events.append(event)
+    return {"traceEvents": events, "displayTimeUnit": "ms"}
 
-    Returns:
-        A value for `json.dumps`. The weights of the first profile are microseconds and add up to `kernels_us`.
+
+def _event(name: str, category: str, start_us: int, end_us: int) -> dict[str, Any]:
+    return {"ph": "X", "pid": 1, "tid": 1, "name": name, "cat": category, "ts": start_us, "dur": end_us - start_us}
+
+
+def to_speedscope(measurement: Measurement) -> dict[str, Any]:
+    """Return two profiles, for `json.dumps`: the sum of all measured runs by module, and the run of median duration in time.
+
+    The weights of the first profile are microseconds and add up to `kernels_us`.
     """
     profile = measurement.profile
     frames: dict[Frame, int] = {}
@@ -29,7 +63,7 @@ def to_speedscope(measurement: Measurement) -> dict[str, Any]:
         "unit": "microseconds",
         "startValue": 0,
         "endValue": profile.kernels_us,
-        "samples": [[number(frame) for frame in stack] for stack in stacks],
+        "samples": [list(map(number, stack)) for stack in stacks],
         "weights": [kernel.self_us for kernel in profile.kernels],
     }
     run = sorted(range(profile.runs), key=lambda run: profile.runs_us[run])[(profile.runs - 1) // 2]
