@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import dataclasses
+from collections.abc import Callable
+from inspect import Parameter, Signature, signature
+from itertools import chain
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from hx_cli._command import expanded
-from hx_cli._options import Quiet, Verbose, flag
+from hx_cli._options import Common, Quiet, Verbose, flag
 from hx_cli._output import Output
-from hx_cli.analyze.command import analyze
+from hx_cli.analyze import analyze
 from hx_cli.compare import compare
 from hx_cli.debug import debug
 from hx_cli.demo import demo
@@ -54,6 +57,37 @@ def _root(  # pyright: ignore[reportUnusedFunction]
     context.obj.adjust(verbose=verbose, quiet=quiet)
 
 
+def _expanded(command: Callable[..., int]) -> Callable[..., int]:
+    """Return a command as typer reads it: in place of parameters that are dataclasses the fields of these, behind its own.
+
+    A parameter that is an `Output` is made of the options in `Common`.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    kinds = {name: Common if hint is Output else hint for name, hint in hints.items()}
+    groups = {name: kind for name, kind in kinds.items() if dataclasses.is_dataclass(kind)}
+    own = [p.replace(annotation=hints[n]) for n, p in signature(command).parameters.items() if n not in groups]
+    parts = {name: dataclasses.fields(kind) for name, kind in groups.items()}
+    parameters = {"context": Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context)}
+    parameters |= {parameter.name: parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in own}
+    for part in chain.from_iterable(parts.values()):
+        annotation: Any = part.type
+        parameters[part.name] = Parameter(
+            part.name, Parameter.KEYWORD_ONLY, annotation=annotation, default=part.default
+        )
+
+    def call(**values: Any) -> int:
+        context = values["context"] if "context" in hints else values.pop("context")
+        for name, kind in groups.items():
+            group = kind(**{part.name: values.pop(part.name) for part in parts[name]})
+            values[name] = group.output(context) if isinstance(group, Common) else group
+        return command(**values)
+
+    call.__name__, call.__doc__ = command.__name__, command.__doc__
+    call.__signature__ = Signature(list(parameters.values()))  # pyright: ignore[reportFunctionMemberAccess]
+    call.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
+    return call
+
+
 for command, summary in (
     (demo, "See it work on a small model."),
     (export, "PyTorch model to ONNX file and sidecar."),
@@ -70,4 +104,4 @@ for command, summary in (
     (verify, "Every call's numbers against PyTorch."),
     (profile, "Time by module of what really runs."),
 ):
-    app.command(short_help=summary)(expanded(command))
+    app.command(short_help=summary)(_expanded(command))

@@ -1,9 +1,7 @@
 """Options that several commands share: one name, one help text, one meaning."""
 
-from __future__ import annotations
-
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -154,19 +152,7 @@ class Exporting:
         }
 
 
-_SAME = (
-    "attn",
-    "dtype",
-    "experts",
-    "provider",
-    "random_weights",
-    "repair",
-    "strategy",
-    "task",
-    "threads",
-    "trust_remote_code",
-    "warmup",
-)
+_SAME = (*(field.name for field in fields(Loading)), "provider", "repair", "strategy", "threads", "warmup")
 OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME} | {
     "against": "--against MODEL",
     "dynamic_axes": "--dynamic-shape NAME:AXIS=SYMBOL",
@@ -182,10 +168,6 @@ OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME} | {
 
 def hint_of(error: hx.HxError) -> str:
     """Return the hint of an error with options for arguments: those that it gives a value, and the one that helps."""
-    hint = re.sub(
-        r"\b(\w+)='([^']*)'",
-        lambda match: f"{OPTIONS[match[1]]} {match[2]}" if match[1] in OPTIONS else match[0],
-        error.hint,
-    )
+    hint = re.sub(rf"\b({'|'.join(OPTIONS)})='([^']*)'", lambda match: f"{OPTIONS[match[1]]} {match[2]}", error.hint)
     option = OPTIONS.get(error.argument)
     return hint if option is None or option in hint else f"{hint.rstrip('.')}, with {option}."

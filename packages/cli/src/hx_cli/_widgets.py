@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.panel import Panel
     from rich.table import Table
+    from rich.text import Text
 
 
 class Covered(Protocol):
@@ -26,6 +27,13 @@ def escape(text: str) -> str:
     from rich import markup
 
     return markup.escape(text)
+
+
+def styled(text: str, style: str = "") -> Text:
+    """Return a text that is shown as it is, in one style."""
+    from rich.text import Text
+
+    return Text(text, style)
 
 
 def fields() -> Table:

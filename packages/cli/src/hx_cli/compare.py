@@ -10,9 +10,8 @@ import typer
 
 import hx
 from hx.text import plural
-from hx_cli._options import Common
 from hx_cli._output import Output
-from hx_cli._widgets import escape
+from hx_cli._widgets import escape, styled
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,14 +23,11 @@ FIRST = 5
 
 
 def compare(
-    context: typer.Context,
+    out: Output,
     left: Annotated[Path, typer.Argument(metavar="A.onnx", help="Any ONNX model.")],
     right: Annotated[Path, typer.Argument(metavar="B.onnx", help="Another one.")],
-    *,
-    common: Common,
 ) -> int:
     """Say whether two models have the same topology, whatever their nodes are called, and what differs by module."""
-    out = common.output(context)
     with out.progress() as progress:
         report = hx.compare(left, right, progress=progress)
     out.report(report, _show)
@@ -92,11 +88,10 @@ def _rows(rows: Sequence[tuple[str, str]]) -> Table:
     """Return modules and what there is in each, side by side; long ones in several lines, never cut."""
     from rich.padding import Padding
     from rich.table import Table
-    from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
     for module, text in rows:
-        table.add_row(Padding(Text(module, "dim" if module == "module unknown" else ""), (0, 0, 0, 2)), Text(text))
+        table.add_row(Padding(styled(module, "dim" if module == "module unknown" else ""), (0, 0, 0, 2)), styled(text))
     return table

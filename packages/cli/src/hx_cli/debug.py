@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 import hx
 from hx.text import plural, size
-from hx_cli._options import Common, Exporting, Loading, ModelSpec, NoVerify, Overwrite, flag, value
+from hx_cli._options import Exporting, Loading, ModelSpec, NoVerify, Overwrite, flag, value
 from hx_cli._output import Output
 from hx_cli._widgets import escape
 
@@ -18,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def debug(
-    context: typer.Context,
+    exporting: Exporting,
+    loading: Loading,
+    out: Output,
     model: ModelSpec,
     output: Annotated[Path, value("SESSION", "The folder to make.", "--output", "-o")],
     with_weights: Annotated[
@@ -26,17 +26,12 @@ def debug(
     ] = False,
     overwrite: Overwrite = False,
     no_verify: NoVerify = False,
-    *,
-    exporting: Exporting,
-    loading: Loading,
-    common: Common,
 ) -> int:
     """Export a model with and without hx, and put all that a maintainer would ask for into one folder.
 
     Exit code 0 where both exports exist and are alike, 1 where they are not, or one of them fails, 2 where the model cannot be loaded;
     the folder is there in each case.
     """
-    out = common.output(context)
     with out.progress() as progress:
         report = hx.debug(
             loading.spec(model),

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 import hx
 from hx.text import count, number, percent, plural, shape, size
-from hx_cli._options import Common, Exporting, Loading, ModelSpec, NoVerify, Overwrite, flag, value
+from hx_cli._options import Exporting, Loading, ModelSpec, NoVerify, Overwrite, flag, value
 from hx_cli._output import Output
 from hx_cli._paths import export_path
 from hx_cli._widgets import boxed, called, categories, coverage, escape, fields, table
@@ -22,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def export(
-    context: typer.Context,
+    exporting: Exporting,
+    loading: Loading,
+    out: Output,
     model: ModelSpec,
     output: Annotated[Path | None, value("OUT.onnx", "Default: NAME.onnx here.", "--output", "-o")] = None,
     overwrite: Overwrite = False,
@@ -36,13 +36,8 @@ def export(
         bool, flag("Write what was seen during the export, for debugging.", "--keep-context")
     ] = False,
     no_verify: NoVerify = False,
-    *,
-    exporting: Exporting,
-    loading: Loading,
-    common: Common,
 ) -> int:
     """Export a model with the graph that torch.onnx.export gives, and say which module made every node."""
-    out = common.output(context)
     with out.progress() as progress:
         report = hx.export(
             loading.spec(model),

@@ -11,10 +11,10 @@ import typer
 
 import hx
 from hx.text import ending, number, plural, shape
-from hx_cli._options import Common, Loading, ModulePattern, NoVerify, OnnxFile, Overwrite, flag, value
+from hx_cli._options import Loading, ModulePattern, NoVerify, OnnxFile, Overwrite, flag, value
 from hx_cli._output import Output
 from hx_cli._paths import find_model
-from hx_cli._widgets import boxed, by_status, call_name, escape, fields, table
+from hx_cli._widgets import boxed, by_status, call_name, escape, fields, styled, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,7 +29,8 @@ INPUTS_WIDTH, BESIDE_NAME = 16, 40
 
 
 def extract(
-    context: typer.Context,
+    loading: Loading,
+    out: Output,
     model: OnnxFile = None,
     module: ModulePattern = None,
     everything: Annotated[bool, flag("Extract every call.", "--all", "-a")] = False,
@@ -44,9 +45,6 @@ def extract(
     ] = None,
     overwrite: Overwrite = False,
     no_verify: NoVerify = False,
-    *,
-    loading: Loading,
-    common: Common,
 ) -> int:
     """Cut module calls out as ONNX models that run alone, with forward()'s own inputs."""
     if not module and not everything:
@@ -55,7 +53,6 @@ def extract(
             code="HX405",
             hint="Add --module PATTERN, or --all; `hx tree` shows the modules.",
         )
-    out = common.output(context)
     with out.progress() as progress:
         report = hx.extract(
             find_model(model),
@@ -117,8 +114,6 @@ def _show_folder(report: ExtractReport, output: Output) -> None:
 
 
 def _table(entries: Sequence[ModuleEntry], width: int, *, compared: bool) -> RenderableType:
-    from rich.text import Text
-
     narrow = width < NARROW
     made = table(["call"])
     made.add_column("inputs", overflow="fold", style="cyan", max_width=INPUTS_WIDTH if narrow else None)
@@ -132,7 +127,7 @@ def _table(entries: Sequence[ModuleEntry], width: int, *, compared: bool) -> Ren
         cells = [ending(name, max(width - BESIDE_NAME, 12)) if narrow else name, _names(entry.inputs)]
         cells += [] if narrow else [_names(entry.outputs)]
         cells += [str(entry.nodes), *([_error(entry)] if compared else [])]
-        made.add_row(*map(Text, cells), style="bold red" if entry.failed else "")
+        made.add_row(*map(styled, cells), style="bold red" if entry.failed else "")
     return made
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 import hx
 from hx.text import plural
-from hx_cli._options import PATTERN, Common, OnnxFile, flag
+from hx_cli._options import PATTERN, OnnxFile, flag
 from hx_cli._output import Output
 from hx_cli._paths import find_model
 
@@ -17,15 +15,12 @@ if TYPE_CHECKING:
 
 
 def nodes(
-    context: typer.Context,
+    out: Output,
     module: Annotated[list[str], PATTERN],
     model: OnnxFile = None,
     own: Annotated[bool, flag("Leave out the nodes of the calls inside these.", "--own")] = False,
-    *,
-    common: Common,
 ) -> int:
     """Print the names of the nodes of module calls, one a line, for tools that take names of nodes."""
-    out = common.output(context)
     report = hx.nodes(find_model(model), module, own=own)
     if report.shared:
         names = plural(len(report.shared), "name")

@@ -9,7 +9,7 @@ import typer
 
 import hx
 from hx.text import size
-from hx_cli._options import Common, Loading, MinConfidence, Overwrite, value
+from hx_cli._options import Loading, MinConfidence, Overwrite, value
 from hx_cli._output import Output
 from hx_cli._widgets import boxed, called, coverage, escape, fields
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def project(
-    context: typer.Context,
+    loading: Loading,
+    out: Output,
     model: Annotated[Path, typer.Argument(metavar="X.onnx", help="Any ONNX model.")],
     output: Annotated[Path | None, value("OUT.json", "Default: X_hierarchy.json beside it.", "--output", "-o")] = None,
     against: Annotated[
@@ -27,12 +28,8 @@ def project(
     inputs: Annotated[Path | None, value("FILE", "Inputs by name for that run: .pt, .npz or .safetensors.")] = None,
     min_confidence: MinConfidence = "low",
     overwrite: Overwrite = False,
-    *,
-    loading: Loading,
-    common: Common,
 ) -> int:
     """Say which module made every node of a model that was exported elsewhere; without torch, by what the file says."""
-    out = common.output(context)
     with out.progress() as progress:
         report = hx.project(
             model,

@@ -10,7 +10,7 @@ import typer
 
 import hx
 from hx.text import size
-from hx_cli._options import Common, Overwrite, value
+from hx_cli._options import Overwrite, value
 from hx_cli._output import Output
 from hx_cli._widgets import boxed, coverage, escape, fields
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def relink(
-    context: typer.Context,
+    out: Output,
     model: Annotated[Path, typer.Argument(metavar="OPTIMISED.onnx", help="What a tool made of an exported model.")],
     original: Annotated[
         Path, typer.Option("--from", metavar="X.onnx", help="The export that it was made of, with its sidecar.")
@@ -28,11 +28,8 @@ def relink(
         Path | None, value("OUT.json", "Default: OPTIMISED_hierarchy.json beside it.", "--output", "-o")
     ] = None,
     overwrite: Overwrite = False,
-    *,
-    common: Common,
 ) -> int:
     """Carry the hierarchy of an export to what a tool made of it: optimised, fused, quantised or converted."""
-    out = common.output(context)
     with out.progress() as progress:
         report = hx.relink(model, original, output, overwrite=overwrite, progress=progress)
     out.report(report, _show)

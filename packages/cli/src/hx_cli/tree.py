@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 import hx
 from hx.text import TIMES, count
-from hx_cli._options import Common, ModulePattern, OnnxFile, flag, value
+from hx_cli._options import ModulePattern, OnnxFile, flag, value
 from hx_cli._output import Output
 from hx_cli._paths import find_model
-from hx_cli._widgets import add_numbers, table
+from hx_cli._widgets import add_numbers, styled, table
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from hx.records.tree import TreeEntry, TreeReport
 
@@ -27,16 +26,13 @@ NARROW, WIDE = 72, 88
 
 
 def tree(
-    context: typer.Context,
+    out: Output,
     model: OnnxFile = None,
     module: ModulePattern = None,
     depth: Annotated[int | None, value("N", "Levels below the root.", min=0)] = None,
     everything: Annotated[bool, flag("Show torch.nn modules and repetitions too.", "--all", "-a")] = False,
-    *,
-    common: Common,
 ) -> int:
     """Show the module tree of an export: calls, nodes, weights."""
-    out = common.output(context)
     report = hx.tree(find_model(model), module or [], depth=depth, everything=everything)
     out.report(report, show_tree, collapse=not everything)
     return 0
@@ -111,8 +107,6 @@ def _merge(into: _Branch, other: _Branch) -> None:
 
 
 def _table(roots: Sequence[_Branch], report: TreeReport, output: Output) -> Table:
-    from rich.text import Text
-
     width = output.stdout.width
     named, own = width >= WIDE, width >= NARROW
     made = table()
@@ -122,19 +116,19 @@ def _table(roots: Sequence[_Branch], report: TreeReport, output: Output) -> Tabl
     add_numbers(made, ("nodes", "own", "weights") if own else ("nodes", "weights"))
 
     def row(guide: str, label: Text, name: str, nodes: int, own_nodes: int, weights: int) -> None:
-        cells = [*([Text(name)] if named else []), str(nodes), *([str(own_nodes)] if own else [])]
-        made.add_row(Text.assemble((guide, "dim"), label), *cells, count(weights) if weights else "")
+        cells = [*([styled(name)] if named else []), str(nodes), *([str(own_nodes)] if own else [])]
+        made.add_row(styled("").append(guide, "dim").append_text(label), *cells, count(weights) if weights else "")
 
     for guide, branch, more in _lines(roots, _guides(narrow=not own, ascii_only=output.ascii_only)):
         entry, alike = branch.entry, branch.alike
         if more:
-            label = Text(f"… {len(alike)} more like it, to {_segment(alike[-1].entry)}", "dim italic")
+            label = styled(f"… {len(alike)} more like it, to {_segment(alike[-1].entry)}", "dim italic")
             numbers = (sum(b.nodes for b in alike), sum(b.own for b in alike), sum(b.entry.weights for b in alike))
             row(guide, label, "", *numbers)
             continue
         usual = entry.status == "extractable"
         shown = _segment(entry) if entry.parent is not None else "/".join(entry.tag.split("/")[-2:]).lstrip("/")
-        label = Text(shown, "bold" if entry.parent is None else "" if usual else "dim")
+        label = styled(shown, "bold" if entry.parent is None else "" if usual else "dim")
         if branch.times > 1:
             label.append(f" {TIMES}{branch.times}", "cyan")
         if not usual:

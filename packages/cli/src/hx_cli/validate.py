@@ -7,14 +7,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
-import typer
-
 import hx
 from hx.text import plural
-from hx_cli._options import Common, OnnxFile, flag, value
+from hx_cli._options import OnnxFile, flag, value
 from hx_cli._output import Output
 from hx_cli._paths import find_model
-from hx_cli._widgets import escape
+from hx_cli._widgets import escape, styled
 
 if TYPE_CHECKING:
     from hx.records.validate import Change, Finding, ValidateReport
@@ -24,7 +22,7 @@ FIRST = 5
 
 
 def validate(
-    context: typer.Context,
+    out: Output,
     model: OnnxFile = None,
     sidecar: Annotated[
         Path | None,
@@ -34,11 +32,8 @@ def validate(
         bool,
         flag("Rewrite what the model and the sound rows give: consumers, tags, numbers. Then check again.", "--repair"),
     ] = False,
-    *,
-    common: Common,
 ) -> int:
     """Check that a model is valid, that its sidecar belongs to it, and that every row of the sidecar is consistent."""
-    out = common.output(context)
     with out.progress() as progress:
         report = hx.validate(find_model(model), sidecar, repair=repair, progress=progress)
     out.report(report, _show)
@@ -86,14 +81,13 @@ def _by_code(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
 def _rows(rows: Sequence[Finding] | Sequence[Change], output: Output) -> None:
     """Print a row a line in a pipe; on a terminal wrapped and indented."""
     from rich.padding import Padding
-    from rich.text import Text
 
     shown = rows if output.verbosity > 0 else rows[:FIRST]
     for row in shown:
-        text = Text(f"{row.subject}  ", "cyan").append(row.message, "default")
+        text = styled(f"{row.subject}  ", "cyan").append(row.message, "default")
         if output.stdout.is_terminal or output.verbosity < 0:
             output.data(Padding(text, (0, 0, 0, 4), expand=False))
         else:
-            output.stdout.print(Text("    ").append(text), highlight=False, soft_wrap=True)
+            output.stdout.print(styled("    ").append(text), highlight=False, soft_wrap=True)
     if len(shown) < len(rows):
         output.data(f"    [dim]and {len(rows) - len(shown)} more; -v lists them all[/]")

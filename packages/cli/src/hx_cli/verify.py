@@ -11,11 +11,11 @@ import typer
 
 import hx
 from hx.text import ending, number, plural
-from hx_cli._options import Common, InputsFile, Loading, value
+from hx_cli._options import InputsFile, Loading, value
 from hx_cli._output import Output
 from hx_cli._parse import parse_memory, parse_threshold
 from hx_cli._paths import find_model
-from hx_cli._widgets import add_numbers, by_status, call_name, escape, table
+from hx_cli._widgets import add_numbers, by_status, call_name, escape, styled, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,7 +30,8 @@ REASONS = 5
 
 
 def verify(
-    context: typer.Context,
+    loading: Loading,
+    out: Output,
     model: Annotated[
         Path | None,
         typer.Argument(
@@ -55,9 +56,6 @@ def verify(
         value("ERROR", "Largest relative error, local and accumulated; default: found from the model, local only."),
     ] = None,
     top: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of the table.")] = 10,
-    *,
-    loading: Loading,
-    common: Common,
 ) -> int:
     """Compare every module call with PyTorch, alone and in the whole model, and name the first that is wrong."""
     if model is None and original is not None:
@@ -66,7 +64,6 @@ def verify(
             code="HX405",
             hint="Write it like `hx verify quantised.onnx --from export.onnx --against MODEL`.",
         )
-    out = common.output(context)
     with out.progress() as progress:
         report = hx.verify(
             find_model(model),
@@ -125,8 +122,6 @@ def _verdict(report: VerifyReport) -> str:
 
 
 def _table(entries: Sequence[VerifyEntry], report: VerifyReport, width: int) -> RenderableType:
-    from rich.text import Text
-
     narrow = width < NARROW
     room = max(width - (BESIDE_NAME_NARROW if narrow else BESIDE_NAME), 12)
     made = table(["call"])
@@ -142,7 +137,7 @@ def _table(entries: Sequence[VerifyEntry], report: VerifyReport, width: int) -> 
             snr = entry.local.snr_db
             cells += [number(entry.local.max_abs_error), "" if snr is None else f"{snr:.0f}"]
         is_culprit = report.culprit is not None and entry is report.calls[report.culprit]
-        made.add_row(*map(Text, cells), style="bold red" if is_culprit else "red" if entry.wrong else "")
+        made.add_row(*map(styled, cells), style="bold red" if is_culprit else "red" if entry.wrong else "")
     return made
 
 

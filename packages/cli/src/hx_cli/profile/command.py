@@ -9,15 +9,15 @@ import typer
 
 import hx
 from hx.files import sidecar_path
-from hx_cli._options import Common, InputsFile, ModulePattern, Overwrite, flag, value
+from hx_cli._options import InputsFile, ModulePattern, Overwrite, flag, value
+from hx_cli._output import Output
 from hx_cli._parse import parse_shapes
 from hx_cli._paths import find_model
-from hx_cli.profile.comparison_view import show_comparison, show_isolated
-from hx_cli.profile.view import show_profile
+from hx_cli.profile.view import show_comparison, show_isolated, show_profile
 
 
 def profile(
-    context: typer.Context,
+    out: Output,
     models: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -59,8 +59,6 @@ def profile(
     chrome_trace: Annotated[Path | None, value("FILE", "Write a trace for Perfetto.")] = None,
     html: Annotated[Path | None, value("FILE", "Write a flame graph, one page.")] = None,
     overwrite: Overwrite = False,
-    *,
-    common: Common,
 ) -> int:
     """Give the time of every kernel that really runs to the module call that it belongs to."""
     given = models or []
@@ -80,7 +78,6 @@ def profile(
     if reasons := [reason for reason, wrong in refused.items() if wrong]:
         message = f"These arguments do not go together: {reasons[0]}."
         raise hx.HxError(message, code="HX405", hint="See `hx profile --help`.")
-    out = common.output(context)
     with out.progress() as progress:
         settings: dict[str, Any] = {
             "inputs": inputs,

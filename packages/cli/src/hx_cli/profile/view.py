@@ -1,19 +1,28 @@
-"""What `hx profile` shows a person."""
+"""What `hx profile` shows a person: one profile, two beside each other, and calls alone."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hx.text import TIMES, duration, ending, percent, plural, size
 from hx_cli._output import Output
-from hx_cli._widgets import escape, table
+from hx_cli._widgets import add_numbers, escape, styled, table
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
-    from hx.records.profile import CallTime, Kernel, Profile
+    from hx.records.profile import (
+        CallTime,
+        IsolatedCall,
+        IsolatedReport,
+        Kernel,
+        ModuleChange,
+        Profile,
+        ProfileComparison,
+    )
 
 SMALL = 0.01
 """Calls that take a smaller share than this are drawn as one line for all siblings; those without a kernel are not."""
@@ -22,12 +31,11 @@ LARGE = 0.1
 SLOWEST = 5
 KERNELS = 10
 WIDE = 100
+CHANGES = 20
 
 
 def show_profile(profile: Profile, output: Output, *, depth: int | None, everything: bool) -> None:
     """Print a profile as a tree, with what is slowest and what is unattributed."""
-    from rich.text import Text
-
     output.data(_head(profile))
     output.data(_tree(profile, output, depth, 0.0 if everything else SMALL), asked=True)
     spanning = [kernel for kernel in profile.kernels if len(kernel.covers) > 1]
@@ -39,7 +47,7 @@ def show_profile(profile: Profile, output: Output, *, depth: int | None, everyth
         if output.verbosity > 0:
             for kernel in spanning:
                 what = f"{kernel.op_type} {kernel.name}: {_covered(kernel, profile)}"
-                output.data(Text(f"  {duration(kernel.median_us)} {what}"))
+                output.data(styled(f"  {duration(kernel.median_us)} {what}"))
     if lost := profile.unattributed():
         output.data(f"[yellow]unattributed[/]: {plural(len(lost), 'kernel')}, {_percent(lost, profile)} of the time")
         shown = lost if output.verbosity > 0 else _slowest_kernels(lost)
@@ -98,8 +106,6 @@ def _slowest_kernels(kernels: list[Kernel]) -> list[Kernel]:
 
 def _tree(profile: Profile, output: Output, depth: int | None, least: float) -> Table:
     """Return the tree with its columns; more of them where there is room."""
-    from rich.text import Text
-
     wide = output.stdout.width >= WIDE
     headers = ["time", "share", "own", *(("spread", "kernels") if wide else ())]
     labels: list[Text] = []
@@ -108,7 +114,7 @@ def _tree(profile: Profile, output: Output, depth: int | None, least: float) -> 
         several = len(calls) > 1
         share = sum(_share(call.typical_us, profile) for call in calls)
         bold = not several and share >= LARGE
-        labels.append(Text.assemble((guide, "dim"), (name, "dim" if several else ""), style="bold" if bold else ""))
+        labels.append(styled("", "bold" if bold else "").append(guide, "dim").append(name, "dim" if several else ""))
         own = sum(call.self_typical_us for call in calls)
         cells = [duration(sum(call.typical_us for call in calls)), percent(100 * share)]
         cells.append(duration(own) if any(call.own_kernels for call in calls) else "")
@@ -168,7 +174,6 @@ def _starred(call: CallTime, segments: int) -> str:
 
 def _slowest_modules(profile: Profile, width: int) -> Table:
     from rich.table import Table
-    from rich.text import Text
 
     from hx.records.profile import slowest
 
@@ -181,5 +186,74 @@ def _slowest_modules(profile: Profile, width: int) -> Table:
             times = f" {TIMES}{module.calls}" if module.calls > 1 else ""
             name = ending((module.fqn or "(the model itself)") + times, max(width - 24, 12))
             share = percent(100 * _share(module.self_us, profile))
-            grid.add_row(f"  {duration(module.self_us)}", share, Text(name))
+            grid.add_row(f"  {duration(module.self_us)}", share, styled(name))
     return grid
+
+
+def show_comparison(found: ProfileComparison, output: Output, *, everything: bool) -> None:
+    """Print two profiles by module, the largest change first."""
+    ratio = f", {found.ratio:.2f} times" if found.ratio is not None else ""
+    names = f"[bold]{escape(found.before)}[/] to [bold]{escape(found.after)}[/]"
+    output.data(f"{names}\n{duration(found.run_us[0])} to {duration(found.run_us[1])} a run{ratio}")
+    for side, lost in zip(("first", "second"), found.unattributed_us, strict=True):
+        if lost:
+            output.data(f"[yellow]unattributed[/] in the {side}: {duration(lost)} a run")
+    changed = [module for module in found.modules if module.self_change_us or module.change_us]
+    shown = changed if everything or output.verbosity > 0 else changed[:CHANGES]
+    output.data(_changes(shown, output.stdout.width), asked=True)
+    if len(shown) < len(changed):
+        output.data(f"[dim]and {len(changed) - len(shown)} more with smaller changes; --all lists them[/]")
+
+
+def _changes(modules: Sequence[ModuleChange], width: int) -> Table:
+    made = table()
+    wide = width >= WIDE
+    room = max(width - (84 if wide else 33), 12)
+    made.add_column("module", no_wrap=True, overflow="ellipsis")
+    headers = ("own before", "own after", "own change", "before", "after", "change") if wide else ("own", "total")
+    add_numbers(made, (*headers, "times"))
+    for module in modules:
+        own = [duration(module.self_before_us), duration(module.self_after_us), _signed(module.self_change_us)]
+        total = [duration(module.before_us), duration(module.after_us), _signed(module.change_us)]
+        cells = [*own, *total] if wide else [own[2], total[2]]
+        style = "green" if module.self_change_us < 0 else "red" if module.self_change_us > 0 else ""
+        ratio = f"{module.ratio:.2f}" if module.ratio is not None else ""
+        name = ending(module.fqn or "(the model itself)", room)
+        made.add_row(styled(name), *cells, ratio, style=style)
+    return made
+
+
+def _signed(us: float) -> str:
+    return f"{'+' if us > 0 else ''}{duration(us)}" if us else "0"
+
+
+def show_isolated(report: IsolatedReport, output: Output) -> None:
+    """Print calls alone and in the model, and what the difference is made of."""
+    for call in report.calls:
+        output.data(*_isolated(call), asked=True)
+
+
+def _isolated(call: IsolatedCall) -> list[str]:
+    lines = [f"[bold]{escape(call.tag)}[/]"]
+    model = f"  in the model {duration(call.in_model_us)}, {plural(call.in_model_kernels, 'kernel')}"
+    if call.alone_us is None:
+        return [*lines, model, f"  [yellow]not timed alone[/]: {escape(call.reason)}"]
+    alone = f"  alone        {duration(call.alone_us)}, {plural(call.alone_kernels or 0, 'kernel')}"
+    lines += [model, f"{alone}, spread {duration(call.alone_spread_us)}"]
+    for kernel in call.spanning:
+        lines.append(
+            f"  fused across its border: {escape(kernel.op_type)} {escape(kernel.name)}, {duration(kernel.median_us)}, "
+            f"counts for the module around, with {escape(', '.join(kernel.outside))}"
+        )
+    for word, operators in (("more alone", call.more_alone), ("fewer alone", call.less_alone)):
+        if operators:
+            listed = ", ".join(f"{n} {name}" for name, n in operators.items())
+            lines.append(f"  {word}: {escape(listed)}")
+    if call.copied:
+        lines.append(f"  {plural(len(call.copied), 'node')} of other modules computed again when alone")
+    if call.wall_warm_us is not None and call.wall_cold_us is not None:
+        lines.append(
+            f"  cache: a run alone takes {duration(call.wall_warm_us)}, after the caches were overwritten "
+            f"{duration(call.wall_cold_us)}"
+        )
+    return lines

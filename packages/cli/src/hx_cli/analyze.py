@@ -1,14 +1,23 @@
-"""What `hx analyze` shows a person."""
+"""`hx analyze`: its options, and what it shows a person."""
 
 from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import typer
+
+import hx
+from hx.files import check_writable, write_text
 from hx.text import count, percent, plural, shape, size
+from hx_cli._options import ModulePattern, OnnxFile, Overwrite, flag, value
 from hx_cli._output import PIPE_WIDTH, Output
-from hx_cli._widgets import add_numbers, boxed, categories, coverage, escape, fields, table
+from hx_cli._parse import parse_shapes, read_thresholds
+from hx_cli._paths import find_model
+from hx_cli._widgets import add_numbers, boxed, categories, coverage, escape, fields, styled, table
+from hx_sidecar_schema import refuse_existing
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -16,12 +25,77 @@ if TYPE_CHECKING:
 
     from hx.records.analyze import AnalyzeReport, CallEntry, TotalCost
 
+DEPTH = 2
+"""Levels of the table of modules, where nothing else is said."""
 TAGS = 8
 """Tags that are listed without --detailed."""
 NARROW = 72
 
 
-def as_text(report: AnalyzeReport, form: str) -> str:
+def analyze(
+    out: Output,
+    model: OnnxFile = None,
+    module: ModulePattern = None,
+    category: Annotated[str | None, value("NAME", "Only nodes of this operator category.")] = None,
+    detailed: Annotated[bool, flag("List every tag and every node.", "--detailed")] = False,
+    depth: Annotated[
+        int | None,
+        value("N", "Levels of modules. Default: 2 in tables, all of them below --module, in JSON and in CSV.", min=0),
+    ] = None,
+    sort: Annotated[
+        Literal["macs", "params", "nodes"] | None,
+        typer.Option(help="Modules below one parent, most first. Default: as they ran.", show_default=False),
+    ] = None,
+    input_shape: Annotated[
+        list[str] | None,
+        value("NAME=1,128", "Count for this shape of an input. Repeatable. Default: the recorded example's."),
+    ] = None,
+    threshold: Annotated[
+        list[str] | None, value("NAME=PERCENT", "Warn where less of a category is covered. Repeatable.")
+    ] = None,
+    thresholds: Annotated[Path | None, value("FILE.toml", "Thresholds from a file: lines NAME = PERCENT.")] = None,
+    fail_under: Annotated[
+        float | None, value("PERCENT", "Exit code 1 where less of all nodes is covered.", min=0, max=100)
+    ] = None,
+    form: Annotated[
+        Literal["table", "json", "csv"] | None,
+        typer.Option("--format", help="Default: what the ending of -o says, else table.", show_default=False),
+    ] = None,
+    output: Annotated[Path | None, value("FILE", "Write the report to a file.", "--output", "-o")] = None,
+    overwrite: Overwrite = False,
+) -> int:
+    """Say how well nodes are attributed by operator category, and what each module costs: weights, MACs, results."""
+    ending = output.suffix.lower() if output is not None else ""
+    kind = "json" if out.as_json else form or {".json": "json", ".csv": "csv"}.get(ending, "table")
+    if depth is None and kind == "table" and not module:
+        depth = DEPTH
+    if output is not None:
+        refuse_existing([output], overwrite=overwrite)
+        check_writable(output.parent)
+    with out.progress() as progress:
+        report = hx.analyze(
+            find_model(model),
+            module or [],
+            category=category,
+            depth=depth,
+            sort=sort,
+            detailed=detailed,
+            thresholds=read_thresholds(threshold or [], thresholds),
+            fail_under=fail_under,
+            input_shapes=parse_shapes(input_shape or []),
+            progress=progress,
+        )
+    if output is not None:
+        write_text(output, _as_text(report, kind), overwrite=True)
+    elif kind == "table":
+        out.data(*_parts(report, out.stdout.width), asked=True)
+    else:
+        out.stdout.file.write(_as_text(report, kind))
+    _warn(report, out)
+    return int(not report.passed)
+
+
+def _as_text(report: AnalyzeReport, form: str) -> str:
     """Return what a file of the report holds: `json`, `csv` or `table`."""
     if form == "json":
         return report.model_dump_json(indent=2) + "\n"
@@ -35,7 +109,7 @@ def as_text(report: AnalyzeReport, form: str) -> str:
         from rich.console import Console
 
         console = Console(file=text, width=PIPE_WIDTH, color_system=None)
-        for part in analyze_parts(report, PIPE_WIDTH):
+        for part in _parts(report, PIPE_WIDTH):
             console.print(part, highlight=False)
     return text.getvalue()
 
@@ -53,13 +127,13 @@ def _csv_rows(report: AnalyzeReport) -> list[dict[str, Any]]:
     return rows
 
 
-def analyze_parts(report: AnalyzeReport, width: int) -> list[RenderableType]:
+def _parts(report: AnalyzeReport, width: int) -> list[RenderableType]:
     """Return the tables, for a number of columns."""
     parts = [_summary(report), _categories(report), _tags(report), _calls(report, width)]
     return parts if report.node_list is None else [*parts, _nodes(report)]
 
 
-def warn_analyze(report: AnalyzeReport, output: Output) -> None:
+def _warn(report: AnalyzeReport, output: Output) -> None:
     """Say on stderr what is not as it should be, or not counted."""
     for entry in report.categories:
         if entry.below and entry.threshold is not None:
@@ -123,21 +197,17 @@ def _categories(report: AnalyzeReport) -> Table:
 
 
 def _tags(report: AnalyzeReport) -> Table:
-    from rich.text import Text
-
     made = table(["tag"], ["nodes"])
     shown = report.tags if report.node_list is not None else report.tags[:TAGS]
     for row in shown:
-        made.add_row(Text(row.tag), str(row.nodes))
+        made.add_row(styled(row.tag), str(row.nodes))
     if rest := report.tags[len(shown) :]:
-        more = Text(f"… {len(rest)} more tags; --detailed lists them", "dim italic")
+        more = styled(f"… {len(rest)} more tags; --detailed lists them", "dim italic")
         made.add_row(more, str(sum(row.nodes for row in rest)))
     return made
 
 
 def _calls(report: AnalyzeReport, width: int) -> Table:
-    from rich.text import Text
-
     narrow = width < NARROW
     headers = ["nodes"]
     if report.cost is not None:
@@ -156,9 +226,9 @@ def _calls(report: AnalyzeReport, width: int) -> Table:
         made.add_column("name", no_wrap=True, overflow="ellipsis", style="dim")
     add_numbers(made, headers)
     for entry, row in zip(report.calls, rows, strict=True):
-        label = Text((" " if narrow else "  ") * entry.depth)
+        label = styled((" " if narrow else "  ") * entry.depth)
         label.append(_segment(entry), "bold" if entry.depth == 0 else "")
-        made.add_row(label, *([Text(entry.fqn)] if named else []), *row)
+        made.add_row(label, *([styled(entry.fqn)] if named else []), *row)
     return made
 
 
@@ -177,17 +247,15 @@ def _cells(entry: CallEntry, whole: int, *, narrow: bool) -> list[str]:
 
 
 def _nodes(report: AnalyzeReport) -> Table:
-    from rich.text import Text
-
     from hx_sidecar_schema import node_name
 
     made = table(["node", "operator", "tag", "known by"], ["MACs"])
     for row in report.node_list or ():
         macs = "?" if row.macs is None else count(row.macs) if row.macs else ""
         made.add_row(
-            Text(node_name(row.graph, row.output)),
+            styled(node_name(row.graph, row.output)),
             row.op_type,
-            Text(row.tag),
+            styled(row.tag),
             f"{row.evidence}, {row.confidence}",
             macs,
         )
