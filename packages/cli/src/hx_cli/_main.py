@@ -17,13 +17,9 @@ DONE, COULD_NOT, BUG, INTERRUPTED = 0, 2, 70, 130
 
 
 def run(argv: list[str]) -> int:
-    """Run one command.
+    """Run one command, whose arguments are `argv`, without the program's name; return the exit code.
 
-    Args:
-        argv: Arguments without the program's name.
-
-    Returns:
-        0 done, 1 the answer is no, 2 could not, 70 a bug in hx, 130 interrupted.
+    0 done, 1 the answer is no, 2 could not, 70 a bug in hx, 130 interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without these characters shows `?`, no traceback
@@ -41,10 +37,8 @@ def run(argv: list[str]) -> int:
 
 
 def _usage(error: Exception) -> int:
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "hx"
-    message = getattr(error, "format_message", error.__str__)()
-    _say(message, "HX405", f"Run `{path} --help`.")
+    path = getattr(getattr(error, "ctx", None), "command_path", "hx")
+    _say(getattr(error, "format_message", error.__str__)(), "HX405", f"Run `{path} --help`.")
     return COULD_NOT
 
 

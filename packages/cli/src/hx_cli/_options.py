@@ -17,6 +17,11 @@ def value(metavar: str, text: str, *names: str, **settings: Any) -> Any:
     return typer.Option(*names, metavar=metavar, help=text, show_default=False, **settings)
 
 
+def argument(metavar: str, text: str) -> Any:
+    """Return an argument; its help tells the default."""
+    return typer.Argument(metavar=metavar, help=text, show_default=False)
+
+
 def flag(text: str, *names: str, **settings: Any) -> Any:
     """Return an option without a value, under these names alone."""
     return typer.Option(*names, help=text, **settings)
@@ -30,18 +35,11 @@ Overwrite = Annotated[bool, flag("Replace files that exist.", "--overwrite")]
 NoVerify = Annotated[bool, flag("Skip running the result and comparing its numbers.", "--no-verify")]
 OnnxFile = Annotated[
     Path | None,
-    typer.Argument(
-        metavar="X.onnx",
-        help="A model that hx exported. May be left out where the current folder holds exactly one.",
-        show_default=False,
-    ),
+    argument("X.onnx", "A model that hx exported. May be left out where the current folder holds exactly one."),
 ]
 ModelSpec = Annotated[
     str,
-    typer.Argument(
-        metavar="MODEL",
-        help="Hub id or folder (org/name[@revision]), file.py:factory, package.module:factory, or tiny:ARCH.",
-    ),
+    argument("MODEL", "Hub id or folder (org/name[@revision]), file.py:factory, package.module:factory, or tiny:ARCH."),
 ]
 PATTERN = value(
     "PATTERN", "A tag, tag pattern, fqn, fqn glob or class name, with @INDEX or @*. Repeatable.", "--module", "-m"

@@ -30,15 +30,12 @@ class _Stderr(logging.Handler):
 
 
 class Output:
-    """The streams of one run, and how much it says.
-
-    Attributes:
-        verbosity: -1 quiet, 0 normal, 1 with details, 2 with debug logging.
-        as_json: Whether stdout is for one JSON record, and for no tables.
-    """
+    """The streams of one run, and how much it says."""
 
     verbosity = 0
+    """-1 quiet, 0 normal, 1 with details, 2 with debug logging."""
     as_json = False
+    """Whether stdout is for one JSON record, and for no tables."""
 
     def adjust(self, *, verbose: int, quiet: bool) -> None:
         """Take flags: those before the command's name first, then those after it."""
@@ -62,12 +59,7 @@ class Output:
         return _console(stderr=True)
 
     def data(self, *parts: RenderableType, asked: bool = False) -> None:
-        """Print tables and trees for a person.
-
-        Args:
-            parts: What to print.
-            asked: It is what the command is for, and no summary: printed with -q too.
-        """
+        """Print tables and trees for a person; what the command is for (`asked`), and no summary, with -q too."""
         if self.verbosity >= 0 or asked:
             for part in parts:
                 self.stdout.print(part, highlight=False)

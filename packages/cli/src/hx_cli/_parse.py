@@ -17,11 +17,7 @@ def _refused(message: str, example: str, code: str = "HX406") -> HxError:
 
 
 def parse_shapes(texts: Iterable[str]) -> dict[str, list[int]]:
-    """Parse `NAME=2,3,224,224`; `NAME=` is the shape of a scalar.
-
-    Raises:
-        HxError: HX406 if one is not of that form, or names an input twice.
-    """
+    """Parse `NAME=2,3,224,224`, each input once; `NAME=` is the shape of a scalar."""
     shapes: dict[str, list[int]] = {}
     for text in texts:
         match = re.fullmatch(r"([A-Za-z_]\w*)=((?:\d+(?:,\d+)*)?)", text.replace(" ", ""))
@@ -34,11 +30,7 @@ def parse_shapes(texts: Iterable[str]) -> dict[str, list[int]]:
 
 
 def parse_axes(texts: Iterable[str]) -> dict[str, dict[int, str]]:
-    """Parse `NAME:AXIS=SYMBOL`.
-
-    Raises:
-        HxError: HX112 if one is not of that form.
-    """
+    """Parse `NAME:AXIS=SYMBOL`."""
     axes: dict[str, dict[int, str]] = {}
     for text in texts:
         match = re.fullmatch(r"([\w.]+):(\d+)=([A-Za-z]\w*)", text)
@@ -50,48 +42,28 @@ def parse_axes(texts: Iterable[str]) -> dict[str, dict[int, str]]:
 
 
 def parse_torch_nn(text: str) -> TorchNN:
-    """Parse `default`, `all`, `none` or class names.
-
-    Raises:
-        HxError: HX406 if a name cannot be a class.
-    """
+    """Parse `default`, `all`, `none` or class names."""
     if text == "default" or text == "all" or text == "none":  # one by one: this narrows the type
         return text
     names = [name.strip() for name in text.split(",")]
     if not all(name.isidentifier() for name in names):
-        raise HxError(
-            f"torch.nn classes {text!r} are neither default, all, none nor class names.",
-            code="HX406",
-            hint="Write them like --torch-nn Linear,Conv2d,LayerNorm.",
-        )
+        message = f"torch.nn classes {text!r} are neither default, all, none nor class names."
+        raise HxError(message, code="HX406", hint="Write them like --torch-nn Linear,Conv2d,LayerNorm.")
     return names
 
 
 def parse_memory(text: str) -> int:
-    """Parse a size: `500MB`, `1.5GB`, `2GiB`, or a number of bytes.
-
-    Returns:
-        Bytes; decimal and binary units differ.
-
-    Raises:
-        HxError: HX406 if it is no size, or is 0.
-    """
+    """Parse a size: `500MB`, `1.5GB`, `2GiB`, or a number of bytes; return bytes. Decimal and binary units differ."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?) *(?:([kmgt])(i?)b?|b)?", text.strip(), re.IGNORECASE)
-    size = 0
-    if match is not None:
-        base = 1024 if match[3] else 1000
-        size = int(float(match[1]) * base ** (" kmgt".index((match[2] or " ").lower())))
+    number, unit, binary = match.groups() if match else ("0", None, None)
+    size = int(float(number) * (1024 if binary else 1000) ** " kmgt".index((unit or " ").lower()))
     if size == 0:
         raise _refused(f"Memory {text!r} is no size.", "--memory 500MB or --memory 2GiB")
     return size
 
 
 def parse_threshold(value: float | None) -> float | None:
-    """Check a largest error.
-
-    Raises:
-        HxError: HX406 if it is negative, infinite or no number.
-    """
+    """Refuse a largest error that is negative, infinite or no number."""
     if value is not None and not 0 <= value < math.inf:
         example = "--fail-over 1e-3: relative to the largest magnitude of an output"
         raise _refused(f"Error {value!r} of --fail-over is no limit.", example)
@@ -101,12 +73,7 @@ def parse_threshold(value: float | None) -> float | None:
 def read_thresholds(texts: Iterable[str], file: Path | None) -> dict[str, float]:
     """Return the covered share, in percent, below which categories are warned of.
 
-    Args:
-        texts: `NAME=PERCENT`; these win over the file.
-        file: TOML with `NAME = PERCENT`, at its top or in a table `thresholds`.
-
-    Raises:
-        HxError: HX406 if the file cannot be read, or a value is no percentage.
+    Texts are `NAME=PERCENT`, and win over the file: TOML with `NAME = PERCENT`, at its top or in a table `thresholds`.
     """
     given = {} if file is None else dict(_table(file))
     for text in texts:
@@ -123,11 +90,8 @@ def _table(file: Path) -> dict[str, Any]:
             content = tomllib.load(stream)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise HxError(
-            f"Thresholds {str(file)!r} cannot be read: {reason}.",
-            code="HX406",
-            hint="Give a TOML file with lines like `activation = 99`.",
-        ) from error
+        hint = "Give a TOML file with lines like `activation = 99`."
+        raise HxError(f"Thresholds {str(file)!r} cannot be read: {reason}.", code="HX406", hint=hint) from error
     table = content.get("thresholds", content)
     return table if isinstance(table, dict) else content
 
@@ -138,9 +102,6 @@ def _percent(value: object, name: str) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number <= 100:
-        raise HxError(
-            f"Threshold {value!r} of {name!r} is no percentage.",
-            code="HX406",
-            hint="Give a number from 0 to 100, like --threshold activation=99.",
-        )
+        hint = "Give a number from 0 to 100, like --threshold activation=99."
+        raise HxError(f"Threshold {value!r} of {name!r} is no percentage.", code="HX406", hint=hint)
     return number

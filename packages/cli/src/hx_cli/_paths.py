@@ -20,19 +20,15 @@ def export_path(output: Path | None, spec: str) -> Path:
 
 
 def find_model(given: Path | None) -> Path:
-    """Return the model to read: the one that is named, or the only export in the current folder.
-
-    Raises:
-        HxError: HX403 if none is named and the current folder does not hold exactly one.
-    """
+    """Return the model to read: the one that is named, or the only export in the current folder."""
     if given is not None:
         return given
     sidecars = sorted(Path().glob(f"*{SIDECAR_SUFFIX}"))
     if len(sidecars) > 1:
         sidecars = [path for path in sidecars if _is_whole(path)] or sidecars
-    if len(sidecars) == 1:
-        return sidecars[0].with_name(f"{sidecars[0].name.removesuffix(SIDECAR_SUFFIX)}.onnx")
     held = [f"{path.name.removesuffix(SIDECAR_SUFFIX)}.onnx" for path in sidecars]
+    if len(held) == 1:
+        return Path(held[0])
     if held:
         raise HxError(
             f"The current folder holds {len(held)} exports: {', '.join(map(repr, held))}.",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from hx.text import percent
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
     from rich.panel import Panel
     from rich.table import Table
     from rich.text import Text
@@ -36,22 +35,19 @@ def styled(text: str, style: str = "") -> Text:
     return Text(text, style)
 
 
-def fields() -> Table:
-    """Return an empty grid for rows of a label and what it has."""
+def boxed(title: str, rows: Mapping[str, str | None]) -> Panel:
+    """Return a box with a title in plain text around labels and what each has; None leaves a label out."""
+    from rich import box
+    from rich.panel import Panel
     from rich.table import Table
 
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="cyan", no_wrap=True)
     grid.add_column(overflow="fold")
-    return grid
-
-
-def boxed(title: str, content: RenderableType) -> Panel:
-    """Return a box around something, with a title in plain text."""
-    from rich import box
-    from rich.panel import Panel
-
-    return Panel(content, title=f"[bold]{escape(title)}[/]", title_align="left", expand=False, box=box.ROUNDED)
+    for label, text in rows.items():
+        if text is not None:
+            grid.add_row(label, text)
+    return Panel(grid, title=f"[bold]{escape(title)}[/]", title_align="left", expand=False, box=box.ROUNDED)
 
 
 def table(texts: Iterable[str] = (), numbers: Iterable[str] = ()) -> Table:
@@ -72,14 +68,35 @@ def add_numbers(to: Table, headers: Iterable[str]) -> None:
         to.add_column(header, justify="right", no_wrap=True, min_width=len(header))
 
 
+Line = TypeVar("Line")
+
+
+def guided(
+    roots: Sequence[Line], below: Callable[[Line], Sequence[Line]], guides: Sequence[str]
+) -> Iterator[tuple[str, Line]]:
+    """Yield the lines of trees with what is drawn before each.
+
+    Args:
+        roots: The first lines of the trees.
+        below: Returns the lines right under one.
+        guides: What stands before a line, before the last one, and below these.
+    """
+    tee, corner, bar, gap = guides
+    pending = [("", "", root) for root in reversed(roots)]
+    while pending:
+        guide, indent, line = pending.pop()
+        yield guide, line
+        for number, under in enumerate(reversed(below(line))):
+            pending.append((indent + (tee if number else corner), indent + (bar if number else gap), under))
+
+
 def categories(
     rows: Iterable[tuple[str, int, float, float, float | None]], operators: Mapping[str, str] | None = None
 ) -> Table:
     """Return a table of the coverage of operator categories.
 
-    Args:
-        rows: Name, nodes, percent exact, percent covered, and the percent below which a category is marked, or None.
-        operators: By name of a category, what a last column says.
+    Rows are name, nodes, percent exact, percent covered, and the percent below which a category is marked, or None. A last
+    column says what `operators` have by name of the category.
     """
     made = table(["category"], ["nodes", "exact", "covered", "at least"])
     if operators is not None:

@@ -16,7 +16,7 @@ from hx_cli._options import ModulePattern, OnnxFile, Overwrite, flag, value
 from hx_cli._output import PIPE_WIDTH, Output
 from hx_cli._parse import parse_shapes, read_thresholds
 from hx_cli._paths import find_model
-from hx_cli._widgets import add_numbers, boxed, categories, coverage, escape, fields, styled, table
+from hx_cli._widgets import add_numbers, boxed, categories, coverage, escape, styled, table
 from hx_sidecar_schema import refuse_existing
 
 if TYPE_CHECKING:
@@ -138,22 +138,18 @@ def _warn(report: AnalyzeReport, output: Output) -> None:
     for entry in report.categories:
         if entry.below and entry.threshold is not None:
             critical = ", which is critical" if entry.critical else ""
-            output.warn(
-                f"{entry.name}{critical}: {percent(entry.covered_percent)} of the nodes covered, below "
-                f"{entry.threshold:g} %."
-            )
+            covered = f"{percent(entry.covered_percent)} of the nodes covered, below {entry.threshold:g} %"
+            output.warn(f"{entry.name}{critical}: {covered}.")
     cost = report.cost
     if cost is None:
         output.warn(f"{report.model} is missing: coverage is its sidecar's, cost is not known.")
     else:
         for row in cost.unknown:
             output.warn(f"{plural(row.nodes, 'node')} of {row.operator} not counted: {row.reason}.")
-        if any(sizes is None for sizes in cost.input_shapes.values()):
-            names = [name for name, sizes in cost.input_shapes.items() if sizes is None]
+        if names := [name for name, sizes in cost.input_shapes.items() if sizes is None]:
             output.warn(f"sizes of {', '.join(names)} are not known; give them with --input-shape NAME=1,2.")
         if cost.total.unsized_values:
-            values = plural(cost.total.unsized_values, "value")
-            output.warn(f"{values} of unknown size not counted as activations.")
+            output.warn(f"{plural(cost.total.unsized_values, 'value')} of unknown size not counted as activations.")
         if cost.once:
             output.warn(f"{plural(cost.once, 'node')} in branches and loops counted once each, however often they run.")
     if not report.passed and report.fail_under is not None:
@@ -161,31 +157,29 @@ def _warn(report: AnalyzeReport, output: Output) -> None:
 
 
 def _summary(report: AnalyzeReport) -> RenderableType:
-    grid = fields()
-    if report.modules:
-        grid.add_row("modules", escape(", ".join(report.modules)))
-    if report.category:
-        grid.add_row("category", report.category)
-    grid.add_row("nodes", coverage(report))
     known = "; ".join(f"{amount} {name}" for name, amount in report.evidence.items())
-    grid.add_row("known by", escape(known))
-    grid.add_row("tags", f"[bold]{report.unique_tags}[/]  different")
-    if report.cost is not None:
-        _add_cost(grid, report.cost)
-    return boxed(report.model, grid)
+    rows = {
+        "modules": escape(", ".join(report.modules)) or None,
+        "category": report.category or None,
+        "nodes": coverage(report),
+        "known by": escape(known),
+        "tags": f"[bold]{report.unique_tags}[/]  different",
+    }
+    return boxed(report.model, rows | (_costs(report.cost) if report.cost is not None else {}))
 
 
-def _add_cost(grid: Table, cost: TotalCost) -> None:
+def _costs(cost: TotalCost) -> dict[str, str | None]:
     total = cost.total
     least = "at least " if total.unknown_nodes else ""
-    inputs = ", ".join(
-        f"{escape(name)} {shape(sizes) if sizes is not None else '?'}" for name, sizes in cost.input_shapes.items()
-    )
+    shapes = {name: "?" if sizes is None else shape(sizes) for name, sizes in cost.input_shapes.items()}
+    inputs = ", ".join(f"{escape(name)} {sizes}" for name, sizes in shapes.items())
     without = f", without {escape(', '.join(cost.uncounted))}" if cost.uncounted else ""
-    grid.add_row("weights", f"[bold]{count(total.parameters)}[/] parameters, {size(total.weight_bytes)}")
-    grid.add_row("MACs", f"{least}[bold]{count(total.macs)}[/]  [dim]for {inputs}[/]")
-    grid.add_row("other", f"{count(total.other)} instructions [dim]by onnx-tool's count{without}[/]")
-    grid.add_row("results", f"{size(total.activation_bytes)} in all values")
+    return {
+        "weights": f"[bold]{count(total.parameters)}[/] parameters, {size(total.weight_bytes)}",
+        "MACs": f"{least}[bold]{count(total.macs)}[/]  [dim]for {inputs}[/]",
+        "other": f"{count(total.other)} instructions [dim]by onnx-tool's count{without}[/]",
+        "results": f"{size(total.activation_bytes)} in all values",
+    }
 
 
 def _categories(report: AnalyzeReport) -> Table:
@@ -252,13 +246,8 @@ def _nodes(report: AnalyzeReport) -> Table:
     made = table(["node", "operator", "tag", "known by"], ["MACs"])
     for row in report.node_list or ():
         macs = "?" if row.macs is None else count(row.macs) if row.macs else ""
-        made.add_row(
-            styled(node_name(row.graph, row.output)),
-            row.op_type,
-            styled(row.tag),
-            f"{row.evidence}, {row.confidence}",
-            macs,
-        )
+        name, known = styled(node_name(row.graph, row.output)), f"{row.evidence}, {row.confidence}"
+        made.add_row(name, row.op_type, styled(row.tag), known, macs)
     return made
 
 

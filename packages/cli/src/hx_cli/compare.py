@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 import hx
 from hx.text import plural
+from hx_cli._options import argument
 from hx_cli._output import Output
 from hx_cli._widgets import escape, styled
 
@@ -24,8 +23,8 @@ FIRST = 5
 
 def compare(
     out: Output,
-    left: Annotated[Path, typer.Argument(metavar="A.onnx", help="Any ONNX model.")],
-    right: Annotated[Path, typer.Argument(metavar="B.onnx", help="Another one.")],
+    left: Annotated[Path, argument("A.onnx", "Any ONNX model.")],
+    right: Annotated[Path, argument("B.onnx", "Another one.")],
 ) -> int:
     """Say whether two models have the same topology, whatever their nodes are called, and what differs by module."""
     with out.progress() as progress:
@@ -47,22 +46,15 @@ def _show(report: CompareReport, output: Output) -> None:
         output.data(f"  {escape(name)}: {one} and {two}")
     if report.divergence:
         output.data("\nWhere they part:")
-        shown = report.divergence if output.verbosity > 0 else report.divergence[:FIRST]
-        rows: list[tuple[str, str]] = []
-        for row in shown:
+        places: list[tuple[str | None, str]] = []
+        for row in report.divergence:
             other = f"{row.other_op_type} {row.other}" if row.other else "nothing there"
-            rows.append((_module(row.module), f"{row.op_type} {row.node}  |  {other}"))
-        output.data(_rows(rows))
-        if len(shown) < len(report.divergence):
-            output.data(f"  [dim]and {len(report.divergence) - len(shown)} more; -v lists them all[/]")
+            places.append((row.module, f"{row.op_type} {row.node}  |  {other}"))
+        _first(places, output)
     if report.attributes:
         output.data("\nAttributes that differ:")
-        changes = report.attributes if output.verbosity > 0 else report.attributes[:FIRST]
-        output.data(
-            _rows([(_module(c.module), f"{c.op_type} {c.node}  {c.name}: {c.left}  |  {c.right}") for c in changes])
-        )
-        if len(changes) < len(report.attributes):
-            output.data(f"  [dim]and {len(report.attributes) - len(changes)} more; -v lists them all[/]")
+        changes = [(c.module, f"{c.op_type} {c.node}  {c.name}: {c.left}  |  {c.right}") for c in report.attributes]
+        _first(changes, output)
     _groups("Only in the first", report.removed, output)
     _groups("Only in the second", report.added, output)
     _groups("In both, reading from other places", report.rewired, output)
@@ -72,19 +64,22 @@ def _groups(title: str, groups: Sequence[NodeGroup], output: Output) -> None:
     if not groups:
         return
     output.data(f"\n{title}: {plural(sum(len(group.nodes) for group in groups), 'node')}")
-    rows: list[tuple[str, str]] = []
+    rows: list[tuple[str | None, str]] = []
     for group in groups:
         operators = ", ".join(f"{n} {name}" if n > 1 else name for name, n in group.operators.items())
         times = f" in each of {group.modules}" if group.modules > 1 else ""
-        rows.append((_module(group.module), f"{operators}{times}"))
+        rows.append((group.module, f"{operators}{times}"))
     output.data(_rows(rows))
 
 
-def _module(name: str | None) -> str:
-    return "module unknown" if name is None else name or "the model itself"
+def _first(rows: Sequence[tuple[str | None, str]], output: Output) -> None:
+    shown = rows if output.verbosity > 0 else rows[:FIRST]
+    output.data(_rows(shown))
+    if len(shown) < len(rows):
+        output.data(f"  [dim]and {len(rows) - len(shown)} more; -v lists them all[/]")
 
 
-def _rows(rows: Sequence[tuple[str, str]]) -> Table:
+def _rows(rows: Sequence[tuple[str | None, str]]) -> Table:
     """Return modules and what there is in each, side by side; long ones in several lines, never cut."""
     from rich.padding import Padding
     from rich.table import Table
@@ -93,5 +88,6 @@ def _rows(rows: Sequence[tuple[str, str]]) -> Table:
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
     for module, text in rows:
-        table.add_row(Padding(styled(module, "dim" if module == "module unknown" else ""), (0, 0, 0, 2)), styled(text))
+        name = styled("module unknown", "dim") if module is None else styled(module or "the model itself")
+        table.add_row(Padding(name, (0, 0, 0, 2)), styled(text))
     return table

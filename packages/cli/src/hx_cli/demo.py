@@ -37,17 +37,15 @@ def demo(
 
 def _show(report: DemoReport, output: Output) -> None:
     model, attention = report.model, report.extract.modules[0]
-    _head(output, 1, "Export a small BERT with random weights, batch and sequence length left free")
-    _command(output, f"hx export {report.export.model} --dynamic -o {model}")
+    command = f"hx export {report.export.model} --dynamic -o {model}"
+    _step(output, 1, "Export a small BERT with random weights, batch and sequence length left free", command)
     show_export(report.export, output, following=False)
-
-    _head(output, 2, "See which module call made how many of its nodes")
-    _command(output, f"hx tree {model} --depth {max(call.depth for call in report.tree.calls)}")
+    command = f"hx tree {model} --depth {max(call.depth for call in report.tree.calls)}"
+    _step(output, 2, "See which module call made how many of its nodes", command)
     show_tree(report.tree, output, collapse=True)
-
-    _head(output, 3, "Cut one self-attention out, as a model that takes what its forward() takes")
     part = report.extract.output
-    _command(output, f"hx extract {model} --module {attention.tag} --against {report.export.model} -o {part}")
+    command = f"hx extract {model} --module {attention.tag} --against {report.export.model} -o {part}"
+    _step(output, 3, "Cut one self-attention out, as a model that takes what its forward() takes", command)
     show_extract(report.extract, output)
     given = ", ".join(f"{name} [cyan]{shape(dims)}[/]" for name, dims in report.inputs.items())
     made = ", ".join(f"{name} [cyan]{shape(dims)}[/]" for name, dims in report.outputs.items())
@@ -67,9 +65,5 @@ def _show(report: DemoReport, output: Output) -> None:
         output.data(f"   [cyan]{command}[/]\n     [dim]{what}[/]")
 
 
-def _head(output: Output, step: int, text: str) -> None:
-    output.data(f"\n[bold green]{step}[/]  [bold]{text}[/]")
-
-
-def _command(output: Output, text: str) -> None:
-    output.data(f"   [dim]$ {text}[/]")
+def _step(output: Output, step: int, text: str, command: str) -> None:
+    output.data(f"\n[bold green]{step}[/]  [bold]{text}[/]", f"   [dim]$ {command}[/]")

@@ -11,7 +11,7 @@ from hx.text import count, number, percent, plural, shape, size
 from hx_cli._options import Exporting, Loading, ModelSpec, NoVerify, Overwrite, flag, value
 from hx_cli._output import Output
 from hx_cli._paths import export_path
-from hx_cli._widgets import boxed, called, categories, coverage, escape, fields, table
+from hx_cli._widgets import boxed, called, categories, coverage, escape, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -57,11 +57,7 @@ def export(
 def show_export(report: ExportReport, output: Output, *, following: bool = True, cross_checked: bool = False) -> None:
     """Print the summary on stdout, and on stderr what is not as it was asked for.
 
-    Args:
-        report: What the export did.
-        output: Where to.
-        following: Say which command to try next.
-        cross_checked: Whether the disagreements of sources were asked for.
+    `following` says which command to try next; `cross_checked` shows the disagreements of sources.
     """
     from hx.records.analyze import CATEGORIES
 
@@ -98,20 +94,20 @@ def _exact(row: Mapping[str, int]) -> float:
 
 
 def _summary(report: ExportReport) -> RenderableType:
-    grid = fields()
     simple = report.class_name.rsplit(".", 1)[-1]
-    grid.add_row("model", f"[bold]{simple}[/]  {count(report.parameters)} parameters in {report.modules} modules")
-    grid.add_row("nodes", coverage(report))
-    if report.disagreements:
-        sources = ", ".join(sorted({row.against for row in report.disagreements}))
-        grid.add_row("disagree", f"[bold]{len(report.disagreements)}[/]  nodes, with {sources}")
-    grid.add_row("calls", called(report.calls))
-    grid.add_row("inputs", _ports(report.inputs))
-    grid.add_row("outputs", _ports(report.outputs))
-    grid.add_row("numbers", _numbers(report.verification))
-    grid.add_row("files", "\n".join(f"{escape(file.path)}  [dim]{size(file.size_bytes)}[/]" for file in report.files))
-    grid.add_row("time", f"[dim]{', '.join(f'{step} {seconds:.1f} s' for step, seconds in report.seconds.items())}[/]")
-    return boxed(report.model, grid)
+    sources = ", ".join(sorted({row.against for row in report.disagreements}))
+    rows = {
+        "model": f"[bold]{simple}[/]  {count(report.parameters)} parameters in {report.modules} modules",
+        "nodes": coverage(report),
+        "disagree": f"[bold]{len(report.disagreements)}[/]  nodes, with {sources}" if sources else None,
+        "calls": called(report.calls),
+        "inputs": _ports(report.inputs),
+        "outputs": _ports(report.outputs),
+        "numbers": _numbers(report.verification),
+        "files": "\n".join(f"{escape(file.path)}  [dim]{size(file.size_bytes)}[/]" for file in report.files),
+        "time": f"[dim]{', '.join(f'{step} {seconds:.1f} s' for step, seconds in report.seconds.items())}[/]",
+    }
+    return boxed(report.model, rows)
 
 
 def _ports(ports: Mapping[str, list[int | str]]) -> str:

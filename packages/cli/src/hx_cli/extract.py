@@ -14,7 +14,7 @@ from hx.text import ending, number, plural, shape
 from hx_cli._options import Loading, ModulePattern, NoVerify, OnnxFile, Overwrite, flag, value
 from hx_cli._output import Output
 from hx_cli._paths import find_model
-from hx_cli._widgets import boxed, by_status, call_name, escape, fields, styled, table
+from hx_cli._widgets import boxed, by_status, call_name, escape, styled, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -48,11 +48,8 @@ def extract(
 ) -> int:
     """Cut module calls out as ONNX models that run alone, with forward()'s own inputs."""
     if not module and not everything:
-        raise hx.HxError(
-            "Nothing is named to extract.",
-            code="HX405",
-            hint="Add --module PATTERN, or --all; `hx tree` shows the modules.",
-        )
+        hint = "Add --module PATTERN, or --all; `hx tree` shows the modules."
+        raise hx.HxError("Nothing is named to extract.", code="HX405", hint=hint)
     with out.progress() as progress:
         report = hx.extract(
             find_model(model),
@@ -132,11 +129,6 @@ def _table(entries: Sequence[ModuleEntry], width: int, *, compared: bool) -> Ren
 
 
 def _one(entry: ModuleEntry, report: ExtractReport) -> RenderableType:
-    grid = fields()
-    grid.add_row("module", escape(entry.tag))
-    grid.add_row("inputs", _ports(entry.inputs))
-    grid.add_row("outputs", _ports(entry.outputs))
-    grid.add_row("nodes", str(entry.nodes))
     if report.compared_with is None:
         numbers = "[dim]not compared (--no-verify)[/]"
     elif entry.failed:
@@ -146,9 +138,15 @@ def _one(entry: ModuleEntry, report: ExtractReport) -> RenderableType:
     else:
         error = number(entry.relative_error)
         numbers = f"[green]equal to {_original(report)}'s[/] within {error} of the largest value"
-    grid.add_row("numbers", numbers)
-    grid.add_row("file", f"[bold]{escape(report.output)}[/]")
-    return boxed(entry.fqn or entry.tag, grid)
+    rows = {
+        "module": escape(entry.tag),
+        "inputs": _ports(entry.inputs),
+        "outputs": _ports(entry.outputs),
+        "nodes": str(entry.nodes),
+        "numbers": numbers,
+        "file": f"[bold]{escape(report.output)}[/]",
+    }
+    return boxed(entry.fqn or entry.tag, rows)
 
 
 def _ports(ports: Sequence[PortEntry]) -> str:

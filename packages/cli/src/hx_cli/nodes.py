@@ -30,20 +30,12 @@ def nodes(
 
 
 def _print_names(report: NodesReport, _: Output) -> None:
-    """Print the names, each once.
-
-    Raises:
-        HxError: HX411 if the calls have no node, or one of them has no name: a tool that is given the others would
-            leave it out.
-    """
+    """Print the names, each once; HX411 where a node has none: a tool that is given the others would leave it out."""
     of = ", ".join(report.calls[:3]) + (", ..." if len(report.calls) > 3 else "")
     if not report.nodes:
         around = "Name the module around it; `hx tree` shows how many nodes each has."
-        raise hx.HxError(
-            f"{of} has no node{' of its own' if report.own else ''}.",
-            code="HX411",
-            hint="Leave --own out." if report.own else around,
-        )
+        own, hint = (" of its own", "Leave --own out.") if report.own else ("", around)
+        raise hx.HxError(f"{of} has no node{own}.", code="HX411", hint=hint)
     nameless = [node for node in report.nodes if not node.name]
     if nameless:
         raise hx.HxError(

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 import hx
 from hx.text import size
-from hx_cli._options import Loading, MinConfidence, Overwrite, value
+from hx_cli._options import Loading, MinConfidence, Overwrite, argument, value
 from hx_cli._output import Output
-from hx_cli._widgets import boxed, called, coverage, escape, fields
+from hx_cli._widgets import boxed, called, coverage, escape
 
 if TYPE_CHECKING:
     from hx.records.project import ProjectReport
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 def project(
     loading: Loading,
     out: Output,
-    model: Annotated[Path, typer.Argument(metavar="X.onnx", help="Any ONNX model.")],
+    model: Annotated[Path, argument("X.onnx", "Any ONNX model.")],
     output: Annotated[Path | None, value("OUT.json", "Default: X_hierarchy.json beside it.", "--output", "-o")] = None,
     against: Annotated[
         str | None, value("MODEL", "The PyTorch model: module tree, ports and values of a run come from it.")
@@ -46,12 +44,13 @@ def project(
 
 def _show(report: ProjectReport, output: Output) -> None:
     """Print how much of the model is known, and how."""
-    grid = fields()
-    grid.add_row("written by", escape(report.exporter) or "[dim]unknown[/]")
-    grid.add_row("nodes", coverage(report))
     by_count = sorted(report.evidence.items(), key=lambda item: -item[1])
-    grid.add_row("known by", "; ".join(f"{amount} {escape(how)}" for how, amount in by_count))
-    grid.add_row("calls", f"{called(report.calls)}, in {report.modules} modules")
-    grid.add_row("file", f"{escape(report.file.path)}  [dim]{size(report.file.size_bytes)}[/]")
-    output.data(boxed(report.model, grid))
+    rows = {
+        "written by": escape(report.exporter) or "[dim]unknown[/]",
+        "nodes": coverage(report),
+        "known by": "; ".join(f"{amount} {escape(how)}" for how, amount in by_count),
+        "calls": f"{called(report.calls)}, in {report.modules} modules",
+        "file": f"{escape(report.file.path)}  [dim]{size(report.file.size_bytes)}[/]",
+    }
+    output.data(boxed(report.model, rows))
     output.note(f"[dim]Next:[/] hx tree {escape(report.model)}")

@@ -10,9 +10,9 @@ import typer
 
 import hx
 from hx.text import size
-from hx_cli._options import Overwrite, value
+from hx_cli._options import Overwrite, argument, value
 from hx_cli._output import Output
-from hx_cli._widgets import boxed, coverage, escape, fields
+from hx_cli._widgets import boxed, coverage, escape
 
 if TYPE_CHECKING:
     from hx.records.relink import RelinkReport
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def relink(
     out: Output,
-    model: Annotated[Path, typer.Argument(metavar="OPTIMISED.onnx", help="What a tool made of an exported model.")],
+    model: Annotated[Path, argument("OPTIMISED.onnx", "What a tool made of an exported model.")],
     original: Annotated[
         Path, typer.Option("--from", metavar="X.onnx", help="The export that it was made of, with its sidecar.")
     ],
@@ -38,15 +38,15 @@ def relink(
 
 def _show(report: RelinkReport, output: Output) -> None:
     """Print how much of the transformed model is known, and which nodes span modules."""
-    grid = fields()
-    grid.add_row("made of", f"{escape(report.original)}  [dim]{report.original_nodes} nodes[/]")
-    grid.add_row("nodes", coverage(report))
-    if report.spanning:
-        kinds = Counter(node.op_type for node in report.spanning).most_common()
-        names = ", ".join(f"{amount} {escape(kind)}" for kind, amount in kinds)
-        grid.add_row("spanning", f"[bold]{len(report.spanning)}[/]  stand for several calls: {names}")
+    kinds = Counter(node.op_type for node in report.spanning).most_common()
+    names = ", ".join(f"{amount} {escape(kind)}" for kind, amount in kinds)
     before, now = (calls.get("extractable", 0) for calls in (report.original_calls, report.calls))
-    grid.add_row("calls", f"[bold]{now}[/]  of {before} can still be cut out")
-    grid.add_row("file", f"{escape(report.file.path)}  [dim]{size(report.file.size_bytes)}[/]")
-    output.data(boxed(report.model, grid))
+    rows = {
+        "made of": f"{escape(report.original)}  [dim]{report.original_nodes} nodes[/]",
+        "nodes": coverage(report),
+        "spanning": f"[bold]{len(report.spanning)}[/]  stand for several calls: {names}" if names else None,
+        "calls": f"[bold]{now}[/]  of {before} can still be cut out",
+        "file": f"{escape(report.file.path)}  [dim]{size(report.file.size_bytes)}[/]",
+    }
+    output.data(boxed(report.model, rows))
     output.note(f"[dim]Next:[/] hx tree {escape(report.model)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,7 @@ from hx.text import TIMES, count
 from hx_cli._options import ModulePattern, OnnxFile, flag, value
 from hx_cli._output import Output
 from hx_cli._paths import find_model
-from hx_cli._widgets import add_numbers, styled, table
+from hx_cli._widgets import add_numbers, guided, styled, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,25 +45,19 @@ def show_tree(report: TreeReport, output: Output, *, collapse: bool) -> None:
 
 @dataclass
 class _Branch:
-    """One line of the tree.
-
-    Attributes:
-        entry: The call; the first of several of one module that are drawn as one.
-        times: How many.
-        nodes: Nodes of all of these, and of what is below them.
-        own: Their own nodes.
-        below: Lines under it.
-        alike: What follows it and is built alike, drawn as one more line.
-        form: The same number for branches that are built alike.
-    """
+    """One line of the tree."""
 
     entry: TreeEntry
+    """The call; the first of several of one module that are drawn as one."""
     nodes: int
+    """Of all of these, and of what is below them."""
     own: int
     times: int = 1
     below: list[_Branch] = field(default_factory=list["_Branch"])
     alike: list[_Branch] = field(default_factory=list["_Branch"])
+    """What follows it and is built alike, drawn as one more line."""
     form: int = 0
+    """The same number for branches that are built alike."""
 
 
 def _branches(entries: Sequence[TreeEntry], *, collapse: bool) -> list[_Branch]:
@@ -119,7 +113,12 @@ def _table(roots: Sequence[_Branch], report: TreeReport, output: Output) -> Tabl
         cells = [*([styled(name)] if named else []), str(nodes), *([str(own_nodes)] if own else [])]
         made.add_row(styled("").append(guide, "dim").append_text(label), *cells, count(weights) if weights else "")
 
-    for guide, branch, more in _lines(roots, _guides(narrow=not own, ascii_only=output.ascii_only)):
+    def below(line: tuple[_Branch, bool]) -> list[tuple[_Branch, bool]]:
+        branch, more = line
+        return [] if more else [(b, m) for b in branch.below for m in (False, True) if b.alike or not m]
+
+    guides = _guides(narrow=not own, ascii_only=output.ascii_only)
+    for guide, (branch, more) in guided([(root, False) for root in roots], below, guides):
         entry, alike = branch.entry, branch.alike
         if more:
             label = styled(f"… {len(alike)} more like it, to {_segment(alike[-1].entry)}", "dim italic")
@@ -142,21 +141,6 @@ def _guides(*, narrow: bool, ascii_only: bool) -> tuple[str, ...]:
     """Return what stands before a line, before the last one, and below these: two columns in place of three if narrow."""
     guides = ("|- ", "`- ", "|  ", "   ") if ascii_only else ("├─ ", "└─ ", "│  ", "   ")
     return tuple(part[0] + part[2:] for part in guides) if narrow else guides
-
-
-def _lines(roots: Sequence[_Branch], guides: tuple[str, ...]) -> Iterator[tuple[str, _Branch, bool]]:
-    """Yield lines as guide and branch, and whether the line is of what is built like the branch."""
-    tee, corner, bar, gap = guides
-    pending = [(root, False, "", "") for root in reversed(roots)]
-    while pending:
-        branch, more, guide, indent = pending.pop()
-        yield guide, branch, more
-        if more:
-            continue
-        lines = [(below, is_more) for below in branch.below for is_more in (False, True) if below.alike or not is_more]
-        for number, (below, is_more) in enumerate(reversed(lines)):
-            under = indent + (bar if number else gap)
-            pending.append((below, is_more, indent + (tee if number else corner), under))
 
 
 def _segment(entry: TreeEntry) -> str:

@@ -11,7 +11,7 @@ import typer
 
 import hx
 from hx.text import ending, number, plural
-from hx_cli._options import InputsFile, Loading, value
+from hx_cli._options import InputsFile, Loading, argument, value
 from hx_cli._output import Output
 from hx_cli._parse import parse_memory, parse_threshold
 from hx_cli._paths import find_model
@@ -34,10 +34,9 @@ def verify(
     out: Output,
     model: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="X.onnx",
-            help="A model that hx exported, or one made of it (--from). May be left out where the current folder holds exactly one export.",
-            show_default=False,
+        argument(
+            "X.onnx",
+            "A model that hx exported, or one made of it (--from). May be left out where the current folder holds exactly one export.",
         ),
     ] = None,
     against: Annotated[
@@ -59,11 +58,8 @@ def verify(
 ) -> int:
     """Compare every module call with PyTorch, alone and in the whole model, and name the first that is wrong."""
     if model is None and original is not None:
-        raise hx.HxError(
-            "No model is named that was made of the export.",
-            code="HX405",
-            hint="Write it like `hx verify quantised.onnx --from export.onnx --against MODEL`.",
-        )
+        hint = "Write it like `hx verify quantised.onnx --from export.onnx --against MODEL`."
+        raise hx.HxError("No model is named that was made of the export.", code="HX405", hint=hint)
     with out.progress() as progress:
         report = hx.verify(
             find_model(model),
@@ -105,16 +101,12 @@ def _verdict(report: VerifyReport) -> str:
         return "\n".join(lines)
     if report.refused is not None:
         entry = report.calls[report.refused]
-        return (
-            f"[bold red]ONNX Runtime does not run the whole model, for {_name(entry)}[/]: {escape(report.refusal)}\n"
-            "  what runs alone is compared"
-        )
+        refused = f"[bold red]ONNX Runtime does not run the whole model, for {_name(entry)}[/]"
+        return f"{refused}: {escape(report.refusal)}\n  what runs alone is compared"
     if report.failed:
         entry = max(report.calls, key=lambda entry: _rank(entry.accumulated))
-        return (
-            f"[bold red]no call is wrong by itself, the errors add up[/]: {_name(entry)}, output "
-            f"{_port(entry.accumulated)}: accumulated {_error(entry.accumulated)}"
-        )
+        where = f"{_name(entry)}, output {_port(entry.accumulated)}: accumulated {_error(entry.accumulated)}"
+        return f"[bold red]no call is wrong by itself, the errors add up[/]: {where}"
     if not report.compared:
         return "no call has nodes of its own to compare; [bold green]the whole model's outputs are PyTorch's[/]"
     worst = max((_rank(entry.local) for entry in report.calls if entry.rounding is None), default=0.0)
@@ -131,11 +123,14 @@ def _table(entries: Sequence[VerifyEntry], report: VerifyReport, width: int) -> 
     add_numbers(made, ["accumulated"] if narrow else ["accumulated", "max abs", "SNR dB"])
     for entry in entries:
         assert entry.local is not None
-        cells = [ending(call_name(entry.fqn, entry.tag, entry.call), room), *([] if narrow else [entry.local.port])]
-        cells += [_error(entry.local), _error(entry.accumulated)]
+        cells = [
+            ending(call_name(entry.fqn, entry.tag, entry.call), room),
+            _error(entry.local),
+            _error(entry.accumulated),
+        ]
         if not narrow:
-            snr = entry.local.snr_db
-            cells += [number(entry.local.max_abs_error), "" if snr is None else f"{snr:.0f}"]
+            snr = "" if entry.local.snr_db is None else f"{entry.local.snr_db:.0f}"
+            cells = [cells[0], entry.local.port, *cells[1:], number(entry.local.max_abs_error), snr]
         is_culprit = report.culprit is not None and entry is report.calls[report.culprit]
         made.add_row(*map(styled, cells), style="bold red" if is_culprit else "red" if entry.wrong else "")
     return made
@@ -154,10 +149,8 @@ def _others(report: VerifyReport) -> list[str]:
     explained = [entry for entry in report.calls if entry.rounding is not None and not entry.wrong]
     if explained:
         worst = max(explained, key=lambda entry: entry.rounding or 0.0)
-        lines.append(
-            f"{plural(len(explained), 'call')} beyond it as single precision explains: PyTorch's own {_name(worst)} is "
-            f"{number(worst.rounding or 0.0)} off double precision"
-        )
+        off = f"PyTorch's own {_name(worst)} is {number(worst.rounding or 0.0)} off double precision"
+        lines.append(f"{plural(len(explained), 'call')} beyond it as single precision explains: {off}")
     statuses = Counter(entry.status for entry in report.calls if entry.status != "extractable")
     if statuses:
         lines.append(f"[dim]{plural(statuses.total(), 'call')} without numbers of their own: {by_status(statuses)}[/]")
@@ -187,24 +180,22 @@ def _reasons(entries: Sequence[VerifyEntry], what: str) -> list[str]:
 
 
 def _largest(numbers: Numbers | None) -> str:
-    if numbers is None:
-        return ""
-    if numbers.max_abs_error is None:
-        return escape(numbers.reason)
+    if numbers is None or numbers.max_abs_error is None:
+        return escape(numbers.reason) if numbers else ""
     return f"largest error {number(numbers.max_abs_error)}"
 
 
 def _rank(numbers: Numbers | None) -> float:
     """Order by relative error: infinite before all, not compared behind all."""
-    if numbers is None:
-        return -1.0
-    return float("inf") if numbers.relative_error is None else numbers.relative_error
+    if numbers is None or numbers.relative_error is None:
+        return float("inf") if numbers else -1.0
+    return numbers.relative_error
 
 
 def _error(numbers: Numbers | None) -> str:
-    if numbers is None:
-        return "?"
-    return "differs" if numbers.relative_error is None else number(numbers.relative_error)
+    if numbers is None or numbers.relative_error is None:
+        return "differs" if numbers else "?"
+    return number(numbers.relative_error)
 
 
 def _port(numbers: Numbers | None) -> str:

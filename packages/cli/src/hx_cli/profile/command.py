@@ -9,7 +9,7 @@ import typer
 
 import hx
 from hx.files import sidecar_path
-from hx_cli._options import InputsFile, ModulePattern, Overwrite, flag, value
+from hx_cli._options import InputsFile, ModulePattern, Overwrite, argument, flag, value
 from hx_cli._output import Output
 from hx_cli._parse import parse_shapes
 from hx_cli._paths import find_model
@@ -20,10 +20,8 @@ def profile(
     out: Output,
     models: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="[X.onnx] [B]",
-            help="A model that hx exported or relinked; two, or what --json saved of them, are compared.",
-            show_default=False,
+        argument(
+            "[X.onnx] [B]", "A model that hx exported or relinked; two, or what --json saved of them, are compared."
         ),
     ] = None,
     inputs: InputsFile = None,

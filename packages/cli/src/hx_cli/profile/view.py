@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hx.text import TIMES, duration, ending, percent, plural, size
 from hx_cli._output import Output
-from hx_cli._widgets import add_numbers, escape, styled, table
+from hx_cli._widgets import add_numbers, escape, guided, styled, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,14 +40,11 @@ def show_profile(profile: Profile, output: Output, *, depth: int | None, everyth
     output.data(_tree(profile, output, depth, 0.0 if everything else SMALL), asked=True)
     spanning = [kernel for kernel in profile.kernels if len(kernel.covers) > 1]
     if spanning:
-        output.data(
-            f"* with {plural(len(spanning), 'node')} that ONNX Runtime fused over several modules, "
-            f"{_percent(spanning, profile)} of the time; each counts for the module around them."
-        )
-        if output.verbosity > 0:
-            for kernel in spanning:
-                what = f"{kernel.op_type} {kernel.name}: {_covered(kernel, profile)}"
-                output.data(styled(f"  {duration(kernel.median_us)} {what}"))
+        fused = f"* with {plural(len(spanning), 'node')} that ONNX Runtime fused over several modules"
+        output.data(f"{fused}, {_percent(spanning, profile)} of the time; each counts for the module around them.")
+        for kernel in spanning if output.verbosity > 0 else ():
+            what = f"{kernel.op_type} {kernel.name}: {_covered(kernel, profile)}"
+            output.data(styled(f"  {duration(kernel.median_us)} {what}"))
     if lost := profile.unattributed():
         output.data(f"[yellow]unattributed[/]: {plural(len(lost), 'kernel')}, {_percent(lost, profile)} of the time")
         shown = lost if output.verbosity > 0 else _slowest_kernels(lost)
@@ -77,11 +74,9 @@ def _head(profile: Profile) -> str:
     spread = duration(profile.kernels_spread_us)
     peak = profile.calls[0].peak_memory_bytes if profile.calls else None
     memory = f"; peak memory {size(peak)}" if peak else ""
-    return (
-        f"[bold]{escape(profile.model)}[/]: {duration(profile.typical_us)} a run in "
-        f"{plural(len(profile.kernels), 'kernel')}; whole runs spread {spread}{memory}\n[dim]{escape(', '.join(how))}; "
-        "times are sums of the kernels' medians[/]"
-    )
+    time = f"{duration(profile.typical_us)} a run in {plural(len(profile.kernels), 'kernel')}"
+    what = f"[bold]{escape(profile.model)}[/]: {time}; whole runs spread {spread}{memory}"
+    return f"{what}\n[dim]{escape(', '.join(how))}; times are sums of the kernels' medians[/]"
 
 
 def _covered(kernel: Kernel, profile: Profile) -> str:
@@ -136,34 +131,29 @@ def _lines(
     profile: Profile, depth: int | None, least: float, *, ascii_only: bool
 ) -> Iterator[tuple[str, str, list[CallTime]]]:
     """Yield guides and names with calls, or with all siblings whose share is less than `least` together."""
-    tee, corner, bar, more = ("|-", "`-", "| ", "...") if ascii_only else ("├ ", "└ ", "│ ", "…")
+    *guides, more = ("|-", "`-", "| ", "  ", "...") if ascii_only else ("├ ", "└ ", "│ ", "  ", "…")
     calls = profile.calls
     children: dict[int | None, list[int]] = defaultdict(list)
     for position, call in enumerate(calls):
         children[call.parent].append(position)
 
-    # A line's guide and calls, and what stands before the lines below it; the last of the list comes next.
-    pending: list[tuple[str, list[CallTime], int | None, str, int]] = [
-        ("", [calls[root]], root, "", 0) for root in reversed(profile.roots or [0])
-    ]
-    while pending:
-        guide, held, position, indent, level = pending.pop()
-        if position is None:
-            yield guide, f"{more} {len(held)} others", held
-            continue
-        yield guide, _starred(held[0], 1 if level else 2), held
-        if depth is not None and level >= depth:
-            continue
+    def below(line: tuple[list[CallTime], int | None, int]) -> list[tuple[list[CallTime], int | None, int]]:
+        _, position, level = line
+        if position is None or level == depth:
+            return []
         shown = [one for one in children[position] if not least or calls[one].kernels]
         large = {one for one in shown if _share(calls[one].typical_us, profile) >= least}
         if len(shown) - len(large) == 1:
             large = {*shown}
         small = [calls[one] for one in shown if one not in large]
-        lines: list[tuple[list[CallTime], int | None]] = [([calls[one]], one) for one in shown if one in large]
-        lines += [(small, None)] if small else []
-        for number, (below, one) in enumerate(reversed(lines)):
-            under = indent + (bar if number else "  ")
-            pending.append((indent + (tee if number else corner), below, one, under, level + 1))
+        lines = [([calls[one]], one, level + 1) for one in shown if one in large]
+        return [*lines, (small, None, level + 1)] if small else [*lines]
+
+    for guide, (held, position, level) in guided(
+        [([calls[root]], root, 0) for root in profile.roots or [0]], below, guides
+    ):
+        name = f"{more} {len(held)} others" if position is None else _starred(held[0], 1 if level else 2)
+        yield guide, name, held
 
 
 def _starred(call: CallTime, segments: int) -> str:
@@ -241,10 +231,9 @@ def _isolated(call: IsolatedCall) -> list[str]:
     alone = f"  alone        {duration(call.alone_us)}, {plural(call.alone_kernels or 0, 'kernel')}"
     lines += [model, f"{alone}, spread {duration(call.alone_spread_us)}"]
     for kernel in call.spanning:
-        lines.append(
-            f"  fused across its border: {escape(kernel.op_type)} {escape(kernel.name)}, {duration(kernel.median_us)}, "
-            f"counts for the module around, with {escape(', '.join(kernel.outside))}"
-        )
+        fused = f"{escape(kernel.op_type)} {escape(kernel.name)}, {duration(kernel.median_us)}"
+        around = f"counts for the module around, with {escape(', '.join(kernel.outside))}"
+        lines.append(f"  fused across its border: {fused}, {around}")
     for word, operators in (("more alone", call.more_alone), ("fewer alone", call.less_alone)):
         if operators:
             listed = ", ".join(f"{n} {name}" for name, n in operators.items())
@@ -252,8 +241,6 @@ def _isolated(call: IsolatedCall) -> list[str]:
     if call.copied:
         lines.append(f"  {plural(len(call.copied), 'node')} of other modules computed again when alone")
     if call.wall_warm_us is not None and call.wall_cold_us is not None:
-        lines.append(
-            f"  cache: a run alone takes {duration(call.wall_warm_us)}, after the caches were overwritten "
-            f"{duration(call.wall_cold_us)}"
-        )
+        cold = f"after the caches were overwritten {duration(call.wall_cold_us)}"
+        lines.append(f"  cache: a run alone takes {duration(call.wall_warm_us)}, {cold}")
     return lines
