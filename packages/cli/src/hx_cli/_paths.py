@@ -30,18 +30,12 @@ def find_model(given: Path | None) -> Path:
     if len(held) == 1:
         return Path(held[0])
     if held:
-        raise HxError(
-            f"The current folder holds {len(held)} exports: {', '.join(map(repr, held))}.",
-            code="HX403",
-            hint=f"Name one of them, like {held[0]!r}.",
-        )
+        message = f"The current folder holds {len(held)} exports: {', '.join(map(repr, held))}."
+        raise HxError(message, code="HX403", hint=f"Name one of them, like {held[0]!r}.")
     models = sorted(path.name for path in Path().glob("*.onnx"))
     what = f"only {', '.join(map(repr, models))} without a sidecar" if models else "no model at all"
-    raise HxError(
-        f"The current folder {str(Path.cwd())!r} holds no export of hx, {what}.",
-        code="HX403",
-        hint="Name the .onnx file, or make one with `hx export MODEL`.",
-    )
+    hint = "Name the .onnx file, or make one with `hx export MODEL`."
+    raise HxError(f"The current folder {str(Path.cwd())!r} holds no export of hx, {what}.", code="HX403", hint=hint)
 
 
 def _is_whole(sidecar: Path) -> bool:

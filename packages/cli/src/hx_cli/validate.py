@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import hx
 from hx.text import plural
@@ -44,13 +44,15 @@ def _show(report: ValidateReport, output: Output) -> None:
     """Print what was rewritten, what is wrong by code, what could not be checked, and what to do."""
     if report.repaired:
         output.data(f"[bold]Rewritten in {escape(report.written or '')}[/]")
-        for code, rows in _by_code(report.repaired):
+        for code, changes in groupby(report.repaired, key=lambda row: row.code):
+            rows = list(changes)
             output.data(f"  {code} {plural(len(rows), 'change')}")
             _rows(rows, output)
         output.data("")
     for code, reason in report.refused.items():
         output.data(f"[yellow]{code} is left as it is[/]: {escape(reason)}")
-    for code, rows in _by_code(report.findings):
+    for code, findings in groupby(report.findings, key=lambda row: row.code):
+        rows = list(findings)
         count = f" [dim]({len(rows)})[/]" if len(rows) > 1 else ""
         output.data(f"[red]{code}[/] [bold]{escape(rows[0].meaning)}[/]{count}")
         _rows(rows, output)
@@ -69,13 +71,6 @@ COMMANDS = {"V03": "hx relink", "V05": "hx export --embed", "V42": "hx export --
 def _remedy(finding: Finding) -> str:
     command = "hx validate --repair" if finding.repairable else COMMANDS.get(finding.code)
     return finding.remedy if command is None else f"{finding.remedy.rstrip('.')}: `{command}`."
-
-
-Row = TypeVar("Row", "Finding", "Change")
-
-
-def _by_code(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    return [(code, list(group)) for code, group in groupby(rows, key=lambda row: row.code)]
 
 
 def _rows(rows: Sequence[Finding] | Sequence[Change], output: Output) -> None:

@@ -182,9 +182,7 @@ def _like(port: Port, inputs: Sequence[TensorInfo]) -> NDArray[np.generic]:
             sizes |= {str(d): n for d, n in zip(info.shape, info.example.shape, strict=True)}
     missing = [dim for dim in port.shape if isinstance(dim, str) and dim not in sizes]
     if missing:
-        raise UnavailableValue(
-            f"The size {missing[0]!r} of port {port.name!r} cannot be told from the recorded inputs.",
-            hint="Give the inputs yourself with `run`.",
-        )
+        message = f"The size {missing[0]!r} of port {port.name!r} cannot be told from the recorded inputs."
+        raise UnavailableValue(message, hint="Give the inputs yourself with `run`.")
     shape = [dim if isinstance(dim, int) else sizes[dim] for dim in port.shape]
     return np.zeros(shape, ir.DataType[port.dtype].numpy())

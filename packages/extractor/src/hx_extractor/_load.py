@@ -39,10 +39,8 @@ def load(path: str | Path, sidecar: str | Path | None = None) -> Hierarchy:
         inside = model.metadata_props.get(EMBEDDED)
         known = Sidecar.load(beside) if inside is None else from_embedded(inside, path)
     if graph_digest(model) != known.model.graph_digest:
-        raise ForeignSidecar(
-            f"Sidecar of {known.model.file!r} does not belong to {str(path)!r}: the graphs differ.",
-            hint="Export the model again, so that both files are of one run.",
-        )
+        message = f"Sidecar of {known.model.file!r} does not belong to {str(path)!r}: the graphs differ."
+        raise ForeignSidecar(message, hint="Export the model again, so that both files are of one run.")
     check_rows(model, known)
     return Hierarchy(path, known, model)
 

@@ -40,14 +40,7 @@ def _hide_newer(nodes: Iterable[onnx.NodeProto], version: int) -> bool:
         for attribute in node.attribute:
             for graph in (attribute.g, *attribute.graphs):
                 hidden |= _hide_newer(graph.node, version)
-        if node.domain in ("", "ai.onnx") and onnx.defs.has(node.op_type) and not _is_defined(node.op_type, version):
+        is_own = node.domain in ("", "ai.onnx") and onnx.defs.has(node.op_type)
+        if is_own and not onnx.defs.has(node.op_type, version):
             node.domain, hidden = LATER, True
     return hidden
-
-
-def _is_defined(op_type: str, version: int) -> bool:
-    try:
-        onnx.defs.get_schema(op_type, version)
-    except onnx.defs.SchemaError:
-        return False
-    return True

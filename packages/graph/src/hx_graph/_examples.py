@@ -47,11 +47,8 @@ def example_array(info: TensorInfo) -> NDArray[np.generic]:
 
     example = info.example
     if example is None:
-        raise UnavailableValue(
-            f"No example of input {info.name!r} is recorded.",
-            hint="Give the inputs yourself: only an export of hx records them, and of tensors that the module was given.",
-            argument="inputs",
-        )
+        hint = "Give the inputs yourself: only an export of hx records them, and of tensors that the module was given."
+        raise UnavailableValue(f"No example of input {info.name!r} is recorded.", hint=hint, argument="inputs")
     try:
         return _array(example, ir.DataType[info.dtype].numpy())
     except (ValueError, TypeError, OverflowError, MemoryError, zlib.error) as error:

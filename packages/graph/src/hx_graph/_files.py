@@ -41,11 +41,8 @@ def read_model(path: Path, *, check: bool = True) -> ir.Model:
         with nullcontext() if check else suppress(ValueError):  # who looks for what is wrong finds the circle too
             bring_into_order(model)
     except OSError as error:
-        raise HxError(
-            f"ONNX file {str(path)!r} cannot be read: {error.strerror or error}.",
-            code="HX202",
-            hint="Name a file that `hx export` wrote.",
-        ) from error
+        message = f"ONNX file {str(path)!r} cannot be read: {error.strerror or error}."
+        raise HxError(message, code="HX202", hint="Name a file that `hx export` wrote.") from error
     except Exception as error:
         # protobuf and onnx_ir raise many kinds for bytes that are no model.
         cause: BaseException = error  # the innermost: onnx_ir says there what is wrong

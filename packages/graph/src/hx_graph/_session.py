@@ -132,11 +132,8 @@ def run_session(session: Any, feeds: Mapping[str, NDArray[Any]]) -> dict[str, ND
     """
     types = {info.name: info.type for info in session.get_inputs()}
     if types.keys() != feeds.keys():
-        raise HxError(
-            f"The inputs are {sorted(feeds)}, the model takes {list(types)}.",
-            code="HX207",
-            hint="Give an array for every input, by name.",
-        )
+        hint = "Give an array for every input, by name."
+        raise HxError(f"The inputs are {sorted(feeds)}, the model takes {list(types)}.", code="HX207", hint=hint)
     outputs = {info.name: info.type for info in session.get_outputs()}
     try:
         kinds = " ".join((*types.values(), *outputs.values()))

@@ -134,9 +134,6 @@ class Profile(Record):
             if isinstance(error, ValidationError):
                 first = error.errors()[0]
                 reason = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
-            raise HxError(
-                f"Profile {str(path)!r} cannot be read: {reason}.",
-                code="HX307",
-                hint="Name a file that holds the JSON of a profile.",
-            ) from error
+            hint = "Name a file that holds the JSON of a profile."
+            raise HxError(f"Profile {str(path)!r} cannot be read: {reason}.", code="HX307", hint=hint) from error
         return profile

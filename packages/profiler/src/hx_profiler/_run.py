@@ -174,11 +174,8 @@ def read_executed(path: Path, weights: Path) -> ir.Model:
     try:
         model = ir.load(path)
     except Exception as error:  # protobuf and onnx_ir raise many kinds for bytes that are no model
-        raise HxError(
-            f"Graph {str(path)!r} cannot be read: {first_line(error)}",
-            code="HX202",
-            hint="Name the file of SessionOptions.optimized_model_filepath.",
-        ) from error
+        hint = "Name the file of SessionOptions.optimized_model_filepath."
+        raise HxError(f"Graph {str(path)!r} cannot be read: {first_line(error)}", code="HX202", hint=hint) from error
     for value in model.graph.initializers.values():
         tensor = value.const_value
         if isinstance(tensor, ir.ExternalTensor) and not (path.parent / tensor.location).exists():

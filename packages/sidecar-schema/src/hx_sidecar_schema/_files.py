@@ -161,12 +161,8 @@ def refuse_existing(paths: Iterable[Path], *, overwrite: bool) -> None:
             raise HxError(message, code="HX306", hint="Name a file.", argument="output")
     if existing and not overwrite:
         named = ", ".join(repr(str(path)) for path in existing)
-        raise HxError(
-            f"Output {named} already {'exists' if len(existing) == 1 else 'exist'}.",
-            code="HX402",
-            hint="Allow replacing it, or name another output.",
-            argument="overwrite",
-        )
+        message = f"Output {named} already {'exists' if len(existing) == 1 else 'exist'}."
+        raise HxError(message, code="HX402", hint="Allow replacing it, or name another output.", argument="overwrite")
 
 
 def final_folder(folder: Path) -> Path:

@@ -37,11 +37,8 @@ def migrate(data: Any, path: Path, current: str) -> dict[str, Any]:
     version = data.get("schema_version") if isinstance(data, dict) else None
     number = version.partition(".")[0] if isinstance(version, str) else ""
     if not number.isdigit():
-        raise HxError(
-            f"File {str(path)!r} is no hx sidecar: its schema_version is {version!r}.",
-            code="HX304",
-            hint="Name the NAME_hierarchy.json that `hx export` wrote.",
-        )
+        message = f"File {str(path)!r} is no hx sidecar: its schema_version is {version!r}."
+        raise HxError(message, code="HX304", hint="Name the NAME_hierarchy.json that `hx export` wrote.")
     major, newest = int(number), int(current.partition(".")[0])
     if major > newest:
         raise HxError(
@@ -51,11 +48,8 @@ def migrate(data: Any, path: Path, current: str) -> dict[str, Any]:
         )
     while major < newest:
         if major not in MIGRATIONS:
-            raise HxError(
-                f"File {str(path)!r} has schema_version {version!r}, which this hx reads no more.",
-                code="HX304",
-                hint="Export the model again.",
-            )
+            message = f"File {str(path)!r} has schema_version {version!r}, which this hx reads no more."
+            raise HxError(message, code="HX304", hint="Export the model again.")
         data = MIGRATIONS[major](data)
         major += 1
     return _from_1_0(data) if data.get("schema_version") == "1.0" else data

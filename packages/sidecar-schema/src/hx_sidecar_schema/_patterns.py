@@ -41,10 +41,8 @@ def _named(sidecar: Sidecar, pattern: str) -> list[int]:
     closest = difflib.get_close_matches(body, sorted(names), n=3, cutoff=0.0)
     beyond = index.isdigit() and any(call.index for call in sidecar.calls)
     counted = "; indices after `@` count a module's calls from 0" if beyond else ""
-    raise UnknownCall(
-        f"No module call matches {pattern!r}; the closest are {', '.join(map(repr, closest))}.",
-        hint=f"Run `hx tree` to see every module{counted}.",
-    )
+    message = f"No module call matches {pattern!r}; the closest are {', '.join(map(repr, closest))}."
+    raise UnknownCall(message, hint=f"Run `hx tree` to see every module{counted}.")
 
 
 def _matches(module: Module, body: str) -> bool:

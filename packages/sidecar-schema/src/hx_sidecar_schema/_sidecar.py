@@ -108,10 +108,8 @@ class Sidecar(Contents):
         try:
             content = finished(path).read_bytes()
         except OSError as error:
-            raise MissingSidecar(
-                f"Sidecar {str(path)!r} cannot be read: {error.strerror}.",
-                hint="Run `hx relink` if a tool made the model of an export, `hx project` if it comes from elsewhere.",
-            ) from error
+            hint = "Run `hx relink` if a tool made the model of an export, `hx project` if it comes from elsewhere."
+            raise MissingSidecar(f"Sidecar {str(path)!r} cannot be read: {error.strerror}.", hint=hint) from error
         return cls.from_json(content, path, check=check)
 
     @classmethod

@@ -125,10 +125,8 @@ class GraphBuilder:
 
     def _weight(self, name: str) -> None:
         if name in self.parent.carried:
-            raise UnavailableValue(
-                f"Value {name!r} is an input of a loop's body: it has another value in every round.",
-                hint="Give inputs of your own.",
-            )
+            message = f"Value {name!r} is an input of a loop's body: it has another value in every round."
+            raise UnavailableValue(message, hint="Give inputs of your own.")
         old = self.parent.value(name)
         value = ir.Value(name=self._free(name), type=old.type, shape=_copy(old.shape), const_value=old.const_value)
         self._values[name] = value

@@ -23,11 +23,8 @@ def extract(parent: Parent, index: GraphIndex, row: int) -> Extraction:
     call = sidecar.calls[row]
     tag = sidecar.tag(call)
     if call.status != "extractable":
-        raise HxError(
-            f"Call {tag!r} is {call.status}, not extractable: {call.reason}",
-            code="HX205",
-            hint="Extract the module around it; `hx tree` shows what is extractable.",
-        )
+        hint = "Extract the module around it; `hx tree` shows what is extractable."
+        raise HxError(f"Call {tag!r} is {call.status}, not extractable: {call.reason}", code="HX205", hint=hint)
     inputs = [port for port in call.inputs if not port.unused]
     outputs = [port for port in call.outputs if not port.unused]
     recovered = index.recovered(call.recovered)
@@ -50,10 +47,8 @@ def extract(parent: Parent, index: GraphIndex, row: int) -> Extraction:
         message = f"It also needs the model's input {missing[0]!r}, which is none of its own."
         raise HxError(message, code="HX212", hint=HINT)
     if missing:
-        raise UnavailableValue(
-            f"Call {tag!r} also needs the model's input {missing[0]!r}, which is none of its own.",
-            hint="Export the model again: the sidecar says less than the graph.",
-        )
+        message = f"Call {tag!r} also needs the model's input {missing[0]!r}, which is none of its own."
+        raise UnavailableValue(message, hint="Export the model again: the sidecar says less than the graph.")
     builder = GraphBuilder(index, recovered, taken={port.name for port in (*inputs, *outputs)})
     for port in inputs:
         builder.add_input(port.name, port.carrier, _type(index, port), _shape(index, port))
