@@ -1,7 +1,5 @@
 """The hx command."""
 
-from __future__ import annotations
-
 __all__ = ["main"]
 
 

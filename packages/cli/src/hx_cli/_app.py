@@ -1,7 +1,5 @@
 """The program and its commands. Functions of `hx` import what they need when they run, and views import rich then."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from inspect import Parameter, Signature, signature

@@ -1,7 +1,5 @@
 """From arguments to an exit code: the one place where exceptions become messages."""
 
-from __future__ import annotations
-
 import io
 import os
 import sys

@@ -1,7 +1,5 @@
 """Options that are more than one word."""
 
-from __future__ import annotations
-
 import math
 import re
 import tomllib

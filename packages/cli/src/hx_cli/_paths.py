@@ -1,7 +1,5 @@
 """Which model a command reads, and under which name it writes one."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

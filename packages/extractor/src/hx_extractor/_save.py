@@ -1,7 +1,5 @@
 """Writing an extracted model with its sidecar."""
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path

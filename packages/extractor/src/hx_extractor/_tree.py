@@ -1,7 +1,5 @@
 """The calls of an export as a tree, with the nodes and weights of each; from the sidecar alone where it has them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """The ONNX checker, without what it refuses though ONNX or ONNX Runtime allows it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import onnx

@@ -9,8 +9,6 @@ where they have it: equal symbols are equal sizes, the exporter proved it when i
 `hx_projector.attribution.status` decides by it whether a call is extractable, `hx_extractor.cut.cut` builds what it found.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Element types and shapes as records have them, and the nodes that read sizes."""
 
-from __future__ import annotations
-
 import ast
 import math
 import operator

@@ -1,7 +1,5 @@
 """Reading and writing ONNX files."""
 
-from __future__ import annotations
-
 import stat
 from contextlib import nullcontext, suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Walks over a model with the graphs inside its nodes, and its functions; and what names a node: a path and an output."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Nodes whose results are drawn anew in every run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import onnx_ir as ir

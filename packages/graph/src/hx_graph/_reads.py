@@ -1,7 +1,5 @@
 """What nodes read, their bodies included."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from graphlib import TopologicalSorter
 

@@ -1,7 +1,5 @@
 """The rows of a sidecar: the tree of its calls, and whether they are those of a model's nodes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 
 import onnx_ir as ir

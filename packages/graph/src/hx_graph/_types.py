@@ -1,7 +1,5 @@
 """Element types and shapes of a model's values: those that a file leaves out as ONNX and ONNX Runtime infer them."""
 
-from __future__ import annotations
-
 import logging
 
 import onnx

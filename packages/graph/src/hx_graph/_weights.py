@@ -1,7 +1,5 @@
 """Weights of a graph: which calls read them, and other tensors in their place."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import ExitStack, contextmanager

@@ -1,7 +1,5 @@
 """What is relied on behind the door: a model's nodes read what exists, in order, and its tensors are whole."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import onnx_ir as ir

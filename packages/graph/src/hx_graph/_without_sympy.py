@@ -6,8 +6,6 @@ and the one file of onnx_ir that uses sympy when it is imported. A stand-in impo
 one of its names. Only onnx_ir holds them: `import sympy` elsewhere gives sympy, before and after.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 import threading

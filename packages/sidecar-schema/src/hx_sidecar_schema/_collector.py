@@ -1,7 +1,5 @@
 """Making many objects without walking them again and again."""
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Generator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """What the tracer saw: handed to the projector, and kept on request for debugging. Nothing here is a tensor."""
 
-from __future__ import annotations
-
 import math
 from typing import Annotated, Any, Literal
 

@@ -1,7 +1,5 @@
 """Recognising a graph: the sidecar of one model must not be read with another."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The exceptions that users see: what is wrong, a stable code, one thing to do."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 

@@ -1,7 +1,5 @@
 """Packages whose public names are imported when they are used first."""
 
-from __future__ import annotations
-
 import ast
 import sys
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Bringing files of other versions to this one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Naming calls: a tag, a tag pattern, an fqn or glob, a class name, each with an optional index."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The rows of a sidecar. Rows refer to each other by their position in the list they stand in."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal

@@ -1,7 +1,5 @@
 """What a sidecar's rows say of each other: checked once, when it is read; who has a sidecar relies on it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 
 from hx_sidecar_schema._records import Contents, ModuleCall

@@ -1,7 +1,5 @@
 """How a model may be exported and attributed: the one place that knows strategies by their names."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from hx_sidecar_schema._errors import HxError

@@ -1,7 +1,5 @@
 """Records as small tables: for a terminal, and for notebooks as static HTML that is readable on light and dark."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape

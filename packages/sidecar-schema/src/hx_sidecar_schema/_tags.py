@@ -1,7 +1,5 @@
 """Tags: the class path of a module, one tag for one module."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple

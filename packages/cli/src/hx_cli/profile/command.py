@@ -1,7 +1,5 @@
 """The options of `hx profile`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any, Literal
 

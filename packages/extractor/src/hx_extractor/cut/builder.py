@@ -4,8 +4,6 @@ Values are asked for by name; each is built once, after what it reads. The other
 are shared and not read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 
 import onnx_ir as ir

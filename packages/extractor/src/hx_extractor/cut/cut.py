@@ -1,7 +1,5 @@
 """Cutting one call out as a model that takes that module's own `forward()` arguments."""
 
-from __future__ import annotations
-
 from collections.abc import Container, Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The exported model, indexed: values by name, the nodes behind them, and their rows in the sidecar."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 

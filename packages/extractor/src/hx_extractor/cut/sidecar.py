@@ -1,7 +1,5 @@
 """The sidecar of an extracted model: what the exported model's says about that part."""
 
-from __future__ import annotations
-
 import onnx_ir as ir
 
 from hx_extractor.cut.builder import GraphBuilder

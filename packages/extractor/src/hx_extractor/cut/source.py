@@ -1,7 +1,5 @@
 """Nodes as the cut sees them: the graph's own, and those from before the exporter's optimisation in their place."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Calls of a model that a tool made of the export: the types that their ports have now, and whether they are still there."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir

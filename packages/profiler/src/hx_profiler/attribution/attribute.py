@@ -1,7 +1,5 @@
 """Time by module call, from the kernels of a trace and the sidecar of the graph that ran."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

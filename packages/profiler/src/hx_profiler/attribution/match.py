@@ -1,7 +1,5 @@
 """Which node of the executed graph a kernel ran, and inside which other kernel."""
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence

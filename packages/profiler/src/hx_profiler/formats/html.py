@@ -1,7 +1,5 @@
 """A profile as a flame graph: one HTML file that opens from disk and loads nothing."""
 
-from __future__ import annotations
-
 import json
 from importlib.resources import files
 from typing import Any

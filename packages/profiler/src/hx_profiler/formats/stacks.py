@@ -1,7 +1,5 @@
 """Module calls and kernels as stacks: what flame graphs are made of."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

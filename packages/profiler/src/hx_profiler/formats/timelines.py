@@ -5,8 +5,6 @@ thread nest by time; of those that begin together the longer is the outer one.
 https://www.speedscope.app/file-format-schema.json.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from hx_profiler.attribution.attribute import Measurement

@@ -1,7 +1,5 @@
 """The time of a call alone, beside its time in the model, and what makes the difference."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Time by module, all calls of one together: of a profile, and of two profiles beside each other."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from dataclasses import dataclass
 

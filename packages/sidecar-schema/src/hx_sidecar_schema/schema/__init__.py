@@ -3,8 +3,6 @@
 After a change of a record, `python -m hx_sidecar_schema.schema` writes them again.
 """
 
-from __future__ import annotations
-
 import json
 from importlib.resources import files
 

@@ -1,7 +1,5 @@
 """`python -m hx_sidecar_schema.schema`: write the published schemas again, after a change of a record."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from hx_sidecar_schema.schema import SCHEMAS, current_schema
