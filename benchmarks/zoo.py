@@ -91,7 +91,7 @@ def run(archs: list[str], results: Path, *, jobs: int, limit_s: float, dynamic: 
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     import hx_projector  # noqa: F401
-    import hx_tracer  # noqa: F401
+    from hx_tracer import export, load_model  # noqa: F401
 
     torch.set_num_threads(1)
     fork = multiprocessing.get_context("fork")

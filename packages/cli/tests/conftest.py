@@ -136,7 +136,7 @@ Hx = Callable[..., Result]
 @pytest.fixture(scope="session")
 def libraries() -> None:
     """Import what logs to the streams that are there when it is imported: those of one test are closed in the next."""
-    import hx_tracer  # noqa: F401
+    from hx_tracer import export, load_model  # noqa: F401
 
 
 @pytest.fixture

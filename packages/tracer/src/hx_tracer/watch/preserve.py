@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import gc
+import operator
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
-from types import CellType, FunctionType, MethodType, SimpleNamespace
+from contextlib import contextmanager, suppress
+from itertools import chain
+from types import CellType, FunctionType, MemberDescriptorType, MethodType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,9 @@ _FOREIGN = sys.stdlib_module_names | {"torch", "numpy"}
 """Packages whose objects and classes are no state of a model, containers and modules excepted."""
 _LRU_CACHE: Any = type(functools.cache(len))
 _MISSING = object()
+
+Undo = list[Callable[[], object]]
+"""What puts back what has changed."""
 
 
 @contextmanager
@@ -34,196 +40,129 @@ def preserve_state(model: torch.nn.Module) -> Generator[None]:
     is global only tensors are taken out again, and `lru_cache`s emptied: more may say what was registered elsewhere.
     What cannot be looked into is not restored, such as iterators, nor objects of Python's own library.
     """
-    state = _State()
-    state.hold(model)
+    undo: Undo = []
+    seen: dict[int, Any] = {}
+    waiting: list[Any] = [model]
+    while waiting:
+        one = waiting.pop()
+        if id(one) not in seen and not isinstance(one, (str, bytes, int, float, type(None))):
+            seen[id(one)] = one  # kept, so that no other object gets its id
+            waiting += _hold(one, undo)
     try:
         yield
     finally:
-        state.restore()
+        for put_back in undo:
+            put_back()
 
 
-class _State:
-    """What was reached, with what puts it back where it has changed."""
-
-    def __init__(self) -> None:
-        self._seen: dict[int, Any] = {}
-        self._undo: list[Callable[[], object]] = []
-
-    def hold(self, value: Any) -> None:
-        """Remember a value and all that can be reached from it."""
-        waiting = [value]
-        while waiting:
-            one = waiting.pop()
-            if id(one) not in self._seen and not isinstance(one, (str, bytes, int, float, type(None))):
-                self._seen[id(one)] = one  # kept, so that no other object gets its id
-                waiting += self._held(one)
-
-    def restore(self) -> None:
-        """Put everything back."""
-        for undo in self._undo:
-            undo()
-
-    def _held(self, value: Any) -> Iterable[Any]:
-        """Remember one value, and return what it refers to."""
-        if isinstance(value, torch.Tensor):
-            self._hold_tensor(value)
-            return ()
-        if isinstance(value, np.ndarray):
-            self._hold_array(value)
-            return ()
-        if isinstance(value, (tuple, frozenset)):
-            return value  # pyright: ignore[reportUnknownVariableType]
-        if isinstance(value, FunctionType):
-            return self._hold_function(value)
-        if isinstance(value, MethodType):
-            return value.__self__, value.__func__
-        if isinstance(value, functools.partial):
-            return value.func, value.args, value.keywords
-        if isinstance(value, _LRU_CACHE):
-            size = value.cache_info().currsize
-            self._undo.append(lambda: value.cache_info().currsize == size or value.cache_clear())
-            return (value.__wrapped__,)
-        if isinstance(value, CellType):
-            return self._hold_names(lambda: _contents(value), lambda new: _set_contents(value, new))
-        if isinstance(value, type):
-            return self._hold_class(value)
-        inside = self._hold_container(value) if isinstance(value, _CONTAINERS) else ()
-        return (*inside, *self._hold_object(value))
-
-    def _hold_names(
-        self, read: Callable[[], dict[str, Any]], write: Callable[[dict[str, Any]], object]
-    ) -> Iterable[Any]:
-        """Remember what names are bound to; `write` binds them again."""
-        before = read()
-
-        def undo() -> None:
-            if not _is_same(before, now := read()):
-                write({**dict.fromkeys(now, _MISSING), **before})
-
-        self._undo.append(undo)
-        return before.values()
-
-    def _hold_container(self, value: Any) -> Iterable[Any]:
-        before, fill = _copy(value)
-
-        def undo() -> None:
-            if not _is_same(before, value):
-                fill(before)
-
-        self._undo.append(undo)
-        return (*before, *before.values()) if isinstance(before, dict) else before
-
-    def _hold_global(self, value: Any) -> None:
-        before, fill = _copy(value)
-
-        def undo() -> None:
-            new = value.values() if isinstance(before, dict) else value
-            if len(new) > len(before) and any(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves(list(new))):
-                fill(before)
-
-        self._undo.append(undo)
-
-    def _hold_object(self, value: Any) -> Iterable[Any]:
-        own = isinstance(value, (torch.nn.Module, SimpleNamespace))
-        if not own and _package(type(value)) in _FOREIGN:
-            return
-        yield from (one for one in type(value).__mro__ if _package(one) not in _FOREIGN)
-        if hasattr(value, "__dict__"):
-            yield vars(value)
-        slots = [name for one in type(value).__mro__ for name in _texts(vars(one).get("__slots__", ()))]
-        if slots:
-
-            def read() -> dict[str, Any]:
-                return {name: getattr(value, name) for name in slots if name[:2] != "__" and hasattr(value, name)}
-
-            yield from self._hold_names(read, lambda new: _set_attributes(value, new))
-
-    def _hold_class(self, value: type) -> Iterable[Any]:
-        if _package(value) in _FOREIGN:
-            return ()
-
-        def read() -> dict[str, Any]:
-            return {name: held for name, held in vars(value).items() if name[:2] != "__" or name == "__call__"}
-
-        return self._hold_names(read, lambda new: _set_attributes(value, new))
-
-    def _hold_function(self, value: FunctionType) -> Iterable[Any]:
-        if value.__module__ and value.__module__.partition(".")[0] in _FOREIGN:
-            return value.__closure__ or ()
-        used = [one for name in value.__code__.co_names if (one := value.__globals__.get(name)) is not None]
-        for one in used:
-            if isinstance(one, _CONTAINERS):
-                self._hold_global(one)
-        called = [one for one in used if isinstance(one, (FunctionType, _LRU_CACHE))]
-        return (*called, *(value.__closure__ or ()), value.__defaults__, value.__kwdefaults__, vars(value))
-
-    def _hold_tensor(self, value: torch.Tensor) -> None:
-        if type(value) is not torch.Tensor or value.layout != torch.strided or value.is_meta:
-            return
-        version, copy = version_of(value), value.detach().clone()
-
-        def undo() -> None:
-            with torch.no_grad():
-                if value.shape != copy.shape:
-                    value.data = copy
-                # torch 2.13's batch normalisation writes running statistics without counting that as a change.
-                elif version_of(value) != version or not torch.equal(value, copy):
-                    value.copy_(copy)
-
-        self._undo.append(undo)
-
-    def _hold_array(self, value: np.ndarray[Any, Any]) -> None:
+def _hold(value: Any, undo: Undo) -> Iterable[Any]:
+    """Remember one value, and yield what it refers to."""
+    if isinstance(value, torch.Tensor):
+        if type(value) is torch.Tensor and value.layout == torch.strided and not value.is_meta:
+            undo.append(_tensor_holder(value))
+    elif isinstance(value, np.ndarray):
         if value.flags.writeable:
             copy = value.copy()
-            self._undo.append(lambda: value.__setitem__(..., copy))
-
-
-def _copy(value: Any) -> tuple[Any, Callable[[Any], object]]:
-    """Return what a container holds, and what fills it with that again: a subclass may have overridden its methods."""
-    kind: Any = next(kind for kind in _CONTAINERS if isinstance(value, kind))
-    put: Any = kind.update if issubclass(kind, (dict, set)) else kind.extend
-
-    def fill(before: Any) -> None:
-        kind.clear(value)
-        put(value, before)
-
-    return dict(value.items()) if isinstance(value, dict) else list(value), fill
-
-
-def _package(kind: type) -> str:
-    return str(kind.__module__).partition(".")[0]
-
-
-def _is_same(before: Any, now: Any) -> bool:
-    """Return whether two containers hold the same objects, dicts in the same order."""
-    if len(before) != len(now):
-        return False
-    if isinstance(before, dict):
-        before, now = [x for row in before.items() for x in row], [x for row in now.items() for x in row]
-    return all(one is other for one, other in zip(before, now, strict=True))
-
-
-def _texts(names: Any) -> Iterable[str]:
-    return (names,) if isinstance(names, str) else names
-
-
-def _contents(cell: CellType) -> dict[str, Any]:
-    try:
-        return {"": cell.cell_contents}
-    except ValueError:  # nothing is bound yet
-        return {}
-
-
-def _set_contents(cell: CellType, new: dict[str, Any]) -> None:
-    if new[""] is _MISSING:
-        del cell.cell_contents
+            undo.append(lambda: value.__setitem__(..., copy))
+    elif isinstance(value, (tuple, frozenset, MethodType, functools.partial)):
+        yield from gc.get_referents(value)
+    elif isinstance(value, FunctionType):
+        yield from value.__closure__ or ()
+        if not _is_foreign(value):
+            for one in map(value.__globals__.get, value.__code__.co_names):
+                if isinstance(one, _CONTAINERS):
+                    _hold_container(one, undo, is_global=True)
+                elif isinstance(one, (FunctionType, _LRU_CACHE)):
+                    yield one
+            yield from (value.__defaults__, value.__kwdefaults__, vars(value))
+    elif isinstance(value, _LRU_CACHE):
+        size = value.cache_info().currsize
+        undo.append(lambda: value.cache_info().currsize == size or value.cache_clear())
+        yield value.__wrapped__
+    elif isinstance(value, CellType):
+        yield from _hold_names(value, undo, lambda: _bound(value, ["cell_contents"]))
+    elif isinstance(value, type):
+        if not _is_foreign(value):
+            yield from _hold_names(value, undo, lambda: {n: v for n, v in vars(value).items() if _is_state(n)})
     else:
-        cell.cell_contents = new[""]
+        if isinstance(value, _CONTAINERS):
+            yield from _hold_container(value, undo)
+        if isinstance(value, (torch.nn.Module, SimpleNamespace)) or not _is_foreign(type(value)):
+            yield from type(value).__mro__
+            if hasattr(value, "__dict__"):
+                yield vars(value)
+            members = [row for kind in type(value).__mro__ for row in vars(kind).items() if _is_state(row[0])]
+            slots = [name for name, member in members if isinstance(member, MemberDescriptorType)]
+            yield from _hold_names(value, undo, lambda: _bound(value, slots))
 
 
-def _set_attributes(value: Any, new: dict[str, Any]) -> None:
-    for name, held in new.items():
-        if held is _MISSING:
+def _is_foreign(defined: Any) -> bool:
+    return str(defined.__module__).partition(".")[0] in _FOREIGN
+
+
+def _is_state(name: str) -> bool:
+    return name[:2] != "__" or name == "__call__"
+
+
+def _bound(value: Any, names: Iterable[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in names:
+        with suppress(AttributeError, ValueError):  # nothing is bound yet
+            found[name] = getattr(value, name)
+    return found
+
+
+def _hold_names(value: Any, undo: Undo, read: Callable[[], dict[str, Any]]) -> Iterable[Any]:
+    """Remember what the names of an object are bound to, as `read` returns it."""
+    before = read()
+
+    def put_back() -> None:
+        now = read()
+        for name in now.keys() - before.keys():
             delattr(value, name)
-        elif getattr(value, name, _MISSING) is not held:
-            (type.__setattr__ if isinstance(value, type) else object.__setattr__)(value, name, held)
+        for name, held in before.items():
+            if now.get(name, _MISSING) is not held:
+                (type if isinstance(value, type) else object).__setattr__(value, name, held)
+
+    undo.append(put_back)
+    return before.values()
+
+
+def _hold_container(value: Any, undo: Undo, *, is_global: bool = False) -> Iterable[Any]:
+    """Remember what a container holds; a global one is put back only where tensors were added."""
+    kind = next(kind for kind in _CONTAINERS if isinstance(value, kind))  # whose methods a subclass may override
+    before = _entries(value)
+
+    def put_back() -> None:
+        now = _entries(value)
+        if is_global:
+            added = len(now) > len(before)
+            changed = added and any(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves(now))
+        else:
+            changed = len(now) != len(before) or not all(map(operator.is_, now, before))
+        if changed:
+            kind.clear(value)
+            put = kind.update if issubclass(kind, (dict, set)) else kind.extend
+            put(value, zip(before[::2], before[1::2], strict=True) if isinstance(value, dict) else before)
+
+    undo.append(put_back)
+    return before
+
+
+def _entries(container: Any) -> list[Any]:
+    """Return what a container holds, of a dict its keys and values in turn."""
+    return list(chain.from_iterable(container.items()) if isinstance(container, dict) else container)
+
+
+def _tensor_holder(value: torch.Tensor) -> Callable[[], None]:
+    version, copy = version_of(value), value.detach().clone()
+
+    def put_back() -> None:
+        with torch.no_grad():
+            if value.shape != copy.shape:
+                value.data = copy
+            # torch 2.13's batch normalisation writes running statistics without counting that as a change.
+            elif version_of(value) != version or not torch.equal(value, copy):
+                value.copy_(copy)
+
+    return put_back

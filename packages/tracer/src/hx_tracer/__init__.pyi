@@ -1,0 +1,38 @@
+from hx_tracer.exporting.errors import ExportError as ExportError
+from hx_tracer.exporting.export import Exported as Exported, export as export, export_with_first as export_with_first
+from hx_tracer.exporting.plain import plain_export as plain_export
+from hx_tracer.exporting.results import other_structure as other_structure, outputs_of as outputs_of
+from hx_tracer.exporting.without_graph_values import observed_context as observed_context
+from hx_tracer.inputs.arguments import (
+    FlatArguments as FlatArguments,
+    argument_paths as argument_paths,
+    as_real as as_real,
+    example_record as example_record,
+    input_paths as input_paths,
+    named_parameters as named_parameters,
+    split_arguments as split_arguments,
+    tensors_in as tensors_in,
+)
+from hx_tracer.inputs.dynamic_axes import dynamic_shapes as dynamic_shapes, free_axes as free_axes
+from hx_tracer.inputs.example import (
+    ExampleInputs as ExampleInputs,
+    as_tensor as as_tensor,
+    example_inputs as example_inputs,
+)
+from hx_tracer.inputs.file import read_inputs as read_inputs
+from hx_tracer.inputs.generate import float_dtype as float_dtype
+from hx_tracer.models.implementations import set_implementation as set_implementation
+from hx_tracer.models.records import module_records as module_records
+from hx_tracer.models.spec import LoadedModel as LoadedModel, load_model as load_model
+from hx_tracer.watch.call_values import (
+    CallValues as CallValues,
+    record_call_values as record_call_values,
+    record_exact_values as record_exact_values,
+)
+from hx_tracer.watch.lazy import initialize_lazy as initialize_lazy
+from hx_tracer.watch.ports import (
+    forward_signature as forward_signature,
+    input_ports as input_ports,
+    output_ports as output_ports,
+)
+from hx_tracer.watch.preserve import preserve_state as preserve_state
