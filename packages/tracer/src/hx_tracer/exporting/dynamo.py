@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import onnx_ir as ir
@@ -25,7 +25,6 @@ from hx_tracer.exporting.errors import export_error, root_cause, silence_exporte
 from hx_tracer.exporting.raw_graph import RawGraph
 from hx_tracer.exporting.request import ExportRequest, replaced_forward
 from hx_tracer.exporting.survivors import Survivors
-from hx_tracer.inputs.arguments import argument_paths
 from hx_tracer.models.implementations import find_remedy
 from hx_tracer.watch.body_values import mark_bodies
 from hx_tracer.watch.calls import PyTorchRun, TracedCall
@@ -41,11 +40,7 @@ from hx_tracer.watch.uncompiled import uncompiled
 def export_dynamo(
     request: ExportRequest, pytorch: Callable[[], PyTorchRun]
 ) -> tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]:
-    """Export a module through `torch.export`.
-
-    Args:
-        request: What to export.
-        pytorch: Runs the module in PyTorch, when first called.
+    """Export a module through `torch.export`; `pytorch` runs it in PyTorch, when first called.
 
     Returns:
         The program, what was seen of it, and notes: what a plain export does differently, or what was not seen.
@@ -74,12 +69,11 @@ def export_dynamo(
         before = recorder.dynamo_error
         try:
             program = run()
+            if recorder.dynamo_error is before:
+                return program
         except Exception:
             if recorder.dynamo_error is before:
                 raise
-        else:
-            if recorder.dynamo_error is before:
-                return program
         assert recorder.dynamo_error is not None
         reason = first_line(recorder.dynamo_error, with_type=True)
         notes.append(f"What Dynamo traced could not be watched, so its module calls are not known: {reason}")
@@ -105,8 +99,7 @@ def export_dynamo(
             with torch.no_grad():
                 program = attempt()
         except Exception:  # noqa: BLE001 - the plain export's own error is the one to report
-            remedy = find_remedy(module, lambda: _succeeds(run), tell)
-            raise export_error(error, module, remedy, tried) from error
+            raise export_error(error, module, find_remedy(module, run, tell), tried) from error
         notes.append(f"A plain export fails ({reason}); exported under torch.no_grad() instead.")
     if recorder.watched:
         with suppress(HxError):  # that it does not run in PyTorch is told by the caller
@@ -163,27 +156,21 @@ def _keywords_named(request: ExportRequest) -> AbstractContextManager[None]:
 def _name_axes(program: torch.onnx.ONNXProgram, request: ExportRequest) -> None:
     """Give axes their symbols where torch 2.13 does not: it counts arguments, of which some are no inputs."""
     inputs = program.model.graph.inputs
-    paths = [path for path, _ in argument_paths(request.module, request.args, request.kwargs)]
-    if not request.axes or len(paths) != len(inputs):
+    if not request.axes or len(request.tensors) != len(inputs):
         return
-    dims = [
-        (value.shape[axis], symbol)
-        for value, path in zip(inputs, paths, strict=True)
-        if value.shape is not None
-        for axis, symbol in request.axes.get(path, {}).items()
-    ]
-    symbols = {symbol for _, symbol in dims}
+    symbols = {symbol for axes in request.axes.values() for symbol in axes.values()}
     renamed: dict[str | ir.SymbolicDim, str] = {}
-    for dim, symbol in dims:
-        if isinstance(dim, ir.SymbolicDim) and dim.value not in (None, *symbols):
-            renamed.setdefault(str(dim.value), symbol)
+    for value, (path, _) in zip(inputs, request.tensors, strict=True):
+        for axis, symbol in request.axes.get(path, {}).items():
+            dim = value.shape and value.shape[axis]
+            if isinstance(dim, ir.SymbolicDim) and dim.value not in (None, *symbols):
+                renamed.setdefault(str(dim.value), symbol)
     program.rename_axes(renamed)
 
 
-@contextmanager
 def _watching_optimization(
     optimized: list[Survivors], recorder: CallRecorder, pytorch: Callable[[], PyTorchRun]
-) -> Generator[None]:
+) -> AbstractContextManager[None]:
     def optimize(original: Any, program: torch.onnx.ONNXProgram) -> None:
         traced = program.exported_program
         assert traced is not None
@@ -196,28 +183,16 @@ def _watching_optimization(
         # Now, because torch 2.13 gives inputs and outputs the names that were asked for right after this.
         optimized.append(Survivors(raw, program.model.graph))
 
-    with patched(torch.onnx.ONNXProgram, "optimize", optimize):
-        yield
+    return patched(torch.onnx.ONNXProgram, "optimize", optimize)
 
 
 def _take_arguments(calls: Sequence[TracedCall], eager_calls: Sequence[TracedCall]) -> None:
     """Give calls the arguments that they have in an eager run, which does not see calls in bodies."""
     known = {call.key: call for call in eager_calls}
     counts: Counter[str] = Counter()
-    for call in calls:
-        if call.in_body:
-            continue
+    for call in (call for call in calls if not call.in_body):
         eager = known.get((call.fqn, counts[call.fqn]))
         counts[call.fqn] += 1
         if eager is not None:
             call.inputs = {name: like for name, like in call.inputs.items() if name in eager.inputs}
             call.constants = eager.constants
-
-
-def _succeeds(run: Callable[[], object]) -> bool:
-    try:
-        with torch.no_grad():
-            run()
-    except Exception:  # noqa: BLE001 - the exporter raises anything; the first error is the one that is reported
-        return False
-    return True

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -65,12 +65,25 @@ def export_error(
     )
 
 
-def trial_error(error: Exception, module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> HxError:
-    """Return the error for what was raised while a module ran on inputs and was watched, after the cause of it.
+@contextmanager
+def trial(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Generator[None]:
+    """Let a module run on inputs and be watched, silently, in the block; raise an `HxError` for what it raises.
 
     HX109 if the inputs are the cause, or may be; HX129 if the module runs on them when nothing watches, or what it raised
     comes of no inputs.
     """
+    try:
+        with silence_exporter():
+            yield
+    except HxError:
+        raise
+    except Exception as error:
+        raise _trial_error(error, module, args, kwargs) from error
+
+
+def _trial_error(
+    error: Exception, module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> HxError:
     shapes = ", ".join(f"{path}{list(tensor.shape)}" for path, tensor in argument_paths(module, args, kwargs))
     name, reason = type(module).__name__, first_line(error, with_type=True)
     signature = forward_signature(module)

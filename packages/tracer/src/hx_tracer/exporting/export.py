@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -14,7 +14,6 @@ from hx_sidecar_schema import (
     HxError,
     ModuleContext,
     Observation,
-    Operation,
     Provenance,
     Strategy,
     TorchNN,
@@ -23,10 +22,9 @@ from hx_sidecar_schema import (
 )
 from hx_tracer.exporting.context import package_versions
 from hx_tracer.exporting.dynamo import export_dynamo
-from hx_tracer.exporting.errors import ExportError, silence_exporter, trial_error
+from hx_tracer.exporting.errors import ExportError, silence_exporter, trial
 from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.torchscript import export_torchscript
-from hx_tracer.inputs.arguments import argument_paths
 from hx_tracer.inputs.dynamic_axes import Axes
 from hx_tracer.models.eval_mode import set_eval_mode
 from hx_tracer.watch.calls import EagerRun, PyTorchRun, TracedCall, disable_fused_attention
@@ -121,20 +119,16 @@ def export(
     request = ExportRequest(
         module, kwargs, args, axes, dynamic_shapes, input_names, output_names, opset, torch_nn, remedies, tell
     )
-    lazy = _initialized(module, args, kwargs)
+    with trial(module, args, kwargs):
+        lazy = initialize_lazy(module, args, kwargs)
     asked: list[bool] = []
 
     @cache
     def run() -> PyTorchRun:
-        with preserve_state(module), silence_exporter(), disable_fused_attention(asked):
+        with preserve_state(module), disable_fused_attention(asked), trial(module, args, kwargs):
             if strategy.exporter == "torchscript":  # as torch 2.13's traces every module, whatever its mode
                 set_eval_mode(module)
-            try:
-                return OBSERVERS[strategy.observer](module, args, kwargs)
-            except HxError:
-                raise
-            except Exception as error:
-                raise trial_error(error, module, args, kwargs) from error
+            return OBSERVERS[strategy.observer](module, args, kwargs)
 
     program, context, notes = EXPORTERS[strategy.exporter](request, run)
     ran, failure = PyTorchRun(None, []), ""
@@ -162,7 +156,7 @@ def export(
         notes = [*_fused_attention(module, args, kwargs, ran.result), *notes]
     if getattr(module, "training", False):  # a frozen ScriptModule has no mode
         notes = [_TRAINING[strategy.exporter], *notes]
-    tensors = argument_paths(module, args, kwargs)
+    tensors = request.tensors
     values = {str(value.name): value for value in program.model.graph.inputs}
     given = list(values) if len(values) == len(tensors) else list(context.examples)  # without unused inputs
     known = dict(zip(given, tensors, strict=True)) if len(given) == len(tensors) else {}
@@ -172,14 +166,6 @@ def export(
         if name in values and (shape := values[name].shape) is not None:
             static += [f"{path}:{axis}" for axis in request.asked_axes.get(path, ()) if isinstance(shape[axis], int)]
     return Exported(program, context, ran.result, inputs, static, notes, failure)
-
-
-def _initialized(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[str]:
-    try:
-        with silence_exporter():
-            return initialize_lazy(module, args, kwargs)
-    except Exception as error:
-        raise trial_error(error, module, args, kwargs) from error
 
 
 def _fused_attention(
@@ -197,12 +183,11 @@ def _fused_attention(
         for (name, one), (_, fused) in pairs
         if one.shape != fused.shape or not torch.allclose(one, fused, 1e-3, 1e-3 * float(one.abs().amax()))
     ]
-    if not differ:
-        return []
-    return [
+    note = (
         f"In eval mode without gradients PyTorch runs fused attention, which gives other values in {differ!r}, as zeros where "
         "padding is masked; the graph computes what the modules do, and is compared with that."
-    ]
+    )
+    return [note] if differ else []
 
 
 def export_with_first(
@@ -257,20 +242,20 @@ def _with_context_rows(observation: Observation, calls: Sequence[TracedCall], co
     A call that the context does not have is replaced by the nearest one around it that it has.
     """
     known = {(context.modules[call.module].fqn, call.index): row for row, call in enumerate(context.calls)}
-    rows: list[int | None] = []
+    rows: list[int] = []
     for call in calls:
-        above = None if call.parent is None else rows[call.parent]
-        rows.append(known.get(call.key, above))
-
-    def context_rows(found: Iterable[int]) -> list[int]:
-        return [rows[call] or 0 for call in found]
-
-    operations: list[Operation] = []
-    for operation in observation.operations:
-        call = None if operation.call is None else rows[operation.call] or 0
-        asked = {"sized": context_rows(operation.sized), "repeated": context_rows(operation.repeated)}
-        operations.append(operation.model_copy(update={"call": call, **asked}))
+        rows.append(known.get(call.key, 0 if call.parent is None else rows[call.parent]))
+    operations = [
+        operation.model_copy(
+            update={
+                "call": None if operation.call is None else rows[operation.call],
+                "sized": [rows[call] for call in operation.sized],
+                "repeated": [rows[call] for call in operation.repeated],
+            }
+        )
+        for operation in observation.operations
+    ]
     ports = [
-        row.model_copy(update={"call": rows[row.call]}) for row in observation.ports if calls[row.call].key in known
+        port.model_copy(update={"call": rows[port.call]}) for port in observation.ports if calls[port.call].key in known
     ]
     return observation.model_copy(update={"operations": operations, "ports": ports})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -47,26 +47,12 @@ def plain_export(
         HxError: HX112 if both `axes` and `dynamic_shapes` are given.
     """
     request = ExportRequest(module, kwargs, **options)
-    run = EXPORTERS[strategy.exporter]
+    report, folder = report_folder is not None, str(report_folder or ".")
     try:
-        with preserve_state(module), contextlib.nullcontext() if gradients else torch.no_grad():
-            return run(request, report_folder)
+        with preserve_state(module), nullcontext() if gradients else torch.no_grad():
+            if strategy.exporter == "dynamo":
+                return run_dynamo(request, report=report, artifacts_dir=folder).model
+            set_eval_mode(module)
+            return run_torchscript(request)
     except Exception as error:
         raise export_error(error, module, {}) from error
-
-
-def _dynamo(request: ExportRequest, report_folder: Path | None) -> ir.Model:
-    report, folder = report_folder is not None, str(report_folder or ".")
-    return run_dynamo(request, report=report, artifacts_dir=folder).model
-
-
-def _torchscript(request: ExportRequest, report_folder: Path | None) -> ir.Model:
-    del report_folder
-    set_eval_mode(request.module)
-    return run_torchscript(request)
-
-
-EXPORTERS: dict[str, Callable[[ExportRequest, Path | None], ir.Model]] = {
-    "dynamo": _dynamo,
-    "torchscript": _torchscript,
-}

@@ -38,8 +38,13 @@ class RawNode:
     """Row of the call that ran the operation behind it; None where that is not known."""
     node: ir.Node | None = None
     """The node itself."""
-    is_size_query: bool = False
-    """Whether it reads sizes, and no elements, of its input."""
+
+    @classmethod
+    def of(cls, node: ir.Node, call: int | None) -> RawNode:
+        """Return a node as it is now; what its bodies return is among its inputs."""
+        inputs = (*node.inputs, *(value for _, body in nested_graphs(node) for value in body.outputs))
+        operator = node.domain, node.op_type, node.overload, node.version
+        return cls(*operator, inputs, tuple(node.outputs), tuple(node.attributes.values()), call, node)
 
 
 class RawGraph:
@@ -53,36 +58,28 @@ class RawGraph:
         self._size_calls = size_calls
         self._fx_nodes = {node.name: node for node in fx_nodes}
         self.functions = frozenset(program.model.functions)
-        self.nodes = [_raw_node(node, self.call_of(node)) for node in nodes_of(graph)]
+        self.nodes = [RawNode.of(node, self.call_of(node)) for node in nodes_of(graph)]
         self.producer = {id(out): node for node in self.nodes for out in node.outputs}
-        self.initializers = {id(value): value for value in graph.initializers.values()}
+        self.initializers = tuple(graph.initializers.values())
         self.inputs = (*graph.inputs, *body_inputs(graph))
         self.input_dims = {id(value): list(value.shape or ()) for value in graph.inputs}
-        self.outputs = tuple(graph.outputs)
-        self.weights = {id(value): value.const_value for value in graph.initializers.values()}
-        self.constants = {
-            id(value): value.const_value
-            for value in graph.initializers.values()
-            if value.metadata_props.get(_KIND) == "CONSTANT_TENSOR"
-        }
-        """Tensors that the model's code made; parameters and buffers are among the weights only."""
+        self.weights = {id(value): value.const_value for value in self.initializers}
+        self.constants = {id(v) for v in self.initializers if v.metadata_props.get(_KIND) == "CONSTANT_TENSOR"}
+        """Ids of weights that the model's code made, which are no parameters or buffers."""
         by_name = {out.name: out for node in graph for out in node.outputs}
-        for value in (*graph.inputs, *graph.initializers.values()):
+        for value in (*graph.inputs, *self.initializers):
             source = value.meta.get("node")
             by_name[value.name if source is None else source.name] = value
         self.ports: dict[PortKey, ir.Value] = {}
         self.sizes: list[tuple[ir.Value, str]] = []
         """Scalars that are a size, with the expression over the symbols of the trace."""
         for fx_node in fx_nodes:
-            value = by_name.get(fx_node.name)
-            if value is None:
-                continue
-            self.ports.update((key, value) for key in fx_node.meta.get(PORTS, ()))
-            if isinstance(fx_node.meta.get("val"), torch.SymInt):
+            if (value := by_name.get(fx_node.name)) is not None and isinstance(fx_node.meta.get("val"), torch.SymInt):
                 self.sizes.append((value, str(fx_node.meta["val"])))
-        for fx_node, value in body_values(program, by_name):
+        known = ((fx_node, by_name[fx_node.name]) for fx_node in fx_nodes if fx_node.name in by_name)
+        for fx_node, value in (*known, *body_values(program, by_name)):
             self.ports.update((key, value) for key in fx_node.meta.get(PORTS, ()))
-        self.live = self._backward(self.outputs, stop=frozenset())
+        self.live = self.ancestors(graph.outputs)
         """Ids of the values that an output depends on."""
         self.variable = {id(value) for value in self.inputs}
         """Ids of the values that depend on an input."""
@@ -92,7 +89,8 @@ class RawGraph:
             outputs = [id(out) for out in node.outputs]
             if any(id(value) in self.variable for value in node.inputs):
                 self.variable.update(outputs)
-            if not node.is_size_query and any(id(value) in self.data for value in node.inputs):
+            reads_size = node.node is not None and is_size_query(node.node)
+            if not reads_size and any(id(value) in self.data for value in node.inputs):
                 self.data.update(outputs)
 
     def call_of(self, node: ir.Node) -> int | None:
@@ -106,11 +104,8 @@ class RawGraph:
         call = call_of(fx_node)
         return _size_call(fx_node, self._size_calls) if call is None else call
 
-    def ancestors(self, outputs: Iterable[ir.Value], stop: Iterable[ir.Value]) -> set[int]:
-        """Return the ids of the values that `outputs` are computed from, up to and including `stop`."""
-        return self._backward(outputs, frozenset(id(value) for value in stop))
-
-    def _backward(self, outputs: Iterable[ir.Value], stop: frozenset[int]) -> set[int]:
+    def ancestors(self, outputs: Iterable[ir.Value], stop: Iterable[int] = ()) -> set[int]:
+        """Return the ids of the values that `outputs` are computed from, up to and including the ids in `stop`."""
         seen: set[int] = set()
         pending = list(outputs)
         while pending:
@@ -122,13 +117,6 @@ class RawGraph:
             if node is not None and id(value) not in stop:
                 pending.extend(used for used in node.inputs if used is not None)
         return seen
-
-
-def _raw_node(node: ir.Node, call: int | None) -> RawNode:
-    inputs = (*node.inputs, *(value for _, body in nested_graphs(node) for value in body.outputs))
-    outputs, attributes, query = tuple(node.outputs), tuple(node.attributes.values()), is_size_query(node)
-    operator = node.domain, node.op_type, node.overload, node.version
-    return RawNode(*operator, inputs, outputs, attributes, call, node, query)
 
 
 def _size_call(fx_node: torch.fx.Node, size_calls: Mapping[str, int]) -> int | None:

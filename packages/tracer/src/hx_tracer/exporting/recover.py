@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
+from hx_graph import dtype_name
 from hx_sidecar_schema import RecoveredNode
-from hx_tracer.exporting.dims import SymbolNames, renamed_dims
 from hx_tracer.exporting.raw_graph import RawNode
 from hx_tracer.exporting.survivors import Survivors
 from hx_tracer.watch.calls import TracedCall
@@ -43,13 +43,13 @@ class _Cut:
 class Recovery:
     """Recovered nodes of all calls, each written once."""
 
-    def __init__(self, survivors: Survivors, names: SymbolNames) -> None:
+    def __init__(self, survivors: Survivors) -> None:
         """Start without any."""
         self.nodes: list[RecoveredNode] = []
         self.survivors = survivors
         self._raw = survivors.raw
-        self._symbol_names = names
-        self._rows: dict[tuple[str, ...], int] = {}
+        self._rows: dict[str, int] = {}
+        """Of the nodes, by their `proto`."""
         self._users: dict[int, list[RawNode]] = {}
         for node in self._raw.nodes:
             for value in node.inputs:
@@ -67,11 +67,11 @@ class Recovery:
         inputs = {name: ports[key] for name in call.inputs if (key := (row, "inputs", name)) in ports}
         outputs = {name: ports[key] for name in call.outputs if (key := (row, "outputs", name)) in ports}
         live = {name: value for name, value in outputs.items() if id(value) in self._raw.live}
-        inside = self._raw.ancestors(live.values(), stop=inputs.values())
+        cut = _Cut({id(value) for value in inputs.values()})
+        inside = self._raw.ancestors(live.values(), stop=cut.given)
         unused = {name for name in call.inputs if name not in inputs or id(inputs[name]) not in inside}
         rows: list[int] = []
         lost: set[str] = set()
-        cut = _Cut({id(value) for value in inputs.values()})
         for name, value in inputs.items():
             if name not in unused and self.survivors.survivor(value) is None:
                 below: list[int] = []
@@ -113,7 +113,11 @@ class Recovery:
         node = self._raw.producer.get(id(value))
         if node is not None:
             return self._add(node, cut)
-        return [self._constant(value, (self._raw.weights if folded else self._raw.constants).get(id(value)))]
+        tensor = self._raw.weights.get(id(value)) if folded or id(value) in self._raw.constants else None
+        if tensor is None or tensor.nbytes > SMALL_BYTES:
+            raise _LostError
+        attribute = ir.AttrTensor("value", ir.Tensor(np.asarray(tensor.numpy(), order="C")))
+        return [self._write(RawNode("", "Constant", "", None, (), (value,), (attribute,), None))]
 
     def _add(self, node: RawNode, cut: _Cut) -> list[int]:
         """Return the rows of a removed node and of the removed nodes that its other inputs come from."""
@@ -132,42 +136,26 @@ class Recovery:
         cut.rows[id(node)] = rows
         return rows
 
-    def _constant(self, value: ir.Value, tensor: ir.TensorProtocol | None) -> int:
-        if tensor is None or tensor.nbytes > SMALL_BYTES:
-            raise _LostError
-        attribute = ir.AttrTensor("value", ir.Tensor(np.asarray(tensor.numpy(), order="C")))
-        return self._write(RawNode("", "Constant", "", None, (), (value,), (attribute,), None))
-
     def _write(self, node: RawNode) -> int:
         if any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes):
             raise _LostError
         inputs = [None if value is None else self.survivors.name_of(value) for value in node.inputs]
         outputs = [self.survivors.name_of(out) for out in node.outputs]
-        values = [None if name is None else ir.Value(name=name) for name in inputs]
         written = ir.Node(
             node.domain,
             node.op_type,
-            values,
+            [None if name is None else ir.Value(name=name) for name in inputs],
             node.attributes,
             overload=node.overload,
             outputs=[ir.Value(name=name) for name in outputs],
             version=node.version,
         )
-        proto = ir.serde.serialize_node(written).SerializeToString(deterministic=True)
-        encoded = base64.b64encode(proto).decode()
-        key = (encoded, *outputs)
-        if key not in self._rows:
-            self._rows[key] = len(self.nodes)
-            self.nodes.append(
-                RecoveredNode(
-                    inputs=[name or "" for name in inputs],
-                    outputs=outputs,
-                    proto=encoded,
-                    dtypes=[
-                        out.dtype.name if out.dtype and isinstance(out.type, ir.TensorType) else "UNDEFINED"
-                        for out in node.outputs
-                    ],
-                    shapes=[renamed_dims(out, self._symbol_names) for out in node.outputs],
-                )
-            )
-        return self._rows[key]
+        binary = ir.serde.serialize_node(written).SerializeToString(deterministic=True)
+        proto = base64.b64encode(binary).decode()
+        if proto not in self._rows:
+            self._rows[proto] = len(self.nodes)
+            dtypes = [dtype_name(out) if isinstance(out.type, ir.TensorType) else "UNDEFINED" for out in node.outputs]
+            shapes = [self.survivors.dims_of(out) for out in node.outputs]
+            names = [name or "" for name in inputs]
+            self.nodes.append(RecoveredNode(inputs=names, outputs=outputs, proto=proto, dtypes=dtypes, shapes=shapes))
+        return self._rows[proto]

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from hx_sidecar_schema import HxError, TorchNN
+from hx_tracer.inputs.arguments import argument_paths
 from hx_tracer.inputs.dynamic_axes import Axes, axes_of_shapes, dynamic_shapes
 
 
@@ -55,6 +56,11 @@ class ExportRequest:
                 code="HX112",
                 hint="Give one of the two.",
             )
+
+    @cached_property
+    def tensors(self) -> list[tuple[str, torch.Tensor]]:
+        """The tensors among the example inputs, with their paths."""
+        return argument_paths(self.module, self.args, self.kwargs)
 
     @property
     def exporter_args(self) -> tuple[Any, ...]:

@@ -8,11 +8,14 @@ subexpressions merged. Equal values are found by value numbering. Seen on torch 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
+from functools import cached_property
 
 import onnx_ir as ir
+import torch
 
-from hx_graph import body_inputs, output_of
+from hx_graph import dims_of, output_of, values_in
 from hx_tracer.exporting.raw_graph import RawGraph, RawNode
 from hx_tracer.watch.body_values import nodes_of
 
@@ -27,27 +30,17 @@ class Survivors:
         """Match the values before optimisation with those right after it; inputs and outputs may get other names later."""
         self.raw = raw
         self._graph = graph
-        self._raw_inputs = {id(node.node): node.inputs for node in raw.nodes}
+        self._raw_by_node = {id(node.node): node for node in raw.nodes}
         self._raw_by_name = {out.name: node for node in raw.nodes for out in node.outputs}
-        self._raw_calls = {id(node.node): node.call for node in raw.nodes}
-        self._alive: dict[int, ir.Value] = {}
-        self._by_name: dict[str | None, ir.Value] = {}
-        self._names: dict[int, str | None] = {}
+        self._by_name = {value.name: value for value in values_in(graph)}
+        self._names = {id(value): value.name for value in values_in(graph)}
         """Of the values of the graph, right after optimisation."""
-        outputs = (out for node in nodes_of(graph) for out in node.outputs)
-        for value in (*graph.inputs, *body_inputs(graph), *graph.initializers.values(), *outputs):
-            self._alive[id(value)] = value
-            self._by_name[value.name] = value
-            self._names[id(value)] = value.name
-        main = {id(out) for node in graph for out in node.outputs} | {id(v) for v in graph.inputs}
-        main |= {id(value) for value in graph.initializers.values()}
-        self._in_body = self._alive.keys() - main
         self._survivors: dict[int, ir.Value | None] = {}
         # Value numbering: values of one class are equal.
         self._numbers: dict[Hashable, int] = {}
         self._class_of: dict[int, int | None] = {}
         self._members: dict[int | None, list[ir.Value]] = {}
-        for value in (*raw.inputs, *raw.initializers.values()):
+        for value in (*raw.inputs, *raw.initializers):
             self._join(value, id(value))
         for node in raw.nodes:
             self._number(node)
@@ -56,17 +49,32 @@ class Survivors:
         """Return the value of the final graph that a value from before survives as; None where it was removed."""
         if id(value) not in self._survivors:
             members = self._members.get(self._class_of.get(id(value)), ())
-            found = (self._same(member) for member in members)
             # Values of a body exist only while it runs: a value outside does not survive as one of them.
-            equal = (v for v in found if v is not None and id(v) not in self._in_body)
+            equal = (v for v in map(self._same, members) if v is not None and v.graph is self._graph)
             self._survivors[id(value)] = self._same(value) or next(equal, None)
         return self._survivors[id(value)]
 
-    def name_of(self, value: ir.Value) -> str:
-        """Return the final name of a value's survivor; of a removed value its own name.
+    @cached_property
+    def _symbols(self) -> dict[str, str]:
+        """The names that the graph's inputs have, when all is done, for the symbols of the trace: `batch` for `s77`."""
+        names: dict[str, str] = {}
+        for value in self._graph.inputs:
+            for old, new in zip(self.raw.input_dims.get(id(value), ()), value.shape or (), strict=False):
+                if not isinstance(old, int) and not isinstance(new, int):
+                    names.setdefault(str(old.value), str(new.value))
+        return names
 
-        That gets a suffix where an input or output was given the name.
-        """
+    def renamed(self, size: int | torch.SymInt | str) -> int | str:
+        """Return a size of the trace with the final names of the symbols in it."""
+        symbols = self._symbols
+        return size if isinstance(size, int) else re.sub(r"[A-Za-z_]\w*", lambda m: symbols.get(m[0], m[0]), str(size))
+
+    def dims_of(self, value: ir.Value) -> list[int | str]:
+        """Return the dimensions of a value, renamed; none where the rank is unknown."""
+        return [self.renamed(dim) for dim in dims_of(value.shape)]
+
+    def name_of(self, value: ir.Value) -> str:
+        """Return the final name of a value's survivor; of a removed value its own, with a suffix where a border has it."""
         survivor = self.survivor(value)
         if survivor is not None:
             return str(survivor.name)
@@ -74,7 +82,7 @@ class Survivors:
         return f"{value.name}.removed" if value.name in taken else str(value.name)
 
     def _same(self, value: ir.Value) -> ir.Value | None:
-        found = self._alive.get(id(value)) or self._by_name.get(value.name)
+        found = value if id(value) in self._names else self._by_name.get(value.name)
         if found is not None and self.raw.weights.get(id(value), found.const_value) is not found.const_value:
             return None  # Conv+BatchNorm fusion puts new weights under the name of the old ones
         return found
@@ -88,17 +96,10 @@ class Survivors:
         found: dict[str, list[int]] = {}
         ambiguous: set[str] = set()
         for node in nodes_of(graph):
-            known = self._raw_calls.get(id(node))
-            calls = [] if known is None else [known]
-            for out in node.outputs if known is None else ():
-                raw = (
-                    self.raw.producer.get(id(out))
-                    or self._raw_by_name.get(self._names.get(id(out)))
-                    or self._replaced_by(out)
-                )
-                if raw is not None:
-                    calls = self._calls_behind(raw)
-                    break
+            same = self._raw_by_node.get(id(node))
+            calls = [] if same is None or same.call is None else [same.call]
+            if not calls and (raw := next(filter(None, map(self._raw_behind, node.outputs)), None)):
+                calls = self._calls_behind(raw)
             if not calls and (call := self.raw.call_of(node)) is not None:
                 calls = [call]
             key = output_of(node)
@@ -108,17 +109,18 @@ class Survivors:
                 found[key] = calls
         return {key: calls for key, calls in found.items() if key not in ambiguous}
 
-    def _replaced_by(self, value: ir.Value) -> RawNode | None:
-        """Return the removed node whose result a new value replaces: a surviving node read that as the same input."""
-        for user, index in value.uses():
-            before = self._raw_inputs.get(id(user))
+    def _raw_behind(self, value: ir.Value) -> RawNode | None:
+        """Return the node that made a value, had its name, or made what a surviving node read as the same input."""
+        known = self.raw.producer.get(id(value)) or self._raw_by_name.get(self._names.get(id(value)))
+        for user, index in value.uses() if known is None else ():
+            before = self._raw_by_node.get(id(user))
             if before is None:  # the reader is new too: it replaces the node that had its output's name
                 alike = self._raw_by_name.get(self._names.get(id(next(iter(user.outputs), None))))
-                before = alike.inputs if alike is not None and alike.op_type == user.op_type else ()
-            old = before[index] if index < len(before) else None
+                before = alike if alike is not None and alike.op_type == user.op_type else None
+            old = before.inputs[index] if before is not None and index < len(before.inputs) else None
             if old is not None:
                 return self.raw.producer.get(id(old))
-        return None
+        return known
 
     def _calls_behind(self, node: RawNode) -> list[int]:
         """Return the calls of a removed node and of the removed nodes that it was computed from, without survivors.
@@ -132,16 +134,11 @@ class Survivors:
             if current.call is not None:
                 calls.add(current.call)
             for value in current.inputs:
-                source = None if value is None else self.raw.producer.get(id(value))
-                if (
-                    source is not None
-                    and id(value) in self.raw.data
-                    and id(source) not in seen
-                    and value is not None
-                    and self.survivor(value) is None
-                ):
-                    seen.add(id(source))
-                    pending.append(source)
+                if value is not None and id(value) in self.raw.data and self.survivor(value) is None:
+                    source = self.raw.producer.get(id(value))
+                    if source is not None and id(source) not in seen:
+                        seen.add(id(source))
+                        pending.append(source)
         return sorted(calls)
 
     def _join(self, value: ir.Value, key: Hashable) -> None:

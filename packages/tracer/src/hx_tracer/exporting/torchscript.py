@@ -12,7 +12,7 @@ import hashlib
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Generator as Yields, Mapping, Sequence
+from collections.abc import Callable, Generator as Yields, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from hx_tracer._torch_internals import JIT_LOG, jit_scope_names, pytree
 from hx_tracer.exporting.errors import export_error, silence_exporter
 from hx_tracer.exporting.request import ExportRequest, replaced_forward
 from hx_tracer.exporting.without_graph_values import context_without_graph_values
-from hx_tracer.inputs.arguments import FlatArguments, argument_paths, example_record
+from hx_tracer.inputs.arguments import FlatArguments, example_record
 from hx_tracer.inputs.dynamic_axes import Axes
 from hx_tracer.watch.calls import CallKey, CallLog, PyTorchRun, TracedCall, watching_calls
 from hx_tracer.watch.patches import patched
@@ -44,11 +44,7 @@ _MARKED = re.compile(rf"{_MARK}(\d+)")
 def export_torchscript(
     request: ExportRequest, pytorch: Callable[[], PyTorchRun]
 ) -> tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]:
-    """Export a module through TorchScript.
-
-    Args:
-        request: What to export.
-        pytorch: Runs the module in PyTorch, when first called.
+    """Export a module through TorchScript; `pytorch` runs it in PyTorch, when first called.
 
     Returns:
         The model, named as a plain export of the same call names it, what was seen, and no notes.
@@ -70,7 +66,19 @@ def export_torchscript(
     except Exception as error:
         pytorch()  # whose error is the one to report: inputs that do not fit
         raise export_error(error, request.module, {}) from error
-    context = _context(request, pytorch().calls, model, _remove_rows(model, scopes.log.calls))
+    calls, ran = pytorch().calls, _remove_rows(model, scopes.calls)
+    rows = {call.key: row for row, call in enumerate(calls)}
+    context = context_without_graph_values(
+        request.module,
+        calls,
+        request.torch_nn,
+        origins={output: [rows[key]] for output, key in ran.items() if key in rows},
+        initializers=_initializers(request.module, model),
+        examples={
+            name: example_record(tensor)
+            for name, (_, tensor) in zip(_input_names(request), request.tensors, strict=True)
+        },
+    )
     return torch.onnx.ONNXProgram(model, None), context, []
 
 
@@ -117,7 +125,7 @@ def _positional(
 def _input_names(request: ExportRequest) -> list[str]:
     """Return the names of the graph's inputs: those that were asked for, then those of the root's ports."""
     asked = request.input_names or ()
-    return [*asked, *[path for path, _ in argument_paths(request.module, request.args, request.kwargs)][len(asked) :]]
+    return [*asked, *(path for path, _ in request.tensors[len(asked) :])]
 
 
 def _axes_that_vary(request: ExportRequest, arguments: FlatArguments) -> list[Axes]:
@@ -126,8 +134,7 @@ def _axes_that_vary(request: ExportRequest, arguments: FlatArguments) -> list[Ax
     A TorchScript trace does not show which ones: the model is run once for each symbol, on inputs that are longer by
     one along the axes of that symbol.
     """
-    paths = [path for path, _ in argument_paths(request.module, request.args, request.kwargs)]
-    asked = [request.asked_axes.get(path, {}) for path in paths]
+    asked = [request.asked_axes.get(path, {}) for path, _ in request.tensors]
     vary: set[str] = set()
     for symbol in {symbol for named in asked for symbol in named.values()}:
         longer: list[torch.Tensor] = []
@@ -145,21 +152,6 @@ def _axes_that_vary(request: ExportRequest, arguments: FlatArguments) -> list[Ax
             continue
         vary.add(symbol)
     return [{axis: symbol for axis, symbol in named.items() if symbol in vary} for named in asked]
-
-
-def _context(
-    request: ExportRequest, calls: Sequence[TracedCall], model: ir.Model, ran: Mapping[str, CallKey]
-) -> ModuleContext:
-    names, tensors = _input_names(request), FlatArguments.of(request.args, request.kwargs).tensors
-    rows = {call.key: row for row, call in enumerate(calls)}
-    context = context_without_graph_values(request.module, calls, request.torch_nn)
-    return context.model_copy(
-        update={
-            "origins": {output: [rows[key]] for output, key in ran.items() if key in rows},
-            "initializers": _initializers(request.module, model),
-            "examples": {name: example_record(tensor) for name, tensor in zip(names, tensors, strict=True)},
-        }
-    )
 
 
 def _initializers(module: torch.nn.Module, model: ir.Model) -> list[Initializer]:
@@ -184,21 +176,18 @@ def _digest(array: np.ndarray[Any, Any]) -> bytes:
     return hashlib.sha256(np.ascontiguousarray(array).data).digest()
 
 
-class _NumberedScopes:
+class _NumberedScopes(CallLog):
     """Adds the row of every call of a trace to the name of its scope."""
-
-    def __init__(self, module: torch.nn.Module) -> None:
-        self.log = CallLog(module)
 
     def call(self, call_impl: Any, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         names = jit_scope_names()
-        fqn = self.log.fqn_of(module)
+        fqn = self.fqn_of(module)
         if names is None or fqn is None or module not in names:
             return call_impl(module, *args, **kwargs)
-        if not self.log.stack:  # a new trace of the root
-            self.log.clear()
+        if not self.stack:  # a new trace of the root
+            self.clear()
         name = names[module]
-        with self.log.running(fqn) as row:
+        with self.running(fqn) as row:
             names[module] = f"{name}{_MARK}{row}"
             try:
                 return call_impl(module, *args, **kwargs)

@@ -9,7 +9,7 @@ import torch
 
 from hx_sidecar_schema import ModuleCall, ModuleContext, Port, Provenance, TorchNN
 from hx_tracer.exporting.context import package_versions
-from hx_tracer.exporting.errors import silence_exporter, trial_error
+from hx_tracer.exporting.errors import trial
 from hx_tracer.models.records import module_records
 from hx_tracer.watch.calls import TensorLike, TracedCall
 from hx_tracer.watch.lazy import initialize_lazy
@@ -31,21 +31,17 @@ def observed_context(
     Raises:
         HxError: HX109 if the inputs do not fit `forward`, HX129 if the module does not run for another reason.
     """
-    try:
-        with silence_exporter():
-            initialize_lazy(module, args, kwargs)
-            with preserve_state(module):
-                ran = observe(module, args, kwargs)
-    except Exception as error:
-        raise trial_error(error, module, args, kwargs) from error
-    context = context_without_graph_values(module, ran.calls, torch_nn)
-    return context.model_copy(update={"observation": ran.observation})
+    with trial(module, args, kwargs):
+        initialize_lazy(module, args, kwargs)
+        with preserve_state(module):
+            ran = observe(module, args, kwargs)
+    return context_without_graph_values(module, ran.calls, torch_nn, observation=ran.observation)
 
 
 def context_without_graph_values(
-    module: torch.nn.Module, calls: Sequence[TracedCall], torch_nn: TorchNN
+    module: torch.nn.Module, calls: Sequence[TracedCall], torch_nn: TorchNN, **known: Any
 ) -> ModuleContext:
-    """Return modules and calls, with names, dtypes and shapes of the ports."""
+    """Return modules and calls, with names, dtypes and shapes of the ports, and what else is known of the graph."""
     modules = module_records(module, torch_nn)
     rows = {record.fqn: row for row, record in enumerate(modules)}
     return ModuleContext(
@@ -62,6 +58,7 @@ def context_without_graph_values(
             )
             for call in calls
         ],
+        **known,
     )
 
 

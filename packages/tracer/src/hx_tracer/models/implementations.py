@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import torch
@@ -49,12 +49,12 @@ def set_implementation(module: torch.nn.Module, kind: Kind, name: str) -> None:
 
 
 def find_remedy(
-    module: torch.nn.Module, exports: Callable[[], bool], tell: Callable[[str], object] = str
+    module: torch.nn.Module, export: Callable[[], object], tell: Callable[[str], object]
 ) -> dict[Kind, str]:
     """Return implementations by kind with which a refused model is exported; empty if none of those tried helps.
 
-    They are changed while this runs, and restored; `exports` says whether the model as it then is can be exported. `tell`
-    is called with what is tried.
+    They are changed while this runs, and restored; `export` exports the model as it then is. `tell` is called with what
+    is tried.
     """
     for choice in _choices(module):
         with _restored(module):
@@ -64,7 +64,8 @@ def find_remedy(
             except HxError:
                 continue
             tell("with " + " and ".join(f"{kind}={name}" for kind, name in choice.items()))
-            if exports():
+            with suppress(Exception), torch.no_grad():  # the first error is the one that is reported
+                export()
                 return choice
     return {}
 
