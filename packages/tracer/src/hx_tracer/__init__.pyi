@@ -4,7 +4,8 @@ from hx_tracer.exporting.plain import plain_export as plain_export
 from hx_tracer.exporting.results import other_structure as other_structure, outputs_of as outputs_of
 from hx_tracer.exporting.without_graph_values import observed_context as observed_context
 from hx_tracer.inputs.arguments import (
-    FlatArguments as FlatArguments,
+    Arguments as Arguments,
+    argument_leaves as argument_leaves,
     argument_paths as argument_paths,
     as_real as as_real,
     example_record as example_record,
@@ -12,6 +13,7 @@ from hx_tracer.inputs.arguments import (
     named_parameters as named_parameters,
     split_arguments as split_arguments,
     tensors_in as tensors_in,
+    with_leaves as with_leaves,
 )
 from hx_tracer.inputs.dynamic_axes import dynamic_shapes as dynamic_shapes, free_axes as free_axes
 from hx_tracer.inputs.example import (

@@ -11,10 +11,7 @@ import onnx_ir as ir
 import torch
 
 from hx_sidecar_schema import HxError, ModuleCall, Port, Sidecar
-from hx_tracer import ExampleInputs, FlatArguments, as_tensor, forward_signature
-
-Arguments = tuple[tuple[Any, ...], dict[str, Any]]
-"""Positional ones, and those by name."""
+from hx_tracer import Arguments, ExampleInputs, argument_leaves, as_tensor, forward_signature, with_leaves
 
 
 def as_example(
@@ -31,30 +28,24 @@ def as_example(
     Returns:
         None where neither names nor number are those of the example.
     """
-    arguments = FlatArguments.of(example.args, example.kwargs)
-    paths = arguments.paths(module)
-    own = {path: leaf for path, leaf in zip(paths, arguments.leaves, strict=True) if isinstance(leaf, torch.Tensor)}
+    leaves = argument_leaves(module, example.args, example.kwargs)
+    own = {path: leaf for path, leaf in leaves if isinstance(leaf, torch.Tensor)}
     if not tensors.keys() <= own.keys():
         if len(tensors) != len(own):
             return None
         tensors = dict(zip(own, tensors.values(), strict=True))
     for path, tensor in tensors.items():
         own[path] = torch.view_as_complex(tensor.contiguous()) if own[path].is_complex() else tensor
-    constants = _plain(call)
-    leaves = [own.get(path, constants.get(path, leaf)) for path, leaf in zip(paths, arguments.leaves, strict=True)]
-    args, kwargs = arguments.replaced(leaves)
+    recorded = call.constants or {}
+    constants = {path: value for path, value in recorded.items() if not isinstance(value, dict) or not value}
+    new = (own.get(path, constants.get(path, leaf)) for path, leaf in leaves)
+    args, kwargs = with_leaves(example.args, example.kwargs, new)
     if call.constants is not None:  # defaults are not recorded
-        kwargs = {name: value for name, value in kwargs.items() if _is_recorded(name, value, call)}
-        kwargs |= {name: value for name, value in constants.items() if "." not in name and name not in paths}
+        plain = (bool, int, float, str, type(None))
+        kwargs = {name: value for name, value in kwargs.items() if name in recorded or not isinstance(value, plain)}
+        given = dict(leaves)
+        kwargs |= {name: value for name, value in constants.items() if "." not in name and name not in given}
     return args, kwargs
-
-
-def _plain(call: ModuleCall) -> dict[str, Any]:
-    return {path: value for path, value in (call.constants or {}).items() if not isinstance(value, dict) or not value}
-
-
-def _is_recorded(name: str, value: Any, call: ModuleCall) -> bool:
-    return not isinstance(value, (bool, int, float, str, type(None))) or name in (call.constants or {})
 
 
 def from_names(module: torch.nn.Module, sidecar: Sidecar, tensors: Mapping[str, torch.Tensor]) -> Arguments:

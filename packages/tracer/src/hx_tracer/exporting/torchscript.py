@@ -12,8 +12,8 @@ import hashlib
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Generator as Yields, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from hx_tracer._torch_internals import JIT_LOG, jit_scope_names, pytree
 from hx_tracer.exporting.errors import export_error, silence_exporter
 from hx_tracer.exporting.request import ExportRequest, replaced_forward
 from hx_tracer.exporting.without_graph_values import context_without_graph_values
-from hx_tracer.inputs.arguments import FlatArguments, example_record
+from hx_tracer.inputs.arguments import example_record, with_tensors
 from hx_tracer.inputs.dynamic_axes import Axes
 from hx_tracer.watch.calls import CallKey, CallLog, PyTorchRun, TracedCall, watching_calls
 from hx_tracer.watch.patches import patched
@@ -84,11 +84,10 @@ def export_torchscript(
 
 def run_torchscript(request: ExportRequest) -> ir.Model:
     """Run the TorchScript exporter; return its model with the types that shape inference finds for inner values."""
-    arguments = FlatArguments.of(request.args, request.kwargs)
     input_names, output_names = _input_names(request), list(request.output_names or ())
-    axes = _axes_that_vary(request, arguments)
+    axes = _axes_that_vary(request)
     silent = patched(*JIT_LOG, lambda *_: None)
-    given, by_position = _positional(request, arguments, input_names, output_names)
+    given, by_position = _positional(request, input_names, output_names)
     with silent, by_position, tempfile.TemporaryDirectory() as folder:
         path, typed = Path(folder) / "model.onnx", Path(folder) / "typed.onnx"
         torch.onnx.export(
@@ -108,12 +107,12 @@ def run_torchscript(request: ExportRequest) -> ir.Model:
 
 
 def _positional(
-    request: ExportRequest, arguments: FlatArguments, inputs: Sequence[str], outputs: list[str]
+    request: ExportRequest, inputs: Sequence[str], outputs: list[str]
 ) -> tuple[tuple[Any, ...], AbstractContextManager[None]]:
     """Return what the exporter is given by position, and a context in which the module takes it so; name its outputs."""
     signature = forward_signature(request.module)
     if signature is None or not isinstance(request.module, torch.jit.ScriptModule):
-        return tuple(arguments.tensors), _tensors_by_position(request.module, arguments, inputs, outputs)
+        return tuple(tensor for _, tensor in request.tensors), _tensors_by_position(request, inputs, outputs)
     with torch.no_grad():
         result = request.module(*request.args, **request.kwargs)
     outputs.extend(name for name, _ in output_ports(result, inputs)[len(outputs) :])
@@ -128,7 +127,7 @@ def _input_names(request: ExportRequest) -> list[str]:
     return [*asked, *(path for path, _ in request.tensors[len(asked) :])]
 
 
-def _axes_that_vary(request: ExportRequest, arguments: FlatArguments) -> list[Axes]:
+def _axes_that_vary(request: ExportRequest) -> list[Axes]:
     """Return the dynamic axes of each input tensor without those that the model itself fixes.
 
     A TorchScript trace does not show which ones: the model is run once for each symbol, on inputs that are longer by
@@ -138,13 +137,13 @@ def _axes_that_vary(request: ExportRequest, arguments: FlatArguments) -> list[Ax
     vary: set[str] = set()
     for symbol in {symbol for named in asked for symbol in named.values()}:
         longer: list[torch.Tensor] = []
-        for tensor, named in zip(arguments.tensors, asked, strict=True):
+        for (_, tensor), named in zip(request.tensors, asked, strict=True):
             copy = tensor.clone()
             for axis, used in named.items():
                 if used == symbol:
                     copy = torch.cat([copy, copy.narrow(axis, 0, 1)], axis)
             longer.append(copy)
-        args, kwargs = arguments.filled(longer)
+        args, kwargs = with_tensors(request.args, request.kwargs, longer)
         try:
             with silence_exporter(), preserve_state(request.module), torch.no_grad(), run_eagerly(request.module):
                 request.module(*args, **kwargs)
@@ -195,10 +194,9 @@ class _NumberedScopes(CallLog):
                 names[module] = name
 
 
-@contextmanager
 def _tensors_by_position(
-    module: torch.nn.Module, arguments: FlatArguments, inputs: Sequence[str], outputs: list[str]
-) -> Yields[None]:
+    request: ExportRequest, inputs: Sequence[str], outputs: list[str]
+) -> AbstractContextManager[None]:
     """Let a module take the tensors among its inputs by position while the block runs, and name its outputs.
 
     The names of its result's ports are added to `outputs`, which the exporter (torch 2.13) reads after the trace.
@@ -206,14 +204,14 @@ def _tensors_by_position(
     The exporter binds keyword arguments to positions by the signature, which decorated forwards do not show, and
     returns only what TorchScript has types for. A wrapping module would add a scope.
     """
-    forward: Any = module.forward
+    forward: Any = request.module.forward
     running = False
 
     def flat(*tensors: Any, **named: Any) -> Any:
         nonlocal running
         if running:  # the module calls itself
             return forward(*tensors, **named)
-        args, kwargs = arguments.filled(tensors)
+        args, kwargs = with_tensors(request.args, request.kwargs, tensors)
         running = True
         try:
             result = forward(*args, **kwargs)
@@ -223,8 +221,7 @@ def _tensors_by_position(
         outputs.extend(name for name, _ in ports[len(outputs) :])
         return tuple(tensor for _, tensor in ports)
 
-    with replaced_forward(module, flat):
-        yield
+    return replaced_forward(request.module, flat)
 
 
 def _remove_rows(model: ir.Model, traced: Sequence[TracedCall]) -> dict[str, CallKey]:

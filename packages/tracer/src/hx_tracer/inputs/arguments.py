@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,6 +19,9 @@ from hx_sidecar_schema import Example
 from hx_tracer._torch_internals import leaves_with_path, pytree
 from hx_tracer.watch.ports import forward_signature
 
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional ones, and those by name."""
+
 
 def input_paths(kwargs: Mapping[str, Any]) -> list[tuple[str, torch.Tensor]]:
     """Return every tensor of inputs by name with its path: the name, then the keys that lead to it (`state.0.key`)."""
@@ -27,9 +29,7 @@ def input_paths(kwargs: Mapping[str, Any]) -> list[tuple[str, torch.Tensor]]:
 
 
 def _leaves(kwargs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, value in kwargs.items():
-        for path, leaf in leaves_with_path(value):
-            yield ".".join((name, *path)), leaf
+    return ((".".join((name, *path)), leaf) for name in kwargs for path, leaf in leaves_with_path(kwargs[name]))
 
 
 def argument_paths(
@@ -37,6 +37,22 @@ def argument_paths(
 ) -> list[tuple[str, torch.Tensor]]:
     """Return every tensor among a module's arguments with its path; `positional_names` says how those of `args` begin."""
     return input_paths(named_arguments(module, args, kwargs))
+
+
+def argument_leaves(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return what is no container among a module's arguments, with paths as of `argument_paths`."""
+    return list(_leaves(named_arguments(module, args, kwargs)))
+
+
+def with_leaves(args: tuple[Any, ...], kwargs: Mapping[str, Any], leaves: Iterable[Any]) -> Arguments:
+    """Return arguments that are nested like these, with other leaves, in the order of `argument_leaves`."""
+    return pytree.tree_unflatten(leaves, pytree.tree_structure((args, dict(kwargs))))
+
+
+def with_tensors(args: tuple[Any, ...], kwargs: Mapping[str, Any], tensors: Iterable[Any]) -> Arguments:
+    """Return arguments that have `tensors`, in order, in the places of their tensors."""
+    given = iter(tensors)
+    return pytree.tree_map_only(torch.Tensor, lambda _: next(given), (args, dict(kwargs)))
 
 
 def named_arguments(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,7 +76,7 @@ def named_parameters(module: torch.nn.Module) -> dict[str, inspect.Parameter]:
     return {p.name: p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
 
 
-def split_arguments(module: torch.nn.Module, values: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def split_arguments(module: torch.nn.Module, values: Mapping[str, Any]) -> Arguments:
     """Return values by name as a call takes them: those that `forward` takes by position alone, and the others."""
     by_position = [p.name for p in named_parameters(module).values() if p.kind is p.POSITIONAL_ONLY]
     present = list(itertools.takewhile(values.__contains__, by_position))
@@ -85,36 +101,3 @@ def example_record(tensor: torch.Tensor) -> Example:
 def as_real(tensor: torch.Tensor) -> torch.Tensor:
     """Return a tensor as a graph holds it: of complex numbers, real and imaginary parts in a last axis of two."""
     return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
-
-
-@dataclass(frozen=True)
-class FlatArguments:
-    """The arguments of a module, flattened."""
-
-    leaves: list[Any]
-    """Tensors and what else is no container."""
-    spec: pytree.TreeSpec
-
-    @classmethod
-    def of(cls, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> FlatArguments:
-        """Flatten arguments."""
-        return cls(*pytree.tree_flatten((args, dict(kwargs))))
-
-    @property
-    def tensors(self) -> list[torch.Tensor]:
-        """The tensors among the leaves, in order."""
-        return [leaf for leaf in self.leaves if isinstance(leaf, torch.Tensor)]
-
-    def paths(self, module: torch.nn.Module) -> list[str]:
-        """Return the names of the leaves among the arguments of a module, as `argument_paths` has them for tensors."""
-        named = named_arguments(module, *self.replaced(self.leaves))
-        return [path for path, _ in _leaves(named)]
-
-    def replaced(self, leaves: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return positional and named arguments with other leaves."""
-        return pytree.tree_unflatten(leaves, self.spec)
-
-    def filled(self, tensors: Iterable[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return positional and named arguments that have `tensors`, in order, in the places of the tensors."""
-        given = iter(tensors)
-        return self.replaced([next(given) if isinstance(leaf, torch.Tensor) else leaf for leaf in self.leaves])
