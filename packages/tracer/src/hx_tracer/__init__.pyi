@@ -31,10 +31,10 @@ from hx_tracer.watch.call_values import (
     record_call_values as record_call_values,
     record_exact_values as record_exact_values,
 )
-from hx_tracer.watch.lazy import initialize_lazy as initialize_lazy
 from hx_tracer.watch.ports import (
     forward_signature as forward_signature,
     input_ports as input_ports,
     output_ports as output_ports,
 )
 from hx_tracer.watch.preserve import preserve_state as preserve_state
+from hx_tracer.watch.uncompiled import initialize_lazy as initialize_lazy

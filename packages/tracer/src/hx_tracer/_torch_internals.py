@@ -11,7 +11,6 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -22,9 +21,16 @@ from torch.onnx._internal.exporter import _dynamic_shapes
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode, _disable_current_modes
 
-# HigherOrderOperator: torch.cond and other operators with bodies. FunctionalTensor: what the decomposition of a program computes with. pytree: flattens containers as torch.export does.
-# TorchDispatchMode: sees every ATen operation of a thread.
+# HigherOrderOperator: torch.cond and other operators with bodies. FunctionalTensor: what the decomposition of a program
+# computes with. pytree: flattens containers as torch.export does. TorchDispatchMode: sees every ATen operation of a thread.
 
+_UNTYPED: Any = torch._C
+without_modes = _disable_current_modes
+"""Takes the dispatch modes of this thread away while a block runs."""
+without_torch_function = torch._C.DisableTorchFunction
+"""Keeps `TorchFunctionMode`s from seeing what runs in a block."""
+is_functorch_wrapped: Callable[[torch.Tensor], bool] = _UNTYPED._functorch.is_functorch_wrapped_tensor
+"""Says whether a function transform such as vmap runs on a tensor, which has no data of its own then."""
 MODULE_CALL: tuple[type[torch.nn.Module], str] = (torch.nn.Module, "_call_impl")
 """Owner and name of the method below `__call__`: it runs hooks and `forward`. Replaced to watch calls."""
 COMPILED_CALL = "_compiled_call_impl"
@@ -81,12 +87,6 @@ def synchronize(tensor: FunctionalTensor) -> None:
     sync(tensor)
 
 
-def is_functorch_wrapped(tensor: torch.Tensor) -> bool:
-    """Return whether a function transform such as vmap runs on a tensor, which has no data of its own then."""
-    functorch: Any = torch._C
-    return functorch._functorch.is_functorch_wrapped_tensor(tensor)
-
-
 def leaves_with_path(tree: Any, is_leaf: Callable[[Any], bool] = lambda _: False) -> list[tuple[tuple[str, ...], Any]]:
     """Return the leaves of a tree with the keys, indices or attributes that lead to each, as text.
 
@@ -136,16 +136,6 @@ def module_identity(module: torch.nn.Module) -> int:
     """
     children = module.__dict__.get("_modules")  # a ScriptModule has none in Python
     return id(module if children is None else children)
-
-
-def without_torch_function() -> AbstractContextManager[Any]:
-    """Keep `TorchFunctionMode`s from seeing what runs in the block."""
-    return torch._C.DisableTorchFunction()
-
-
-def without_modes() -> AbstractContextManager[Any]:
-    """Take the dispatch modes of this thread away while the block runs."""
-    return _disable_current_modes()
 
 
 def uncompiled_forward(module: torch.nn.Module) -> Any:

@@ -23,13 +23,13 @@ from hx_tracer._torch_internals import DIMS_FROM_STRINGS
 from hx_tracer.exporting.context import UNWATCHED, assemble_context
 from hx_tracer.exporting.errors import export_error, root_cause, silence_exporter
 from hx_tracer.exporting.raw_graph import RawGraph
-from hx_tracer.exporting.request import ExportRequest, replaced_forward
+from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.survivors import Survivors
 from hx_tracer.models.implementations import find_remedy
 from hx_tracer.watch.body_values import mark_bodies
 from hx_tracer.watch.calls import PyTorchRun, TracedCall
 from hx_tracer.watch.fx_metadata import PORTS
-from hx_tracer.watch.patches import patched
+from hx_tracer.watch.patches import own_attribute, patched
 from hx_tracer.watch.ports import forward_signature
 from hx_tracer.watch.preserve import preserve_state
 from hx_tracer.watch.recorder import CallRecorder
@@ -150,7 +150,7 @@ def _keywords_named(request: ExportRequest) -> AbstractContextManager[None]:
 
     others = [p for p in known.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     naming.__signature__ = signature.replace(parameters=[*others, *named])  # pyright: ignore[reportFunctionMemberAccess]
-    return replaced_forward(request.module, naming)
+    return own_attribute(request.module, "forward", naming)
 
 
 def _name_axes(program: torch.onnx.ONNXProgram, request: ExportRequest) -> None:

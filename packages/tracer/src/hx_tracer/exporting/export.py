@@ -26,13 +26,12 @@ from hx_tracer.exporting.errors import ExportError, silence_exporter, trial
 from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.torchscript import export_torchscript
 from hx_tracer.inputs.dynamic_axes import Axes
-from hx_tracer.models.eval_mode import set_eval_mode
 from hx_tracer.watch.calls import EagerRun, PyTorchRun, TracedCall, disable_fused_attention
-from hx_tracer.watch.lazy import initialize_lazy
 from hx_tracer.watch.operations import observe
 from hx_tracer.watch.ports import output_ports
 from hx_tracer.watch.preserve import preserve_state
 from hx_tracer.watch.symbolic import observe_symbolically
+from hx_tracer.watch.uncompiled import initialize_lazy, set_eval_mode
 
 EXPORTERS: dict[
     str, Callable[[ExportRequest, Callable[[], PyTorchRun]], tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]]

@@ -15,8 +15,8 @@ from hx_tracer.exporting.dynamo import run_dynamo
 from hx_tracer.exporting.errors import export_error
 from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.torchscript import run_torchscript
-from hx_tracer.models.eval_mode import set_eval_mode
 from hx_tracer.watch.preserve import preserve_state
+from hx_tracer.watch.uncompiled import set_eval_mode
 
 
 def plain_export(

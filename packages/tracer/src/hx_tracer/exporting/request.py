@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,19 +12,6 @@ import torch
 from hx_sidecar_schema import HxError, TorchNN
 from hx_tracer.inputs.arguments import argument_paths
 from hx_tracer.inputs.dynamic_axes import Axes, axes_of_shapes, dynamic_shapes
-
-
-@contextmanager
-def replaced_forward(module: torch.nn.Module, forward: Callable[..., Any]) -> Generator[None]:
-    """Let a module have another `forward` while the block runs."""
-    before = module.__dict__.get("forward")
-    module.__dict__["forward"] = forward
-    try:
-        yield
-    finally:
-        del module.__dict__["forward"]
-        if before is not None:
-            module.__dict__["forward"] = before
 
 
 @dataclass(frozen=True)

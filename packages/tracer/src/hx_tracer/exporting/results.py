@@ -9,12 +9,11 @@ import torch
 
 from hx_tracer._torch_internals import leaves_with_path, pytree
 
-_NUMBERS = (bool, int, float, complex)
-
 
 def outputs_of(result: Any, count: int) -> list[torch.Tensor]:
     """Return the tensors of a result, with its numbers where they are `count` only so: a size may be an output."""
-    leaves = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, (torch.Tensor, *_NUMBERS))]
+    kinds = torch.Tensor, bool, int, float, complex
+    leaves = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, kinds)]
     tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
     return [torch.as_tensor(leaf) for leaf in leaves] if len(leaves) == count else tensors
 
@@ -24,13 +23,9 @@ def other_structure(program: torch.onnx.ONNXProgram, result: Any) -> str:
     traced = program.exported_program and program.exported_program.call_spec.out_spec
     if not traced:  # TorchScript has no containers
         return ""
-    outputs = _paths(pytree.tree_unflatten([0] * traced.num_leaves, traced))
-    returned = _paths(result)
+    both = pytree.tree_unflatten([0] * traced.num_leaves, traced), result
+    outputs, returned = ([".".join(path) for path, _ in leaves_with_path(one)] for one in both)
     for traced_path, path in zip_longest(outputs, returned, fillvalue="nothing"):
         if traced_path != path:
             return f"the module returned {path or 'a tensor'!r} where its trace returned {traced_path or 'a tensor'!r}"
     return ""
-
-
-def _paths(result: Any) -> list[str]:
-    return [".".join(path) for path, _ in leaves_with_path(result)]

@@ -26,12 +26,12 @@ from hx_graph import output_of
 from hx_sidecar_schema import Initializer, ModuleContext
 from hx_tracer._torch_internals import JIT_LOG, jit_scope_names, pytree
 from hx_tracer.exporting.errors import export_error, silence_exporter
-from hx_tracer.exporting.request import ExportRequest, replaced_forward
+from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.without_graph_values import context_without_graph_values
 from hx_tracer.inputs.arguments import example_record, with_tensors
 from hx_tracer.inputs.dynamic_axes import Axes
 from hx_tracer.watch.calls import CallKey, CallLog, PyTorchRun, TracedCall, watching_calls
-from hx_tracer.watch.patches import patched
+from hx_tracer.watch.patches import own_attribute, patched
 from hx_tracer.watch.ports import forward_signature, output_ports
 from hx_tracer.watch.preserve import preserve_state
 from hx_tracer.watch.recursion import room_for_watching
@@ -221,7 +221,7 @@ def _tensors_by_position(
         outputs.extend(name for name, _ in ports[len(outputs) :])
         return tuple(tensor for _, tensor in ports)
 
-    return replaced_forward(request.module, flat)
+    return own_attribute(request.module, "forward", flat)
 
 
 def _remove_rows(model: ir.Model, traced: Sequence[TracedCall]) -> dict[str, CallKey]:

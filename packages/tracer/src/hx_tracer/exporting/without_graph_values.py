@@ -12,9 +12,9 @@ from hx_tracer.exporting.context import package_versions
 from hx_tracer.exporting.errors import trial
 from hx_tracer.models.records import module_records
 from hx_tracer.watch.calls import TensorLike, TracedCall
-from hx_tracer.watch.lazy import initialize_lazy
 from hx_tracer.watch.operations import observe
 from hx_tracer.watch.preserve import preserve_state
+from hx_tracer.watch.uncompiled import initialize_lazy
 
 
 def observed_context(

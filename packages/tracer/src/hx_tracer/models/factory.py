@@ -21,10 +21,7 @@ from hx_sidecar_schema import HxError
 
 
 def call_factory(spec: str) -> tuple[torch.nn.Module, Any]:
-    """Import and call the factory that a spec names.
-
-    Returns:
-        The module, and the example inputs that came with it (a dict or tuple), or `None`.
+    """Import and call the factory that a spec names, as `run_factory` does.
 
     Raises:
         HxError: HX103 to HX106, by the step that failed.
@@ -66,13 +63,11 @@ def run_factory(name: str, factory: Callable[[], Any]) -> tuple[torch.nn.Module,
     if isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], torch.nn.Module):
         module, example = made
         if isinstance(example, (torch.Tensor, np.ndarray)):
-            example = (example,)
-        if isinstance(example, list):
-            example = tuple(example)
+            return module, (example,)
+        if isinstance(example, (tuple, list)):
+            return module, tuple(example)
         if isinstance(example, dict) and all(isinstance(k, str) for k in example):
             return module, dict(example)
-        if isinstance(example, tuple):
-            return module, example
     parts = [type(item).__name__ for item in made] if isinstance(made, tuple) else type(made).__name__
     raise HxError(
         f"Factory {name!r} returned {parts!r}, neither a module nor (module, inputs).",
@@ -120,20 +115,18 @@ def _not_importable(what: str, error: Exception) -> HxError:
 
 @contextlib.contextmanager
 def _on_path(folder: Path) -> Generator[None]:
-    entry = str(folder)
-    sys.path.insert(0, entry)
+    sys.path.insert(0, str(folder))
     try:
         yield
     finally:
         with contextlib.suppress(ValueError):  # the imported code may have taken it out itself
-            sys.path.remove(entry)
+            sys.path.remove(str(folder))
 
 
 def _place(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}:{error.lineno}"
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown line"
+    place = error if isinstance(error, SyntaxError) and error.filename else frames[-1] if frames else None
+    return "an unknown line" if place is None else f"{place.filename}:{place.lineno}"
 
 
 def _line(error: Exception) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from typing import Any
 
@@ -14,48 +13,32 @@ from hx_tracer.watch.ports import forward_signature
 
 def module_records(model: torch.nn.Module, torch_nn: TorchNN = "default") -> list[Module]:
     """Return one record for each module, parents before children; `torch_nn` classes give tags of their own."""
-    names: dict[int, list[str]] = {}
-    modules: list[torch.nn.Module] = []
+    found: dict[int, tuple[torch.nn.Module, list[str]]] = {}
     for name, module in model.named_modules(remove_duplicate=False):
-        if id(module) not in names:
-            modules.append(module)
-        names.setdefault(id(module), []).append(name)
-
-    fqns = [names[id(module)][0] for module in modules]
-    classes = [type(module) for module in modules]
-    class_names = [f"{one.__module__}.{one.__name__}" for one in classes]
-    rows = {fqn: row for row, fqn in enumerate(fqns)}
-    first_name = {alias: aliases[0] for aliases in names.values() for alias in aliases}
-    tags = build_tags(fqns, class_names)
+        found.setdefault(id(module), (module, []))[1].append(name)
+    rows = {name: row for row, (_, names) in enumerate(found.values()) for name in names}
+    class_names = [f"{type(module).__module__}.{type(module).__name__}" for module, _ in found.values()]
+    tags = build_tags([names[0] for _, names in found.values()], class_names)
     records: list[Module] = []
-    for module, fqn, class_name, tag in zip(modules, fqns, class_names, tags, strict=True):
-        args, defaults = _signature(module)
-        parent = fqn.rpartition(".")[0]
+    for (module, (fqn, *aliases)), class_name, tag in zip(found.values(), class_names, tags, strict=True):
+        signature = forward_signature(module)
+        parameters = [] if signature is None else signature.parameters.values()
         records.append(
             Module(
                 fqn=fqn,
                 class_name=class_name,
                 tag=tag,
                 tagged=is_tagged(class_name, torch_nn) or not fqn,
-                parent=None if not fqn else rows[first_name[parent]],
-                aliases=names[id(module)][1:],
-                forward_args=args,
-                forward_defaults=defaults,
+                parent=rows[fqn.rpartition(".")[0]] if fqn else None,
+                aliases=aliases,
+                forward_args=[p.name for p in parameters],
+                forward_defaults={p.name: _json_safe(p.default) for p in parameters if p.default is not p.empty},
                 parameters=[name for name, _ in module.named_parameters()],
                 direct_parameters=[name for name, _ in module.named_parameters(recurse=False)],
                 children={name: type(child).__name__ for name, child in module.named_children()},
             )
         )
     return records
-
-
-def _signature(module: torch.nn.Module) -> tuple[list[str], dict[str, Any]]:
-    signature = forward_signature(module)
-    if signature is None:
-        return [], {}
-    parameters = signature.parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
-    return [p.name for p in parameters], {name: _json_safe(value) for name, value in defaults.items()}
 
 
 def _json_safe(value: Any) -> Any:

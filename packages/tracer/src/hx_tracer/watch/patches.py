@@ -1,6 +1,7 @@
 """Replacing a function for one thread: other threads, and other exports in them, run the original.
 
-The owner gets one dispatching function while any thread has a replacement; it looks the running thread's up.
+The owner gets one dispatching function while any thread has a replacement; it looks the running thread's up. What one
+model has as its own is replaced for all threads.
 """
 
 from __future__ import annotations
@@ -62,3 +63,16 @@ def _dispatch(patch: _Patch) -> Function:
         return handlers[-1](patch.original, *args, **kwargs)
 
     return dispatch
+
+
+@contextmanager
+def own_attribute(owner: object, name: str, value: object) -> Generator[None]:
+    """Let an object have an attribute in its `__dict__` while the block runs, for all threads."""
+    attributes = vars(owner)
+    before = {name: attributes[name]} if name in attributes else {}
+    attributes[name] = value
+    try:
+        yield
+    finally:
+        attributes.pop(name, None)
+        attributes.update(before)

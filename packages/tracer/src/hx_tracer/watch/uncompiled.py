@@ -1,4 +1,4 @@
-"""Running a model as its Python says, whatever `torch.compile` was asked to make of it.
+"""Running a model as its Python says, whatever `torch.compile` was asked to make of it, in eval mode, with all its weights.
 
 A compiled module runs none of its submodules, and an exporter sees what is written, not what was compiled. Measured on
 torch 2.13: `torch.export` runs compiled functions as they are written, and `Module.compile` binds the method below
@@ -7,32 +7,27 @@ torch 2.13: `torch.export` runs compiled functions as they are written, and `Mod
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 
 from hx_tracer._torch_internals import COMPILED_CALL, uncompiled_forward
+from hx_tracer.watch.patches import own_attribute
 
 
 @contextmanager
 def uncompiled(model: torch.nn.Module) -> Generator[None]:
     """Call modules of a model that are compiled as if they were not while the block runs; functions are left alone."""
-    changed: list[tuple[dict[str, Any], str, bool, Any]] = []
-    for module in model.modules():
-        forward = uncompiled_forward(module)
-        own = {COMPILED_CALL: None} if module.__dict__.get(COMPILED_CALL) is not None else {}
-        for name, value in (own if forward is None else {**own, "forward": forward}).items():
-            changed.append((module.__dict__, name, name in module.__dict__, module.__dict__.get(name)))
-            module.__dict__[name] = value
-    try:
+    with ExitStack() as stack:
+        for module in model.modules():
+            forward = uncompiled_forward(module)
+            if module.__dict__.get(COMPILED_CALL) is not None:
+                stack.enter_context(own_attribute(module, COMPILED_CALL, None))
+            if forward is not None:
+                stack.enter_context(own_attribute(module, "forward", forward))
         yield
-    finally:
-        for attributes, name, present, value in changed:
-            attributes.pop(name, None)
-            if present:
-                attributes[name] = value
 
 
 @contextmanager
@@ -43,3 +38,30 @@ def run_eagerly(model: torch.nn.Module) -> Generator[None]:
     """
     with uncompiled(model), torch.compiler.set_stance("force_eager"):
         yield
+
+
+def initialize_lazy(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[str]:
+    """Run a module once if it has parameters or buffers that are not initialised; return the names of those.
+
+    They stay, and are the same whenever a module like it is run on inputs of these shapes. What the run raises is raised.
+    """
+    values = (*module.named_parameters(), *module.named_buffers())
+    names = [name for name, value in values if torch.nn.parameter.is_lazy(value)]
+    if names:
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), run_eagerly(module):
+            torch.manual_seed(0)
+            module(*args, **kwargs)
+    return names
+
+
+def set_eval_mode(module: torch.nn.Module) -> None:
+    """Put a module in eval mode.
+
+    A program of `torch.export` keeps the mode in which it was captured, and refuses (torch 2.13): there, and in whatever
+    holds one, the flags alone are set.
+    """
+    try:
+        module.eval()
+    except NotImplementedError:
+        for part in module.modules():
+            part.training = False
