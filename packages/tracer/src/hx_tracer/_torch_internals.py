@@ -108,6 +108,17 @@ def leaves_with_path(tree: Any, is_leaf: Callable[[Any], bool] = lambda _: False
     ]
 
 
+def is_readable(value: Any) -> bool:
+    """Return whether a value is a tensor that has its data in memory: strided, not quantised, not under a transform."""
+    return (
+        isinstance(value, torch.Tensor)
+        and value.layout == torch.strided
+        and not value.is_quantized
+        and value.device.type != "meta"
+        and not is_functorch_wrapped(value)
+    )
+
+
 def storage_id(tensor: torch.Tensor) -> int:
     """Return a number that tensors share exactly if they share memory, while one of them lives."""
     return tensor.untyped_storage()._cdata

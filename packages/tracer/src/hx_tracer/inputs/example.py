@@ -14,7 +14,7 @@ import torch
 
 from hx_sidecar_schema import UnfitInputs
 from hx_tracer._torch_internals import pytree
-from hx_tracer.inputs.arguments import named_parameters, positional_names, required_names, split_arguments
+from hx_tracer.inputs.arguments import Arguments, named_parameters, positional_names, required_names, split_arguments
 from hx_tracer.inputs.candidates import IDS, MASK
 from hx_tracer.inputs.config_sizes import ConfigSizes
 from hx_tracer.inputs.file import read_inputs
@@ -78,9 +78,9 @@ def example_inputs(
     elif example is None and kwargs is not None:
         example = ()
     if example is not None or shapes:
-        given, args = _bound(module, example if example is not None else {}, kwargs or {})
-        samplings = {name: Sampling("given") for name in given}
-        missing = _missing(module, {**given, **dict.fromkeys(shapes)}, args)
+        args, given = _bound(module, example if example is not None else {}, kwargs or {})
+        samplings = dict.fromkeys(given, Sampling("given"))
+        missing = _missing(module, {**given, **shapes}, args)
         if not missing or example is not None:
             return _with_shapes(module, ExampleInputs(given, args, samplings), shapes, dtype, seed)
         _check_names(module, shapes)
@@ -88,21 +88,19 @@ def example_inputs(
     with preserve_state(module):
         generated, samplings = generate(module, dtype, seed)
     args, named = split_arguments(module, generated)
-    made = ExampleInputs(named, args, samplings)
-    return _with_shapes(module, made, shapes, dtype, seed) if shapes else made
+    return _with_shapes(module, ExampleInputs(named, args, samplings), shapes, dtype, seed)
 
 
-def _variadic(module: torch.nn.Module) -> set[Any]:
-    """Return which of `*args` and `**kwargs` a `forward` takes, as kinds of parameters; both without a signature."""
-    kinds = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+def _takes(module: torch.nn.Module, kind: Any) -> bool:
+    """Return whether a `forward` takes `*args` or `**kwargs`, by the kind of parameter; true without a signature."""
     signature = forward_signature(module)
-    return kinds if signature is None else kinds & {p.kind for p in signature.parameters.values()}
+    return signature is None or any(p.kind is kind for p in signature.parameters.values())
 
 
 def _in_order(module: torch.nn.Module, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values by name in the order of the signature, those that `**kwargs` takes at the end."""
-    order = [name for name in named_parameters(module) if name in values]
-    return {name: values[name] for name in dict.fromkeys((*order, *values))}
+    order = filter(values.__contains__, named_parameters(module))
+    return {name: values[name] for name in (*order, *values)}
 
 
 def _missing(module: torch.nn.Module, given: Mapping[str, Any], args: tuple[Any, ...]) -> list[str]:
@@ -113,27 +111,24 @@ def _missing(module: torch.nn.Module, given: Mapping[str, Any], args: tuple[Any,
 def _check_names(module: torch.nn.Module, given: Mapping[str, Any]) -> None:
     known = list(named_parameters(module))
     unknown = [name for name in given if name not in known]
-    if unknown and inspect.Parameter.VAR_KEYWORD not in _variadic(module):
+    if unknown and not _takes(module, inspect.Parameter.VAR_KEYWORD):
         raise UnfitInputs(
             f"Inputs {unknown!r} are no parameters of {type(module).__name__}.forward(), which takes {known!r}.",
             hint="Name the inputs as forward() does.",
         )
 
 
-def _bound(
-    module: torch.nn.Module, example: Mapping[str, Any] | Sequence[Any], kwargs: Mapping[str, Any]
-) -> tuple[dict[str, Any], tuple[Any, ...]]:
+def _bound(module: torch.nn.Module, example: Mapping[str, Any] | Sequence[Any], kwargs: Mapping[str, Any]) -> Arguments:
     """Bind given inputs to the signature: by name where that can be, else by position."""
     if isinstance(example, Mapping):
         example = dict(example) | dict(kwargs)
         _check_names(module, example)
         ordered = _in_order(module, example)
-        args, named = split_arguments(module, {name: _converted(module, name, ordered[name]) for name in ordered})
-        return named, args
+        return split_arguments(module, {name: _converted(module, name, ordered[name]) for name in ordered})
     _check_names(module, kwargs)
     known = named_parameters(module)
     names = positional_names(module, len(example))
-    takes_any = inspect.Parameter.VAR_POSITIONAL in _variadic(module)
+    takes_any = _takes(module, inspect.Parameter.VAR_POSITIONAL)
     if not takes_any and not set(names) <= known.keys():
         raise UnfitInputs(
             f"{len(example)!r} inputs were given, {type(module).__name__}.forward() takes {list(known)!r}.",
@@ -147,8 +142,8 @@ def _bound(
     values = tuple(_converted(module, name, value) for name, value in zip(names, example, strict=True))
     named = {name: _converted(module, name, value) for name, value in kwargs.items()}
     if not takes_any and all(known[name].kind is not inspect.Parameter.POSITIONAL_ONLY for name in names):
-        return dict(zip(names, values, strict=True)) | named, ()
-    return named, values
+        return (), dict(zip(names, values, strict=True)) | named
+    return values, named
 
 
 def _converted(module: torch.nn.Module, name: str, value: Any) -> Any:
@@ -158,8 +153,7 @@ def _converted(module: torch.nn.Module, name: str, value: Any) -> Any:
     def converted(leaf: Any) -> Any:
         if isinstance(leaf, np.ndarray):
             leaf = as_tensor(leaf)
-        fits = not isinstance(leaf, torch.Tensor) or not leaf.is_floating_point() or leaf.dtype == dtype
-        return leaf if fits else leaf.to(dtype)
+        return leaf.to(dtype) if isinstance(leaf, torch.Tensor) and leaf.is_floating_point() else leaf
 
     leaves, spec = pytree.tree_flatten(value)
     try:

@@ -10,7 +10,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from hx_tracer._torch_internals import (
     TorchDispatchMode,
     changes_in_place,
-    is_functorch_wrapped,
+    is_readable,
     is_repeatable,
     pytree,
     without_modes,
@@ -54,14 +54,13 @@ class DoublePrecision(TorchDispatchMode):
         """Run an operation, and again in double precision."""
         kwargs = kwargs or {}
         writes = changes_in_place(func)
-        repeatable = is_repeatable(func)
 
         def widened(leaf: Any) -> Any:
             if isinstance(leaf, torch.Tensor):
                 return self.exact(leaf) if _is_single(leaf) else leaf.clone() if writes else leaf
             return WIDER.get(leaf, leaf) if isinstance(leaf, torch.dtype) else leaf
 
-        again = pytree.tree_map(widened, (args, kwargs)) if repeatable else None
+        again = pytree.tree_map(widened, (args, kwargs)) if is_repeatable(func) else None
         result = func(*args, **kwargs)
         if again is not None:
             try:
@@ -69,24 +68,15 @@ class DoublePrecision(TorchDispatchMode):
             except (RuntimeError, NotImplementedError, ValueError):  # no kernel for doubles
                 again = None
             else:
-                self._keep(result, exact)
+                for mine, other in zip(pytree.tree_leaves(result), pytree.tree_leaves(exact), strict=True):
+                    if _is_single(mine) and other.dtype == WIDER[mine.dtype] and other.shape == mine.shape:
+                        self._exact[mine] = other
         if again is None and writes:
             for leaf in pytree.tree_leaves((args, kwargs)):
                 if isinstance(leaf, torch.Tensor):
                     self._exact.pop(leaf, None)
         return result
 
-    def _keep(self, result: Any, exact: Any) -> None:
-        for mine, other in zip(pytree.tree_leaves(result), pytree.tree_leaves(exact), strict=True):
-            if _is_single(mine) and other.dtype == WIDER[mine.dtype] and other.shape == mine.shape:
-                self._exact[mine] = other
-
 
 def _is_single(value: Any) -> bool:
-    return (
-        isinstance(value, torch.Tensor)
-        and value.dtype in WIDER
-        and value.layout == torch.strided
-        and value.device.type != "meta"
-        and not is_functorch_wrapped(value)
-    )
+    return is_readable(value) and value.dtype in WIDER

@@ -6,6 +6,7 @@ The projector recognises values of a graph by these fingerprints, where the expo
 from __future__ import annotations
 
 import re
+from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from hx_sidecar_schema import Fingerprint, Observation, Operation, PortValue, sa
 from hx_tracer._torch_internals import (
     TorchDispatchMode,
     changes_in_place,
-    is_functorch_wrapped,
+    is_readable,
     pytree,
     storage_id,
     without_modes,
@@ -83,8 +84,6 @@ class OperationLog:
         """Tensors that depend on an input of the model."""
         self._written: dict[int, tuple[StorageWeakRef, int]] = {}
         """Memory that was changed in place, by `storage_id`, with the row of the last change: its views changed too."""
-        self._size_queries: dict[int, set[int]] = {}
-        self._repeated: dict[int, list[int]] = {}
 
     def __len__(self) -> int:
         """Return the number of operations, inputs and given tensors among them."""
@@ -92,13 +91,7 @@ class OperationLog:
 
     def observation(self) -> Observation:
         """Return what was added."""
-        operations = [
-            row.model_copy(
-                update={"sized": sorted(self._size_queries.get(index, ())), "repeated": self._repeated.get(index, [])}
-            )
-            for index, row in enumerate(self._rows)
-        ]
-        return Observation(operations=operations, ports=self._ports)
+        return Observation(operations=self._rows, ports=self._ports)
 
     def add_port(self, call: int, side: Direction, name: str, tensor: torch.Tensor) -> None:
         """Add a port, with the arguments of `EagerRun`'s `at_port`; one without readable data is left out."""
@@ -115,11 +108,13 @@ class OperationLog:
 
     def add_size_query(self, call: int, tensor: torch.Tensor) -> None:
         """Add that a call asked for a size of a tensor."""
-        self._size_queries.setdefault(self._row_of(tensor), set()).add(call)
+        sized = self._rows[self._row_of(tensor)].sized
+        if call not in sized:
+            insort(sized, call)
 
     def add_repeat(self, call: int, tensor: torch.Tensor) -> None:
         """Add that a call ran a function that returned its argument, as `contiguous` may."""
-        self._repeated.setdefault(self._row_of(tensor), []).append(call)
+        self._rows[self._row_of(tensor)].repeated.append(call)
 
     def add(self, call: int, name: str, result: Any, given: Sequence[torch.Tensor], before: Any = None) -> None:
         """Add an operation for each tensor that it returned and that differs from all that it was given.
@@ -130,13 +125,10 @@ class OperationLog:
         reads = sorted(set(rows))
         # Of `zeros_like(x)` and `x.new_ones(2)` the numbers of x say nothing.
         variable = not _FACTORY.search(name) and any(tensor in self._variable for tensor in given)
-        for tensor in pytree.tree_leaves(result):
-            if not is_readable(tensor):
-                continue
+        for tensor in filter(is_readable, pytree.tree_leaves(result)):
             if variable:
                 self._variable[tensor] = True
-            held = before or given
-            same = next((row for row, b in zip(rows, held, strict=True) if _equal(tensor, b)), None)
+            same = next((row for row, held in zip(rows, before or given, strict=True) if _equal(tensor, held)), None)
             if same is None:
                 row = self._add(call, name, reads, tensor)
                 if any(tensor is one for one in given):
@@ -144,7 +136,7 @@ class OperationLog:
                     self._written[storage_id(tensor)] = StorageWeakRef(storage), row
             else:
                 self._made[tensor] = same
-                self._repeated.setdefault(same, []).append(call)
+                self._rows[same].repeated.append(call)
 
     def _add(self, call: int | None, name: str, reads: list[int], tensor: torch.Tensor) -> int:
         row = self._made[tensor] = len(self._rows)
@@ -222,17 +214,6 @@ _SIZES: tuple[Any, ...] = (
 )
 
 
-def is_readable(value: Any) -> bool:
-    """Return whether a value is a tensor that has its data in memory: strided, not quantised, not under a transform."""
-    return (
-        isinstance(value, torch.Tensor)
-        and value.layout == torch.strided
-        and not value.is_quantized
-        and value.device.type != "meta"
-        and not is_functorch_wrapped(value)
-    )
-
-
 _FACTORY = re.compile(r"\.new_\w+\.|_like\.")
 
 
@@ -240,7 +221,5 @@ def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Return whether two tensors are equal in dtype, shape and elements, where NaN equals NaN."""
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
-    if torch.equal(one, other):
-        return True
-    kinds = one.is_floating_point() or one.is_complex()
-    return kinds and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+    has_nan = one.is_floating_point() or one.is_complex()
+    return torch.equal(one, other) or (has_nan and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True))

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from hx_sidecar_schema import HxError, first_line
-from hx_tracer._torch_internals import pytree
+from hx_tracer._torch_internals import is_readable, pytree
 from hx_tracer.watch.calls import CallKey, CallLog, EagerRun, PyTorchRun, disable_fused_attention
-from hx_tracer.watch.operations import OperationLog, QueryMode, is_readable
+from hx_tracer.watch.operations import OperationLog, QueryMode
 from hx_tracer.watch.ports import forward_signature
 
 _CALL = "hx_call"
