@@ -21,7 +21,7 @@ import torch
 from hx_sidecar_schema import HxError, ModuleContext, first_line
 from hx_tracer._torch_internals import DIMS_FROM_STRINGS
 from hx_tracer.exporting.context import UNWATCHED, assemble_context
-from hx_tracer.exporting.errors import export_error, root_cause, silence_exporter
+from hx_tracer.exporting.errors import export_error, root_cause, watched_export
 from hx_tracer.exporting.raw_graph import RawGraph
 from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.survivors import Survivors
@@ -31,10 +31,7 @@ from hx_tracer.watch.calls import PyTorchRun, TracedCall
 from hx_tracer.watch.fx_metadata import PORTS
 from hx_tracer.watch.patches import own_attribute, patched
 from hx_tracer.watch.ports import forward_signature
-from hx_tracer.watch.preserve import preserve_state
 from hx_tracer.watch.recorder import CallRecorder
-from hx_tracer.watch.recursion import room_for_watching
-from hx_tracer.watch.uncompiled import uncompiled
 
 
 def export_dynamo(
@@ -55,14 +52,8 @@ def export_dynamo(
     notes: list[str] = []
 
     def run() -> torch.onnx.ONNXProgram:
-        with (
-            silence_exporter(),
-            preserve_state(module),
-            uncompiled(module),
-            room_for_watching(module),
-            recorder.watching(),
-            _watching_optimization(optimized, recorder, pytorch),
-        ):
+        optimization = _watching_optimization(optimized, recorder, pytorch)
+        with watched_export(module), recorder.watching(), optimization:
             return run_dynamo(request)
 
     def attempt() -> torch.onnx.ONNXProgram:

@@ -18,8 +18,8 @@ from hx_tracer.models.implementations import Kind
 from hx_tracer.models.silence import silenced
 from hx_tracer.watch.ports import forward_signature
 from hx_tracer.watch.preserve import preserve_state
-from hx_tracer.watch.recursion import nesting
-from hx_tracer.watch.uncompiled import run_eagerly
+from hx_tracer.watch.recursion import nesting, room_for_watching
+from hx_tracer.watch.uncompiled import run_eagerly, uncompiled
 
 
 class ExportError(HxError):
@@ -95,7 +95,7 @@ def _trial_error(
             f"The inputs {shapes} do not fit forward() of {name!r}: {reason}",
             hint="Give inputs that the model accepts, under the names of its parameters.",
         )
-    if _runs(module, args, kwargs):
+    if runs(module, args, kwargs):
         return HxError(
             f"{name!r} runs on the inputs {shapes}, but not as it is exported, without gradients and fused attention: "
             f"{reason}",
@@ -129,14 +129,22 @@ _OF_NO_INPUTS = (
 """What is missing where a model runs raises these. torch says so of an operator without a kernel: NotImplementedError."""
 
 
-def _runs(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+def runs(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Return whether a module runs on inputs in PyTorch, with gradients as the caller has them."""
     args, kwargs = pytree.tree_map_only(torch.Tensor, torch.clone, (args, dict(kwargs)))
     try:
         with preserve_state(module), silence_exporter(), run_eagerly(module):
             module(*args, **kwargs)
-    except Exception:  # noqa: BLE001 - whatever the model raises; what it raised first is reported
+    except Exception:  # noqa: BLE001 - a model raises anything; who asks reports what follows
         return False
     return True
+
+
+@contextmanager
+def watched_export(module: torch.nn.Module) -> Generator[None]:
+    """Let an exporter run in the block without a word, on what is written; it changes nothing of a module for good."""
+    with silence_exporter(), preserve_state(module), uncompiled(module), room_for_watching(module):
+        yield
 
 
 def root_cause(error: BaseException) -> BaseException:

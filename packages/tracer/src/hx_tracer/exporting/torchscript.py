@@ -25,7 +25,7 @@ import torch
 from hx_graph import output_of
 from hx_sidecar_schema import Initializer, ModuleContext
 from hx_tracer._torch_internals import JIT_LOG, jit_scope_names, pytree
-from hx_tracer.exporting.errors import export_error, silence_exporter
+from hx_tracer.exporting.errors import export_error, runs, watched_export
 from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.without_graph_values import context_without_graph_values
 from hx_tracer.inputs.arguments import example_record, with_tensors
@@ -33,9 +33,6 @@ from hx_tracer.inputs.dynamic_axes import Axes
 from hx_tracer.watch.calls import CallKey, CallLog, PyTorchRun, TracedCall, watching_calls
 from hx_tracer.watch.patches import own_attribute, patched
 from hx_tracer.watch.ports import forward_signature, output_ports
-from hx_tracer.watch.preserve import preserve_state
-from hx_tracer.watch.recursion import room_for_watching
-from hx_tracer.watch.uncompiled import run_eagerly, uncompiled
 
 _MARK = "@hx"
 _MARKED = re.compile(rf"{_MARK}(\d+)")
@@ -55,13 +52,7 @@ def export_torchscript(
     """
     scopes = _NumberedScopes(request.module)
     try:
-        with (
-            silence_exporter(),
-            preserve_state(request.module),
-            uncompiled(request.module),
-            room_for_watching(request.module),
-            watching_calls(scopes.call),
-        ):
+        with watched_export(request.module), watching_calls(scopes.call):
             model = run_torchscript(request)
     except Exception as error:
         pytorch()  # whose error is the one to report: inputs that do not fit
@@ -138,18 +129,12 @@ def _axes_that_vary(request: ExportRequest) -> list[Axes]:
     for symbol in {symbol for named in asked for symbol in named.values()}:
         longer: list[torch.Tensor] = []
         for (_, tensor), named in zip(request.tensors, asked, strict=True):
-            copy = tensor.clone()
-            for axis, used in named.items():
-                if used == symbol:
-                    copy = torch.cat([copy, copy.narrow(axis, 0, 1)], axis)
-            longer.append(copy)
-        args, kwargs = with_tensors(request.args, request.kwargs, longer)
-        try:
-            with silence_exporter(), preserve_state(request.module), torch.no_grad(), run_eagerly(request.module):
-                request.module(*args, **kwargs)
-        except Exception:  # noqa: BLE001 - a model refuses a size with any exception; the axis is reported as static
-            continue
-        vary.add(symbol)
+            for axis in (axis for axis, used in named.items() if used == symbol):
+                tensor = torch.cat([tensor, tensor.narrow(axis, 0, 1)], axis)
+            longer.append(tensor)
+        with torch.no_grad():
+            if runs(request.module, *with_tensors(request.args, request.kwargs, longer)):
+                vary.add(symbol)
     return [{axis: symbol for axis, symbol in named.items() if symbol in vary} for named in asked]
 
 

@@ -91,7 +91,7 @@ def load_model(
                 name = _snake_case(type(module).__name__)
         elif model.startswith("tiny:"):
             name = model.removeprefix("tiny:")
-            module = tiny_model(name, seed, auto_classes=_auto_classes(task))
+            module = tiny_model(name, seed, _auto_classes(task))
         elif _is_factory(model):
             module, example = call_factory(model)
             name = model.rpartition(":")[2]
@@ -182,10 +182,7 @@ def _from_hub(
 def _check_weights(spec: str, module: torch.nn.Module, loaded: dict[str, Any]) -> None:
     """Refuse a model some of whose weights are random, as transformers makes those that it does not find.
 
-    Args:
-        spec: Of the model.
-        module: The model.
-        loaded: What transformers says of the loading; empty where nothing was to be loaded.
+    `loaded` is what transformers says of the loading; empty where nothing was to be loaded.
     """
     # Keys with another shape have the shapes beside them.
     mismatched = [key if isinstance(key, str) else key[0] for key in loaded.get("mismatched_keys", ())]

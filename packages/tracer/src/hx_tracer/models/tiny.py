@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
+from transformers import CONFIG_MAPPING, AutoConfig
 
 from hx_sidecar_schema import HxError, first_line
 from hx_tracer.inputs.config_sizes import configs
@@ -21,13 +21,11 @@ _logger = logging.getLogger(__name__)
 _MAX_PARAMETERS = 21_000_000
 
 
-def tiny_model(arch: str, seed: int = 0, *, auto_classes: Sequence[Any] = (AutoModel,)) -> torch.nn.Module:
+def tiny_model(arch: str, seed: int, auto_classes: Sequence[Any]) -> torch.nn.Module:
     """Build a small model of an architecture, in eval mode, that runs on the inputs generated for it.
 
-    Args:
-        arch: A `model_type` that transformers knows.
-        seed: Seed of the weights; the same seed gives the same weights on the same versions.
-        auto_classes: Transformers auto classes; the first that knows the architecture picks the model class.
+    The first of the auto classes that knows the architecture picks the model class. The same seed gives the same weights
+    on the same versions.
 
     Raises:
         HxError: HX102 for an unknown architecture, HX107 where no shrunk configuration builds and runs.
