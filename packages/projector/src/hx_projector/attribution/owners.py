@@ -68,11 +68,7 @@ def attribute_nodes(
 def _body_nodes(
     around: ir.Node, row: Node, context: ModuleContext, tree: CallTree, weights: Mapping[str, Sequence[int]]
 ) -> OwnedNodes:
-    """Return the nodes of the bodies of a node with their owners.
-
-    What the exporter or the file says of a node comes first, then the weights that it reads, with the calls of whose
-    modules it is given.
-    """
+    """Return the nodes of a node's bodies: by what the exporter or file says, else by weights, else by the node around."""
     evidence, confidence = row.evidence, row.confidence
     # What is not recorded of a body ran inside the call that ran the node around it; where that module has children,
     # one of them may have run there unseen.

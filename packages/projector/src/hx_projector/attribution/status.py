@@ -16,10 +16,7 @@ _NOT_CALLED = "No call was seen: it did not run, or its forward() was called dir
 
 
 def judge_calls(context: ModuleContext, graph: CutGraph, tree: CallTree, merger: str) -> list[ModuleCall]:
-    """Return the calls with their statuses and final ports, and a row for every module that was never called.
-
-    Reasons name `merger` as what merged modules.
-    """
+    """Return the calls with statuses and final ports, and a row for every module never called; reasons name the merger."""
     judge = _Judge(context, graph, tree, merger)
     judged = [judge.judged(row, call) for row, call in enumerate(context.calls)]
     called = {call.module for call in context.calls}

@@ -123,10 +123,7 @@ class _CanonicalForm:
         return f"{text}->{outputs_of(node)}"
 
     def _unused(self, graph: Graph) -> list[str]:
-        """Return the digests of what the nodes compute that lead to no output, sorted.
-
-        Each is made of the digests of its operands, so that nothing depends on the order of these nodes.
-        """
+        """Return the sorted digests of nodes that lead to no output, made of their operands' digests: order is no matter."""
         names = self._names
         if all(id(out) in names for node in graph for out in node.outputs):
             return []

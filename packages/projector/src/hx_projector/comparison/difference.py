@@ -95,10 +95,7 @@ class _Pairing:
         ]
 
     def divergence(self, rewired: Iterable[int]) -> list[tuple[str, str | None]]:
-        """Return the nodes of `a` that `b` lacks, or reads other values in, and whose operands `b` has.
-
-        Each with the node that only `b` has and that reads the same values; None where there is none.
-        """
+        """Return nodes of `a` that `b` lacks or rewires, and whose operands it has, with what it has in their place, if any."""
         a, b = self.a, self.b
         shared = set(b.forward)
         by_operands = {b.operand_colours(row): row for row in reversed(self.only_b)}
@@ -131,10 +128,7 @@ class _Pairing:
         return found
 
     def is_alike(self, left: Source | None, right: Source | None) -> bool:
-        """Say whether two values are alike: of counterparts, of equal colours, or of a node that the other graph lacks.
-
-        The lacking node is a difference of its own already.
-        """
+        """Say whether two values are alike: of counterparts, of equal colours, or of a node that the other graph lacks."""
         if left is None or right is None or left[0] < 0 or right[0] < 0:
             return left == right
         one, two = left[0], right[0]
@@ -142,7 +136,7 @@ class _Pairing:
             return False
         a, b = self.a, self.b
         if one not in self._pairs or two in self._only_b:
-            return True
+            return True  # the lacking node is a difference of its own already
         return self._pairs[one] == two or a.forward[one] == b.forward[two] or a.backward[one] == b.backward[two]
 
 

@@ -93,10 +93,7 @@ def _defaults(operator: str, domain: str, version: int) -> Mapping[str, ir.Attr]
 
 
 def attribute_text(attribute: ir.Attr) -> str:
-    """Return the value of an attribute that is no body as text that is equal exactly for equal values.
-
-    Tensors are told by their digest, a reference to an attribute of a function by that one's name.
-    """
+    """Return the value of an attribute that is no body as text, equal exactly for equal values; of tensors their digest."""
     kind = attribute.type
     if attribute.is_ref():
         return f"@{attribute.ref_attr_name}"

@@ -25,10 +25,7 @@ def operands(node: ir.Node) -> list[ir.Value | None]:
 
 
 def captures(graph: ir.Graph) -> list[ir.Value]:
-    """Return the values around a body that it reads, in the order in which its outputs lead back to them.
-
-    Those that only nodes without a use read come last, in the order of these nodes.
-    """
+    """Return the values around a body that it reads, as its outputs lead to them; last, what only unused nodes read."""
     own = {id(value) for value in (*graph.inputs, *graph.initializers.values())}
     own.update(id(out) for node in graph for out in node.outputs)
     found: dict[int, ir.Value] = {}
@@ -49,10 +46,7 @@ def captures(graph: ir.Graph) -> list[ir.Value]:
 
 
 def walk_order(graph: ir.Graph | ir.Function) -> list[ir.Node]:
-    """Return the nodes in topological order, as a depth-first walk from the outputs ends them; then those that lead to none.
-
-    The order depends on the topology alone, not on that of the file.
-    """
+    """Return the nodes as a depth-first walk from the outputs ends them, then those that lead to none; not in file order."""
     own = {id(node) for node in graph}
     begun: set[int] = set()
     ordered: list[ir.Node] = []

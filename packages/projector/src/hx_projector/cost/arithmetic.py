@@ -162,10 +162,7 @@ class OnnxTool:
         self._counted: dict[object, Arithmetic | None] = {}
 
     def arithmetic(self, node: ir.Node, inputs: Shapes, outputs: Shapes) -> Arithmetic | None:
-        """Return what a node, no call of a function of the model, computes without its bodies, given its shapes.
-
-        None where neither onnx-tool nor a formula knows the operator.
-        """
+        """Return what a node computes, without its bodies; None where neither onnx-tool nor a formula knows the operator."""
         if not node.domain and node.op_type in MOVING:
             return Arithmetic()
         key = (node.op_identifier(), tuple(inputs), tuple(outputs), _attributes(node))

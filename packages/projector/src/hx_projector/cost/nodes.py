@@ -169,10 +169,7 @@ class _Counter:
 
 
 def _single_node_model(model: ir.Model, node: ir.Node, known: KnownShapes) -> onnx.ModelProto | None:
-    """Return a model of one node, with its small constants and the model's functions; equal for nodes that are alike.
-
-    None where the shape or type of an input is unknown.
-    """
+    """Return a model of one node, its small constants and the model's functions; None where a shape or type is unknown."""
     proto = onnx.NodeProto(op_type=node.op_type, domain=node.domain, overload=node.overload)
     proto.attribute.extend(ir.to_proto(attribute) for attribute in node.attributes.values())
     graph = onnx.GraphProto(name="alone", node=[proto])

@@ -45,10 +45,7 @@ _RULES_FOR_ONE_NODE = ("RemoveOptionalBias", "Flatten2Reshape", "MaterializeResh
 
 
 def file_claims(graph: ir.Graph) -> dict[str, FileClaim]:
-    """Return what a file says of the nodes of its main graph and of the bodies in it, by `node_name`.
-
-    Nodes that it says nothing of are left out.
-    """
+    """Return what a file says of nodes of its main graph and of its bodies, by `node_name`; of some it says nothing."""
     nodes = list(nodes_in(graph))
     # The names of weights tell a module named `lin_1` from the second call of `lin`.
     named = {scope for _, node in nodes if (scope := _scope(node)) is not None}

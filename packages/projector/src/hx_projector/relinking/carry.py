@@ -48,10 +48,7 @@ class OwnerCarrier:
     def __init__(
         self, matches: ValueCorrespondence, rows: Mapping[str, Node], tree: CallTree, unread: CarriedOwner
     ) -> None:
-        """Carry owners over. Rows of the original's nodes are by first outputs, the tree is that of its calls.
-
-        `unread` is the owner of nodes that nothing in the graph reads, and that have no counterpart.
-        """
+        """Carry over the rows of the original; `unread` owns nodes without a counterpart that nothing in the graph reads."""
         self._new, self._matches, self._old = matches.new, matches, matches.old
         self._tree, self._rows, self._unread = tree, rows, unread
         self._by_span: dict[Span, CarriedOwner | None] = {}

@@ -37,10 +37,7 @@ class Region:
                 self._by_weight.setdefault((operator, weight), set()).add(key)
 
     def only(self, operator: str, weights: Iterable[str]) -> str | None:
-        """Return the unmatched node that is the only one of an operator to read any of the weights.
-
-        Where not exactly one reads any, the only one of the operator; None where there are several of it, or none.
-        """
+        """Return the only unmatched node of an operator that reads any of the weights, else the only one of the operator."""
         sharing = set[str]().union(*(self._by_weight.get((operator, weight), ()) for weight in weights))
         alike = sharing if len(sharing) == 1 else self._by_operator.get(operator, ())
         return next(iter(alike)) if len(alike) == 1 else None
@@ -56,17 +53,16 @@ def name_inside(name: str, known: Container[str]) -> str | None:
 class ValueCorrespondence:
     """Values of a transformed graph with those of the original that they are, as they are or in another form."""
 
-    def __init__(self, new: GraphIndex, old: GraphIndex, around: Mapping[str, str] | None = None) -> None:
+    def __init__(self, new: GraphIndex, old: GraphIndex, around: Mapping[str, str]) -> None:
         """Match a graph with the one of the original in its place; of a body, given counterparts of values around it."""
         self.new, self.old = new, old
         self._kept_weights = {self._original_weight(name) for key in new.nodes for name in new.weights_of(key)}
         """Weights of the original that the transformed graph still has, under whatever name."""
         sides = ((new.inputs, old.inputs), (new.outputs, old.outputs))
-        self._ends = {
-            a: b for mine, theirs in sides if len(mine) == len(theirs) for a, b in zip(mine, theirs, strict=True)
-        }
+        alike = [pair for pair in sides if len(pair[0]) == len(pair[1])]
+        self._ends = dict(ends for mine, theirs in alike for ends in zip(mine, theirs, strict=True))
         """Inputs and outputs of the two."""
-        self._anchors = {**(around or {}), **self._ends}
+        self._anchors = {**around, **self._ends}
         """Counterparts without those that follow from them through nodes that only change the form of a value."""
         self._anchors.update((name, name) for name in new.producer if old.is_data_value(name))
         self._update()
@@ -123,12 +119,8 @@ class ValueCorrespondence:
             )
         self.spans = {key: (above[key], below[key]) for key in new.nodes}
         """Of a node of the transformed graph, the nearest values of the original around it."""
-        made_by = {key: old.producer.get(counterpart.get(key, "")) for key in new.nodes}
-        self.same_operator = {
-            key: other
-            for key, other in made_by.items()
-            if other is not None and old.nodes[other].op_type == new.nodes[key].op_type
-        }
+        makers = ((a, old.producer.get(counterpart.get(a, ""))) for a in new.nodes)
+        self.same_operator = {a: b for a, b in makers if b and old.nodes[b].op_type == new.nodes[a].op_type}
         """Nodes of the transformed graph with those of the original that produce the same by the same operator."""
         self._matched_nodes = set(self.same_operator.values())
 
@@ -199,10 +191,7 @@ class ValueCorrespondence:
         return bool(found)
 
     def _derive_alike(self, key: str, other: str) -> bool:
-        """Say whether the same weights are read on the way to two nodes.
-
-        A tool may put a Reshape before a product where the original has one behind it.
-        """
+        """Say whether the same weights are read on the way to two nodes: a tool may put a Reshape on the other side."""
         mine = self.new.backward_slice((), [key], stops=self.counterpart)
         theirs = self.old.backward_slice(self.spans[key][0], [other], stops=self._found)
         if _reads_numbers(self.new, mine) != _reads_numbers(self.old, theirs):
@@ -212,26 +201,23 @@ class ValueCorrespondence:
         return {w for w in known if w in self._kept_weights} == {w for w in found if w in self.old.initializers}
 
     def _advance_to_join(self) -> bool:
-        """Move the counterpart of a value that derives from more than it to the first value behind that derives from all.
-
-        A node that is named after a convolution may add what another one produced, too.
-        """
+        """Move the counterpart of a value that derives from more than it to the first value behind that derives from all."""
 
         def readers(name: str) -> list[str]:
             return [reader for reader in self.old.readers.get(name, ()) if reader not in self._found]
 
-        moved = False
+        moved = False  # a node that is named after a convolution may add what another one produced, too
         for key, value in self._anchors.items():
             if key == value or key not in self.spans:
                 continue
             above = self.spans[key][0]
             if above <= {value} | self.old.reachable_starts(value, above, self._found, value):
                 continue
-            for other in islice(reachable([value], readers), 1, None):
-                if above <= self.old.reachable_starts(other, above, self._found, value):
-                    self._anchors[key] = other
-                    moved = True
-                    break
+            behind = islice(reachable([value], readers), 1, None)
+            joins = (v for v in behind if above <= self.old.reachable_starts(v, above, self._found, value))
+            if (join := next(joins, None)) is not None:
+                self._anchors[key] = join
+                moved = True
         return moved
 
     def _advance_past_fused(self) -> bool:
@@ -247,9 +233,9 @@ class ValueCorrespondence:
             if name == value or not readers or len(behind) != 1:
                 continue
             (reader,) = behind
-            lacking = reader not in self._matched_nodes and reader not in self._found
             if (
-                lacking
+                reader not in self._matched_nodes
+                and reader not in self._found
                 and self.old.is_elementwise_of(reader, value)
                 and all(self.counterpart.get(other) not in (None, value, reader) for other in readers)
                 and self.old.nodes[reader].op_type not in {self.new.nodes[other].op_type for other in readers}

@@ -37,7 +37,7 @@ def relink(transformed: ir.Model, original: ir.Model, sidecar: Sidecar, *, file:
         new, old = GraphIndex(transformed.graph), GraphIndex(original.graph)
         _refuse_strangers(new, old, sidecar, file)
         carried = _Carried(sidecar)
-        carried.add(ValueCorrespondence(new, old), transformed.graph, ("", ""), ROOT)
+        carried.add(ValueCorrespondence(new, old, {}), transformed.graph, ("", ""), ROOT)
         context = context_of(transformed, original, carried.unchanged, carried.owned, sidecar)
         owned = carried.owned | function_nodes(transformed, carried.owned, CallTree(context.calls))
         return assemble(transformed, context, (owned, []), file=file, merger="The transformation")
@@ -85,10 +85,7 @@ class _Carried:
         return found[0] if len(found) == 1 else None
 
     def add(self, matches: ValueCorrespondence, graph: ir.Graph, paths: tuple[str, str], around: CarriedOwner) -> None:
-        """Add the nodes of a graph, whose values have matches, and of its bodies.
-
-        With its paths in the transformed model and in the original, and the owner of what nothing tells.
-        """
+        """Add the nodes of a graph and its bodies, given its paths in both models and the owner of what nothing tells."""
         path, old_path = paths
         owners = OwnerCarrier(matches, self._rows.get(old_path, {}), self._tree, around).owners
         self.unchanged.update(matches.unchanged())

@@ -76,10 +76,7 @@ class ValueMatches:
         return {key: claim.owner for key, claim in self.claims.items() if claim.confidence == "high"}
 
     def with_merged(self, context: ModuleContext) -> ModuleContext:
-        """Return a context whose `origins` have all calls of the nodes that an exporter merged across modules.
-
-        It named one of them: the values tell the others.
-        """
+        """Return a context whose `origins` have all calls of merged nodes: the exporter named one, the values tell others."""
         origins, unsure, certain = dict(context.origins), set(context.unsure_nodes), self.certain()
         for key, rows in context.origins.items():
             if key not in certain:
@@ -96,11 +93,9 @@ class ValueMatches:
         return self._observed.spanned_calls(self._matched[key]) if key in self._matched else set()
 
     def _find_matched(self) -> dict[str, list[int]]:
-        """Return nodes with the tensors that they compute, where all of these are of one call.
-
-        What a node with bodies returns was made in one of them, by whichever call ran there.
-        """
+        """Return nodes with the tensors that they compute, where all of these are of one call."""
         index, observed = self.run.index, self._observed
+        # What a node with bodies returns was made in one of them, by whichever call ran there.
         with_bodies = {key for key, node in index.nodes.items() if any(nested_graphs(node))}
         found = grouped(
             (index.producer[name], tensor)

@@ -44,10 +44,7 @@ class MatchedObservation:
         return {read for tensor in self._with_fused(tensors, constants=True) for read in self.operations[tensor].reads}
 
     def spanned_calls(self, tensors: Iterable[int], *, constants: bool = False) -> set[int]:
-        """Return the calls that made tensors, and what these were made of as far as that has no equal value.
-
-        What depends on no input of the model, and has no equal value, counts where `constants` says so.
-        """
+        """Return the calls that made tensors, and what these were made of without an equal value; constants if asked for."""
         return self.calls(self._with_fused(tensors, constants=constants))
 
     def is_copy(self, names: Iterable[str], tensors: Collection[int]) -> bool:

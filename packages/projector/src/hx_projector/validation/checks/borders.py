@@ -15,10 +15,7 @@ from hx_sidecar_schema import ModuleCall
 
 
 def borders(pair: ModelAndSidecar) -> Iterator[Problem]:
-    """Check that extractable calls make their outputs, nobody in them their inputs, and that these are all they take (V39, V45).
-
-    All nodes are known.
-    """
+    """Check that extractable calls make their outputs, nobody in them their inputs, and that these are all they take (V39, V45)."""
     graph = _Borders(pair)
     for row, call in enumerate(pair.sidecar.calls):
         if call.status == "extractable":

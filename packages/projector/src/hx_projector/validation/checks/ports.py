@@ -125,10 +125,7 @@ def initializers(pair: ModelAndSidecar) -> Iterator[Problem]:
 
 
 def expected_weights(pair: ModelAndSidecar) -> list[Initializer]:
-    """Return the rows of weights with the sizes and readers that the graph has.
-
-    Rows without a size, as files of format 1.0 have them, stay as they are.
-    """
+    """Return the rows of weights with sizes and readers as the graph has them; those of format 1.0, without a size, stay."""
     rows = initializer_rows(pair.model.graph, pair.sidecar.initializers, pair.main_owners)
     expected = {row.name: row for row in rows}
     return [row if row.elements is None else expected[row.name] for row in pair.sidecar.initializers]
