@@ -94,8 +94,7 @@ def _body_nodes(
 def function_nodes(model: ir.Model, owned: OwnedNodes, tree: CallTree) -> OwnedNodes:
     """Return the nodes of model-local functions: each belongs to the common call of the nodes that use the function.
 
-    Confidence is medium where one call uses it, else low. Nodes of a function that nothing uses are not known. The nodes
-    of the main graph and its bodies are given.
+    Confidence is medium where one call uses it, else low. Nodes of a function that nothing uses are not known.
     """
     if not model.functions:
         return {}

@@ -4,11 +4,8 @@ A source is a function from an `AttributionInput` to claims. A strategy, or the 
 are asked, in which order. Other packages add theirs under the entry point group `hx_projector.sources`.
 
 The source `dataflow` goes by position: a node between nodes that stronger sources claim belongs to the call that these have
-in common. A node that produces data (values that depend on the model's inputs other than through sizes) has claimed nodes
-above it, where its data comes from, and below it, where its results go. A node that produces no data, a constant or a
-size, serves the nodes that read it. What comes from the model's own inputs without a claimed node between, or reaches an
-output of the model so, is open on that side: the root may have made it. Every such claim is thus at most of medium
-confidence.
+in common. Above a node that produces data is what its data comes from, below it where its results go; a constant or a size
+serves the nodes that read it. On a side that is open the root may have made the node, so no such claim is of high confidence.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class _Pairing:
         ]
 
     def divergence(self, rewired: Iterable[int]) -> list[tuple[str, str | None]]:
-        """Return nodes of `a` that `b` lacks or rewires, and whose operands it has, with what it has in their place, if any."""
+        """Return nodes of `a` that `b` lacks or rewires, and whose operands it has, with what it has in their place."""
         a, b = self.a, self.b
         shared = set(b.forward)
         by_operands = {b.operand_colours(row): row for row in reversed(self.only_b)}
@@ -108,10 +108,7 @@ class _Pairing:
         return found
 
     def attributes(self) -> list[tuple[str, str, dict[str, tuple[str, str]]]]:
-        """Return nodes without counterparts that are of one operator and read the same, and how their attributes differ.
-
-        What such nodes give is taken for the same: there may be more of them behind.
-        """
+        """Return nodes without counterparts that are of one operator and read the same, and how their attributes differ."""
         a, b = self.a, self.b
         same = dict(self._pairs)
         there = {(operator_of(b.nodes[row]), tuple(b.reads[row])): row for row in reversed(self.only_b)}
@@ -122,7 +119,7 @@ class _Pairing:
             reads = [None if source is None else (same.get(source[0], source[0]), source[1]) for source in a.reads[row]]
             other = there.pop((operator_of(a.nodes[row]), tuple(reads)), None)
             if other is not None:
-                same[row] = other
+                same[row] = other  # what they give is taken for the same: there may be more of them behind
                 if changes := attribute_differences(a.nodes[row], b.nodes[other]):
                     found.append((a.name(row), b.name(other), changes))
         return found

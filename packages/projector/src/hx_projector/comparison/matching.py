@@ -15,6 +15,7 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from hx_graph import nested_graphs, output_of
+from hx_projector._graph_index import grouped
 from hx_projector.comparison.canonical import canonical_form
 from hx_projector.comparison.signature import operator_of, outputs_of, plain_attributes, type_of
 from hx_projector.comparison.walk import captures, operands, walk_order
@@ -130,10 +131,7 @@ def _equal_colours(a: ColouredGraph, b: ColouredGraph) -> dict[int, int]:
     found: dict[int, int] = {}
     taken: set[int] = set()
     for left, right in ((a.forward, b.forward), (a.backward, b.backward)):
-        free: dict[int, list[int]] = {}
-        for row in reversed(range(len(right))):
-            if row not in taken:
-                free.setdefault(right[row], []).append(row)
+        free = grouped((right[row], row) for row in reversed(range(len(right))) if row not in taken)
         for row, colour in enumerate(left):
             if row not in found and (others := free.get(colour)):
                 found[row] = others.pop()

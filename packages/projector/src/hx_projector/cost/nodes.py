@@ -89,9 +89,7 @@ class _Counter:
         self.nodes: list[NodeCost] = []
         self.weights: dict[str, Weight] = {}
         self.counted_once = 0
-        self._model = model
-        self._known = known
-        self._tool = tool
+        self._model, self._known, self._tool = model, known, tool
         self._expanded: dict[bytes, Arithmetic | None] = {}  # by nodes that are alike but for names
         self._count(model.graph, "", 1, certain=True)
 

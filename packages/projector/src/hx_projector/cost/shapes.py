@@ -126,11 +126,8 @@ def _sizes_of_symbols(
     inputs = {str(value.name): value for value in graph.inputs if not value.is_initializer()}
     strangers = [name for name in given if name not in inputs]
     if strangers:
-        raise HxError(
-            f"The model has no input {strangers[0]!r}.",
-            code="HX409",
-            hint=f"Its inputs are {', '.join(map(repr, inputs))}.",
-        )
+        names = ", ".join(map(repr, inputs))
+        raise HxError(f"The model has no input {strangers[0]!r}.", code="HX409", hint=f"Its inputs are {names}.")
     symbols: dict[str, int] = {}
     for name, sizes in chain(given.items(), recorded.items()):
         shape = inputs[name].shape if name in inputs else None

@@ -39,7 +39,6 @@ class FileClaim:
     """False where the file does not name the module that it was merged with, and `others` is the module around."""
 
 
-_RULES = "pkg.onnxscript.rewriter.rule_name"
 _RULES_FOR_ONE_NODE = ("RemoveOptionalBias", "Flatten2Reshape", "MaterializeReshape", "NormalizePad", "Scatter")
 """How names of rewriting rules begin (onnxscript 0.7) that replace one node by one. All others merge several."""
 
@@ -81,9 +80,9 @@ def _with_merged(node: ir.Node, claim: FileClaim, claims: Mapping[ir.Node, FileC
     The weights tell them. Where they do not, and the node's data comes from outside the claimed module, an operation of
     another module may have stood between.
     """
-    merged_by_torch = "pkg.torch.onnx.name_scopes" in node.metadata_props and any(
-        not rule.startswith(_RULES_FOR_ONE_NODE) for rule in node.metadata_props.get(_RULES, "").split(", ") if rule
-    )
+    rules = node.metadata_props.get("pkg.onnxscript.rewriter.rule_name", "").split(", ")
+    merging = any(rule and not rule.startswith(_RULES_FOR_ONE_NODE) for rule in rules)
+    merged_by_torch = merging and "pkg.torch.onnx.name_scopes" in node.metadata_props
     if not claim.fqn or not (merged_by_torch or _is_folded_by_torchscript(node)):
         return claim
     read = [value for value in node.inputs if value is not None]
@@ -138,10 +137,9 @@ def _by_torch(node: ir.Node) -> FileClaim | None:
 
 
 def _list(text: str | None) -> list[str]:
-    malformed = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError)  # as literal_eval documents
     try:
         value = ast.literal_eval(text or "[]")
-    except malformed:
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # as it documents
         return []
     return [str(entry) for entry in value] if isinstance(value, list) else []  # pyright: ignore
 

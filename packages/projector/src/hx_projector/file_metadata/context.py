@@ -26,9 +26,7 @@ def read_context(model: ir.Model) -> ModuleContext:
     module_of_weight = {name: parent_name(name) for name in weights if is_parameter(name)}
     named = [*(claim.fqn for claim in claims.values()), *module_of_weight.values()]
     fqns = with_ancestors(named)
-    classes: dict[str, str] = {}
-    for claim in claims.values():
-        classes.update(claim.classes)
+    classes = {fqn: name for claim in claims.values() for fqn, name in claim.classes.items()}
     modules = modules_of(fqns, classes, module_of_weight, set(named), model.graph.name or "model")
     counts = Counter({module.fqn: 1 for module in modules if module.class_name != MODULE_LIST})
     for claim in claims.values():
@@ -125,11 +123,10 @@ def _example_ranges(graph: ir.Graph) -> dict[str, Example]:
     sizes: dict[str, int] = {}
     examples: dict[str, Example] = {}
     for value in graph.inputs:
-        if value.shape is None or value.dtype is None or value.is_initializer():
-            continue
-        dims = dims_of(value.shape)
-        shape = [dim if isinstance(dim, int) else sizes.setdefault(dim, 2 + 3 * len(sizes)) for dim in dims]
-        examples[str(value.name)] = Example(shape=shape, low=-1.0 if value.dtype.is_floating_point() else 0.0, high=1.0)
+        if value.shape is not None and value.dtype is not None and not value.is_initializer():
+            low, dims = -1.0 if value.dtype.is_floating_point() else 0.0, dims_of(value.shape)
+            shape = [dim if isinstance(dim, int) else sizes.setdefault(dim, 2 + 3 * len(sizes)) for dim in dims]
+            examples[str(value.name)] = Example(shape=shape, low=low, high=1.0)
     return examples
 
 

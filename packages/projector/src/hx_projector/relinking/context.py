@@ -87,10 +87,9 @@ def _shapes_fit(now: ir.Value, before: ir.Value) -> bool:
 
 def _is_usable(row: RecoveredNode, new: Mapping[str, ir.Value], old: Mapping[str, ir.Value]) -> bool:
     """Say whether a recovered node still computes in the types that it was recorded with."""
-    for name in row.inputs:
-        now, before = new.get(name), old.get(name)
-        if before is not None and (now is None or now.dtype != before.dtype):
-            return False
+    inputs = ((new.get(name), old.get(name)) for name in row.inputs)
+    if any(before is not None and (now is None or now.dtype != before.dtype) for now, before in inputs):
+        return False
     outputs = ((new.get(name), dtype) for name, dtype in zip(row.outputs, row.dtypes, strict=True))
     return all(now is None or now.dtype is None or now.dtype.name == dtype for now, dtype in outputs)
 

@@ -14,7 +14,7 @@ from itertools import islice
 
 import onnx_ir as ir
 
-from hx_projector._graph_index import GraphIndex, reachable
+from hx_projector._graph_index import GraphIndex, grouped, reachable
 
 Span = tuple[frozenset[str], frozenset[str]]
 """Values of the original around a node: the nearest corresponding ones that it derives from, and those that derive from it."""
@@ -28,13 +28,11 @@ class Region:
         self.nodes = nodes
         self.members = frozenset(nodes)
         self.unmatched = [key for key in nodes if key not in matched]
-        self._by_operator: dict[str, list[str]] = {}
-        self._by_weight: dict[tuple[str, str], set[str]] = {}
-        for key in self.unmatched:
-            operator = old.nodes[key].op_type
-            self._by_operator.setdefault(operator, []).append(key)
-            for weight in old.weights_of(key):
-                self._by_weight.setdefault((operator, weight), set()).add(key)
+        nodes_by_operator = [(old.nodes[key].op_type, key) for key in self.unmatched]
+        self._by_operator = grouped(nodes_by_operator)
+        self._by_weight = grouped(
+            ((op, weight), key) for op, key in nodes_by_operator for weight in old.weights_of(key)
+        )
 
     def only(self, operator: str, weights: Iterable[str]) -> str | None:
         """Return the only unmatched node of an operator that reads any of the weights, else the only one of the operator."""
@@ -153,10 +151,7 @@ class ValueCorrespondence:
         return bool(found)
 
     def _match_names(self) -> bool:
-        """Match values whose names, or whose nodes' names, are an original's with something before or behind it.
-
-        A node's own name counts where the original's operator is part of the new one's, as Conv is of QLinearConv.
-        """
+        """Match values whose names, or whose nodes' names, are an original's with something before or behind it."""
         values = {name: key for name, key in self.old.producer.items() if name not in self._found}
         nodes = {node.name: key for key, node in self.old.nodes.items() if node.name and key in values}
 
@@ -165,6 +160,7 @@ class ValueCorrespondence:
             alike = [nodes.get(name) or nodes.get(name_inside(name, nodes) or "") for name in names]
             candidates = [
                 *(base for name in names if (base := name_inside(name, values)) is not None),
+                # A node's own name counts where the operator is part of the new one's, as Conv is of QLinearConv.
                 *(o for o in alike if o is not None and self.old.nodes[o].op_type in node.op_type),
             ]
             return next((c for c in candidates if values[c] in self.region(key).members), None)
@@ -182,11 +178,9 @@ class ValueCorrespondence:
 
     def _anchor(self, candidate: Callable[[str, ir.Node], str | None]) -> bool:
         """Anchor the values of the original that are the candidate of one node without a counterpart alone."""
-        claims: dict[str, list[str]] = {}
-        for key, node in self.new.nodes.items():
-            if key not in self.counterpart and (value := candidate(key, node)) is not None:
-                claims.setdefault(value, []).append(key)
-        found = {keys[0]: value for value, keys in claims.items() if len(keys) == 1}
+        left = ((key, node) for key, node in self.new.nodes.items() if key not in self.counterpart)
+        claims = grouped((candidate(key, node), key) for key, node in left)
+        found = {keys[0]: value for value, keys in claims.items() if value is not None and len(keys) == 1}
         self._anchors.update(found)
         return bool(found)
 

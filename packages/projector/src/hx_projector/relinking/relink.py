@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from hx_graph import CallTree, body_path, nested_graphs, nodes_in, output_of
-from hx_projector._graph_index import GraphIndex
+from hx_projector._graph_index import GraphIndex, grouped
 from hx_projector.attribution.assemble import assemble
 from hx_projector.attribution.owners import OwnedNodes, function_nodes, node_row
 from hx_projector.relinking.carry import ROOT, CarriedOwner, OwnerCarrier
@@ -67,14 +67,12 @@ class _Carried:
     def __init__(self, sidecar: Sidecar) -> None:
         """Prepare to carry over what the sidecar of the original says."""
         self._tree = CallTree(sidecar.calls)
-        self._rows: dict[str, dict[str, Node]] = {"": {}}
-        self._by_name: dict[tuple[str, str], list[CarriedOwner]] = {}
-        """Nodes of bodies, by first output and operator: tools move some out, or into other bodies."""
+        self._rows: dict[str, dict[str, Node]] = {}
         for row in sidecar.nodes:
             self._rows.setdefault(row.graph, {})[row.output] = row
-            if row.graph:
-                owner = CarriedOwner(row.owner, row.confidence, row.known)
-                self._by_name.setdefault((row.output, row.op_type), []).append(owner)
+        inner = (row for row in sidecar.nodes if row.graph)
+        self._by_name = grouped(((row.output, row.op_type), row) for row in inner)
+        """Nodes of bodies, by first output and operator: tools move some out, or into other bodies."""
         self.owned: OwnedNodes = {}
         self.unchanged: dict[str, str] = {}
         """Values that are the original's as they are, with their names there."""
@@ -82,7 +80,7 @@ class _Carried:
     def _moved(self, node: ir.Node) -> CarriedOwner | None:
         """Return the owner of the only node of a body of the original that a node can be."""
         found = self._by_name.get((output_of(node), node.op_type), ())
-        return found[0] if len(found) == 1 else None
+        return CarriedOwner(found[0].owner, found[0].confidence, found[0].known) if len(found) == 1 else None
 
     def add(self, matches: ValueCorrespondence, graph: ir.Graph, paths: tuple[str, str], around: CarriedOwner) -> None:
         """Add the nodes of a graph and its bodies, given its paths in both models and the owner of what nothing tells."""

@@ -30,10 +30,9 @@ class ModelAndSidecar:
         categories where the root's own call was cut out.
         """
         sidecar = self.sidecar
-        if sidecar.cut_from is not None:
-            return True
         inner = any(module.fqn for module in sidecar.modules[:1]) or any(call.index for call in sidecar.calls[:1])
-        return inner or bool(sidecar.nodes and not sidecar.summary.category_statistics)
+        uncounted = bool(sidecar.nodes) and not sidecar.summary.category_statistics
+        return sidecar.cut_from is not None or inner or uncounted
 
     @cached_property
     def found(self) -> dict[tuple[str, str], ir.Node]:

@@ -104,11 +104,7 @@ class ValueMatches:
             for name in observed.equal_values[tensor]
             if name in index.producer and not observed.is_copy(index.operands_of(name), [tensor])
         )
-        return {
-            key: tensors
-            for key, tensors in found.items()
-            if len(observed.calls(tensors)) == 1 and key not in with_bodies
-        }
+        return {key: made for key, made in found.items() if len(observed.calls(made)) == 1 and key not in with_bodies}
 
     def _find_claims(self) -> dict[str, Claim]:
         distinctive = {key: tensors for key, tensors in self._matched.items() if self._is_distinctive(key, tensors)}

@@ -88,13 +88,11 @@ class ReaderInference:
 
     def _trace_operands(self, key: str) -> None:
         """Note a constant or size that reads an operand of its operation, or what derives from one."""
-        if key not in self._index.data and any(
-            name in self._derived_from_operands
-            or self._observed.tensors(name) & self.origins[key].operands
-            or self._is_inner_value(name)
-            for name in self._index.reads[key]
-        ):
-            self._derived_from_operands.update(self._index.outputs_of(key))
+        operands = self.origins[key].operands
+        for name in self._index.reads[key] if key not in self._index.data else ():
+            given = name in self._derived_from_operands or self._observed.tensors(name) & operands
+            if given or self._is_inner_value(name):
+                self._derived_from_operands.update(self._index.outputs_of(key))
 
     def _is_inner_value(self, name: str) -> bool:
         """Say whether a value is an inner step without an equal tensor: no other call can ask for its size."""
@@ -185,8 +183,5 @@ class ReaderInference:
 
     def _uses(self, key: str) -> list[tuple[str, NodeOrigin]]:
         """Return the outputs of a node with the origin of each of their readers."""
-        return [
-            (name, self.origins[reader])
-            for name in self._index.outputs_of(key)
-            for reader in self._index.readers.get(name, ())
-        ]
+        names = self._index.outputs_of(key)
+        return [(name, self.origins[reader]) for name in names for reader in self._index.readers.get(name, ())]

@@ -45,8 +45,7 @@ def call_indices(pair: ModelAndSidecar) -> Iterator[Problem]:
     last: dict[int, int] = {}
     for row, call in enumerate(pair.sidecar.calls):
         before = last.get(call.module, -1)
-        follows = call.index > before if pair.is_part else call.index == before + 1
-        if not follows:
+        if call.index <= before or (call.index > before + 1 and not pair.is_part):
             expected = f"{before + 1} or more" if pair.is_part else str(before + 1)
             yield "V22", pair.call_name(row), f"Its index is {call.index}; {expected} comes next."
         last[call.module] = max(before, call.index)

@@ -97,8 +97,7 @@ def _readings(claim: FileClaim) -> list[tuple[str, int | None]]:
 def _is_view_read_by(node: ir.Node, calls: list[int], pair: ModelAndSidecar) -> bool:
     """Say whether a node is a view that one of the calls reads, through other views too.
 
-    torch makes a view of a changed tensor anew where it is read, and names the reader (torch 2.13); hx knows which call
-    made it first.
+    torch 2.13 makes a view of a changed tensor anew where it is read, and names the reader; hx knows who made it first.
     """
 
     def readers(node: ir.Node) -> list[ir.Node]:
