@@ -57,8 +57,8 @@ class MatchedObservation:
           that operation.
         """
         equal, operations = self.equal_values, self.operations
-        copied = {t for t in tensors if any(set(equal[t]).intersection(equal[r]) for r in operations[t].reads)}
-        computed = set(tensors) - copied
+        operands = {tensor: (name for read in operations[tensor].reads for name in equal[read]) for tensor in tensors}
+        computed = {tensor for tensor in tensors if set(equal[tensor]).isdisjoint(operands[tensor])}
         same = [name for name in names if not computed.isdisjoint(self.tensors(name))]
         others = {tensor for name in names if name not in same for tensor in self.tensors(name)}
         return bool(same) and others.isdisjoint(self.operands(tensors))
