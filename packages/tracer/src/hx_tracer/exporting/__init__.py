@@ -3,5 +3,5 @@
 Read `export` first: it runs the module in PyTorch, then the exporter of a strategy, `dynamo` or `torchscript`, with an
 `ExportRequest`. `dynamo` watches the trace (package `watch`) and reads the graph before optimisation (`raw_graph`); which
 values remain after it is in `survivors`, what was removed in `recover`, and `context` writes the record. `torchscript`
-reads the calls from names of nodes, and `without_graph_values` writes its record. `plain` runs the exporters unwatched.
+reads the calls from names of nodes. `plain` runs the exporters unwatched.
 """

@@ -25,9 +25,9 @@ import torch
 from hx_graph import output_of
 from hx_sidecar_schema import Initializer, ModuleContext
 from hx_tracer._torch_internals import JIT_LOG, jit_scope_names, pytree
+from hx_tracer.exporting.context import context_of_run
 from hx_tracer.exporting.errors import export_error, runs, watched_export
 from hx_tracer.exporting.request import ExportRequest
-from hx_tracer.exporting.without_graph_values import context_without_graph_values
 from hx_tracer.inputs.arguments import example_record, with_tensors
 from hx_tracer.inputs.dynamic_axes import Axes
 from hx_tracer.watch.calls import CallKey, CallLog, PyTorchRun, TracedCall, watching_calls
@@ -59,10 +59,10 @@ def export_torchscript(
         raise export_error(error, request.module, {}) from error
     calls, ran = pytorch().calls, _remove_rows(model, scopes.calls)
     rows = {call.key: row for row, call in enumerate(calls)}
-    context = context_without_graph_values(
+    context = context_of_run(
         request.module,
-        calls,
         request.torch_nn,
+        calls,
         origins={output: [rows[key]] for output, key in ran.items() if key in rows},
         initializers=_initializers(request.module, model),
         examples={

@@ -27,7 +27,7 @@ from hx_tracer.inputs.config_sizes import ConfigSizes, config_of
 from hx_tracer.inputs.module_shapes import guess_shapes
 from hx_tracer.inputs.sampling import Sampling, sample
 from hx_tracer.watch.ports import output_ports
-from hx_tracer.watch.uncompiled import run_eagerly
+from hx_tracer.watch.uncompiled import run_seeded
 
 _logger = logging.getLogger(__name__)
 _MAX_RUNS = 64
@@ -64,13 +64,6 @@ def float_dtype(module: torch.nn.Module) -> torch.dtype:
     return next(floats, torch.float32)
 
 
-def _run(module: torch.nn.Module, kwargs: Mapping[str, Any]) -> Any:
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), run_eagerly(module):
-        torch.manual_seed(0)
-        args, named = split_arguments(module, kwargs)
-        return module(*args, **named)
-
-
 def _is_sound(output: Any) -> bool:
     """Return whether the float tensors of an output are finite and not all zero; true without any."""
     floats = [t for _, t in output_ports(output, ()) if t.is_floating_point() and t.numel()]
@@ -91,7 +84,7 @@ def _from_config(module: torch.nn.Module, dtype: torch.dtype, seed: int) -> _Mad
             made: _Made = {}, {}
             try:
                 made = sample_inputs(candidate, sizes, dtype, seed)
-                output = _run(module, made[0])
+                output = run_seeded(module, *split_arguments(module, made[0]))
             except Exception as error:  # noqa: BLE001 whatever the module raises ends this candidate only; it is reported
                 reasons.append(first_line(error, with_type=True))
                 _logger.debug("Inputs %s do not fit: %s", candidate, reasons[-1])
@@ -218,7 +211,7 @@ def _from_modules(module: torch.nn.Module, dtype: torch.dtype, seed: int) -> _Ma
         kind = dtype if vocab is None else torch.int64
         kwargs = {name: sample(sampling, shape, kind, name=name, seed=seed) for name in names}
         try:
-            _run(module, kwargs)
+            run_seeded(module, *split_arguments(module, kwargs))
         except Exception as error:  # noqa: BLE001 whatever the module raises ends this shape only; it is reported
             reasons.append(first_line(error, with_type=True))
             continue

@@ -18,9 +18,8 @@ from transformers import AutoConfig, AutoModel
 from hx_sidecar_schema import HxError, first_line
 from hx_tracer.models.factory import call_factory, run_factory
 from hx_tracer.models.implementations import set_implementation
-from hx_tracer.models.randomize import randomize
 from hx_tracer.models.silence import silence_loading
-from hx_tracer.models.tiny import auto_class_for, disable_cache, tiny_model
+from hx_tracer.models.tiny import auto_class_for, disable_cache, randomize, tiny_model
 from hx_tracer.watch.uncompiled import set_eval_mode
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}

@@ -40,6 +40,13 @@ def run_eagerly(model: torch.nn.Module) -> Generator[None]:
         yield
 
 
+def run_seeded(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Run a module without gradients, with random numbers that are the same every time; return what it returns."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), run_eagerly(module):
+        torch.manual_seed(0)
+        return module(*args, **kwargs)
+
+
 def initialize_lazy(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[str]:
     """Run a module once if it has parameters or buffers that are not initialised; return the names of those.
 
@@ -48,9 +55,7 @@ def initialize_lazy(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapp
     values = (*module.named_parameters(), *module.named_buffers())
     names = [name for name, value in values if torch.nn.parameter.is_lazy(value)]
     if names:
-        with torch.random.fork_rng(devices=[]), torch.no_grad(), run_eagerly(module):
-            torch.manual_seed(0)
-            module(*args, **kwargs)
+        run_seeded(module, args, kwargs)
     return names
 
 
