@@ -81,8 +81,7 @@ class ConfigSizes:
         rows, columns = (max(n // self.patch // self.merge, 1) * self.merge for n in (self.height, self.width))
         self.grid = 1, rows, columns
         """Time, height and width of one image in patches; height and width are multiples of the merge size."""
-        self.frames = self._size(2, "num_frames", "frames_per_clip")
-        """Of a video."""
+        self.frames = self._size(2, "num_frames", "frames_per_clip")  # of a video
         mels = ("num_mel_bins", "n_mels", "input_feat_size", "mel_dim", "feature_size", "input_dim")
         self.mel_bins = self._size(80, *mels)
         positions = self.find("max_source_positions")
@@ -90,15 +89,14 @@ class ConfigSizes:
         strides = self.find("conv_stride", "downsampling_ratios", "upsampling_ratios", "strides")
         if not isinstance(strides, (list, tuple)):
             strides = [self._size(320, "hop_length")]
+        # Of a waveform: 14 frames of a convolutional front end.
         self.samples = 14 * math.prod(stride for stride in strides if isinstance(stride, int))
-        """Of a waveform: 14 frames of a convolutional front end."""
         self.hidden = self._size(64, *_WIDTHS)
         texts = (k for k in self._parts if k.get("vocab_size") and any(k.get(name) for name in _WIDTHS))
         text = next(texts, {})
         self.text_hidden = _integer(next((text[n] for n in _WIDTHS if text.get(n) is not None), self.hidden), 64)
         """Of the first configuration that has both a vocabulary and a width: the text part of a composite."""
-        self.types = self._size(1, "type_vocab_size")
-        """Of token types."""
+        self.types = self._size(1, "type_vocab_size")  # of tokens
         self.decoder = getattr(config, "is_encoder_decoder", False) is True
         """Whether the model is an encoder with a decoder; `vision`, `audio`, `text`: whether it takes such inputs."""
         names = {name for one in configs(config) for name, value in vars(one).items() if value is not None}

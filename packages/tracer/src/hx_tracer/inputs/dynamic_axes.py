@@ -26,10 +26,7 @@ def free_axes(tensors: Iterable[tuple[str, torch.Tensor]]) -> dict[str, Axes]:
     axes: dict[str, Axes] = {}
     first: dict[str, int] = {}
     for path, tensor in tensors:
-        wanted = {0: "batch"} if tensor.ndim else {}
-        if tensor.ndim == 2:
-            wanted[1] = "sequence"
-        for axis, symbol in wanted.items():
+        for axis, symbol in enumerate(("batch", "sequence") if tensor.ndim == 2 else ("batch",)[: tensor.ndim]):
             size = tensor.shape[axis]
             shared = first.setdefault(symbol, size) == size
             axes.setdefault(path, {})[axis] = symbol if shared else f"{_identifier(path)}_{symbol}"

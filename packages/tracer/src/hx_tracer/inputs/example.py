@@ -69,8 +69,7 @@ def example_inputs(
     Raises:
         HxError: HX108 where no inputs could be made, HX109 where given ones do not fit, HX110 for an unreadable file.
     """
-    shapes = dict(input_shapes or {})
-    dtype = float_dtype(module)
+    shapes = input_shapes or {}
     if inputs_file is not None:
         example = read_inputs(inputs_file)
     elif isinstance(example, (torch.Tensor, np.ndarray)):
@@ -82,13 +81,13 @@ def example_inputs(
         samplings = dict.fromkeys(given, Sampling("given"))
         missing = _missing(module, {**given, **shapes}, args)
         if not missing or example is not None:
-            return _with_shapes(module, ExampleInputs(given, args, samplings), shapes, dtype, seed)
+            return _with_shapes(module, ExampleInputs(given, args, samplings), shapes, seed)
         _check_names(module, shapes)
         _logger.info("Inputs %s have no shape given; generated.", missing)
     with preserve_state(module):
-        generated, samplings = generate(module, dtype, seed)
+        generated, samplings = generate(module, float_dtype(module), seed)
     args, named = split_arguments(module, generated)
-    return _with_shapes(module, ExampleInputs(named, args, samplings), shapes, dtype, seed)
+    return _with_shapes(module, ExampleInputs(named, args, samplings), shapes, seed)
 
 
 def _takes(module: torch.nn.Module, kind: Any) -> bool:
@@ -179,12 +178,12 @@ def as_tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
 
 
 def _with_shapes(
-    module: torch.nn.Module, made: ExampleInputs, shapes: Mapping[str, Sequence[int]], dtype: torch.dtype, seed: int
+    module: torch.nn.Module, made: ExampleInputs, shapes: Mapping[str, Sequence[int]], seed: int
 ) -> ExampleInputs:
     """Return the inputs with new ones for those that `shapes` has; check that none is missing."""
     _check_names(module, shapes)
     kwargs, samplings = dict(made.kwargs), dict(made.samplings)
-    sizes = ConfigSizes(module)
+    sizes, dtype = ConfigSizes(module), float_dtype(module)
     for name, shape in shapes.items():
         old = kwargs.get(name)
         kind = old.dtype if isinstance(old, torch.Tensor) else dtype

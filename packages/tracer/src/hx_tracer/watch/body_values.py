@@ -51,11 +51,8 @@ def body_values(
     """
     exported = program.exported_program
     assert exported is not None
-    made: dict[torch.fx.Node, ir.Node] = {}
-    for node in nodes_of(program.model.graph):
-        fx_node = node.meta.get("node")
-        if fx_node is not None:
-            made[fx_node] = node
+    nodes = ((node.meta.get("node"), node) for node in nodes_of(program.model.graph))
+    made: dict[torch.fx.Node, ir.Node] = {fx_node: node for fx_node, node in nodes if fx_node is not None}
     known = {node: value for node in exported.graph.nodes if (value := outer.get(node.name)) is not None}
     pending = [exported.graph_module]
     while pending:
@@ -89,7 +86,7 @@ def _placeholders(
     own = list(graph.inputs)[2 if node.op_type == "Loop" else 0 :]  # the number of the iteration, and the condition
     placeholders = body.graph.find_nodes(op="placeholder")
     around = operands[len(operands) - (len(placeholders) - len(own)) :]
-    values = chain(own, (known.get(operand) for operand in around))
+    values = chain(own, map(known.get, around))
     return ((inner, value) for inner, value in zip(placeholders, values, strict=False) if value is not None)
 
 
