@@ -2,6 +2,7 @@ from hx_tracer.exporting.context import observed_context as observed_context
 from hx_tracer.exporting.errors import ExportError as ExportError
 from hx_tracer.exporting.export import Exported as Exported, export as export, export_with_first as export_with_first
 from hx_tracer.exporting.plain import plain_export as plain_export
+from hx_tracer.exporting.request import ExportRequest as ExportRequest
 from hx_tracer.exporting.results import other_structure as other_structure, outputs_of as outputs_of
 from hx_tracer.inputs.arguments import (
     Arguments as Arguments,

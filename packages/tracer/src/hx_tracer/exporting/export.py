@@ -16,7 +16,6 @@ from hx_sidecar_schema import (
     Observation,
     Provenance,
     Strategy,
-    TorchNN,
     UnfitInputs,
     first_line,
 )
@@ -25,7 +24,6 @@ from hx_tracer.exporting.dynamo import export_dynamo
 from hx_tracer.exporting.errors import ExportError, silence_exporter, trial
 from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.torchscript import export_torchscript
-from hx_tracer.inputs.dynamic_axes import Axes
 from hx_tracer.watch.calls import EagerRun, PyTorchRun, TracedCall, disable_fused_attention
 from hx_tracer.watch.operations import observe
 from hx_tracer.watch.ports import output_ports
@@ -75,19 +73,7 @@ class Exported:
 
 
 def export(
-    module: torch.nn.Module,
-    kwargs: Mapping[str, Any],
-    *,
-    args: tuple[Any, ...] = (),
-    axes: Mapping[str, Axes] | None = None,
-    dynamic_shapes: Any = None,
-    input_names: Sequence[str] | None = None,
-    output_names: Sequence[str] | None = None,
-    opset: int | None = None,
-    torch_nn: TorchNN = "default",
-    remedies: bool = True,
-    tell: Callable[[str], object] = str,
-    strategy: Strategy = STRATEGIES["dynamo"],
+    module: torch.nn.Module, kwargs: Mapping[str, Any], *, strategy: Strategy = STRATEGIES["dynamo"], **options: Any
 ) -> Exported:
     """Export a module with exactly the graph of a plain export, and record its calls.
 
@@ -97,27 +83,16 @@ def export(
         module: Exported in the mode that it is in, as `torch.onnx.export` does. Its training flags, buffers and
             attributes are as before afterwards.
         kwargs: Example inputs by the names of `forward`; tensors may be nested.
-        args: Positional example inputs before those.
-        axes: Dynamic axes and their symbols by input path; none means static.
-        dynamic_shapes: Instead of `axes`, as `torch.onnx.export` takes it. TorchScript takes a name for each axis; those
-            of `Dim.AUTO` and `Dim.DYNAMIC` are dynamic there if the model runs with that one axis longer.
-        input_names: Names of the graph's first inputs, instead of those after the arguments.
-        output_names: Names of the graph's first outputs.
-        opset: ONNX opset version; None is the exporter's default.
-        torch_nn: Which `torch.nn` classes give tags of their own.
-        remedies: Where the exporter refuses, try it without gradients, then with other implementations that the model
-            offers, whose export is named in the error; the first that is taken ends the search.
-        tell: Is called with what goes on.
         strategy: The exporter, and how a run in PyTorch is observed for it.
+        options: Further fields of `ExportRequest`.
 
     Raises:
         ExportError: HX120 if the exporter refuses the model.
         HxError: HX109 if the inputs do not fit `forward`, HX129 if the model does not run for another reason, HX112 if
             both `axes` and `dynamic_shapes` are given.
     """
-    request = ExportRequest(
-        module, kwargs, args, axes, dynamic_shapes, input_names, output_names, opset, torch_nn, remedies, tell
-    )
+    request = ExportRequest(module, kwargs, **options)
+    args = request.args
     with trial(module, args, kwargs):
         lazy = initialize_lazy(module, args, kwargs)
     asked: list[bool] = []
@@ -155,10 +130,9 @@ def export(
         notes = [*_fused_attention(module, args, kwargs, ran.result), *notes]
     if getattr(module, "training", False):  # a frozen ScriptModule has no mode
         notes = [_TRAINING[strategy.exporter], *notes]
-    tensors = request.tensors
     values = {str(value.name): value for value in program.model.graph.inputs}
-    given = list(values) if len(values) == len(tensors) else list(context.examples)  # without unused inputs
-    known = dict(zip(given, tensors, strict=True)) if len(given) == len(tensors) else {}
+    given = list(values) if len(values) == len(request.tensors) else list(context.examples)  # without unused inputs
+    known = dict(zip(given, request.tensors, strict=True)) if len(given) == len(request.tensors) else {}
     inputs = {name: known[name][1] for name in values} if known.keys() >= values.keys() else {}
     static: list[str] = []
     for name, (path, _) in known.items():

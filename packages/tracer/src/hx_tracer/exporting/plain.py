@@ -36,7 +36,7 @@ def plain_export(
         strategy: Only its exporter counts.
         gradients: Whether gradients are on; if not, it runs under `torch.no_grad()`.
         report_folder: Where the exporter writes its own report, as Markdown; TorchScript's writes none.
-        options: `args`, `axes`, `dynamic_shapes`, `input_names`, `output_names` and `opset` of `export`.
+        options: `args`, `axes`, `dynamic_shapes`, `input_names`, `output_names` and `opset` of `ExportRequest`.
 
     Returns:
         The model; weights are the module's own tensors, not copied. TorchScript takes inputs by position only: so does

@@ -21,16 +21,23 @@ class ExportRequest:
     module: torch.nn.Module
     kwargs: Mapping[str, Any]
     args: tuple[Any, ...] = ()
+    """Positional example inputs before `kwargs`."""
     axes: Mapping[str, Axes] | None = None
     """Dynamic axes and their symbols by input path; None means static."""
     dynamic_shapes: Any = None
-    """Instead of `axes`, as `torch.onnx.export` takes it."""
+    """Instead of `axes`, as `torch.onnx.export` takes it. TorchScript takes a name for each axis; those of `Dim.AUTO` and
+    `Dim.DYNAMIC` are dynamic there if the model runs with that one axis longer."""
     input_names: Sequence[str] | None = None
+    """Names of the graph's first inputs, instead of those after the arguments."""
     output_names: Sequence[str] | None = None
+    """Names of the graph's first outputs."""
     opset: int | None = None
+    """ONNX opset version; None is the exporter's default."""
     torch_nn: TorchNN = "default"
+    """Which `torch.nn` classes give tags of their own."""
     remedies: bool = True
-    """Whether a refused export is tried in other ways."""
+    """Whether a refused export is tried without gradients, then with other implementations that the model offers, whose
+    export is named in the error; the first that is taken ends the search."""
     tell: Callable[[str], object] = str
     """Is called with what goes on."""
 
