@@ -1,20 +1,22 @@
 """Candidates for the inputs of a model's forward(): shapes and values by the kind of parameter name.
 
-A kind is a regular expression ; what it matches gets its shape from the sizes of the configuration.
+A kind is a regular expression; what it matches gets its shape from the sizes of the configuration. How its values are
+drawn is a `Sampling`: the same can be drawn again at another size.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 
 from hx_tracer.inputs.config_sizes import ConfigSizes
-from hx_tracer.inputs.sampling import Sampling, sample
 
 IDS = re.compile(r"(^|_)(ids|tokens|codes|index|labels)(_?\d+)?$")
 MASK = re.compile(r"mask(s|_?\d+)?$|^observed_|masked_pos$")
@@ -27,6 +29,37 @@ _PACKED = ("hidden_states", "x", "pixel_values", "patches")
 
 Layout = Literal["plain", "swapped", "channel", "patches", "tiles"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The distribution of an input's values."""
+
+    kind: Literal["ids", "mask", "positions", "normal", "given"]
+    """`ids`: integers from [low, high) without `avoid`; `mask`: ones; `positions`: 0, 1, ... along the last axis;
+    `normal`: standard normal; `given`: values that were not drawn."""
+    low: int = 0
+    high: int = 0
+    avoid: tuple[int, ...] = ()
+
+
+def sample(sampling: Sampling, shape: Sequence[int], dtype: torch.dtype, *, name: str, seed: int) -> torch.Tensor:
+    """Draw a tensor; the same parameter name, shape and seed give the same values, another name other ones.
+
+    `given` values cannot be drawn and count as `normal`.
+    """
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    shape = tuple(shape)
+    if sampling.kind == "ids":
+        allowed = np.setdiff1d(np.arange(sampling.low, sampling.high), np.asarray(sampling.avoid, dtype=np.int64))
+        if not len(allowed):
+            allowed = np.arange(sampling.low, max(sampling.high, sampling.low + 1))
+        return torch.from_numpy(rng.choice(allowed, size=shape)).to(dtype)
+    if sampling.kind == "mask":
+        return torch.ones(shape, dtype=dtype)
+    if sampling.kind == "positions":
+        return torch.arange(shape[-1]).expand(shape).contiguous().to(dtype)
+    return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(dtype)
 
 
 @dataclass(frozen=True)

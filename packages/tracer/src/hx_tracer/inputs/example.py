@@ -15,11 +15,10 @@ import torch
 from hx_sidecar_schema import UnfitInputs
 from hx_tracer._torch_internals import pytree
 from hx_tracer.inputs.arguments import Arguments, named_parameters, positional_names, required_names, split_arguments
-from hx_tracer.inputs.candidates import IDS, MASK
+from hx_tracer.inputs.candidates import IDS, MASK, Sampling, sample
 from hx_tracer.inputs.config_sizes import ConfigSizes
 from hx_tracer.inputs.file import read_inputs
 from hx_tracer.inputs.generate import float_dtype, generate
-from hx_tracer.inputs.sampling import Sampling, sample
 from hx_tracer.watch.ports import forward_signature
 from hx_tracer.watch.preserve import preserve_state
 

@@ -19,18 +19,20 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from hx_sidecar_schema import HxError, first_line
 from hx_tracer.inputs.arguments import named_parameters, required_names, split_arguments
-from hx_tracer.inputs.candidates import IDS, IMAGE, LAYOUTS, MASK, MEL, WAVE, Candidate, sample_inputs
+from hx_tracer.inputs.candidates import IDS, IMAGE, LAYOUTS, MASK, MEL, WAVE, Candidate, Sampling, sample, sample_inputs
 from hx_tracer.inputs.config_sizes import ConfigSizes, config_of
-from hx_tracer.inputs.module_shapes import guess_shapes
-from hx_tracer.inputs.sampling import Sampling, sample
 from hx_tracer.watch.ports import output_ports
 from hx_tracer.watch.uncompiled import run_seeded
 
 _logger = logging.getLogger(__name__)
 _MAX_RUNS = 64
+_SIDE = 32
+_TOKENS = 12
+_BATCH = 2
 _COUNTS = re.compile(r"tokens\D{0,12}(\d+)\D+(\d+)")
 _MATRICES = re.compile(r"shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)")
 _LENGTH = re.compile(r"(?:multiple of[^,]*\D|of length |length of )(\d+)")
@@ -206,7 +208,7 @@ def _with_placeholders(candidate: Candidate, text: str, features: int, sizes: Co
 def _from_modules(module: torch.nn.Module, dtype: torch.dtype, seed: int) -> _Made:
     names = required_names(module) or list(named_parameters(module))[:1]
     reasons: list[str] = []
-    for shape, vocab in guess_shapes(module):
+    for shape, vocab in _guessed_shapes(module):
         sampling = Sampling("normal") if vocab is None else Sampling("ids", 0, vocab)
         kind = dtype if vocab is None else torch.int64
         kwargs = {name: sample(sampling, shape, kind, name=name, seed=seed) for name in names}
@@ -217,3 +219,39 @@ def _from_modules(module: torch.nn.Module, dtype: torch.dtype, seed: int) -> _Ma
             continue
         return kwargs, dict.fromkeys(names, sampling)
     raise _no_inputs(module, reasons)
+
+
+def _guessed_shapes(module: nn.Module) -> Iterator[tuple[tuple[int, ...], int | None]]:
+    """Yield likely shapes of a module's inputs, likeliest first, each with the size of a vocabulary or None.
+
+    Nothing where no submodule is of a `torch.nn` class that fixes an input size.
+    """
+    for leaf in module.modules():
+        if isinstance(leaf, (nn.Embedding, nn.EmbeddingBag)):
+            yield (_BATCH, _TOKENS), leaf.num_embeddings
+        elif isinstance(leaf, nn.Conv3d):
+            yield (_BATCH, leaf.in_channels, 8, _SIDE, _SIDE), None
+        elif isinstance(leaf, (nn.Conv2d, nn.ConvTranspose2d)):
+            yield (_BATCH, leaf.in_channels, _SIDE, _SIDE), None
+            yield (_BATCH, leaf.in_channels, 7 * _SIDE, 7 * _SIDE), None
+        elif isinstance(leaf, (nn.Conv1d, nn.ConvTranspose1d)):
+            yield (_BATCH, leaf.in_channels, 4 * _SIDE), None
+        elif isinstance(leaf, nn.RNNBase):
+            shape = (_BATCH, _TOKENS) if leaf.batch_first else (_TOKENS, _BATCH)
+            yield (*shape, leaf.input_size), None
+        elif isinstance(leaf, nn.MultiheadAttention):
+            yield (_BATCH, _TOKENS, leaf.embed_dim), None
+        elif isinstance(leaf, nn.Linear):
+            yield (_BATCH, leaf.in_features), None
+            yield (_BATCH, _TOKENS, leaf.in_features), None
+        elif isinstance(leaf, (nn.RNNCell, nn.GRUCell, nn.LSTMCell)):
+            yield (_BATCH, leaf.input_size), None
+        elif isinstance(leaf, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            yield ((_BATCH, leaf.num_features, *([_SIDE, _SIDE] if isinstance(leaf, nn.BatchNorm2d) else [])), None)
+        elif isinstance(leaf, nn.LayerNorm):
+            yield (_BATCH, _TOKENS, *leaf.normalized_shape), None
+        elif isinstance(leaf, nn.Bilinear):
+            yield (_BATCH, leaf.in1_features), None
+        else:
+            continue
+        return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal
 
 import torch
@@ -103,10 +103,8 @@ def _configs(module: torch.nn.Module) -> list[Any]:
 
 @contextmanager
 def _restored(module: torch.nn.Module) -> Generator[None]:
-    known = [(config, key, value) for config in _configs(module) for key, value in vars(config).items()]
-    before = [row for row in known if row[1].endswith("_implementation_internal")]
-    try:
+    with ExitStack() as stack:
+        for config in _configs(module):
+            for name in [name for name in vars(config) if name.endswith("_implementation_internal")]:
+                stack.callback(setattr, config, name, vars(config)[name])
         yield
-    finally:
-        for row in before:
-            setattr(*row)
