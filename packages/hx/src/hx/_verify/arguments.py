@@ -75,7 +75,7 @@ def from_names(module: torch.nn.Module, sidecar: Sidecar, tensors: Mapping[str, 
                 hint="Compare with a factory that returns (module, inputs), or compare the whole model.",
             )
         values[path] = value
-    arguments = {name: _container(value) for name, value in _nested(values).items()}
+    arguments = _nested(values)
     signature = forward_signature(module)
     if signature is None:
         return (), arguments
@@ -92,18 +92,13 @@ def _zeros(port: Port, sidecar: Sidecar, tensors: Mapping[str, torch.Tensor]) ->
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for name, value in values.items():
-        *outer, last = name.split(".")
-        place = nested
-        for key in outer:
-            place = place.setdefault(key, {})
-        place[last] = value
-    return nested
+    """Return values by path as containers of them, by the first keys of the paths."""
+    groups: dict[str, dict[str, Any]] = {}
+    for path, value in values.items():
+        first, _, rest = path.partition(".")
+        groups.setdefault(first, {})[rest] = value
+    return {first: inner[""] if "" in inner else _container(_nested(inner)) for first, inner in groups.items()}
 
 
-def _container(value: Any) -> Any:
-    if not isinstance(value, dict) or not value:
-        return value
-    built = {key: _container(inner) for key, inner in value.items()}
+def _container(built: dict[str, Any]) -> Any:
     return tuple(built[str(index)] for index in range(len(built))) if all(key.isdigit() for key in built) else built

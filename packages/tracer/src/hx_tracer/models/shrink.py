@@ -12,8 +12,11 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hx_tracer.inputs.config_sizes import configs
+from hx_tracer.inputs.config_sizes import attributes, configs
 from hx_tracer.models.attribute_kinds import (
+    HEAD_DIM,
+    HEADS,
+    KV_HEADS,
     MIN_CHANGED,
     VOCAB,
     entries,
@@ -25,8 +28,8 @@ from hx_tracer.models.attribute_kinds import (
     put,
 )
 from hx_tracer.models.shrink_counts import shrink_counts
-from hx_tracer.models.shrink_widths import divide, head_size, set_widths
 
+_GROUPS = re.compile(r"^(num_)?groups$|^n_groups?$|norm_groups$|num_groups$")
 _IMAGE = re.compile(r"(image|img)_size$|^input_size$")
 _TOKEN_ID = re.compile(r"token_?(id|idx|index)s?$|token_id_|_ids?$")
 _PLACEHOLDER = re.compile(r"^(image|audio|video)_token_(id|index|idx)$")
@@ -75,7 +78,7 @@ def shrink(config: Any, plan: Plan) -> None:
     width, most_heads = plan.width, 4
     if plan.keep_heads:
         texts = [one for one in tree if "vocab_size" in vars(one)]
-        width, most_heads = 2 * max((head_size(one) for one in texts or tree), default=0) or width, 2
+        width, most_heads = 2 * max((_head_size(one) for one in texts or tree), default=0) or width, 2
     stages = any(is_width(n, v) or n.startswith(("depth", "num_heads", "num_attention_heads")) for n, v in _lists(tree))
     uses_ratio = plan.widths == "ratio" or (plan.widths == "target" and len(tree) == 1 and stages)
     # One power of two for the whole tree, so that equal widths stay equal and sums and multiples hold.
@@ -87,9 +90,9 @@ def shrink(config: Any, plan: Plan) -> None:
             widths = [v for name, value in _lists(tree) if is_width(name, value) for v in flat(value) if v > 3]
             while divisor > 1 and min(widths, default=divisor * 8) / divisor < 8:
                 divisor //= 2
-            divide(one, divisor)
+            _divide(one, divisor)
         elif plan.widths == "target":
-            set_widths(one, mains, width, most_heads)
+            _set_widths(one, mains, width, most_heads)
         shrink_counts(one, plan.layers, plan.experts)
     _shrink_tokens(tree)
 
@@ -147,3 +150,104 @@ def _shrink_tokens(tree: list[Any]) -> None:
     for one, name, value in known:
         if value is None and _PLACEHOLDER.search(name):
             put(one, name, next(free, limit - 1))
+
+
+def _head_size(config: object) -> int:
+    """Return the size of one attention head: as stored, or the main width over the number of heads; 0 without either."""
+    known = attributes(config)
+    stored = known.get("head_dim")
+    if isinstance(stored, int) and stored:
+        return stored
+    main, heads = main_width(config), _heads(known)
+    return main // heads if main and heads else 0
+
+
+def _heads(known: dict[str, Any]) -> int | None:
+    """Return the number of attention heads, not of key and value heads; None without one."""
+    names = (name for name, value in known.items() if is_int(value) and HEADS.search(name))
+    return next((known[name] for name in names if not KV_HEADS.search(name) and not HEAD_DIM.search(name)), None)
+
+
+def _set_widths(config: Any, mains: list[int], width: int, most: int) -> None:
+    """Set every width to `width`, half or double of it, and at most `most` heads and their size so that they fit.
+
+    `mains` are the main widths of all configurations, ascending.
+    """
+
+    def near(value: int) -> int:
+        if value < MIN_CHANGED:
+            return value
+        if 2 * value in mains and value not in mains:
+            return width // 2
+        return width // 2 if value < mains[0] else 2 * width if value > mains[-1] else width
+
+    if vars(config).get("head_dim", 0) is None and (size := _head_size(config)):
+        put(config, "head_dim", size)
+    known = dict(vars(config))
+    heads = _heads(known)
+    new_heads = min(heads, most) if heads else most
+    sizes = {n: v for n, v in known.items() if is_int(v) and v > 0 and HEAD_DIM.search(n)}
+    reference = sizes.get("head_dim", min(sizes.values(), default=16))
+    target = width // new_heads if new_heads > 1 else 16
+    for name, value in known.items():
+        if name in sizes:
+            scaled = value * target // reference if reference > target else value
+            put(config, name, max(scaled - scaled % 2, 2))
+        elif KV_HEADS.search(name) and is_int(value) and heads:
+            put(config, name, max(1, min(value, heads) * new_heads // heads))
+        elif HEADS.search(name) and is_int(value) and value > most:
+            put(config, name, most)
+        elif is_width(name, value):
+            put(config, name, mapped(value, near))
+        elif _GROUPS.search(name) and is_int(value) and value > 4:
+            put(config, name, 4)
+    old = reference if sizes else (main_width(config) or width) // (heads or 1)
+    _shrink_sections(config, old, target if old > target else old)
+
+
+def _divide(config: Any, divisor: int) -> None:
+    """Divide every width by a power of two, `divisor`: the number of heads by a part of it, their size by the rest."""
+    known = dict(vars(config))
+    heads = [v for n, v in known.items() if HEADS.search(n) and not KV_HEADS.search(n) for v in flat(v) if v > 0]
+    sizes = [v for n, value in known.items() if HEAD_DIM.search(n) for v in flat(value) if v > 0]
+    main = main_width(config)
+    if not sizes and main and heads and main % max(heads) == 0:
+        sizes = [main // max(heads)]
+    fewer = 1
+    common = math.gcd(*heads) if heads else 1
+    while fewer < divisor and common % (fewer * 2) == 0 and common // (fewer * 2) >= 2:
+        fewer *= 2
+    smaller = max(divisor // fewer, 1)
+    while sizes and smaller > 1 and min(sizes) // smaller < 4:
+        smaller //= 2
+    for name, value in known.items():
+        if HEAD_DIM.search(name):
+            put(config, name, mapped(value, lambda v: max(2, v // smaller)))
+        elif KV_HEADS.search(name) or HEADS.search(name):
+            put(config, name, mapped(value, lambda v: max(1, v // fewer)))
+        elif is_width(name, value):
+            put(config, name, mapped(value, lambda v: v // divisor if v // divisor >= 2 and v > 3 else v))
+        elif _GROUPS.search(name):
+            put(config, name, mapped(value, lambda v: min(v, 4)))
+    if sizes:
+        _shrink_sections(config, min(sizes), min(sizes) // smaller)
+
+
+def _shrink_sections(config: Any, old: int, new: int) -> None:
+    """Scale rotary sections (rotary pairs of each axis) with the size of one head."""
+    if not 0 < new < old:
+        return
+    for name, value in list(vars(config).items()):
+        if isinstance(value, dict):
+            for key, item in value.items():
+                if "section" in str(key) and isinstance(item, (list, tuple)):
+                    value[key] = _rescaled(item, old, new)
+        elif "section" in name and isinstance(value, (list, tuple)):
+            put(config, name, _rescaled(value, old, new))
+
+
+def _rescaled(sections: Any, old: int, new: int) -> Any:
+    total = max(sum(sections) * new // old, 1)
+    kept = [max(s * new // old, 1) for s in sections]
+    kept[-1] += total - sum(kept)
+    return type(sections)(kept)
