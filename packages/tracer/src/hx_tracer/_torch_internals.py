@@ -6,8 +6,6 @@ version of torch that breaks hx most likely breaks it here.
 """
 # pyright: reportPrivateUsage=false, reportPrivateImportUsage=false, reportUnusedImport=false
 
-from __future__ import annotations
-
 import inspect
 import types
 from collections.abc import Callable, Iterator, Mapping, MutableMapping

@@ -1,7 +1,5 @@
 """The record of an export, or of a run in PyTorch, for the projector: calls, ports, and what is known of the graph."""
 
-from __future__ import annotations
-
 import importlib.metadata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

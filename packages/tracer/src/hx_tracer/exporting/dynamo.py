@@ -7,8 +7,6 @@ Measured on torch 2.13: with gradients on, attention is decomposed into the vari
 there is no ONNX operator. So a refused export is tried once more under `torch.no_grad()`, with a note.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,12 +16,12 @@ from typing import Any
 import onnx_ir as ir
 import torch
 
-from hx_sidecar_schema import HxError, ModuleContext, first_line
+from hx_sidecar_schema import HxError, first_line
 from hx_tracer._torch_internals import DIMS_FROM_STRINGS
 from hx_tracer.exporting.context import UNWATCHED, assemble_context
 from hx_tracer.exporting.errors import export_error, root_cause, watched_export
 from hx_tracer.exporting.raw_graph import RawGraph
-from hx_tracer.exporting.request import ExportRequest
+from hx_tracer.exporting.request import ExportRequest, Watched
 from hx_tracer.exporting.survivors import Survivors
 from hx_tracer.models.implementations import find_remedy
 from hx_tracer.watch.body_values import mark_bodies
@@ -34,13 +32,8 @@ from hx_tracer.watch.ports import forward_signature
 from hx_tracer.watch.recorder import CallRecorder
 
 
-def export_dynamo(
-    request: ExportRequest, pytorch: Callable[[], PyTorchRun]
-) -> tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]:
+def export_dynamo(request: ExportRequest, pytorch: Callable[[], PyTorchRun]) -> Watched:
     """Export a module through `torch.export`; `pytorch` runs it in PyTorch, when first called.
-
-    Returns:
-        The program, what was seen of it, and notes: what a plain export does differently, or what was not seen.
 
     Raises:
         ExportError: HX120 if the exporter refuses the model.

@@ -1,7 +1,5 @@
 """Errors of hx for what the exporters raise."""
 
-from __future__ import annotations
-
 import logging
 import sys
 import traceback

@@ -1,7 +1,5 @@
 """The export: a plain `torch.onnx.export` with the exporter of a strategy, while its module calls are recorded."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -22,7 +20,7 @@ from hx_sidecar_schema import (
 from hx_tracer.exporting.context import package_versions
 from hx_tracer.exporting.dynamo import export_dynamo
 from hx_tracer.exporting.errors import ExportError, silence_exporter, trial
-from hx_tracer.exporting.request import ExportRequest
+from hx_tracer.exporting.request import ExportRequest, Watched
 from hx_tracer.exporting.torchscript import export_torchscript
 from hx_tracer.watch.calls import EagerRun, PyTorchRun, TracedCall, disable_fused_attention
 from hx_tracer.watch.operations import observe
@@ -31,9 +29,10 @@ from hx_tracer.watch.preserve import preserve_state
 from hx_tracer.watch.symbolic import observe_symbolically
 from hx_tracer.watch.uncompiled import initialize_lazy, set_eval_mode
 
-EXPORTERS: dict[
-    str, Callable[[ExportRequest, Callable[[], PyTorchRun]], tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]]
-] = {"dynamo": export_dynamo, "torchscript": export_torchscript}
+EXPORTERS: dict[str, Callable[[ExportRequest, Callable[[], PyTorchRun]], Watched]] = {
+    "dynamo": export_dynamo,
+    "torchscript": export_torchscript,
+}
 
 
 def _run(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> PyTorchRun:

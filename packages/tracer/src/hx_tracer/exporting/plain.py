@@ -1,7 +1,5 @@
 """The export without hx: what `torch.onnx.export` makes of the same module in the same settings, nothing watched."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path

@@ -7,10 +7,9 @@ its metadata. Values are named after FX nodes; initializers are renamed to the p
 trace, outside of every call.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import onnx_ir as ir
 import torch
@@ -40,7 +39,7 @@ class RawNode:
     """The node itself."""
 
     @classmethod
-    def of(cls, node: ir.Node, call: int | None) -> RawNode:
+    def of(cls, node: ir.Node, call: int | None) -> Self:
         """Return a node as it is now; what its bodies return is among its inputs."""
         inputs = (*node.inputs, *(value for _, body in nested_graphs(node) for value in body.outputs))
         operator = node.domain, node.op_type, node.overload, node.version

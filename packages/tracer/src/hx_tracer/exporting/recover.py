@@ -8,8 +8,6 @@ into one is written too. A port that needs any other weight that is no longer in
 with its neighbour.
 """
 
-from __future__ import annotations
-
 import base64
 from dataclasses import dataclass, field
 

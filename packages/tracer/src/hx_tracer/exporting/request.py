@@ -1,7 +1,5 @@
 """What an exporter is given, and how `torch.onnx.export` takes it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,9 +7,12 @@ from typing import Any
 
 import torch
 
-from hx_sidecar_schema import HxError, TorchNN
+from hx_sidecar_schema import HxError, ModuleContext, TorchNN
 from hx_tracer.inputs.arguments import argument_paths
 from hx_tracer.inputs.dynamic_axes import Axes, axes_of_shapes, dynamic_shapes
+
+Watched = tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]
+"""A model, what was seen of its export, and notes: what a plain export does differently, or what was not seen."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """What a module returned, as the outputs of its graph."""
 
-from __future__ import annotations
-
 from itertools import zip_longest
 from typing import Any
 

@@ -6,8 +6,6 @@ replaces); or as an equal value: an Identity of it, or the same operation on the
 subexpressions merged. Equal values are found by value numbering. Seen on torch 2.13 with onnxscript 0.7.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Hashable
 from functools import cached_property

@@ -6,8 +6,6 @@ row of the call while the model is traced, and the rows are removed from the nam
 of a plain export.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import tempfile
@@ -23,11 +21,11 @@ import onnx_ir as ir
 import torch
 
 from hx_graph import output_of
-from hx_sidecar_schema import Initializer, ModuleContext
+from hx_sidecar_schema import Initializer
 from hx_tracer._torch_internals import JIT_LOG, jit_scope_names, pytree
 from hx_tracer.exporting.context import context_of_run
 from hx_tracer.exporting.errors import export_error, runs, watched_export
-from hx_tracer.exporting.request import ExportRequest
+from hx_tracer.exporting.request import ExportRequest, Watched
 from hx_tracer.inputs.arguments import example_record, with_tensors
 from hx_tracer.inputs.dynamic_axes import Axes
 from hx_tracer.watch.calls import CallKey, CallLog, PyTorchRun, TracedCall, watching_calls
@@ -38,13 +36,8 @@ _MARK = "@hx"
 _MARKED = re.compile(rf"{_MARK}(\d+)")
 
 
-def export_torchscript(
-    request: ExportRequest, pytorch: Callable[[], PyTorchRun]
-) -> tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]:
+def export_torchscript(request: ExportRequest, pytorch: Callable[[], PyTorchRun]) -> Watched:
     """Export a module through TorchScript; `pytorch` runs it in PyTorch, when first called.
-
-    Returns:
-        The model, named as a plain export of the same call names it, what was seen, and no notes.
 
     Raises:
         ExportError: HX120 if the exporter refuses the model.

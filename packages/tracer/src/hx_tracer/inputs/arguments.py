@@ -4,8 +4,6 @@ Order and nesting are those of `torch.export`, which flattens positional argumen
 which they are given: the inputs of the graph.
 """
 
-from __future__ import annotations
-
 import inspect
 import itertools
 from collections.abc import Iterable, Iterator, Mapping

@@ -4,8 +4,6 @@ A kind is a regular expression; what it matches gets its shape from the sizes of
 drawn is a `Sampling`: the same can be drawn again at another size.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import zlib

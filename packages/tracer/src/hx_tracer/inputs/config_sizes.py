@@ -4,8 +4,6 @@ Only the kind of attribute name decides (`vocab_size`, `image_size`, `num_mel_bi
 then in its sub-configurations; no architecture is named.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator, Mapping

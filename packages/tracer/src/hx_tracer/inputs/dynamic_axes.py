@@ -1,7 +1,5 @@
 """Which axes of the inputs are dynamic, under which symbols."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any

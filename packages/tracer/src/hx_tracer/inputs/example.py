@@ -1,7 +1,5 @@
 """Example inputs for a module: a caller's, a file's, or generated and tried."""
 
-from __future__ import annotations
-
 import inspect
 import logging
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Example inputs from a file that the user gives, as tensors; hx reads arrays of an ONNX model without torch."""
 
-from __future__ import annotations
-
 import pickle
 import zipfile
 from pathlib import Path

@@ -5,8 +5,6 @@ source line that it came through, mentions; the number of placeholder tokens is 
 error has; widths of matrix products, lengths and bool masks likewise. At most 64 runs in all.
 """
 
-from __future__ import annotations
-
 import inspect
 import linecache
 import logging
@@ -41,9 +39,7 @@ _Made = tuple[dict[str, Any], dict[str, Sampling]]
 
 
 def generate(module: torch.nn.Module, dtype: torch.dtype, seed: int) -> _Made:
-    """Return inputs that the module runs on, with finite and not all zero outputs where any candidate gives them.
-
-    Values and samplings are by parameter name; `dtype` is that of float inputs.
+    """Return values and samplings by parameter name on which the module runs, to finite and not all zero outputs if it can.
 
     Raises:
         HxError: HX108 where every candidate fails, with the module's own last error.

@@ -1,7 +1,5 @@
 """Kinds of attributes of a model configuration, by regular expressions on their names, and the integers in their values."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any

@@ -1,15 +1,13 @@
 """Modules from a factory: `path/file.py:factory`, `package.module:factory`, or a function itself."""
 
-from __future__ import annotations
-
 import contextlib
 import difflib
-import importlib
 import importlib.util
 import itertools
 import sys
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,7 +25,8 @@ def call_factory(spec: str) -> tuple[torch.nn.Module, Any]:
         HxError: HX103 to HX106, by the step that failed.
     """
     where, _, name = spec.rpartition(":")
-    source = _import_file(Path(where)) if where.endswith(".py") else _import_module(where)
+    is_file = where.endswith(".py")
+    source = _import_file(Path(where)) if is_file else _imported(where, Path.cwd(), lambda: import_module(where))
     factory = getattr(source, name, None)
     if not callable(factory):
         callables = [n for n, v in vars(source).items() if callable(v) and not n.startswith("_")]
@@ -42,10 +41,7 @@ def call_factory(spec: str) -> tuple[torch.nn.Module, Any]:
 
 
 def run_factory(name: str, factory: Callable[[], Any]) -> tuple[torch.nn.Module, Any]:
-    """Call a factory, which takes no arguments.
-
-    Returns:
-        The module, and the example inputs that came with it (a dict or tuple), or `None`.
+    """Call a factory without arguments; return its module and the inputs that came with it, a dict or tuple, or None.
 
     Raises:
         HxError: HX105 if it raises, HX106 if it returns something else.
@@ -86,38 +82,31 @@ def _import_file(path: Path) -> ModuleType:
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
         raise HxError(f"File {str(path)!r} is no Python source.", code="HX103", hint="Give a .py file.")
-    source = importlib.util.module_from_spec(found)
-    sys.modules[name] = source  # dataclasses and pickle look their module up there
-    try:
-        with _on_path(path.parent):
-            found.loader.exec_module(source)
-    except Exception as error:
-        del sys.modules[name]
-        raise _not_importable(str(path), error) from error
-    return source
+    source, execute = importlib.util.module_from_spec(found), found.loader.exec_module
+
+    def load() -> ModuleType:
+        sys.modules[name] = source  # dataclasses and pickle look their module up there
+        try:
+            execute(source)
+        except Exception:
+            del sys.modules[name]
+            raise
+        return source
+
+    return _imported(str(path), path.parent, load)
 
 
-def _import_module(name: str) -> ModuleType:
-    try:
-        with _on_path(Path.cwd()):
-            return importlib.import_module(name)
-    except Exception as error:
-        raise _not_importable(name, error) from error
-
-
-def _not_importable(what: str, error: Exception) -> HxError:
-    return HxError(
-        f"{what!r} cannot be imported, at {_place(error)}: {_line(error)}",
-        code="HX103",
-        hint="Import it alone in Python, in this environment, and repair what that reports.",
-    )
-
-
-@contextlib.contextmanager
-def _on_path(folder: Path) -> Generator[None]:
+def _imported(what: str, folder: Path, load: Callable[[], ModuleType]) -> ModuleType:
+    """Load a module with a folder on the path."""
     sys.path.insert(0, str(folder))
     try:
-        yield
+        return load()
+    except Exception as error:
+        raise HxError(
+            f"{what!r} cannot be imported, at {_place(error)}: {_line(error)}",
+            code="HX103",
+            hint="Import it alone in Python, in this environment, and repair what that reports.",
+        ) from error
     finally:
         with contextlib.suppress(ValueError):  # the imported code may have taken it out itself
             sys.path.remove(str(folder))

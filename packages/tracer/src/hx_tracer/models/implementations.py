@@ -1,7 +1,5 @@
 """Choosing how transformers models compute attention and experts: exporters refuse some of the implementations."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """The module tree as records: names, classes, signatures, parameters; no tensors and no modules."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -5,8 +5,6 @@ the architecture. Relations that models check are kept: equal widths stay equal,
 a layer follow the number of layers, token ids stay inside the vocabulary.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import dataclass

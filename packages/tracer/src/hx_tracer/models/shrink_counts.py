@@ -1,7 +1,5 @@
 """Making the counts of a configuration small: layers and the lists that follow them, experts, positions, vocabulary."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

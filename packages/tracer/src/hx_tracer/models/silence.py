@@ -1,7 +1,5 @@
 """Running libraries without their output."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import logging

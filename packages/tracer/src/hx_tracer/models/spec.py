@@ -1,7 +1,5 @@
 """Model specs: the ways to name a model (Hub id, folder, factory, `tiny:ARCH`, a module itself), and loading it."""
 
-from __future__ import annotations
-
 import difflib
 import os
 import re

@@ -1,7 +1,5 @@
 """Small models of any architecture with random weights: its default configuration, shrunk, built and tried."""
 
-from __future__ import annotations
-
 import difflib
 import logging
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ and inlines it. In an If the placeholders are then values of the graph around it
 body first, then values around it. The last ONNX node of an FX node has its results.
 """
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Iterator, Mapping
 from itertools import chain

@@ -1,7 +1,5 @@
 """The values at the ports of chosen calls, in one run of a model in PyTorch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -52,12 +50,7 @@ def record_exact_values(
 ) -> dict[CallKey, CallValues[Kept]]:
     """Run a module as `record_call_values` does, and each call from its own inputs on in double precision too.
 
-    Args:
-        module: The root.
-        args: Positional inputs.
-        kwargs: Inputs by name.
-        wanted: The calls; none of them inside another.
-        keep: Returns what to keep of a tensor, given as the model has it and as double precision has it.
+    None of the wanted calls is inside another; `keep` is given a tensor as the model has it and as double precision has it.
     """
     precision = DoublePrecision()
 

@@ -1,7 +1,5 @@
 """A run in single precision, with what the same operations give in double precision beside it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -3,8 +3,6 @@
 The projector recognises values of a graph by these fingerprints, where the exporter kept no names.
 """
 
-from __future__ import annotations
-
 import re
 from bisect import insort
 from collections.abc import Callable, Mapping, Sequence

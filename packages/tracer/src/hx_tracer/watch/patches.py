@@ -4,8 +4,6 @@ The owner gets one dispatching function while any thread has a replacement; it l
 model has as its own is replaced for all threads.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Port names of the tensors that a call takes and returns."""
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 import math

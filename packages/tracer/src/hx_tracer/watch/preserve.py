@@ -1,7 +1,5 @@
 """Running a model without leaving anything behind in it."""
 
-from __future__ import annotations
-
 import functools
 import gc
 import operator

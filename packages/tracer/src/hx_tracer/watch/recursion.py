@@ -1,7 +1,5 @@
 """Room on Python's stack for what watching adds to it."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager

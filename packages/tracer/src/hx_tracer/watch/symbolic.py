@@ -5,8 +5,6 @@ node (`call_module`); what other modules do is recorded node by node (`call_func
 the call that it happened in. The recorded graph is then run, and each node is an operation of the observation.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping
 from typing import Any

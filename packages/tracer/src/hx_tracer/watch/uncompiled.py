@@ -5,8 +5,6 @@ torch 2.13: `torch.export` runs compiled functions as they are written, and `Mod
 `Module.__call__` early, so that a later replacement of it is not seen.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
