@@ -126,6 +126,41 @@ def inplace() -> Case:
     return (InplaceM(), {"x": rand(2, 8)})
 
 
+class Halves(nn.Module):
+    def forward(self, x):
+        both = torch.zeros(x.shape[0], 16)
+        both[:, :8] = x
+        both.sin_()
+        both[:, 8:].add_(2)
+        return both
+
+
+class Trebled(nn.Module):
+    def forward(self, x):
+        return x * 3
+
+
+class ChangedThroughViews(nn.Module):
+    """What a call gives and takes was changed last through another view of its memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.halves, self.trebled, self.lin = Halves(), Trebled(), nn.Linear(16, 3)
+
+    def forward(self, x):
+        both = self.halves(x)
+        first = self.trebled(both)
+        both[:, 0].mul_(5)
+        second = self.trebled(both)
+        both[0].add_(1)
+        return self.lin(first) + self.lin(second) + both.sum()
+
+
+@case
+def changed_through_views() -> Case:
+    return (ChangedThroughViews(), {"x": rand(2, 8)})
+
+
 class Ret(nn.Module):
     def forward(self, x, y):
         return (x, y + 1, x)

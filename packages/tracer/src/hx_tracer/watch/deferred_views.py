@@ -2,13 +2,14 @@
 
 Functionalisation (torch 2.13) brings such a view up to date when somebody reads it first, often in another module than
 the one that made the view, and looking up its FX node counts as reading. So the port on a view is looked up as late as
-its value allows: before the memory is changed again, or at the end. The operations that bring a view up to date belong
+its value allows: before the memory is changed again, or at the end; and not before what was changed by then through
+another view of the same memory. The operations that bring a view up to date belong
 to the call that made the view. That way watching moves no operation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,7 +25,7 @@ from hx_tracer._torch_internals import (
     storage_id,
     synchronize,
 )
-from hx_tracer.watch.fx_metadata import PORTS, PortKey, add_ports, call_of, mark
+from hx_tracer.watch.fx_metadata import LATE_PORTS, PORTS, SETTLED_PORTS, PortKey, add_ports, call_of, mark
 
 
 class DeferredViews:
@@ -33,6 +34,8 @@ class DeferredViews:
     def __init__(self) -> None:
         """Start without any."""
         self._deferred: list[tuple[torch.fx.Node, FunctionalTensor, list[PortKey]]] = []
+        self._late: dict[PortKey, tuple[torch.fx.Node, Any]] = {}
+        """Ports that wait for a node that writes into memory, perhaps into theirs."""
 
     @contextmanager
     def watching(self, node: torch.fx.Node, env: Mapping[torch.fx.Node, Any]) -> Generator[None]:
@@ -45,6 +48,7 @@ class DeferredViews:
             source: value for source in node.all_input_nodes if isinstance(value := env.get(source), FunctionalTensor)
         }
         if node.op == "output":
+            self._settle(list(self._late))  # what they waited for was removed
             self._look_up()
         if changes_in_place(node.target):
             self._look_up({storage_id(value.elem) for value in arguments.values()})
@@ -61,7 +65,17 @@ class DeferredViews:
 
     def carry_ports(self, node: torch.fx.Node, result: Any) -> None:
         """Carry the ports of a node that ran to the FX node of its result, now or, for a view, later."""
-        keys = node.meta.get(PORTS)
+        late = set(node.meta.get(LATE_PORTS, ()))
+        self._late.update((key, (node, result)) for key in late)
+        self._carry(node, result, [key for key in node.meta.get(PORTS, ()) if key not in late])
+        self._settle(node.meta.get(SETTLED_PORTS, ()))
+
+    def _settle(self, keys: Iterable[PortKey]) -> None:
+        for key in keys:
+            if key in self._late:
+                self._carry(*self._late.pop(key), [key])
+
+    def _carry(self, node: torch.fx.Node, result: Any, keys: list[PortKey]) -> None:
         if not keys:
             return
         if isinstance(result, FunctionalTensor):

@@ -14,6 +14,10 @@ CALL = "hx_call"
 """Key among `meta["custom"]`: row of the call that made the node."""
 PORTS = "hx_ports"
 """Key among `meta`: a list of `PortKey`."""
+LATE_PORTS = "hx_late_ports"
+"""Key among `meta`: those of `PORTS` that a node carries only once another one has run."""
+SETTLED_PORTS = "hx_settled_ports"
+"""Key among `meta` of that other one: the same ports."""
 
 Direction = Literal["inputs", "outputs"]
 PortKey = tuple[int, Direction, str]
@@ -31,7 +35,17 @@ def mark(node: torch.fx.Node, call: int, *, replace: bool = False) -> None:
     node.meta["custom"] = {**custom, CALL: call} if replace else {CALL: call, **custom}
 
 
-def add_ports(node: torch.fx.Node, keys: list[PortKey]) -> None:
-    """Add ports to those that a node carries."""
+def add_ports(node: torch.fx.Node, keys: list[PortKey], changed: torch.fx.Node | None = None) -> None:
+    """Add ports to those that a node carries.
+
+    Args:
+        node: What made the tensor, or changed it last as a whole.
+        keys: The ports.
+        changed: The last node before the ports that writes into memory: it may be a view of the tensor that it changed.
+    """
     present: list[PortKey] = node.meta.setdefault(PORTS, [])
-    present.extend(key for key in keys if key not in present)
+    new = [key for key in keys if key not in present]
+    present.extend(new)
+    if changed is not None and node < changed:
+        node.meta.setdefault(LATE_PORTS, []).extend(new)
+        changed.meta.setdefault(SETTLED_PORTS, []).extend(new)

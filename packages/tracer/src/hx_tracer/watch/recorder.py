@@ -17,7 +17,14 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from hx_tracer._torch_internals import current_graph, fx_node_of, is_functorch_wrapped, last_node, nodes_after
+from hx_tracer._torch_internals import (
+    changes_in_place,
+    current_graph,
+    fx_node_of,
+    is_functorch_wrapped,
+    last_node,
+    nodes_after,
+)
 from hx_tracer.watch.calls import CallLog, TensorLike, TracedCall, tensor_like, watching_calls
 from hx_tracer.watch.deferred_views import DeferredViews
 from hx_tracer.watch.dynamo_frames import UNKNOWN, dynamo_listener, frame_of
@@ -49,6 +56,8 @@ class CallRecorder(CallLog):
         """First call that computed each symbolic size, by its expression: the size's FX node loses its mark later."""
         self._last: dict[torch.fx.Graph, torch.fx.Node] = {}
         """The last node of each graph that is marked."""
+        self._changed: dict[torch.fx.Graph, torch.fx.Node] = {}
+        """The last of them that writes into memory."""
         self._graph: torch.fx.Graph | None = None
         self._frames: list[tuple[int, int | None]] = []
         """Depth and row of the calls that Dynamo is in; no row for modules that are no submodules."""
@@ -191,13 +200,13 @@ class CallRecorder(CallLog):
         self, fqn: str, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], node_of: NodeOf
     ) -> int:
         row = self.begin(fqn)
-        self.calls[row].inputs = _mark_ports(row, "inputs", input_ports(module, args, kwargs), node_of)
+        self.calls[row].inputs = self._mark_ports(row, "inputs", input_ports(module, args, kwargs), node_of)
         return row
 
     def _close(self, row: int, result: Any, node_of: NodeOf) -> None:
         call = self.calls[row]
         outputs = output_ports(result, call.inputs)
-        call.outputs = _mark_ports(row, "outputs", outputs, node_of)
+        call.outputs = self._mark_ports(row, "outputs", outputs, node_of)
         if any(is_functorch_wrapped(tensor) for _, tensor in outputs):
             call.hidden = "It ran under a function transform such as vmap, on tensors that are not the graph's."
 
@@ -209,17 +218,18 @@ class CallRecorder(CallLog):
             return
         for node in nodes_after(graph, self._last.get(graph)):
             mark(node, self.stack[-1], replace=True)
+            if changes_in_place(node.target):
+                self._changed[graph] = node
             value = node.meta.get("val")
             if isinstance(value, torch.SymInt):
                 self.size_calls.setdefault(str(value), self.stack[-1])
             self._last[graph] = node
 
-
-def _mark_ports(
-    row: int, side: Direction, ports: list[tuple[str, torch.Tensor]], node_of: NodeOf
-) -> dict[str, TensorLike]:
-    for name, tensor in ports:
-        node = node_of(tensor)
-        if node is not None:
-            add_ports(node, [(row, side, name)])
-    return {name: tensor_like(tensor) for name, tensor in ports}
+    def _mark_ports(
+        self, row: int, side: Direction, ports: list[tuple[str, torch.Tensor]], node_of: NodeOf
+    ) -> dict[str, TensorLike]:
+        for name, tensor in ports:
+            node = node_of(tensor)
+            if node is not None:
+                add_ports(node, [(row, side, name)], self._changed.get(node.graph))
+        return {name: tensor_like(tensor) for name, tensor in ports}
