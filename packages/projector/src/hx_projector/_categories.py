@@ -1,7 +1,5 @@
 """Operator categories and how much of each must be attributed."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a source of evidence is given, and what it returns."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple

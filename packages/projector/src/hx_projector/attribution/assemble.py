@@ -1,7 +1,5 @@
 """From nodes with owners to the sidecar: statuses and ports of calls, consumers of nodes, counts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 import onnx_ir as ir

@@ -1,7 +1,5 @@
 """Ports of calls whose `forward` nobody saw: the values that cross their boundaries, under their own names."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import onnx_ir as ir

@@ -7,8 +7,6 @@ Sources see the main graph alone. A node of a body belongs to the call that ran 
 the exporter, the file or a weight that it reads names another one. A node of a function belongs to the calls that use the function.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The entry to attribution: from an ONNX model and what the tracer saw to the sidecar."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir

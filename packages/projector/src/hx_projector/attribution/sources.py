@@ -8,8 +8,6 @@ in common. Above a node that produces data is what its data comes from, below it
 serves the nodes that read it. On a side that is open the root may have made the node, so no such claim is of high confidence.
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 from collections import Counter
 from collections.abc import Iterable

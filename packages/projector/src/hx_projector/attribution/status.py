@@ -3,8 +3,6 @@
 A call is `extractable` where `hx_graph.CutGraph` finds all that it needs; `hx_extractor.cut.cut` cuts by the same walk.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import onnx_ir as ir

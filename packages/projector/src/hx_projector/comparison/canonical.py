@@ -5,8 +5,6 @@ nodes in the order of that walk gives a canonical form, in time linear in the nu
 have no such order: they are written as a sorted list of digests.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 

@@ -4,8 +4,6 @@ A node has a counterpart in the other graph if all that leads to it is alike the
 the middle of a graph concerns neither the nodes before it nor those behind it.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass

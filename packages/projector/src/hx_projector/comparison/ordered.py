@@ -1,7 +1,5 @@
 """Whether two graphs have the same nodes in the same order, whatever the nodes and values are called."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import onnx_ir as ir

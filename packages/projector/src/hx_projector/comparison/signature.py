@@ -1,7 +1,5 @@
 """What a node, an attribute and a value are by themselves, whatever they are called."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cache

@@ -1,7 +1,5 @@
 """What nodes read, and a walk over a graph that depends on its topology alone."""
 
-from __future__ import annotations
-
 import onnx_ir as ir
 
 from hx_graph import nested_graphs

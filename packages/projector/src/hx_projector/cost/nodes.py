@@ -1,7 +1,5 @@
 """The entry to cost: what every node of a model computes, reads and produces."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

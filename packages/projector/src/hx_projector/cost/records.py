@@ -1,7 +1,5 @@
 """What nodes cost together: records that are printed as they are. Imports no onnx-ir."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from hx_sidecar_schema import Record

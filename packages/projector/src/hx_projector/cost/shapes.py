@@ -4,8 +4,6 @@ Three sources, in this order: what the file says of a value, with the symbols of
 inference of ONNX, which reads small weights only; for what is left in the main graph, a run, where the caller makes one.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence

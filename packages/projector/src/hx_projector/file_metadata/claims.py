@@ -9,8 +9,6 @@ An exporter's optimiser merges nodes of several modules, and its node names only
 normalisation folded in. The file tells so in the name of the rewriting rule, or in weights that no parameter gave a name.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Container, Iterable, Mapping

@@ -1,7 +1,5 @@
 """What hx writes into a model and takes out of it: metadata, numbers of weights, text that names a machine."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """A `ModuleContext` by what a file says: for a file that was made elsewhere, or added to the context of a PyTorch run."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Container, Mapping
 

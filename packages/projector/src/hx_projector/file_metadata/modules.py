@@ -4,8 +4,6 @@
 which, follows from what nodes say and from the weights that they read.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from itertools import accumulate

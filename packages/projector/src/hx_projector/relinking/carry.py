@@ -9,8 +9,6 @@ Going against the order of the graph, the first of these that applies to a node 
 * A node without a counterpart inherits its readers' common call.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple

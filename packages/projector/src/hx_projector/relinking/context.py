@@ -1,7 +1,5 @@
 """Modules, calls, ports, recovered nodes and weights of an export, as they are in what a tool made of it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 
 import onnx_ir as ir

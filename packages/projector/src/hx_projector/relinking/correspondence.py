@@ -6,8 +6,6 @@ form (quantised, cast, reordered), a value whose name has that of the original's
 its kind. Every step but the first compares values of one region alone, so an equal name elsewhere decides nothing.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import islice

@@ -1,7 +1,5 @@
 """The entry to relinking: a sidecar for what a tool made of an exported model."""
 
-from __future__ import annotations
-
 import onnx_ir as ir
 
 from hx_graph import CallTree, body_path, nested_graphs, nodes_in, output_of

@@ -1,7 +1,5 @@
 """A model with its sidecar, and how their parts are called in messages."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path

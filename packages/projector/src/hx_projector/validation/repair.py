@@ -1,7 +1,5 @@
 """Rewriting of what the model and the sound rows imply: nothing else, and nothing that rests on wrong rows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The entry to validation: a table of checks, each with the checks that must have found nothing before it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ kind of element type are compared number by number; the largest difference, rela
 distance. Two tensors that agree in all of these numbers and differ elsewhere are taken for equal.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

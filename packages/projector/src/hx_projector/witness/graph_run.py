@@ -1,7 +1,5 @@
 """One run of a graph in ONNX Runtime: a fingerprint of every value of the main graph, and what it depends on."""
 
-from __future__ import annotations
-
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping

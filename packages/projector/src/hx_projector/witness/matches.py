@@ -8,8 +8,6 @@ A value decides by itself only if it is distinctive: it depends on the numbers o
 them, and the operations that are equal to it are of one call. All other nodes are told by their readers (`readers`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import onnx_ir as ir

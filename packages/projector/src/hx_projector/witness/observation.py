@@ -5,8 +5,6 @@ no equal value. Then what such a tensor was made of counts as read by the operat
 repeated until all have equal values.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Set
 from itertools import islice
 

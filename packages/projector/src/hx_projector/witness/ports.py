@@ -6,8 +6,6 @@ input; what carries it is the outermost of them, which the call reads and has no
 does not reach is not needed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 

@@ -9,8 +9,6 @@ Three passes: against the order of the graph, the tensors that each node stands 
 in order, what sizes and inner steps derive from; against it again, the calls that may have made each node.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ Watching replaces the method below `Module.__call__`, for one thread, and regist
 the model (`nn.TransformerEncoder` takes another path where one is registered) and does not see what older hooks change.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager

@@ -7,8 +7,6 @@ another view of the same memory. The operations that bring a view up to date bel
 to the call that made the view. That way watching moves no operation.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any

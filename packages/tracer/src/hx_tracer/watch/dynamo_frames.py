@@ -5,8 +5,6 @@ its hook: a function that it is given runs while Dynamo is at that line. Local v
 values of the shape of the real ones; each tensor is the fake one that Dynamo keeps for its node. Seen on torch 2.13.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from contextvars import ContextVar
 from dataclasses import dataclass, field

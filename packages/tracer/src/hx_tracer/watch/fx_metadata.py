@@ -4,8 +4,6 @@ Measured on torch 2.13: `meta["custom"]` is the one part of a node's meta that d
 make of it, so the call stands there. Ports stand in `meta` itself, and `deferred_views` carries them over.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -8,8 +8,6 @@ Dynamo traced (strict capture, bodies of control flow); then it decomposes the p
 by node. Both are watched. A root that is a GraphModule is interpreted, not called.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any

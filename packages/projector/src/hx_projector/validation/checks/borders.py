@@ -1,7 +1,5 @@
 """Whether ports stand where a call begins and ends, and parameters with the modules that read them."""
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property

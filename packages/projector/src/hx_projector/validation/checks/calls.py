@@ -1,7 +1,5 @@
 """Whether the calls form one tree in execution order, and their statuses fit what else is said of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from hx_projector.validation.findings import Problem

@@ -1,7 +1,5 @@
 """Whether a model file is valid by itself, and what the sidecar says of the file is so."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from hx_graph import can_be_equal, check_proto, open_session

@@ -1,7 +1,5 @@
 """Whether the modules form one tree, tags are what it gives, and each module names its children and weights."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Whether owners are known, and fit what the file, the graph and the rest of the sidecar say."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from itertools import islice

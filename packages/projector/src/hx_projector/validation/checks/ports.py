@@ -1,7 +1,5 @@
 """Whether what ports, weights and recovered nodes name is in the model, with the recorded types."""
 
-from __future__ import annotations
-
 import base64
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Whether rows and nodes are one to one, references lead somewhere, and the counts are those of the rows."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
