@@ -7,7 +7,7 @@ import itertools
 import pytest
 from hypothesis import given, strategies as st
 
-from hx._verify.batches import batches_of
+from hx._verify.measure import batches_of
 
 
 @pytest.mark.parametrize(

@@ -44,10 +44,8 @@ def test_what_is_held_stays_within_it(memory: int, monkeypatch: pytest.MonkeyPat
     measurement = _measure.Measurement(model, model.loaded, inputs, memory)
     for rows in measurement.batches:
         measurement.fetch(rows)
-        held = measurement._held
-        assert held is not None
-        arrays = list(held.values.values())
-        for boundary in held.boundaries.values():
+        arrays = list(measurement.values.values())
+        for boundary in measurement.boundaries.values():
             arrays += [*boundary.inputs.values(), *boundary.outputs.values()]
         assert sum(array.nbytes for array in arrays) <= memory or len(rows) == 1
     assert len(runs) == len(measurement.batches) + 1  # one run to see the sizes

@@ -103,7 +103,7 @@ def test_random_numbers_and_training_are_left_as_they_are() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5), nn.BatchNorm1d(4), nn.Linear(4, 4)).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    from hx._rounding import own_rounding
+    from hx._tensors import own_rounding
 
     found = own_rounding(model, (torch.randn(3, 4),), {}, {("0", 0), ("1", 0), ("2", 0), ("3", 0)})
     assert 0 < found["0", 0] < 1e-6

@@ -1,4 +1,4 @@
-from hx._analysis.analyze import analyze as analyze
+from hx._analyze import analyze as analyze
 from hx._compare import compare as compare
 from hx._debug.debug import debug as debug
 from hx._demo import demo as demo

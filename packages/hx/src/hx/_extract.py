@@ -8,11 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hx._export.files import data_path
 from hx._model_spec import AnyModel, model_spec
 from hx._open import AnyHierarchy, name_of, opened
 from hx._progress import Progress, each, silent
-from hx.files import call_stems, check_writable, onnx_path, sidecar_path
+from hx.files import call_stems, check_writable, data_path, onnx_path, sidecar_path
 from hx.records.extract import ExtractReport, ModuleEntry, PortEntry
 from hx_sidecar_schema import HxError, Sidecar, atomic_folder, file_digest, refuse_existing, simple_name
 

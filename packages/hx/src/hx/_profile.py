@@ -9,9 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from hx._arrays import Inputs, arrays_of
 from hx._open import AnyHierarchy, name_of, opened
 from hx._progress import Progress, each, silent
+from hx._tensors import Inputs, arrays_of
 from hx.files import check_writable, write_text
 from hx.records.profile import IsolatedReport
 from hx_profiler import Profile, ProfileComparison

@@ -1,9 +1,14 @@
-"""Tensors of PyTorch as arrays, and how far two may be apart."""
+"""Tensors of PyTorch as arrays, inputs of the ONNX model among them, and how far two may be apart."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import zipfile
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from hx_sidecar_schema import HxError, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,6 +17,11 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-3
 HALF_TOLERANCE = 1e-2
 """Of the largest magnitude of an output: in single precision, and in float16 or bfloat16."""
+ROUNDING_FACTOR = 10
+"""Two right results differ by no more than this many times the error of one: either may be exact by luck."""
+
+Inputs = Mapping[str, Any] | str | Path
+"""Arrays or tensors by input name, or a file of them."""
 
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
@@ -24,6 +34,65 @@ def to_numpy(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
+def arrays_of(inputs: Inputs) -> dict[str, Any]:
+    """Return inputs as arrays; a file is `.npz`, `.safetensors`, or `.pt` (a dict; nothing in it is executed).
+
+    Raises:
+        HxError: HX110 if a file is missing, of another kind, damaged, or holds no dict of tensors.
+    """
+    import numpy as np
+
+    if isinstance(inputs, Mapping):
+        return {name: np.asarray(value) for name, value in inputs.items()}
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    path = Path(inputs)
+    try:
+        if path.suffix.lower() == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+        if path.suffix.lower() == ".safetensors":
+            return load_file(path)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, SafetensorError) as error:
+        raise HxError(
+            f"Inputs file {str(path)!r} cannot be read: {first_line(error)}.",
+            code="HX110",
+            hint="Give a .pt (saved dict), .npz or .safetensors file that holds each input under its ONNX name.",
+        ) from error
+    import torch  # for `.pt` alone
+
+    from hx_tracer import read_inputs
+
+    given = read_inputs(path).items()
+    return {name: to_numpy(value) if isinstance(value, torch.Tensor) else np.asarray(value) for name, value in given}
+
+
 def tolerance(dtypes: Iterable[Any]) -> float:
     """Return the largest relative difference that is a match, for tensors of these data types."""
     return HALF_TOLERANCE if any("float16" in str(dtype).lower() for dtype in dtypes) else TOLERANCE
+
+
+def own_rounding(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], wanted: Collection[tuple[str, int]]
+) -> dict[tuple[str, int], float]:
+    """Return how far the outputs of some calls are from what double precision makes of the same inputs of the call.
+
+    The sine of an argument near 1000 is uncertain by 1e-4 in single precision, the difference of equal numbers by all of it.
+    The root runs once; the calls are named by fqn and index, and none of them is inside another. Returned is the largest
+    relative error of an output of each; 0 where it is not of single precision, or not finite.
+    """
+    from hx_extractor import difference
+    from hx_tracer import record_exact_values
+
+    def error(tensor: torch.Tensor, exact: torch.Tensor) -> float:
+        found = difference(to_numpy(tensor), to_numpy(exact)).relative_error if exact is not tensor else 0.0
+        return found if math.isfinite(found) else 0.0
+
+    found = record_exact_values(module, args, kwargs, wanted, error)
+    return {key: max(values.outputs.values(), default=0.0) for key, values in found.items()}
+
+
+def explained(rounding: float) -> str:
+    """Say why an error beyond the ordinary is right, given what `own_rounding` found."""
+    return f"PyTorch's own result is {rounding:.1e} off double precision"

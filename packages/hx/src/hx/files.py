@@ -6,10 +6,16 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hx_sidecar_schema import HxError, atomic_folder, refuse_existing
 
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
 SIDECAR_SUFFIX = "_hierarchy.json"
+EXTERNAL_DATA_BYTES = 100 * 2**20
+"""Weights beyond this go to NAME.onnx.data: a graph of a few megabytes opens at once everywhere."""
 _NAME_BYTES = 180  # of the 255 that file systems allow; sidecar and staging names are longer than the model's
 
 
@@ -34,6 +40,22 @@ def sidecar_path(model: Path) -> Path:
     return model.with_name(f"{model.stem}{SIDECAR_SUFFIX}")
 
 
+def data_path(model: Path) -> Path:
+    """Return where large weights of a model lie."""
+    return model.with_name(f"{model.name}.data")
+
+
+def context_path(model: Path) -> Path:
+    """Return where lies what was seen during an export."""
+    return model.with_name(f"{model.stem}_context.json")
+
+
+def has_data_file(model: ir.Model) -> bool:
+    """Say whether the weights of a model go to a file of their own."""
+    tensors = (value.const_value for value in model.graph.initializers.values())
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None) > EXTERNAL_DATA_BYTES
+
+
 def check_writable(folder: Path, argument: str = "output") -> None:
     """Stop before any work where its result could not be written; `argument` is that of the caller that names it.
 
@@ -49,6 +71,19 @@ def check_writable(folder: Path, argument: str = "output") -> None:
             hint="Choose a folder that you may write to and that has room.",
             argument=argument,
         )
+
+
+def export_path(path: str | Path, argument: str, *, keep_context: bool, overwrite: bool) -> Path:
+    """Return the path of a model to export, before any work; `argument` is that of the caller that names it.
+
+    Raises:
+        HxError: HX402 if a file of the export exists, HX306 if it cannot be written, HX406 if it is no .onnx file.
+    """
+    target = onnx_path(Path(path), argument)
+    context = [context_path(target)] if keep_context else []
+    refuse_existing([target, data_path(target), sidecar_path(target), *context], overwrite=overwrite)
+    check_writable(target.parent, argument)
+    return target
 
 
 def write_text(path: Path, text: str, *, overwrite: bool) -> None:
@@ -73,12 +108,7 @@ def file_stem(name: str) -> str:
 def call_stems(calls: Iterable[tuple[str, int]], root: str) -> list[str]:
     """Return one file stem for each call: its fqn, dots as underscores, and its index where it is not the first.
 
-    Args:
-        calls: Fqn and index of each.
-        root: Stem of the root, whose fqn is empty.
-
-    Returns:
-        Stems in the same order; no two are equal, on file systems that fold case either.
+    The fqn of the root is empty: its stem is given. No two are equal, on file systems that fold case either.
     """
     taken: set[str] = set()
     stems: list[str] = []

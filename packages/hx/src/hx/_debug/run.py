@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hx._compare import compare_graphs, modules_of
 from hx._debug.journal import Failed, Journal
-from hx._export.attribute import attribute
+from hx._export.export import attribute
 from hx._export.request import ExportRequest
 from hx._model_spec import given_inputs
 from hx._redacted import Redactor
@@ -94,8 +94,7 @@ def _load(session: Session) -> None:
         session.modules = module_records(session.loaded.module, request.torch_nn)
     with session.journal.step("inputs", "Making inputs"):
         session.inputs = given_inputs(session.loaded, request.args, request.kwargs, request.input_shapes)
-        options = request.options(session.loaded.module, session.inputs)
-        session.options = {"kwargs": session.inputs.kwargs, **options}
+        session.options = request.options(session.loaded.module, session.inputs)
 
 
 def _tried(session: Session, kind: str, strategy: Strategy, settings: str, make: Callable[[], Made]) -> Made | None:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from hx._debug.environment import environment
 from hx._debug.page import page
 from hx._debug.run import HIERARCHY, PLAIN, Session
-from hx._export.files import data_path, has_data_file
 from hx._provenance import command_line
 from hx._redacted import without_folders
-from hx.files import sidecar_path
+from hx.files import data_path, has_data_file, sidecar_path
 from hx.records.debug import DebugReport, InputEntry
 from hx.records.report import File, counts_of
 

@@ -1,24 +1,26 @@
-"""`hx.export`."""
+"""From a PyTorch model to an ONNX model that knows its modules."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from hx._export.attribute import attribute
 from hx._export.exported import Export
-from hx._export.files import settled
 from hx._export.request import DynamicAxes, ExportRequest
 from hx._model_spec import AnyModel, given_inputs, model_spec
 from hx._progress import Clock, Progress, captured, silent
+from hx._provenance import provenance_of
 from hx._redacted import Redactor, model_folders, redactor
-from hx_sidecar_schema import Confidence, Strategy, TorchNN, atomic_folder, check_choice
+from hx._tensors import to_numpy
+from hx.files import export_path
+from hx_sidecar_schema import Confidence, ModelDoesNotRun, Sidecar, Strategy, TorchNN, atomic_folder, check_choice
 
 if TYPE_CHECKING:
-    from hx_tracer import ExampleInputs, Exported, LoadedModel
+    from hx_tracer import Exported, LoadedModel
 
 logger = logging.getLogger(__name__)
 
@@ -114,18 +116,17 @@ def export(
         min_confidence,
         remedies,
     )
-    strategies = request.strategies()
-    target = None if f is None else settled(f, "f", keep_context=keep_context, overwrite=overwrite)
+    request.strategies()  # one that does not exist is found before any work
+    target = None if f is None else export_path(f, "f", keep_context=keep_context, overwrite=overwrite)
     clock = Clock(progress)
     with clock.step("load", "Loading torch and the model"):
         loaded = request.pytorch.load()
-        inputs = given_inputs(loaded, args, kwargs, input_shapes)
-        loaded = replace(loaded, example=inputs)
+        loaded = replace(loaded, example=given_inputs(loaded, args, kwargs, input_shapes))
     with clock.step("export", "Exporting with torch.onnx.export"):
         from hx_projector import redact_text
 
         redact = redactor(model_folders(request.pytorch.model), numbers=False)
-        exported, used = _exported(request, strategies, loaded, inputs, target, progress, redact)
+        exported, used = _exported(request, loaded, target, progress, redact)
         redact_text(exported.program.model, redact)
     with clock.step("attribute", "Finding the module of every node"):
         file = target.name if target else f"{loaded.name}.onnx"
@@ -142,21 +143,16 @@ def export(
 
 
 def _exported(
-    request: ExportRequest,
-    strategies: Sequence[Strategy],
-    loaded: LoadedModel,
-    inputs: ExampleInputs,
-    target: Path | None,
-    progress: Progress,
-    redact: Redactor,
+    request: ExportRequest, loaded: LoadedModel, target: Path | None, progress: Progress, redact: Redactor
 ) -> tuple[Exported, Strategy]:
     """Export with the first strategy that takes the model; the exporter's report of a refusal lies beside `target`."""
     from hx_tracer import ExportError, export_with_first
 
-    options = request.options(loaded.module, inputs) | {"tell": lambda text: progress(text, 0, 0)}  # pyright: ignore
+    options: dict[str, Any] = request.options(loaded.module, loaded.example)
+    options |= {"torch_nn": request.torch_nn, "tell": lambda text: progress(text, 0, 0)}  # pyright: ignore
     with captured() as printed:
         try:
-            return export_with_first(strategies, loaded.module, inputs.kwargs, **options, torch_nn=request.torch_nn)
+            return export_with_first(request.strategies(), loaded.module, **options)
         except ExportError as error:
             if target is None:
                 raise
@@ -172,3 +168,33 @@ def _exported(
         code=refusal.code,
         argument=refusal.argument,
     ) from refusal
+
+
+def attribute(
+    exported: Exported, strategy: Strategy, *, file: str, min_confidence: Confidence
+) -> tuple[Sidecar, Exported]:
+    """Find the module call of every node of an export; return the sidecar, and the export with what made it.
+
+    Where ONNX Runtime cannot run the graph, the exporter's word has to do: no call has ports then, and a note says so.
+
+    Raises:
+        ModelDoesNotRun: HX121 if ONNX Runtime cannot run the graph and the strategy does not ask the exporter.
+    """
+    import hx_projector
+
+    context = exported.context.model_copy(update={"generator": provenance_of(exported.context.generator)})
+    exported = replace(exported, context=context)
+    project = partial(
+        hx_projector.project, exported.program.model, file=file, sources=strategy.sources, min_confidence=min_confidence
+    )
+    feeds = {name: to_numpy(tensor) for name, tensor in exported.inputs.items()}
+    try:
+        return project(context, feeds=feeds if strategy.observer else None), exported
+    except ModelDoesNotRun as error:
+        if strategy.sources[0] != "exporter":
+            raise
+        note = f"{error.message.rstrip('.')}. Owners are the exporter's word alone, and no call can be cut out."
+    reason = "ONNX Runtime cannot run the graph, so its values do not say where the ports are."
+    calls = [call.model_copy(update={"status": "fused", "reason": reason}) for call in context.calls]
+    sidecar = project(context.model_copy(update={"calls": calls}), feeds=None)
+    return sidecar, replace(exported, notes=[*exported.notes, note])

@@ -6,9 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from hx._export.files import context_path, data_path, has_data_file, settled
 from hx._progress import Clock
-from hx.files import sidecar_path
+from hx.files import context_path, data_path, export_path, has_data_file, sidecar_path
 from hx.records.export import ExportReport, NodeDisagreement, Verification
 from hx.records.report import File, counts_of
 from hx_extractor import Hierarchy
@@ -132,7 +131,7 @@ class Export(Hierarchy):
         """
         from hx_projector import embed as embed_sidecar, restored_metadata, strip_metadata
 
-        target = settled(path, "path", keep_context=keep_context, overwrite=overwrite)
+        target = export_path(path, "path", keep_context=keep_context, overwrite=overwrite)
         with atomic_folder(target.parent, "path") as staging:
             with self._clock.step("save", "Writing the files"), restored_metadata(self.model):
                 info = self.sidecar.model.model_copy(update={"file": target.name})

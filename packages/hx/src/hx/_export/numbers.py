@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from hx._rounding import ROUNDING_FACTOR, explained, own_rounding
-from hx._tensors import to_numpy, tolerance
+from hx._tensors import ROUNDING_FACTOR, explained, own_rounding, to_numpy, tolerance
 from hx.records.export import Verification
 from hx.text import plural
 from hx_extractor import difference

@@ -55,6 +55,7 @@ class ExportRequest:
         """
         return {
             "args": inputs.args,
+            "kwargs": inputs.kwargs,
             "axes": self._axes(module, inputs),
             "dynamic_shapes": self.dynamic_shapes,
             "input_names": self.input_names,

@@ -17,20 +17,17 @@ and onnxruntime 1.31, calls that are right stay below."""
 
 @dataclass(frozen=True)
 class CallError:
-    """How wrong one call is, given inputs that are right. Calls are in pre-order: a parent stands before its children.
-
-    Attributes:
-        parent: Position of the call that made this one.
-        error: Relative error of its outputs; None where it was not compared.
-        epsilon: Of the coarsest floating-point type that crosses its border, in either model.
-        unproven: Values that it computes with and PyTorch did not give: the ONNX model had to, or nodes of other calls
-            that were cut out with it. Whether they are right is not known.
-    """
+    """How wrong one call is, given inputs that are right. Calls are in pre-order: a parent stands before its children."""
 
     parent: int | None
+    """Position of the call that made this one."""
     error: float | None
+    """Relative error of its outputs; None where it was not compared."""
     epsilon: float = 0.0
+    """Of the coarsest floating-point type that crosses its border, in either model."""
     unproven: frozenset[str] = frozenset()
+    """Values that it computes with and PyTorch did not give: the ONNX model had to, or nodes of other calls that were cut
+    out with it. Whether they are right is not known."""
 
 
 def limits_of(calls: Sequence[CallError], ceiling: float) -> list[float]:
@@ -39,18 +36,15 @@ def limits_of(calls: Sequence[CallError], ceiling: float) -> list[float]:
     Ordinary is the median over innermost compared calls. One fault is in one of those, but in all calls around it:
     counted with them, a fault in a small model would itself be ordinary. Of an even number the lower middle counts.
     No limit is below `ROUNDINGS` of the coarsest type in the call: two correct runs in half precision mostly agree to
-    the last bit, and where they do not, they differ by a bit or two.
-
-    Args:
-        calls: All calls.
-        ceiling: An error beyond this is wrong however many calls have it.
+    the last bit, and where they do not, they differ by a bit or two. An error beyond `ceiling` is wrong however many
+    calls have it.
     """
-    outer = {above for position in range(len(calls)) for above in _compared_above(calls, position)}
-    innermost = [call.error for position, call in enumerate(calls) if call.error is not None and position not in outer]
+    around = _around(calls, [call.error is not None for call in calls])
+    innermost = [call.error for call, outer in zip(calls, around, strict=True) if call.error is not None and not outer]
     ordinary = statistics.median_low(innermost) if innermost else 0.0
     common = min(max(FACTOR * ordinary, FLOOR), ceiling)
     limits = [max(common, ROUNDINGS * call.epsilon) for call in calls]
-    for position in range(len(calls) - 1, -1, -1):
+    for position in reversed(range(len(calls))):
         parent = calls[position].parent
         if parent is not None:
             limits[parent] = max(limits[parent], limits[position])
@@ -58,31 +52,22 @@ def limits_of(calls: Sequence[CallError], ceiling: float) -> list[float]:
 
 
 def wrong_calls(calls: Sequence[CallError], limits: Sequence[float], *, explain: bool) -> list[bool]:
-    """Say which calls are wrong.
+    """Say which calls are wrong: those whose error is beyond their limit.
 
-    Args:
-        calls: All calls.
-        limits: Of each call; errors beyond it are wrong.
-        explain: Let a call be right whose error its children explain: no more than `FACTOR` times the sum of theirs.
-            The roundings of many layers add up.
+    With `explain` a call is right whose error its children explain: no more than `FACTOR` times the sum of theirs. The
+    roundings of many layers add up.
     """
-    below = _sums_below(calls)
     return [
         call.error is not None and call.error > limit and not (explain and call.error <= FACTOR * inner)
-        for call, limit, inner in zip(calls, limits, below, strict=True)
+        for call, limit, inner in zip(calls, limits, _sums_below(calls), strict=True)
     ]
 
 
 def first_culprit(calls: Sequence[CallError], limits: Sequence[float], *, explain: bool) -> int | None:
-    """Return the first call, in execution order, that is wrong while no call inside it is.
+    """Return the first call, in execution order, that is wrong, as `wrong_calls` has it, while no call inside it is.
 
     A wrong call that computes with an unproven value is not to blame, unless another call that does so is right: else
     the value may be what is wrong, and the call around both is named.
-
-    Args:
-        calls: All calls.
-        limits: As for `wrong_calls`.
-        explain: As for `wrong_calls`.
     """
     wrong = wrong_calls(calls, limits, explain=explain)
     vouched: set[str] = set()
@@ -95,29 +80,24 @@ def first_culprit(calls: Sequence[CallError], limits: Sequence[float], *, explai
 
 
 def _innermost(calls: Sequence[CallError], wrong: Sequence[bool]) -> int | None:
-    around: set[int] = set()
-    for position in range(len(calls) - 1, -1, -1):
-        if wrong[position] or position in around:
-            parent = calls[position].parent
-            if parent is not None:
-                around.add(parent)
-    return next((p for p, is_wrong in enumerate(wrong) if is_wrong and p not in around), None)
+    around = _around(calls, wrong)
+    return next((position for position, is_wrong in enumerate(wrong) if is_wrong and not around[position]), None)
 
 
-def _compared_above(calls: Sequence[CallError], position: int) -> list[int]:
-    """Return the nearest compared call around a compared one."""
-    if calls[position].error is None:
-        return []
-    above = calls[position].parent
-    while above is not None and calls[above].error is None:
-        above = calls[above].parent
-    return [] if above is None else [above]
+def _around(calls: Sequence[CallError], marked: Sequence[bool]) -> list[bool]:
+    """Say which calls have a marked one inside."""
+    around = [False] * len(calls)
+    for position in reversed(range(len(calls))):
+        parent = calls[position].parent
+        if parent is not None:
+            around[parent] |= around[position] or marked[position]
+    return around
 
 
 def _sums_below(calls: Sequence[CallError]) -> list[float]:
     """Return for each call the sum of the errors of the nearest compared calls inside it."""
     sums = [0.0] * len(calls)
-    for position in range(len(calls) - 1, -1, -1):
+    for position in reversed(range(len(calls))):
         call = calls[position]
         if call.parent is not None:
             sums[call.parent] += sums[position] if call.error is None else call.error

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Collection
-from contextlib import redirect_stdout
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -14,25 +12,21 @@ import torch
 from hx._tensors import to_numpy
 from hx._verify.inputs import ModuleInputs
 from hx_sidecar_schema import HxError, Module, ModuleCall, Sidecar, first_line
-from hx_tracer import CallValues, LoadedModel, initialize_lazy, preserve_state, record_call_values
+from hx_tracer import CallValues, LoadedModel, record_call_values
 
+Array = np.ndarray[Any, Any]
 CallKey = tuple[str, int]
 """Fqn and index of a call."""
 Kept = TypeVar("Kept")
 
 
-def array_now(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
+def array_now(tensor: torch.Tensor) -> Array:
     """Return a tensor's numbers as they are now; the model may change the tensor later."""
     return to_numpy(tensor).copy()
 
 
 class SizeAndPrecision(NamedTuple):
-    """What is known of a tensor that was not kept.
-
-    Attributes:
-        size_bytes: Of what `array_now` returns.
-        epsilon: Of its floating-point type; 0 for others.
-    """
+    """What is known of a tensor that was not kept: bytes of what `array_now` returns, and the epsilon of floats, else 0."""
 
     size_bytes: int
     epsilon: float
@@ -48,28 +42,16 @@ def size_and_precision(tensor: torch.Tensor) -> SizeAndPrecision:
 def run_module(
     loaded: LoadedModel, inputs: ModuleInputs, wanted: Collection[CallKey], keep: Callable[[torch.Tensor], Kept]
 ) -> dict[CallKey, CallValues[Kept]]:
-    """Run a model once and return what crossed the boundaries of some of its calls.
-
-    Equal runs draw equal random numbers.
-
-    Args:
-        loaded: The model.
-        inputs: Its inputs.
-        wanted: The calls to look at.
-        keep: What to keep of a tensor; called at the moment it crosses.
+    """Run a model once and return what crossed the boundaries of some of its calls, as `keep` keeps it.
 
     Raises:
         HxError: HX407 if the inputs do not fit the model.
     """
-    module = loaded.module
     try:
-        initialize_lazy(module, inputs.args, inputs.kwargs)
-        with torch.random.fork_rng(devices=[]), redirect_stdout(sys.stderr), preserve_state(module):
-            torch.manual_seed(0)
-            return record_call_values(module, inputs.args, inputs.kwargs, wanted, keep)
+        return record_call_values(loaded.module, inputs.args, inputs.kwargs, wanted, keep)
     except Exception as error:
         raise HxError(
-            f"{type(module).__name__} does not run on the inputs {list(inputs.arrays)!r}: {first_line(error)}",
+            f"{type(loaded.module).__name__} does not run on the inputs {list(inputs.arrays)!r}: {first_line(error)}",
             code="HX407",
             hint="Compare with the model that the ONNX file was exported from, loaded with the same task and dtype.",
             argument="against",
@@ -92,16 +74,13 @@ def pytorch_keys(sidecar: Sidecar) -> list[CallKey]:
 
 
 def _name_below(root: Module, module: Module) -> str:
-    if not root.fqn:
-        return module.fqn
-    starts = [f"{name}." for name in (root.fqn, *root.aliases)]
-    below = (
-        f"{name}.".removeprefix(start)
-        for name in (module.fqn, *module.aliases)
-        for start in starts
-        if f"{name}.".startswith(start)
-    )
-    return next(below, module.fqn).removesuffix(".")
+    """Return a module's name in a part that was cut out of `root`."""
+    starts = [f"{name}." for name in (root.fqn, *root.aliases)] if root.fqn else []
+    for name in (module.fqn, *module.aliases):
+        for start in starts:
+            if f"{name}.".startswith(start):
+                return f"{name}.".removeprefix(start).removesuffix(".")
+    return module.fqn
 
 
 def why_not_made(call: ModuleCall) -> str:

@@ -1,4 +1,4 @@
-"""Inputs of one run: as the PyTorch module takes them, and as the ONNX model does."""
+"""The PyTorch module that a model is compared with, and inputs of one run, as it and as the ONNX model take them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from hx._model_spec import given_inputs
 from hx._tensors import to_numpy
 from hx._verify.arguments import as_example, from_names
-from hx_sidecar_schema import HxError, Sidecar, TensorInfo
+from hx_sidecar_schema import HxError, Sidecar, TensorInfo, simple_name
 from hx_tracer import ExampleInputs, LoadedModel, as_tensor, example_inputs, float_dtype, forward_signature, tensors_in
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -22,13 +22,7 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 @dataclass(frozen=True)
 class ModuleInputs:
-    """The same tensors twice.
-
-    Attributes:
-        args: Positional arguments of the module.
-        kwargs: Arguments of the module by name.
-        arrays: Under the names of the ONNX model's inputs.
-    """
+    """The same tensors twice: as arguments of the module, and as arrays under the names of the ONNX model's inputs."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -46,11 +40,10 @@ def recorded_inputs(loaded: LoadedModel, sidecar: Sidecar, arrays: Arrays) -> Mo
             file holds.
     """
     module, call = loaded.module, sidecar.calls[0]
+    own_dtype, halves = float_dtype(module), (torch.float16, torch.bfloat16)
     tensors = {name: as_tensor(array) for name, array in arrays.items()}
-    own_dtype = float_dtype(module)
-    for name, tensor in tensors.items():  # a converter may have halved the model's own inputs
-        if tensor.dtype in (torch.float16, torch.bfloat16):
-            tensors[name] = tensor.to(own_dtype)
+    # a converter may have halved the model's own inputs
+    tensors = {name: tensor.to(own_dtype) if tensor.dtype in halves else tensor for name, tensor in tensors.items()}
     paths = {port.value: port.name for port in call.inputs}
     named = {paths.get(name, name): tensor for name, tensor in tensors.items()}
     example = loaded.example
@@ -80,12 +73,7 @@ def _takes(module: torch.nn.Module, tensors: Iterable[str]) -> bool:
 
 
 def fitting_inputs(loaded: LoadedModel, inputs: Any, wanted: Sequence[TensorInfo]) -> ModuleInputs:
-    """Bring inputs that the user gives to both models.
-
-    Args:
-        loaded: The module that takes them, under the names of its `forward()`.
-        inputs: As the argument `args` of `hx.export`.
-        wanted: Inputs of the ONNX model.
+    """Bring inputs that the user gives, as the argument `args` of `hx.export`, to both models.
 
     Raises:
         HxError: HX109 or HX110 if the module does not take them or the file cannot be read, HX409 if the ONNX model
@@ -95,7 +83,7 @@ def fitting_inputs(loaded: LoadedModel, inputs: Any, wanted: Sequence[TensorInfo
     arrays = _named(given.args, given.kwargs, wanted)
     reason = ""
     if arrays is None:
-        names = [*[f"args.{index}" for index in range(len(given.args))], *given.kwargs]
+        names = [*(f"args.{index}" for index in range(len(given.args))), *given.kwargs]
         reason = f"they are {names!r}, the ONNX model takes {[info.name for info in wanted]!r}"
     else:
         for info in wanted:
@@ -118,10 +106,34 @@ def _named(args: tuple[Any, ...], kwargs: Mapping[str, Any], wanted: Sequence[Te
     """Return the tensors that the ONNX model takes by its names; None where their names or number are others."""
     names = [info.name for info in wanted]
     if not args and all(isinstance(value, torch.Tensor) for value in kwargs.values()):
-        if not kwargs.keys() >= set(names):
-            return None
-        return {name: to_numpy(kwargs[name]) for name in names}
+        return {name: to_numpy(kwargs[name]) for name in names} if kwargs.keys() >= set(names) else None
     tensors = tensors_in((args, dict(kwargs)))
     if len(tensors) != len(names):
         return None
     return {name: to_numpy(tensor) for name, tensor in zip(names, tensors, strict=True)}
+
+
+def part_of(loaded: LoadedModel, sidecar: Sidecar) -> LoadedModel:
+    """Return the module that a part was cut out of: by its name in the given model, or what is given itself.
+
+    Raises:
+        HxError: HX407 if neither is of the part's class, HX128 if the part has inputs that its module does not take.
+    """
+    root = sidecar.modules[0]
+    if implicit := [port.name for port in sidecar.calls[0].inputs if port.implicit and not port.unused]:
+        raise HxError(
+            f"{root.tag!r} reads {', '.join(map(repr, implicit))} past the arguments of forward(): PyTorch cannot be given that.",
+            code="HX128",
+            hint="Compare the whole model, or a part around this one.",
+        )
+    named = dict(loaded.module.named_modules(remove_duplicate=False))
+    for module in (named.get(root.fqn), loaded.module):
+        if module is not None and type(module).__name__ == simple_name(root.class_name):
+            return loaded if module is loaded.module else LoadedModel(module, loaded.name)
+    raise HxError(
+        f"{type(loaded.module).__name__} is not, and has not as {root.fqn!r}, the {simple_name(root.class_name)} "
+        "that the part was cut out of.",
+        code="HX407",
+        hint="Compare with the model that the part was exported with, or with the module itself.",
+        argument="against",
+    )

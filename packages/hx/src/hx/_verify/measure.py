@@ -6,16 +6,23 @@ once and holds what crosses the borders of its calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-import numpy as np
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
 
 from hx._progress import Progress, each
-from hx._rounding import own_rounding
-from hx._verify.batches import batches_of
-from hx._verify.boundaries import CallKey, SizeAndPrecision, array_now, pytorch_keys, run_module, size_and_precision
+from hx._tensors import own_rounding
+from hx._verify.boundaries import (
+    Array,
+    CallKey,
+    SizeAndPrecision,
+    array_now,
+    pytorch_keys,
+    run_module,
+    size_and_precision,
+    why_not_made,
+)
 from hx._verify.inputs import Arrays, ModuleInputs
 from hx._verify.torch_reference import compare_ports, run_alone
 from hx_extractor import Difference, Extraction, Hierarchy
@@ -23,7 +30,6 @@ from hx_graph import drawn_values
 from hx_sidecar_schema import HxError, ModuleCall, Port, RuntimeRefusal, UnavailableValue
 from hx_tracer import CallValues, LoadedModel
 
-Array = np.ndarray[Any, Any]
 PortDifference = tuple[str, Difference]
 """An output port, and how far its array is from the one that it should be."""
 EPSILON = {"DOUBLE": 2.0**-52, "FLOAT": 2.0**-23, "FLOAT16": 2.0**-10, "BFLOAT16": 2.0**-7}
@@ -32,30 +38,22 @@ EPSILON = {"DOUBLE": 2.0**-52, "FLOAT": 2.0**-23, "FLOAT16": 2.0**-10, "BFLOAT16
 
 @dataclass(frozen=True)
 class CallNumbers:
-    """What was measured of one call.
-
-    Attributes:
-        local: The worst output of the call alone; None where it could not be compared.
-        accumulated: The worst output in the whole model; None where it could not be compared.
-        reason: Why something is missing.
-        borrowed: Inputs of the local run that the ONNX model gave: port name to value name.
-        epsilon: Of the coarsest floating-point type at the call's border, in either model.
-        refused: Whether ONNX Runtime does not run it alone.
-        recomputed: Nodes of calls outside that the local run computes from this call's inputs.
-    """
+    """What was measured of one call."""
 
     local: PortDifference | None = None
+    """The worst output of the call alone; None where it could not be compared."""
     accumulated: PortDifference | None = None
+    """The worst output in the whole model; None where it could not be compared."""
     reason: str = ""
-    borrowed: Mapping[str, str] | None = None
+    """Why something is missing."""
+    borrowed: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Inputs of the local run that the ONNX model gave: port name to value name."""
     epsilon: float = 0.0
+    """Of the coarsest floating-point type at the call's border, in either model."""
     recomputed: Sequence[str] = ()
+    """Nodes of calls outside that the local run computes from this call's inputs."""
     refused: bool = False
-
-    @property
-    def unproven(self) -> list[str]:
-        """Values that the local run computes with and PyTorch did not give."""
-        return [*(self.borrowed or {}).values(), *self.recomputed]
+    """Whether ONNX Runtime does not run it alone."""
 
 
 class _Place(NamedTuple):
@@ -64,12 +62,6 @@ class _Place(NamedTuple):
     call: CallKey
     side: str
     port: str
-
-
-@dataclass(frozen=True)
-class _Held:
-    boundaries: Mapping[CallKey, CallValues[Array]]
-    values: Mapping[str, Array]
 
 
 class Measurement:
@@ -83,6 +75,9 @@ class Measurement:
 
     Attributes:
         batches: Rows of the calls that are compared, in execution order; both models run once for each batch.
+        boundaries: Of the calls of the batch that is held, what crossed their borders in PyTorch.
+        values: Of the ONNX model, for that batch.
+        refusal: Why ONNX Runtime does not run the whole model; empty where it does.
     """
 
     def __init__(self, model: Hierarchy, loaded: LoadedModel, inputs: ModuleInputs, memory_bytes: int) -> None:
@@ -98,9 +93,9 @@ class Measurement:
         self._places = self._find({port.carrier for ports in self._missing.values() for port in ports})
         runs = batches_of([self._held_bytes(row) for row in rows], memory_bytes)
         self.batches = [[rows[position] for position in run] for run in runs]
-        self._held: _Held | None = None
+        self.boundaries: Mapping[CallKey, CallValues[Array]] = {}
+        self.values: Mapping[str, Array] = {}
         self.refusal = ""
-        """Why ONNX Runtime does not run the whole model; empty where it does."""
 
     def measure_all(self, progress: Progress) -> list[CallNumbers]:
         """Compare all calls that can be; there are no numbers of the others."""
@@ -118,48 +113,46 @@ class Measurement:
         Raises:
             HxError: HX407 if PyTorch does not run its model.
         """
-        self._held = None
-        ports = [port for row in rows for port in self._missing[row]]
-        places = [self._places[port.carrier] for port in ports if port.carrier in self._places]
-        wanted = {self._keys[row] for row in rows} | {place.call for place in places}
-        boundaries = run_module(self._loaded, self._inputs, wanted, array_now)
-        borrowed = [port.carrier for port in ports if port.carrier not in self._places]
+        self.boundaries, self.values = {}, {}
+        carriers = [port.carrier for row in rows for port in self._missing[row]]
+        wanted = {self._keys[row] for row in rows} | {self._places[c].call for c in carriers if c in self._places}
+        self.boundaries = run_module(self._loaded, self._inputs, wanted, array_now)
+        borrowed = [carrier for carrier in carriers if carrier not in self._places]
         made = [port.carrier for row in rows for port in _outputs(self._calls[row])]
         names = [name for name in (*borrowed, *made) if self._model.holds(name)]
-        try:
-            values = self._model.run(self._inputs.arrays, names) if names and not self.refusal else {}
-        except RuntimeRefusal as error:  # calls may run alone
-            self.refusal, values = error.message, {}
-        self._held = _Held(boundaries, values)
+        if names and not self.refusal:
+            try:
+                self.values = self._model.run(self._inputs.arrays, names)
+            except RuntimeRefusal as error:  # calls may run alone
+                self.refusal = error.message
 
     def own_rounding(self, rows: Sequence[int]) -> dict[int, float]:
         """Return how far PyTorch's own outputs of some compared calls are from double precision.
 
-        Args:
-            rows: Ascending; PyTorch runs as often as they are nested.
+        The rows are ascending; PyTorch runs as often as they are nested.
         """
         found: dict[CallKey, float] = {}
-        ends, left = self._model.sidecar.subtree_end, list(rows)
+        left = list(rows)
         while left:
-            outermost, end = list[int](), 0
+            keys: set[CallKey] = set()
+            end = 0
             for row in left:
                 if row >= end:
-                    outermost.append(row)
-                    end = ends[row]
-            keys = {self._keys[row] for row in outermost}
+                    keys.add(self._keys[row])
+                    end = self._model.sidecar.subtree_end[row]
             found |= own_rounding(self._loaded.module, self._inputs.args, self._inputs.kwargs, keys)
             left = [row for row in left if self._keys[row] not in keys]
         return {row: found.get(self._keys[row], 0.0) for row in rows}
 
-    def not_made(self, row: int) -> bool:
-        """Say whether the PyTorch run lacks an extractable call."""
-        return self._calls[row].status == "extractable" and self._keys[row] not in self._borders
+    def why_not_made(self, row: int) -> str:
+        """Say why the PyTorch run lacks an extractable call; nothing where it does not."""
+        call = self._calls[row]
+        return why_not_made(call) if call.status == "extractable" and self._keys[row] not in self._borders else ""
 
     def _measure(self, row: int) -> CallNumbers:
         """Compare a call of the batch that is held."""
-        assert self._held is not None
-        given, values = self._held.boundaries[self._keys[row]], self._held.values
-        outputs = list(_outputs(self._calls[row]))
+        given = self.boundaries[self._keys[row]]
+        outputs = _outputs(self._calls[row])
         borrowed: dict[str, str] = {}
         reasons: list[str] = []
         epsilon, recomputed, refused = 0.0, list[str](), False
@@ -176,11 +169,8 @@ class Measurement:
         else:
             if lost := [port.name for port in extraction.outputs if port.name not in local]:
                 reasons.append(f"The PyTorch module gave no {lost}.")
-        actual = {
-            port.name: values[port.carrier]
-            for port in outputs
-            if port.carrier in values and port.carrier not in self._drawn
-        }
+        known = self.values.keys() - self._drawn
+        actual = {port.name: self.values[port.carrier] for port in outputs if port.carrier in known}
         accumulated = compare_ports(given.outputs, actual)
         if not self._drawn.isdisjoint(port.carrier for port in outputs):
             reasons.append("In the whole model it derives from random numbers.")
@@ -191,14 +181,13 @@ class Measurement:
 
     def _borrow(self, ports: Sequence[Port], borrowed: dict[str, str]) -> Arrays:
         """Return inputs that are no arguments: another port of the PyTorch run has them, or the ONNX run."""
-        assert self._held is not None
         given: Arrays = {}
         for port in ports:
             place = self._places.get(port.carrier)
             if place is not None:
-                given[port.name] = getattr(self._held.boundaries[place.call], place.side)[place.port]
-            elif port.carrier in self._held.values:
-                given[port.name] = self._held.values[port.carrier]
+                given[port.name] = getattr(self.boundaries[place.call], place.side)[place.port]
+            elif port.carrier in self.values:
+                given[port.name] = self.values[port.carrier]
                 borrowed[port.name] = port.carrier
             else:
                 raise UnavailableValue(
@@ -213,7 +202,7 @@ class Measurement:
         given = self._borders[self._keys[row]].inputs
         return [port for port in self._calls[row].inputs if not port.unused and port.name not in given]
 
-    def _find(self, carriers: set[str]) -> dict[str, _Place]:
+    def _find(self, carriers: Collection[str]) -> dict[str, _Place]:
         """Find values among the ports of all calls; the first place counts."""
         places: dict[str, _Place] = {}
         for key, call in zip(self._keys, self._calls, strict=True):
@@ -227,27 +216,40 @@ class Measurement:
     def _held_bytes(self, row: int) -> int:
         """Inputs once; outputs three times: PyTorch's, the whole ONNX model's, and those of the call alone."""
         own = self._borders[self._keys[row]]
-        total = _bytes(own.inputs) + 3 * _bytes(own.outputs)
+        total = _bytes(own.inputs.values()) + 3 * _bytes(own.outputs.values())
         for port in self._missing[row]:
             place = self._places.get(port.carrier)
             if place is not None:
-                there = self._borders[place.call]
-                total += _bytes(there.inputs) + _bytes(there.outputs)
+                total += _bytes(_ports(self._borders[place.call]))
             else:  # no run has shown its size yet; what a module reaches past its arguments is mostly a mask
-                known = (*own.inputs.values(), *own.outputs.values())
-                total += max((one.size_bytes for one in known), default=0)
+                total += max((one.size_bytes for one in _ports(own)), default=0)
         return total
 
     def _epsilon(self, row: int, extraction: Extraction) -> float:
         """Return the coarsest of the types at a call's border, PyTorch's and the ONNX model's."""
-        own = self._borders[self._keys[row]]
-        torchs = [one.epsilon for one in (*own.inputs.values(), *own.outputs.values())]
+        torchs = [one.epsilon for one in _ports(self._borders[self._keys[row]])]
         ports = (*extraction.inputs, *extraction.outputs)
         return max([*torchs, *(EPSILON.get(port.dtype, 0.0) for port in ports)], default=0.0)
 
 
-def _bytes(ports: Mapping[str, SizeAndPrecision]) -> int:
-    return sum(one.size_bytes for one in ports.values())
+def batches_of(sizes_bytes: Sequence[int], limit_bytes: int) -> list[range]:
+    """Cut a sequence into runs of positions whose sums stay within a limit; an item beyond it is a run of its own."""
+    starts: list[int] = []
+    held = 0
+    for position, size in enumerate(sizes_bytes):
+        if not starts or held + size > limit_bytes:
+            starts.append(position)
+            held = 0
+        held += size
+    return [range(*ends) for ends in pairwise([*starts, len(sizes_bytes)])]
+
+
+def _ports(border: CallValues[SizeAndPrecision]) -> list[SizeAndPrecision]:
+    return [*border.inputs.values(), *border.outputs.values()]
+
+
+def _bytes(ports: Iterable[SizeAndPrecision]) -> int:
+    return sum(one.size_bytes for one in ports)
 
 
 def _worst(found: Mapping[str, Difference]) -> PortDifference | None:
@@ -255,5 +257,5 @@ def _worst(found: Mapping[str, Difference]) -> PortDifference | None:
     return max(found.items(), key=lambda item: item[1].relative_error, default=None)
 
 
-def _outputs(call: ModuleCall) -> Iterable[Port]:
-    return (port for port in call.outputs if not port.unused)
+def _outputs(call: ModuleCall) -> list[Port]:
+    return [port for port in call.outputs if not port.unused]

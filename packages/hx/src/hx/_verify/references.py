@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hx._rounding import ROUNDING_FACTOR, explained
-from hx._tensors import tolerance
+from hx._tensors import ROUNDING_FACTOR, explained, tolerance
 from hx_extractor import Call, Extraction, Hierarchy
 from hx_graph import all_nodes, drawing_nodes
 from hx_sidecar_schema import HxError, RuntimeRefusal, UnavailableValue
@@ -29,10 +28,9 @@ Reference = Callable[[Extraction], Verdict]
 
 
 class OnnxReference:
-    """The exported model's own values for the recorded inputs; it runs once for all calls."""
+    """The exported model's own values for the recorded inputs; it runs once for all calls that will be compared."""
 
     def __init__(self, model: Hierarchy, calls: Sequence[Call]) -> None:
-        """Compute what the calls that will be compared got and gave."""
         ports = [port for call in calls for port in (*call.inputs, *call.outputs) if not port.unused]
         carriers = dict.fromkeys(port.value or port.initializer for port in ports)
         with suppress(RuntimeRefusal, UnavailableValue):  # what can be computed is, when a call needs it
@@ -64,10 +62,7 @@ def refuse_drawing(extraction: Extraction) -> None:
 
 
 def verdict_of(extraction: Extraction, absolute: float, relative: float, *, rounding: float = 0.0) -> Verdict:
-    """Judge two errors of an extraction: the largest absolute one, and the largest relative one.
-
-    `rounding` is how far the reference itself is from double precision.
-    """
+    """Judge the largest absolute and relative errors of an extraction; the reference is `rounding` off double precision."""
     graph = extraction.model.graph
     # A graph in half precision may end in single: its Casts round what lies between in both runs in other places.
     inside = (value.dtype for value in (*graph.initializers.values(), *(o for n in graph for o in n.outputs)))

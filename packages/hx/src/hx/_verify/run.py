@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +11,14 @@ from hx._export.exported import Export
 from hx._model_spec import AnyModel, model_spec
 from hx._open import AnyHierarchy, name_of, opened
 from hx._progress import Progress, silent
+from hx._tensors import ROUNDING_FACTOR, tolerance
+from hx._verify.blame import CallError, first_culprit, limits_of, wrong_calls
 from hx.records.verify import Numbers, VerifyEntry, VerifyReport
+from hx_extractor import Hierarchy
 from hx_sidecar_schema import ForeignSidecar, HxError, MissingSidecar, Sidecar
 
 if TYPE_CHECKING:
-    from hx._verify.blame import CallError
-    from hx._verify.measure import CallNumbers, Measurement, PortDifference
-    from hx_extractor import Hierarchy
-    from hx_tracer import LoadedModel
+    from hx._verify.measure import CallNumbers, PortDifference
 
 TRANSFORMED_CEILING = 0.5
 """A quantised model is as far off as its maker accepts; beyond half of the largest value nothing is left of an output."""
@@ -61,26 +61,36 @@ def verify(
             for inputs that do not fit, HX128 if a part reads more than arguments, HX410 if not one call could be compared; else as `load` and `export`.
     """
     hierarchy = _open(model, original, progress)
+    sidecar = hierarchy.sidecar
     progress("Loading torch and the model, and running it", 0, 0)
-    from hx._rounding import ROUNDING_FACTOR
-    from hx._verify.blame import first_culprit, wrong_calls
-    from hx._verify.inputs import fitting_inputs, recorded_inputs
+    from hx._verify.inputs import fitting_inputs, part_of, recorded_inputs
     from hx._verify.measure import Measurement
-    from hx._verify.part import part_of
 
-    name, loaded = _reference(model, against)
-    is_part = hierarchy.sidecar.cut_from is not None
-    if is_part:
-        loaded = part_of(loaded, hierarchy.sidecar)
-    if inputs is not None:
-        both = fitting_inputs(loaded, inputs, hierarchy.sidecar.model.inputs)
+    if against is not None:
+        spec = model_spec(against)
+        name, loaded = spec.name, spec.load()
+    elif isinstance(model, Export):
+        name, loaded = model.report.model, model.loaded
     else:
-        both = recorded_inputs(loaded, hierarchy.sidecar, hierarchy.example_inputs())
+        raise HxError(
+            f"No PyTorch model is named to compare {name_of(model)!r} with.", code="HX405", hint="Give it as `against`."
+        )
+    if sidecar.cut_from is not None:
+        loaded = part_of(loaded, sidecar)
+    if inputs is not None:
+        both = fitting_inputs(loaded, inputs, sidecar.model.inputs)
+    else:
+        both = recorded_inputs(loaded, sidecar, hierarchy.example_inputs())
     measurement = Measurement(hierarchy, loaded, both, memory_bytes)
     numbers = measurement.measure_all(progress)
     errors = _errors(hierarchy, numbers)
-    limits = _limits(hierarchy, errors, fail_over, transformed=original is not None)
     explain = fail_over is None
+    if fail_over is not None:
+        limits = [fail_over] * len(errors)
+    elif original is not None or sidecar.is_relinked:
+        limits = limits_of(errors, TRANSFORMED_CEILING)
+    else:
+        limits = limits_of(errors, tolerance(port.dtype for call in sidecar.calls for port in call.outputs))
     wrong = wrong_calls(errors, limits, explain=explain)
     rounding: dict[int, float] = {}
     if explain and any(wrong):
@@ -101,23 +111,28 @@ def verify(
         batches=len(measurement.batches),
         fail_over=fail_over,
         failed=culprit is not None or too_far or bool(measurement.refusal),
-        refused=_refused(hierarchy.sidecar, numbers) if measurement.refusal else None,
+        refused=_refused(sidecar, numbers) if measurement.refusal else None,
         refusal=measurement.refusal,
         culprit=culprit,
         compared=sum(found.local is not None for found in numbers),
-        calls=_entries(hierarchy.sidecar, measurement, numbers, limits, wrong, rounding),
-    )
-
-
-def _reference(model: AnyHierarchy, against: AnyModel) -> tuple[str, LoadedModel]:
-    """Return the PyTorch model with the name that the record gives it."""
-    if against is not None:
-        spec = model_spec(against)
-        return spec.name, spec.load()
-    if isinstance(model, Export):
-        return model.report.model, model.loaded
-    raise HxError(
-        f"No PyTorch model is named to compare {name_of(model)!r} with.", code="HX405", hint="Give it as `against`."
+        calls=[
+            VerifyEntry(
+                fqn=sidecar.module_of(call).fqn,
+                call=call.index,
+                tag=sidecar.tag(call),
+                parent=call.parent,
+                status=call.status,
+                reason=measurement.why_not_made(row) or found.reason or call.reason,
+                limit=limits[row],
+                wrong=wrong[row],
+                rounding=rounding.get(row),
+                local=_numbers(found.local),
+                accumulated=_numbers(found.accumulated),
+                inputs_from_onnx=list(found.borrowed),
+                nodes_of_others=list(found.recomputed),
+            )
+            for row, (call, found) in enumerate(zip(sidecar.calls, numbers, strict=True))
+        ],
     )
 
 
@@ -140,8 +155,6 @@ def _errors(model: Hierarchy, numbers: Sequence[CallNumbers]) -> list[CallError]
     Raises:
         HxError: HX410 if not one was compared.
     """
-    from hx._verify.blame import CallError
-
     if not any(found.local or found.accumulated for found in numbers):
         reason = next((found.reason for found in numbers if found.reason), None)
         raise HxError(
@@ -155,24 +168,10 @@ def _errors(model: Hierarchy, numbers: Sequence[CallNumbers]) -> list[CallError]
             parent=call.parent,
             error=found.local[1].relative_error if found.local else None,
             epsilon=found.epsilon,
-            unproven=frozenset(found.unproven),
+            unproven=frozenset((*found.borrowed.values(), *found.recomputed)),
         )
         for call, found in zip(model.sidecar.calls, numbers, strict=True)
     ]
-
-
-def _limits(
-    model: Hierarchy, errors: Sequence[CallError], fail_over: float | None, *, transformed: bool
-) -> list[float]:
-    """Return the largest local error that each call may have."""
-    from hx._tensors import tolerance
-    from hx._verify.blame import limits_of
-
-    if fail_over is not None:
-        return [fail_over] * len(errors)
-    if transformed or model.sidecar.is_relinked:
-        return limits_of(errors, TRANSFORMED_CEILING)
-    return limits_of(errors, tolerance(port.dtype for call in model.sidecar.calls for port in call.outputs))
 
 
 def _refused(sidecar: Sidecar, numbers: Sequence[CallNumbers]) -> int:
@@ -180,36 +179,6 @@ def _refused(sidecar: Sidecar, numbers: Sequence[CallNumbers]) -> int:
     ends = sidecar.subtree_end
     refused = [row for row, found in enumerate(numbers) if found.refused]
     return next((row for row in refused if not any(row < inner < ends[row] for inner in refused)), 0)
-
-
-def _entries(
-    sidecar: Sidecar,
-    measurement: Measurement,
-    numbers: Sequence[CallNumbers],
-    limits: Sequence[float],
-    wrong: Sequence[bool],
-    rounding: Mapping[int, float],
-) -> list[VerifyEntry]:
-    from hx._verify.boundaries import why_not_made
-
-    return [
-        VerifyEntry(
-            fqn=sidecar.module_of(call).fqn,
-            call=call.index,
-            tag=sidecar.tag(call),
-            parent=call.parent,
-            status=call.status,
-            reason=why_not_made(call) if measurement.not_made(row) else found.reason or call.reason,
-            limit=limits[row],
-            wrong=wrong[row],
-            rounding=rounding.get(row),
-            local=_numbers(found.local),
-            accumulated=_numbers(found.accumulated),
-            inputs_from_onnx=list(found.borrowed or ()),
-            nodes_of_others=list(found.recomputed),
-        )
-        for row, (call, found) in enumerate(zip(sidecar.calls, numbers, strict=True))
-    ]
 
 
 def _numbers(found: PortDifference | None) -> Numbers | None:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from hx._rounding import own_rounding
-from hx._verify.boundaries import array_now, pytorch_keys, run_module, why_not_made
+from hx._tensors import own_rounding
+from hx._verify.boundaries import Array, array_now, pytorch_keys, run_module, why_not_made
 from hx._verify.inputs import Arrays, recorded_inputs
 from hx._verify.references import Verdict, refuse_drawing, verdict_of
 from hx_extractor import Call, Difference, Extraction, Hierarchy, difference
@@ -19,10 +19,9 @@ from hx_tracer import CallValues, LoadedModel
 
 
 class TorchReference:
-    """The PyTorch modules, on the tensors that they get inside their model; it runs once for all calls."""
+    """The PyTorch modules, on the tensors that they get inside their model; it runs once, on the recorded inputs."""
 
     def __init__(self, model: Hierarchy, calls: Sequence[Call], loaded: LoadedModel) -> None:
-        """Run the PyTorch model on the recorded inputs, and keep what the calls got and gave."""
         keys = pytorch_keys(model.sidecar)
         self._keys = {(call.fqn, call.index): keys[call.row] for call in calls}
         self._loaded, self._inputs = loaded, recorded_inputs(loaded, model.sidecar, model.example_inputs())
@@ -38,8 +37,7 @@ class TorchReference:
             found = run_alone(extraction, boundary, lambda _: extraction.example_inputs())
         except UnavailableValue as error:
             return Verdict(reason=f"Not compared: {error.message}")
-        missing = [port.name for port in extraction.outputs if port.name not in found]
-        if missing:
+        if missing := [port.name for port in extraction.outputs if port.name not in found]:
             return Verdict(match=False, reason=f"The PyTorch module gave no {missing}.")
         absolute = max((one.max_abs_error for one in found.values()), default=0.0)
         relative = max((one.relative_error for one in found.values()), default=0.0)
@@ -51,37 +49,28 @@ class TorchReference:
 
 
 def run_alone(
-    extraction: Extraction,
-    boundary: CallValues[np.ndarray[Any, Any]],
-    borrow: Callable[[Sequence[Port]], Mapping[str, np.ndarray[Any, Any]]],
+    extraction: Extraction, boundary: CallValues[Array], borrow: Callable[[Sequence[Port]], Mapping[str, Array]]
 ) -> dict[str, Difference]:
     """Return how far the outputs of a call are from the module's, by port.
 
-    Args:
-        extraction: The call.
-        boundary: What the module got and gave.
-        borrow: Asked for the inputs that were no arguments of the module: implicit ones.
+    `boundary` is what the module got and gave. `borrow` is asked for the inputs that were no arguments of it: implicit ones.
 
     Raises:
         HxError: HX207 if ONNX Runtime refuses the model; else as `borrow` raises.
     """
     refuse_drawing(extraction)
     given: Arrays = dict(boundary.inputs)
-    missing = [port for port in extraction.inputs if port.name not in given]
-    if missing:
+    if missing := [port for port in extraction.inputs if port.name not in given]:
         given = {**borrow(missing), **given}
     outputs = [port for port in extraction.outputs if port.name in boundary.outputs]
-    for port, array in (
-        (p, side[p.name]) for ports, side in ((extraction.inputs, given), (outputs, boundary.outputs)) for p in ports
-    ):
+    crossing = [(port, given[port.name]) for port in extraction.inputs]
+    for port, array in (*crossing, *((port, boundary.outputs[port.name]) for port in outputs)):
         if _is_quantised(array.dtype, _dtype(port, array)):
             raise UnavailableValue(
                 f"Its port {port.name!r} is quantised: {port.dtype} numbers stand for {array.dtype.name} ones.",
                 hint="Look at the calls around it.",
             )
-    feeds = {
-        port.name: given[port.name].astype(_dtype(port, given[port.name]), copy=False) for port in extraction.inputs
-    }
+    feeds = {port.name: array.astype(_dtype(port, array), copy=False) for port, array in crossing}
     found = compare_ports(boundary.outputs, extraction.run(feeds))
     if extraction.call.parent is None and extraction.call.constants is not None:  # its ports were seen in PyTorch
         ports = {port.name: port.unused for port in extraction.call.outputs}
@@ -93,9 +82,7 @@ def run_alone(
     return found
 
 
-def compare_ports(
-    expected: Mapping[str, np.ndarray[Any, Any]], actual: Mapping[str, np.ndarray[Any, Any]]
-) -> dict[str, Difference]:
+def compare_ports(expected: Mapping[str, Array], actual: Mapping[str, Array]) -> dict[str, Difference]:
     """Compare by port what both have; integers that stand for floats are not compared."""
     return {
         name: difference(expected[name], array)
@@ -108,5 +95,5 @@ def _is_quantised(of_torch: np.dtype[Any], of_onnx: np.dtype[Any]) -> bool:
     return of_torch.kind == "f" and of_onnx.kind in "iu"
 
 
-def _dtype(port: Port, array: np.ndarray[Any, Any]) -> np.dtype[Any]:
+def _dtype(port: Port, array: Array) -> np.dtype[Any]:
     return array.dtype if port.dtype == "UNDEFINED" else ir.DataType[port.dtype].numpy()

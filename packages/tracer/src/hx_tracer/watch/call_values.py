@@ -1,15 +1,20 @@
 """The values at the ports of chosen calls, in one run of a model in PyTorch."""
 
+import sys
 from collections.abc import Callable, Collection, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import torch
+from torch.random import fork_rng
 
 from hx_tracer._torch_internals import without_modes
 from hx_tracer.watch.calls import CallKey, EagerRun, disable_fused_attention
 from hx_tracer.watch.double_precision import DoublePrecision
 from hx_tracer.watch.fx_metadata import Direction
+from hx_tracer.watch.lazy import initialize_lazy
+from hx_tracer.watch.preserve import preserve_state
 
 Kept = TypeVar("Kept")
 
@@ -30,6 +35,9 @@ def record_call_values(
     keep: Callable[[torch.Tensor], Kept],
 ) -> dict[CallKey, CallValues[Kept]]:
     """Run a module once, without gradients, and return what some of its calls take and return.
+
+    The module is as before afterwards, but for parameters that a first run makes. Equal runs draw equal random numbers;
+    what the module prints goes to stderr.
 
     Args:
         module: The root, which gets copies of the inputs. What it raises is raised.
@@ -78,8 +86,10 @@ def _record(
         if key in wanted:
             getattr(found.setdefault(key, CallValues()), side)[name] = keep(side, tensor)
 
+    initialize_lazy(module, args, kwargs)
     run = EagerRun(module, at_port)
-    with disable_fused_attention():
+    with fork_rng(devices=[]), redirect_stdout(sys.stderr), preserve_state(module), disable_fused_attention():
+        torch.manual_seed(0)
         run.run(args, kwargs)
     for call in run.calls:  # those without tensors too
         if call.key in wanted:

@@ -1,1 +1,0 @@
-"""Coverage and cost by category and module call."""
