@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import hx
-from hx._debug import write as _write
+from hx._debug import debug as _debug
 from hx._redacted import redactor, without_folders
 
 
@@ -36,7 +36,7 @@ def test_a_folder_that_exists_is_replaced_as_a_whole_or_not_at_all(
         raise OSError(28, "No space left on device", "report.md")
 
     with monkeypatch.context() as patched:
-        patched.setattr(_write, "page", full)
+        patched.setattr(_debug, "page", full)
         with pytest.raises(hx.HxError) as caught:
             hx.debug(broken, folder, overwrite=True)
     assert caught.value.code == "HX306"

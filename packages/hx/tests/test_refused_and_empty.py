@@ -51,7 +51,7 @@ def test_extract_writes_what_loads_and_runs_nothing_twice(
 def test_weights_are_shared_beside_the_exported_model_only_which_is_said_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hx.files.EXTERNAL_DATA_BYTES", 1000)
+    monkeypatch.setattr("hx._export.exported.EXTERNAL_DATA_BYTES", 1000)
     hx.export(nn.Sequential(nn.Linear(400, 400)), (torch.ones(2, 400),), tmp_path / "m.onnx")
     with pytest.raises(HxError, match=r"parts/Sequential\.onnx") as caught:
         hx.extract(tmp_path / "m.onnx", output=tmp_path / "parts", weights="share")

@@ -26,7 +26,7 @@ def test_interrupt_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_large_weights_have_a_file_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hx.files.EXTERNAL_DATA_BYTES", 100)
+    monkeypatch.setattr("hx._export.exported.EXTERNAL_DATA_BYTES", 100)
     wide, path = nn.Sequential(nn.Linear(4, 500), nn.Linear(500, 2)).eval(), tmp_path / "wide.onnx"
     hx.export(wide, (torch.ones(3, 4),), path)
     data = tmp_path / "wide.onnx.data"

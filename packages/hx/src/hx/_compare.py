@@ -1,22 +1,20 @@
 """Whether two models have the same topology, and what differs, by module."""
 
-from __future__ import annotations
-
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from hx._open import AnyHierarchy, graph_of, name_of
+import onnx_ir as ir
+
+from hx._open import AnyHierarchy, name_of
 from hx._progress import Progress, silent
 from hx.files import sidecar_path
 from hx.records.compare import AttributeChange, CompareReport, Divergence, NodeGroup
 from hx_extractor import Hierarchy
+from hx_graph import output_of, read_model
+from hx_projector import graph_difference, structural_digest
 from hx_sidecar_schema import HxError, Sidecar, collector_paused, graph_digest
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
 
 
 def compare(left: AnyHierarchy, right: AnyHierarchy, *, progress: Progress = silent) -> CompareReport:
@@ -43,24 +41,18 @@ def compare(left: AnyHierarchy, right: AnyHierarchy, *, progress: Progress = sil
     """
     progress("Comparing the graphs", 0, 0)
     with collector_paused():
-        sides = left, right
-        graphs = graph_of(left), graph_of(right)
-        return compare_graphs(graphs, (name_of(left), name_of(right)), lambda side: _modules(sides[side], graphs[side]))
+        sides, names = (left, right), (name_of(left), name_of(right))
+        graphs = _graph(left), _graph(right)
+        return compare_graphs(graphs, names, lambda side: _modules(sides[side], graphs[side]))
 
 
 def compare_graphs(
     models: tuple[ir.Model, ir.Model], names: tuple[str, str], modules: Callable[[int], Mapping[str, str]]
 ) -> CompareReport:
-    """Compare two models that are read already.
+    """Compare two models that are read already, and have files of these names.
 
-    Args:
-        models: Not changed.
-        names: Of their files.
-        modules: Of the first (0) or second (1) returns nodes with the modules that own them; asked where they differ.
+    Where they differ, `modules` is asked for the nodes of the first (0) and second (1) with the modules that own them.
     """
-    from hx_graph import output_of
-    from hx_projector import graph_difference, structural_digest
-
     digests = structural_digest(models[0]), structural_digest(models[1])
     found = graph_difference(*models, digests=digests)
     report = CompareReport(
@@ -74,22 +66,21 @@ def compare_graphs(
         return report
     owners = modules(0), modules(1)
     ops = tuple({output_of(node): node.op_type for node in model.graph} for model in models)
-    divergence = [
-        Divergence(
-            node=node,
-            op_type=ops[0][node],
-            module=owners[0].get(node),
-            other=other,
-            other_op_type=ops[1].get(other) if other else None,
-        )
-        for node, other in found.divergence
-    ]
     differences = {
         "inputs": found.inputs,
         "outputs": found.outputs,
         "elsewhere": found.elsewhere,
         "operators": found.operators,
-        "divergence": divergence,
+        "divergence": [
+            Divergence(
+                node=node,
+                op_type=ops[0][node],
+                module=owners[0].get(node),
+                other=other,
+                other_op_type=ops[1].get(other) if other else None,
+            )
+            for node, other in found.divergence
+        ],
         "attributes": [
             AttributeChange(
                 node=node, other=other, op_type=ops[0][node], module=owners[0].get(node), name=name, left=one, right=two
@@ -109,6 +100,10 @@ def modules_of(sidecar: Sidecar) -> dict[str, str]:
     return {node.output: sidecar.module_of(sidecar.calls[node.owner]).fqn for node in sidecar.nodes if not node.graph}
 
 
+def _graph(side: AnyHierarchy) -> ir.Model:
+    return side.model if isinstance(side, Hierarchy) else read_model(Path(side))
+
+
 def _modules(side: AnyHierarchy, model: ir.Model) -> dict[str, str]:
     """Return nodes with the modules that own them; nothing where no sidecar of this very graph lies beside a file."""
     if isinstance(side, Hierarchy):
@@ -122,14 +117,14 @@ def _modules(side: AnyHierarchy, model: ir.Model) -> dict[str, str]:
 
 def _groups(nodes: Iterable[str], ops: Mapping[str, str], modules: Mapping[str, str]) -> list[NodeGroup]:
     """Return nodes by module; modules that differ in numbers alone, and lack or have the same, together."""
-    by_module: dict[str | None, list[str]] = {}
+    by_module: defaultdict[str | None, list[str]] = defaultdict(list)
     for node in nodes:
-        by_module.setdefault(modules.get(node), []).append(node)
-    alike: dict[tuple[str | None, tuple[tuple[str, int], ...]], list[str | None]] = {}
+        by_module[modules.get(node)].append(node)
+    alike: defaultdict[tuple[str | None, tuple[tuple[str, int], ...]], list[str | None]] = defaultdict(list)
     for module, own in by_module.items():
         counts = tuple(sorted(Counter(ops[node] for node in own).items()))
         general = module and re.sub(r"\d+", "*", module)
-        alike.setdefault((general, counts), []).append(module)
+        alike[general, counts].append(module)
     return [
         NodeGroup(
             module=names[0] if len(names) == 1 else general,

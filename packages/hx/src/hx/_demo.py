@@ -1,12 +1,13 @@
 """The whole way on a small model, with no download."""
 
-from __future__ import annotations
-
 import json
 import re
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
 
 from hx._export.export import export
 from hx._extract import extract
@@ -16,10 +17,8 @@ from hx._progress import Progress, silent
 from hx._provenance import command_line
 from hx.files import sidecar_path
 from hx.records.demo import DemoReport
+from hx_extractor import Extraction
 from hx_sidecar_schema import HxError
-
-if TYPE_CHECKING:
-    from hx_extractor import Extraction
 
 MODEL = "tiny:bert"
 DEPTH = 4
@@ -57,8 +56,6 @@ def demo(folder: str | Path = "hx-demo", *, progress: Progress = silent) -> Demo
     part = folder / f"{attention.fqn.replace('.', '_')}.onnx"
     extracted = extract(model, attention.tag, part, against=MODEL, overwrite=True, progress=progress)
     progress("Running it", 0, 0)
-    import numpy as np
-
     extraction = opened(model)[attention.tag].extract()
     feeds = _drawn(extraction)
     results = extraction.run(feeds)
@@ -93,9 +90,6 @@ def _check_own(folder: Path, model: Path) -> None:
 
 def _drawn(extraction: Extraction) -> dict[str, Any]:
     """Inputs of other sizes than the recorded ones; a mask hides nothing."""
-    import numpy as np
-    import onnx_ir as ir
-
     draw = np.random.default_rng(0)
     free = dict.fromkeys(dim for port in extraction.inputs for dim in port.shape if isinstance(dim, str))
     sizes: dict[int | str, int] = dict(zip(free, cycle(SIZES)))

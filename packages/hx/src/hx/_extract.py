@@ -13,7 +13,7 @@ from hx._open import AnyHierarchy, name_of, opened
 from hx._progress import Progress, each, silent
 from hx.files import call_stems, check_writable, data_path, onnx_path, sidecar_path
 from hx.records.extract import ExtractReport, ModuleEntry, PortEntry
-from hx_sidecar_schema import HxError, Sidecar, atomic_folder, file_digest, refuse_existing, simple_name
+from hx_sidecar_schema import HxError, Port, Sidecar, atomic_folder, file_digest, refuse_existing, simple_name
 
 if TYPE_CHECKING:
     from hx._verify.references import Reference, Verdict
@@ -73,15 +73,12 @@ def extract(
             code="HX404",
             hint="Extract the module around it; `hx tree --all` shows what is extractable.",
         )
-    removed: list[str] = []
     reference = _reference(hierarchy, calls, against, progress) if verify else None
     if single:
         progress("Cutting the module out", 0, 0)
-        extraction = calls[0].extract()
-        verdict = reference(extraction) if reference else None
-        extraction.session()  # what ONNX Runtime does not load is not written
+        extraction, verdict = _cut(calls[0], reference)
         extraction.save(target, weights=weights, examples=verify, overwrite=True)
-        entries = [_entry(calls[0], target.name, extraction, verdict)]
+        entries, removed = [_entry(calls[0], target.name, extraction, verdict)], list[str]()
     else:
         entries, removed = _to_folder(hierarchy, calls, stems, target, weights, reference, progress)
     return ExtractReport(
@@ -156,23 +153,19 @@ def _to_folder(
     progress: Progress,
 ) -> tuple[list[ModuleEntry], list[str]]:
     """Write all calls into a folder; return their rows, and the former files that were removed."""
-    files = [f"{stem}.onnx" for stem in stems]
     before = _former(folder)
     entries: list[ModuleEntry] = []
     with atomic_folder(folder) as staging:
-        for call, file in each(list(zip(calls, files, strict=True)), "Extracting", progress):
-            if call.status != "extractable":
-                entries.append(_entry(call, None, None, None))
-                continue
-            try:
-                extraction = call.extract()
-                verdict = reference(extraction) if reference else None
-                extraction.session()
-            except HxError as error:  # one call that fails must not cost the others
-                entries.append(_entry(call, None, None, None, error=error.message))
-                continue
-            extraction.save(staging / file, weights=weights, examples=reference is not None)
-            entries.append(_entry(call, file, extraction, verdict))
+        for call, stem in each(list(zip(calls, stems, strict=True)), "Extracting", progress):
+            extraction, verdict, error = None, None, ""
+            if call.status == "extractable":
+                try:
+                    extraction, verdict = _cut(call, reference)
+                except HxError as caught:  # one call that fails must not cost the others
+                    error = caught.message
+                else:
+                    extraction.save(staging / f"{stem}.onnx", weights=weights, examples=reference is not None)
+            entries.append(_entry(call, f"{stem}.onnx", extraction, verdict, error))
         index = [entry.model_dump(mode="json") for entry in entries]
         text = json.dumps(index, indent=1, ensure_ascii=False, allow_nan=False)
         (staging / INDEX).write_text(text + "\n", encoding="utf-8")
@@ -200,31 +193,36 @@ def _reference(model: Hierarchy, calls: Sequence[Call], against: AnyModel, progr
     return reference
 
 
+def _cut(call: Call, reference: Reference | None) -> tuple[Extraction, Verdict | None]:
+    extraction = call.extract()
+    verdict = reference(extraction) if reference else None
+    extraction.session()  # what ONNX Runtime does not load is not written
+    return extraction, verdict
+
+
 def _entry(
-    call: Call, file: str | None, extraction: Extraction | None, verdict: Verdict | None, *, error: str = ""
+    call: Call, file: str, extraction: Extraction | None, verdict: Verdict | None, error: str = ""
 ) -> ModuleEntry:
     """Return the row of the index for a call; `error` says why an extractable one was not extracted or compared."""
-    inputs, outputs = (
-        [
-            PortEntry(**port.model_dump(exclude={"value", "initializer"}), value=port.value or port.initializer)
-            for port in ports
-        ]
-        for ports in (call.inputs, call.outputs)
-    )
     return ModuleEntry(
         fqn=call.fqn,
         call=call.index,
         tag=call.tag,
-        file=file,
+        file=file if extraction else None,
         status=call.status,
         reason=error or (verdict and verdict.reason) or call.reason,
-        inputs=inputs,
-        outputs=outputs,
+        inputs=[_port(port) for port in call.inputs],
+        outputs=[_port(port) for port in call.outputs],
         nodes=len(extraction.model.graph) if extraction else 0,
         failed=bool(error) or (verdict is not None and not verdict.match),
         max_abs_error=verdict and verdict.max_abs_error,
         relative_error=verdict and verdict.relative_error,
     )
+
+
+def _port(port: Port) -> PortEntry:
+    shared = port.model_dump(exclude={"value", "initializer"})
+    return PortEntry(**shared, value=port.value or port.initializer)
 
 
 def _former(folder: Path) -> list[Path]:

@@ -1,17 +1,12 @@
 """The calls, modules and nodes of an export as records."""
 
-from __future__ import annotations
-
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from hx._open import AnyHierarchy, name_of, opened
 from hx.records.modules import ModuleRecord, ModulesReport, NamedNode, NodesReport
-from hx_sidecar_schema import Sidecar, depths, find_calls
-
-if TYPE_CHECKING:
-    from hx_extractor import Hierarchy, TreeReport
+from hx_extractor import Hierarchy, TreeReport
+from hx_sidecar_schema import Module, depths, find_calls
 
 
 def tree(
@@ -65,40 +60,36 @@ def modules(model: AnyHierarchy, patterns: str | Sequence[str] = ()) -> ModulesR
     tags: list[str] = []
     for module in sidecar.modules:
         tags.append(module.tag if module.tagged or module.parent is None else tags[module.parent])
-    shown = _shown(sidecar, patterns)
+    named = {sidecar.calls[row].module for row in find_calls(sidecar, patterns)}
+    shown: dict[int, Module] = {}
+    for row, module in enumerate(sidecar.modules):
+        if not patterns or row in named or module.parent in shown:
+            shown[row] = module
     ran = Counter(call.module for call in sidecar.calls if call.status != "not_called")
-    operations: dict[str, str] = {}
-    by_tag: dict[str, list[str]] = {}
-    for node, (key, tag) in zip(sidecar.nodes, sidecar.operation_hierarchy.items(), strict=True):
-        if sidecar.calls[node.owner].module in shown:
-            operations[key] = tag
-            by_tag.setdefault(tag, []).append(key)
+    operations = {
+        key: tag
+        for node, (key, tag) in zip(sidecar.nodes, sidecar.operation_hierarchy.items(), strict=True)
+        if sidecar.calls[node.owner].module in shown
+    }
+    by_tag: defaultdict[str, list[str]] = defaultdict(list)
+    for key, tag in operations.items():
+        by_tag[tag].append(key)
     return ModulesReport(
         model=name_of(model),
         hierarchy_depth=max(levels, default=0),
         modules=[
             ModuleRecord(
-                **(module := sidecar.modules[row]).model_dump(exclude={"parent"}),
+                **module.model_dump(exclude={"parent"}),
                 parent=None if module.parent is None else sidecar.modules[module.parent].fqn,
                 depth=levels[row],
                 calls=ran[row],
             )
-            for row in shown
+            for row, module in shown.items()
         ],
-        expected_hierarchy={sidecar.modules[row].fqn: tags[row] for row in shown},
+        expected_hierarchy={module.fqn: tags[row] for row, module in shown.items()},
         module_to_operations=by_tag,
         operation_hierarchy=operations,
     )
-
-
-def _shown(sidecar: Sidecar, patterns: str | Sequence[str]) -> dict[int, None]:
-    """Return the rows of the modules to show, in order; a parent stands before its children."""
-    named = {sidecar.calls[row].module for row in find_calls(sidecar, patterns)}
-    rows: dict[int, None] = {}
-    for row, module in enumerate(sidecar.modules):
-        if not patterns or row in named or module.parent in rows:
-            rows[row] = None
-    return rows
 
 
 def nodes(model: AnyHierarchy, modules: str | Sequence[str], *, own: bool = False) -> NodesReport:
@@ -124,7 +115,7 @@ def nodes(model: AnyHierarchy, modules: str | Sequence[str], *, own: bool = Fals
     hierarchy = opened(model)
     sidecar = hierarchy.sidecar
     rows = find_calls(sidecar, modules)
-    owners = {inner for row in rows for inner in (range(row, row + 1) if own else range(row, sidecar.subtree_end[row]))}
+    owners = {inner for row in rows for inner in range(row, row + 1 if own else sidecar.subtree_end[row])}
     names = _names(hierarchy)
     named = [
         NamedNode(
@@ -154,10 +145,7 @@ def _names(model: Hierarchy) -> list[str]:
         return [node.name for node in rows]
     from hx_graph import nodes_in, output_of
 
-    counts: Counter[str] = Counter()
-    found: dict[str, str] = {}
+    found: defaultdict[str, list[str]] = defaultdict(list)
     for _, node in nodes_in(model.model.graph):
-        key = output_of(node)
-        counts[key] += 1
-        found[key] = node.name or ""
-    return [found[row.output] if counts[row.output] == 1 else row.name for row in rows]
+        found[output_of(node)].append(node.name or "")
+    return [found[row.output][0] if len(found[row.output]) == 1 else row.name for row in rows]

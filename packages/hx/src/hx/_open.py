@@ -1,19 +1,13 @@
 """Opening models: a file, or a hierarchy in memory, as the functions of hx take them."""
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import hx_extractor
 from hx.files import sidecar_path
 from hx_extractor import Hierarchy
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
 
 AnyHierarchy = Hierarchy | str | Path
 """What `load` or `export` gave, or the path of an ONNX file with its sidecar beside it."""
@@ -54,17 +48,6 @@ def opened(model: AnyHierarchy) -> Hierarchy:
 def name_of(model: AnyHierarchy) -> str:
     """Return the path of a model; of one in memory, the file name that it would have."""
     return model.name if isinstance(model, Hierarchy) else str(model)
-
-
-def graph_of(model: AnyHierarchy) -> ir.Model:
-    """Return the graph of a model; a path needs no sidecar beside it.
-
-    Raises:
-        HxError: HX202, HX204 if the file cannot be read.
-    """
-    from hx_graph import read_model
-
-    return model.model if isinstance(model, Hierarchy) else read_model(Path(model))
 
 
 @contextmanager

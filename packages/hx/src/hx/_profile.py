@@ -1,27 +1,40 @@
 """Where the time goes in what ONNX Runtime really runs, by module call."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import onnx_ir as ir
 
 from hx._open import AnyHierarchy, name_of, opened
 from hx._progress import Progress, each, silent
 from hx._tensors import Inputs, arrays_of
 from hx.files import check_writable, write_text
 from hx.records.profile import IsolatedReport
-from hx_profiler import Profile, ProfileComparison
-from hx_sidecar_schema import Sidecar, check_choice, graph_digest, refuse_existing
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
-    from hx_extractor import Hierarchy
-    from hx_profiler import Measurement
+from hx_extractor import Hierarchy
+from hx_profiler import (
+    Measurement,
+    Profile,
+    ProfileComparison,
+    Settings,
+    Trace,
+    attribute,
+    compare,
+    execute,
+    feeds_of,
+    isolate,
+    read_executed,
+    read_trace,
+    to_chrome_trace,
+    to_csv,
+    to_html,
+    to_speedscope,
+)
+from hx_projector import relink
+from hx_sidecar_schema import check_choice, graph_digest, refuse_existing
 
 FILES = ("csv", "speedscope", "chrome", "html")
 
@@ -126,8 +139,6 @@ def profile_isolated(
     Raises:
         HxError: As `profile`.
     """
-    from hx_profiler import isolate
-
     run = _given(**settings)
     hierarchy = opened(model)
     calls = hierarchy.calls(modules)
@@ -156,8 +167,6 @@ def compare_profiles(before: Profile | str | Path, after: Profile | str | Path) 
     Raises:
         HxError: HX307 if a file cannot be read.
     """
-    from hx_profiler import compare
-
     first, second = (side if isinstance(side, Profile) else Profile.load(side) for side in (before, after))
     return compare(first, second)
 
@@ -177,22 +186,13 @@ def _measured(
     name = name_of(model)
     progress(f"Reading {name}", 0, 0)
     hierarchy = opened(model)
-    from hx_profiler import attribute, execute, feeds_of
-
     given = None if inputs is None else arrays_of(inputs)
     feeds = feeds_of(hierarchy, given, input_shapes=input_shapes)
     progress(f"Running {name}", 0, 0)
     with TemporaryDirectory(prefix="hx-profile-") as folder:
-        execution = execute(hierarchy.path or hierarchy.model, feeds, Path(folder), **settings)
+        done = execute(hierarchy.path or hierarchy.model, feeds, Path(folder), **settings)
         progress("Finding the modules of what ran", 0, 0)
-        return attribute(
-            execution.trace,
-            execution.executed,
-            _sidecar_of(execution.executed, hierarchy, Path(name).name),
-            model=Path(name).name,
-            settings=execution.settings,
-            notes=execution.notes,
-        )
+        return _attributed(done.trace, done.executed, hierarchy, name, done.settings, done.notes)
 
 
 def _from_trace(
@@ -200,38 +200,27 @@ def _from_trace(
 ) -> Measurement:
     """Give the kernels of a profile that was taken elsewhere to calls."""
     progress(f"Reading {trace}", 0, 0)
-    from hx_profiler import Settings, attribute, read_executed, read_trace
-
     whole = read_trace(trace)
     warmup = min(warmup, len(whole.runs) - 1)
     hierarchy = opened(model)
-    name = str(graph) if graph is not None else name_of(model)
-    executed = hierarchy.model
-    if graph is not None:
-        executed = read_executed(Path(graph), hierarchy.path.parent if hierarchy.path is not None else Path())
+    name = name_of(model) if graph is None else str(graph)
+    executed = hierarchy.model if graph is None else read_executed(Path(graph), hierarchy.folder or Path())
     progress("Finding the modules of what ran", 0, 0)
-    return attribute(
-        whole.without_first(warmup),
-        executed,
-        _sidecar_of(executed, hierarchy, Path(name).name),
-        model=Path(name).name,
-        settings=Settings(warmup=warmup),
-    )
+    return _attributed(whole.without_first(warmup), executed, hierarchy, name, Settings(warmup=warmup))
 
 
-def _sidecar_of(executed: ir.Model, model: Hierarchy, name: str) -> Sidecar:
-    """Return a sidecar of the executed graph: the model's own where the graph is the same."""
-    if graph_digest(executed) == model.sidecar.model.graph_digest:
-        return model.sidecar
-    from hx_projector import relink
-
-    return relink(executed, model.model, model.sidecar, file=name)
+def _attributed(
+    trace: Trace, executed: ir.Model, model: Hierarchy, name: str, settings: Settings, notes: Sequence[str] = ()
+) -> Measurement:
+    """Give kernels to calls, by the model's own sidecar where the graph that was executed is the same."""
+    name, sidecar = Path(name).name, model.sidecar
+    if graph_digest(executed) != sidecar.model.graph_digest:
+        sidecar = relink(executed, model.model, sidecar, file=name)
+    return attribute(trace, executed, sidecar, model=name, settings=settings, notes=notes)
 
 
 def _write(files: Mapping[str, Path], measurement: Measurement) -> None:
     """Write the files that are asked for, each whole or not at all."""
-    from hx_profiler import to_chrome_trace, to_csv, to_html, to_speedscope
-
     makers = {
         "csv": lambda: to_csv(measurement.profile),
         "speedscope": lambda: json.dumps(to_speedscope(measurement)),

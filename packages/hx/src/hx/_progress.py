@@ -1,7 +1,5 @@
 """Telling a caller what goes on."""
 
-from __future__ import annotations
-
 import io
 import logging
 import time

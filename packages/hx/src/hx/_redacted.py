@@ -1,7 +1,5 @@
 """Texts that others may read: without paths of this machine, and without numbers of tensors."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
+
+import onnx_ir as ir
 
 from hx._model_spec import AnyModel, given_inputs, model_spec
 from hx._open import AnyHierarchy, name_of, opened
@@ -15,10 +18,11 @@ from hx.files import check_writable, sidecar_path
 from hx.records.project import ProjectReport
 from hx.records.relink import RelinkReport, SpanningNode
 from hx.records.report import File, counts_of, statuses_of
+from hx_graph import infer_types, read_model
+from hx_projector import project as projected, project_file, relink as relinked, with_file_claims
 from hx_sidecar_schema import Confidence, HxError, ModelDoesNotRun, Sidecar, check_choice, refuse_existing
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
     import torch
 
     from hx_tracer import ExampleInputs
@@ -69,8 +73,6 @@ def project(
     graph = _typed_model(path)
     progress("Finding the module of every node", 0, 0)
     if against is None:
-        from hx_projector import project_file
-
         sidecar = project_file(graph, file=path.name, min_confidence=min_confidence)
     else:
         sidecar = _project_against(graph, against, inputs, path.name, min_confidence)
@@ -119,8 +121,6 @@ def relink(
     """
     path, target = _settled(model, output, overwrite=overwrite)
     progress("Following the values", 0, 0)
-    from hx_projector import relink as relinked
-
     export = opened(original)
     sidecar = relinked(_typed_model(path), export.model, export.sidecar, file=path.name)
     sidecar = _saved(sidecar, path, target)
@@ -157,8 +157,6 @@ def _settled(model: str | Path, output: str | Path | None, *, overwrite: bool) -
 
 def _typed_model(path: Path) -> ir.Model:
     """Read a model with the types that its file leaves out: calls need them."""
-    from hx_graph import infer_types, read_model
-
     graph = read_model(path)
     infer_types(graph)
     return graph
@@ -166,24 +164,24 @@ def _typed_model(path: Path) -> ir.Model:
 
 def _saved(sidecar: Sidecar, model: Path, target: Path) -> Sidecar:
     """Write the sidecar of a file that is there, and return it with what made it."""
-    sidecar = sidecar.with_file_digest(model)
-    sidecar = sidecar.model_copy(update={"generator": provenance_of(sidecar.generator)})
-    sidecar.save(target)
-    return sidecar
+    made = sidecar.with_file_digest(model).model_copy(update={"generator": provenance_of(sidecar.generator)})
+    made.save(target)
+    return made
 
 
 def _project_against(graph: ir.Model, against: AnyModel, inputs: Any, file: str, min_confidence: Confidence) -> Sidecar:
-    from hx_projector import project, with_file_claims
-    from hx_tracer import example_record, observed_context
+    from hx_tracer import example_record, module_records, observed_context
 
     loaded = model_spec(against).load()
-    shapes = _static_shapes(graph, loaded.module) if inputs is None and loaded.example is None else None
+    shapes = None
+    if inputs is None and loaded.example is None:
+        shapes = _static_shapes(graph, module_records(loaded.module)[0].forward_args)
     given = given_inputs(loaded, () if inputs is None else inputs, input_shapes=shapes)
     kwargs, tensors = _matched(graph, given, loaded.module)
     context = observed_context(loaded.module, kwargs, args=given.args)
     examples = {name: example_record(tensor) for name, tensor in tensors.items()}
     try:
-        return project(
+        return projected(
             graph,
             with_file_claims(graph, context).model_copy(update={"examples": examples}),
             file=file,
@@ -196,16 +194,13 @@ def _project_against(graph: ir.Model, against: AnyModel, inputs: Any, file: str,
         raise ModelDoesNotRun(error.message, hint=hint, argument="inputs") from error
 
 
-def _static_shapes(model: ir.Model, module: torch.nn.Module) -> dict[str, list[int]]:
+def _static_shapes(model: ir.Model, known: Collection[str]) -> dict[str, list[int]]:
     """Return the shapes of the graph's inputs that are named after parameters of `forward` and have no free axis."""
-    from hx_tracer import module_records
-
-    known = module_records(module)[0].forward_args
-    shapes: dict[str, list[int]] = {}
-    for value in model.graph.inputs:
-        if value.name in known and value.shape is not None and value.shape.is_static():
-            shapes[value.name] = [int(dim) for dim in value.shape]  # pyright: ignore[reportArgumentType]
-    return shapes
+    return {
+        str(value.name): [int(dim) for dim in value.shape]  # pyright: ignore[reportArgumentType]
+        for value in model.graph.inputs
+        if value.name in known and value.shape is not None and value.shape.is_static()
+    }
 
 
 def _matched(
@@ -223,15 +218,13 @@ def _matched(
     names = [str(value.name) for value in model.graph.inputs if not value.is_initializer()]
     paths = dict(argument_paths(module, given.args, given.kwargs))
     by_name = {path.replace(".", "_"): path for path in paths} | {path: path for path in paths}
-    if all(name in by_name for name in names):
+    if by_name.keys() >= set(names):
         used = {by_name[name].partition(".")[0] for name in names}
         lacking = {path.partition(".")[0] for path in paths} - used
-        return (
-            {name: value for name, value in given.kwargs.items() if name not in lacking},
-            {name: paths[by_name[name]] for name in names},
-        )
+        kwargs = {name: value for name, value in given.kwargs.items() if name not in lacking}
+        return kwargs, {name: paths[by_name[name]] for name in names}
     if len(names) == len(paths):
-        return dict(given.kwargs), dict(zip(names, paths.values(), strict=True))
+        return given.kwargs, dict(zip(names, paths.values(), strict=True))
     raise HxError(
         f"The graph has the inputs {', '.join(map(repr, names))}, {type(module).__name__!r} was given {', '.join(map(repr, paths))}.",
         code="HX127",

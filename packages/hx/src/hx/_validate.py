@@ -1,22 +1,18 @@
 """Whether a model and its sidecar agree: read, checked, and where asked repaired and checked again."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import onnx_ir as ir
 
 from hx._open import AnyHierarchy, name_of, on_disk
 from hx._progress import Progress, silent
 from hx.files import check_writable, sidecar_path
 from hx.records.validate import ValidateReport
 from hx_extractor import Hierarchy
+from hx_graph import read_model
+from hx_projector import repair as repaired, validate as checked
 from hx_sidecar_schema import EMBEDDED, HxError, Sidecar, from_embedded
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
-    from hx_projector import Repair
 
 
 def validate(
@@ -57,22 +53,16 @@ def validate(
 
 
 def _validated(path: Path, target: Path, name: str, *, repair: bool, progress: Progress) -> ValidateReport:
-    from hx_graph import read_model
-    from hx_projector import repair as repaired, validate
-
     if repair:
         check_writable(target.parent, "sidecar")
     model = read_model(path, check=False)
     sidecar, read = _sidecar(model, path, target)
-    done: Repair | None = None
     progress("Checking", 0, 0)
-    result = validate(model, sidecar, path)
-    if repair and result.findings:
-        done = repaired(model, sidecar, path, result.findings)
-        if done.changes:
-            sidecar = done.sidecar
-            result = validate(model, sidecar, path)
-    if done is not None and done.changes:
+    result = checked(model, sidecar, path)
+    done = repaired(model, sidecar, path, result.findings if repair else ())
+    if done.changes:
+        sidecar = done.sidecar
+        result = checked(model, sidecar, path)
         sidecar.with_file_digest(path).save(target)
     return ValidateReport(
         model=name,
@@ -84,9 +74,9 @@ def _validated(path: Path, target: Path, name: str, *, repair: bool, progress: P
         counts=dict(Counter(finding.code for finding in result.findings)),
         findings=result.findings,
         skipped=result.skipped,
-        repaired=done.changes if done else [],
-        refused=done.refused if done else {},
-        written=str(target) if done and done.changes else None,
+        repaired=done.changes,
+        refused=done.refused,
+        written=str(target) if done.changes else None,
     )
 
 

@@ -1,21 +1,13 @@
 """Which files are written, settled before any work."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hx_sidecar_schema import HxError, atomic_folder, refuse_existing
 
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
 SIDECAR_SUFFIX = "_hierarchy.json"
-EXTERNAL_DATA_BYTES = 100 * 2**20
-"""Weights beyond this go to NAME.onnx.data: a graph of a few megabytes opens at once everywhere."""
 _NAME_BYTES = 180  # of the 255 that file systems allow; sidecar and staging names are longer than the model's
 
 
@@ -48,12 +40,6 @@ def data_path(model: Path) -> Path:
 def context_path(model: Path) -> Path:
     """Return where lies what was seen during an export."""
     return model.with_name(f"{model.stem}_context.json")
-
-
-def has_data_file(model: ir.Model) -> bool:
-    """Say whether the weights of a model go to a file of their own."""
-    tensors = (value.const_value for value in model.graph.initializers.values())
-    return sum(tensor.nbytes for tensor in tensors if tensor is not None) > EXTERNAL_DATA_BYTES
 
 
 def check_writable(folder: Path, argument: str = "output") -> None:

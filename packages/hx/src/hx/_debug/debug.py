@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import os
+import platform
+import shlex
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hx._debug.journal import Journal
-from hx._debug.run import Session, run_session
-from hx._debug.write import write_session
+from hx._debug.page import page
+from hx._debug.run import HIERARCHY, PLAIN, Session, run_session
+from hx._export.exported import has_data_file
 from hx._export.request import ExportRequest
 from hx._model_spec import AnyModel, model_spec
 from hx._progress import Progress, silent
-from hx._redacted import model_folders, redactor
-from hx.files import check_writable
-from hx.records.debug import DebugReport
+from hx._provenance import PACKAGES, command_line
+from hx._redacted import model_folders, redactor, without_folders
+from hx.files import check_writable, data_path, sidecar_path
+from hx.records.debug import DebugReport, Environment, InputEntry
+from hx.records.report import File, counts_of
 from hx_sidecar_schema import HxError, atomic_folder, refuse_existing
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    from pydantic import BaseModel
+
+OTHERS = ("torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy", "pydantic")
+VARIABLES = (
+    "CUDA_VISIBLE_DEVICES",
+    "HF_HUB_OFFLINE",
+    "MKL_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "PYTORCH_JIT",
+    "SOURCE_DATE_EPOCH",
+    "TORCHDYNAMO_DISABLE",
+    "TORCH_LOGS",
+)
 
 
 def debug(
@@ -66,10 +90,10 @@ def debug(
     places = model_folders(request.pytorch.model)
     journal = Journal(progress, redactor(places, numbers=not with_weights))
     with TemporaryDirectory() as reports:
-        session = Session(request, journal, redactor(places, numbers=False), Path(reports))
+        session = Session(request, journal, redactor(places, numbers=False), Path(reports), with_weights)
         run_session(session, verify=verify)
         with atomic_folder(folder) as staging:
-            report = write_session(session, staging, folder, with_weights=with_weights)
+            report = _write_session(session, staging, folder)
     for name in before - {"session.json", *(file.path for file in report.files)}:
         (folder / name).unlink(missing_ok=True)
     return report
@@ -93,3 +117,181 @@ def _files_of(folder: Path) -> set[str]:
             hint="Name another output; only a session is replaced.",
             argument="output",
         ) from error
+
+
+def _write_session(session: Session, folder: Path, target: Path) -> DebugReport:
+    """Write everything there is of a session into an empty folder, which will be `target`.
+
+    The models in memory lose their weights on the way, unless these are asked for.
+    """
+    from hx_projector import redact_record
+
+    if session.plain is not None:
+        _write_model(session.plain, folder / PLAIN, session)
+    if session.exported is not None:
+        model, path = session.exported.program.model, folder / HIERARCHY
+        _write_model(model, path, session)
+        if session.sidecar is not None:
+            sidecar = session.sidecar if session.with_weights else redact_record(session.sidecar, model)
+            text = sidecar.with_file_digest(path).to_json().decode()
+            sidecar_path(path).write_text(session.places(text), encoding="utf-8")
+            context = session.exported.context
+            _write_json(folder / "context.json", context if session.with_weights else redact_record(context), session)
+    if session.modules:
+        rows = ",\n".join(module.model_dump_json() for module in session.modules)
+        (folder / "modules.json").write_text(session.places(f"[\n{rows}\n]\n"), encoding="utf-8")
+    if session.comparison is not None:
+        _write_json(folder / "comparison.json", session.comparison, session)
+    for number, path in enumerate(sorted(session.reports.glob("*.md")), start=1):
+        name = f"exporter_report_{number}.md" if number > 1 else "exporter_report.md"
+        _write(folder / name, path.read_text(encoding="utf-8"), session)
+    _write(folder / "log.txt", session.journal.log.getvalue(), session)
+    report = _report(session, target)
+    names = sorted({*(path.name for path in folder.iterdir()), "report.md", "session.json"})
+    _write(folder / "report.md", page(report, session.modules, names), session)
+    files = [File(path=p.name, size_bytes=p.stat().st_size) for p in sorted(folder.iterdir())]
+    report = report.model_copy(update={"files": files})
+    _write_json(folder / "session.json", report, session)
+    return report
+
+
+def _write_json(path: Path, record: BaseModel, session: Session) -> None:
+    # What records hold of texts that others wrote went through `redact` already.
+    path.write_text(session.places(record.model_dump_json(indent=1) + "\n"), encoding="utf-8")
+
+
+def _write(path: Path, text: str, session: Session) -> None:
+    path.write_text(session.journal.redact(text), encoding="utf-8", errors="replace")
+
+
+def _write_model(model: ir.Model, path: Path, session: Session) -> None:
+    import onnx_ir as ir
+
+    from hx_projector import redact_numbers, redact_text
+
+    redact_text(model, session.journal.redact)
+    if not session.with_weights:
+        redact_numbers(model)
+    ir.save(model, path, external_data=data_path(path).name if has_data_file(model) else None)
+
+
+def _report(session: Session, target: Path) -> DebugReport:
+    sidecar, loaded, exported = session.sidecar, session.loaded, session.exported
+    verdict, summary = _verdict(session)
+    redact = session.journal.redact
+    return DebugReport(
+        model=redact(session.request.pytorch.name),
+        command=redact(shlex.join(map(without_folders, command_line.get()))),
+        folder=redact(str(target)),
+        verdict=verdict,
+        summary=redact(summary),
+        with_weights=session.with_weights,
+        environment=_environment(),
+        class_name=session.modules[0].class_name if session.modules else None,
+        parameters=None if loaded is None else sum(weight.numel() for weight in loaded.module.parameters()),
+        modules=len(session.modules) or None,
+        inputs=_inputs(session),
+        attempts=session.attempts,
+        strategy=None if session.strategy is None else session.strategy.name,
+        notes=[] if exported is None else exported.notes,
+        static_axes=[] if exported is None else exported.static_axes,
+        first_difference=session.first_difference,
+        comparison=session.comparison,
+        **({} if sidecar is None else counts_of(sidecar)),
+        verification=session.verification,
+        steps=session.journal.steps,
+    )
+
+
+def _inputs(session: Session) -> list[InputEntry]:
+    """Return the tensors that the model was given, with the paths that they have among its arguments."""
+    if session.inputs is None:
+        return []
+    from hx_tracer import input_paths
+
+    named = {f"args.{index}": value for index, value in enumerate(session.inputs.args)} | session.inputs.kwargs
+    return [
+        InputEntry(name=path, dtype=str(tensor.dtype).removeprefix("torch."), shape=list(tensor.shape))
+        for path, tensor in input_paths(named)
+    ]
+
+
+def _verdict(session: Session) -> tuple[str, str]:
+    if session.failure is not None:
+        why = _first_line(session.journal.entry(session.failure).message)
+        return "not_loaded", f"There was nothing to export: {why}"
+    if session.comparison is None or session.sidecar is None:
+        return "failed", _failures(session)
+    if not session.comparison.same:
+        return "different", f"The two exports differ: {session.first_difference}."
+    if session.verification is not None and session.verification.status == "mismatch":
+        why = "Both exports have the same topology, and the outputs are not those of the PyTorch module."
+        return "numbers_differ", why
+    return "same", f"Both exports have the same topology of {session.comparison.nodes[0]} nodes."
+
+
+def _failures(session: Session) -> str:
+    refusals: dict[str, str] = {}
+    for kind, name in (("hierarchy", "hx"), ("plain", "torch.onnx.export alone")):
+        rows = [row for row in session.attempts if row.kind == kind]
+        if rows and all(row.error is not None for row in rows):
+            refusals[name] = next(_first_line(row.error.message) for row in rows if row.error is not None)
+    if len(refusals) == 2 and len({*refusals.values()}) == 1:
+        return f"Neither hx nor torch.onnx.export alone exports the model: {refusals['hx']}"
+    words = [f"{name} does not export the model: {why}" for name, why in refusals.items()]
+    if len(refusals) == 1:
+        words.append(f"{'hx' if 'hx' not in refusals else 'torch.onnx.export alone'} does")
+    failed = [step.name for step in session.journal.steps if step.status == "failed"]
+    if others := [name for name in failed if name not in ("export", "plain")]:
+        words.append(f"these steps failed: {', '.join(others)}")
+    return f"{'; '.join(words)}."
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0].rstrip()
+
+
+def _environment() -> Environment:
+    """Return versions, machine and settings, as they are now. Names of user and machine are not among them."""
+    return Environment(
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        platform=platform.platform(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        memory_bytes=_memory(),
+        peak_memory_bytes=_peak(),
+        torch_threads=sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None,
+        onnxruntime_providers=_providers(),
+        versions={name: _version(name) for name in (*PACKAGES, *OTHERS)},
+        variables={name: os.environ[name] for name in VARIABLES if name in os.environ},
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _peak() -> int | None:
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _providers() -> list[str]:
+    try:
+        import onnxruntime
+    except ImportError:
+        return []
+    return list(onnxruntime.get_available_providers())

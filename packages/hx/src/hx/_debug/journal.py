@@ -1,7 +1,5 @@
 """What happens during a session, noted as it happens: steps with their times, errors, what is logged and printed."""
 
-from __future__ import annotations
-
 import io
 import logging
 import time
@@ -28,28 +26,17 @@ class Failed(Exception):
 
 @dataclass
 class Journal:
-    """The notes of a session.
-
-    Attributes:
-        progress: Told what goes on.
-        redact: What errors say goes through it.
-        steps: So far.
-        log: What was logged and printed.
-    """
+    """The notes of a session; what errors say goes through `redact`."""
 
     progress: Progress
     redact: Redactor
     steps: list[StepEntry] = field(default_factory=list[StepEntry])
     log: io.StringIO = field(default_factory=io.StringIO)
+    """What was logged and printed."""
 
     @contextmanager
     def step(self, name: str, text: str) -> Generator[None]:
-        """Note a step; whatever goes wrong in it is noted too, and is `Failed` to the caller.
-
-        Args:
-            name: One word.
-            text: What a person reads while it runs.
-        """
+        """Note a step; whatever goes wrong in it is noted too, and is `Failed` to the caller."""
         self.log.write(f"== {name}\n")
         start = time.perf_counter()
         error: BaseException | None = None
@@ -64,11 +51,9 @@ class Journal:
             raise Failed(name) from caught
         finally:
             seconds = round(time.perf_counter() - start, 3)
-            entry = None if error is None else self.entry(error)
-            self.steps.append(
-                StepEntry(name=name, status="done" if entry is None else "failed", seconds=seconds, error=entry)
-            )
-            self.log.write(f"== {name}: {self.steps[-1].status}, {seconds} s\n")
+            status, entry = ("done", None) if error is None else ("failed", self.entry(error))
+            self.steps.append(StepEntry(name=name, status=status, seconds=seconds, error=entry))
+            self.log.write(f"== {name}: {status}, {seconds} s\n")
 
     def entry(self, error: BaseException) -> ErrorEntry:
         """Return an error as a record; where one of hx has a cause, with the cause's traceback."""
@@ -87,10 +72,9 @@ class Journal:
         """Take into the log what hx, the exporter and Python's warnings say, and what is printed meanwhile."""
         handler = logging.StreamHandler(self.log)
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-        loggers = {name: logging.getLogger(name) for name in LEVELS}
-        before = {name: (logger.level, logger.propagate) for name, logger in loggers.items()}
-        for name, logger in loggers.items():
-            logger.setLevel(LEVELS[name])
+        before = [(logger, logger.level, logger.propagate) for logger in map(logging.getLogger, LEVELS)]
+        for logger, _, _ in before:
+            logger.setLevel(LEVELS[logger.name])
             logger.addHandler(handler)
             logger.propagate = False  # what is wanted for the log is not wanted on the screen
         try:
@@ -103,10 +87,10 @@ class Journal:
                     if printed.getvalue().strip():
                         self.log.write(f"-- printed\n{printed.getvalue().rstrip()}\n--\n")
         finally:
-            for name, logger in loggers.items():
+            for logger, level, propagate in before:
                 logger.removeHandler(handler)
-                logger.setLevel(before[name][0])
-                logger.propagate = before[name][1]
+                logger.setLevel(level)
+                logger.propagate = propagate
 
     def _warned(self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
         self.log.write(f"{category.__name__} {filename}:{lineno}: {message}\n")

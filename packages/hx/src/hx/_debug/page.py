@@ -1,10 +1,8 @@
 """`report.md` of a session: what a maintainer asks first stands first."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
-from hx.records.debug import AttemptEntry, DebugReport, ErrorEntry
+from hx.records.debug import AttemptEntry, DebugReport
 from hx.text import count, percent, plural, size
 from hx_sidecar_schema import Module, depths, simple_name
 
@@ -29,13 +27,10 @@ FILES = {
 
 
 def page(report: DebugReport, modules: Sequence[Module], files: Sequence[str]) -> str:
-    """Return the page.
-
-    Args:
-        report: The session.
-        modules: The tree of the PyTorch model; empty where there is none.
-        files: Names of all files of the folder.
-    """
+    """Return the page of a session, with the tree of its PyTorch model and the names of all files of its folder."""
+    notes = list(report.notes)
+    if report.static_axes:
+        notes.append(f"The model itself fixes these axes, left static: {', '.join(report.static_axes)}.")
     parts = [
         f"# {report.model}",
         f"**{report.summary}**",
@@ -44,7 +39,7 @@ def page(report: DebugReport, modules: Sequence[Module], files: Sequence[str]) -
         *_errors(report),
         "## Exports",
         _attempts(report.attempts),
-        *_notes(report),
+        _list(notes),
         *_comparison(report),
         *_coverage(report),
         *_model(report, modules),
@@ -65,59 +60,50 @@ def _versions(report: DebugReport) -> str:
     wanted = ("hx-onnx", "torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
     versions = ", ".join(f"{name} {machine.versions[name]}" for name in wanted)
     memory = f", {size(machine.memory_bytes)} memory" if machine.memory_bytes else ""
-    lines = [
-        f"{machine.python}, {versions}",
-        f"{machine.platform}, {plural(machine.cores, 'core')}{memory}",
-        *(f"{name}={value}" for name, value in machine.variables.items()),
-    ]
-    return _list(lines)
+    return _list(
+        [
+            f"{machine.python}, {versions}",
+            f"{machine.platform}, {plural(machine.cores, 'core')}{memory}",
+            *(f"{name}={value}" for name, value in machine.variables.items()),
+        ]
+    )
 
 
 def _errors(report: DebugReport) -> Iterable[str]:
     """All different errors, with the end of their tracebacks."""
     rows = [(f"{row.kind} export, {row.strategy} {row.settings}".strip(), row.error) for row in report.attempts]
-    rows += [
-        (f"step {step.name}", step.error)
-        for step in report.steps
-        if step.error is not None and not step.error.type.endswith("journal.Failed")
-    ]
+    rows += [(f"step {step.name}", step.error) for step in report.steps]
     seen: set[str] = set()
     for title, error in rows:
-        if error is None or error.message in seen:
+        if error is None or error.message in seen or error.type.endswith("journal.Failed"):
             continue
         seen.add(error.message)
+        lines = error.traceback.rstrip().splitlines()
+        cut = ["..."] if len(lines) > TRACEBACK else []
+        hint = f"\n\nhint: {error.hint}" if error.hint else ""
         yield f"## Error: {title}"
-        yield _error(error)
+        yield f"{error.code or error.type}: {_line(error.message)}{hint}\n\n" + _fenced([*cut, *lines[-TRACEBACK:]])
 
 
-def _error(error: ErrorEntry) -> str:
-    lines = error.traceback.rstrip().splitlines()
-    cut = ["..."] if len(lines) > TRACEBACK else []
-    head = f"{error.code or error.type}: {' '.join(error.message.split())}"
-    hint = f"\n\nhint: {error.hint}" if error.hint else ""
-    return f"{head}{hint}\n\n" + _fenced("\n".join([*cut, *lines[-TRACEBACK:]]))
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
-def _fenced(text: str, language: str = "text") -> str:
-    fence = "```"
+def _fenced(lines: Iterable[str]) -> str:
+    text, fence = "\n".join(lines), "```"
     while fence in text:
         fence += "`"
-    return f"{fence}{language}\n{text}\n{fence}"
+    return f"{fence}text\n{text}\n{fence}"
 
 
 def _attempts(attempts: Sequence[AttemptEntry]) -> str:
-    rows: list[tuple[str, ...]] = []
-    for row in attempts:
-        why = "" if row.error is None else " ".join(row.error.message.split()).replace("|", "\\|")
-        rows.append((f"{row.kind} {row.settings}".strip(), row.strategy, row.status, f"{row.seconds:.1f} s", why))
-    return _table(("export", "strategy", "", "time", "why not"), rows) if rows else "None was tried."
+    def cells(row: AttemptEntry) -> tuple[str, ...]:
+        why = "" if row.error is None else _line(row.error.message).replace("|", "\\|")
+        return f"{row.kind} {row.settings}".strip(), row.strategy, row.status, f"{row.seconds:.1f} s", why
 
-
-def _notes(report: DebugReport) -> Iterable[str]:
-    notes = list(report.notes)
-    if report.static_axes:
-        notes.append(f"The model itself fixes these axes, left static: {', '.join(report.static_axes)}.")
-    yield _list(notes)
+    return (
+        _table(("export", "strategy", "", "time", "why not"), map(cells, attempts)) if attempts else "None was tried."
+    )
 
 
 def _comparison(report: DebugReport) -> Iterable[str]:
@@ -130,8 +116,7 @@ def _comparison(report: DebugReport) -> Iterable[str]:
         yield f"The same topology: {found.nodes[0]} nodes, SHA-256 `{found.digests[0][:16]}`.{order}"
         return
     yield f"{found.nodes[0]} and {found.nodes[1]} nodes. First difference: {report.first_difference}."
-    rows = [(name, str(one), str(two)) for name, (one, two) in found.operators.items()]
-    if rows:
+    if rows := [(name, str(one), str(two)) for name, (one, two) in found.operators.items()]:
         yield _table(("operator", "plain", "hierarchy"), rows)
     words = [
         *(f"inputs {word}" for word in found.inputs),
@@ -147,7 +132,7 @@ def _comparison(report: DebugReport) -> Iterable[str]:
         for group in groups[:20]:
             operators = ", ".join(f"{n} {name}" for name, n in group.operators.items())
             words.append(f"{title}: {_module(group.module)}: {operators}, in {plural(group.modules, 'module')}")
-    yield "\n".join(f"* {word}" for word in words)
+    yield _list(words)
 
 
 def _module(name: str | None) -> str:
@@ -185,7 +170,7 @@ def _model(report: DebugReport, modules: Sequence[Module]) -> Iterable[str]:
         yield _table(("input", "dtype", "shape"), rows)
     else:
         yield "No inputs."
-    yield _fenced("\n".join(_tree(modules)))
+    yield _fenced(_tree(modules))
 
 
 def _tree(modules: Sequence[Module]) -> Iterable[str]:
@@ -196,15 +181,14 @@ def _tree(modules: Sequence[Module]) -> Iterable[str]:
         if depth <= deepest:
             name = module.fqn.rpartition(".")[2]
             yield f"{'  ' * depth}{f'{name}: ' if name else ''}{simple_name(module.class_name)}"
-    hidden = sum(depth > deepest for depth in levels)
-    if hidden:
+    if hidden := sum(depth > deepest for depth in levels):
         yield f"and {plural(hidden, 'module')} below; all are in modules.json"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
-    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    first, *rest = (f"| {' | '.join(row)} |" for row in (head, *rows))
+    return "\n".join([first, "|---" * len(head) + "|", *rest])
 
 
-def _list(lines: Sequence[str]) -> str:
+def _list(lines: Iterable[str]) -> str:
     return "\n".join(f"* {line}" for line in lines)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -35,31 +34,28 @@ Made = TypeVar("Made")
 
 @dataclass
 class Session:
-    """What there is so far; every field may stay empty, since every step may fail.
-
-    Attributes:
-        request: What to export and how.
-        journal: Notes of what happens.
-        places: Shortens paths of this machine.
-        reports: An empty folder for the exporter's own reports.
-        failure: Why there is no model, or no inputs for it.
-        options: Arguments of every export.
-        strategy: With which `exported` was made.
-    """
+    """What there is so far; every field may stay empty, since every step may fail."""
 
     request: ExportRequest
     journal: Journal
     places: Redactor
+    """Shortens paths of this machine."""
     reports: Path
+    """An empty folder for the exporter's own reports."""
+    with_weights: bool
+    """Keep numbers of weights and inputs, and the fingerprints of a run in PyTorch."""
     failure: BaseException | None = None
+    """Why there is no model, or no inputs for it."""
     loaded: LoadedModel | None = None
     modules: list[Module] = field(default_factory=list[Module])
     inputs: ExampleInputs | None = None
     options: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Arguments of every export."""
     attempts: list[AttemptEntry] = field(default_factory=list[AttemptEntry])
     plain: ir.Model | None = None
     exported: Exported | None = None
     strategy: Strategy | None = None
+    """With which `exported` was made."""
     sidecar: Sidecar | None = None
     verification: Verification | None = None
     first_difference: str | None = None
@@ -67,12 +63,7 @@ class Session:
 
 
 def run_session(session: Session, *, verify: bool) -> None:
-    """Load, export twice, attribute, verify and compare; go on with what is left where a step fails.
-
-    Args:
-        session: Filled in. `failure` is set where there was nothing to export.
-        verify: Compare the outputs with PyTorch too.
-    """
+    """Load, export twice, attribute, verify and compare; go on with what is left where a step fails."""
     with session.journal.listening():
         try:
             _load(session)
@@ -97,13 +88,15 @@ def _load(session: Session) -> None:
         session.options = request.options(session.loaded.module, session.inputs)
 
 
-def _tried(session: Session, kind: str, strategy: Strategy, settings: str, make: Callable[[], Made]) -> Made | None:
-    """Note an attempt; return what it made."""
+def _tried(
+    session: Session, kind: str, strategy: Strategy, make: Callable[..., Made], settings: str = "", **options: Any
+) -> Made | None:
+    """Export, note the attempt, and return what it made."""
+    assert session.loaded is not None
     start = time.perf_counter()
-    error: Exception | None = None
-    made: Made | None = None
+    error, made = None, None
     try:
-        made = make()
+        made = make(session.loaded.module, **session.options, **options, strategy=strategy)
     except Exception as caught:  # noqa: BLE001 - a session tells of every failure, and goes on with the next attempt
         error = caught
         session.journal.log.write(f"{kind}, {strategy.name}: {error}\n")
@@ -123,11 +116,10 @@ def _tried(session: Session, kind: str, strategy: Strategy, settings: str, make:
 def _export_hierarchy(session: Session) -> None:
     from hx_tracer import export
 
-    assert session.loaded is not None
-    make = partial(export, session.loaded.module, **session.options, torch_nn=session.request.torch_nn)
+    torch_nn = session.request.torch_nn
     with session.journal.step("export", "Exporting with hx"):
         for strategy in session.request.strategies():
-            session.exported = _tried(session, "hierarchy", strategy, "", partial(make, strategy=strategy))
+            session.exported = _tried(session, "hierarchy", strategy, export, torch_nn=torch_nn)
             if session.exported is not None:
                 session.strategy = strategy
                 return
@@ -138,20 +130,17 @@ def _export_plain(session: Session) -> None:
     """Export with every exporter that hx tried, and once more without gradients where it fails, as hx does."""
     from hx_tracer import plain_export
 
-    assert session.loaded is not None
     tried = {row.strategy for row in session.attempts}
     exporters: dict[str, Strategy] = {}
     for strategy in session.request.strategies():
         if strategy.name in tried:
             exporters.setdefault(strategy.exporter, strategy)
     made: dict[str, ir.Model] = {}
-    make = partial(plain_export, session.loaded.module, **session.options)
     with session.journal.step("plain", "Exporting with torch.onnx.export alone"):
         for exporter, strategy in exporters.items():
-            attempt = partial(make, strategy=strategy)
-            model = _tried(session, "plain", strategy, "", partial(attempt, report_folder=session.reports))
+            model = _tried(session, "plain", strategy, plain_export, report_folder=session.reports)
             if model is None:
-                model = _tried(session, "plain", strategy, NO_GRADIENTS, partial(attempt, gradients=False))
+                model = _tried(session, "plain", strategy, plain_export, NO_GRADIENTS, gradients=False)
             if model is not None:
                 made[exporter] = model
         wanted = session.strategy.exporter if session.strategy is not None else next(iter(made), "")

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hx._progress import Clock
-from hx.files import context_path, data_path, export_path, has_data_file, sidecar_path
+from hx.files import context_path, data_path, export_path, sidecar_path
 from hx.records.export import ExportReport, NodeDisagreement, Verification
 from hx.records.report import File, counts_of
 from hx_extractor import Hierarchy
@@ -15,10 +15,14 @@ from hx_sidecar_schema import ModuleContext, Sidecar, atomic_folder
 
 if TYPE_CHECKING:
     import numpy as np
+    import onnx_ir as ir
     import torch
     from numpy.typing import NDArray
 
     from hx_tracer import Exported, LoadedModel
+
+EXTERNAL_DATA_BYTES = 100 * 2**20
+"""Weights beyond this go to NAME.onnx.data: a graph of a few megabytes opens at once everywhere."""
 
 
 class Export(Hierarchy):
@@ -162,3 +166,9 @@ class Export(Hierarchy):
         with self._clock.step("verify", "Comparing the outputs with PyTorch"):
             self._verification = verify_export(path, self.module, self._loaded.example, self._exported)
         return self._verification
+
+
+def has_data_file(model: ir.Model) -> bool:
+    """Say whether the weights of a model go to a file of their own."""
+    tensors = (value.const_value for value in model.graph.initializers.values())
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None) > EXTERNAL_DATA_BYTES

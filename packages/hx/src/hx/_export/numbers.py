@@ -1,7 +1,5 @@
 """The saved model's numbers beside the PyTorch module's own."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Which calls are wrong, and which of them is to blame: numbers in, positions out."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The tensors that cross every module's boundary when the PyTorch model itself runs."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, TypeVar

@@ -1,7 +1,5 @@
 """The PyTorch module that a model is compared with, and inputs of one run, as it and as the ONNX model take them."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ The tensors of all calls together may be many times the model. They are fetched 
 once and holds what crosses the borders of its calls.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise

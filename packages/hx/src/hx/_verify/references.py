@@ -1,7 +1,5 @@
 """What extracted models are compared with: here the whole ONNX model, in `torch_reference` the PyTorch module."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """A call that was cut out, beside the PyTorch module: run on what that got, compared with what it gave."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """What `hx debug --json` prints, and `session.json` of its folder."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from hx.records.compare import CompareReport

@@ -1,7 +1,5 @@
 """What `hx.demo` returns."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from hx.records.export import ExportReport

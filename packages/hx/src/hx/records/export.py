@@ -1,7 +1,5 @@
 """What `hx.export` returns and `hx export --json` prints."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import Field

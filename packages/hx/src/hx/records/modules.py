@@ -1,7 +1,5 @@
 """What `hx modules` and `hx nodes --json` print."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import Field

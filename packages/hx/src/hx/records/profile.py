@@ -1,7 +1,5 @@
 """What `hx.profile` and its kin return and `hx profile --json` prints: mostly records of `hx_profiler`."""
 
-from __future__ import annotations
-
 from hx.records.report import Report
 from hx_profiler import CallTime, IsolatedCall, Kernel, ModuleChange, Profile, ProfileComparison, Settings, slowest
 from hx_sidecar_schema import Table

@@ -1,7 +1,5 @@
 """What `hx relink --json` prints."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from hx.records.report import File, Report

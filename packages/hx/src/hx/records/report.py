@@ -1,11 +1,9 @@
 """What all records have in common."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator
 
@@ -33,20 +31,14 @@ class File(Record):
     size_bytes: int
 
     @classmethod
-    def of(cls, path: Path) -> File:
+    def of(cls, path: Path) -> Self:
         """Return the record of a file that is there."""
         return cls(path=str(path), size_bytes=path.stat().st_size)
 
 
 def counts_of(sidecar: Sidecar) -> dict[str, Any]:
     """Return the fields that reports about a sidecar share: how many nodes there are, how they are known, and the calls."""
-    summary = sidecar.summary
-    return {
-        "nodes": summary.nodes,
-        "exact_percent": summary.exact_percent,
-        "covered_percent": summary.covered_percent,
-        "calls": statuses_of(sidecar),
-    }
+    return sidecar.summary.model_dump(exclude={"category_statistics"}) | {"calls": statuses_of(sidecar)}
 
 
 def statuses_of(sidecar: Sidecar) -> dict[str, int]:

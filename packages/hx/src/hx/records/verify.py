@@ -1,7 +1,5 @@
 """What `hx.verify` returns and `hx verify --json` prints."""
 
-from __future__ import annotations
-
 import math
 
 from pydantic import Field

@@ -3,8 +3,6 @@
 After a change of a report, `python -m hx.schema` writes them again.
 """
 
-from __future__ import annotations
-
 import json
 from importlib.resources import files
 from typing import Any

@@ -1,7 +1,5 @@
 """`python -m hx.schema`: write the published schemas again, after a change of a report."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from hx.schema import current_schema, schema_names
