@@ -1,5 +1,7 @@
 """Whether two models have the same topology, and what differs, by module."""
 
+from __future__ import annotations
+
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping

@@ -1,5 +1,7 @@
 """The whole way on a small model, with no download."""
 
+from __future__ import annotations
+
 import json
 import re
 from itertools import cycle

@@ -1,5 +1,7 @@
 """The calls, modules and nodes of an export as records."""
 
+from __future__ import annotations
+
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 

@@ -1,5 +1,7 @@
 """Opening models: a file, or a hierarchy in memory, as the functions of hx take them."""
 
+from __future__ import annotations
+
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Where the time goes in what ONNX Runtime really runs, by module call."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,5 +1,7 @@
 """Whether a model and its sidecar agree: read, checked, and where asked repaired and checked again."""
 
+from __future__ import annotations
+
 from collections import Counter
 from pathlib import Path
 
