@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import hx_extractor
-from hx.files import sidecar_path
 from hx_extractor import Hierarchy
 
 AnyHierarchy = Hierarchy | str | Path
@@ -50,20 +46,3 @@ def opened(model: AnyHierarchy) -> Hierarchy:
 def name_of(model: AnyHierarchy) -> str:
     """Return the path of a model; of one in memory, the file name that it would have."""
     return model.name if isinstance(model, Hierarchy) else str(model)
-
-
-@contextmanager
-def on_disk(model: AnyHierarchy) -> Generator[Path]:
-    """Yield the path of a model's file; one in memory has a temporary file, with its sidecar beside it."""
-    if not isinstance(model, Hierarchy):
-        yield Path(model)
-    elif model.path is not None:
-        yield model.path
-    else:
-        from hx_graph import write_model
-
-        with TemporaryDirectory(prefix="hx-") as folder:
-            path = Path(folder) / model.sidecar.model.file
-            write_model(model.model, path, data_file=True)
-            model.sidecar.save(sidecar_path(path))
-            yield path

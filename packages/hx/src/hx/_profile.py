@@ -11,30 +11,14 @@ from typing import Any
 
 import onnx_ir as ir
 
+import hx_profiler
 from hx._open import AnyHierarchy, name_of, opened
 from hx._progress import Progress, each, silent
 from hx._tensors import Inputs, arrays_of
 from hx.files import check_writable, write_text
 from hx.records.profile import IsolatedReport
 from hx_extractor import Hierarchy
-from hx_profiler import (
-    Measurement,
-    Profile,
-    ProfileComparison,
-    Settings,
-    Trace,
-    attribute,
-    compare,
-    execute,
-    feeds_of,
-    isolate,
-    read_executed,
-    read_trace,
-    to_chrome_trace,
-    to_csv,
-    to_html,
-    to_speedscope,
-)
+from hx_profiler import Measurement, Profile, ProfileComparison, Settings, Trace
 from hx_projector import relink
 from hx_sidecar_schema import check_choice, graph_digest, refuse_existing
 
@@ -145,7 +129,7 @@ def profile_isolated(
     hierarchy = opened(model)
     calls = hierarchy.calls(modules)
     whole = _measured(model, inputs, input_shapes, run, progress).profile
-    alone = [isolate(hierarchy, call.row, whole, **run) for call in each(calls, "Timing alone", progress)]
+    alone = [hx_profiler.isolate(hierarchy, call.row, whole, **run) for call in each(calls, "Timing alone", progress)]
     return IsolatedReport(model=whole.model, settings=whole.settings, runs=whole.runs, calls=alone)
 
 
@@ -170,7 +154,7 @@ def compare_profiles(before: Profile | str | Path, after: Profile | str | Path) 
         HxError: HX307 if a file cannot be read.
     """
     first, second = (side if isinstance(side, Profile) else Profile.load(side) for side in (before, after))
-    return compare(first, second)
+    return hx_profiler.compare(first, second)
 
 
 def _given(**settings: Any) -> dict[str, Any]:
@@ -189,10 +173,10 @@ def _measured(
     progress(f"Reading {name}", 0, 0)
     hierarchy = opened(model)
     given = None if inputs is None else arrays_of(inputs)
-    feeds = feeds_of(hierarchy, given, input_shapes=input_shapes)
+    feeds = hx_profiler.feeds_of(hierarchy, given, input_shapes=input_shapes)
     progress(f"Running {name}", 0, 0)
     with TemporaryDirectory(prefix="hx-profile-") as folder:
-        done = execute(hierarchy.path or hierarchy.model, feeds, Path(folder), **settings)
+        done = hx_profiler.execute(hierarchy.path or hierarchy.model, feeds, Path(folder), **settings)
         progress("Finding the modules of what ran", 0, 0)
         return _attributed(done.trace, done.executed, hierarchy, name, done.settings, done.notes)
 
@@ -202,11 +186,11 @@ def _from_trace(
 ) -> Measurement:
     """Give the kernels of a profile that was taken elsewhere to calls."""
     progress(f"Reading {trace}", 0, 0)
-    whole = read_trace(trace)
+    whole = hx_profiler.read_trace(trace)
     warmup = min(warmup, len(whole.runs) - 1)
     hierarchy = opened(model)
     name = name_of(model) if graph is None else str(graph)
-    executed = hierarchy.model if graph is None else read_executed(Path(graph), hierarchy.folder or Path())
+    executed = hierarchy.model if graph is None else hx_profiler.read_executed(Path(graph), hierarchy.folder or Path())
     progress("Finding the modules of what ran", 0, 0)
     return _attributed(whole.without_first(warmup), executed, hierarchy, name, Settings(warmup=warmup))
 
@@ -218,16 +202,16 @@ def _attributed(
     name, sidecar = Path(name).name, model.sidecar
     if graph_digest(executed) != sidecar.model.graph_digest:
         sidecar = relink(executed, model.model, sidecar, file=name)
-    return attribute(trace, executed, sidecar, model=name, settings=settings, notes=notes)
+    return hx_profiler.attribute(trace, executed, sidecar, model=name, settings=settings, notes=notes)
 
 
 def _write(files: Mapping[str, Path], measurement: Measurement) -> None:
     """Write the files that are asked for, each whole or not at all."""
     makers = {
-        "csv": lambda: to_csv(measurement.profile),
-        "speedscope": lambda: json.dumps(to_speedscope(measurement)),
-        "chrome": lambda: json.dumps(to_chrome_trace(measurement)),
-        "html": lambda: to_html(measurement.profile),
+        "csv": lambda: hx_profiler.to_csv(measurement.profile),
+        "speedscope": lambda: json.dumps(hx_profiler.to_speedscope(measurement)),
+        "chrome": lambda: json.dumps(hx_profiler.to_chrome_trace(measurement)),
+        "html": lambda: hx_profiler.to_html(measurement.profile),
     }
     for kind, path in files.items():
         write_text(path, makers[kind](), overwrite=True)

@@ -24,17 +24,8 @@ def provenance_of(base: Provenance) -> Provenance:
     import importlib.metadata
 
     versions = {name: importlib.metadata.version(name) for name in PACKAGES} | base.versions
-    return base.model_copy(
-        update={
-            "versions": versions,
-            "command": shlex.join(map(without_folders, command_line.get())),
-            "timestamp": _timestamp(),
-        }
-    )
-
-
-def _timestamp() -> str:
-    """Now, or what SOURCE_DATE_EPOCH says (https://reproducible-builds.org/specs/source-date-epoch/)."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    command = shlex.join(map(without_folders, command_line.get()))
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")  # https://reproducible-builds.org/specs/source-date-epoch/
     moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
-    return moment.isoformat(timespec="seconds")
+    made = {"versions": versions, "command": command, "timestamp": moment.isoformat(timespec="seconds")}
+    return base.model_copy(update=made)

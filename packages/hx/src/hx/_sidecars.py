@@ -63,9 +63,8 @@ def project(
         What was found, and the file; the fields are told in `hx.records.project`.
 
     Raises:
-        HxError: HX402 or HX306 before any work where the file could not be written; HX202 or HX204 if the model cannot be
-            read, HX127 if the graph has other inputs than the module,
-            HX406 for an unknown confidence.
+        HxError: HX402 or HX306 before any work where the file could not be written; HX202 or HX204 if the model cannot
+            be read, HX127 if the graph has other inputs than the module, HX406 for an unknown confidence.
     """
     check_choice("min_confidence", min_confidence, get_args(Confidence))
     path, target = _settled(model, output, overwrite=overwrite)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import onnx_ir as ir
 
-from hx._open import AnyHierarchy, name_of, on_disk
+from hx._open import AnyHierarchy, name_of
 from hx._progress import Progress, silent
 from hx.files import check_writable, sidecar_path
 from hx.records.validate import ValidateReport
 from hx_extractor import Hierarchy
-from hx_graph import read_model
+from hx_graph import read_model, write_model
 from hx_projector import repair as repaired, validate as checked
 from hx_sidecar_schema import EMBEDDED, HxError, Sidecar, from_embedded
 
@@ -48,31 +49,27 @@ def validate(
             code="HX405",
             hint="Save it, and repair its file.",
         )
-    with on_disk(model) as path:
+    with TemporaryDirectory(prefix="hx-") as folder:
+        path = _file(model, Path(folder))
         target = Path(sidecar) if sidecar is not None else sidecar_path(path)
-        report = _validated(path, target, name_of(model), repair=repair, progress=progress)
-    return report.model_copy(update={"sidecar": ""}) if in_memory and sidecar is None else report
-
-
-def _validated(path: Path, target: Path, name: str, *, repair: bool, progress: Progress) -> ValidateReport:
-    if repair:
-        check_writable(target.parent, "sidecar")
-    model = read_model(path, check=False)
-    sidecar, read = _sidecar(model, path, target)
-    progress("Checking", 0, 0)
-    result = checked(model, sidecar, path)
-    done = repaired(model, sidecar, path, result.findings if repair else ())
-    if done.changes:
-        sidecar = done.sidecar
-        result = checked(model, sidecar, path)
-        sidecar.with_file_digest(path).save(target)
+        if repair:
+            check_writable(target.parent, "sidecar")
+        graph = read_model(path, check=False)
+        rows, read = _sidecar(graph, path, target)
+        progress("Checking", 0, 0)
+        result = checked(graph, rows, path)
+        done = repaired(graph, rows, path, result.findings if repair else ())
+        if done.changes:
+            rows = done.sidecar
+            result = checked(graph, rows, path)
+            rows.with_file_digest(path).save(target)
     return ValidateReport(
-        model=name,
-        sidecar=read,
+        model=name_of(model),
+        sidecar="" if in_memory and sidecar is None else read,
         valid=not result.findings,
         nodes=result.nodes,
-        calls=len(sidecar.calls),
-        modules=len(sidecar.modules),
+        calls=len(rows.calls),
+        modules=len(rows.modules),
         counts=dict(Counter(finding.code for finding in result.findings)),
         findings=result.findings,
         skipped=result.skipped,
@@ -80,6 +77,18 @@ def _validated(path: Path, target: Path, name: str, *, repair: bool, progress: P
         refused=done.refused,
         written=str(target) if done.changes else None,
     )
+
+
+def _file(model: AnyHierarchy, folder: Path) -> Path:
+    """Return a model's file; one in memory is written into the folder, with its sidecar."""
+    if not isinstance(model, Hierarchy):
+        return Path(model)
+    if model.path is not None:
+        return model.path
+    path = folder / model.sidecar.model.file
+    write_model(model.model, path, data_file=True)
+    model.sidecar.save(sidecar_path(path))
+    return path
 
 
 def _sidecar(model: ir.Model, path: Path, target: Path) -> tuple[Sidecar, str]:

@@ -8,6 +8,7 @@ import os
 import platform
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -253,14 +254,25 @@ def _first_line(text: str) -> str:
 
 def _environment() -> Environment:
     """Return versions, machine and settings, as they are now. Names of user and machine are not among them."""
+    memory, peak, providers = None, None, list[str]()
+    with suppress(AttributeError, ValueError, OSError):  # the system does not say
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(ImportError):  # Windows
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    with suppress(ImportError):  # what it tells of may be that very installation
+        import onnxruntime
+
+        providers = list(onnxruntime.get_available_providers())
     return Environment(
         python=f"{platform.python_implementation()} {platform.python_version()}",
         platform=platform.platform(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        memory_bytes=_memory(),
-        peak_memory_bytes=_peak(),
+        memory_bytes=memory,
+        peak_memory_bytes=peak,
         torch_threads=sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None,
-        onnxruntime_providers=_providers(),
+        onnxruntime_providers=providers,
         versions={name: _version(name) for name in (*PACKAGES, *OTHERS)},
         variables={name: os.environ[name] for name in VARIABLES if name in os.environ},
     )
@@ -271,27 +283,3 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
-
-
-def _memory() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
-
-
-def _peak() -> int | None:
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _providers() -> list[str]:
-    try:
-        import onnxruntime
-    except ImportError:
-        return []
-    return list(onnxruntime.get_available_providers())

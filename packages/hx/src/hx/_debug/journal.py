@@ -6,7 +6,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from hx._progress import Progress, captured
@@ -72,25 +72,22 @@ class Journal:
         """Take into the log what hx, the exporter and Python's warnings say, and what is printed meanwhile."""
         handler = logging.StreamHandler(self.log)
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-        before = [(logger, logger.level, logger.propagate) for logger in map(logging.getLogger, LEVELS)]
-        for logger, _, _ in before:
-            logger.setLevel(LEVELS[logger.name])
-            logger.addHandler(handler)
-            logger.propagate = False  # what is wanted for the log is not wanted on the screen
-        try:
-            with warnings.catch_warnings(), captured() as printed:
-                warnings.simplefilter("always")
-                warnings.showwarning = self._warned
+        with ExitStack() as undo, warnings.catch_warnings():
+            for logger in map(logging.getLogger, LEVELS):
+                undo.callback(logger.removeHandler, handler)
+                undo.callback(logger.setLevel, logger.level)
+                undo.callback(setattr, logger, "propagate", logger.propagate)
+                logger.setLevel(LEVELS[logger.name])
+                logger.addHandler(handler)
+                logger.propagate = False  # what is wanted for the log is not wanted on the screen
+            warnings.simplefilter("always")
+            warnings.showwarning = self._warned
+            with captured() as printed:
                 try:
                     yield
                 finally:
                     if printed.getvalue().strip():
                         self.log.write(f"-- printed\n{printed.getvalue().rstrip()}\n--\n")
-        finally:
-            for logger, level, propagate in before:
-                logger.removeHandler(handler)
-                logger.setLevel(level)
-                logger.propagate = propagate
 
     def _warned(self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
         self.log.write(f"{category.__name__} {filename}:{lineno}: {message}\n")

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -29,12 +29,12 @@ class SizeAndPrecision(NamedTuple):
     size_bytes: int
     epsilon: float
 
-
-def size_and_precision(tensor: torch.Tensor) -> SizeAndPrecision:
-    """Look at a tensor without keeping it."""
-    element_bytes = 4 if tensor.dtype == torch.bfloat16 else tensor.element_size()
-    epsilon = torch.finfo(tensor.dtype).eps if tensor.is_floating_point() else 0.0
-    return SizeAndPrecision(tensor.numel() * element_bytes, epsilon)
+    @classmethod
+    def of(cls, tensor: torch.Tensor) -> Self:
+        """Look at a tensor without keeping it."""
+        element_bytes = 4 if tensor.dtype == torch.bfloat16 else tensor.element_size()
+        epsilon = torch.finfo(tensor.dtype).eps if tensor.is_floating_point() else 0.0
+        return cls(tensor.numel() * element_bytes, epsilon)
 
 
 def run_module(

@@ -11,16 +11,7 @@ from typing import NamedTuple
 
 from hx._progress import Progress, each
 from hx._tensors import own_rounding
-from hx._verify.boundaries import (
-    Array,
-    CallKey,
-    SizeAndPrecision,
-    array_now,
-    pytorch_keys,
-    run_module,
-    size_and_precision,
-    why_not_made,
-)
+from hx._verify.boundaries import Array, CallKey, SizeAndPrecision, array_now, pytorch_keys, run_module, why_not_made
 from hx._verify.inputs import Arrays, ModuleInputs
 from hx._verify.torch_reference import compare_ports, run_alone
 from hx_extractor import Difference, Extraction, Hierarchy
@@ -83,7 +74,7 @@ class Measurement:
         self._calls = model.sidecar.calls
         self._drawn = drawn_values(model.model.graph)
         self._keys = pytorch_keys(model.sidecar)
-        self._borders = run_module(loaded, inputs, set(self._keys), size_and_precision)
+        self._borders = run_module(loaded, inputs, set(self._keys), SizeAndPrecision.of)
         rows = [call.row for call in model.calls(status="extractable") if self._keys[call.row] in self._borders]
         if not rows and self._keys[0] in self._borders:
             rows = [0]  # no call has nodes of its own; the whole model has outputs

@@ -50,25 +50,17 @@ class Index(RootModel[list[ModuleEntry]]):
 
 def schema_names() -> dict[str, type[BaseModel]]:
     """Return the file name of every schema with the record that it describes: `NAME-VERSION.json`."""
-    names = {f"{name}-{_version(record)}.json": record for name, record in REPORTS.items()}
-    return {**names, f"index-{_version(ExtractReport)}.json": Index}
+    names = {f"{name}-{record.model_fields['schema_version'].default}.json": record for name, record in REPORTS.items()}
+    return {**names, f"index-{ExtractReport.model_fields['schema_version'].default}.json": Index}
 
 
 def published_schema(name: str) -> str:
-    """Return the text of a published schema.
-
-    Args:
-        name: A key of `schema_names()`.
-    """
+    """Return the text of a published schema; `name` is a key of `schema_names()`."""
     return files(__name__).joinpath(name).read_text(encoding="utf-8")
 
 
 def current_schema(name: str) -> str:
-    """Return what a schema would be, made from the records as they are now.
-
-    Args:
-        name: A key of `schema_names()`.
-    """
+    """Return what a schema would be, made from the records as they are now; `name` is a key of `schema_names()`."""
     schema = schema_names()[name].model_json_schema(mode="serialization", schema_generator=_Printed)
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=1) + "\n"
 
@@ -78,7 +70,3 @@ class _Printed(GenerateJsonSchema):
 
     def field_is_required(self, field: Any, total: bool) -> bool:
         return True
-
-
-def _version(record: type[BaseModel]) -> str:
-    return str(record.model_fields["schema_version"].default)
