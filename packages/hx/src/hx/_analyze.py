@@ -122,11 +122,7 @@ def _open(model: AnyHierarchy) -> tuple[Sidecar, Hierarchy | None]:
 
 
 def _category(name: str) -> str:
-    """Return a category's name, however it is capitalised.
-
-    Raises:
-        HxError: HX406 if there is none of that name.
-    """
+    """Return a category's name, however it is capitalised; HX406 if there is none."""
     wanted = " ".join(name.lower().split())
     if wanted not in NAMES:
         raise HxError(
@@ -141,11 +137,7 @@ def _share(part: int, whole: int) -> float:
 
 
 def _category_entries(nodes: Sequence[Node], thresholds: Mapping[str, float]) -> list[CategoryEntry]:
-    """Count nodes by category; `thresholds` stand instead of the default ones.
-
-    Raises:
-        HxError: HX406 if `thresholds` names no category.
-    """
+    """Count nodes by category; `thresholds` stand instead of the default ones."""
     limits = {category.name: category.threshold for category in CATEGORIES}
     limits |= {_category(name): value for name, value in thresholds.items()}
     critical = {category.name for category in CATEGORIES if category.critical}

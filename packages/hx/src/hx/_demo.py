@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,6 @@ from hx_extractor import Extraction
 from hx_sidecar_schema import HxError
 
 MODEL = "tiny:bert"
-DEPTH = 4
-"""Levels of the tree."""
-ATTENTION = "encoder.layer.*.attention.self"
 SIZES = (3, 21, 5, 9)
 """For free dimensions, in the order in which they appear: not those of the export."""
 
@@ -54,7 +52,7 @@ def demo(folder: str | Path = "hx-demo", *, progress: Progress = silent) -> Demo
     if not command_line.get():
         command_line.set(("hx.demo()",))
     exported = export(MODEL, f=model, dynamic=True, overwrite=True, progress=progress)
-    attention = exported.calls(ATTENTION)[-1]  # it needs a mask that other modules made
+    attention = exported.calls("encoder.layer.*.attention.self")[-1]  # it needs a mask that other modules made
     part = folder / f"{attention.fqn.replace('.', '_')}.onnx"
     extracted = extract(model, attention.tag, part, against=MODEL, overwrite=True, progress=progress)
     progress("Running it", 0, 0)
@@ -64,7 +62,7 @@ def demo(folder: str | Path = "hx-demo", *, progress: Progress = silent) -> Demo
     return DemoReport(
         model=str(model),
         export=exported.report,
-        tree=tree(model, depth=DEPTH),
+        tree=tree(model, depth=4),
         extract=extracted,
         inputs={name: list(array.shape) for name, array in feeds.items()},
         outputs={name: list(array.shape) for name, array in results.items()},
@@ -76,18 +74,16 @@ def _check_own(folder: Path, model: Path) -> None:
     """A folder is the demo's own where it is empty, or where all models in it are the demo's export and cut out of it."""
     if not folder.is_dir() or not any(folder.iterdir()):
         return
-    try:
+    with suppress(OSError, ValueError, KeyError, TypeError):
         generator: dict[str, Any] = json.loads(sidecar_path(model).read_bytes())["generator"]
-        own = "demo" in re.split(r"\W+", str(generator["command"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        own = False
-    if not own:
-        raise HxError(
-            f"Folder {str(folder)!r} holds files that are not the demo's.",
-            code="HX402",
-            hint="Name another folder.",
-            argument="folder",
-        )
+        if "demo" in re.split(r"\W+", str(generator["command"])):
+            return
+    raise HxError(
+        f"Folder {str(folder)!r} holds files that are not the demo's.",
+        code="HX402",
+        hint="Name another folder.",
+        argument="folder",
+    )
 
 
 def _drawn(extraction: Extraction) -> dict[str, Any]:

@@ -185,7 +185,7 @@ def _reference(model: Hierarchy, calls: Sequence[Call], against: AnyModel, progr
         progress("Running the exported model", 0, 0)
         return OnnxReference(model, wanted)
     progress("Loading torch and the model, and running it", 0, 0)
-    from hx._verify.torch_reference import TorchReference
+    from hx._verify.boundaries import TorchReference
 
     reference = TorchReference(model, wanted, model_spec(against).load())
     with suppress(HxError):  # for the examples of the parts; what cannot be computed has none

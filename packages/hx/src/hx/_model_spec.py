@@ -53,10 +53,7 @@ class ModelSpec:
         return getattr(self.model, "__qualname__", type(self.model).__name__)
 
     def load(self) -> LoadedModel:
-        """Load it; imports torch.
-
-        Returns:
-            The module, with its name and the inputs that a factory gave.
+        """Return the module, with its name and the inputs that a factory gave; imports torch.
 
         Raises:
             HxError: As `hx_tracer.load_model`.
@@ -72,11 +69,7 @@ AnyModel = ModelSpec | Any
 
 
 def model_spec(model: AnyModel) -> ModelSpec:
-    """Return a model as a `ModelSpec`.
-
-    Raises:
-        TypeError: If it is nothing that a `ModelSpec` takes.
-    """
+    """Return a model as a `ModelSpec`; TypeError if it is nothing that one takes."""
     if isinstance(model, ModelSpec):
         return model
     if not isinstance(model, str) and not callable(model):
@@ -90,17 +83,10 @@ def given_inputs(
     kwargs: Mapping[str, Any] | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> ExampleInputs:
-    """Return inputs of a module as `export` takes them.
-
-    Raises:
-        HxError: HX108 to HX110 where there are none that fit.
-    """
+    """Return inputs of a module as `export` takes them; HX108 to HX110 where there are none that fit."""
     from hx_tracer import example_inputs
 
-    file = Path(args) if isinstance(args, str | Path) else None
-    example: Any = None if file is not None else args
+    given: dict[str, Any] = {"inputs_file": Path(args)} if isinstance(args, str | Path) else {"example": args}
     if isinstance(args, tuple) and not args:
-        example = None if kwargs else loaded.example
-    return example_inputs(
-        loaded.module, example=example, kwargs=kwargs or None, inputs_file=file, input_shapes=input_shapes
-    )
+        given = {"example": None if kwargs else loaded.example}
+    return example_inputs(loaded.module, **given, kwargs=kwargs or None, input_shapes=input_shapes)

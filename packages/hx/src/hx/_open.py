@@ -35,11 +35,7 @@ def load(path: str | Path, sidecar: str | Path | None = None) -> Hierarchy:
 
 
 def opened(model: AnyHierarchy) -> Hierarchy:
-    """Return a hierarchy, read where it is a path.
-
-    Raises:
-        HxError: As `load`.
-    """
+    """Return a hierarchy, read where it is a path, as `load` does."""
     return model if isinstance(model, Hierarchy) else load(model)
 
 

@@ -24,37 +24,29 @@ def redactor(places: Sequence[Path] = (), *, numbers: bool) -> Redactor:
 
     The current folder and those that modules are imported from become `.`, the home folder `~`, packages `<packages>`,
     Python `<python>`, further places `<model>`, and of other Python sources the name alone is left. Not promised is that a text names nothing private: names of classes, files and inputs stay.
-
-    Args:
-        places: Folders that the model was read from.
-        numbers: Take out the numbers of tensors too, where a text prints them.
+    `places` are folders that the model was read from. With `numbers`, those of tensors are taken out too, where a text
+    prints them.
     """
-    named = [
-        *((path, "<model>") for path in places),
-        (Path(sysconfig.get_path("purelib")), "<packages>"),
-        (Path(sysconfig.get_path("platlib")), "<packages>"),
-        (Path(sysconfig.get_path("stdlib")), "<python>"),
-        (Path(sys.prefix), "<python>"),
-        (Path(sys.base_prefix), "<python>"),
-        (Path(tempfile.gettempdir()), "<tmp>"),
-        *((Path(entry), ".") for entry in sys.path if Path(entry).is_dir()),
-        (Path.cwd(), "."),
-        (Path.home(), "~"),
-    ]
     shown: dict[str, str] = {}
-    for path, name in named:
-        for spelling in (os.path.abspath(path), os.path.realpath(path)):
-            if len(spelling) > 1:
-                shown.setdefault(spelling, name)
+    for name, paths in {
+        "<model>": places,
+        "<packages>": map(sysconfig.get_path, ("purelib", "platlib")),
+        "<python>": (sysconfig.get_path("stdlib"), sys.prefix, sys.base_prefix),
+        "<tmp>": [tempfile.gettempdir()],
+        ".": [*filter(os.path.isdir, sys.path), os.curdir],
+        "~": [Path.home()],
+    }.items():
+        for path in paths:
+            for spelling in (os.path.abspath(path), os.path.realpath(path)):
+                if len(spelling) > 1:
+                    shown.setdefault(spelling, name)
     longest = sorted(shown, key=len, reverse=True)
     pattern = re.compile(f"(?:{'|'.join(map(re.escape, longest))})(?![\\w-])|{_SOURCE_FOLDER}")
 
     def redact(text: str) -> str:
         text = pattern.sub(lambda match: shown.get(match[0], ""), _COLOUR.sub("", text))
         text = _REPORT.sub(r"\1\2_", text)
-        if numbers:
-            text = _SCALAR.sub(r"\1...", _NUMBERS.sub("[...]", text))
-        return text
+        return _SCALAR.sub(r"\1...", _NUMBERS.sub("[...]", text)) if numbers else text
 
     return redact
 
@@ -73,8 +65,5 @@ def model_folders(model: object) -> list[Path]:
     """Return the folder of this machine that a model spec names, or whose file it names; none for others."""
     if not isinstance(model, str):
         return []
-    path = Path(model)
-    if path.is_dir():
-        return [path]
     file = Path(model.rpartition(":")[0])
-    return [file.parent] if file.is_file() else []
+    return [Path(model)] if os.path.isdir(model) else [file.parent] if file.is_file() else []

@@ -207,10 +207,7 @@ def _matched(
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Return the named arguments without tensors that the graph lacks, and its inputs by their names there.
 
-    Inputs are matched by name, with dots or underscores; where that fails, by position.
-
-    Raises:
-        HxError: HX127 if the graph has other inputs than the module.
+    Inputs are matched by name, with dots or underscores; where that fails, by position; HX127 where that fails too.
     """
     from hx_tracer import argument_paths
 

@@ -37,8 +37,7 @@ def to_numpy(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
 def arrays_of(inputs: Inputs) -> dict[str, Any]:
     """Return inputs as arrays; a file is `.npz`, `.safetensors`, or `.pt` (a dict; nothing in it is executed).
 
-    Raises:
-        HxError: HX110 if a file is missing, of another kind, damaged, or holds no dict of tensors.
+    HX110 if a file is missing, of another kind, damaged, or holds no dict of tensors.
     """
     import numpy as np
 

@@ -12,11 +12,7 @@ _NAME_BYTES = 180  # of the 255 that file systems allow; sidecar and staging nam
 
 
 def onnx_path(output: Path, argument: str = "output") -> Path:
-    """Return the path of an output model; `argument` is that of the caller that names it.
-
-    Raises:
-        HxError: HX406 if it does not end in .onnx, or is a folder.
-    """
+    """Return the path of an output model, which the caller's `argument` names; HX406 for no .onnx file, or a folder."""
     if output.suffix != ".onnx" or output.is_dir():
         raise HxError(
             f"Output {str(output)!r} is not the name of an .onnx file.",
@@ -43,11 +39,7 @@ def context_path(model: Path) -> Path:
 
 
 def check_writable(folder: Path, argument: str = "output") -> None:
-    """Stop before any work where its result could not be written; `argument` is that of the caller that names it.
-
-    Raises:
-        HxError: HX306 if the folder, or the nearest one above that exists, takes no files.
-    """
+    """Stop with HX306 before any work if the folder, or the nearest one above that exists, takes no files."""
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         reason = "no write permission" if existing.is_dir() else f"{str(existing)!r} is not a folder"
@@ -60,11 +52,7 @@ def check_writable(folder: Path, argument: str = "output") -> None:
 
 
 def export_path(path: str | Path, argument: str, *, keep_context: bool, overwrite: bool) -> Path:
-    """Return the path of a model to export, before any work; `argument` is that of the caller that names it.
-
-    Raises:
-        HxError: HX402 if a file of the export exists, HX306 if it cannot be written, HX406 if it is no .onnx file.
-    """
+    """Return the path of a model to export; HX402, HX306 or HX406 before any work where it cannot be written."""
     target = onnx_path(Path(path), argument)
     context = [context_path(target)] if keep_context else []
     refuse_existing([target, data_path(target), sidecar_path(target), *context], overwrite=overwrite)
@@ -73,11 +61,7 @@ def export_path(path: str | Path, argument: str, *, keep_context: bool, overwrit
 
 
 def write_text(path: Path, text: str, *, overwrite: bool) -> None:
-    """Write a text file whole or not at all.
-
-    Raises:
-        HxError: HX402 if it exists and `overwrite` is off, HX306 if it cannot be written.
-    """
+    """Write a text file whole or not at all; HX402 if it exists and `overwrite` is off, HX306 if it cannot be written."""
     refuse_existing([path], overwrite=overwrite)
     with atomic_folder(path.parent) as staging:
         (staging / path.name).write_text(text, encoding="utf-8", newline="")

@@ -11,13 +11,15 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import onnx_ir as ir
 
 from hx._debug.journal import Journal
 from hx._debug.page import page
 from hx._debug.run import HIERARCHY, PLAIN, Session, run_session
+from hx._export.export import ExportRequest
 from hx._export.exported import has_data_file
-from hx._export.request import ExportRequest
 from hx._model_spec import AnyModel, model_spec
 from hx._progress import Progress, silent
 from hx._provenance import PACKAGES, command_line
@@ -25,11 +27,8 @@ from hx._redacted import model_folders, redactor, without_folders
 from hx.files import check_writable, data_path, sidecar_path
 from hx.records.debug import DebugReport, Environment, InputEntry
 from hx.records.report import File, counts_of
-from hx_sidecar_schema import HxError, atomic_folder, refuse_existing
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
-    from pydantic import BaseModel
+from hx_projector import redact_numbers, redact_record, redact_text
+from hx_sidecar_schema import HxError, Record, atomic_folder, refuse_existing
 
 OTHERS = ("torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy", "pydantic")
 VARIABLES = (
@@ -101,11 +100,7 @@ def debug(
 
 
 def _files_of(folder: Path) -> set[str]:
-    """Return the files of the session that is in a folder.
-
-    Raises:
-        HxError: HX402 if there is something else: it is not replaced, whatever the caller allows.
-    """
+    """Return the files of the session that is in a folder; HX402 for anything else, which is never replaced."""
     try:
         session = json.loads((folder / "session.json").read_bytes())
         return {Path(file["path"]).name for file in session["files"]}
@@ -125,7 +120,13 @@ def _write_session(session: Session, folder: Path, target: Path) -> DebugReport:
 
     The models in memory lose their weights on the way, unless these are asked for.
     """
-    from hx_projector import redact_record
+
+    def write(name: str, content: Record | str) -> None:
+        if isinstance(content, str):
+            text = session.journal.redact(content)
+        else:  # what records hold of texts that others wrote was redacted already
+            text = session.places(content.model_dump_json(indent=1) + "\n")
+        (folder / name).write_text(text, encoding="utf-8", errors="replace")
 
     if session.plain is not None:
         _write_model(session.plain, folder / PLAIN, session)
@@ -133,43 +134,31 @@ def _write_session(session: Session, folder: Path, target: Path) -> DebugReport:
         model, path = session.exported.program.model, folder / HIERARCHY
         _write_model(model, path, session)
         if session.sidecar is not None:
-            sidecar = session.sidecar if session.with_weights else redact_record(session.sidecar, model)
+            sidecar, context = session.sidecar, session.exported.context
+            if not session.with_weights:
+                sidecar, context = redact_record(sidecar, model), redact_record(context)
             text = sidecar.with_file_digest(path).to_json().decode()
             sidecar_path(path).write_text(session.places(text), encoding="utf-8")
-            context = session.exported.context
-            _write_json(folder / "context.json", context if session.with_weights else redact_record(context), session)
+            write("context.json", context)
     if session.modules:
         rows = ",\n".join(module.model_dump_json() for module in session.modules)
         (folder / "modules.json").write_text(session.places(f"[\n{rows}\n]\n"), encoding="utf-8")
     if session.comparison is not None:
-        _write_json(folder / "comparison.json", session.comparison, session)
+        write("comparison.json", session.comparison)
     for number, path in enumerate(sorted(session.reports.glob("*.md")), start=1):
         name = f"exporter_report_{number}.md" if number > 1 else "exporter_report.md"
-        _write(folder / name, path.read_text(encoding="utf-8"), session)
-    _write(folder / "log.txt", session.journal.log.getvalue(), session)
+        write(name, path.read_text(encoding="utf-8"))
+    write("log.txt", session.journal.log.getvalue())
     report = _report(session, target)
     names = sorted({*(path.name for path in folder.iterdir()), "report.md", "session.json"})
-    _write(folder / "report.md", page(report, session.modules, names), session)
+    write("report.md", page(report, session.modules, names))
     files = [File(path=p.name, size_bytes=p.stat().st_size) for p in sorted(folder.iterdir())]
     report = report.model_copy(update={"files": files})
-    _write_json(folder / "session.json", report, session)
+    write("session.json", report)
     return report
 
 
-def _write_json(path: Path, record: BaseModel, session: Session) -> None:
-    # What records hold of texts that others wrote went through `redact` already.
-    path.write_text(session.places(record.model_dump_json(indent=1) + "\n"), encoding="utf-8")
-
-
-def _write(path: Path, text: str, session: Session) -> None:
-    path.write_text(session.journal.redact(text), encoding="utf-8", errors="replace")
-
-
 def _write_model(model: ir.Model, path: Path, session: Session) -> None:
-    import onnx_ir as ir
-
-    from hx_projector import redact_numbers, redact_text
-
     redact_text(model, session.journal.redact)
     if not session.with_weights:
         redact_numbers(model)

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hx._compare import compare_graphs, modules_of
 from hx._debug.journal import Failed, Journal
-from hx._export.export import attribute
-from hx._export.request import ExportRequest
+from hx._export.export import ExportRequest, attribute
 from hx._model_spec import given_inputs
 from hx._redacted import Redactor
 from hx.records.compare import CompareReport

@@ -4,25 +4,106 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from hx._export.exported import Export
-from hx._export.request import DynamicAxes, ExportRequest
-from hx._model_spec import AnyModel, given_inputs, model_spec
+from hx._model_spec import AnyModel, ModelSpec, given_inputs, model_spec
 from hx._progress import Clock, Progress, captured, silent
 from hx._provenance import provenance_of
 from hx._redacted import Redactor, model_folders, redactor
 from hx._tensors import to_numpy
 from hx.files import export_path
-from hx_sidecar_schema import Confidence, ModelDoesNotRun, Sidecar, Strategy, TorchNN, atomic_folder, check_choice
+from hx_sidecar_schema import (
+    STRATEGIES,
+    Confidence,
+    HxError,
+    ModelDoesNotRun,
+    Sidecar,
+    Strategy,
+    TorchNN,
+    atomic_folder,
+    check_choice,
+    find_strategy,
+    with_witness,
+)
 
 if TYPE_CHECKING:
-    from hx_tracer import Exported, LoadedModel
+    import torch
+
+    from hx_tracer import ExampleInputs, Exported, LoadedModel
+
+DynamicAxes = Mapping[str, Mapping[int, str] | Sequence[int]]
+"""Free axes by input, with their symbols or without."""
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to export and how; see `export` for the fields."""
+
+    pytorch: ModelSpec
+    args: Any = ()
+    kwargs: Mapping[str, Any] | None = None
+    input_names: Sequence[str] | None = None
+    output_names: Sequence[str] | None = None
+    opset_version: int | None = None
+    dynamic: bool = False
+    dynamic_axes: DynamicAxes | None = None
+    dynamic_shapes: Any = None
+    input_shapes: Mapping[str, Sequence[int]] | None = None
+    strategy: str = "dynamo"
+    cross_check: bool = False
+    torch_nn: TorchNN = "default"
+    min_confidence: Confidence = "low"
+    remedies: bool = True
+
+    def strategies(self) -> list[Strategy]:
+        """Return the strategies to try, HX123 if there is none of that name; `cross_check` asks the witness too."""
+        chosen = [*STRATEGIES.values()] if self.strategy == "auto" else [find_strategy(self.strategy)]
+        return [with_witness(strategy) for strategy in chosen] if self.cross_check else chosen
+
+    def options(self, module: torch.nn.Module, inputs: ExampleInputs) -> dict[str, Any]:
+        """Return the settings that a plain export has too, as arguments of `hx_tracer`'s exports.
+
+        HX112 if a free axis is given that is none of the inputs'.
+        """
+        return {
+            "args": inputs.args,
+            "kwargs": inputs.kwargs,
+            "axes": self._axes(module, inputs),
+            "dynamic_shapes": self.dynamic_shapes,
+            "input_names": self.input_names,
+            "output_names": self.output_names,
+            "opset": self.opset_version,
+            "remedies": self.remedies,
+        }
+
+    def _axes(self, module: torch.nn.Module, inputs: ExampleInputs) -> dict[str, dict[int, str]]:
+        from hx_tracer import argument_paths, free_axes
+
+        tensors = dict(argument_paths(module, inputs.args, inputs.kwargs))
+        axes = free_axes(tensors.items()) if self.dynamic else {}
+        renamed = dict(zip(self.input_names or (), tensors, strict=False))
+        for given, symbols in (self.dynamic_axes or {}).items():
+            name = renamed.get(given, given)
+            if name not in tensors and given in (self.output_names or ()):
+                continue
+            for axis in symbols:
+                if name not in tensors or not 0 <= axis < tensors[name].ndim:
+                    shapes = ", ".join(f"{path}{list(tensor.shape)}" for path, tensor in tensors.items())
+                    raise HxError(
+                        f"Dynamic axis {f'{given}:{axis}'!r} is no axis of the inputs, which are {shapes}.",
+                        code="HX112",
+                        hint="Name an input and one of its axes, counted from 0.",
+                        argument="dynamic_axes",
+                    )
+                symbol = symbols[axis] if isinstance(symbols, Mapping) else f"{given}_{axis}"
+                axes.setdefault(name, {})[axis] = symbol
+        return axes
 
 
 def export(
@@ -175,10 +256,8 @@ def attribute(
 ) -> tuple[Sidecar, Exported]:
     """Find the module call of every node of an export; return the sidecar, and the export with what made it.
 
-    Where ONNX Runtime cannot run the graph, the exporter's word has to do: no call has ports then, and a note says so.
-
-    Raises:
-        ModelDoesNotRun: HX121 if ONNX Runtime cannot run the graph and the strategy does not ask the exporter.
+    Where ONNX Runtime cannot run the graph, the exporter's word has to do: no call has ports then, and a note says so. HX121
+    where the strategy does not ask the exporter.
     """
     import hx_projector
 

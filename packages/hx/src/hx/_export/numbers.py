@@ -16,17 +16,10 @@ from hx_tracer import ExampleInputs, Exported, other_structure, outputs_of
 
 
 def verify_export(path: Path, module: torch.nn.Module, example: ExampleInputs, exported: Exported) -> Verification:
-    """Run a saved model on the inputs that its module ran on, and compare every output.
+    """Run a saved model on the inputs that its module ran on, as it is, without optimisation; compare every output.
 
-    Args:
-        path: The ONNX file; ONNX Runtime runs it as it is, without optimisation.
-        module: The PyTorch module.
-        example: Its inputs.
-        exported: The export that was saved.
-
-    Returns:
-        `mismatch` too where ONNX Runtime refuses the model, or where the module returned other outputs; `not_checked`
-        where ONNX Runtime has no kernel for it, or the module does not run.
+    `mismatch` too where ONNX Runtime refuses the model, or where the module returned other outputs; `not_checked` where
+    ONNX Runtime has no kernel for it, or the module does not run.
     """
     if exported.failure:
         return _unchecked(exported.failure)

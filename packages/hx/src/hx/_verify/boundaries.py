@@ -1,15 +1,19 @@
-"""The tensors that cross every module's boundary when the PyTorch model itself runs."""
+"""The PyTorch model's side of a comparison: what crosses the boundaries of its calls, and beside it a call that was cut out."""
 
+import math
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
+import onnx_ir as ir
 import torch
 
-from hx._tensors import to_numpy
-from hx._verify.inputs import ModuleInputs
-from hx_sidecar_schema import HxError, Module, ModuleCall, Sidecar, first_line
+from hx._tensors import own_rounding, to_numpy
+from hx._verify.inputs import Arrays, ModuleInputs, recorded_inputs
+from hx._verify.references import Verdict, refuse_drawing, verdict_of
+from hx_extractor import Call, Difference, Extraction, Hierarchy, difference
+from hx_sidecar_schema import HxError, Module, ModuleCall, Port, Sidecar, UnavailableValue, first_line
 from hx_tracer import CallValues, LoadedModel, record_call_values
 
 Array = np.ndarray[Any, Any]
@@ -40,11 +44,7 @@ class SizeAndPrecision(NamedTuple):
 def run_module(
     loaded: LoadedModel, inputs: ModuleInputs, wanted: Collection[CallKey], keep: Callable[[torch.Tensor], Kept]
 ) -> dict[CallKey, CallValues[Kept]]:
-    """Run a model once and return what crossed the boundaries of some of its calls, as `keep` keeps it.
-
-    Raises:
-        HxError: HX407 if the inputs do not fit the model.
-    """
+    """Run a model once and return what crossed the boundaries of some calls, as `keep` keeps it; HX407 if it does not run."""
     try:
         return record_call_values(loaded.module, inputs.args, inputs.kwargs, wanted, keep)
     except Exception as error:
@@ -86,3 +86,84 @@ def why_not_made(call: ModuleCall) -> str:
     if call.in_body:
         return "It runs in the body of a control-flow operator, which PyTorch compiles: nothing can be seen there."
     return "The PyTorch model did not make this call."
+
+
+class TorchReference:
+    """The PyTorch modules, on the tensors that they get inside their model; it runs once, on the recorded inputs."""
+
+    def __init__(self, model: Hierarchy, calls: Sequence[Call], loaded: LoadedModel) -> None:
+        keys = pytorch_keys(model.sidecar)
+        self._keys = {(call.fqn, call.index): keys[call.row] for call in calls}
+        self._loaded, self._inputs = loaded, recorded_inputs(loaded, model.sidecar, model.example_inputs())
+        self._boundaries = run_module(loaded, self._inputs, set(self._keys.values()), array_now)
+
+    def __call__(self, extraction: Extraction) -> Verdict:
+        """Compare an extracted model with its module."""
+        key = self._keys[extraction.module.fqn, extraction.call.index]
+        boundary = self._boundaries.get(key)
+        if boundary is None:
+            return Verdict(match=extraction.call.in_body, reason=why_not_made(extraction.call))
+        try:
+            found = run_alone(extraction, boundary, lambda _: extraction.example_inputs())
+        except UnavailableValue as error:
+            return Verdict(reason=f"Not compared: {error.message}")
+        if missing := [port.name for port in extraction.outputs if port.name not in found]:
+            return Verdict(match=False, reason=f"The PyTorch module gave no {missing}.")
+        absolute = max((one.max_abs_error for one in found.values()), default=0.0)
+        relative = max((one.relative_error for one in found.values()), default=0.0)
+        verdict = verdict_of(extraction, absolute, relative)
+        if verdict.match or not math.isfinite(relative):
+            return verdict
+        rounding = own_rounding(self._loaded.module, self._inputs.args, self._inputs.kwargs, {key})[key]
+        return verdict_of(extraction, absolute, relative, rounding=rounding)
+
+
+def run_alone(
+    extraction: Extraction, boundary: CallValues[Array], borrow: Callable[[Sequence[Port]], Mapping[str, Array]]
+) -> dict[str, Difference]:
+    """Return how far the outputs of a call are from the module's, by port.
+
+    `boundary` is what the module got and gave. `borrow` is asked for the inputs that were no arguments of it: implicit ones.
+
+    Raises:
+        HxError: HX207 if ONNX Runtime refuses the model; else as `borrow` raises.
+    """
+    refuse_drawing(extraction)
+    given: Arrays = dict(boundary.inputs)
+    if missing := [port for port in extraction.inputs if port.name not in given]:
+        given = {**borrow(missing), **given}
+    outputs = [port for port in extraction.outputs if port.name in boundary.outputs]
+    crossing = [(port, given[port.name]) for port in extraction.inputs]
+    for port, array in (*crossing, *((port, boundary.outputs[port.name]) for port in outputs)):
+        if _is_quantised(array.dtype, _dtype(port, array)):
+            raise UnavailableValue(
+                f"Its port {port.name!r} is quantised: {port.dtype} numbers stand for {array.dtype.name} ones.",
+                hint="Look at the calls around it.",
+            )
+    feeds = {port.name: array.astype(_dtype(port, array), copy=False) for port, array in crossing}
+    found = compare_ports(boundary.outputs, extraction.run(feeds))
+    if extraction.call.parent is None and extraction.call.constants is not None:  # its ports were seen in PyTorch
+        ports = {port.name: port.unused for port in extraction.call.outputs}
+        for name in ports.keys() ^ boundary.outputs.keys():
+            if not ports.get(name):
+                where = "PyTorch's" if name in ports else "the graph's"
+                reason = f"no counterpart: there is no {name!r} among {where} outputs"
+                found[name] = Difference(math.inf, math.inf, math.inf, math.nan, -math.inf, reason=reason)
+    return found
+
+
+def compare_ports(expected: Mapping[str, Array], actual: Mapping[str, Array]) -> dict[str, Difference]:
+    """Compare by port what both have; integers that stand for floats are not compared."""
+    return {
+        name: difference(expected[name], array)
+        for name, array in actual.items()
+        if name in expected and not _is_quantised(expected[name].dtype, array.dtype)
+    }
+
+
+def _is_quantised(of_torch: np.dtype[Any], of_onnx: np.dtype[Any]) -> bool:
+    return of_torch.kind == "f" and of_onnx.kind in "iu"
+
+
+def _dtype(port: Port, array: Array) -> np.dtype[Any]:
+    return array.dtype if port.dtype == "UNDEFINED" else ir.DataType[port.dtype].numpy()

@@ -31,11 +31,8 @@ def recorded_inputs(loaded: LoadedModel, sidecar: Sidecar, arrays: Arrays) -> Mo
     """Bring arrays under ONNX names to the module's arguments, beside what else the export was given.
 
     They are nested as in the module's own example, else as the names of the root's ports say. What the ONNX model has no
-    input for, as exporters drop what nothing uses, is the example's own, else zero.
-
-    Raises:
-        HxError: HX407 if the module takes another number of tensors, under other names; HX128 if it was given what no
-            file holds.
+    input for, as exporters drop what nothing uses, is the example's own, else zero. HX407 if the module takes another number
+    of tensors, under other names; HX128 if it was given what no file holds.
     """
     module, call = loaded.module, sidecar.calls[0]
     own_dtype, halves = float_dtype(module), (torch.float16, torch.bfloat16)
@@ -73,9 +70,7 @@ def _takes(module: torch.nn.Module, tensors: Iterable[str]) -> bool:
 def fitting_inputs(loaded: LoadedModel, inputs: Any, wanted: Sequence[TensorInfo]) -> ModuleInputs:
     """Bring inputs that the user gives, as the argument `args` of `hx.export`, to both models.
 
-    Raises:
-        HxError: HX109 or HX110 if the module does not take them or the file cannot be read, HX409 if the ONNX model
-            does not take them.
+    HX109 or HX110 if the module does not take them or the file cannot be read, HX409 if the ONNX model does not take them.
     """
     given = given_inputs(loaded, inputs)
     arrays = _named(given.args, given.kwargs, wanted)
@@ -114,8 +109,7 @@ def _named(args: tuple[Any, ...], kwargs: Mapping[str, Any], wanted: Sequence[Te
 def part_of(loaded: LoadedModel, sidecar: Sidecar) -> LoadedModel:
     """Return the module that a part was cut out of: by its name in the given model, or what is given itself.
 
-    Raises:
-        HxError: HX407 if neither is of the part's class, HX128 if the part has inputs that its module does not take.
+    HX407 if neither is of the part's class, HX128 if the part has inputs that its module does not take.
     """
     root = sidecar.modules[0]
     if implicit := [port.name for port in sidecar.calls[0].inputs if port.implicit and not port.unused]:

@@ -11,9 +11,18 @@ from typing import NamedTuple
 
 from hx._progress import Progress, each
 from hx._tensors import own_rounding
-from hx._verify.boundaries import Array, CallKey, SizeAndPrecision, array_now, pytorch_keys, run_module, why_not_made
+from hx._verify.boundaries import (
+    Array,
+    CallKey,
+    SizeAndPrecision,
+    array_now,
+    compare_ports,
+    pytorch_keys,
+    run_alone,
+    run_module,
+    why_not_made,
+)
 from hx._verify.inputs import Arrays, ModuleInputs
-from hx._verify.torch_reference import compare_ports, run_alone
 from hx_extractor import Difference, Extraction, Hierarchy
 from hx_graph import drawn_values
 from hx_sidecar_schema import HxError, ModuleCall, Port, RuntimeRefusal, UnavailableValue
@@ -97,11 +106,7 @@ class Measurement:
         return numbers
 
     def fetch(self, rows: Sequence[int]) -> None:
-        """Run both models and hold what the calls of one batch got and gave; what was held before is let go.
-
-        Raises:
-            HxError: HX407 if PyTorch does not run its model.
-        """
+        """Run both models and hold what the calls of one batch got and gave; what was held before is let go."""
         self.boundaries, self.values = {}, {}
         carriers = [port.carrier for row in rows for port in self._missing[row]]
         wanted = {self._keys[row] for row in rows} | {self._places[c].call for c in carriers if c in self._places}

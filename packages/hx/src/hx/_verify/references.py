@@ -1,4 +1,4 @@
-"""What extracted models are compared with: here the whole ONNX model, in `torch_reference` the PyTorch module."""
+"""What extracted models are compared with: here the whole ONNX model, in `boundaries` the PyTorch module."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -48,11 +48,7 @@ class OnnxReference:
 
 
 def refuse_drawing(extraction: Extraction) -> None:
-    """Refuse to compare what draws random numbers.
-
-    Raises:
-        HxError: HX206 if an extraction does.
-    """
+    """Refuse, with HX206, to compare what draws random numbers."""
     if drawing := drawing_nodes(node for _, node in all_nodes(extraction.model)):
         raise UnavailableValue(
             f"{drawing[0].op_type} draws other numbers in every run.", hint="Look at the calls around it."

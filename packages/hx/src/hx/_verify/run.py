@@ -150,11 +150,7 @@ def _open(model: AnyHierarchy, original: str | Path | None, progress: Progress) 
 
 
 def _errors(model: Hierarchy, numbers: Sequence[CallNumbers]) -> list[CallError]:
-    """Return how wrong each call is.
-
-    Raises:
-        HxError: HX410 if not one was compared.
-    """
+    """Return how wrong each call is; HX410 if not one was compared."""
     if not any(found.local or found.accumulated for found in numbers):
         reason = next((found.reason for found in numbers if found.reason), None)
         raise HxError(

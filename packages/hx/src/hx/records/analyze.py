@@ -88,27 +88,20 @@ class AnalyzeReport(Report):
 
     def __str__(self) -> str:
         """Return a sentence."""
-        cost = ""
-        if self.cost is not None:
-            total = self.cost.total
-            cost = f"; {count(total.macs)} MACs, {count(total.parameters)} parameters"
+        total = self.cost and self.cost.total
+        cost = f"; {count(total.macs)} MACs, {count(total.parameters)} parameters" if total else ""
         return (
             f"{self.model}: {plural(self.nodes, 'node')}, {percent(self.exact_percent)} exact, "
             f"{percent(self.covered_percent)} covered{cost}"
         )
 
     def _table(self) -> Table:
-        rows = [
-            (
-                "    " * call.depth + call.tag.rsplit("/", 1)[-1],
-                call.fqn,
-                call.nodes,
-                *((call.total.parameters, call.total.macs, call.total.activation_bytes) if call.total else ()),
-            )
-            for call in self.calls[:ROWS_IN_NOTEBOOKS]
-        ]
-        costs = () if self.cost is None else ("parameters", "MACs", "bytes of results")
+        def cells(call: CallEntry) -> tuple[object, ...]:
+            total = call.total
+            costs = (total.parameters, total.macs, total.activation_bytes) if total else ()
+            return "    " * call.depth + call.tag.rsplit("/", 1)[-1], call.fqn, call.nodes, *costs
+
+        rows = [cells(call) for call in self.calls[:ROWS_IN_NOTEBOOKS]]
+        columns = ("module", "name", "nodes", *(("parameters", "MACs", "bytes of results") if self.cost else ()))
         more = len(self.calls) - len(rows)
-        return Table(
-            str(self), ("module", "name", "nodes", *costs), rows, note=f"and {more} more calls" if more else ""
-        )
+        return Table(str(self), columns, rows, note=f"and {more} more calls" if more else "")

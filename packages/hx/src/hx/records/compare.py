@@ -71,22 +71,17 @@ class CompareReport(Report):
         """Return a sentence."""
         if self.same:
             return f"{self.left} and {self.right} have the same topology: {plural(self.nodes[0], 'node')}"
-        kinds = {"only left": self.removed, "only right": self.added, "rewired": self.rewired}
-        counts = [f"{sum(len(g.nodes) for g in groups)} {kind}" for kind, groups in kinds.items() if groups]
+        counts = [f"{sum(len(g.nodes) for g in groups)} {kind}" for kind, groups in self._kinds().items() if groups]
         return f"{self.left} and {self.right} differ: {', '.join(counts) or 'in inputs, outputs or opsets'}"
 
+    def _kinds(self) -> dict[str, list[NodeGroup]]:
+        return {"only left": self.removed, "only right": self.added, "rewired": self.rewired}
+
     def _table(self) -> Table:
-        kinds = {"only left": self.removed, "only right": self.added, "rewired": self.rewired}
         rows = [
-            (
-                kind,
-                "unknown" if group.module is None else group.module or "the model itself",
-                group.modules,
-                name,
-                amount,
-            )
-            for kind, groups in kinds.items()
-            for group in groups
-            for name, amount in group.operators.items()
+            (kind, "unknown" if g.module is None else g.module or "the model itself", g.modules, name, amount)
+            for kind, groups in self._kinds().items()
+            for g in groups
+            for name, amount in g.operators.items()
         ]
         return Table(str(self), ("", "module", "modules", "operator", "nodes in each"), rows)

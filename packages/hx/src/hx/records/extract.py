@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from hx.records.report import Finite, Report
+from hx.text import plural
 from hx_sidecar_schema import FileName, Record
 
 
@@ -53,8 +54,7 @@ class ExtractReport(Report):
 
     def __str__(self) -> str:
         """Return a sentence."""
-        done = sum(entry.file is not None for entry in self.modules)
-        text = f"{done} {'call' if done == 1 else 'calls'} cut out of {self.model}"
+        text = f"{plural(sum(entry.file is not None for entry in self.modules), 'call')} cut out of {self.model}"
         if self.compared_with is None:
             return text
         return f"{text}, compared with {self.compared_with}: {f'{self.mismatches} differ' if self.mismatches else 'all equal'}"

@@ -107,12 +107,8 @@ class VerifyReport(Report):
             for call in worst
         ]
         left = len(shown) - len(rows)
-        return Table(
-            str(self),
-            ("call", "error alone", "error in the model", "limit", ""),
-            rows,
-            note=f"and {left} calls with smaller errors" if left else "",
-        )
+        columns = ("call", "error alone", "error in the model", "limit", "")
+        return Table(str(self), columns, rows, note=f"and {left} calls with smaller errors" if left else "")
 
 
 def _size(numbers: Numbers | None) -> float:
