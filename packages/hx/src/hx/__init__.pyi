@@ -6,8 +6,7 @@ from hx._export.export import export as export
 from hx._export.exported import Export as Export
 from hx._extract import extract as extract
 from hx._hierarchy import modules as modules, nodes as nodes, tree as tree
-from hx._model_spec import ModelSpec as ModelSpec
-from hx._open import load as load
+from hx._models import ModelSpec as ModelSpec, load as load
 from hx._profile import compare_profiles as compare_profiles, profile as profile, profile_isolated as profile_isolated
 from hx._progress import Progress as Progress
 from hx._provenance import command_line as command_line

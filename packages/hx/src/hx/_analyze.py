@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hx._open import AnyHierarchy, name_of, opened
+from hx._models import AnyHierarchy, name_of, opened
 from hx._progress import Progress, silent
 from hx.files import sidecar_path
 from hx.records.analyze import AnalyzeReport, CallEntry, CategoryEntry, NodeEntry, TagEntry
@@ -112,10 +112,9 @@ def analyze(
 
 
 def _open(model: AnyHierarchy) -> tuple[Sidecar, Hierarchy | None]:
-    if not isinstance(model, Hierarchy):
-        path = Path(model)
-        beside = sidecar_path(path)
-        if not path.exists() and beside.exists():
+    if not isinstance(model, Hierarchy) and not Path(model).exists():
+        beside = sidecar_path(Path(model))
+        if beside.exists():
             return Sidecar.load(beside), None
     hierarchy = opened(model)
     return hierarchy.sidecar, hierarchy

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from hx._open import AnyHierarchy, name_of
+from hx._models import AnyHierarchy, name_of
 from hx._progress import Progress, silent
 from hx.files import sidecar_path
 from hx.records.compare import AttributeChange, CompareReport, Divergence, NodeGroup
@@ -57,13 +57,8 @@ def compare_graphs(
     """
     digests = structural_digest(models[0]), structural_digest(models[1])
     found = graph_difference(*models, digests=digests)
-    report = CompareReport(
-        left=names[0],
-        right=names[1],
-        same=found is None,
-        digests=digests,
-        nodes=(len(models[0].graph), len(models[1].graph)),
-    )
+    sizes = len(models[0].graph), len(models[1].graph)
+    report = CompareReport(left=names[0], right=names[1], same=found is None, digests=digests, nodes=sizes)
     if found is None:
         return report
     owners = modules(0), modules(1)

@@ -15,7 +15,7 @@ import onnx_ir as ir
 from hx._export.export import export
 from hx._extract import extract
 from hx._hierarchy import tree
-from hx._open import opened
+from hx._models import opened
 from hx._progress import Progress, silent
 from hx._provenance import command_line
 from hx.files import sidecar_path

@@ -8,8 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hx._model_spec import AnyModel, model_spec
-from hx._open import AnyHierarchy, name_of, opened
+from hx._models import AnyHierarchy, AnyModel, model_spec, name_of, opened
 from hx._progress import Progress, each, silent
 from hx.files import call_stems, check_writable, data_path, onnx_path, sidecar_path
 from hx.records.extract import ExtractReport, ModuleEntry, PortEntry

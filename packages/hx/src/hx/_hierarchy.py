@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from hx._open import AnyHierarchy, name_of, opened
+from hx._models import AnyHierarchy, name_of, opened
 from hx.records.modules import ModuleRecord, ModulesReport, NamedNode, NodesReport
-from hx_extractor import Hierarchy, TreeReport
+from hx_extractor import TreeReport
 from hx_sidecar_schema import Module, depths, find_calls
 
 
@@ -118,7 +118,14 @@ def nodes(model: AnyHierarchy, modules: str | Sequence[str], *, own: bool = Fals
     sidecar = hierarchy.sidecar
     rows = find_calls(sidecar, modules)
     owners = {inner for row in rows for inner in range(row, row + 1 if own else sidecar.subtree_end[row])}
-    names = _names(hierarchy)
+    names = [node.name for node in sidecar.nodes]
+    if not hierarchy.is_unchanged:  # the nodes of the file may have been given other names since the export
+        from hx_graph import nodes_in, output_of
+
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for _, node in nodes_in(hierarchy.model.graph):
+            found[output_of(node)].append(node.name or "")
+        names = [found[row.output][0] if len(found[row.output]) == 1 else row.name for row in sidecar.nodes]
     named = [
         NamedNode(
             name=name,
@@ -138,16 +145,3 @@ def nodes(model: AnyHierarchy, modules: str | Sequence[str], *, own: bool = Fals
         nodes=named,
         shared=[name for name, count in here.items() if name and count < everywhere[name]],
     )
-
-
-def _names(model: Hierarchy) -> list[str]:
-    """Return the names of the nodes as they are in the file, which may have been given others since the export."""
-    rows = model.sidecar.nodes
-    if model.is_unchanged:
-        return [node.name for node in rows]
-    from hx_graph import nodes_in, output_of
-
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for _, node in nodes_in(model.model.graph):
-        found[output_of(node)].append(node.name or "")
-    return [found[row.output][0] if len(found[row.output]) == 1 else row.name for row in rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ from typing import Any
 import onnx_ir as ir
 
 import hx_profiler
-from hx._open import AnyHierarchy, name_of, opened
+from hx._models import AnyHierarchy, name_of, opened
 from hx._progress import Progress, each, silent
 from hx._tensors import Inputs, arrays_of
 from hx.files import check_writable, write_text
@@ -22,7 +22,13 @@ from hx_profiler import Measurement, Profile, ProfileComparison, Settings, Trace
 from hx_projector import relink
 from hx_sidecar_schema import check_choice, graph_digest, refuse_existing
 
-FILES = ("csv", "speedscope", "chrome", "html")
+FILES: dict[str, Callable[[Measurement], str]] = {
+    "csv": lambda found: hx_profiler.to_csv(found.profile),
+    "speedscope": lambda found: json.dumps(hx_profiler.to_speedscope(found)),
+    "chrome": lambda found: json.dumps(hx_profiler.to_chrome_trace(found)),
+    "html": lambda found: hx_profiler.to_html(found.profile),
+}
+"""What makes the text of a file, by its kind."""
 
 
 def profile(
@@ -90,7 +96,8 @@ def profile(
         wanted = {(call.fqn, call.index) for call in opened(model).calls(modules)}
         roots = [row for row, call in enumerate(found.profile.calls) if (call.fqn, call.call) in wanted]
         found = replace(found, profile=found.profile.model_copy(update={"roots": roots}))
-    _write(targets, found)
+    for kind, path in targets.items():
+        write_text(path, FILES[kind](found), overwrite=True)
     return found.profile
 
 
@@ -203,15 +210,3 @@ def _attributed(
     if graph_digest(executed) != sidecar.model.graph_digest:
         sidecar = relink(executed, model.model, sidecar, file=name)
     return hx_profiler.attribute(trace, executed, sidecar, model=name, settings=settings, notes=notes)
-
-
-def _write(files: Mapping[str, Path], measurement: Measurement) -> None:
-    """Write the files that are asked for, each whole or not at all."""
-    makers = {
-        "csv": lambda: hx_profiler.to_csv(measurement.profile),
-        "speedscope": lambda: json.dumps(hx_profiler.to_speedscope(measurement)),
-        "chrome": lambda: json.dumps(hx_profiler.to_chrome_trace(measurement)),
-        "html": lambda: hx_profiler.to_html(measurement.profile),
-    }
-    for kind, path in files.items():
-        write_text(path, makers[kind](), overwrite=True)

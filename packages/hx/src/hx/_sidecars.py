@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import onnx_ir as ir
 
-from hx._model_spec import AnyModel, given_inputs, model_spec
-from hx._open import AnyHierarchy, name_of, opened
+from hx._models import AnyHierarchy, AnyModel, given_inputs, model_spec, name_of, opened
 from hx._progress import Progress, silent
 from hx._provenance import provenance_of
 from hx._tensors import to_numpy
@@ -173,8 +171,12 @@ def _project_against(graph: ir.Model, against: AnyModel, inputs: Any, file: str,
 
     loaded = model_spec(against).load()
     shapes = None
-    if inputs is None and loaded.example is None:
-        shapes = _static_shapes(graph, module_records(loaded.module)[0].forward_args)
+    if (
+        inputs is None and loaded.example is None
+    ):  # those of the graph's inputs that `forward` names, if no axis is free
+        known = module_records(loaded.module)[0].forward_args
+        named = [(str(value.name), value.shape) for value in graph.graph.inputs if value.name in known]
+        shapes = {name: list(shape.numpy()) for name, shape in named if shape is not None and shape.is_static()}
     given = given_inputs(loaded, () if inputs is None else inputs, input_shapes=shapes)
     kwargs, tensors = _matched(graph, given, loaded.module)
     context = observed_context(loaded.module, kwargs, args=given.args)
@@ -191,15 +193,6 @@ def _project_against(graph: ir.Model, against: AnyModel, inputs: Any, file: str,
     except ModelDoesNotRun as error:
         hint = "Give inputs that it runs on; or project it without a PyTorch model, by what the file says."
         raise ModelDoesNotRun(error.message, hint=hint, argument="inputs") from error
-
-
-def _static_shapes(model: ir.Model, known: Collection[str]) -> dict[str, list[int]]:
-    """Return the shapes of the graph's inputs that are named after parameters of `forward` and have no free axis."""
-    return {
-        str(value.name): [int(dim) for dim in value.shape]  # pyright: ignore[reportArgumentType]
-        for value in model.graph.inputs
-        if value.name in known and value.shape is not None and value.shape.is_static()
-    }
 
 
 def _matched(

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import onnx_ir as ir
 
-from hx._open import AnyHierarchy, name_of
+from hx._models import AnyHierarchy, name_of
 from hx._progress import Progress, silent
 from hx.files import check_writable, sidecar_path
 from hx.records.validate import ValidateReport

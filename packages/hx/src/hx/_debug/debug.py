@@ -20,7 +20,7 @@ from hx._debug.page import page
 from hx._debug.run import HIERARCHY, PLAIN, Session, run_session
 from hx._export.export import ExportRequest
 from hx._export.exported import has_data_file
-from hx._model_spec import AnyModel, model_spec
+from hx._models import AnyModel, model_spec
 from hx._progress import Progress, silent
 from hx._provenance import PACKAGES, command_line
 from hx._redacted import model_folders, redactor, without_folders
@@ -223,9 +223,9 @@ def _verdict(session: Session) -> tuple[str, str]:
 def _failures(session: Session) -> str:
     refusals: dict[str, str] = {}
     for kind, name in (("hierarchy", "hx"), ("plain", "torch.onnx.export alone")):
-        rows = [row for row in session.attempts if row.kind == kind]
-        if rows and all(row.error is not None for row in rows):
-            refusals[name] = next(_first_line(row.error.message) for row in rows if row.error is not None)
+        errors = [row.error for row in session.attempts if row.kind == kind]
+        if errors and errors[0] is not None and None not in errors:
+            refusals[name] = _first_line(errors[0].message)
     if len(refusals) == 2 and len({*refusals.values()}) == 1:
         return f"Neither hx nor torch.onnx.export alone exports the model: {refusals['hx']}"
     words = [f"{name} does not export the model: {why}" for name, why in refusals.items()]

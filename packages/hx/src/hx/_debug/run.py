@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hx._compare import compare_graphs, modules_of
 from hx._debug.journal import Failed, Journal
 from hx._export.export import ExportRequest, attribute
-from hx._model_spec import given_inputs
+from hx._models import given_inputs
 from hx._redacted import Redactor
 from hx.records.compare import CompareReport
 from hx.records.debug import AttemptEntry
@@ -99,16 +99,12 @@ def _tried(
     except Exception as caught:  # noqa: BLE001 - a session tells of every failure, and goes on with the next attempt
         error = caught
         session.journal.log.write(f"{kind}, {strategy.name}: {error}\n")
-    session.attempts.append(
-        AttemptEntry(
-            kind=kind,
-            strategy=strategy.name,
-            settings=settings,
-            status="done" if error is None else "failed",
-            seconds=round(time.perf_counter() - start, 3),
-            error=None if error is None else session.journal.entry(error),
-        )
+    seconds = round(time.perf_counter() - start, 3)
+    status, entry = ("done", None) if error is None else ("failed", session.journal.entry(error))
+    row = AttemptEntry(
+        kind=kind, strategy=strategy.name, settings=settings, status=status, seconds=seconds, error=entry
     )
+    session.attempts.append(row)
     return made
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from hx._export.exported import Export
-from hx._model_spec import AnyModel, ModelSpec, given_inputs, model_spec
+from hx._models import AnyModel, ModelSpec, given_inputs, model_spec
 from hx._progress import Clock, Progress, captured, silent
 from hx._provenance import provenance_of
 from hx._redacted import Redactor, model_folders, redactor

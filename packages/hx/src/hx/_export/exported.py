@@ -29,7 +29,6 @@ class Export(Hierarchy):
     """An exported model in memory, with the module that it was made of. Weights are the module's own tensors."""
 
     def __init__(self, spec: str, loaded: LoadedModel, exported: Exported, sidecar: Sidecar, clock: Clock) -> None:
-        """Hold what an export made; `export` makes it."""
         super().__init__(None, sidecar, exported.program.model)
         self._spec = spec
         self._loaded = loaded

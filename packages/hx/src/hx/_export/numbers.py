@@ -54,9 +54,8 @@ def verify_export(path: Path, module: torch.nn.Module, example: ExampleInputs, e
 def _compared(
     names: Sequence[str], expected: Sequence[torch.Tensor], actual: Sequence[Any], *, rounding: float = 0.0
 ) -> Verification:
-    found = {
-        name: difference(to_numpy(tensor), array) for name, tensor, array in zip(names, expected, actual, strict=True)
-    }
+    outputs = zip(names, expected, actual, strict=True)
+    found = {name: difference(to_numpy(tensor), array) for name, tensor, array in outputs}
     worst = max(found, key=lambda name: found[name].relative_error, default=None)
     if worst is not None and found[worst].reason:
         return Verification(status="mismatch", reason=f"output {worst!r} has {found[worst].reason}", worst_output=worst)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hx._model_spec import given_inputs
+from hx._models import given_inputs
 from hx._tensors import to_numpy
 from hx._verify.arguments import as_example, from_names
 from hx_sidecar_schema import HxError, Sidecar, TensorInfo, simple_name

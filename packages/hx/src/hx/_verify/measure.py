@@ -63,19 +63,11 @@ class _Place(NamedTuple):
 
 
 class Measurement:
-    """A comparison in progress.
+    """A comparison in progress; PyTorch runs its model once at the start, to see how large the tensors are.
 
-    Args:
-        model: The ONNX model.
-        loaded: The PyTorch model. It runs once here, to see how large the tensors are.
-        inputs: For both.
-        memory_bytes: Of tensors held at once, besides what each runtime needs to run its model.
-
-    Attributes:
-        batches: Rows of the calls that are compared, in execution order; both models run once for each batch.
-        boundaries: Of the calls of the batch that is held, what crossed their borders in PyTorch.
-        values: Of the ONNX model, for that batch.
-        refusal: Why ONNX Runtime does not run the whole model; empty where it does.
+    `batches` are rows of the calls that are compared, in execution order. Both models run once for each: `boundaries` is
+    what crossed the borders of its calls in PyTorch, `values` are the ONNX model's. No more than `memory_bytes` of tensors
+    are held, besides what each runtime needs. `refusal` says why ONNX Runtime does not run the whole model.
     """
 
     def __init__(self, model: Hierarchy, loaded: LoadedModel, inputs: ModuleInputs, memory_bytes: int) -> None:

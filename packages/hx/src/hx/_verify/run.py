@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hx._export.exported import Export
-from hx._model_spec import AnyModel, model_spec
-from hx._open import AnyHierarchy, name_of, opened
+from hx._models import AnyHierarchy, AnyModel, model_spec, name_of, opened
 from hx._progress import Progress, silent
 from hx._tensors import ROUNDING_FACTOR, tolerance
 from hx._verify.blame import CallError, first_culprit, limits_of, wrong_calls
