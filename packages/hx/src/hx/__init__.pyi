@@ -9,7 +9,7 @@ from hx._hierarchy import modules as modules, nodes as nodes, tree as tree
 from hx._models import ModelSpec as ModelSpec, load as load
 from hx._profile import compare_profiles as compare_profiles, profile as profile, profile_isolated as profile_isolated
 from hx._progress import Progress as Progress
-from hx._provenance import command_line as command_line
+from hx._redacted import command_line as command_line
 from hx._sidecars import project as project, relink as relink
 from hx._validate import validate as validate
 from hx._verify.run import verify as verify

@@ -17,7 +17,7 @@ from hx._extract import extract
 from hx._hierarchy import tree
 from hx._models import opened
 from hx._progress import Progress, silent
-from hx._provenance import command_line
+from hx._redacted import command_line
 from hx.files import sidecar_path
 from hx.records.demo import DemoReport
 from hx_extractor import Extraction

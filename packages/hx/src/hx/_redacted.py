@@ -1,12 +1,25 @@
-"""Texts that others may read: without paths of this machine, and without numbers of tensors."""
+"""What others may read: what made a file, and texts without paths of this machine and without numbers of tensors."""
+
+from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hx_sidecar_schema import Provenance
+
+command_line: ContextVar[Sequence[str]] = ContextVar("hx.command_line", default=())
+"""The words of the command that runs, for programs in front of this library; empty where the library was called."""
+PACKAGES = ("hx-onnx", "hx-tracer", "hx-projector", "hx-extractor", "hx-sidecar-schema")
 
 Redactor = Callable[[str], str]
 
@@ -67,3 +80,15 @@ def model_folders(model: object) -> list[Path]:
         return []
     file = Path(model.rpartition(":")[0])
     return [Path(model)] if os.path.isdir(model) else [file.parent] if file.is_file() else []
+
+
+def provenance_of(base: Provenance) -> Provenance:
+    """Return the record of a run: `base`, with versions of hx, the command line and the time added."""
+    import importlib.metadata
+
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES} | base.versions
+    command = shlex.join(map(without_folders, command_line.get()))
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")  # https://reproducible-builds.org/specs/source-date-epoch/
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
+    made = {"versions": versions, "command": command, "timestamp": moment.isoformat(timespec="seconds")}
+    return base.model_copy(update=made)

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from hx._models import AnyHierarchy, AnyModel, given_inputs, model_spec, name_of, opened
 from hx._progress import Progress, silent
-from hx._provenance import provenance_of
+from hx._redacted import provenance_of
 from hx._tensors import to_numpy
 from hx.files import check_writable, sidecar_path
 from hx.records.project import ProjectReport

@@ -6,8 +6,6 @@ from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import onnx_ir as ir
-
 from hx._models import AnyHierarchy, name_of
 from hx._progress import Progress, silent
 from hx.files import check_writable, sidecar_path
@@ -55,7 +53,11 @@ def validate(
         if repair:
             check_writable(target.parent, "sidecar")
         graph = read_model(path, check=False)
-        rows, read = _sidecar(graph, path, target)
+        inside = graph.metadata_props.get(EMBEDDED)
+        if inside is not None and not target.exists():
+            rows, read = from_embedded(inside, path, check=False), ""
+        else:
+            rows, read = Sidecar.load(target, check=False), str(target)
         progress("Checking", 0, 0)
         result = checked(graph, rows, path)
         done = repaired(graph, rows, path, result.findings if repair else ())
@@ -89,11 +91,3 @@ def _file(model: AnyHierarchy, folder: Path) -> Path:
     write_model(model.model, path, data_file=True)
     model.sidecar.save(sidecar_path(path))
     return path
-
-
-def _sidecar(model: ir.Model, path: Path, target: Path) -> tuple[Sidecar, str]:
-    """Return the sidecar, and where it lies; empty for inside the model."""
-    inside = model.metadata_props.get(EMBEDDED)
-    if inside is not None and not target.exists():
-        return from_embedded(inside, path, check=False), ""
-    return Sidecar.load(target, check=False), str(target)

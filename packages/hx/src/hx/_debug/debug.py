@@ -22,8 +22,7 @@ from hx._export.export import ExportRequest
 from hx._export.exported import has_data_file
 from hx._models import AnyModel, model_spec
 from hx._progress import Progress, silent
-from hx._provenance import PACKAGES, command_line
-from hx._redacted import model_folders, redactor, without_folders
+from hx._redacted import PACKAGES, command_line, model_folders, redactor, without_folders
 from hx.files import check_writable, data_path, sidecar_path
 from hx.records.debug import DebugReport, Environment, InputEntry
 from hx.records.report import File, counts_of

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from hx._export.exported import Export
 from hx._models import AnyModel, ModelSpec, given_inputs, model_spec
 from hx._progress import Clock, Progress, captured, silent
-from hx._provenance import provenance_of
-from hx._redacted import Redactor, model_folders, redactor
+from hx._redacted import Redactor, model_folders, provenance_of, redactor
 from hx._tensors import to_numpy
 from hx.files import export_path
 from hx_sidecar_schema import (
@@ -67,10 +66,7 @@ class ExportRequest:
         return [with_witness(strategy) for strategy in chosen] if self.cross_check else chosen
 
     def options(self, module: torch.nn.Module, inputs: ExampleInputs) -> dict[str, Any]:
-        """Return the settings that a plain export has too, as arguments of `hx_tracer`'s exports.
-
-        HX112 if a free axis is given that is none of the inputs'.
-        """
+        """Return what a plain export takes too, as arguments of `hx_tracer`'s; HX112 for a free axis that no input has."""
         return {
             "args": inputs.args,
             "kwargs": inputs.kwargs,

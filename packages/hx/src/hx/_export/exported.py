@@ -30,10 +30,7 @@ class Export(Hierarchy):
 
     def __init__(self, spec: str, loaded: LoadedModel, exported: Exported, sidecar: Sidecar, clock: Clock) -> None:
         super().__init__(None, sidecar, exported.program.model)
-        self._spec = spec
-        self._loaded = loaded
-        self._exported = exported
-        self._clock = clock
+        self._spec, self._loaded, self._exported, self._clock = spec, loaded, exported, clock
         self._files: list[Path] = []
         self._verification: Verification | None = None
 

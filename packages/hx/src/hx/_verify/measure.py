@@ -23,7 +23,7 @@ from hx._verify.boundaries import (
     why_not_made,
 )
 from hx._verify.inputs import Arrays, ModuleInputs
-from hx_extractor import Difference, Extraction, Hierarchy
+from hx_extractor import Difference, Hierarchy
 from hx_graph import drawn_values
 from hx_sidecar_schema import HxError, ModuleCall, Port, RuntimeRefusal, UnavailableValue
 from hx_tracer import CallValues, LoadedModel
@@ -79,7 +79,11 @@ class Measurement:
         rows = [call.row for call in model.calls(status="extractable") if self._keys[call.row] in self._borders]
         if not rows and self._keys[0] in self._borders:
             rows = [0]  # no call has nodes of its own; the whole model has outputs
-        self._missing = {row: self._missing_inputs(row) for row in rows}
+        given = {row: self._borders[self._keys[row]].inputs for row in rows}
+        self._missing = {  # used inputs that the PyTorch module did not get as arguments
+            row: [port for port in self._calls[row].inputs if not port.unused and port.name not in given[row]]
+            for row in rows
+        }
         self._places = self._find({port.carrier for ports in self._missing.values() for port in ports})
         runs = batches_of([self._held_bytes(row) for row in rows], memory_bytes)
         self.batches = [[rows[position] for position in run] for run in runs]
@@ -147,7 +151,9 @@ class Measurement:
             if self._calls[row].status != "extractable":
                 raise HxError("No call has nodes of its own.", code="HX410", hint="Compare the whole model.")
             extraction = self._model.extract(row)
-            epsilon, recomputed = self._epsilon(row, extraction), extraction.recomputed
+            of_torch = [one.epsilon for one in _ports(self._borders[self._keys[row]])]
+            of_onnx = [EPSILON.get(port.dtype, 0.0) for port in (*extraction.inputs, *extraction.outputs)]
+            epsilon, recomputed = max([*of_torch, *of_onnx], default=0.0), extraction.recomputed
             local = run_alone(extraction, given, lambda ports: self._borrow(ports, borrowed))
         except HxError as error:  # one call that cannot be compared must not cost the others
             refused = isinstance(error, RuntimeRefusal)
@@ -183,11 +189,6 @@ class Measurement:
                 )
         return given
 
-    def _missing_inputs(self, row: int) -> list[Port]:
-        """Return the used inputs that the PyTorch module did not get as arguments."""
-        given = self._borders[self._keys[row]].inputs
-        return [port for port in self._calls[row].inputs if not port.unused and port.name not in given]
-
     def _find(self, carriers: Collection[str]) -> dict[str, _Place]:
         """Find values among the ports of all calls; the first place counts."""
         places: dict[str, _Place] = {}
@@ -210,12 +211,6 @@ class Measurement:
             else:  # no run has shown its size yet; what a module reaches past its arguments is mostly a mask
                 total += max((one.size_bytes for one in _ports(own)), default=0)
         return total
-
-    def _epsilon(self, row: int, extraction: Extraction) -> float:
-        """Return the coarsest of the types at a call's border, PyTorch's and the ONNX model's."""
-        torchs = [one.epsilon for one in _ports(self._borders[self._keys[row]])]
-        ports = (*extraction.inputs, *extraction.outputs)
-        return max([*torchs, *(EPSILON.get(port.dtype, 0.0) for port in ports)], default=0.0)
 
 
 def batches_of(sizes_bytes: Sequence[int], limit_bytes: int) -> list[range]:

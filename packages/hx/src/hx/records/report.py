@@ -9,12 +9,7 @@ from pydantic import BeforeValidator
 
 from hx_sidecar_schema import FileName, Record, Sidecar
 
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
-Finite = Annotated[float | None, BeforeValidator(_finite)]
+Finite = Annotated[float | None, BeforeValidator(lambda x: x if x is not None and math.isfinite(x) else None)]
 """A number, or null where it is infinite or none: JSON has no infinity."""
 
 
