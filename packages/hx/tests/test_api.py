@@ -23,6 +23,16 @@ def test_importing_it_imports_nothing_heavy() -> None:
     assert not heavy & set(done.stdout.split())
 
 
+def test_cutting_a_call_out_loads_no_torch(tmp_path: Path) -> None:
+    hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),), tmp_path / "linear.onnx")
+    code = (
+        "import hx, sys; assert not hx.extract('linear.onnx', '/Linear', 'part.onnx').mismatches; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert {"onnx_ir", "onnxruntime"} <= set(done.stdout.split())
+    assert "torch" not in done.stdout.split()
+
+
 def test_every_public_name_is_there() -> None:
     assert sorted(hx.__all__) == hx.__all__
     for name in hx.__all__:
