@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Collection, Mapping
-from contextlib import redirect_stdout
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -46,7 +46,7 @@ def record_call_values(
         wanted: The calls; those that the run does not make are not in the result.
         keep: Returns what to keep of a tensor; called when the call takes or returns it, before anything changes it.
     """
-    return _record(module, args, kwargs, wanted, lambda _, tensor: keep(tensor))
+    return _record(module, args, kwargs, wanted, lambda _, tensor: keep(tensor), nullcontext())
 
 
 def record_exact_values(
@@ -68,8 +68,7 @@ def record_exact_values(
         with without_modes():
             return keep(tensor, precision.exact(tensor))
 
-    with precision:
-        return _record(module, args, kwargs, wanted, both)
+    return _record(module, args, kwargs, wanted, both, precision)
 
 
 def _record(
@@ -78,6 +77,7 @@ def _record(
     kwargs: Mapping[str, Any],
     wanted: Collection[CallKey],
     keep: Callable[[Direction, torch.Tensor], Kept],
+    mode: AbstractContextManager[object],
 ) -> dict[CallKey, CallValues[Kept]]:
     found: dict[CallKey, CallValues[Kept]] = {}
 
@@ -88,9 +88,10 @@ def _record(
 
     initialize_lazy(module, args, kwargs)
     run = EagerRun(module, at_port)
-    with fork_rng(devices=[]), redirect_stdout(sys.stderr), preserve_state(module), disable_fused_attention():
+    with fork_rng(devices=[]), redirect_stdout(sys.stderr), preserve_state(module):
         torch.manual_seed(0)
-        run.run(args, kwargs)
+        with mode, disable_fused_attention():
+            run.run(args, kwargs)
     for call in run.calls:  # those without tensors too
         if call.key in wanted:
             found.setdefault(call.key, CallValues())
