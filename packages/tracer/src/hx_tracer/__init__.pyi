@@ -38,4 +38,3 @@ from hx_tracer.watch.ports import (
     output_ports as output_ports,
 )
 from hx_tracer.watch.preserve import preserve_state as preserve_state
-from hx_tracer.watch.uncompiled import initialize_lazy as initialize_lazy

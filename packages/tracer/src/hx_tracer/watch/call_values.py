@@ -13,8 +13,8 @@ from hx_tracer._torch_internals import without_modes
 from hx_tracer.watch.calls import CallKey, EagerRun, disable_fused_attention
 from hx_tracer.watch.double_precision import DoublePrecision
 from hx_tracer.watch.fx_metadata import Direction
-from hx_tracer.watch.lazy import initialize_lazy
 from hx_tracer.watch.preserve import preserve_state
+from hx_tracer.watch.uncompiled import initialize_lazy
 
 Kept = TypeVar("Kept")
 
