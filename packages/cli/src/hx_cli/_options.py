@@ -95,7 +95,7 @@ class Loading:
         bool, flag("Run the code that a Hub id or folder brings along.", "--trust-remote-code")
     ] = False
 
-    def spec(self, model: str) -> hx.ModelSpec:
+    def spec(self, model: str) -> "hx.ModelSpec":  # a name: importing it takes longer than `hx --help` may
         """Return a model with these options."""
         return hx.ModelSpec(model, **vars(self))
 
