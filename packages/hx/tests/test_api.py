@@ -140,6 +140,32 @@ def test_random_numbers_are_not_compared() -> None:
     assert "training mode" in " ".join(exported.report.notes)
 
 
+class Cached(torch.nn.Module):
+    def forward(self, x: torch.Tensor, past: tuple[dict[str, torch.Tensor], ...]) -> torch.Tensor:
+        return x + sum(layer["k"].sum(1) + layer["v"].sum(1) for layer in past)
+
+
+@pytest.mark.parametrize(
+    ("name", "free"), [("past.0.k", {"past_0_k"}), ("past_1_v", {"past_1_v"}), ("past.*.k", {"past_0_k", "past_1_k"})]
+)
+def test_dynamic_axes_of_tensors_in_containers(name: str, free: set[str]) -> None:
+    """By path, by the name in the graph, and several at once."""
+    layers = tuple({key: torch.ones(2, 3, 4) for key in "kv"} for _ in range(2))
+    for axes in ({name: {1: "n"}}, {name: [1]}):
+        exported = hx.export(Cached(), {"x": torch.ones(2, 4), "past": layers}, dynamic_axes=axes)
+        dims = {value.name: value.shape[1] for value in exported.model.graph.inputs if len(value.shape or ()) == 3}
+        assert {path for path, dim in dims.items() if not isinstance(dim, int)} == free
+
+
+def test_a_size_of_one_that_may_fix_an_axis_is_told() -> None:
+    class Branches(torch.nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return super().forward(input) * (2 if input.shape[0] == 1 else 1)
+
+    told = {size: hx.export(Branches(4, 3), (torch.ones(size, 4),), dynamic=True).report.notes for size in (1, 2)}
+    assert ["input:0" in " ".join(notes) for notes in told.values()] == [True, False]
+
+
 @pytest.mark.parametrize("axes", [{"tokens": {0: "n"}, "out": {0: "n"}}, {"tokens": [0]}, {"input": {0: "n"}}])
 def test_dynamic_axes_in_every_form_of_torch(axes: dict[str, object]) -> None:
     exported = hx.export(

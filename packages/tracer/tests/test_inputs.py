@@ -135,6 +135,41 @@ def test_shapes_replace_generated_ones() -> None:
     assert ids.dtype == torch.int64
 
 
+class Cached(nn.Module):
+    def forward(self, x: torch.Tensor, past: tuple[dict[str, torch.Tensor], ...]) -> torch.Tensor:
+        return x + sum(layer["k"].sum() + layer["v"].sum() for layer in past)
+
+
+def cached() -> dict[str, Any]:
+    return {"x": torch.ones(2), "past": tuple({"k": torch.ones(2, 3), "v": torch.ones(2, 3)} for _ in range(2))}
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("past.0.k", ["0.k"]),
+        ("past_1_v", ["1.v"]),
+        ("past.*.k", ["0.k", "1.k"]),
+        ("past_*", ["0.k", "0.v", "1.k", "1.v"]),
+    ],
+)
+def test_shapes_of_tensors_in_containers(name: str, changed: list[str]) -> None:
+    past = example_inputs(Cached(), example=cached(), input_shapes={name: (4, 5)}).kwargs["past"]
+    shapes = {
+        f"{index}.{key}": tuple(tensor.shape) for index, layer in enumerate(past) for key, tensor in layer.items()
+    }
+    assert shapes == {path: (4, 5) if path in changed else (2, 3) for path in shapes}
+    assert error_of(Cached(), example=cached(), input_shapes={"past.2": (4, 5)}).code == "HX109"
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_a_file_names_tensors_in_containers_by_path(tmp_path: Path, suffix: str) -> None:
+    values = {f"past.{index}.{key}": torch.rand(2, 3) for index in range(2) for key in "kv"}
+    given = example_inputs(Cached(), inputs_file=save(tmp_path / f"i{suffix}", {"x": torch.ones(2), **values})).kwargs
+    assert [[*layer] for layer in given["past"]] == [["k", "v"]] * 2
+    assert torch.equal(given["past"][1]["v"], values["past.1.v"])
+
+
 def test_a_factory_gives_inputs_by_position_or_name() -> None:
     left, right = torch.ones(2, 6), torch.zeros(2, 6)
     by_position = example_inputs(Add(), example=(left, right))

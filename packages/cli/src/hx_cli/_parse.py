@@ -18,7 +18,7 @@ def parse_shapes(texts: Iterable[str]) -> dict[str, list[int]]:
     """Parse `NAME=2,3,224,224`, each input once; `NAME=` is the shape of a scalar."""
     shapes: dict[str, list[int]] = {}
     for text in texts:
-        match = re.fullmatch(r"([A-Za-z_]\w*)=((?:\d+(?:,\d+)*)?)", text.replace(" ", ""))
+        match = re.fullmatch(r"([^=]+)=((?:\d+(?:,\d+)*)?)", text.replace(" ", ""))
         if match is None or match[1] in shapes:
             what = "gives an input a second time" if match else "is not NAME=SIZE,SIZE,..."
             example = "--input-shape pixel_values=2,3,224,224, once for an input"
@@ -31,7 +31,7 @@ def parse_axes(texts: Iterable[str]) -> dict[str, dict[int, str]]:
     """Parse `NAME:AXIS=SYMBOL`."""
     axes: dict[str, dict[int, str]] = {}
     for text in texts:
-        match = re.fullmatch(r"([\w.]+):(\d+)=([A-Za-z]\w*)", text)
+        match = re.fullmatch(r"(.+):(\d+)=([A-Za-z]\w*)", text)
         if match is None:
             message = f"Dynamic shape {text!r} is not NAME:AXIS=SYMBOL."
             raise _refused(message, "--dynamic-shape input_ids:1=sequence", code="HX112")

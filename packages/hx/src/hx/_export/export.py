@@ -79,17 +79,17 @@ class ExportRequest:
         }
 
     def _axes(self, module: torch.nn.Module, inputs: ExampleInputs) -> dict[str, dict[int, str]]:
-        from hx_tracer import argument_paths, free_axes
+        from hx_tracer import argument_paths, free_axes, identifier, matching_paths
 
         tensors = dict(argument_paths(module, inputs.args, inputs.kwargs))
         axes = free_axes(tensors.items()) if self.dynamic else {}
         renamed = dict(zip(self.input_names or (), tensors, strict=False))
         for given, symbols in (self.dynamic_axes or {}).items():
-            name = renamed.get(given, given)
-            if name not in tensors and given in (self.output_names or ()):
+            names = [renamed[given]] if given in renamed else matching_paths(given, tensors)
+            if not names and given in (self.output_names or ()):
                 continue
             for axis in symbols:
-                if name not in tensors or not 0 <= axis < tensors[name].ndim:
+                if not names or not all(0 <= axis < tensors[name].ndim for name in names):
                     shapes = ", ".join(f"{path}{list(tensor.shape)}" for path, tensor in tensors.items())
                     raise HxError(
                         f"Dynamic axis {f'{given}:{axis}'!r} is no axis of the inputs, which are {shapes}.",
@@ -97,8 +97,9 @@ class ExportRequest:
                         hint="Name an input and one of its axes, counted from 0.",
                         argument="dynamic_axes",
                     )
-                symbol = symbols[axis] if isinstance(symbols, Mapping) else f"{given}_{axis}"
-                axes.setdefault(name, {})[axis] = symbol
+                for name in names:
+                    own = f"{given if given in renamed else identifier(name)}_{axis}"
+                    axes.setdefault(name, {})[axis] = symbols[axis] if isinstance(symbols, Mapping) else own
         return axes
 
 
@@ -150,9 +151,10 @@ def export(
         opset_version: Of the ONNX operators; None for the exporter's default.
         dynamic: Free axis 0 of every input and axis 1 of every input of rank 2, as `batch` and `sequence`.
         dynamic_axes: Further free axes by input, with their symbols: `{"input_ids": {1: "sequence"}}`; or without:
-            `{"input_ids": [1]}`. Axes of outputs follow from them, and are left out where `output_names` has the name.
+            `{"input_ids": [1]}`. Tensors in containers go by path (`past.0.key`), by their name in the graph (`past_0_key`),
+            or several at once (`past.*`). Axes of outputs follow from them, and are left out where `output_names` has the name.
         dynamic_shapes: What `torch.onnx.export` takes under this name, instead of the two above.
-        input_shapes: Shapes of example inputs by name: these are made.
+        input_shapes: Shapes of example inputs by name, as of `dynamic_axes`: these are made.
         strategy: Exporter and evidence: `dynamo`, `htp`, `fx_graph`, `usage_based`, or `auto` for the first that takes
             the model.
         cross_check: Ask the values of a run in PyTorch too, and list where sources disagree.

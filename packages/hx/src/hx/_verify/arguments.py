@@ -11,7 +11,7 @@ import onnx_ir as ir
 import torch
 
 from hx_sidecar_schema import HxError, ModuleCall, Port, Sidecar
-from hx_tracer import Arguments, ExampleInputs, argument_leaves, as_tensor, forward_signature, with_leaves
+from hx_tracer import Arguments, ExampleInputs, argument_leaves, as_tensor, forward_signature, nested, with_leaves
 
 
 def as_example(
@@ -51,8 +51,7 @@ def as_example(
 def from_names(module: torch.nn.Module, sidecar: Sidecar, tensors: Mapping[str, torch.Tensor]) -> Arguments:
     """Return the arguments of a model's call as the names of its ports and constants say.
 
-    `states.0.key` is the entry `key` of the first element of the argument `states`: numbers are positions in a tuple, else
-    it is a dict. What the graph does not use is zero.
+    `hx_tracer.nested` makes containers of them. What the graph does not use is zero.
 
     Args:
         module: What is called.
@@ -75,7 +74,7 @@ def from_names(module: torch.nn.Module, sidecar: Sidecar, tensors: Mapping[str, 
                 hint="Compare with a factory that returns (module, inputs), or compare the whole model.",
             )
         values[path] = value
-    arguments = _nested(values)
+    arguments = nested(values)
     signature = forward_signature(module)
     if signature is None:
         return (), arguments
@@ -89,16 +88,3 @@ def _zeros(port: Port, sidecar: Sidecar, tensors: Mapping[str, torch.Tensor]) ->
         sizes |= dict(zip(info.shape, tensors[info.name].shape, strict=False))
     shape = [dim if isinstance(dim, int) else sizes.get(dim, 1) for dim in port.shape]
     return as_tensor(np.zeros(shape, ir.DataType[port.dtype].numpy()))
-
-
-def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values by path as containers of them, by the first keys of the paths."""
-    groups: dict[str, dict[str, Any]] = {}
-    for path, value in values.items():
-        first, _, rest = path.partition(".")
-        groups.setdefault(first, {})[rest] = value
-    return {first: inner[""] if "" in inner else _container(_nested(inner)) for first, inner in groups.items()}
-
-
-def _container(built: dict[str, Any]) -> Any:
-    return tuple(built[str(index)] for index in range(len(built))) if all(key.isdigit() for key in built) else built

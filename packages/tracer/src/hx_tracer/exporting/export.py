@@ -137,6 +137,11 @@ def export(
     for name, (path, _) in known.items():
         if name in values and (shape := values[name].shape) is not None:
             static += [f"{path}:{axis}" for axis in request.asked_axes.get(path, ()) if isinstance(shape[axis], int)]
+            if ones := [f"{path}:{axis}" for axis in request.asked_axes.get(path, ()) if shape[axis] == 1]:
+                notes = [
+                    *notes,
+                    f"An example of size 1 may be what fixes {', '.join(ones)}: give one of size 2 or more.",
+                ]
     return Exported(program, context, ran.result, inputs, static, notes, failure)
 
 

@@ -6,7 +6,9 @@ which they are given: the inputs of the graph.
 
 import inspect
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -84,6 +86,33 @@ def split_arguments(module: torch.nn.Module, values: Mapping[str, Any]) -> Argum
 def required_names(module: torch.nn.Module) -> list[str]:
     """Return the names of the parameters of `forward` that have no default."""
     return [name for name, p in named_parameters(module).items() if p.default is p.empty]
+
+
+def matching_paths(name: str, paths: Iterable[str]) -> list[str]:
+    """Return the paths that a name means: `past.0.key`, `past_0_key` as inputs of graphs are called, `past.*`."""
+    return [path for path in paths if any(fnmatchcase(one, name) for one in (path, identifier(path)))]
+
+
+def identifier(path: str) -> str:
+    """Return a path as torch.export names the input."""
+    return re.sub(r"\W", "_", path)
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by path as containers of them, by the first keys of the paths.
+
+    `states.0.key` is the entry `key` of the first element of `states`: numbers are positions in a tuple, else it is a dict.
+    """
+    groups: dict[str, dict[str, Any]] = {}
+    for path, value in values.items():
+        first, _, rest = path.partition(".")
+        groups.setdefault(first, {})[rest] = value
+    return {first: inner[""] if "" in inner else _container(nested(inner)) for first, inner in groups.items()}
+
+
+def _container(built: dict[str, Any]) -> Any:
+    positions = [str(index) for index in range(len(built))]
+    return tuple(built[index] for index in positions) if built.keys() == set(positions) else built
 
 
 def tensors_in(value: Any) -> list[torch.Tensor]:

@@ -1,6 +1,5 @@
 """Which axes of the inputs are dynamic, under which symbols."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -8,7 +7,7 @@ import torch
 from torch.export import Dim
 
 from hx_tracer._torch_internals import leaves_with_path, pytree
-from hx_tracer.inputs.arguments import named_arguments
+from hx_tracer.inputs.arguments import identifier, named_arguments
 from hx_tracer.watch.ports import forward_signature
 
 Axes = dict[int, str]
@@ -27,7 +26,7 @@ def free_axes(tensors: Iterable[tuple[str, torch.Tensor]]) -> dict[str, Axes]:
         for axis, symbol in enumerate(("batch", "sequence") if tensor.ndim == 2 else ("batch",)[: tensor.ndim]):
             size = tensor.shape[axis]
             shared = first.setdefault(symbol, size) == size
-            axes.setdefault(path, {})[axis] = symbol if shared else f"{_identifier(path)}_{symbol}"
+            axes.setdefault(path, {})[axis] = symbol if shared else f"{identifier(path)}_{symbol}"
     return axes
 
 
@@ -109,8 +108,4 @@ def _children(value: Any) -> dict[str, Any]:
 
 
 def _symbol(path: str, axis: int, dim: Any) -> str:
-    return dim if isinstance(dim, str) else getattr(dim, "__name__", f"{_identifier(path)}_{axis}")
-
-
-def _identifier(path: str) -> str:
-    return re.sub(r"\W", "_", path)
+    return dim if isinstance(dim, str) else getattr(dim, "__name__", f"{identifier(path)}_{axis}")

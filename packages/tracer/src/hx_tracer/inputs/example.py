@@ -12,7 +12,17 @@ import torch
 
 from hx_sidecar_schema import UnfitInputs
 from hx_tracer._torch_internals import pytree
-from hx_tracer.inputs.arguments import Arguments, named_parameters, positional_names, required_names, split_arguments
+from hx_tracer.inputs.arguments import (
+    Arguments,
+    argument_leaves,
+    matching_paths,
+    named_parameters,
+    nested,
+    positional_names,
+    required_names,
+    split_arguments,
+    with_leaves,
+)
 from hx_tracer.inputs.candidates import IDS, MASK, Sampling, sample
 from hx_tracer.inputs.config_sizes import ConfigSizes
 from hx_tracer.inputs.file import read_inputs
@@ -60,7 +70,7 @@ def example_inputs(
             Arrays of numpy among them, at any depth, become tensors.
         kwargs: Further inputs by name beside positional ones; they keep their order, as `torch.onnx.export` has it.
         inputs_file: `.pt` (a dict, loaded with `weights_only`), `.npz` or `.safetensors`.
-        input_shapes: Shapes by parameter name.
+        input_shapes: Shapes by parameter name, or by what `matching_paths` takes for tensors inside of containers.
         seed: Seed of the generated values.
 
     Raises:
@@ -79,7 +89,6 @@ def example_inputs(
         missing = _missing(module, {**given, **shapes}, args)
         if not missing or example is not None:
             return _with_shapes(module, ExampleInputs(given, args, samplings), shapes, seed)
-        _check_names(module, shapes)
         _logger.info("Inputs %s have no shape given; generated.", missing)
     with preserve_state(module):
         generated, samplings = generate(module, float_dtype(module), seed)
@@ -117,7 +126,7 @@ def _check_names(module: torch.nn.Module, given: Mapping[str, Any]) -> None:
 def _bound(module: torch.nn.Module, example: Mapping[str, Any] | Sequence[Any], kwargs: Mapping[str, Any]) -> Arguments:
     """Bind given inputs to the signature: by name where that can be, else by position."""
     if isinstance(example, Mapping):
-        example = dict(example) | dict(kwargs)
+        example = nested(example) | dict(kwargs)
         _check_names(module, example)
         ordered = _in_order(module, example)
         return split_arguments(module, {name: _converted(module, name, ordered[name]) for name in ordered})
@@ -178,11 +187,19 @@ def _with_shapes(
     module: torch.nn.Module, made: ExampleInputs, shapes: Mapping[str, Sequence[int]], seed: int
 ) -> ExampleInputs:
     """Return the inputs with new ones for those that `shapes` has; check that none is missing."""
-    _check_names(module, shapes)
     kwargs, samplings = dict(made.kwargs), dict(made.samplings)
+    leaves = argument_leaves(module, made.args, kwargs)
+    inner = {
+        path: shape
+        for name, shape in shapes.items()
+        if name not in named_parameters(module)
+        for path in matching_paths(name, [path for path, leaf in leaves if isinstance(leaf, torch.Tensor)])
+    }
+    shapes = {name: shape for name, shape in shapes.items() if not matching_paths(name, inner)}
+    _check_names(module, shapes)
     sizes, dtype = ConfigSizes(module), float_dtype(module)
-    for name, shape in shapes.items():
-        old = kwargs.get(name)
+
+    def made_anew(name: str, old: Any, shape: Sequence[int]) -> tuple[torch.Tensor, Sampling]:
         kind = old.dtype if isinstance(old, torch.Tensor) else dtype
         sampling = samplings.get(name, Sampling("given"))
         if sampling.kind == "given":
@@ -193,8 +210,13 @@ def _with_shapes(
             else:
                 sampling = Sampling("normal")
             kind = dtype if sampling.kind == "normal" else torch.int64
-        kwargs[name], samplings[name] = sample(sampling, shape, kind, name=name, seed=seed), sampling
-    if missing := _missing(module, kwargs, made.args):
+        return sample(sampling, shape, kind, name=name, seed=seed), sampling
+
+    new = [made_anew(path, leaf, inner[path])[0] if path in inner else leaf for path, leaf in leaves]
+    args, kwargs = with_leaves(made.args, kwargs, new)
+    for name, shape in shapes.items():
+        kwargs[name], samplings[name] = made_anew(name, kwargs.get(name), shape)
+    if missing := _missing(module, kwargs, args):
         raise UnfitInputs(
             f"{type(module).__name__}.forward() also needs {missing!r}; given were {list(kwargs)!r}.",
             hint=f"Give {missing[0]!r} too, or its shape.",
@@ -202,4 +224,4 @@ def _with_shapes(
         )
     if shapes:
         kwargs, samplings = _in_order(module, kwargs), _in_order(module, samplings)
-    return ExampleInputs(kwargs, made.args, samplings)
+    return ExampleInputs(kwargs, args, samplings)
