@@ -12,7 +12,7 @@ import typer
 import hx
 from hx.files import check_writable, write_text
 from hx.text import count, percent, plural, shape, size
-from hx_cli._options import ModulePattern, OnnxFile, Overwrite, flag, value
+from hx_cli._options import InputShape, ModulePattern, OnnxFile, Overwrite, flag, value
 from hx_cli._output import PIPE_WIDTH, Output
 from hx_cli._parse import parse_shapes, read_thresholds
 from hx_cli._paths import find_model
@@ -46,10 +46,7 @@ def analyze(
         Literal["macs", "params", "nodes"] | None,
         typer.Option(help="Modules below one parent, most first. Default: as they ran.", show_default=False),
     ] = None,
-    input_shape: Annotated[
-        list[str] | None,
-        value("NAME=1,128", "Count for this shape of an input. Repeatable. Default: the recorded example's."),
-    ] = None,
+    input_shape: InputShape = None,
     threshold: Annotated[
         list[str] | None, value("NAME=PERCENT", "Warn where less of a category is covered. Repeatable.")
     ] = None,

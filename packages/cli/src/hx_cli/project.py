@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import hx
 from hx.text import size
-from hx_cli._options import Loading, MinConfidence, Overwrite, argument, value
+from hx_cli._options import InputShape, Loading, MinConfidence, Overwrite, argument, value
 from hx_cli._output import Output
+from hx_cli._parse import parse_shapes
 from hx_cli._widgets import boxed, called, coverage, escape
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def project(
     against: Annotated[
         str | None, value("MODEL", "The PyTorch model: module tree, ports and values of a run come from it.")
     ] = None,
-    inputs: Annotated[Path | None, value("FILE", "Inputs by name for that run: .pt, .npz or .safetensors.")] = None,
+    inputs: Annotated[Path | None, value("FILE", "Inputs by name to run on: .pt, .npz or .safetensors.")] = None,
+    input_shape: InputShape = None,
     min_confidence: MinConfidence = "low",
     overwrite: Overwrite = False,
 ) -> int:
@@ -33,6 +35,7 @@ def project(
             model,
             loading.spec(against) if against else None,
             inputs=inputs,
+            input_shapes=parse_shapes(input_shape or []),
             output=output,
             min_confidence=min_confidence,
             overwrite=overwrite,

@@ -67,11 +67,11 @@ def extract(
     stems = call_stems([(call.fqn, call.index) for call in calls], root=simple_name(hierarchy.root.class_name))
     target = _target(hierarchy, output, stems, single=single, shared=weights == "share", overwrite=overwrite)
     if single and calls[0].status != "extractable":
-        raise HxError(
-            f"Call {calls[0].tag!r} cannot be extracted, it is {calls[0].status.replace('_', ' ')}: {calls[0].reason}",
-            code="HX404",
-            hint="Extract the module around it; `hx tree --all` shows what is extractable.",
+        message = (
+            f"Call {calls[0].tag!r} cannot be extracted, it is {calls[0].status.replace('_', ' ')}: {calls[0].reason}"
         )
+        hint = "Extract the module around it; `hx tree --all` shows what is extractable."
+        raise HxError(message, code="HX404", hint=hint)
     reference = _reference(hierarchy, calls, against, progress) if verify else None
     if single:
         progress("Cutting the module out", 0, 0)
@@ -116,12 +116,8 @@ def _target(
     read = _read_files(model)
     for file in written:
         if file.exists() and file.resolve() in read:
-            raise HxError(
-                f"Output {str(file)!r} is read: it is the exported model, its sidecar or its data.",
-                code="HX408",
-                hint="Name another output.",
-                argument="output",
-            )
+            message = f"Output {str(file)!r} is read: it is the exported model, its sidecar or its data."
+            raise HxError(message, code="HX408", hint="Name another output.", argument="output")
     return target
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import onnx_ir as ir
 
+from hx._file_inputs import with_examples
 from hx._models import AnyHierarchy, AnyModel, given_inputs, model_spec, name_of, opened
 from hx._progress import Progress, silent
 from hx._redacted import provenance_of
@@ -16,6 +18,7 @@ from hx.files import check_writable, sidecar_path
 from hx.records.project import ProjectReport
 from hx.records.relink import RelinkReport, SpanningNode
 from hx.records.report import File, counts_of, statuses_of
+from hx_extractor import Hierarchy
 from hx_graph import infer_types, read_model
 from hx_projector import project as projected, project_file, relink as relinked, with_file_claims
 from hx_sidecar_schema import Confidence, HxError, ModelDoesNotRun, Sidecar, check_choice, refuse_existing
@@ -31,6 +34,7 @@ def project(
     against: AnyModel = None,
     *,
     inputs: Any = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
     output: str | Path | None = None,
     min_confidence: Confidence = "low",
     overwrite: bool = False,
@@ -51,7 +55,9 @@ def project(
         model: Any ONNX file.
         against: The PyTorch model, as `export` takes it: module tree, ports and the values of a run come from it. None:
             what the file itself says has to do, and torch is not needed.
-        inputs: For that run, as the argument `args` of `export`.
+        inputs: For that run, as the argument `args` of `export`. Without `against`, arrays or a file of them by the ONNX
+            model's names, on which it is run. None: sizes of free axes on which it runs are found by trying.
+        input_shapes: Shapes of inputs by name, whose values are not given.
         output: The sidecar; None for `MODEL_hierarchy.json` beside the model.
         min_confidence: What is known less surely is left to the root, and not covered.
         overwrite: Replace a sidecar that exists.
@@ -62,17 +68,20 @@ def project(
 
     Raises:
         HxError: HX402 or HX306 before any work where the file could not be written; HX202 or HX204 if the model cannot
-            be read, HX127 if the graph has other inputs than the module, HX406 for an unknown confidence.
+            be read, HX127 if the graph has other inputs than the module, HX406 for an unknown confidence,
+            HX207, HX409 or HX110 for inputs that the file does not take.
     """
     check_choice("min_confidence", min_confidence, get_args(Confidence))
     path, target = _settled(model, output, overwrite=overwrite)
     progress("Reading the model", 0, 0)
     graph = _typed_model(path)
     progress("Finding the module of every node", 0, 0)
+    shapes = input_shapes or {}
+    settings: Any = {"file": path.name, "min_confidence": min_confidence}
     if against is None:
-        sidecar = project_file(graph, file=path.name, min_confidence=min_confidence)
+        sidecar = with_examples(Hierarchy(path, project_file(graph, **settings), graph), inputs, shapes)
     else:
-        sidecar = _project_against(graph, against, inputs, path.name, min_confidence)
+        sidecar = _project_against(graph, against, inputs, shapes, **settings)
     sidecar = _saved(sidecar, path, target)
     return ProjectReport(
         model=str(path),
@@ -166,17 +175,15 @@ def _saved(sidecar: Sidecar, model: Path, target: Path) -> Sidecar:
     return made
 
 
-def _project_against(graph: ir.Model, against: AnyModel, inputs: Any, file: str, min_confidence: Confidence) -> Sidecar:
+def _project_against(graph: ir.Model, against: AnyModel, inputs: Any, shapes: Any, **settings: Any) -> Sidecar:
     from hx_tracer import example_record, module_records, observed_context
 
     loaded = model_spec(against).load()
-    shapes = None
-    if (
-        inputs is None and loaded.example is None
-    ):  # those of the graph's inputs that `forward` names, if no axis is free
+    if inputs is None and loaded.example is None:  # those of the graph that `forward` names, if no axis is free
         known = module_records(loaded.module)[0].forward_args
         named = [(str(value.name), value.shape) for value in graph.graph.inputs if value.name in known]
-        shapes = {name: list(shape.numpy()) for name, shape in named if shape is not None and shape.is_static()}
+        static = {name: list(shape.numpy()) for name, shape in named if shape is not None and shape.is_static()}
+        shapes = static | shapes
     given = given_inputs(loaded, () if inputs is None else inputs, input_shapes=shapes)
     kwargs, tensors = _matched(graph, given, loaded.module)
     context = observed_context(loaded.module, kwargs, args=given.args)
@@ -185,10 +192,9 @@ def _project_against(graph: ir.Model, against: AnyModel, inputs: Any, file: str,
         return projected(
             graph,
             with_file_claims(graph, context).model_copy(update={"examples": examples}),
-            file=file,
             sources=("exporter", "witness", "parameter", "dataflow"),
             feeds={name: to_numpy(tensor) for name, tensor in tensors.items()},
-            min_confidence=min_confidence,
+            **settings,
         )
     except ModelDoesNotRun as error:
         hint = "Give inputs that it runs on; or project it without a PyTorch model, by what the file says."
@@ -214,9 +220,6 @@ def _matched(
         return kwargs, {name: paths[by_name[name]] for name in names}
     if len(names) == len(paths):
         return given.kwargs, dict(zip(names, paths.values(), strict=True))
-    raise HxError(
-        f"The graph has the inputs {', '.join(map(repr, names))}, {type(module).__name__!r} was given {', '.join(map(repr, paths))}.",
-        code="HX127",
-        hint="Give the same inputs to both, named as forward() names them.",
-        argument="inputs",
-    )
+    message = f"The graph has the inputs {', '.join(map(repr, names))}, {type(module).__name__!r} was given {', '.join(map(repr, paths))}."
+    hint = "Give the same inputs to both, named as forward() names them."
+    raise HxError(message, code="HX127", hint=hint, argument="inputs")

@@ -42,11 +42,8 @@ def validate(
     """
     in_memory = isinstance(model, Hierarchy) and model.path is None
     if repair and in_memory:
-        raise HxError(
-            f"{name_of(model)!r} is in memory: there is no file to repair.",
-            code="HX405",
-            hint="Save it, and repair its file.",
-        )
+        message = f"{name_of(model)!r} is in memory: there is no file to repair."
+        raise HxError(message, code="HX405", hint="Save it, and repair its file.")
     with TemporaryDirectory(prefix="hx-") as folder:
         path = _file(model, Path(folder))
         target = Path(sidecar) if sidecar is not None else sidecar_path(path)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hx_extractor import Hierarchy
 from hx_graph import example_array
-from hx_sidecar_schema import HxError, TensorInfo
+from hx_sidecar_schema import Example, HxError
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -32,34 +32,16 @@ def feeds_of(
             than the model's inputs.
     """
     infos = model.sidecar.model.inputs
-    names = [info.name for info in infos]
+    names = {info.name for info in infos}
     shapes = input_shapes or {}
-    if inputs is not None and set(inputs) != set(names):
-        raise _other_names("inputs", list(inputs), names)
-    if unknown := sorted(set(shapes) - set(names)):
-        raise _other_names("input_shapes", unknown, names)
+    if (inputs is not None and set(inputs) != names) or not names.issuperset(shapes):
+        wrong, argument = (sorted(set(shapes) - names), "input_shapes") if inputs is None else (inputs, "inputs")
+        given, own = (", ".join(map(repr, some)) for some in (wrong, [info.name for info in infos]))
+        message = f"{argument.replace('_', ' ').capitalize()} are given for {given}; the model's inputs are {own}."
+        raise HxError(message, code="HX409", hint="Use the names of the ONNX model's inputs.", argument=argument)
     if inputs is not None:
         return {info.name: inputs[info.name].astype(ir.DataType[info.dtype].numpy(), copy=False) for info in infos}
-    return {info.name: _array(info, shapes.get(info.name)) for info in infos}
-
-
-def _array(info: TensorInfo, shape: Sequence[int] | None) -> NDArray[Any]:
-    if shape is None:
-        return example_array(info)
-    if info.example is not None:
-        return np.resize(example_array(info), tuple(shape))
-    dtype = ir.DataType[info.dtype].numpy()
-    draw = np.random.default_rng(0)
-    if np.issubdtype(dtype, np.integer) or dtype == np.bool_:
-        return draw.integers(0, 2, tuple(shape)).astype(dtype)
-    return draw.random(tuple(shape)).astype(dtype)
-
-
-def _other_names(argument: str, names: Sequence[str], wanted: Sequence[str]) -> HxError:
-    what = "Inputs are" if argument == "inputs" else "Shapes are"
-    return HxError(
-        f"{what} given for {', '.join(map(repr, names))}; the model's inputs are {', '.join(map(repr, wanted))}.",
-        code="HX409",
-        hint="Use the names of the ONNX model's inputs.",
-        argument=argument,
-    )
+    drawn = {name: Example(shape=list(shape), low=0.0, high=1.0) for name, shape in shapes.items()}
+    infos = [info.model_copy(update={"example": info.example or drawn.get(info.name)}) for info in infos]
+    arrays = {info.name: example_array(info) for info in infos}
+    return arrays | {name: np.resize(arrays[name], tuple(shape)) for name, shape in shapes.items()}

@@ -7,7 +7,7 @@ import typer
 
 import hx
 from hx.files import sidecar_path
-from hx_cli._options import InputsFile, ModulePattern, Overwrite, argument, flag, value
+from hx_cli._options import InputsFile, InputShape, ModulePattern, Overwrite, argument, flag, value
 from hx_cli._output import Output
 from hx_cli._parse import parse_shapes
 from hx_cli._paths import find_model
@@ -23,10 +23,7 @@ def profile(
         ),
     ] = None,
     inputs: InputsFile = None,
-    input_shape: Annotated[
-        list[str] | None,
-        value("NAME=2,128", "Another size of a recorded input, or the size of one that was not recorded. Repeatable."),
-    ] = None,
+    input_shape: InputShape = None,
     runs: Annotated[int, typer.Option(min=1, help="Measured runs.")] = 20,
     warmup: Annotated[
         int | None,
@@ -75,16 +72,9 @@ def profile(
         message = f"These arguments do not go together: {reasons[0]}."
         raise hx.HxError(message, code="HX405", hint="See `hx profile --help`.")
     with out.progress() as progress:
-        settings: dict[str, Any] = {
-            "inputs": inputs,
-            "input_shapes": parse_shapes(input_shape or []),
-            "runs": runs,
-            "warmup": warmup,
-            "optimization": optimization,
-            "provider": provider,
-            "threads": threads,
-            "progress": progress,
-        }
+        settings: dict[str, Any] = {"inputs": inputs, "input_shapes": parse_shapes(input_shape or [])}
+        settings |= {"runs": runs, "warmup": warmup, "optimization": optimization, "provider": provider}
+        settings |= {"threads": threads, "progress": progress}
         if len(given) == 2:
             sides = [path if path.suffix == ".json" else hx.profile(path, **settings) for path in given]
             record = hx.compare_profiles(*sides)

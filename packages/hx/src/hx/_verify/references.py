@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from hx._tensors import ROUNDING_FACTOR, explained, tolerance
@@ -31,8 +30,11 @@ class OnnxReference:
     def __init__(self, model: Hierarchy, calls: Sequence[Call]) -> None:
         ports = [port for call in calls for port in (*call.inputs, *call.outputs) if not port.unused]
         carriers = dict.fromkeys(port.value or port.initializer for port in ports)
-        with suppress(RuntimeRefusal, UnavailableValue):  # what can be computed is, when a call needs it
+        self._refusal = ""
+        try:
             model.compute(name for name in carriers if name and model.holds(name))
+        except (RuntimeRefusal, UnavailableValue) as error:  # what can be computed is, when a call needs it
+            self._refusal = error.message
 
     def __call__(self, extraction: Extraction) -> Verdict:
         """Compare an extracted model with the values of the exported one."""
@@ -42,7 +44,8 @@ class OnnxReference:
             extraction.parent.compute(port.carrier for port in extraction.outputs)
         except HxError as error:  # the whole model does not run: nothing is known against the part, if it loads
             extraction.session()
-            return Verdict(reason=f"Not compared: {error.message}")
+            cause = (isinstance(error, RuntimeRefusal) and self._refusal) or error.message  # one for all calls
+            return Verdict(reason=f"Not compared: {cause}")
         result = extraction.validate()
         return verdict_of(extraction, result.max_abs_error, result.relative_error)
 

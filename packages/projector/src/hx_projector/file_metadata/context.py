@@ -5,12 +5,12 @@ from collections.abc import Container, Mapping
 
 import onnx_ir as ir
 
-from hx_graph import dims_of, nodes_in, output_of, reads
+from hx_graph import nodes_in, output_of, reads
 from hx_projector._claims import Claim
 from hx_projector._graph_index import grouped, preorder
 from hx_projector.file_metadata.claims import file_claims, is_parameter, parent_name, weight_names
 from hx_projector.file_metadata.modules import MODULE_LIST, calls_of, indistinct_modules, modules_of, with_ancestors
-from hx_sidecar_schema import CONTAINERS, Example, Initializer, ModuleCall, ModuleContext, Provenance, node_name
+from hx_sidecar_schema import CONTAINERS, Initializer, ModuleCall, ModuleContext, Provenance, node_name
 
 
 def read_context(model: ir.Model) -> ModuleContext:
@@ -42,7 +42,6 @@ def read_context(model: ir.Model) -> ModuleContext:
         initializers=_initializers(model, module_of_weight),
         unsure_calls=[row for (fqn, _), row in rows.items() if fqn in indistinct],
         unsure_nodes=[output for output, claim in claims.items() if not claim.is_certain],
-        examples=_example_ranges(model.graph),
     )
 
 
@@ -111,21 +110,6 @@ def with_unseen_calls(
 def _initializers(model: ir.Model, parameters: Container[str]) -> list[Initializer]:
     names = model.graph.initializers
     return [Initializer(name=name, parameter=name if name in parameters else None) for name in names]
-
-
-def _example_ranges(graph: ir.Graph) -> dict[str, Example]:
-    """Return ranges to draw inputs from, where nothing better is recorded: small numbers that index any table.
-
-    Each symbol stands for a size of its own.
-    """
-    sizes: dict[str, int] = {}
-    examples: dict[str, Example] = {}
-    for value in graph.inputs:
-        if value.shape is not None and value.dtype is not None and not value.is_initializer():
-            low, dims = -1.0 if value.dtype.is_floating_point() else 0.0, dims_of(value.shape)
-            shape = [dim if isinstance(dim, int) else sizes.setdefault(dim, 2 + 3 * len(sizes)) for dim in dims]
-            examples[str(value.name)] = Example(shape=shape, low=low, high=1.0)
-    return examples
 
 
 def _producer(model: ir.Model) -> str:
