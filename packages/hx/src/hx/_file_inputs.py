@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations, islice, product
+from contextlib import suppress
+from itertools import chain, combinations, islice, product
 from math import prod
 
 import onnx_ir as ir
@@ -25,6 +26,31 @@ def with_examples(model: Hierarchy, inputs: Inputs | None, shapes: Mapping[str, 
     """
     from hx_profiler import feeds_of
 
+    drawn = _drawn(model, shapes)
+    first = next(drawn)
+    if inputs is not None or shapes:
+        arrays = None if inputs is None else arrays_of(inputs)
+        feeds = feeds_of(first, arrays, input_shapes=shapes)
+        run_session(make_session(model.model, model.folder, package="hx-onnx"), feeds)
+        exact = {name: example_record(array) for name, array in feeds.items()}
+        return (first if arrays is None else _recorded(model, exact)).sidecar
+    infos, end = first.sidecar.model.inputs, time.monotonic() + SECONDS
+    if all(info.example for info in infos) and any(not isinstance(dim, int) for info in infos for dim in info.shape):
+        with suppress(RuntimeRefusal):
+            session = make_session(model.model, model.folder, package="hx-onnx")
+            for one in chain([first], islice(drawn, TRIES)):
+                sizes = [prod(info.example.shape) for info in one.sidecar.model.inputs if info.example]
+                if max(sizes) <= ELEMENTS:
+                    with suppress(RuntimeRefusal):  # the next sizes may be right
+                        run_session(session, feeds_of(one))
+                        return one.sidecar
+                if time.monotonic() > end:
+                    break
+    return first.sidecar
+
+
+def _drawn(model: Hierarchy, shapes: Mapping[str, Sequence[int]]) -> Iterator[Hierarchy]:
+    """Yield the model with random examples in one choice of sizes after the other; inputs without a rank have none."""
     ranked = {v.name for v in model.model.graph.inputs if v.shape is not None and v.dtype} | shapes.keys()
     infos = {info.name: info for info in model.sidecar.model.inputs if info.name in ranked}
     dims = {n: [f"?{axis}" if dim == "?" else dim for axis, dim in enumerate(infos[n].shape)] for n in infos}
@@ -34,29 +60,10 @@ def with_examples(model: Hierarchy, inputs: Inputs | None, shapes: Mapping[str, 
     told = known | {dim: 1 for dim in axes if dim.isidentifier()}
     free = {d: axis for d, axis in axes.items() if d not in known and (d in told or evaluate_dim(d, told) is None)}
     lows = {n: -1.0 if ir.DataType[infos[n].dtype].is_floating_point() else 0.0 for n in infos}
-    arrays = None if inputs is None else arrays_of(inputs)
-    given, first, session, end = arrays is not None or bool(shapes), None, None, time.monotonic() + SECONDS
-    for sizes in islice(_sizes(free), TRIES):
+    for sizes in _sizes(free):
         told = known | sizes
         sized = {n: [d if isinstance(d, int) else evaluate_dim(d, told) or 1 for d in dims[n]] for n in dims}
-        drawn = _recorded(model, {n: Example(shape=sized[n], low=lows[n], high=1.0) for n in sized})
-        first = first or drawn.sidecar
-        can_run = free and len(sized) == len(first.model.inputs) and max(map(prod, sized.values())) <= ELEMENTS
-        if not given and not can_run:
-            continue
-        try:
-            feeds = feeds_of(drawn, arrays, input_shapes=shapes)
-            session = session or make_session(model.model, model.folder, package="hx-onnx")
-            run_session(session, feeds)
-        except RuntimeRefusal:
-            if given:
-                raise
-            if session is None or time.monotonic() > end:
-                break
-        else:
-            exact = {name: example_record(array) for name, array in feeds.items()}
-            return (drawn if arrays is None else _recorded(model, exact)).sidecar
-    return first or model.sidecar
+        yield _recorded(model, {n: Example(shape=sized[n], low=lows[n], high=1.0) for n in sized})
 
 
 def _recorded(model: Hierarchy, examples: Mapping[str, Example]) -> Hierarchy:
