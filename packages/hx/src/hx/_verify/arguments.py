@@ -1,7 +1,5 @@
 """The arguments of a recorded call: its tensors from arrays, everything else as the export was given it."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping
 from typing import Any
