@@ -63,7 +63,7 @@ class DoublePrecision(TorchDispatchMode):
         if again is not None:
             try:
                 exact = func(*again[0], **again[1])
-            except (RuntimeError, NotImplementedError, ValueError):  # no kernel for doubles
+            except (RuntimeError, ValueError):  # it takes no doubles: torch 2.13 often says so in a plain RuntimeError
                 again = None
             else:
                 for mine, other in zip(pytree.tree_leaves(result), pytree.tree_leaves(exact), strict=True):
