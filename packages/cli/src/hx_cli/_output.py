@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 PIPE_WIDTH = 200
 """Columns where stdout is no terminal and COLUMNS is not set: lines are for programs, and are not cut."""
 
-LOGGERS = ("hx", "hx_extractor", "hx_graph", "hx_profiler", "hx_projector", "hx_sidecar_schema", "hx_tracer")
+LOGGERS = (
+    "hx",
+    "hx_extractor",
+    "hx_graph",
+    "hx_profiler",
+    "hx_projector",
+    "hx_sidecar_schema",
+    "hx_tracer",
+    "hx_viewer",
+)
 
 
 class _Stderr(logging.Handler):

@@ -30,6 +30,7 @@ from hx_sidecar_schema._files import (
     refuse_existing as refuse_existing,
 )
 from hx_sidecar_schema._lazy import lazy_package as lazy_package
+from hx_sidecar_schema._namespaces import namespaces as namespaces
 from hx_sidecar_schema._patterns import find_calls as find_calls
 from hx_sidecar_schema._records import (
     SIDECAR_VERSION as SIDECAR_VERSION,
@@ -77,3 +78,4 @@ from hx_sidecar_schema._tags import (
     is_tagged as is_tagged,
     simple_name as simple_name,
 )
+from hx_sidecar_schema._visible import visible as visible
