@@ -17,7 +17,7 @@ from hx.schema import REPORTS
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 TASKS = {
     "Export and load": ["export", "Export", "load", "demo"],
-    "Look": ["Hierarchy", "Call", "tree", "modules", "nodes", "analyze"],
+    "Look": ["Hierarchy", "Call", "tree", "modules", "nodes", "analyze", "view"],
     "Cut": ["extract", "Extraction"],
     "Check": ["verify", "validate", "compare", "debug"],
     "Carry over": ["relink", "project"],
@@ -61,7 +61,7 @@ model could make right.
 """
 RECORDS = """## Records
 
-What each field means is in the JSON Schemas: `hx.schema.published_schema("verify-1.0.json")`; `hx.schema.schema_names()` are all names.
+What each field means is in the JSON Schemas: `hx.schema.published_schema("verify-1.1.json")`; `hx.schema.schema_names()` are all names.
 """
 
 

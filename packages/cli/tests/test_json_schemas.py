@@ -78,6 +78,7 @@ COMMANDS = {
         "verify model.onnx --against models.py:perceptron",
         "verify other.onnx --from model.onnx --against models.py:perceptron",
     ],
+    "view": ["view model.onnx --model-explorer explorer"],
 }
 
 

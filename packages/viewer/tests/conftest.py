@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx_ir as ir
@@ -114,3 +115,18 @@ def hierarchy(tmp_path: Path) -> Hierarchy:
     ir.save(model, tmp_path / "model.onnx")
     sidecar_of(model).with_file_digest(tmp_path / "model.onnx").save(tmp_path / "model_hierarchy.json")
     return load(tmp_path / "model.onnx")
+
+
+@pytest.fixture
+def renamed() -> Callable[[str], Hierarchy]:
+    """The model in memory, with a name of one's own in an input, a result and a module."""
+
+    def rename(name: str) -> Hierarchy:
+        model = ir.from_onnx_text(MODEL)
+        sidecar = sidecar_of(model, fqns={"block.add": f"block.{name}"})
+        for value in (model.graph.inputs[0], model.graph.node(0).outputs[0]):
+            value.name = f"{value.name}{name}"
+        rows = [row.model_copy(update={"output": f"a{name}"}) if row.output == "a" else row for row in sidecar.nodes]
+        return Hierarchy(None, sidecar.model_copy(update={"nodes": rows}), model)
+
+    return rename

@@ -24,6 +24,7 @@ from hx_cli.relink import relink
 from hx_cli.tree import tree
 from hx_cli.validate import validate
 from hx_cli.verify import verify
+from hx_cli.view import view
 
 app = typer.Typer(
     name="hx",
@@ -101,5 +102,6 @@ for command, summary in (
     (validate, "Whether a model and its sidecar are consistent."),
     (verify, "Every call's numbers against PyTorch."),
     (profile, "Time by module of what really runs."),
+    (view, "Files with which Model Explorer shows a model."),
 ):
     app.command(short_help=summary)(_expanded(command))

@@ -156,6 +156,8 @@ class Exporting:
 _SAME = (*(field.name for field in fields(Loading)), "provider", "repair", "strategy", "threads", "warmup")
 OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME} | {
     "against": "--against MODEL",
+    "detailed": "--detailed",
+    "model_explorer": "--model-explorer DIR",
     "dynamic_axes": "--dynamic-shape NAME:AXIS=SYMBOL",
     "input_shapes": "--input-shape NAME=SIZES",
     "inputs": "--inputs FILE",

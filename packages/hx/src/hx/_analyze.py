@@ -94,6 +94,7 @@ def analyze(
     covered = _share(sum(entry.covered for entry in categories), len(nodes))
     return AnalyzeReport(
         model=name_of(model),
+        graph_digest=sidecar.model.graph_digest,
         modules=[modules] if isinstance(modules, str) else list(modules),
         category=category,
         nodes=len(nodes),

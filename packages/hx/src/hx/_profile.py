@@ -209,4 +209,5 @@ def _attributed(
     name, sidecar = Path(name).name, model.sidecar
     if graph_digest(executed) != sidecar.model.graph_digest:
         sidecar = relink(executed, model.model, sidecar, file=name)
-    return hx_profiler.attribute(trace, executed, sidecar, model=name, settings=settings, notes=notes)
+    found = hx_profiler.attribute(trace, executed, sidecar, model=name, settings=settings, notes=notes)
+    return replace(found, profile=found.profile.model_copy(update={"graph_digest": model.sidecar.model.graph_digest}))

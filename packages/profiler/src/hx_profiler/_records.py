@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from hx_sidecar_schema import HxError, Record, Table, listed
 
-PROFILE_VERSION = "1.1"
+PROFILE_VERSION = "1.2"
 ROWS_IN_NOTEBOOKS = 60
 
 
@@ -83,6 +83,9 @@ class Profile(Record):
 
     schema_version: str = PROFILE_VERSION
     model: str
+    graph_digest: str = Field(
+        default="", description="`model.graph_digest` of the model's sidecar; empty in records of older versions."
+    )
     settings: Settings
     runs: int = Field(description="Number of measured runs; every time that is no median is a sum over them.")
     runs_us: list[int] = Field(description="Time of each run, with that of profiling.")

@@ -1,3 +1,7 @@
 from hx_viewer._column import Column as Column
 from hx_viewer._graphs import GraphView as GraphView, NodeView as NodeView, Read as Read, ValueType as ValueType
 from hx_viewer._view import View as View
+from hx_viewer.model_explorer.files import (
+    MODEL_EXPLORER_NAMES as MODEL_EXPLORER_NAMES,
+    model_explorer_files as model_explorer_files,
+)

@@ -14,7 +14,7 @@ from hx._tensors import ROUNDING_FACTOR, tolerance
 from hx._verify.blame import CallError, first_culprit, limits_of, wrong_calls
 from hx.records.verify import Numbers, VerifyEntry, VerifyReport
 from hx_extractor import Hierarchy
-from hx_sidecar_schema import ForeignSidecar, HxError, MissingSidecar, Sidecar
+from hx_sidecar_schema import ForeignSidecar, HxError, MissingSidecar, Sidecar, graph_digest
 
 if TYPE_CHECKING:
     from hx._verify.measure import CallNumbers, PortDifference
@@ -103,6 +103,7 @@ def verify(
     too_far = ends_far is not None and max(accumulated, default=0.0) > ends_far
     return VerifyReport(
         model=name_of(model),
+        graph_digest=sidecar.model.graph_digest if original is None else graph_digest(hierarchy.model),
         original=str(original) if original else None,
         against=name,
         inputs="recorded" if inputs is None else str(inputs) if isinstance(inputs, str | Path) else "given",

@@ -70,7 +70,11 @@ class NodeEntry(Record):
 class AnalyzeReport(Report):
     """What `hx analyze` found. With --module or --category, all of it is about the nodes that these select."""
 
+    schema_version: str = "1.1"
     model: FileName
+    graph_digest: str = Field(
+        default="", description="`model.graph_digest` of its sidecar; empty in records of older versions."
+    )
     modules: list[str] = Field(description="Patterns of --module.")
     category: str | None
     nodes: int

@@ -67,7 +67,12 @@ class VerifyEntry(Record):
 class VerifyReport(Report):
     """What `hx verify` found."""
 
+    schema_version: str = "1.1"
     model: FileName
+    graph_digest: str = Field(
+        default="",
+        description="As a sidecar of the model has it in `model.graph_digest`; empty in records of older versions.",
+    )
     original: FileName | None = Field(description="The export that a transformed model was made of (--from).")
     against: str
     inputs: FileName = Field(description="`recorded`, or the file of --inputs.")

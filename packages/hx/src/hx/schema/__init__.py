@@ -22,6 +22,7 @@ from hx.records.relink import RelinkReport
 from hx.records.tree import TreeReport
 from hx.records.validate import ValidateReport
 from hx.records.verify import VerifyReport
+from hx.records.view import ViewReport
 from hx_profiler import Profile, ProfileComparison
 
 REPORTS: dict[str, type[BaseModel]] = {
@@ -40,6 +41,7 @@ REPORTS: dict[str, type[BaseModel]] = {
     "tree": TreeReport,
     "validate": ValidateReport,
     "verify": VerifyReport,
+    "view": ViewReport,
 }
 """Name of a command, with what it was asked for where it prints several records, to the record."""
 

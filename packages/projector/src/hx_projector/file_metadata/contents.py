@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 
 from hx_graph import all_graphs, all_nodes, output_of, tensors_in
-from hx_sidecar_schema import EMBEDDED, ModuleContext, RecoveredNode, Sidecar, embedded, graph_digest
+from hx_sidecar_schema import EMBEDDED, ModuleContext, RecoveredNode, Sidecar, embedded, graph_digest, namespaces
 
 INTEGERS = 64
 """A constant with at most so many integers keeps them: axes, shapes, paddings."""
@@ -21,10 +21,11 @@ AnyRecord = TypeVar("AnyRecord", Sidecar, ModuleContext)
 def embed(model: ir.Model, sidecar: Sidecar) -> None:
     """Write a sidecar into the metadata of its model, in place.
 
-    Every node gets the module, its tag and how that is known, for people and for tools that read node metadata;
-    the model gets the whole sidecar, so that the file can be read alone. ONNX Runtime ignores metadata.
+    Every node gets the module, its tag and how that is known, for people and for tools that read node metadata, and its call's path as
+    `namespace`, by which Model Explorer (model-explorer-onnx 0.4) groups nodes; the exporter's own is not of every node. The model gets the whole sidecar, so that the file can be read alone. ONNX Runtime ignores metadata.
     """
     nodes = {node.key: node for node in sidecar.nodes}
+    paths = namespaces(sidecar)
     for path, node in all_nodes(model):
         row = nodes[path, output_of(node)]
         call = sidecar.calls[row.owner]
@@ -35,6 +36,7 @@ def embed(model: ir.Model, sidecar: Sidecar) -> None:
                 "pkg.hx.tag": sidecar.display_tag(row.owner),
                 "pkg.hx.evidence": row.evidence,
                 "pkg.hx.confidence": row.confidence,
+                "namespace": paths[row.owner],
             }
         )
     model.metadata_props[EMBEDDED] = embedded(sidecar)

@@ -1,0 +1,53 @@
+"""`hx view`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import hx
+from hx.text import count, plural, size
+from hx_cli._options import OnnxFile, Overwrite, value
+from hx_cli._output import Output
+from hx_cli._paths import find_model
+from hx_cli._widgets import boxed, escape
+
+if TYPE_CHECKING:
+    from hx.records.view import ViewReport
+
+
+def view(
+    out: Output,
+    model_explorer: Annotated[Path, value("DIR", "Write files for Model Explorer there.", "--model-explorer")],
+    model: OnnxFile = None,
+    profile: Annotated[Path | None, value("FILE", "Show time: what `hx profile --json` printed.")] = None,
+    verify: Annotated[Path | None, value("FILE", "Show errors: what `hx verify --json` printed.")] = None,
+    analyze: Annotated[Path | None, value("FILE", "Show cost: what `hx analyze --detailed --json` printed.")] = None,
+    overwrite: Overwrite = False,
+) -> int:
+    """Write files with which Model Explorer shows a model as a tree of module calls, with numbers of nodes."""
+    with out.progress() as progress:
+        report = hx.view(
+            find_model(model),
+            model_explorer,
+            profile=profile,
+            verify=verify,
+            analyze=analyze,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    out.report(report, _show)
+    return 0
+
+
+def _show(report: ViewReport, output: Output) -> None:
+    """Print what was written."""
+    folder = Path(report.files[0].path).parent
+    rows = {
+        "nodes": f"{count(report.nodes)} in {plural(report.graphs, 'graph')}",
+        "numbers": ", ".join(report.numbers) or "[dim]none were given[/]",
+        "files": f"{len(report.files)} in {escape(str(folder))}  [dim]{size(sum(file.size_bytes for file in report.files))}[/]",
+    }
+    output.data(boxed(report.model, rows))
+    for note in report.notes:
+        output.note(escape(note))

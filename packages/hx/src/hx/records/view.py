@@ -1,0 +1,23 @@
+"""What `hx.view` returns and `hx view --json` prints."""
+
+from pydantic import Field
+
+from hx.records.report import File, Report
+from hx.text import plural
+from hx_sidecar_schema import FileName
+
+
+class ViewReport(Report):
+    """What `hx view` wrote for a viewer."""
+
+    model: FileName
+    files: list[File]
+    graphs: int = Field(description="The main graph, bodies and functions.")
+    nodes: int = Field(description="Of all graphs.")
+    numbers: list[str] = Field(description="What the nodes have numbers of, such as `time` or `macs`.")
+    notes: list[str] = Field(description="What a reader of the numbers must know, in sentences.")
+
+    def __str__(self) -> str:
+        """Return a sentence."""
+        numbers = f" with {', '.join(self.numbers)}" if self.numbers else ""
+        return f"{self.model}: {plural(self.nodes, 'node')} in {plural(self.graphs, 'graph')}{numbers}; {plural(len(self.files), 'file')}"

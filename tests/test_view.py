@@ -1,0 +1,194 @@
+"""`hx view` on real models: groups are calls, numbers add up to what the other commands say, foreign records are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transforming import TRANSFORMATIONS
+
+import hx
+from hx_sidecar_schema import namespaces
+
+
+class Block(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = torch.nn.Linear(4, 4)
+        self.norm = torch.nn.LayerNorm(4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(torch.nn.functional.gelu(self.inner(x)) + x)
+
+
+class Branch(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = Block(), Block()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cond(x.sum() > 0, lambda x: self.one(x), lambda x: self.other(x), (x,))
+
+
+class Net(torch.nn.Module):
+    """A module that is called twice, a recurrence, and a branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.block, self.rnn, self.branch = Block(), torch.nn.GRU(4, 4, batch_first=True), Branch()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.branch(self.rnn(self.block(self.block(x)))[0])
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("exported") / "net.onnx"
+    hx.export(Net().eval(), (torch.randn(2, 3, 4),), path)
+    return path
+
+
+def written(folder: Path) -> dict[str, Any]:
+    return {path.name: json.loads(path.read_text()) for path in folder.iterdir()}
+
+
+def sums(files: dict[str, Any], name: str) -> dict[str, float]:
+    """What Model Explorer shows as the sum of each group of all graphs, the whole under the empty name."""
+    found: dict[str, float] = {}
+    for graph in files["graph.json"]["graphs"]:
+        results = files[name].get(graph["id"], {"results": {}})["results"]
+        for node in graph["nodes"]:
+            number = results.get(node["id"], {"value": 0})["value"]
+            parts = node["namespace"].split("/") if node["namespace"] else []
+            for end in range(len(parts) + 1):
+                group = "/".join(parts[:end])
+                found[group] = found.get(group, 0) + number
+    return found
+
+
+@pytest.mark.parametrize("optimization", ["disable", "all"])
+def test_time_below_each_module_is_that_of_the_profile(exported: Path, tmp_path: Path, optimization: str) -> None:
+    profile = hx.profile(exported, runs=3, optimization=optimization)
+    (tmp_path / "time.json").write_text(profile.model_dump_json())
+    hx.view(exported, tmp_path / "explorer", profile=tmp_path / "time.json")
+    found = sums(written(tmp_path / "explorer"), "time.json")
+    sidecar = hx.load(exported).sidecar
+    paths = dict(
+        zip(((sidecar.module_of(call).fqn, call.index) for call in sidecar.calls), namespaces(sidecar), strict=True)
+    )
+    assert sum(call.typical_us for call in profile.calls) > 0
+    for call in profile.calls:
+        assert found.get(paths[call.fqn, call.call], 0) == call.typical_us, call.tag
+
+
+def test_cost_and_errors_are_those_of_the_records(exported: Path, tmp_path: Path) -> None:
+    cost = hx.analyze(exported, detailed=True)
+    verified = hx.verify(exported, Net().eval())
+    report = hx.view(exported, tmp_path / "explorer", analyze=cost, verify=verified)
+    assert report.numbers == ["error_local", "error_accumulated", "macs", "result_bytes", "weight_bytes"]
+    files = written(tmp_path / "explorer")
+    macs = sums(files, "macs.json")
+    tree = files["graph.json"]["graphs"][0]["groupNodeAttributes"]
+    assert cost.cost is not None
+    assert macs[""] == cost.cost.total.macs > 0
+    assert macs["block: Block/inner: Linear"] == macs["block@1: Block/inner@1: Linear"] == 2 * 3 * 4 * 4
+    call = next(call for call in verified.calls if call.fqn == "rnn" and call.local is not None)
+    assert tree["rnn: GRU"]["error alone"] == f"{call.local.relative_error:,.6g}"
+
+
+def test_every_node_is_in_the_group_of_its_owner(exported: Path, tmp_path: Path) -> None:
+    hx.view(exported, tmp_path)
+    sidecar = hx.load(exported).sidecar
+    paths = namespaces(sidecar)
+    nodes = {node["id"]: node for graph in written(tmp_path)["graph.json"]["graphs"] for node in graph["nodes"]}
+    assert len(set(paths)) == len(paths)
+    for row in sidecar.nodes:
+        assert nodes[f"{row.graph}:{row.output}" if row.graph else row.output]["namespace"] == paths[row.owner]
+
+
+@pytest.mark.findings("V01")  # ONNX Runtime names a value of both branches alike
+def test_what_a_tool_made_is_mapped_to_the_export(exported: Path, tmp_path: Path) -> None:
+    made, feeds = tmp_path / "made.onnx", hx.load(exported).example_inputs()
+    TRANSFORMATIONS["ORT extended"](exported, made, feeds)
+    hx.relink(made, exported)
+    hx.view(exported, tmp_path / "before")
+    hx.view(made, tmp_path / "after")
+    before, after = (
+        {node["id"] for graph in written(tmp_path / side)["graph.json"]["graphs"] for node in graph["nodes"]}
+        for side in ("before", "after")
+    )
+    entries = written(tmp_path / "after")["mapping.json"]["mappingEntries"]
+    left = [name for entry in entries for name in entry["leftNodeIds"]]
+    right = [name for entry in entries for name in entry["rightNodeIds"]]
+    assert len(set(left)) == len(left) > 5
+    assert len(set(right)) == len(right) > 5
+    assert set(left) <= before
+    assert set(right) <= after
+
+
+def test_records_of_another_model_are_refused(exported: Path, tmp_path: Path) -> None:
+    other = hx.export(Branch().eval(), (torch.randn(3, 4),), tmp_path / "other.onnx")
+    records: dict[str, Any] = {
+        "profile": hx.profile(other, runs=1),
+        "verify": hx.verify(other),
+        "analyze": hx.analyze(other, detailed=True),
+    }
+    for name, record in records.items():
+        (tmp_path / f"{name}.json").write_text(record.model_dump_json())
+        old = record.model_copy(update={"graph_digest": ""})  # what an older version printed
+        for given in (record, old, tmp_path / f"{name}.json"):
+            with pytest.raises(hx.HxError) as caught:
+                hx.view(exported, tmp_path / "explorer", **{name: given})
+            assert caught.value.code == "HX310"
+    assert not (tmp_path / "explorer").exists()
+
+
+def test_what_is_no_record_is_refused(exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "cost.json").write_text(hx.analyze(exported).model_dump_json())
+    (tmp_path / "none.json").write_text("{")
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"profile": tmp_path / "cost.json"}, "HX307"),
+        ({"verify": tmp_path / "cost.json"}, "HX309"),
+        ({"verify": tmp_path / "none.json"}, "HX309"),
+        ({"analyze": tmp_path / "missing.json"}, "HX309"),
+        ({"analyze": tmp_path / "cost.json"}, "HX309"),  # without rows of nodes
+    ]
+    for given, code in wrong:
+        with pytest.raises(hx.HxError) as caught:
+            hx.view(exported, tmp_path / "explorer", **given)
+        assert caught.value.code == code, given
+
+
+def test_a_model_and_its_sidecar_need_each_other(exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "alone.onnx").write_bytes(exported.read_bytes())
+    (tmp_path / "gone_hierarchy.json").write_bytes(exported.with_name("net_hierarchy.json").read_bytes())
+    for name, code in (("alone.onnx", "HX301"), ("gone.onnx", "HX202")):
+        with pytest.raises(hx.HxError) as caught:
+            hx.view(tmp_path / name, tmp_path / "explorer")
+        assert caught.value.code == code
+
+
+def test_files_are_replaced_on_request_and_none_of_another_model_stays(exported: Path, tmp_path: Path) -> None:
+    hx.view(exported, tmp_path, profile=hx.profile(exported, runs=1))
+    with pytest.raises(hx.HxError) as caught:
+        hx.view(exported, tmp_path)
+    assert caught.value.code == "HX402"
+    (tmp_path / "notes.json").write_text("{}")
+    hx.view(exported, tmp_path, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["confidence.json", "graph.json", "notes.json"]
+
+
+def test_the_file_itself_has_the_groups_where_the_sidecar_is_embedded(tmp_path: Path) -> None:
+    import onnx
+
+    exported = hx.export(Block().eval(), (torch.randn(2, 4),))
+    exported.save(tmp_path / "block.onnx", embed=True)
+    nodes = onnx.load(tmp_path / "block.onnx").graph.node
+    paths = {node.output[0]: {prop.key: prop.value for prop in node.metadata_props}["namespace"] for node in nodes}
+    rows = exported.sidecar.nodes
+    assert paths == {row.output: namespaces(exported.sidecar)[row.owner] for row in rows}
+    assert set(paths.values()) == {"", "inner: Linear", "norm: LayerNorm"}
