@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnxruntime as ort
 from measuring import HERE, MODELS, Row, machine, table
@@ -115,9 +116,9 @@ def bench_overhead(folder: Path) -> str:
     ]
     rows: list[Row] = []
     for model, repeat in models:
-        feeds = hx_profiler.feeds_of(model)
+        feeds = model.example_inputs()
 
-        def plain(place: Path, model: hx.Hierarchy = model, feeds: hx_profiler.Arrays = feeds) -> None:
+        def plain(place: Path, model: hx.Hierarchy = model, feeds: dict[str, Any] = feeds) -> None:
             options = ort.SessionOptions()
             options.enable_profiling = True
             options.profile_file_prefix = str(place / "profile")
@@ -127,7 +128,7 @@ def bench_overhead(folder: Path) -> str:
                 session.run(None, feeds)
             session.end_profiling()
 
-        def ours(place: Path, model: hx.Hierarchy = model, feeds: hx_profiler.Arrays = feeds) -> hx_profiler.Execution:
+        def ours(place: Path, model: hx.Hierarchy = model, feeds: dict[str, Any] = feeds) -> hx_profiler.Execution:
             return hx_profiler.execute(model.path, feeds, place)
 
         plain_s, running_s, hx_s = interleaved(plain, ours, repeat)

@@ -40,7 +40,7 @@ first, or dropout is part of the graph, as it is with `torch.onnx.export`.
 
 **Inputs.** `export` takes `args` and `kwargs` as `torch.onnx.export` does, and more: a mapping by the names of `forward()`, arrays, or a
 file (`.pt`, `.npz`, `.safetensors`). Without any, inputs are made that fit the signature; `input_shapes` helps. `verify`, `project` and
-`debug` take the same; `profile` takes the names of the ONNX model's inputs.
+`debug` take the same; `extract`, `analyze` and `profile` take arrays or tensors by the names of the ONNX model's inputs, as `verify` does too.
 
 **ONNX models.** Where a function takes `model`, it takes what `export` or `load` gave, or the path of a file with its sidecar beside
 it. A sidecar, `NAME_hierarchy.json`, is described in [sidecar-format.md](sidecar-format.md).

@@ -271,4 +271,4 @@ def test_options_that_do_not_go_together(hx, argv):
 
 
 def test_inputs_that_the_model_refuses(hx, perceptron):
-    assert "error[HX207]" in hx("profile", perceptron, "--input-shape", "x=3,5").error
+    assert "error[HX409]" in hx("profile", perceptron, "--input-shape", "x=3,5").error

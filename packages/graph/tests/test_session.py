@@ -74,3 +74,20 @@ def test_types_are_inferred() -> None:
 def test_numbers_keep_their_rank() -> None:
     model = ir.from_onnx_text('<ir_version: 10, opset_import: ["": 20]> main (float x) => (float y) { y = Neg(x) }')
     assert run_session(make_session(model, None), {"x": np.array(2, np.float32)})["y"].shape == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('<int64[2] r = {-1, 4}> { ["/split"] y = Reshape(x, r) }', "Reshape '/split': The input tensor cannot be "),
+        ("<float[3,5] w = {1,1,1,1,1,1,1,1,1,1,1,1,1,1,1}> { y = Add(x, w) }", "Add: Attempting to broadcast an axis"),
+        ("<float[5] w = {1,1,1,1,1}> { y = MatMul(x, w) }", "MatMul: MatMul dimension mismatch"),
+    ],
+)
+def test_a_refusal_names_the_node_and_the_reason_alone(body: str, said: str) -> None:
+    head = '<ir_version: 10, opset_import: ["": 20]> g (float[a,b] x) => (float[] y)'
+    session = make_session(ir.from_onnx_text(f"{head} {body}"), None)
+    with pytest.raises(HxError) as caught:
+        run_session(session, {"x": np.ones((2, 3), np.float32)})
+    assert caught.value.message.startswith(f"ONNX Runtime could not run the model: {said}")
+    assert ".h:" not in caught.value.message

@@ -13,7 +13,7 @@ import pytest
 
 from hx_extractor import Hierarchy, load
 from hx_graph import all_nodes, example_record
-from hx_profiler import Measurement, Profile, attribute, execute, feeds_of, read_trace
+from hx_profiler import Measurement, Profile, attribute, execute, read_trace
 from hx_sidecar_schema import (
     ModelInfo,
     Module,
@@ -157,7 +157,7 @@ def measure(tmp_path: Path) -> Callable[..., Measurement]:
         options = {"optimization": "disable", "runs": 4, "warmup": 1, "threads": 1, **options}
         folder = tmp_path / "session"
         folder.mkdir(exist_ok=True)
-        done = execute(model.path or model.model, feeds_of(model), folder, **options)
+        done = execute(model.path or model.model, model.example_inputs(), folder, **options)
         return attribute(done.trace, done.executed, model.sidecar, model="model.onnx", settings=done.settings)
 
     return call

@@ -8,7 +8,7 @@ import pytest
 
 import hx_profiler._run
 from hx_extractor import Hierarchy
-from hx_profiler import execute, feeds_of
+from hx_profiler import execute
 from hx_sidecar_schema import HxError
 
 REPEATED = """
@@ -94,10 +94,10 @@ def test_a_graph_that_is_too_large_for_one_file_gets_another_for_its_weights(wri
 
     monkeypatch.setattr("hx_profiler._run.new_session", refuse_first)
     with pytest.raises(HxError, match="does not fit"):
-        execute(model.path, feeds_of(model), tmp_path, runs=1)
+        execute(model.path, model.example_inputs(), tmp_path, runs=1)
     sessions.clear()
     monkeypatch.setattr("hx_profiler._run.LARGE_BYTES", 0)
-    assert len(execute(model.path, feeds_of(model), tmp_path, runs=1).trace.runs) == 1
+    assert len(execute(model.path, model.example_inputs(), tmp_path, runs=1).trace.runs) == 1
     key = "session.optimized_model_external_initializers_file_name"
     assert sessions[1][key] == "executed.bin"
 
@@ -105,39 +105,12 @@ def test_a_graph_that_is_too_large_for_one_file_gets_another_for_its_weights(wri
 @pytest.mark.parametrize(("options", "word"), [({"provider": "tpu"}, "'tpu'"), ({"optimization": "most"}, "'most'")])
 def test_an_unknown_option_is_named(branching, tmp_path, options, word):
     with pytest.raises(HxError, match=word) as caught:
-        execute(branching.path, feeds_of(branching), tmp_path, **options)
+        execute(branching.path, branching.example_inputs(), tmp_path, **options)
     assert caught.value.code == "HX406"
 
 
 def test_inputs_that_do_not_fit_are_refused(branching, tmp_path):
-    feeds = feeds_of(branching, input_shapes={"x": [2, 4]})
+    feeds = branching.example_inputs() | {"x": np.ones((2, 4), np.float32)}
     with pytest.raises(HxError) as caught:
         execute(branching.path, feeds, tmp_path)
     assert caught.value.code == "HX207"
-
-
-def test_recorded_inputs_are_repeated_to_another_size(branching):
-    feeds = feeds_of(branching, input_shapes={"x": [2, 8]})
-    np.testing.assert_array_equal(feeds["x"].ravel(), np.eye(4, dtype=np.float32).ravel())
-    assert (feeds["x"].shape, int(feeds["n"])) == ((2, 8), 3)
-
-
-def test_inputs_without_an_example_need_a_shape(write):
-    model = write(REPEATED, [("", None)], {})
-    with pytest.raises(HxError) as caught:
-        feeds_of(model)
-    assert caught.value.code == "HX206"
-    assert feeds_of(model, input_shapes={"x": [4, 4]})["x"].shape == (4, 4)
-
-
-@pytest.mark.parametrize("options", [{"input_shapes": {"y": [1]}}, {"inputs": {"y": np.ones(1)}}])
-def test_other_names_of_inputs_are_refused(write, options):
-    model = write(REPEATED, [("", None)], {})
-    with pytest.raises(HxError, match="'y'") as caught:
-        feeds_of(model, **options)
-    assert caught.value.code == "HX409"
-
-
-def test_given_inputs_get_the_models_types(write):
-    model = write(REPEATED, [("", None)], {})
-    assert feeds_of(model, {"x": np.ones((4, 4))})["x"].dtype == np.float32

@@ -49,7 +49,8 @@ InputsFile = Annotated[
     Path | None, value("FILE", "Inputs by name, .pt, .npz or .safetensors; default: those that the export recorded.")
 ]
 InputShape = Annotated[
-    list[str] | None, value("NAME=1,128", "Shape of an input, instead of a recorded or found one. Repeatable.")
+    list[str] | None,
+    value("NAME=1,128", "Shape of an input, instead of a recorded or found one; ? for a size to find. Repeatable."),
 ]
 MinConfidence = Annotated[
     Literal["high", "medium", "low"], typer.Option(help="Leave what is known less surely to the root, uncovered.")

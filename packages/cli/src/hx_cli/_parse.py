@@ -14,16 +14,16 @@ def _refused(message: str, example: str, code: str = "HX406") -> HxError:
     return HxError(message, code=code, hint=f"Write it like {example}.")
 
 
-def parse_shapes(texts: Iterable[str]) -> dict[str, list[int]]:
-    """Parse `NAME=2,3,224,224`, each input once; `NAME=` is the shape of a scalar."""
-    shapes: dict[str, list[int]] = {}
+def parse_shapes(texts: Iterable[str]) -> dict[str, list[int | None]]:
+    """Parse `NAME=2,3,224,224`, each input once; `NAME=` is the shape of a scalar, `?` a size that is not given."""
+    shapes: dict[str, list[int | None]] = {}
     for text in texts:
-        match = re.fullmatch(r"([^=]+)=((?:\d+(?:,\d+)*)?)", text.replace(" ", ""))
+        match = re.fullmatch(r"([^=]+)=((?:(?:\d+|\?)(?:,(?:\d+|\?))*)?)", text.replace(" ", ""))
         if match is None or match[1] in shapes:
             what = "gives an input a second time" if match else "is not NAME=SIZE,SIZE,..."
             example = "--input-shape pixel_values=2,3,224,224, once for an input"
             raise _refused(f"Input shape {text!r} {what}.", example)
-        shapes[match[1]] = [int(size) for size in match[2].split(",") if size]
+        shapes[match[1]] = [None if size == "?" else int(size) for size in match[2].split(",") if size]
     return shapes
 
 

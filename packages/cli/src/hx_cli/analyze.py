@@ -12,7 +12,7 @@ import typer
 import hx
 from hx.files import check_writable, write_text
 from hx.text import count, percent, plural, shape, size
-from hx_cli._options import InputShape, ModulePattern, OnnxFile, Overwrite, flag, value
+from hx_cli._options import InputsFile, InputShape, ModulePattern, OnnxFile, Overwrite, flag, value
 from hx_cli._output import PIPE_WIDTH, Output
 from hx_cli._parse import parse_shapes, read_thresholds
 from hx_cli._paths import find_model
@@ -46,6 +46,7 @@ def analyze(
         Literal["macs", "params", "nodes"] | None,
         typer.Option(help="Modules below one parent, most first. Default: as they ran.", show_default=False),
     ] = None,
+    inputs: InputsFile = None,
     input_shape: InputShape = None,
     threshold: Annotated[
         list[str] | None, value("NAME=PERCENT", "Warn where less of a category is covered. Repeatable.")
@@ -79,6 +80,7 @@ def analyze(
             detailed=detailed,
             thresholds=read_thresholds(threshold or [], thresholds),
             fail_under=fail_under,
+            inputs=inputs,
             input_shapes=parse_shapes(input_shape or []),
             progress=progress,
         )

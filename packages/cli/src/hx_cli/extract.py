@@ -11,8 +11,9 @@ import typer
 
 import hx
 from hx.text import ending, number, plural, shape
-from hx_cli._options import Loading, ModulePattern, NoVerify, OnnxFile, Overwrite, flag, value
+from hx_cli._options import InputsFile, InputShape, Loading, ModulePattern, NoVerify, OnnxFile, Overwrite, flag, value
 from hx_cli._output import Output
+from hx_cli._parse import parse_shapes
 from hx_cli._paths import find_model
 from hx_cli._widgets import boxed, by_status, call_name, escape, styled, table
 
@@ -35,6 +36,8 @@ def extract(
     module: ModulePattern = None,
     everything: Annotated[bool, flag("Extract every call.", "--all", "-a")] = False,
     output: Annotated[Path | None, value("OUT", "A file for one call, a folder for several.", "--output", "-o")] = None,
+    inputs: InputsFile = None,
+    input_shape: InputShape = None,
     weights: Annotated[
         Literal["copy", "share", "none"],
         typer.Option(help="copy them, share the parent's data file, or none: shapes only."),
@@ -55,6 +58,8 @@ def extract(
             find_model(model),
             None if everything else module,
             output,
+            inputs=inputs,
+            input_shapes=parse_shapes(input_shape or []),
             weights=weights,
             against=loading.spec(against) if against else None,
             verify=not no_verify,

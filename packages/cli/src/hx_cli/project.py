@@ -56,4 +56,6 @@ def _show(report: ProjectReport, output: Output) -> None:
         "file": f"{escape(report.file.path)}  [dim]{size(report.file.size_bytes)}[/]",
     }
     output.data(boxed(report.model, rows))
+    for note in report.notes:
+        output.warn(note)
     output.note(f"[dim]Next:[/] hx tree {escape(report.model)}")

@@ -11,9 +11,9 @@ import typer
 
 import hx
 from hx.text import ending, number, plural
-from hx_cli._options import InputsFile, Loading, argument, value
+from hx_cli._options import InputsFile, InputShape, Loading, argument, value
 from hx_cli._output import Output
-from hx_cli._parse import parse_memory, parse_threshold
+from hx_cli._parse import parse_memory, parse_shapes, parse_threshold
 from hx_cli._paths import find_model
 from hx_cli._widgets import add_numbers, by_status, call_name, escape, styled, table
 
@@ -47,6 +47,7 @@ def verify(
         value("EXPORT.onnx", "The export that X.onnx was made of by a quantiser, converter or optimiser.", "--from"),
     ] = None,
     inputs: InputsFile = None,
+    input_shape: InputShape = None,
     memory: Annotated[
         str, typer.Option(metavar="SIZE", help="Tensors held at once; both models run as often as that takes.")
     ] = "2GB",
@@ -65,6 +66,7 @@ def verify(
             find_model(model),
             loading.spec(against),
             inputs=inputs,
+            input_shapes=parse_shapes(input_shape or []),
             original=original,
             memory_bytes=parse_memory(memory),
             fail_over=parse_threshold(fail_over),

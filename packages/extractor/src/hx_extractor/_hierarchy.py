@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hx_extractor._tree import TreeReport, tree_of
 from hx_sidecar_schema import (
+    Example,
     HxError,
     Initializer,
     Module,
@@ -44,6 +45,7 @@ class Hierarchy:
         sidecar: Of that model.
         model: The model; None to read it from the file when it is needed first.
         exported: Element types of the values of the export that the model was made of; see `load_transformed`.
+        inputs: Instead of the recorded ones; see `with_inputs`.
 
     Raises:
         ValueError: If there is neither a path nor a model.
@@ -56,6 +58,7 @@ class Hierarchy:
         model: ir.Model | None = None,
         *,
         exported: Mapping[str, ir.DataType] | None = None,
+        inputs: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         if path is None and model is None:
             raise ValueError("A hierarchy needs a path or a model.")
@@ -63,6 +66,7 @@ class Hierarchy:
         self.sidecar = sidecar
         self._model = model
         self._original_dtypes = exported
+        self._inputs = inputs or {}
         self._computed: dict[str, NDArray[np.generic]] = {}
         self._refused: dict[frozenset[str], RuntimeRefusal] = {}
 
@@ -200,7 +204,19 @@ class Hierarchy:
         """
         from hx_graph import example_array
 
-        return {info.name: example_array(info) for info in self.sidecar.model.inputs}
+        infos, given = self.sidecar.model.inputs, self._inputs
+        return {info.name: given[info.name] if info.name in given else example_array(info) for info in infos}
+
+    def with_inputs(self, inputs: Mapping[str, NDArray[Any] | Example]) -> Hierarchy:
+        """Return this model with other examples of some inputs: arrays, which are kept exactly, or records of them."""
+        from hx_graph import example_record
+
+        exact = {name: one for name, one in inputs.items() if not isinstance(one, Example)}
+        records = {**inputs, **{n: None if a.dtype.kind in "OSU" else example_record(a) for n, a in exact.items()}}
+        info = self.sidecar.model
+        rows = [row.model_copy(update={"example": records.get(row.name, row.example)}) for row in info.inputs]
+        sidecar = self.sidecar.model_copy(update={"model": info.model_copy(update={"inputs": rows})})
+        return Hierarchy(self.path, sidecar, self._model, exported=self._original_dtypes, inputs=exact)
 
     def compute(self, names: Iterable[str]) -> dict[str, NDArray[np.generic]]:
         """Return values of this model for the recorded inputs, by ONNX Runtime; each is computed once.

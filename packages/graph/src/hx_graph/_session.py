@@ -12,12 +12,19 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from hx_graph._weights import TensorSlot, in_memory, replaced_tensors
-from hx_sidecar_schema import HxError, RuntimeRefusal, first_line
+from hx_sidecar_schema import HxError, RuntimeRefusal
 
 PROTOBUF_BYTES = 1_000_000_000
 """From here on weights are handed over beside the model: a protobuf message ends at 2 GB."""
 INLINE_BYTES = 1 << 20
 """Weights below this size stay in the message: ONNX Runtime must read shapes and other constants there."""
+_NOISE = {
+    r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(Load model from \S+ failed:)?": "",
+    r"Non-zero status code returned while running (\S+) node\. Name:('.*?') Status Message: ": r"\1 \2: ",
+    r"^(\S+) '': ": r"\1: ",
+    r"\S+\.(?:h|cc):\d+ (?:.* was false\. (?=\S)|[^()]*\([^()]*\) (?:const )?|[\w:]+ )": "",
+}
+"""What ONNX Runtime 1.31 says beside the reason, and what stays of it: places in its own source above all."""
 _FOLDER = "session.model_external_initializers_file_folder_path"
 
 
@@ -116,8 +123,11 @@ def make_session(
 
 
 def refusal_of(error: Exception) -> str:
-    """Return what ONNX Runtime says is wrong, without its own code and the path of the file that it was given."""
-    return re.sub(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(Load model from \S+ failed:)?", "", first_line(error))
+    """Return what ONNX Runtime says is wrong, in one line: the node and the reason, without its own codes and paths."""
+    text = " ".join(str(error).split())
+    for pattern, kept in _NOISE.items():
+        text = re.sub(pattern, kept, text)
+    return text[:300] or type(error).__name__
 
 
 def run_session(session: Any, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -9,8 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hx._file_inputs import Shapes, with_inputs
 from hx._models import AnyHierarchy, name_of, opened
 from hx._progress import Progress, silent
+from hx._tensors import Inputs
 from hx.files import sidecar_path
 from hx.records.analyze import AnalyzeReport, CallEntry, CategoryEntry, NodeEntry, TagEntry
 from hx_extractor import Hierarchy, shown_calls
@@ -35,7 +37,8 @@ def analyze(
     detailed: bool = False,
     thresholds: Mapping[str, float] | None = None,
     fail_under: float | None = None,
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    inputs: Inputs | None = None,
+    input_shapes: Shapes | None = None,
     progress: Progress = silent,
 ) -> AnalyzeReport:
     """Say how well nodes are attributed by operator category, and what each module costs: weights, MACs, results.
@@ -57,20 +60,25 @@ def analyze(
         detailed: List all nodes.
         thresholds: Percent by category, instead of the default ones, below which it is marked.
         fail_under: Percent of nodes that must be covered, else `passed` is False.
-        input_shapes: Count for these shapes of inputs; None for the recorded examples'.
+        inputs: Count for these arrays or tensors by the names of the ONNX model's inputs, or a file of them. None: the
+            recorded ones.
+        input_shapes: Other sizes of recorded inputs, or sizes of inputs that were not recorded.
         progress: Told what goes on.
 
     Returns:
         Coverage by category, cost by call; the fields are told in `hx.records.analyze`.
 
     Raises:
-        HxError: HX401 if a pattern matches nothing, HX406 if there is no such category or order, HX409 if an input shape is none
-            that the model takes; else as `load`.
+        HxError: HX401 if a pattern matches nothing, HX406 if there is no such category or order; HX110, HX409 or HX207 for
+            inputs that the model does not take; else as `load`.
     """
     if sort is not None:
         check_choice("sort", sort, ("macs", "params", "nodes"))
     progress(f"Reading {name_of(model)}", 0, 0)
     sidecar, hierarchy = _open(model)
+    if hierarchy is not None:
+        hierarchy = with_inputs(hierarchy, inputs, input_shapes)
+        sidecar = hierarchy.sidecar
     category = _category(category) if category is not None else None
     roots = find_calls(sidecar, modules)
     rows = {row for root in roots or [0] for row in range(root, sidecar.subtree_end[root])}
@@ -85,8 +93,9 @@ def analyze(
         progress("Counting what nodes compute", 0, 0)
         from hx_projector import call_costs, model_cost, total_cost
 
-        recorded = {info.name: info.example.shape for info in sidecar.model.inputs if info.example is not None}
-        cost = model_cost(hierarchy.model, input_shapes or {}, recorded, partial(_measured_shapes, hierarchy))
+        shapes = {info.name: info.example.shape for info in sidecar.model.inputs if info.example is not None}
+        given = {name: shapes[name] for name in input_shapes or {}}
+        cost = model_cost(hierarchy.model, given, shapes, partial(_measured_shapes, hierarchy))
         costs = call_costs(sidecar, cost, wanted)
         total = total_cost(sidecar, cost, nodes)
     tags = [sidecar.display_tag(row) for row in range(len(sidecar.calls))]

@@ -8,8 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hx._file_inputs import Shapes, with_inputs
 from hx._models import AnyHierarchy, AnyModel, model_spec, name_of, opened
 from hx._progress import Progress, each, silent
+from hx._tensors import Inputs
 from hx.files import call_stems, check_writable, data_path, onnx_path, sidecar_path
 from hx.records.extract import ExtractReport, ModuleEntry, PortEntry
 from hx_sidecar_schema import HxError, Port, Sidecar, atomic_folder, file_digest, refuse_existing, simple_name
@@ -26,6 +28,8 @@ def extract(
     modules: str | Sequence[str] | None = None,
     output: str | Path | None = None,
     *,
+    inputs: Inputs | None = None,
+    input_shapes: Shapes | None = None,
     weights: Weights = "copy",
     against: AnyModel = None,
     verify: bool = True,
@@ -47,6 +51,9 @@ def extract(
         modules: Patterns of calls; None for all calls.
         output: The file, where one pattern names one call; else the folder, with an `index.json`. None: named after the
             call or the model, in the current folder; with `weights="share"` several go to the model's folder.
+        inputs: Compare on these arrays or tensors by the names of the ONNX model's inputs, or a file of them. None: the
+            recorded ones.
+        input_shapes: Other sizes of recorded inputs, or sizes of inputs that were not recorded.
         weights: `copy` writes them, `share` refers to the exported model's data file, `none` makes them inputs.
         against: Compare with the modules of this PyTorch model instead of with the whole ONNX model.
         verify: Compare each with its original.
@@ -58,10 +65,11 @@ def extract(
 
     Raises:
         HxError: HX401 if a pattern matches nothing, HX404 if the only match is not extractable, HX402 if outputs
-            exist, HX408 if an output is the exported model itself; else as `load` and `Extraction.save`.
+            exist, HX408 if an output is the exported model itself; HX110, HX409 or HX207 for inputs that the model does not
+            take; else as `load` and `Extraction.save`.
     """
     progress(f"Reading {name_of(model)}", 0, 0)
-    hierarchy = opened(model)
+    hierarchy = with_inputs(opened(model), inputs, input_shapes, run=True)
     calls = hierarchy.calls(modules)
     single = len(calls) == 1 and modules is not None
     stems = call_stems([(call.fqn, call.index) for call in calls], root=simple_name(hierarchy.root.class_name))

@@ -89,8 +89,9 @@ def given_inputs(
     from hx_tracer import example_inputs
 
     given: dict[str, Any] = {"inputs_file": Path(args)} if isinstance(args, str | Path) else {"example": args}
+    given["replace"] = isinstance(args, tuple) and not args and not kwargs
     if isinstance(args, tuple) and not args:
-        given = {"example": None if kwargs else loaded.example}
+        given["example"] = None if kwargs else loaded.example
     return example_inputs(loaded.module, **given, kwargs=kwargs or None, input_shapes=input_shapes)
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import onnx_ir as ir
 
 import hx_profiler
+from hx._file_inputs import Shapes, with_inputs
 from hx._models import AnyHierarchy, name_of, opened
 from hx._progress import Progress, each, silent
-from hx._tensors import Inputs, arrays_of
+from hx._tensors import Inputs
 from hx.files import check_writable, write_text
 from hx.records.profile import IsolatedReport
 from hx_extractor import Hierarchy
@@ -35,7 +36,7 @@ def profile(
     model: AnyHierarchy,
     inputs: Inputs | None = None,
     *,
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    input_shapes: Shapes | None = None,
     modules: str | Sequence[str] = (),
     runs: int = 20,
     warmup: int | None = None,
@@ -91,7 +92,7 @@ def profile(
         found = _from_trace(model, Path(trace), graph, warmup or 0, progress)
     else:
         settings = _given(runs=runs, warmup=warmup, optimization=optimization, provider=provider, threads=threads)
-        found = _measured(model, inputs, input_shapes, settings, progress)
+        found = _measured(_opened(model, inputs, input_shapes, progress), settings, progress)
     if modules:
         wanted = {(call.fqn, call.index) for call in opened(model).calls(modules)}
         roots = [row for row, call in enumerate(found.profile.calls) if (call.fqn, call.call) in wanted]
@@ -106,7 +107,7 @@ def profile_isolated(
     modules: str | Sequence[str],
     inputs: Inputs | None = None,
     *,
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    input_shapes: Shapes | None = None,
     progress: Progress = silent,
     **settings: Any,
 ) -> IsolatedReport:
@@ -121,7 +122,7 @@ def profile_isolated(
     Args:
         model: As of `profile`.
         modules: Patterns of the calls.
-        inputs: As of `profile`, for the whole model; a call alone gets what it gets in the model for the recorded inputs.
+        inputs: As of `profile`; a call alone gets what it gets in the model for them.
         input_shapes: As of `profile`.
         progress: Told what goes on.
         **settings: Of `profile`, for the model and each call alone: `runs`, `warmup`, `optimization`, `provider`, `threads`.
@@ -133,9 +134,9 @@ def profile_isolated(
         HxError: As `profile`.
     """
     run = _given(**settings)
-    hierarchy = opened(model)
+    hierarchy = _opened(model, inputs, input_shapes, progress)
     calls = hierarchy.calls(modules)
-    whole = _measured(model, inputs, input_shapes, run, progress).profile
+    whole = _measured(hierarchy, run, progress).profile
     alone = [hx_profiler.isolate(hierarchy, call.row, whole, **run) for call in each(calls, "Timing alone", progress)]
     return IsolatedReport(model=whole.model, settings=whole.settings, runs=whole.runs, calls=alone)
 
@@ -168,24 +169,19 @@ def _given(**settings: Any) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _measured(
-    model: AnyHierarchy,
-    inputs: Inputs | None,
-    input_shapes: Mapping[str, Sequence[int]] | None,
-    settings: Mapping[str, Any],
-    progress: Progress,
-) -> Measurement:
+def _opened(model: AnyHierarchy, inputs: Inputs | None, input_shapes: Shapes | None, progress: Progress) -> Hierarchy:
+    progress(f"Reading {name_of(model)}", 0, 0)
+    return with_inputs(opened(model), inputs, input_shapes)
+
+
+def _measured(model: Hierarchy, settings: Mapping[str, Any], progress: Progress) -> Measurement:
     """Run a model, and give its kernels to calls."""
-    name = name_of(model)
-    progress(f"Reading {name}", 0, 0)
-    hierarchy = opened(model)
-    given = None if inputs is None else arrays_of(inputs)
-    feeds = hx_profiler.feeds_of(hierarchy, given, input_shapes=input_shapes)
-    progress(f"Running {name}", 0, 0)
+    feeds = model.example_inputs()
+    progress(f"Running {model.name}", 0, 0)
     with TemporaryDirectory(prefix="hx-profile-") as folder:
-        done = hx_profiler.execute(hierarchy.path or hierarchy.model, feeds, Path(folder), **settings)
+        done = hx_profiler.execute(model.path or model.model, feeds, Path(folder), **settings)
         progress("Finding the modules of what ran", 0, 0)
-        return _attributed(done.trace, done.executed, hierarchy, name, done.settings, done.notes)
+        return _attributed(done.trace, done.executed, model, model.name, done.settings, done.notes)
 
 
 def _from_trace(

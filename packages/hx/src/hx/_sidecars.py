@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import onnx_ir as ir
 
-from hx._file_inputs import with_examples
+from hx._file_inputs import Shapes, tried_inputs
 from hx._models import AnyHierarchy, AnyModel, given_inputs, model_spec, name_of, opened
 from hx._progress import Progress, silent
 from hx._redacted import provenance_of
@@ -34,7 +33,7 @@ def project(
     against: AnyModel = None,
     *,
     inputs: Any = None,
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    input_shapes: Shapes | None = None,
     output: str | Path | None = None,
     min_confidence: Confidence = "low",
     overwrite: bool = False,
@@ -76,12 +75,17 @@ def project(
     progress("Reading the model", 0, 0)
     graph = _typed_model(path)
     progress("Finding the module of every node", 0, 0)
-    shapes = input_shapes or {}
+    notes: list[str] = []
     settings: Any = {"file": path.name, "min_confidence": min_confidence}
     if against is None:
-        sidecar = with_examples(Hierarchy(path, project_file(graph, **settings), graph), inputs, shapes)
+        made = Hierarchy(path, project_file(graph, **settings), graph)
+        found, refusal = tried_inputs(made, inputs, input_shapes, run=inputs is not None or bool(input_shapes))
+        if refusal is not None and (inputs is not None or input_shapes):
+            raise refusal
+        sidecar = found.sidecar
+        notes = [] if refusal is None else [f"No sizes of the free axes were found on which it runs. {refusal.message}"]
     else:
-        sidecar = _project_against(graph, against, inputs, shapes, **settings)
+        sidecar = _project_against(graph, against, inputs, input_shapes or {}, **settings)
     sidecar = _saved(sidecar, path, target)
     return ProjectReport(
         model=str(path),
@@ -90,6 +94,7 @@ def project(
         modules=len(sidecar.modules),
         **counts_of(sidecar),
         evidence=dict(Counter(f"{node.evidence}, {node.confidence}" for node in sidecar.nodes)),
+        notes=notes,
     )
 
 

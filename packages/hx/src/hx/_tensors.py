@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -42,7 +43,8 @@ def arrays_of(inputs: Inputs) -> dict[str, Any]:
     import numpy as np
 
     if isinstance(inputs, Mapping):
-        return {name: np.asarray(value) for name, value in inputs.items()}
+        torch = sys.modules.get("torch")  # else nothing is a tensor
+        return {n: to_numpy(v) if torch and isinstance(v, torch.Tensor) else np.asarray(v) for n, v in inputs.items()}
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -59,12 +61,9 @@ def arrays_of(inputs: Inputs) -> dict[str, Any]:
             code="HX110",
             hint="Give a .pt (saved dict), .npz or .safetensors file that holds each input under its ONNX name.",
         ) from error
-    import torch  # for `.pt` alone
+    from hx_tracer import read_inputs  # which needs torch
 
-    from hx_tracer import read_inputs
-
-    given = read_inputs(path).items()
-    return {name: to_numpy(value) if isinstance(value, torch.Tensor) else np.asarray(value) for name, value in given}
+    return arrays_of(read_inputs(path))
 
 
 def tolerance(dtypes: Iterable[Any]) -> float:

@@ -1,4 +1,3 @@
-from hx_profiler._feeds import Arrays as Arrays, feeds_of as feeds_of
 from hx_profiler._records import (
     PROFILE_VERSION as PROFILE_VERSION,
     CallTime as CallTime,

@@ -9,11 +9,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from hx._file_inputs import Shapes, with_inputs
 from hx._models import given_inputs
 from hx._tensors import to_numpy
 from hx._verify.arguments import as_example, from_names
+from hx_extractor import Hierarchy
 from hx_sidecar_schema import HxError, Sidecar, TensorInfo, simple_name
-from hx_tracer import ExampleInputs, LoadedModel, as_tensor, example_inputs, float_dtype, forward_signature, tensors_in
+from hx_tracer import (
+    ExampleInputs,
+    LoadedModel,
+    as_tensor,
+    example_inputs,
+    float_dtype,
+    forward_signature,
+    read_inputs,
+    tensors_in,
+)
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -25,6 +36,31 @@ class ModuleInputs:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     arrays: Arrays
+
+
+def inputs_of_both(loaded: LoadedModel, model: Hierarchy, inputs: Any, shapes: Shapes | None) -> ModuleInputs:
+    """Return given inputs for a module and an ONNX model, by the names of either, else the recorded ones.
+
+    HX109, HX110 or HX409 where they do not fit; else as `recorded_inputs`.
+    """
+    if isinstance(inputs, str | Path):
+        inputs = read_inputs(Path(inputs))
+    names = {info.name for info in model.sidecar.model.inputs}
+    arrays = isinstance(inputs, Mapping) and all(isinstance(one, torch.Tensor | np.ndarray) for one in inputs.values())
+    if inputs is None or (arrays and names.issuperset(inputs)):
+        model = with_inputs(model, inputs, shapes)
+        return recorded_inputs(loaded, model.sidecar, model.example_inputs())
+    given = given_inputs(loaded, inputs)
+    found = _named(given.args, given.kwargs, model.sidecar.model.inputs)
+    if found is None or shapes:
+        own = [*(f"args.{index}" for index in range(len(given.args))), *given.kwargs]
+        raise HxError(
+            f"The inputs do not fit the ONNX model: they are {own!r}, the ONNX model takes {[*names]!r}.",
+            code="HX409",
+            hint="Give exactly the inputs that the model was exported with; shapes go with inputs by the ONNX model's names.",
+            argument="inputs",
+        )
+    return ModuleInputs(given.args, given.kwargs, with_inputs(model, found).example_inputs())
 
 
 def recorded_inputs(loaded: LoadedModel, sidecar: Sidecar, arrays: Arrays) -> ModuleInputs:
@@ -65,34 +101,6 @@ def _takes(module: torch.nn.Module, tensors: Iterable[str]) -> bool:
     known = {} if signature is None else signature.parameters
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
     return takes_any or {name.partition(".")[0] for name in tensors} <= known.keys()
-
-
-def fitting_inputs(loaded: LoadedModel, inputs: Any, wanted: Sequence[TensorInfo]) -> ModuleInputs:
-    """Bring inputs that the user gives, as the argument `args` of `hx.export`, to both models.
-
-    HX109 or HX110 if the module does not take them or the file cannot be read, HX409 if the ONNX model does not take them.
-    """
-    given = given_inputs(loaded, inputs)
-    arrays = _named(given.args, given.kwargs, wanted)
-    reason = ""
-    if arrays is None:
-        names = [*(f"args.{index}" for index in range(len(given.args))), *given.kwargs]
-        reason = f"they are {names!r}, the ONNX model takes {[info.name for info in wanted]!r}"
-    else:
-        for info in wanted:
-            shape = list(arrays[info.name].shape)
-            pairs = zip(info.shape, shape, strict=False)
-            if len(shape) != len(info.shape) or any(isinstance(d, int) and d != n for d, n in pairs):
-                reason = f"{info.name!r} has the shape {shape}, the ONNX model takes {info.shape}"
-    if arrays is None or reason:
-        what = f"Inputs file {str(inputs)!r} does" if isinstance(inputs, str | Path) else "The inputs do"
-        raise HxError(
-            f"{what} not fit the ONNX model: {reason}.",
-            code="HX409",
-            hint="Give exactly the inputs that the model was exported with; export it with dynamic axes to free their sizes.",
-            argument="inputs",
-        )
-    return ModuleInputs(given.args, given.kwargs, arrays)
 
 
 def _named(args: tuple[Any, ...], kwargs: Mapping[str, Any], wanted: Sequence[TensorInfo]) -> Arrays | None:

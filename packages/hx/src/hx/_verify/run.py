@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hx._export.exported import Export
+from hx._file_inputs import Shapes
 from hx._models import AnyHierarchy, AnyModel, model_spec, name_of, opened
 from hx._progress import Progress, silent
 from hx._tensors import ROUNDING_FACTOR, tolerance
@@ -28,6 +29,7 @@ def verify(
     against: AnyModel = None,
     *,
     inputs: Any = None,
+    input_shapes: Shapes | None = None,
     original: str | Path | None = None,
     memory_bytes: int = 2 * 10**9,
     fail_over: float | None = None,
@@ -45,7 +47,9 @@ def verify(
         model: An export, or a part that was cut out of one; or the file of one.
         against: The PyTorch model, as `export` takes it. None for that of an export in memory. Of a part, the model that
             holds its module, or that module itself.
-        inputs: For both models, as the argument `args` of `export`. None for those that the export recorded.
+        inputs: For both models, as the argument `args` of `export`, or arrays or tensors by the names of the ONNX model's
+            inputs. None for those that the export recorded.
+        input_shapes: Other sizes of recorded inputs, or sizes of inputs that were not recorded, by the ONNX model's names.
         original: The export that `model` was made of by a quantiser, converter or optimiser.
         memory_bytes: Of tensors held at once; both models run as often as that takes.
         fail_over: Largest relative error that is accepted, local and accumulated. None: local errors only, beyond what
@@ -62,7 +66,7 @@ def verify(
     hierarchy = _open(model, original, progress)
     sidecar = hierarchy.sidecar
     progress("Loading torch and the model, and running it", 0, 0)
-    from hx._verify.inputs import fitting_inputs, part_of, recorded_inputs
+    from hx._verify.inputs import inputs_of_both, part_of
     from hx._verify.measure import Measurement
 
     if against is not None:
@@ -76,10 +80,7 @@ def verify(
         )
     if sidecar.cut_from is not None:
         loaded = part_of(loaded, sidecar)
-    if inputs is not None:
-        both = fitting_inputs(loaded, inputs, sidecar.model.inputs)
-    else:
-        both = recorded_inputs(loaded, sidecar, hierarchy.example_inputs())
+    both = inputs_of_both(loaded, hierarchy, inputs, input_shapes)
     measurement = Measurement(hierarchy, loaded, both, memory_bytes)
     numbers = measurement.measure_all(progress)
     errors = _errors(hierarchy, numbers)

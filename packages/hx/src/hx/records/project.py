@@ -10,6 +10,7 @@ from hx_sidecar_schema import FileName
 class ProjectReport(Report):
     """What `hx project` did."""
 
+    schema_version: str = "1.1"
     model: FileName
     exporter: str = Field(description="What the file says of its producer.")
     file: File
@@ -19,6 +20,7 @@ class ProjectReport(Report):
     covered_percent: float
     calls: dict[str, int] = Field(description="Number of calls by status.")
     evidence: dict[str, int] = Field(description="Number of nodes by evidence and confidence.")
+    notes: list[str] = Field(default_factory=list, description="What could not be found, and why.")
 
     def __str__(self) -> str:
         """Return a sentence."""

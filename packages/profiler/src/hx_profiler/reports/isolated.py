@@ -2,16 +2,17 @@
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from hx_extractor import Hierarchy
 from hx_graph import run_session
-from hx_profiler._feeds import Arrays
 from hx_profiler._records import Profile
 from hx_profiler._run import execute, new_session
 from hx_profiler.attribution.attribute import attribute
@@ -122,7 +123,7 @@ def isolate(
     )
 
 
-def _wall(session: Any, feeds: Arrays, runs: int, warmup: int, *, cold: bool) -> float:
+def _wall(session: Any, feeds: Mapping[str, NDArray[Any]], runs: int, warmup: int, *, cold: bool) -> float:
     """Return the median duration of runs one after the other, each with the caches overwritten before it if `cold`."""
     other = np.zeros(COLD_BYTES // 8, dtype=np.int64)
     durations_us: list[float] = []

@@ -56,6 +56,7 @@ def example_inputs(
     kwargs: Mapping[str, Any] | None = None,
     inputs_file: Path | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    replace: bool = True,
     seed: int = 0,
 ) -> ExampleInputs:
     """Return inputs that fit a module's forward().
@@ -71,6 +72,7 @@ def example_inputs(
         kwargs: Further inputs by name beside positional ones; they keep their order, as `torch.onnx.export` has it.
         inputs_file: `.pt` (a dict, loaded with `weights_only`), `.npz` or `.safetensors`.
         input_shapes: Shapes by parameter name, or by what `matching_paths` takes for tensors inside of containers.
+        replace: Whether a shape may stand for what `example` or `inputs_file` has too.
         seed: Seed of the generated values.
 
     Raises:
@@ -88,7 +90,7 @@ def example_inputs(
         samplings = dict.fromkeys(given, Sampling("given"))
         missing = _missing(module, {**given, **shapes}, args)
         if not missing or example is not None:
-            return _with_shapes(module, ExampleInputs(given, args, samplings), shapes, seed)
+            return _with_shapes(module, ExampleInputs(given, args, samplings), shapes, seed, replace=replace)
         _logger.info("Inputs %s have no shape given; generated.", missing)
     with preserve_state(module):
         generated, samplings = generate(module, float_dtype(module), seed)
@@ -184,7 +186,12 @@ def as_tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
 
 
 def _with_shapes(
-    module: torch.nn.Module, made: ExampleInputs, shapes: Mapping[str, Sequence[int]], seed: int
+    module: torch.nn.Module,
+    made: ExampleInputs,
+    shapes: Mapping[str, Sequence[int]],
+    seed: int,
+    *,
+    replace: bool = True,
 ) -> ExampleInputs:
     """Return the inputs with new ones for those that `shapes` has; check that none is missing."""
     kwargs, samplings = dict(made.kwargs), dict(made.samplings)
@@ -195,6 +202,18 @@ def _with_shapes(
         if name not in named_parameters(module)
         for path in matching_paths(name, [path for path, leaf in leaves if isinstance(leaf, torch.Tensor)])
     }
+    if not replace and (twice := [name for name in shapes if name in kwargs or matching_paths(name, inner)]):
+        raise UnfitInputs(
+            f"Inputs {twice!r} of {type(module).__name__}.forward() are given twice, by their numbers and by their shapes.",
+            hint="Give each input once.",
+            argument="input_shapes",
+        )
+    if unknown := [name for name, shape in shapes.items() if None in shape]:
+        raise UnfitInputs(
+            f"The shapes of {unknown!r} leave sizes open.",
+            hint="Give all sizes: only an ONNX file can be tried on others.",
+            argument="input_shapes",
+        )
     shapes = {name: shape for name, shape in shapes.items() if not matching_paths(name, inner)}
     _check_names(module, shapes)
     sizes, dtype = ConfigSizes(module), float_dtype(module)
