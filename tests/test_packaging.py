@@ -35,6 +35,7 @@ def module_of(folder: Path) -> str:
     return module
 
 
+INSTALLED = {name_of(name) for names in MODULES.values() for name in names}
 OWN = {module_of(folder): pyproject(folder)["project"]["name"] for folder in FOLDERS}
 
 
@@ -55,7 +56,7 @@ def provided(declared: Iterable[str]) -> set[str]:
     names = {name_of(requirement) for requirement in declared}
     pinned = (
         name_of(requirement)
-        for name in names - set(OWN.values())
+        for name in (names - set(OWN.values())) & INSTALLED  # an extra may be left out here
         for requirement in importlib.metadata.requires(name) or ()
         if "==" in requirement and ";" not in requirement
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +194,43 @@ def test_the_file_itself_has_the_groups_where_the_sidecar_is_embedded(tmp_path: 
     rows = exported.sidecar.nodes
     assert paths == {row.output: namespaces(exported.sidecar)[row.owner] for row in rows}
     assert set(paths.values()) == {"", "inner: Linear", "norm: LayerNorm"}
+
+
+def test_model_explorer_is_started_with_the_right_adapter_and_all_node_data(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in that notes what it is given; scripts/viewers.py starts the real one."""
+    package = tmp_path / "model_explorer"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "config.py").write_text(
+        "import json, pathlib\n"
+        "class ModelExplorerConfig:\n"
+        "    def __init__(self): self.given = []\n"
+        "    def add_model_from_path(self, path, adapterId=''): self.given.append((path, adapterId))\n"
+        "    def add_node_data_from_path(self, path): json.loads(pathlib.Path(path).read_text()); self.given.append(path)\n"
+    )
+    (package / "server.py").write_text("started = []\ndef start(config): started.append(config.given); print('here')\n")
+    profile = hx.profile(exported, runs=1)
+    assert not find_spec("model_explorer"), "the extra is not installed for tests"
+    with pytest.raises(hx.HxError) as caught:
+        hx.view(exported, open=True)
+    assert caught.value.code == "HX214"
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        report = hx.view(exported, open=True, profile=profile)
+        from model_explorer import server
+
+        (((graph, adapter), *node_data),) = server.started
+        for name in ("", ".config", ".server"):
+            patch.delitem(sys.modules, f"model_explorer{name}")
+    assert (Path(graph).name, adapter) == ("graph.json", "builtin_json")
+    assert {"confidence.json", "time.json"} <= {Path(path).name for path in node_data}
+    assert report.files == []
+    assert not Path(graph).exists(), "the folder was a temporary one"
+
+
+def test_nothing_asked_for_is_an_error(exported: Path) -> None:
+    with pytest.raises(hx.HxError) as caught:
+        hx.view(exported)
+    assert caught.value.code == "HX405"

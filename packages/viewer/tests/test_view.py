@@ -25,6 +25,7 @@ def test_edges_lead_to_the_node_that_makes_a_value_in_whichever_graph(hierarchy:
     assert last.reads == [Read("c", "", row["c"], 0), Read("w", "", None, 0)]
     assert then.nodes[0].reads == [Read("b", "", row["b"], 0)], "captured"
     assert main.outputs == [Read("y", "", row["y"], 0)]
+    assert branch.captures == [Read("b", "", row["b"], 0)], "what its branches read"
     assert (call.graphs, branch.graphs) == (["local::twice"], ["c.then_branch", "c.else_branch"])
 
 

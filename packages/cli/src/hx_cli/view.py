@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import hx
 from hx.text import count, plural, size
-from hx_cli._options import OnnxFile, Overwrite, value
+from hx_cli._options import OnnxFile, Overwrite, flag, value
 from hx_cli._output import Output
 from hx_cli._paths import find_model
 from hx_cli._widgets import boxed, escape
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 def view(
     out: Output,
-    model_explorer: Annotated[Path, value("DIR", "Write files for Model Explorer there.", "--model-explorer")],
     model: OnnxFile = None,
+    model_explorer: Annotated[
+        Path | None, value("DIR", "Write files for Model Explorer there; may be left out with --open.")
+    ] = None,
+    open: Annotated[bool, flag("Start Model Explorer on them, until Ctrl-C.", "--open")] = False,
     profile: Annotated[Path | None, value("FILE", "Show time: what `hx profile --json` printed.")] = None,
     verify: Annotated[Path | None, value("FILE", "Show errors: what `hx verify --json` printed.")] = None,
     analyze: Annotated[Path | None, value("FILE", "Show cost: what `hx analyze --detailed --json` printed.")] = None,
@@ -33,6 +36,7 @@ def view(
             profile=profile,
             verify=verify,
             analyze=analyze,
+            open=open,
             overwrite=overwrite,
             progress=progress,
         )
@@ -42,12 +46,13 @@ def view(
 
 def _show(report: ViewReport, output: Output) -> None:
     """Print what was written."""
-    folder = Path(report.files[0].path).parent
     rows = {
         "nodes": f"{count(report.nodes)} in {plural(report.graphs, 'graph')}",
         "numbers": ", ".join(report.numbers) or "[dim]none were given[/]",
-        "files": f"{len(report.files)} in {escape(str(folder))}  [dim]{size(sum(file.size_bytes for file in report.files))}[/]",
     }
+    if report.files:
+        folder, amount = Path(report.files[0].path).parent, sum(file.size_bytes for file in report.files)
+        rows["files"] = f"{len(report.files)} in {escape(str(folder))}  [dim]{size(amount)}[/]"
     output.data(boxed(report.model, rows))
     for note in report.notes:
         output.note(escape(note))

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
+from hx_sidecar_schema._collector import collector_paused
 from hx_sidecar_schema._digest import file_digest
 from hx_sidecar_schema._errors import HxError, MissingSidecar
 from hx_sidecar_schema._files import atomic_folder, finished
@@ -113,6 +114,7 @@ class Sidecar(Contents):
         return cls.from_json(content, path, check=check)
 
     @classmethod
+    @collector_paused()
     def from_json(cls, content: bytes, path: Path, *, check: bool = True) -> Sidecar:
         """Read a sidecar from what `to_json` gave; messages say that it comes from `path`. See `load` for `check`.
 

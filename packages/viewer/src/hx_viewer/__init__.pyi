@@ -5,3 +5,7 @@ from hx_viewer.model_explorer.files import (
     MODEL_EXPLORER_NAMES as MODEL_EXPLORER_NAMES,
     model_explorer_files as model_explorer_files,
 )
+from hx_viewer.model_explorer.start import (
+    check_model_explorer as check_model_explorer,
+    start_model_explorer as start_model_explorer,
+)

@@ -50,6 +50,8 @@ class NodeView(NamedTuple):
     """By name, as short text."""
     graphs: list[str]
     """Paths of its bodies, or of the function that it calls."""
+    captures: list[Read]
+    """Values that its bodies read from the graphs around them, each once."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,10 @@ def graphs_of(model: ir.Model, sidecar: Sidecar) -> dict[str, GraphView]:
         for node in graph:
             row = rows[path, output_of(node)]
             made |= {out: Read(out.name or "", path, row, place) for place, out in enumerate(node.outputs)}
-    return {path: _graph_view(path, graph, model, rows, made) for path, graph in graphs.items()}
+    views: dict[str, GraphView] = {}
+    for path, graph in reversed(graphs.items()):  # a body before the node that holds it
+        views[path] = _graph_view(path, graph, model, rows, made, views)
+    return {path: views[path] for path in graphs}
 
 
 def _with_paths(model: ir.Model) -> Iterator[tuple[str, ir.Graph | ir.Function]]:
@@ -109,6 +114,7 @@ def _graph_view(
     model: ir.Model,
     rows: Mapping[tuple[str, str], int],
     made: Mapping[ir.Value, Read],
+    views: Mapping[str, GraphView],
 ) -> GraphView:
     weights = list(graph.initializers.values()) if isinstance(graph, ir.Graph) else []
     view = GraphView(
@@ -122,6 +128,7 @@ def _graph_view(
         view.types[value.name or ""] = _type_of(value)
     for node in graph:
         called = node.op_identifier()
+        bodies = [body_path(path, node, name) for name, _ in nested_graphs(node)] if node.attributes else []
         view.nodes.append(
             NodeView(
                 row=rows[path, output_of(node)],
@@ -132,16 +139,21 @@ def _graph_view(
                 ],
                 outputs=[out.name or "" for out in node.outputs],
                 attributes={name: _text(attribute) for name, attribute in node.attributes.items()},
-                graphs=[
-                    *(body_path(path, node, name) for name, _ in nested_graphs(node)),
-                    *([function_path(called)] if called in model.functions else ()),
-                ],
+                graphs=[*bodies, *([function_path(called)] if called in model.functions else ())],
+                captures=list(dict.fromkeys(read for body in bodies for read in _captured(views[body]))),
             )
         )
         for out in node.outputs:
             if out.name:
                 view.types[out.name] = _type_of(out)
     return view
+
+
+def _captured(graph: GraphView) -> list[Read]:
+    """Return what a body, or a body inside it, reads from the graphs around it."""
+    reads = [read for node in graph.nodes for read in (*node.reads, *node.captures) if read is not None]
+    inside = f"{graph.path}/"
+    return [read for read in (*reads, *graph.outputs) if read.graph != graph.path and not read.graph.startswith(inside)]
 
 
 def _type_of(value: ir.Value) -> ValueType:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pydantic_core import to_json
 
 from hx._models import AnyHierarchy, name_of, opened
 from hx._progress import Progress, silent
@@ -14,17 +17,18 @@ from hx.records.report import File
 from hx.records.verify import VerifyReport
 from hx.records.view import ViewReport
 from hx_profiler import Profile
-from hx_sidecar_schema import atomic_folder, refuse_existing
-from hx_viewer import MODEL_EXPLORER_NAMES, View, model_explorer_files
+from hx_sidecar_schema import HxError, atomic_folder, collector_paused, refuse_existing
+from hx_viewer import MODEL_EXPLORER_NAMES, View, check_model_explorer, model_explorer_files, start_model_explorer
 
 
 def view(
     model: AnyHierarchy,
-    model_explorer: str | Path,
+    model_explorer: str | Path | None = None,
     *,
     profile: Profile | str | Path | None = None,
     verify: VerifyReport | str | Path | None = None,
     analyze: AnalyzeReport | str | Path | None = None,
+    open: bool = False,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> ViewReport:
@@ -39,31 +43,57 @@ def view(
 
     Args:
         model: An export, a projected or a relinked model, or the file of one.
-        model_explorer: The folder to write to: `graph.json`, node data beside it, and for a relinked model `mapping.json`.
+        model_explorer: The folder to write to: `graph.json`, node data beside it, and for a relinked model `mapping.json`. None, to `open` it
+            only: a temporary folder.
         profile: Time of the model's nodes: a profile, or the file of one: the JSON of `hx profile --json`.
         verify: Errors of its calls: a record, or the file of one.
         analyze: Cost of its nodes: a detailed record, or the file of one.
+        open: Start Model Explorer on these files, and return when it is stopped.
         overwrite: Replace such files that exist, and remove those that this model has not.
         progress: Told what goes on.
 
     Returns:
-        The files, and what they hold; the fields are told in `hx.records.view`.
+        The files, none where the folder was a temporary one, and what they hold; the fields are told in `hx.records.view`.
 
     Raises:
         HxError: HX402 or HX306 before any work where a file could not be written; HX307 or HX309 if a record cannot be read,
-            HX310 if it is of another model; else as `load`.
+            HX310 if it is of another model, HX214 if Model Explorer is to be opened and not installed, HX405 if there is nothing to do;
+            else as `load`.
     """
-    folder = Path(model_explorer)
+    if model_explorer is None and not open:
+        message = f"Nothing is asked for of {name_of(model)!r}."
+        raise HxError(message, code="HX405", hint="Name a folder for the files.", argument="model_explorer")
+    if open:
+        check_model_explorer()
+    with ExitStack() as kept:
+        folder = Path(model_explorer or kept.enter_context(TemporaryDirectory(prefix="hx-view-")))
+        report = _write(model, folder, profile, verify, analyze, overwrite, progress)
+        if open:
+            start_model_explorer(folder, [Path(file.path).name for file in report.files])
+    return report if model_explorer is not None else report.model_copy(update={"files": []})
+
+
+def _write(
+    model: AnyHierarchy,
+    folder: Path,
+    profile: Profile | str | Path | None,
+    verify: VerifyReport | str | Path | None,
+    analyze: AnalyzeReport | str | Path | None,
+    overwrite: bool,
+    progress: Progress,
+) -> ViewReport:
+    """Write the files of Model Explorer into a folder."""
     possible = [folder / name for name in MODEL_EXPLORER_NAMES]
     refuse_existing(possible, overwrite=overwrite)
     check_writable(folder, "model_explorer")
-    progress(f"Reading {name_of(model)}", 0, 0)
-    shown = view_of(model, profile=profile, verify=verify, analyze=analyze)
-    progress("Writing the files", 0, 0)
-    files = model_explorer_files(shown)
-    with atomic_folder(folder, "model_explorer") as staging:
-        for name, content in files.items():
-            (staging / name).write_text(json.dumps(content), encoding="utf-8")
+    with collector_paused():
+        progress(f"Reading {name_of(model)}", 0, 0)
+        shown = view_of(model, profile=profile, verify=verify, analyze=analyze)
+        progress("Writing the files", 0, 0)
+        files = model_explorer_files(shown)
+        with atomic_folder(folder, "model_explorer") as staging:
+            for name, content in files.items():
+                (staging / name).write_bytes(to_json(content))
     for path in possible:
         if path.name not in files:  # of the model that was there before
             path.unlink(missing_ok=True)

@@ -35,10 +35,11 @@ class _GraphWriter:
         self.weights = {row.name: row for row in view.sidecar.initializers} if not graph.path else {}
         self.readers: defaultdict[str, set[int]] = defaultdict(set)
         for node in graph.nodes:
-            for read in node.reads:
+            for read in (*node.reads, *node.captures):
                 if read is not None and read.node is None and read.graph == graph.path:
                     self.readers[read.value].add(view.sidecar.nodes[node.row].owner)
         self.tree = CallTree(view.sidecar.calls)
+        self.described: dict[tuple[str, str], list[Json]] = {}
 
     def nodes(self) -> list[Json]:
         """Return inputs, weights and what is captured, then nodes, then outputs, then what stands for numbers of no node."""
@@ -49,7 +50,7 @@ class _GraphWriter:
 
     def _node(self, node: NodeView) -> Json:
         row = self.view.sidecar.nodes[node.row]
-        reads = [(place, read) for place, read in enumerate(node.reads) if read is not None]
+        reads = [(place, read) for place, read in enumerate((*node.reads, *node.captures)) if read is not None]
         label = f"{node.domain}::{row.op_type}" if node.domain not in ("", "ai.onnx") else row.op_type
         shown: Json = {
             "id": self.ids.nodes[node.row],
@@ -105,7 +106,7 @@ class _GraphWriter:
         text = "numbers of this call that are of none of its nodes, such as the time of what a runtime made of several"
         return {
             "id": name,
-            "label": "Elsewhere",
+            "label": f"elsewhere in {self.view.namespaces[row].rpartition('/')[2] or 'the model'}",
             "namespace": self.view.namespaces[row],
             "attrs": _attributes({"is": text}),
         }
@@ -119,9 +120,12 @@ class _GraphWriter:
         }
 
     def _metadata(self, place: int, path: str, value: str) -> Json:
-        kind = self.view.graphs[path].types.get(value, ValueType("UNDEFINED", None))
-        facts = {"tensor_name": value, "tensor_shape": type_text(kind)}
-        return {"id": str(place), "attrs": _attributes(facts)}
+        said = self.described.get((path, value))
+        if said is None:
+            kind = self.view.graphs[path].types.get(value, ValueType("UNDEFINED", None))
+            said = _attributes({"tensor_name": value, "tensor_shape": type_text(kind)})
+            self.described[path, value] = said
+        return {"id": str(place), "attrs": said}
 
 
 def type_text(kind: ValueType) -> str:

@@ -45,7 +45,7 @@ def _graph_ids(view: View, graph: GraphView, name: str, taken: set[str]) -> Grap
     for node in graph.nodes:  # first: a mapping of two graphs names them by their outputs alone
         ids.nodes[node.row] = named(view.sidecar.nodes[node.row].output)
     ends = [(graph.path, value) for value in (*graph.inputs, *graph.weights)]
-    reads = (read for node in graph.nodes for read in node.reads if read is not None)
+    reads = (read for node in graph.nodes for read in (*node.reads, *node.captures) if read is not None)
     ends += [(read.graph, read.value) for read in (*reads, *graph.outputs) if read.node not in ids.nodes]
     for end in dict.fromkeys(ends):
         ids.ends[end] = named(end[1])
