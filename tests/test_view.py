@@ -99,7 +99,7 @@ def test_cost_and_errors_are_those_of_the_records(exported: Path, tmp_path: Path
     assert macs[""] == cost.cost.total.macs > 0
     assert macs["block: Block/inner: Linear"] == macs["block@1: Block/inner@1: Linear"] == 2 * 3 * 4 * 4
     call = next(call for call in verified.calls if call.fqn == "rnn" and call.local is not None)
-    assert tree["rnn: GRU"]["error alone"] == f"{call.local.relative_error:,.6g}"
+    assert tree["rnn: GRU"]["error alone"] == f"{call.local.relative_error:,.3g}"
 
 
 def test_every_node_is_in_the_group_of_its_owner(exported: Path, tmp_path: Path) -> None:

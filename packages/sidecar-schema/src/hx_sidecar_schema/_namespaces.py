@@ -6,6 +6,8 @@ from hx_sidecar_schema._visible import visible
 
 SLASH = "\N{DIVISION SLASH}"
 """Stands for a slash in a name: the plain one parts segments."""
+SHOWN = 80
+"""Characters of a name or class; groups are as wide as what they are called."""
 
 
 def namespaces(sidecar: Sidecar) -> list[str]:
@@ -19,8 +21,8 @@ def namespaces(sidecar: Sidecar) -> list[str]:
     for row, call in enumerate(sidecar.calls):
         module = sidecar.module_of(call)
         above = "" if call.parent is None else sidecar.module_of(sidecar.calls[call.parent]).fqn
-        name = visible(module.fqn.removeprefix(f"{above}.") if above else module.fqn)
-        words = [f"{name}@{call.index}" if call.index else name, visible(simple_name(module.class_name))]
+        name = visible(module.fqn.removeprefix(f"{above}.") if above else module.fqn, SHOWN)
+        words = [f"{name}@{call.index}" if call.index else name, visible(simple_name(module.class_name), SHOWN)]
         segment = ": ".join(word for word in words if word).replace("/", SLASH)
         around = "" if call.parent is None else paths[call.parent]
         path = "" if row == 0 else f"{around}/{segment}" if around else segment

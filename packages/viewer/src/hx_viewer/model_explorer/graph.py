@@ -69,8 +69,7 @@ class _GraphWriter:
 
     def _facts(self, row: Node) -> dict[str, str]:
         sidecar = self.view.sidecar
-        facts = {"name": row.name, "module": sidecar.tag(sidecar.calls[row.owner]), "known by": row.evidence}
-        facts["confidence"] = row.confidence if row.known else "unknown"
+        facts = {"name": row.name, "owner known by": f"{row.evidence}, {row.confidence}" if row.known else "nothing"}
         if row.originals:
             facts["stands for"] = ", ".join(row.originals)
         if row.covers:

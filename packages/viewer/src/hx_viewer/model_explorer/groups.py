@@ -73,6 +73,7 @@ def _number(column: Column, row: int) -> str:
     total = column.total.get(row)
     if total is None:
         return ""
-    own = f", {column.own[row]:,.6g} its own" if row in column.own else ""
+    digits = 3 if column.of_outputs else 15  # what adds up is exact
+    own = f", {column.own[row]:,.{digits}g} its own" if row in column.own else ""
     remark = column.remarks.get(row)
-    return f"{total:,.6g}{own}" + (f" ({remark})" if remark else "")
+    return f"{total:,.{digits}g}{own}" + (f" ({remark})" if remark else "")
