@@ -117,6 +117,8 @@ def _export_hierarchy(session: Session) -> None:
             session.exported = _tried(session, "hierarchy", strategy, export, torch_nn=torch_nn)
             if session.exported is not None:
                 session.strategy = strategy
+                args, kwargs = session.exported.arguments  # what of size 1 was repeated, say
+                session.options |= {"args": args, "kwargs": kwargs}
                 return
         raise Failed("export")
 

@@ -160,7 +160,8 @@ def export(
         cross_check: Ask the values of a run in PyTorch too, and list where sources disagree.
         torch_nn: Which `torch.nn` classes have tags of their own: `default`, `all`, `none`, or class names.
         min_confidence: What is known less surely is left to the root, and not covered.
-        remedies: Where the exporter refuses, try it without gradients, then look for the implementation of attention or
+        remedies: Where the exporter refuses, try it with examples of size 2 for free axes of size 1 (also where that fixes
+            them) and without gradients, then look for the implementation of attention or
             experts that helps; without, its refusal is the error at once.
         verify: Compare the outputs with PyTorch's; a warning is logged where they differ.
         embed: With `f`, as of `Export.save`; `metadata`, `keep_context` and `overwrite` too.

@@ -22,6 +22,7 @@ from hx_tracer.exporting.dynamo import export_dynamo
 from hx_tracer.exporting.errors import ExportError, silence_exporter, trial
 from hx_tracer.exporting.request import ExportRequest, Watched
 from hx_tracer.exporting.torchscript import export_torchscript
+from hx_tracer.inputs.arguments import Arguments
 from hx_tracer.watch.calls import EagerRun, PyTorchRun, TracedCall, disable_fused_attention
 from hx_tracer.watch.operations import observe
 from hx_tracer.watch.ports import output_ports
@@ -69,6 +70,8 @@ class Exported:
     """What differs from a plain export, or was not seen, and why."""
     failure: str = ""
     """Why the module does not run in PyTorch; empty where it does."""
+    arguments: Arguments = ((), {})
+    """The example inputs as the module took them."""
 
 
 def export(
@@ -91,7 +94,44 @@ def export(
             both `axes` and `dynamic_shapes` are given.
     """
     request = ExportRequest(module, kwargs, **options)
-    args = request.args
+    longer = request.lengthened() if request.axes_of_one else None
+    if longer is None:
+        return _export(request, strategy)
+    names = ", ".join(request.axes_of_one)
+    if request.remedies and request.axes:
+        return _export_longer(request, longer, names, strategy)
+    exported = _export(request, strategy)
+    fixed = not {*exported.static_axes}.isdisjoint(request.axes_of_one)
+    advice = f"An example of size 1 may be what fixes {names}: give one of size 2 or more."
+    return replace(exported, notes=[*exported.notes, advice]) if fixed else exported
+
+
+def _export_longer(request: ExportRequest, longer: ExportRequest, names: str, strategy: Strategy) -> Exported:
+    """Export a request; where it is refused, or axes are fixed whose examples have size 1, the one with longer examples."""
+    exported = refusal = None
+    try:
+        exported = _export(replace(request, remedies=False), strategy)
+    except ExportError as error:
+        refusal = error
+    if exported is not None and {*exported.static_axes}.isdisjoint(request.axes_of_one):
+        return exported
+    request.tell(f"{'Fixed' if exported else 'Refused'}; exporting with examples of size 2 in {names}")
+    try:
+        other = _export(longer, strategy)
+    except HxError as error:
+        if exported is not None:
+            return exported
+        if refusal is not None and error.message == refusal.message:
+            raise
+        return _export(request, strategy)  # with what may help besides
+    if exported is not None and len(other.static_axes) >= len(exported.static_axes):
+        return exported
+    note = f"The example was repeated to size 2 in {names}: of size 1, the exporter takes it for fixed."
+    return replace(other, notes=[note, *other.notes])
+
+
+def _export(request: ExportRequest, strategy: Strategy) -> Exported:
+    module, args, kwargs = request.module, request.args, request.kwargs
     with trial(module, args, kwargs):
         lazy = initialize_lazy(module, args, kwargs)
     asked: list[bool] = []
@@ -137,12 +177,7 @@ def export(
     for name, (path, _) in known.items():
         if name in values and (shape := values[name].shape) is not None:
             static += [f"{path}:{axis}" for axis in request.asked_axes.get(path, ()) if isinstance(shape[axis], int)]
-            if ones := [f"{path}:{axis}" for axis in request.asked_axes.get(path, ()) if shape[axis] == 1]:
-                notes = [
-                    *notes,
-                    f"An example of size 1 may be what fixes {', '.join(ones)}: give one of size 2 or more.",
-                ]
-    return Exported(program, context, ran.result, inputs, static, notes, failure)
+    return Exported(program, context, ran.result, inputs, static, notes, failure, (args, dict(kwargs)))
 
 
 def _fused_attention(

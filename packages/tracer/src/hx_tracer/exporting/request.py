@@ -1,14 +1,15 @@
 """What an exporter is given, and how `torch.onnx.export` takes it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 
 from hx_sidecar_schema import HxError, ModuleContext, TorchNN
-from hx_tracer.inputs.arguments import argument_paths
+from hx_tracer.exporting.errors import runs
+from hx_tracer.inputs.arguments import argument_paths, with_tensors
 from hx_tracer.inputs.dynamic_axes import Axes, axes_of_shapes, dynamic_shapes
 
 Watched = tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]
@@ -37,7 +38,7 @@ class ExportRequest:
     torch_nn: TorchNN = "default"
     """Which `torch.nn` classes give tags of their own."""
     remedies: bool = True
-    """Whether a refused export is tried without gradients, then with other implementations that the model offers, whose
+    """Whether a refused export is tried with longer examples of dynamic axes, without gradients, then with other implementations that the model offers, whose
     export is named in the error; the first that is taken ends the search."""
     tell: Callable[[str], object] = str
     """Is called with what goes on."""
@@ -55,6 +56,22 @@ class ExportRequest:
     def tensors(self) -> list[tuple[str, torch.Tensor]]:
         """The tensors among the example inputs, with their paths."""
         return argument_paths(self.module, self.args, self.kwargs)
+
+    @cached_property
+    def axes_of_one(self) -> list[str]:
+        """The axes that shall be dynamic and have the size 1, which exporters may take for fixed, as `PATH:AXIS`."""
+        sizes = {f"{path}:{axis}": size for path, tensor in self.tensors for axis, size in enumerate(tensor.shape)}
+        asked = [f"{path}:{axis}" for path, axes in self.asked_axes.items() for axis in axes]
+        return [name for name in asked if sizes.get(name) == 1]
+
+    def lengthened(self) -> "ExportRequest | None":
+        """Return this request with examples that are repeated along `axes_of_one`; None where the module does not run so."""
+        longer = [
+            tensor.repeat([2 if f"{path}:{axis}" in self.axes_of_one else 1 for axis in range(tensor.ndim)])
+            for path, tensor in self.tensors
+        ]
+        args, kwargs = with_tensors(self.args, self.kwargs, longer)
+        return replace(self, args=args, kwargs=kwargs) if runs(self.module, args, kwargs) else None
 
     @property
     def exporter_args(self) -> tuple[Any, ...]:
