@@ -96,7 +96,7 @@ def test_an_error_is_at_the_node_that_makes_the_output_of_the_innermost_call(hie
         remarks={1: "wrong"},
     )
     files = model_explorer_files(View(Hierarchy(hierarchy.path, sidecar), [errors]))
-    assert "error_local.json" not in files, "an infinite number is none of JSON"
+    assert files["error_local.json"]["main"]["results"] == {"c": {"value": "infinite", "bgColor": "#f28b82"}}
     text = files["graph.json"]["graphs"][0]["groupNodeAttributes"]
     assert (text[""]["error"], text["block: Block"]["error"]) == ("0.5", "inf (wrong)")
     errors = Column("error_local", "error", "", adds_up=False, of_outputs=True, total={0: 0.5, 1: 0.25})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hx_extractor import Hierarchy
 from hx_viewer import Column, Read, ValueType, View
 
@@ -34,9 +36,16 @@ def test_types_and_attributes_are_those_of_the_file(hierarchy: Hierarchy) -> Non
     main = graphs[""]
     assert main.types["x"] == ValueType("FLOAT", ["batch", 3])
     assert main.types["w"] == ValueType("FLOAT", [3])
-    assert main.types["b"] == ValueType("UNDEFINED", None)
+    assert main.types["b"] == ValueType("FLOAT", ["batch", 3]), "inferred: the file does not say"
     assert main.weights == ["w"]
     assert graphs["c.else_branch"].nodes[0].attributes == {"value": "[0.0, 0.0, 0.0]"}
+
+
+def test_types_of_a_large_graph_are_those_of_its_file_alone(
+    hierarchy: Hierarchy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hx_viewer._view.INFERRED_NODES", 7)
+    assert View(hierarchy).graphs[""].types["b"] == ValueType("UNDEFINED", None)
 
 
 def test_a_call_has_a_path_of_calls(hierarchy: Hierarchy) -> None:
