@@ -179,9 +179,18 @@ def test_files_are_replaced_on_request_and_none_of_another_model_stays(exported:
     with pytest.raises(hx.HxError) as caught:
         hx.view(exported, tmp_path)
     assert caught.value.code == "HX402"
-    (tmp_path / "notes.json").write_text("{}")
+    (tmp_path / "macs.json").write_text('{"model": "a record of mine"}')
     hx.view(exported, tmp_path, overwrite=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["confidence.json", "graph.json", "notes.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["confidence.json", "graph.json", "macs.json"]
+
+
+def test_no_record_that_is_read_is_written_over(exported: Path, tmp_path: Path) -> None:
+    text = hx.profile(exported, runs=1).model_dump_json()
+    (tmp_path / "time.json").write_text(text)
+    with pytest.raises(hx.HxError) as caught:
+        hx.view(exported, tmp_path, profile=tmp_path / "time.json", overwrite=True)
+    assert caught.value.code == "HX408"
+    assert (tmp_path / "time.json").read_text() == text
 
 
 def test_the_file_itself_has_the_groups_where_the_sidecar_is_embedded(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from hx_viewer._graphs import GraphView as GraphView, NodeView as NodeView, Read
 from hx_viewer._view import View as View
 from hx_viewer.model_explorer.files import (
     MODEL_EXPLORER_NAMES as MODEL_EXPLORER_NAMES,
+    is_model_explorer_file as is_model_explorer_file,
     model_explorer_files as model_explorer_files,
 )
 from hx_viewer.model_explorer.start import (

@@ -118,7 +118,7 @@ class Export(Hierarchy):
         Args:
             path: The ONNX file; the sidecar `NAME_hierarchy.json` lies beside it.
             verify: Compare the outputs of the file with PyTorch's, where that was not done yet.
-            embed: Write the sidecar into the model's metadata too, under `pkg.hx.*` keys.
+            embed: Write the sidecar into the model's metadata too, under `pkg.hx.*` keys, and `namespace`, by which Model Explorer groups nodes.
             metadata: Keep the exporter's metadata: kilobytes a node, with lines of the source.
             keep_context: Write `NAME_context.json` too: what was seen during the export.
             overwrite: Replace files that exist.

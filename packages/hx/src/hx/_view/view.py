@@ -18,7 +18,14 @@ from hx.records.verify import VerifyReport
 from hx.records.view import ViewReport
 from hx_profiler import Profile
 from hx_sidecar_schema import HxError, atomic_folder, collector_paused, refuse_existing
-from hx_viewer import MODEL_EXPLORER_NAMES, View, check_model_explorer, model_explorer_files, start_model_explorer
+from hx_viewer import (
+    MODEL_EXPLORER_NAMES,
+    View,
+    check_model_explorer,
+    is_model_explorer_file,
+    model_explorer_files,
+    start_model_explorer,
+)
 
 
 def view(
@@ -56,7 +63,7 @@ def view(
         The files, none where the folder was a temporary one, and what they hold; the fields are told in `hx.records.view`.
 
     Raises:
-        HxError: HX402 or HX306 before any work where a file could not be written; HX307 or HX309 if a record cannot be read,
+        HxError: HX402, HX408 or HX306 before any work where a file could not be written; HX307 or HX309 if a record cannot be read,
             HX310 if it is of another model, HX214 if Model Explorer is to be opened and not installed, HX405 if there is nothing to do;
             else as `load`.
     """
@@ -84,6 +91,10 @@ def _write(
 ) -> ViewReport:
     """Write the files of Model Explorer into a folder."""
     possible = [folder / name for name in MODEL_EXPLORER_NAMES]
+    read = {Path(given).resolve() for given in (profile, verify, analyze) if isinstance(given, str | Path)}
+    if lost := next((path for path in possible if path.resolve() in read), None):
+        message = f"Output {str(lost)!r} is a record that is read."
+        raise HxError(message, code="HX408", hint="Name another folder.", argument="model_explorer")
     refuse_existing(possible, overwrite=overwrite)
     check_writable(folder, "model_explorer")
     with collector_paused():
@@ -95,8 +106,10 @@ def _write(
             for name, content in files.items():
                 (staging / name).write_bytes(to_json(content))
     for path in possible:
-        if path.name not in files:  # of the model that was there before
-            path.unlink(missing_ok=True)
+        if (
+            path.name not in files and path.is_file() and is_model_explorer_file(path)
+        ):  # of the model that was there before
+            path.unlink()
     return ViewReport(
         model=name_of(model),
         files=[File.of(folder / name) for name in sorted(files)],

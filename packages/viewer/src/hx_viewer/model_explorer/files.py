@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from hx_viewer._view import View
@@ -14,6 +16,17 @@ GRAPH, MAPPING, CONFIDENCE = "graph.json", "mapping.json", "confidence.json"
 COLUMNS = ("time", "memory", "error_local", "error_accumulated", "macs", "result_bytes")
 """Names of columns that may give a file."""
 MODEL_EXPLORER_NAMES = (GRAPH, MAPPING, CONFIDENCE, *(f"{name}.json" for name in COLUMNS))
+
+
+def is_model_explorer_file(path: Path) -> bool:
+    """Say whether a file is node data or a mapping, as `model_explorer_files` makes them; not of which model."""
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    parts: list[Any] = [*content.values()] if isinstance(content, dict) else [None]
+    mapped = isinstance(content, dict) and content.get("type") == "sync_navigation"
+    return mapped or all(isinstance(part, dict) and "results" in part for part in parts)
 
 
 def model_explorer_files(view: View) -> dict[str, dict[str, Any]]:
