@@ -85,8 +85,8 @@ def error_columns(sidecar: Sidecar, verify: VerifyReport | str | Path) -> list[C
 
 def cost_columns(sidecar: Sidecar, analyze: AnalyzeReport | str | Path) -> list[Column]:
     """Return multiply-accumulates and bytes by node and call; HX309 for a file that is no such record, HX310 for that of another model."""
-    found = analyze if isinstance(analyze, AnalyzeReport) else _load(analyze, AnalyzeReport, "analyze")
-    rows = _rows(sidecar, found.graph_digest, found.calls, "analyze", analyze)
+    found = analyze if isinstance(analyze, AnalyzeReport) else _load(analyze, AnalyzeReport, "analyze --detailed")
+    rows = _rows(sidecar, found.graph_digest, found.calls, "analyze --detailed", analyze)
     if found.node_list is None or found.cost is None:
         message = f"The record of costs {_named(analyze)} has no rows of nodes."
         hint = "Analyze the model, not its sidecar alone, with detailed=True."
@@ -94,7 +94,7 @@ def cost_columns(sidecar: Sidecar, analyze: AnalyzeReport | str | Path) -> list[
     keys = {node.key: row for row, node in enumerate(sidecar.nodes)}
     nodes = {keys[entry.graph, entry.output]: entry for entry in found.node_list if (entry.graph, entry.output) in keys}
     if len(nodes) < len(found.node_list):
-        raise _foreign("analyze", analyze)
+        raise _foreign("analyze --detailed", analyze)
 
     def column(name: str, title: str, unit: str, number: Callable[[NodeEntry], int | None]) -> Column:
         known = {row: float(value) for row, entry in nodes.items() if (value := number(entry)) is not None}
