@@ -384,3 +384,35 @@ def test_the_root_has_one_call_whatever_a_node_says() -> None:
     model = model_of("y = Relu(x)")
     model.graph[0].metadata_props.update({"pkg.hx.module": "", "pkg.hx.call": "3", "pkg.hx.confidence": "high"})
     assert owners(project_file(model, file="m.onnx")) == {"y": ("", 0, "exporter", "high")}
+
+
+def test_scopes_below_modules_that_did_not_run_themselves() -> None:
+    """TorchScript leaves out of a scope what was not called: the weights tell it; a scope that could be of two says nothing."""
+    readers = {
+        "a": ("/conv/Conv", "backbone.conv.weight"),
+        "b": ("/blocks.0/blocks.0.0/Conv", "backbone.blocks.0.0.weight"),
+        "c": ("/conv_1/Conv", "head.conv.weight"),
+        "d": ("/blocks.0/blocks.0.0_1/Conv", "head.blocks.0.0.weight"),
+        "e": ("/one/one.0/Conv", "parts.one.0.weight"),
+        "f": ("/conv_2/Conv", "backbone.conv.weight"),
+    }
+    body = [f'{new} = Mul({old}, "{readers[new][1]}")' for old, new in zip("xabcde", "abcdef", strict=True)]
+    names = {value: name for value, (name, _) in readers.items()} | {
+        "g": "/blocks.0/blocks.0.1/Relu",
+        "y": "/one/one.1/Neg",
+    }
+    weights = ", ".join(W.format(name) for name in dict.fromkeys(weight for _, weight in readers.values()))
+    model = named(model_of("  ".join([*body, "g = Relu(f)  y = Neg(g)"]), weights), names)
+    claims = file_claims(model.graph)
+    assert {key: (claim.fqn, claim.index) for key, claim in claims.items()} == {
+        "a": ("backbone.conv", 0),
+        "b": ("backbone.blocks.0.0", 0),
+        "c": ("head.conv", 0),
+        "d": ("head.blocks.0.0", 0),
+        "e": ("parts.one.0", 0),
+        "f": ("backbone.conv", 1),
+        "y": ("parts.one.1", 0),
+    }
+    sidecar = project_file(model, file="m.onnx")
+    statuses = {module.fqn: call.status for call in sidecar.calls for module in [sidecar.module_of(call)]}
+    assert {name for name, status in statuses.items() if status == "not_called"} == {"backbone", "head", "parts"}

@@ -267,3 +267,27 @@ def test_the_same_export_gives_the_same_context() -> None:
         contexts.append(traced(Block(), {"hidden": X, "mask": X})[0])
     first, second = (context.model_dump_json(exclude={"generator": {"timestamp"}}) for context in contexts)
     assert first == second
+
+
+class _Padded(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(nn.functional.pad(x, (0, 1, 0, 1)))
+
+
+class _Unchanging(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return ((x / 1.0).permute(0, 2, 3, 1).permute(0, 3, 1, 2) * 1).reshape(x.shape)
+
+
+def test_what_computes_nothing_is_no_part_of_the_node_that_its_reader_became() -> None:
+    """The convolution and its padding are one node; the module before them is gone without a trace."""
+    module = nn.Sequential(nn.Conv2d(3, 3, 1), _Unchanging(), _Padded())
+    context, _ = traced(module, {"input": torch.randn(2, 3, 5, 5)})
+    names = [[context.modules[context.calls[row].module].fqn for row in rows] for rows in context.origins.values()]
+    assert names == [["0"], ["2", "2.conv"]]
+    around = next(call for call in context.calls if context.modules[call.module].fqn == "1")
+    assert [port.value for port in around.outputs] == [port.value for port in around.inputs]

@@ -11,13 +11,14 @@ normalisation folded in. The file tells so in the name of the rewriting rule, or
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import onnx_ir as ir
 
-from hx_graph import bodies_in, nodes_in, output_of
+from hx_graph import bodies_in, nodes_in, output_of, reads
 from hx_sidecar_schema import node_name
 
 
@@ -49,7 +50,12 @@ def file_claims(graph: ir.Graph) -> dict[str, FileClaim]:
     absolute, weights = {scope for scope in named if not scope or scope.startswith("/")}, weight_names(graph)
     # Names without scopes, as of a module that was scripted twice (torch 2.13), say nothing.
     nameless = absolute == {""} and any(map(is_parameter, weights))
-    scopes = {} if nameless else _scope_claims(absolute or named, weights)
+    read: dict[str, set[str]] = {}
+    for _, node in nodes:
+        read.setdefault(_scope(node) or "", set()).update(
+            parent_name(name) for name in reads(node) if is_parameter(name)
+        )
+    scopes = {} if nameless else _scope_claims(absolute or named, weights, read)
     found = {
         node: claim
         for _, node in nodes
@@ -162,28 +168,89 @@ def _scope(node: ir.Node) -> str | None:
     return scope if slash else None
 
 
-def _scope_claims(scopes: set[str], weights: Iterable[str]) -> dict[str | None, FileClaim]:
+def _scope_claims(
+    scopes: set[str], weights: Iterable[str], read: Mapping[str, set[str]]
+) -> dict[str | None, FileClaim]:
     """Return claims by the scopes that the TorchScript exporter puts into names of nodes: the modules' attributes.
 
     The scopes of later calls are `NAME_1`, `NAME_2`, without gaps, and those of their parents stay the same (torch 2.13).
     `NAME_1` is a module of its own where it has weights, where `NAME` is no scope, or where a number is missing; and in
-    scopes without a leading slash, which other exporters write.
+    scopes without a leading slash, which other exporters write. Given are the modules whose weights nodes of a scope read.
     """
     modules = {module for weight in weights for module in accumulate(weight.split(".")[:-1], "{}.{}".format)}
     """Modules with weights of their own or below them."""
+    chains = {scope: _modules_of_scope(scope, modules) for scope in scopes}
+    below = _below_uncalled_modules(chains, modules, read)
+    runs: Counter[str] = Counter()
     claims: dict[str | None, FileClaim] = {}
-    for scope in scopes:
-        index, around = 0, _modules_of_scope(scope, modules)
-        again = re.fullmatch(r"(.+)_([1-9]\d{0,8})", scope)
-        last = int(again[2]) if again else 0
-        if again and scope.startswith("/") and around[-1] not in modules and last < len(scopes):
-            earlier = (again[1], *(f"{again[1]}_{number}" for number in range(1, last)))
-            if scopes.issuperset(earlier):
-                index, around = last, _modules_of_scope(again[1], modules)
+    for scope, chain in sorted(chains.items(), key=lambda item: _numbered(item[0])):
+        index, around = 0, below.get(scope, chain)
+        base, last = _numbered(scope)
+        if not around:
+            continue
+        may_be_later = scope.startswith("/") and around[-1] not in modules and 0 < last < len(scopes)
+        if scope in below:
+            index = runs[around[-1]]
+            runs[around[-1]] += 1
+        elif may_be_later and scopes.issuperset((base, *(f"{base}_{number}" for number in range(1, last)))):
+            index, around = last, _modules_of_scope(base, modules)
         # Each of them ran: none is a list, even where all its children are numbered.
         names = {name: re.sub(r"(\.\d+)+$", "", name).rpartition(".")[2] for name in around if name}
         claims[scope] = FileClaim(around[-1], index, names)
     return claims
+
+
+def _numbered(scope: str) -> tuple[str, int]:
+    """Return a scope without the number that a later call of a name has, and the number, 0 for none."""
+    again = re.fullmatch(r"(.+)_([1-9]\d{0,8})", scope)
+    return (again[1], int(again[2])) if again else (scope, 0)
+
+
+def _below_uncalled_modules(
+    chains: Mapping[str, list[str]], modules: Container[str], read: Mapping[str, set[str]]
+) -> dict[str, list[str]]:
+    """Return the modules that scopes name below a module that did not run itself, each within the one before it.
+
+    What a ModuleDict holds, and what a method other than `forward` calls, has no name of what is around it in its scope
+    (torch 2.13): `/conv` is `backbone.conv`, and `/conv_1` may be `head.conv`. The weights that are read tell it, and
+    for modules without weights those of modules beside them; none are returned where these leave several.
+    """
+    named = {chain[-1] for chain in chains.values()}
+    found: dict[str, list[str]] = {}
+    outer: dict[str, dict[str, list[str]]] = {}
+    """What the scopes around those found can stand for, by the qualified name of the innermost."""
+    for scope, chain in chains.items():
+        weighted, base = read.get(scope, set()), _modules_of_scope(_numbered(scope)[0], modules)
+        fits = [fit for module in weighted - named for form in (chain, base) if (fit := _fit(form, module))]
+        if chain[-1] not in weighted and len({fit[-1] for fit in fits}) == 1:
+            found[scope] = fits[0]
+            for depth in range(2, len(chain)):
+                around = fits[0][:depth]
+                outer.setdefault("/".join(scope.split("/")[:depth]), {})[around[-1]] = around
+    for scope in chains.keys() - found.keys():
+        base = _modules_of_scope(_numbered(scope)[0], modules)
+        for depth in range(len(base), 1, -1):
+            around = outer.get("/".join(scope.split("/")[:depth]), {})
+            if around and base[-1] not in modules:
+                start = next(iter(around.values()))
+                rest = [start[-1] + name.removeprefix(base[depth - 1]) for name in base[depth:]]
+                found[scope] = start + rest if len(around) == 1 else []
+                break
+    return found
+
+
+def _fit(chain: list[str], module: str) -> list[str]:
+    """Return the modules on the way to a module that the names in a chain can stand for, others left out between; or none."""
+    found: list[str] = []
+    end = f".{module}."
+    for outer, inner in reversed(list(pairwise(chain))):
+        own = f"{inner.removeprefix(outer).strip('.')}."
+        at = end.rfind(f".{own}")
+        if at < 0 or (not found and not end.endswith(f".{own}")):
+            return []
+        found.insert(0, end[1 : at + len(own)])
+        end = end[: at + 1]
+    return ["", *found]
 
 
 def _modules_of_scope(scope: str, modules: Container[str]) -> list[str]:

@@ -26,7 +26,10 @@ def read_context(model: ir.Model) -> ModuleContext:
     fqns = with_ancestors(named)
     classes = {fqn: name for claim in claims.values() for fqn, name in claim.classes.items()}
     modules = modules_of(fqns, classes, module_of_weight, set(named), model.graph.name or "model")
-    counts = Counter({module.fqn: 1 for module in modules if module.class_name != MODULE_LIST})
+    ran = {fqn for claim in claims.values() for fqn in (claim.fqn, *claim.others, *claim.classes)}
+    # Modules around those that say what ran around them, and do not name these.
+    passed_by = set(with_ancestors(claim.fqn for claim in claims.values() if claim.classes)[1:]) - ran
+    counts = Counter({m.fqn: 1 for m in modules if m.class_name != MODULE_LIST and m.fqn not in passed_by})
     for claim in claims.values():
         counts[claim.fqn] = max(counts[claim.fqn], (claim.index or 0) + 1)
     indistinct = indistinct_modules(model.graph, claims, module_of_weight, fqns)

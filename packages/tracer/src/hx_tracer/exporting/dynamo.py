@@ -22,7 +22,7 @@ from hx_tracer.exporting.context import UNWATCHED, assemble_context
 from hx_tracer.exporting.errors import export_error, root_cause, watched_export
 from hx_tracer.exporting.raw_graph import RawGraph
 from hx_tracer.exporting.request import ExportRequest, Watched
-from hx_tracer.exporting.survivors import Survivors
+from hx_tracer.exporting.survivors import Replacements, Survivors
 from hx_tracer.models.implementations import find_remedy
 from hx_tracer.watch.body_values import mark_bodies
 from hx_tracer.watch.calls import PyTorchRun, TracedCall
@@ -162,10 +162,11 @@ def _watching_optimization(
             recorder.use_eager_calls(pytorch().calls, traced)
         elif recorder.dynamo_error is None:
             mark_bodies(traced.graph_module)
-        raw = RawGraph(program, recorder.size_calls)
-        original(program)
+        raw, replacements = RawGraph(program, recorder.size_calls), Replacements()
+        with replacements.watching():
+            original(program)
         # Now, because torch 2.13 gives inputs and outputs the names that were asked for right after this.
-        optimized.append(Survivors(raw, program.model.graph))
+        optimized.append(Survivors(raw, program.model.graph, replacements))
 
     return patched(torch.onnx.ONNXProgram, "optimize", optimize)
 

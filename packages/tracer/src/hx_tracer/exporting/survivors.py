@@ -2,13 +2,16 @@
 
 Ports and calls are known on the graph before optimisation; this carries them to the graph after it, by the values that
 survive. A value survives as itself (the same object); under its name (a rewrite gives its result the name of what it
-replaces); or as an equal value: an Identity of it, or the same operation on the same inputs, which elimination of common
-subexpressions merged. Equal values are found by value numbering. Seen on torch 2.13 with onnxscript 0.7.
+replaces); or as an equal value: an Identity of it, the same operation on the same inputs, which elimination of common
+subexpressions merged, or what its readers were given instead, as `x` for `x / 1`. Equal values are found by value
+numbering, and by watching replacements. Seen on torch 2.13 with onnxscript 0.7 and onnx-ir 1.1.
 """
 
 import re
-from collections.abc import Hashable
+from collections.abc import Generator, Hashable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
+from typing import Any
 
 import onnx_ir as ir
 import torch
@@ -16,17 +19,54 @@ import torch
 from hx_graph import dims_of, output_of, values_in
 from hx_tracer.exporting.raw_graph import RawGraph, RawNode
 from hx_tracer.watch.body_values import nodes_of
+from hx_tracer.watch.patches import patched
 
 _PLAIN = {ir.AttributeType[kind] for kind in ("INT", "INTS", "FLOAT", "FLOATS", "STRING", "STRINGS")}
 """Attributes that are compared by their text; a node with others equals itself alone."""
 
 
+class Replacements:
+    """What took the place of values while `watching` was on."""
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self._found: dict[int, tuple[ir.Value, ir.Value]] = {}
+
+    @contextmanager
+    def watching(self) -> Generator[None]:
+        """Note replacements in this thread: onnx-ir's passes and onnxscript's rewriting make them by this method.
+
+        Rules without an effect put an Identity there, which constant folding takes away without it.
+        """
+
+        def replace(original: Any, old: ir.Value, new: ir.Value, *args: Any, **kwargs: Any) -> None:
+            original(old, new, *args, **kwargs)
+            self._found[id(old)] = old, new
+            maker = new.producer()
+            if maker is not None and (maker.domain, maker.op_type) == ("", "Identity"):
+                source = maker.inputs[0]
+                assert source is not None
+                self._found[id(new)] = new, source
+
+        with patched(ir.Value, "replace_all_uses_with", replace):
+            yield
+
+    def of(self, value: ir.Value) -> Iterator[ir.Value]:
+        """Yield a value, and what took its place, and the place of that."""
+        seen: set[int] = set()
+        while id(value) not in seen:
+            seen.add(id(value))
+            yield value
+            _, value = self._found.get(id(value), (value, value))
+
+
 class Survivors:
     """The values after optimisation that values before it survive as."""
 
-    def __init__(self, raw: RawGraph, graph: ir.Graph) -> None:
+    def __init__(self, raw: RawGraph, graph: ir.Graph, replacements: Replacements) -> None:
         """Match the values before optimisation with those right after it; inputs and outputs may get other names later."""
         self.raw = raw
+        self._replacements = replacements
         self._graph = graph
         self._raw_by_node = {id(node.node): node for node in raw.nodes}
         self._raw_by_name = {out.name: node for node in raw.nodes for out in node.outputs}
@@ -46,9 +86,10 @@ class Survivors:
     def survivor(self, value: ir.Value) -> ir.Value | None:
         """Return the value of the final graph that a value from before survives as; None where it was removed."""
         if id(value) not in self._survivors:
-            members = self._members.get(self._class_of.get(id(value)), ())
+            members = (value, *self._members.get(self._class_of.get(id(value)), ()))
+            found = (self._same(other) for member in members for other in self._replacements.of(member))
             # Values of a body exist only while it runs: a value outside does not survive as one of them.
-            equal = (v for v in map(self._same, members) if v is not None and v.graph is self._graph)
+            equal = (v for v in found if v is not None and v.graph is self._graph)
             self._survivors[id(value)] = self._same(value) or next(equal, None)
         return self._survivors[id(value)]
 

@@ -99,7 +99,7 @@ class _Borders:
         taken = [name for name in reachable(outputs, reads) if name not in stops]
         for name in taken:
             maker = self._owner.get(name, row)
-            around = maker != row and self._tree.contains(maker, row)
+            around = maker != row and self._tree.contains(maker, row) and name not in recovered
             if around and name in self._index.data and self._is_parametric(call, name):
                 owner = self._pair.call_name(maker)
                 yield "V45", f"{name!r} lies between its ports and reads its parameters; {owner!r} owns it."
