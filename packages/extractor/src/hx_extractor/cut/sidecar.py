@@ -14,7 +14,7 @@ def cut_sidecar(index: GraphIndex, row: int, builder: GraphBuilder, model: ir.Mo
     """Return the sidecar of the model that was cut out at `row`.
 
     Nodes that were copied in belong to its root call. Calls below keep their ports where they are in the
-    model; a call that needs recovered nodes is left to the exported model.
+    model; a call that needs recovered nodes, or sizes that only an implicit input of the part has, is left to the exported model.
     """
     sidecar = index.sidecar
     end = sidecar.subtree_end[row]
@@ -43,7 +43,7 @@ def cut_sidecar(index: GraphIndex, row: int, builder: GraphBuilder, model: ir.Mo
     nodes = [node.model_copy(update={"consumers": calls}) for node, calls in zip(rows, readers, strict=True)]
     sizes = {name: size for old, size in sidecar.sizes.items() if (name := builder.name_of(old)) is not None}
     calls = [_call(call, row, builder, model.graph, modules) for call in sidecar.calls[row:end]]
-    if sidecar.calls[row].recovered:
+    if sidecar.calls[row].recovered or any(port.implicit for port in sidecar.calls[row].inputs):
         graph = CutGraph(model.graph, {(node.graph, node.output): node.owner for node in nodes}, sizes)
         calls = [
             call.model_copy(update=_ELSEWHERE)

@@ -1,6 +1,7 @@
 """Whether ports stand where a call begins and ends, and parameters with the modules that read them."""
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
@@ -29,6 +30,7 @@ class _Borders:
         self._owner = self._graph.owners
         self._index = GraphIndex(pair.model.graph)
         self._parameters = {row.name: row.parameter for row in sidecar.initializers}
+        self._runs = Counter(call.module for call in sidecar.calls)
 
     @cached_property
     def _leaving(self) -> list[set[str]]:
@@ -97,10 +99,12 @@ class _Borders:
             return [] if name in stops else recovered.get(name) or self._graph.reads.get(name, [])
 
         taken = [name for name in reachable(outputs, reads) if name not in stops]
+        # Several calls of a module may share nodes, which the call around them owns.
+        runs_once = call.index == 0 and self._runs[call.module] == 1
         for name in taken:
             maker = self._owner.get(name, row)
             around = maker != row and self._tree.contains(maker, row) and name not in recovered
-            if around and name in self._index.data and self._is_parametric(call, name):
+            if around and runs_once and name in self._index.data and self._is_parametric(call, name):
                 owner = self._pair.call_name(maker)
                 yield "V45", f"{name!r} lies between its ports and reads its parameters; {owner!r} owns it."
         own = (name for name in taken if self._tree.contains(row, self._owner.get(name, row)))
