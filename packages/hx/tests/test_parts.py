@@ -77,3 +77,58 @@ def test_a_value_that_was_removed_and_handed_on_is_no_port(tmp_path: Path) -> No
     hx.export(Difference().eval(), (torch.randn(1, 2, 6, 6),)).save(tmp_path / "x.onnx")
     report = hx.validate(tmp_path / "x.onnx")
     assert report.valid, str(report)
+
+
+class Padded(nn.Module):
+    """The exporter makes one node of the padding and the convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(nn.functional.pad(x, (0, 1, 0, 1)))
+
+
+class Twice(nn.Module):
+    """The exporter makes one of two equal calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Sequential(nn.Linear(5, 5), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.embed(x) * 2 - self.embed(x)
+
+
+class Grouped(nn.Module):
+    """A size that is not among those of its input, and the module in it that does not need the whole of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(5)
+
+    def forward(self, x: Tensor, groups: int) -> Tensor:
+        split = x.reshape(groups, -1, *x.shape[1:])
+        return self.norm(split).reshape(groups * 2, -1)
+
+
+class Groups(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.grouped = Grouped()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.grouped(x.repeat(4, 1, 1, 1), x.shape[0])
+
+
+@pytest.mark.parametrize("inner", [Padded, Twice, Groups])
+def test_a_model_and_all_its_parts_are_valid(tmp_path: Path, inner: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Tanh(), inner()).eval()
+    hx.export(model, (torch.randn(2, 3, 5, 5),), tmp_path / "m.onnx", dynamic_shapes=({0: "batch"},))
+    assert not hx.validate(tmp_path / "m.onnx").findings
+    assert hx.extract(tmp_path / "m.onnx", output=tmp_path / "parts").mismatches == 0
+    parts = sorted((tmp_path / "parts").glob("*.onnx"))
+    assert len(parts) >= 3
+    assert {part.name: hx.validate(part).findings for part in parts} == {part.name: [] for part in parts}
