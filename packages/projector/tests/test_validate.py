@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from hx_projector import MEANINGS, Finding, project_file, repair, validate
-from hx_sidecar_schema import HxError, Node, Sidecar
+from hx_sidecar_schema import HxError, ModuleCall, Node, Sidecar
 
 TEXT = """
 <ir_version: 10, opset_import: ["": 20, "local": 1]>
@@ -236,3 +236,16 @@ def test_nothing_that_rows_say_stops_the_checks(base: tuple[Export, dict[str, An
         after = validate(export.model, done.sidecar, export.path)
         fixed = {change.code for change in done.changes} - {"V04"}  # an example of another shape stays
         assert not fixed & {finding.code for finding in after.findings}
+
+
+def test_no_dimensions_are_a_rank_that_was_not_known(export: Export) -> None:
+    def reshaped(shape: list[int]) -> list[ModuleCall]:
+        calls = export.sidecar.calls
+        ports = [port.model_copy(update={"shape": shape}) for port in calls[export.call("dec")].outputs]
+        row = export.call("dec")
+        return [*calls[:row], calls[row].model_copy(update={"outputs": ports}), *calls[row + 1 :]]
+
+    before = export.sidecar
+    for shape, codes in (([], set[str]()), ([3], {"V32"})):
+        export.sidecar = before.model_copy(update={"calls": reshaped(shape)})
+        assert {finding.code for finding in export.findings()} == codes

@@ -48,13 +48,16 @@ def ports(pair: ModelAndSidecar) -> Iterator[Problem]:
 
 
 def _type_differences(name: str, port: Port, carrier: str, found: Sequence[Type]) -> Iterator[Problem]:
-    """Yield how the type of a port differs from all types of its carrier's name."""
+    """Yield how the type of a port differs from all types of its carrier's name.
+
+    A port without dimensions is a number, or of unknown rank: nodes of a part may tell what those of the whole model do not.
+    """
     dtypes = [dtype for dtype, _ in found]
     shapes = [shape for _, shape in found]
     if None not in dtypes and port.dtype not in dtypes and "UNDEFINED" not in (port.dtype, *dtypes):
         there = listed(sorted({str(dtype) for dtype in dtypes}))
         yield "V31", name, f"Port {port.name!r} is {port.dtype}; {carrier!r} in the model is {there}."
-    elif not any(shape is None or can_be_equal(port.shape, shape) for shape in shapes):
+    elif port.shape and not any(shape is None or can_be_equal(port.shape, shape) for shape in shapes):
         here, there = (f"[{', '.join(map(str, shape or ()))}]" for shape in (port.shape, shapes[0]))
         yield "V32", name, f"Port {port.name!r} is {here}; {carrier!r} in the model is {there}."
 
