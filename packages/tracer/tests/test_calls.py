@@ -346,6 +346,8 @@ def test_what_cannot_be_watched_is_exported_without(monkeypatch: pytest.MonkeyPa
     [
         (NotImplementedError("no kernel"), "HX129"),
         (ModuleNotFoundError("no such package"), "HX129"),
+        (AttributeError("no such weight", name="weight", obj=nn.ReLU()), "HX129"),
+        (AttributeError("no such method", name="method", obj=X), "HX109"),
         (RuntimeError("sizes do not fit"), "HX109"),
     ],
 )
@@ -359,6 +361,17 @@ def test_a_model_that_does_not_run_is_told_from_inputs_that_do_not_fit(raised: E
             export_with_first(strategies, Raises(), {"x": X})
         assert caught.value.code == code
         assert caught.value.message.count(str(raised)) == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has the device")
+def test_a_device_that_is_not_here_is_no_fault_of_the_inputs() -> None:
+    class Moves(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.to("cuda") + 1
+
+    with pytest.raises(HxError) as caught:
+        export(Moves(), {"x": X})
+    assert caught.value.code == "HX129"
 
 
 def test_a_model_that_runs_with_gradients_only_is_exported_and_not_compared() -> None:

@@ -101,7 +101,7 @@ def _trial_error(
             hint="Use strategy='auto', which tries the others; or change the line of the model that raises.",
             argument="strategy",
         )
-    if isinstance(error, _OF_NO_INPUTS):
+    if _is_of_no_inputs(error):
         return HxError(
             f"{name!r} does not run here, whatever the inputs: {reason}",
             code="HX129",
@@ -115,6 +115,16 @@ def _trial_error(
     )
 
 
+def _is_of_no_inputs(error: Exception) -> bool:
+    """Say whether what a model raised comes of where it runs, of a device that is not here, or of an attribute that it lacks."""
+    if isinstance(error, AttributeError) and isinstance(error.obj, torch.nn.Module):
+        return True
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return isinstance(error, _OF_NO_INPUTS) or (bool(frames) and frames[-1] in _DEVICES)
+
+
+_DEVICES = ("torch.cuda", "torch.xpu", "torch.mtia")
+"""Modules of torch whose own code raises where there is no such device: AssertionError or RuntimeError."""
 _OF_NO_INPUTS = (
     NotImplementedError,
     ImportError,

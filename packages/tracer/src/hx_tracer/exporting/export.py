@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 
@@ -20,7 +20,7 @@ from hx_sidecar_schema import (
 from hx_tracer.exporting.context import package_versions
 from hx_tracer.exporting.dynamo import export_dynamo
 from hx_tracer.exporting.errors import ExportError, silence_exporter, trial
-from hx_tracer.exporting.request import ExportRequest, Watched
+from hx_tracer.exporting.request import ExportOptions, ExportRequest, Watched
 from hx_tracer.exporting.torchscript import export_torchscript
 from hx_tracer.inputs.arguments import Arguments
 from hx_tracer.watch.calls import EagerRun, PyTorchRun, TracedCall, disable_fused_attention
@@ -75,7 +75,11 @@ class Exported:
 
 
 def export(
-    module: torch.nn.Module, kwargs: Mapping[str, Any], *, strategy: Strategy = STRATEGIES["dynamo"], **options: Any
+    module: torch.nn.Module,
+    kwargs: Mapping[str, Any],
+    *,
+    strategy: Strategy = STRATEGIES["dynamo"],
+    **options: Unpack[ExportOptions],
 ) -> Exported:
     """Export a module with exactly the graph of a plain export, and record its calls.
 
@@ -203,7 +207,7 @@ def _fused_attention(
 
 
 def export_with_first(
-    strategies: Sequence[Strategy], module: torch.nn.Module, kwargs: Mapping[str, Any], **options: Any
+    strategies: Sequence[Strategy], module: torch.nn.Module, kwargs: Mapping[str, Any], **options: Unpack[ExportOptions]
 ) -> tuple[Exported, Strategy]:
     """Export a module with the first strategy that takes it.
 

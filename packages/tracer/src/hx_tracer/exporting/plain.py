@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import onnx_ir as ir
 import torch
@@ -11,7 +11,7 @@ import torch
 from hx_sidecar_schema import STRATEGIES, Strategy
 from hx_tracer.exporting.dynamo import run_dynamo
 from hx_tracer.exporting.errors import export_error
-from hx_tracer.exporting.request import ExportRequest
+from hx_tracer.exporting.request import ExportOptions, ExportRequest
 from hx_tracer.exporting.torchscript import run_torchscript
 from hx_tracer.watch.preserve import preserve_state
 from hx_tracer.watch.uncompiled import set_eval_mode
@@ -24,7 +24,7 @@ def plain_export(
     strategy: Strategy = STRATEGIES["dynamo"],
     gradients: bool = True,
     report_folder: Path | None = None,
-    **options: Any,
+    **options: Unpack[ExportOptions],
 ) -> ir.Model:
     """Export a module with `torch.onnx.export` alone.
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
@@ -14,6 +14,20 @@ from hx_tracer.inputs.dynamic_axes import Axes, axes_of_shapes, dynamic_shapes
 
 Watched = tuple[torch.onnx.ONNXProgram, ModuleContext, list[str]]
 """A model, what was seen of its export, and notes: what a plain export does differently, or what was not seen."""
+
+
+class ExportOptions(TypedDict, total=False):
+    """The fields of `ExportRequest` that may be left out."""
+
+    args: tuple[Any, ...]
+    axes: Mapping[str, Axes] | None
+    dynamic_shapes: Any
+    input_names: Sequence[str] | None
+    output_names: Sequence[str] | None
+    opset: int | None
+    torch_nn: TorchNN
+    remedies: bool
+    tell: Callable[[str], object]
 
 
 @dataclass(frozen=True)
