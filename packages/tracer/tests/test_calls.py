@@ -16,7 +16,7 @@ from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from hx_sidecar_schema import STRATEGIES, HxError, ModuleContext
-from hx_tracer import ExportError, export, export_with_first
+from hx_tracer import ExportError, example_inputs, export, export_with_first, load_model
 from hx_tracer.watch.recorder import CallRecorder
 
 X = torch.arange(6.0).reshape(2, 3) - 2
@@ -432,3 +432,19 @@ def test_fused_attention_neither_stops_an_export_nor_is_its_reference() -> None:
     assert exported.result[1, 4:].abs().min() > 0
     assert any("fused attention" in note for note in exported.notes)
     assert export(model, {"src": torch.randn(2, 6, 8)}).notes == []
+
+
+@pytest.mark.parametrize("names", [["dynamo"], ["dynamo", "htp"]])
+def test_what_the_refusal_names_is_changed_first_and_after_all_strategies(names: list[str]) -> None:
+    loaded = load_model("tiny:mixtral")
+    told: list[str] = []
+    inputs = example_inputs(loaded.module)
+    with pytest.raises(ExportError) as caught:
+        export_with_first([STRATEGIES[name] for name in names], loaded.module, inputs.kwargs, tell=told.append)
+    assert caught.value.remedy == {"experts": "batched_mm"}
+    assert "experts='batched_mm'" in caught.value.hint
+    assert [text.rpartition("exporting ")[2].removeprefix("with ") for text in told] == [
+        "without gradients",
+        *(f"strategy {name}" for name in names[1:]),
+        "experts=batched_mm",
+    ]

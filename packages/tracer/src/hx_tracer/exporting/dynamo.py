@@ -83,7 +83,8 @@ def export_dynamo(request: ExportRequest, pytorch: Callable[[], PyTorchRun]) -> 
             with torch.no_grad():
                 program = attempt()
         except Exception:  # noqa: BLE001 - the plain export's own error is the one to report
-            raise export_error(error, module, find_remedy(module, run, tell), tried) from error
+            remedy = find_remedy(module, run, tell, reason) if request.search else {}
+            raise export_error(error, module, remedy, tried) from error
         notes.append(f"A plain export fails ({reason}); exported under torch.no_grad() instead.")
     if recorder.watched:
         with suppress(HxError):  # that it does not run in PyTorch is told by the caller

@@ -18,11 +18,12 @@ from hx_sidecar_schema import (
     first_line,
 )
 from hx_tracer.exporting.context import package_versions
-from hx_tracer.exporting.dynamo import export_dynamo
-from hx_tracer.exporting.errors import ExportError, silence_exporter, trial
+from hx_tracer.exporting.dynamo import export_dynamo, run_dynamo
+from hx_tracer.exporting.errors import ExportError, export_error, silence_exporter, trial, watched_export
 from hx_tracer.exporting.request import ExportOptions, ExportRequest, Watched
 from hx_tracer.exporting.torchscript import export_torchscript
 from hx_tracer.inputs.arguments import Arguments
+from hx_tracer.models.implementations import find_remedy
 from hx_tracer.watch.calls import EagerRun, PyTorchRun, TracedCall, disable_fused_attention
 from hx_tracer.watch.operations import observe
 from hx_tracer.watch.ports import output_ports
@@ -229,7 +230,8 @@ def export_with_first(
         if refusals:
             options.get("tell", str)(f"Refused; exporting with strategy {strategy.name}")
         try:
-            exported = export(module, kwargs, **options, strategy=strategy)
+            search = options.get("search", True) and len(strategies) == 1  # the next one may take it
+            exported = export(module, kwargs, **{**options, "search": search}, strategy=strategy)
         except HxError as error:
             if len(strategies) == 1:
                 raise
@@ -241,10 +243,16 @@ def export_with_first(
     unfit = isinstance(first, UnfitInputs) and all(isinstance(error, UnfitInputs) for error in refusals.values())
     if unfit or len({error.message for error in refusals.values()}) == 1:  # one cause, told once
         raise first
+    request = ExportRequest(module, kwargs, **options)
+    if request.remedies and strategies[0].exporter == "dynamo" and isinstance(first, ExportError):
+        with watched_export(module):
+            remedy = find_remedy(module, lambda: run_dynamo(request), request.tell, first.message)
+        first = export_error(first, module, remedy) if remedy else first
     raise ExportError(
         "No strategy takes the model. " + " ".join(f"{name}: {e.message}" for name, e in refusals.items()),
         code="HX125",
         hint=first.hint,
+        remedy=first.remedy if isinstance(first, ExportError) else None,
         report="\n\n".join(
             f"{name}\n\n{error.report if isinstance(error, ExportError) else error.message}"
             for name, error in refusals.items()

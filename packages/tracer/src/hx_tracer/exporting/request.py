@@ -27,6 +27,7 @@ class ExportOptions(TypedDict, total=False):
     opset: int | None
     torch_nn: TorchNN
     remedies: bool
+    search: bool
     tell: Callable[[str], object]
 
 
@@ -54,6 +55,8 @@ class ExportRequest:
     remedies: bool = True
     """Whether a refused export is tried with longer examples of dynamic axes, without gradients, then with other implementations that the model offers, whose
     export is named in the error; the first that is taken ends the search."""
+    search: bool = True
+    """Whether such implementations are looked for; else the export without gradients is the last that is tried."""
     tell: Callable[[str], object] = str
     """Is called with what goes on."""
 

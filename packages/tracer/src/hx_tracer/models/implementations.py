@@ -47,14 +47,14 @@ def set_implementation(module: torch.nn.Module, kind: Kind, name: str) -> None:
 
 
 def find_remedy(
-    module: torch.nn.Module, export: Callable[[], object], tell: Callable[[str], object]
+    module: torch.nn.Module, export: Callable[[], object], tell: Callable[[str], object], reason: str
 ) -> dict[Kind, str]:
     """Return implementations by kind with which a refused model is exported; empty if none of those tried helps.
 
     They are changed while this runs, and restored; `export` exports the model as it then is. `tell` is called with what
-    is tried.
+    is tried: first what stands for an implementation that the `reason` of the refusal names.
     """
-    for choice in _choices(module):
+    for choice in _choices(module, reason):
         with _restored(module):
             try:
                 for kind, name in choice.items():
@@ -68,16 +68,18 @@ def find_remedy(
     return {}
 
 
-def _choices(module: torch.nn.Module) -> Iterator[dict[Kind, str]]:
+def _choices(module: torch.nn.Module, reason: str) -> Iterator[dict[Kind, str]]:
     singles: list[dict[Kind, str]] = []
+    named: set[str] = set()
     for kind, names in _PLAIN.items():
         can = f"_can_set_{kind}_implementation"
         if not any(getattr(part, can, bool)() for part in module.modules()):
             continue  # transformers has the setter, and a default, on models without experts too
         used = {getattr(config, f"_{kind}_implementation", None) for config in _configs(module)} - {None}
+        named |= {kind for name in used if name in reason}
         if any(_setters(module, kind)):
             singles.extend({kind: name} for name in names if used - {name})
-    yield from singles
+    yield from sorted(singles, key=named.isdisjoint)
     both: dict[Kind, str] = {}
     for single in reversed(singles):  # the likeliest of a kind comes first, and stays
         both |= single
