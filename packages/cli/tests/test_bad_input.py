@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
@@ -82,6 +83,9 @@ def test_a_model_that_the_exporter_refuses_leaves_a_report(hx, tmp_path, factori
     assert "'branching_export_report.txt'" in result.err
     assert list(files(tmp_path)) == ["branching_export_report.txt"]
     assert "Traceback" in (tmp_path / "branching_export_report.txt").read_text()
+    (tmp_path / "branching_export_report.txt").write_text("mine")
+    assert "'branching_export_report_2.txt'" in hx("export", f"{factories}:branching", cwd=tmp_path).err
+    assert (tmp_path / "branching_export_report.txt").read_text() == "mine"
 
 
 def test_existing_files_are_refused_before_any_work(hx, perceptron, factories):
@@ -111,10 +115,61 @@ def test_one_call_that_is_not_extractable(hx, bert):
     assert files(bert.parent) == before
 
 
-def test_extracting_over_the_exported_model(hx, perceptron):
-    before = files(perceptron.parent)
-    assert "HX408" in hx("extract", perceptron, "-m", "first", "-o", perceptron, "--overwrite").error
-    assert files(perceptron.parent) == before
+@pytest.mark.parametrize("output", ["model.onnx", "model_hierarchy.json", "w.data", "x.npz", "link", "other.onnx"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["relink", "other.onnx", "--from", "model.onnx", "-o"],
+        ["project", "other.onnx", "--inputs", "x.npz", "-o"],
+        ["modules", "model.onnx", "-o"],
+        ["analyze", "model.onnx", "-o"],
+        ["profile", "model.onnx", "--inputs", "x.npz", "--csv"],
+        ["extract", "model.onnx", "-m", "first", "-o"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_what_a_command_reads_is_no_output(hx, perceptron, command, output):
+    folder = perceptron.parent
+    onnx.save(onnx.load(perceptron), perceptron, save_as_external_data=True, location="w.data", size_threshold=0)
+    (folder / "other.onnx").write_bytes(perceptron.read_bytes())
+    (folder / "link").symlink_to("model.onnx")
+    np.savez(folder / "x.npz", x=np.ones((3, 4), np.float32))
+    read = {"model.onnx", "model_hierarchy.json", "w.data", "link"}
+    read = {
+        "relink": read | {"other.onnx"},
+        "project": {"other.onnx", "w.data", "x.npz"},
+        "profile": read | {"x.npz"},
+        "extract": {"model.onnx"},  # others have no name of a model
+    }.get(command[0], read - {"w.data"})
+    if output in read:
+        before = files(folder)
+        assert "HX408" in hx(*command, output, "--overwrite", cwd=folder).error
+        assert files(folder) == before
+
+
+def test_no_file_is_two_outputs(hx, perceptron):
+    assert "HX405" in hx("profile", perceptron, "--csv", "a", "--html", "./a", cwd=perceptron.parent).error
+
+
+def test_a_link_that_leads_nowhere_is_not_replaced(hx, perceptron):
+    link = perceptron.with_name("link.json")
+    link.symlink_to("nowhere")
+    assert "HX402" in hx("modules", perceptron, "-o", link).error
+    assert link.is_symlink()
+
+
+def test_what_is_a_fifo_is_not_waited_for(hx, perceptron):
+    """It may lie where a sidecar, or the record of what an earlier command wrote, is looked for."""
+    sidecar, folder = perceptron.with_name("model_hierarchy.json"), perceptron.parent / "parts"
+    folder.mkdir()
+    for fifo in (folder / "index.json", folder / "session.json", perceptron.with_name("x.pt")):
+        os.mkfifo(fifo)
+    assert "HX306" in hx("extract", perceptron, "--all", "-o", folder, "--overwrite").error
+    assert "HX402" in hx("debug", "tiny:bert", "-o", folder, "--overwrite").error
+    assert "HX110" in hx("profile", perceptron, "--inputs", perceptron.with_name("x.pt")).error
+    sidecar.unlink()
+    os.mkfifo(sidecar)
+    assert "HX301" in hx("tree", perceptron).error
 
 
 def test_folder_with_files_is_not_taken_for_output(hx, perceptron):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import random
+import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -70,6 +72,14 @@ def _listed(held: Any) -> int:
 
 def _nested(held: Any) -> int:
     return _entered(held.rows[0])
+
+
+_KEPT = nn.Identity()
+
+
+def _weakly(held: Any) -> int:
+    held[len(held)] = _KEPT
+    return len(held)
 
 
 def _array(held: Any) -> int:
@@ -167,6 +177,9 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "class": OnItsClass,
     "closure": hidden_in_a_closure,
     "global": Global,
+    "weak": counting(weakref.WeakValueDictionary(), _weakly),
+    "random": counting(random.Random(4), lambda held: 1 + (held.random() < 0.5)),
+    "numpy": counting(np.random.default_rng(0), lambda held: 1 + (held.random() < 0.5)),
 }
 
 
@@ -204,3 +217,50 @@ def test_a_module_that_does_not_run_afterwards_is_exported_and_says_so() -> None
     exported = export(Net(iter([1])), {"x": X})
     assert "StopIteration" in exported.failure
     assert exported.failure in exported.notes[-1]
+
+
+class _Held:
+    table: torch.Tensor | None = None
+    tables: ClassVar[dict[int, torch.Tensor]] = {}
+
+
+_SPACE = SimpleNamespace(table=None)
+
+
+class GlobalNames(Base):
+    """Keeps tables in names of a global class, of an object, and of the file."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        global _LATE
+        if _Held.table is None:
+            _Held.table = torch.arange(x.shape[-1]).sin()
+            _Held.tables[4] = _SPACE.table = _LATE = _Held.table.cos()
+        return self.a(x) + _Held.table + _Held.tables[4] + _SPACE.table + _LATE
+
+
+def test_no_traced_tensor_stays_in_global_names() -> None:
+    exported = export(GlobalNames().eval(), {"x": X})
+    assert (_Held.table, _Held.tables, _SPACE.table) == (None, {}, None)
+    assert "_LATE" not in globals()
+    assert exported.result.isfinite().all()
+
+
+class ReturnsWhatItKeeps(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.features: OrderedDict[str, torch.Tensor] = OrderedDict()
+        self.a.register_forward_hook(lambda module, args, result: self.features.update(a=result))
+        self.register_buffer("state", torch.zeros(2, 4))
+
+    def forward(self, x: torch.Tensor) -> tuple[OrderedDict[str, torch.Tensor], torch.Tensor]:
+        self.state += self.a(x)
+        return self.features, self.state
+
+
+def test_what_a_model_returns_outlives_what_it_keeps() -> None:
+    module = ReturnsWhatItKeeps().eval()
+    exported = export(module, {"x": X})
+    assert module.features == {}
+    features, state = exported.result
+    torch.testing.assert_close(features["a"], module.a(X).detach())
+    torch.testing.assert_close(state, features["a"])

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from hx.files import SIDECAR_SUFFIX, file_stem
-from hx_sidecar_schema import HxError
+from hx_sidecar_schema import HxError, read_file
 
 
 def export_path(output: Path | None, spec: str) -> Path:
@@ -39,6 +39,6 @@ def find_model(given: Path | None) -> Path:
 def _is_whole(sidecar: Path) -> bool:
     """Say whether a sidecar is of an export, and not of a module that was cut out of one into the same folder."""
     try:
-        return json.loads(sidecar.read_bytes())["modules"][0]["fqn"] == ""
+        return json.loads(read_file(sidecar))["modules"][0]["fqn"] == ""
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         return True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 import hx
-from hx.files import check_writable, write_text
+from hx.files import check_writable, sidecar_path, write_text
 from hx.text import count, percent, plural, shape, size
 from hx_cli._options import InputsFile, InputShape, ModulePattern, OnnxFile, Overwrite, flag, value
 from hx_cli._output import PIPE_WIDTH, Output
@@ -67,12 +67,14 @@ def analyze(
     kind = "json" if out.as_json else form or {".json": "json", ".csv": "csv"}.get(ending, "table")
     if depth is None and kind == "table" and not module:
         depth = DEPTH
+    path = find_model(model)
     if output is not None:
-        refuse_existing([output], overwrite=overwrite)
+        read = [path, sidecar_path(path), *([thresholds] if thresholds is not None else [])]
+        refuse_existing([output], overwrite=overwrite, read=read)
         check_writable(output.parent)
     with out.progress() as progress:
         report = hx.analyze(
-            find_model(model),
+            path,
             module or [],
             category=category,
             depth=depth,
@@ -85,7 +87,7 @@ def analyze(
             progress=progress,
         )
     if output is not None:
-        write_text(output, _as_text(report, kind), overwrite=True)
+        write_text(output, _as_text(report, kind))
     elif kind == "table":
         out.data(*_parts(report, out.stdout.width), asked=True)
     else:

@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 import hx
-from hx.files import write_text
+from hx.files import sidecar_path, write_text
 from hx_cli._options import Common, ModulePattern, OnnxFile, Overwrite, Quiet, Verbose, flag, value
 from hx_cli._paths import find_model
+from hx_sidecar_schema import refuse_existing
 
 
 def modules(
@@ -23,10 +24,13 @@ def modules(
 ) -> int:
     """Print what is known of every module as JSON: class, signature, parameters, children, and its nodes."""
     out = Common(verbose=verbose, quiet=quiet).output(context)
-    report = hx.modules(find_model(model), module or [])
+    path = find_model(model)
+    if output is not None:
+        refuse_existing([output], overwrite=overwrite, read=[path, sidecar_path(path)])
+    report = hx.modules(path, module or [])
     if output is None:
         out.json(report)
         return 0
-    write_text(output, report.model_dump_json(indent=2) + "\n", overwrite=overwrite)
+    write_text(output, report.model_dump_json(indent=2) + "\n")
     out.note(f"{len(report.modules)} modules and {len(report.operation_hierarchy)} nodes in {output}")
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +39,7 @@ class Parent(Protocol):
     def sidecar(self) -> Sidecar: ...
     @property
     def folder(self) -> Path | None: ...
+    def files(self) -> Iterator[Path]: ...
     def compute(self, names: Iterable[str]) -> dict[str, NDArray[np.generic]]: ...
 
 
@@ -92,13 +93,13 @@ class Extraction:
             The files written.
 
         Raises:
-            HxError: HX402 if a file exists, HX306 if they cannot be written, HX210 if weights cannot be shared there,
+            HxError: HX402 if a file exists, HX408 if it is one of the exported model, HX306 if they cannot be written, HX210 if weights cannot be shared there,
                 HX406 for an unknown way of writing weights.
         """
         check_choice("weights", weights, get_args(Weights))
         path = Path(path)
         written = path, path.with_name(f"{path.name}.data"), path.with_name(f"{path.stem}_hierarchy.json")
-        refuse_existing(written, overwrite=overwrite)
+        refuse_existing(written, overwrite=overwrite, read=self.parent.files())
         sidecar = self._with_examples() if examples else self.sidecar
         return save_model(self.model, sidecar, path, weights, self.parent.folder)
 

@@ -91,6 +91,16 @@ class Hierarchy:
         """Where the model's external data lies; None for a model in memory."""
         return None if self.path is None else self.path.parent
 
+    def files(self) -> Iterator[Path]:
+        """Yield the files that the model is read from, data wherever tensors refer to it; none for a model in memory.
+
+        Raises:
+            HxError: As `model`.
+        """
+        from hx_graph import files_of
+
+        yield from () if self.path is None else files_of(self.path, self.model)
+
     def __len__(self) -> int:
         """Return how many calls there are; a module that never ran has one, with the status `not_called`."""
         return len(self.sidecar.calls)

@@ -1,6 +1,7 @@
 """Reading and writing ONNX files."""
 
 import stat
+from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -86,6 +87,17 @@ def write_model(model: ir.Model, path: Path, *, data_file: bool | None = None) -
         data_file = sum(tensor.nbytes for tensor in tensors if tensor is not None) > EXTERNAL_BYTES
     with replaced_tensors(model, in_memory):
         ir.save(model, path, external_data=f"{path.name}.data" if data_file else None)
+
+
+def files_of(path: Path, model: ir.Model | None = None) -> Iterator[Path]:
+    """Yield the files of a model: its own, its sidecar, and data wherever tensors refer to it; `model` if it was read.
+
+    Raises:
+        HxError: HX202 or HX204 as `read_model` does.
+    """
+    yield from (path, path.with_name(f"{path.stem}_hierarchy.json"))
+    tensors = (slot.tensor for slot in tensors_in(read_model(path) if model is None else model))
+    yield from {Path(tensor.path) for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
 
 
 def _check_external(model: ir.Model, path: Path) -> None:

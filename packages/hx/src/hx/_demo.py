@@ -21,7 +21,7 @@ from hx._redacted import command_line
 from hx.files import sidecar_path
 from hx.records.demo import DemoReport
 from hx_extractor import Extraction
-from hx_sidecar_schema import HxError
+from hx_sidecar_schema import HxError, read_file
 
 MODEL = "tiny:bert"
 SIZES = (3, 21, 5, 9)
@@ -75,7 +75,7 @@ def _check_own(folder: Path, model: Path) -> None:
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     with suppress(OSError, ValueError, KeyError, TypeError):
-        generator: dict[str, Any] = json.loads(sidecar_path(model).read_bytes())["generator"]
+        generator: dict[str, Any] = json.loads(read_file(sidecar_path(model)))["generator"]
         if "demo" in re.split(r"\W+", str(generator["command"])):
             return
     raise HxError(

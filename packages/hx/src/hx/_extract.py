@@ -14,7 +14,16 @@ from hx._progress import Progress, each, silent
 from hx._tensors import Inputs
 from hx.files import call_stems, check_writable, data_path, onnx_path, sidecar_path
 from hx.records.extract import ExtractReport, ModuleEntry, PortEntry
-from hx_sidecar_schema import HxError, Port, Sidecar, atomic_folder, file_digest, refuse_existing, simple_name
+from hx_sidecar_schema import (
+    HxError,
+    Port,
+    Sidecar,
+    atomic_folder,
+    file_digest,
+    read_file,
+    refuse_existing,
+    simple_name,
+)
 
 if TYPE_CHECKING:
     from hx._verify.references import Reference, Verdict
@@ -121,29 +130,13 @@ def _target(
         from hx_extractor import check_shareable
 
         check_shareable(model.model, written[0] if single else target / f"{stems[0]}.onnx", model.folder)
-    read = _read_files(model)
-    for file in written:
-        if file.exists() and file.resolve() in read:
-            message = f"Output {str(file)!r} is read: it is the exported model, its sidecar or its data."
-            raise HxError(message, code="HX408", hint="Name another output.", argument="output")
+    refuse_existing(written, overwrite=True, read=model.files())
     return target
 
 
 def _files(model: Path) -> list[Path]:
     """Return the files that an extracted model may consist of."""
     return [model, sidecar_path(model), data_path(model)]
-
-
-def _read_files(model: Hierarchy) -> set[Path]:
-    """Return the files that a model consists of, without links."""
-    import onnx_ir as ir
-
-    from hx_graph import tensors_in
-
-    if model.path is None:
-        return set()
-    data = {Path(slot.tensor.path) for slot in tensors_in(model.model) if isinstance(slot.tensor, ir.ExternalTensor)}
-    return {file.resolve() for file in (model.path, sidecar_path(model.path), *data)}
 
 
 def _to_folder(
@@ -173,7 +166,8 @@ def _to_folder(
         text = json.dumps(index, indent=1, ensure_ascii=False, allow_nan=False)
         (staging / INDEX).write_text(text + "\n", encoding="utf-8")
     kept = {path.resolve() for entry in entries if entry.file for path in _files(folder / entry.file)}
-    removed = [path for path in before if path.exists() and path.resolve() not in kept | _read_files(model)]
+    kept |= {path.resolve() for path in model.files()}
+    removed = [path for path in before if path.exists() and path.resolve() not in kept]
     for path in removed:
         path.unlink()
     return entries, [path.name for path in removed]
@@ -231,7 +225,7 @@ def _port(port: Port) -> PortEntry:
 def _former(folder: Path) -> list[Path]:
     """Return the files that an earlier run wrote into a folder and that nobody has changed since, as its index says."""
     try:
-        rows = json.loads((folder / INDEX).read_bytes())
+        rows = json.loads(read_file(folder / INDEX))
         models = [folder / Path(row["file"]).name for row in rows if row["file"]]
         return [path for model in models if _is_part(model) for path in _files(model)]
     except (OSError, ValueError, TypeError, LookupError):  # somebody else's index

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import hx_extractor
 from hx._redacted import without_folders
 from hx_extractor import Hierarchy
+from hx_sidecar_schema import redirected
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +62,7 @@ class ModelSpec:
         """
         from hx_tracer import load_model
 
-        with redirect_stdout(sys.stderr):  # what a factory prints is no data of ours
+        with redirected("stdout", sys.stderr):  # what a factory prints is no data of ours
             return load_model(**vars(self))
 
 

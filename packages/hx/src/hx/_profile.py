@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +22,7 @@ from hx.records.profile import IsolatedReport
 from hx_extractor import Hierarchy
 from hx_profiler import Measurement, Profile, ProfileComparison, Settings, Trace
 from hx_projector import relink
-from hx_sidecar_schema import check_choice, graph_digest, refuse_existing
+from hx_sidecar_schema import HxError, check_choice, graph_digest, refuse_existing
 
 FILES: dict[str, Callable[[Measurement], str]] = {
     "csv": lambda found: hx_profiler.to_csv(found.profile),
@@ -85,20 +86,25 @@ def profile(
     targets = {kind: Path(path) for kind, path in (files or {}).items()}
     for kind in targets:
         check_choice("files", kind, FILES)
-    refuse_existing(targets.values(), overwrite=overwrite)
+    if len({path.resolve() for path in targets.values()}) < len(targets):
+        message = f"Two of the files {', '.join(repr(str(path)) for path in targets.values())} are one."
+        raise HxError(message, code="HX405", hint="Give each kind a file of its own.", argument="files")
+    hierarchy = opened(model)
+    given = [Path(one) for one in (inputs, trace, graph) if isinstance(one, str | Path)]
+    refuse_existing(targets.values(), overwrite=overwrite, read=chain(hierarchy.files(), given))
     for path in targets.values():
         check_writable(path.parent, "files")
     if trace is not None:
-        found = _from_trace(model, Path(trace), graph, warmup or 0, progress)
+        found = _from_trace(hierarchy, Path(trace), graph, warmup or 0, progress)
     else:
         settings = _given(runs=runs, warmup=warmup, optimization=optimization, provider=provider, threads=threads)
-        found = _measured(_opened(model, inputs, input_shapes, progress), settings, progress)
+        found = _measured(_opened(hierarchy, inputs, input_shapes, progress), settings, progress)
     if modules:
-        wanted = {(call.fqn, call.index) for call in opened(model).calls(modules)}
+        wanted = {(call.fqn, call.index) for call in hierarchy.calls(modules)}
         roots = [row for row, call in enumerate(found.profile.calls) if (call.fqn, call.call) in wanted]
         found = replace(found, profile=found.profile.model_copy(update={"roots": roots}))
     for kind, path in targets.items():
-        write_text(path, FILES[kind](found), overwrite=True)
+        write_text(path, FILES[kind](found))
     return found.profile
 
 

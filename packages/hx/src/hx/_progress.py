@@ -4,9 +4,11 @@ import io
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
+
+from hx_sidecar_schema import redirected
 
 Progress = Callable[[str, int, int], None]
 """Takes what is being done, how many of its items are done, and how many there are: 0 where it has no items."""
@@ -32,7 +34,7 @@ def captured() -> Generator[io.StringIO]:
     """Catch what other people's code prints on stdout and stderr; it is logged at level INFO."""
     caught = io.StringIO()
     try:
-        with redirect_stdout(caught), redirect_stderr(caught):
+        with redirected("stdout", caught), redirected("stderr", caught):
             yield caught
     finally:
         if caught.getvalue().strip():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -18,7 +20,7 @@ from hx.records.project import ProjectReport
 from hx.records.relink import RelinkReport, SpanningNode
 from hx.records.report import File, counts_of, statuses_of
 from hx_extractor import Hierarchy
-from hx_graph import infer_types, read_model
+from hx_graph import files_of, infer_types, read_model
 from hx_projector import project as projected, project_file, relink as relinked, with_file_claims
 from hx_sidecar_schema import Confidence, HxError, ModelDoesNotRun, Sidecar, check_choice, refuse_existing
 
@@ -71,7 +73,8 @@ def project(
             HX207, HX409 or HX110 for inputs that the file does not take.
     """
     check_choice("min_confidence", min_confidence, get_args(Confidence))
-    path, target = _settled(model, output, overwrite=overwrite)
+    given = [Path(inputs)] if isinstance(inputs, str | Path) else []
+    path, target = _settled(model, output, given, overwrite=overwrite)
     progress("Reading the model", 0, 0)
     graph = _typed_model(path)
     progress("Finding the module of every node", 0, 0)
@@ -130,9 +133,9 @@ def relink(
         HxError: HX402 or HX306 before any work where the file could not be written; HX211 if the one was not made of
             the other; else as `load`.
     """
-    path, target = _settled(model, output, overwrite=overwrite)
-    progress("Following the values", 0, 0)
     export = opened(original)
+    path, target = _settled(model, output, export.files(), overwrite=overwrite)
+    progress("Following the values", 0, 0)
     sidecar = relinked(_typed_model(path), export.model, export.sidecar, file=path.name)
     sidecar = _saved(sidecar, path, target)
     return RelinkReport(
@@ -157,11 +160,15 @@ def relink(
     )
 
 
-def _settled(model: str | Path, output: str | Path | None, *, overwrite: bool) -> tuple[Path, Path]:
-    """Return the paths of a model and of the sidecar that it will have, before any work."""
+def _settled(
+    model: str | Path, output: str | Path | None, others: Iterable[Path], *, overwrite: bool
+) -> tuple[Path, Path]:
+    """Return the paths of a model and of the sidecar that it will have, before any work; `others` are read too."""
     path = Path(model)
-    target = Path(output) if output is not None else sidecar_path(path)
-    refuse_existing([target], overwrite=overwrite)
+    own = sidecar_path(path)
+    target = Path(output) if output is not None else own
+    read = chain(filter(own.__ne__, files_of(path)), others)  # its own sidecar is what a new one replaces
+    refuse_existing([target], overwrite=overwrite, read=read)
     check_writable(target.parent)
     return path, target
 

@@ -50,6 +50,8 @@ def arrays_of(inputs: Inputs) -> dict[str, Any]:
 
     path = Path(inputs)
     try:
+        if path.exists() and not path.is_file():  # a FIFO would be waited for
+            raise OSError("it is no regular file")
         if path.suffix.lower() == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)

@@ -60,9 +60,8 @@ def export_path(path: str | Path, argument: str, *, keep_context: bool, overwrit
     return target
 
 
-def write_text(path: Path, text: str, *, overwrite: bool) -> None:
-    """Write a text file whole or not at all; HX402 if it exists and `overwrite` is off, HX306 if it cannot be written."""
-    refuse_existing([path], overwrite=overwrite)
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, over one that exists, whole or not at all; HX306 if it cannot be written."""
     with atomic_folder(path.parent) as staging:
         (staging / path.name).write_text(text, encoding="utf-8", newline="")
 

@@ -27,6 +27,7 @@ from hx_sidecar_schema._files import (
     final_folder as final_folder,
     finish_writes as finish_writes,
     finished as finished,
+    read_file as read_file,
     refuse_existing as refuse_existing,
 )
 from hx_sidecar_schema._lazy import lazy_package as lazy_package
@@ -78,4 +79,5 @@ from hx_sidecar_schema._tags import (
     is_tagged as is_tagged,
     simple_name as simple_name,
 )
+from hx_sidecar_schema._threads import Shared as Shared, ignore_warnings as ignore_warnings, redirected as redirected
 from hx_sidecar_schema._visible import visible as visible

@@ -98,6 +98,17 @@ def finished(path: Path) -> Path:
     return path
 
 
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a file, as `finished` finds it.
+
+    Raises:
+        OSError: If it cannot be read, or is a FIFO or a device, which would be waited for.
+    """
+    if finished(path).exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return path.read_bytes()
+
+
 def _staged(staging: Path) -> list[Path]:
     """Return the staged files, relative to where they go: sidecars, then models, then data."""
     files = [path.relative_to(staging / _FILES) for path in (staging / _FILES).rglob("*") if path.is_file()]
@@ -146,21 +157,29 @@ def _locked(staging: Path) -> Generator[bool]:
             yield True
 
 
-def refuse_existing(paths: Iterable[Path], *, overwrite: bool) -> None:
+def refuse_existing(paths: Iterable[Path], *, overwrite: bool, read: Iterable[Path] = ()) -> None:
     """Stop before any work where it would replace something.
 
+    `read` are files that the caller reads, under any of their names; they are asked for only where something exists.
+
     Raises:
-        HxError: HX402 if a path exists and `overwrite` is off; HX306 if it is neither a regular file nor a folder.
+        HxError: HX402 if a path exists and `overwrite` is off; HX306 if it is neither a regular file nor a folder; HX408 if
+            it is one of those in `read`.
     """
-    existing = [path for path in paths if path.exists()]
+    existing = [path for path in paths if os.path.lexists(path)]  # a link that leads nowhere too
     for path in existing:
-        if not path.is_file() and not path.is_dir():
+        if path.exists() and not path.is_file() and not path.is_dir():
             message = f"Cannot write {str(path)!r}: it is a device, a FIFO or a socket."
             raise HxError(message, code="HX306", hint="Name a file.", argument="output")
     if existing and not overwrite:
         named = ", ".join(repr(str(path)) for path in existing)
         message = f"Output {named} already {'exists' if len(existing) == 1 else 'exist'}."
         raise HxError(message, code="HX402", hint="Allow replacing it, or name another output.", argument="overwrite")
+    for source in filter(Path.exists, read if existing else ()):
+        for path in existing:
+            if path.exists() and path.samefile(source):
+                message = f"Output {str(path)!r} is read: what is read is never replaced."
+                raise HxError(message, code="HX408", hint="Name another output.", argument="output")
 
 
 def final_folder(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from pydantic_core import from_json, to_json
 from hx_sidecar_schema._collector import collector_paused
 from hx_sidecar_schema._digest import file_digest
 from hx_sidecar_schema._errors import HxError, MissingSidecar
-from hx_sidecar_schema._files import atomic_folder, finished
+from hx_sidecar_schema._files import atomic_folder, read_file
 from hx_sidecar_schema._migrate import migrate
 from hx_sidecar_schema._records import SIDECAR_VERSION, Contents, Module, ModuleCall, Record, node_name, subtree_ends
 from hx_sidecar_schema._references import broken_references
@@ -107,7 +107,7 @@ class Sidecar(Contents):
         """
         path = Path(path)
         try:
-            content = finished(path).read_bytes()
+            content = read_file(path)
         except OSError as error:
             hint = "Run `hx relink` if a tool made the model of an export, `hx project` if it comes from elsewhere."
             raise MissingSidecar(f"Sidecar {str(path)!r} cannot be read: {error.strerror}.", hint=hint) from error

@@ -27,7 +27,7 @@ from hx.files import check_writable, data_path, sidecar_path
 from hx.records.debug import DebugReport, Environment, InputEntry
 from hx.records.report import File, counts_of
 from hx_projector import redact_numbers, redact_record, redact_text
-from hx_sidecar_schema import HxError, Record, atomic_folder, refuse_existing
+from hx_sidecar_schema import HxError, Record, atomic_folder, read_file, refuse_existing
 
 OTHERS = ("torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy", "pydantic")
 VARIABLES = (
@@ -101,7 +101,7 @@ def debug(
 def _files_of(folder: Path) -> set[str]:
     """Return the files of the session that is in a folder; HX402 for anything else, which is never replaced."""
     try:
-        session = json.loads((folder / "session.json").read_bytes())
+        session = json.loads(read_file(folder / "session.json"))
         return {Path(file["path"]).name for file in session["files"]}
     except (OSError, ValueError, LookupError, TypeError) as error:
         if folder.is_dir() and not any(folder.iterdir()):
@@ -109,7 +109,7 @@ def _files_of(folder: Path) -> set[str]:
         raise HxError(
             f"Output {str(folder)!r} exists and is no session of hx.",
             code="HX402",
-            hint="Name another output; only a session is replaced.",
+            hint="Only a session is replaced: name another output.",
             argument="output",
         ) from error
 

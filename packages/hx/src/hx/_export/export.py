@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -237,7 +239,9 @@ def _exported(
             if target is None:
                 raise
             refusal = error
-    report = target.with_name(f"{target.stem}_export_report.txt")
+    numbers = chain([""], (f"_{number}" for number in count(2)))  # other files stay, earlier reports among them
+    names = (target.with_name(f"{target.stem}_export_report{number}.txt") for number in numbers)
+    report = next(path for path in names if not os.path.lexists(path))
     with atomic_folder(report.parent, "f") as staging:
         (staging / report.name).write_text(redact(f"{refusal.report}\n{printed.getvalue()}"), encoding="utf-8")
     raise ExportError(

@@ -84,7 +84,7 @@ class Export(Hierarchy):
             inputs={tensor.name: tensor.shape for tensor in sidecar.model.inputs},
             outputs={tensor.name: tensor.shape for tensor in sidecar.model.outputs},
             static_axes=exported.static_axes,
-            notes=exported.notes,
+            notes=[*self._loaded.notes, *exported.notes],
             strategy=sidecar.generator.strategy,
             disagreements=[
                 NodeDisagreement(

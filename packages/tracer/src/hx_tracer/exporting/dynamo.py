@@ -17,7 +17,7 @@ import onnx_ir as ir
 import torch
 
 from hx_sidecar_schema import HxError, first_line
-from hx_tracer._torch_internals import DIMS_FROM_STRINGS
+from hx_tracer._torch_internals import DIMS_FROM_STRINGS, declared_signature
 from hx_tracer.exporting.context import UNWATCHED, assemble_context
 from hx_tracer.exporting.errors import export_error, root_cause, watched_export
 from hx_tracer.exporting.raw_graph import RawGraph
@@ -28,7 +28,6 @@ from hx_tracer.watch.body_values import mark_bodies
 from hx_tracer.watch.calls import PyTorchRun, TracedCall
 from hx_tracer.watch.fx_metadata import PORTS
 from hx_tracer.watch.patches import own_attribute, patched
-from hx_tracer.watch.ports import forward_signature
 from hx_tracer.watch.recorder import CallRecorder
 
 
@@ -124,10 +123,14 @@ def _keywords_named(request: ExportRequest) -> AbstractContextManager[None]:
 
     torch 2.13 refuses these otherwise: it binds them to `kwargs` before the trace, and to their own names too after it.
     """
-    forward, signature = request.module.forward, forward_signature(request.module)
-    known = {} if signature is None else signature.parameters
+    forward = request.module.forward
+    try:  # as torch reads it: what torch.compile(module) returns takes anything, whatever the module takes
+        signature = declared_signature(request.module) or inspect.signature(forward)
+    except (TypeError, ValueError):
+        return nullcontext()
+    known = signature.parameters
     named = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in request.kwargs if name not in known]
-    if signature is None or not named or not request.axes:
+    if not named or not request.axes:
         return nullcontext()
 
     def naming(*args: Any, **kwargs: Any) -> Any:

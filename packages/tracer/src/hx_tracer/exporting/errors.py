@@ -1,10 +1,9 @@
 """Errors of hx for what the exporters raise."""
 
-import logging
 import sys
 import traceback
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from hx_sidecar_schema import HxError, UnfitInputs, first_line
 from hx_tracer._torch_internals import pytree
 from hx_tracer.inputs.arguments import argument_paths
 from hx_tracer.models.implementations import Kind
-from hx_tracer.models.silence import silenced
+from hx_tracer.models.silence import silence_exporter
 from hx_tracer.watch.ports import forward_signature
 from hx_tracer.watch.preserve import preserve_state
 from hx_tracer.watch.recursion import nesting, room_for_watching
@@ -160,8 +159,3 @@ def root_cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
     return error
-
-
-def silence_exporter() -> AbstractContextManager[None]:
-    """Suppress warnings, and log lines of the exporters, while the block runs: what fails is raised too."""
-    return silenced("torch", "onnxscript", "onnx_ir", level=logging.CRITICAL)

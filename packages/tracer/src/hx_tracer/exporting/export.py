@@ -17,13 +17,15 @@ from hx_sidecar_schema import (
     UnfitInputs,
     first_line,
 )
+from hx_tracer._torch_internals import pytree
 from hx_tracer.exporting.context import package_versions
 from hx_tracer.exporting.dynamo import export_dynamo, run_dynamo
-from hx_tracer.exporting.errors import ExportError, export_error, silence_exporter, trial, watched_export
+from hx_tracer.exporting.errors import ExportError, export_error, trial, watched_export
 from hx_tracer.exporting.request import ExportOptions, ExportRequest, Watched
 from hx_tracer.exporting.torchscript import export_torchscript
 from hx_tracer.inputs.arguments import Arguments
 from hx_tracer.models.implementations import find_remedy
+from hx_tracer.models.silence import silence_exporter
 from hx_tracer.watch.calls import EagerRun, PyTorchRun, TracedCall, disable_fused_attention
 from hx_tracer.watch.operations import observe
 from hx_tracer.watch.ports import output_ports
@@ -146,7 +148,9 @@ def _export(request: ExportRequest, strategy: Strategy) -> Exported:
         with preserve_state(module), disable_fused_attention(asked), trial(module, args, kwargs):
             if strategy.exporter == "torchscript":  # as torch 2.13's traces every module, whatever its mode
                 set_eval_mode(module)
-            return OBSERVERS[strategy.observer](module, args, kwargs)
+            done = OBSERVERS[strategy.observer](module, args, kwargs)
+            # A model may return what it keeps, and what is put back with it.
+            return done._replace(result=pytree.tree_map_only(torch.Tensor, torch.clone, done.result))
 
     program, context, notes = EXPORTERS[strategy.exporter](request, run)
     ran, failure = PyTorchRun(None, []), ""

@@ -21,6 +21,8 @@ def read_inputs(path: Path) -> dict[str, Any]:
     """
     suffix = path.suffix.lower()
     try:
+        if path.exists() and not path.is_file():  # a FIFO would be waited for
+            raise _unreadable(path, "it is no regular file")
         if suffix in (".pt", ".pth"):
             loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
         elif suffix == ".npz":

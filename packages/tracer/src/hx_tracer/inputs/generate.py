@@ -10,7 +10,6 @@ import linecache
 import logging
 import re
 import traceback
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -19,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hx_sidecar_schema import HxError, first_line
+from hx_sidecar_schema import HxError, first_line, ignore_warnings
 from hx_tracer.inputs.arguments import named_parameters, required_names, split_arguments
 from hx_tracer.inputs.candidates import IDS, IMAGE, LAYOUTS, MASK, MEL, WAVE, Candidate, Sampling, sample, sample_inputs
 from hx_tracer.inputs.config_sizes import ConfigSizes, config_of
@@ -44,8 +43,7 @@ def generate(module: torch.nn.Module, dtype: torch.dtype, seed: int) -> _Made:
     Raises:
         HxError: HX108 where every candidate fails, with the module's own last error.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of models, about inputs that are tried
+    with ignore_warnings:  # of models, about inputs that are tried
         if config_of(module) is None:
             return _from_modules(module, dtype, seed)
         try:

@@ -4,13 +4,12 @@ import difflib
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel
 
 from hx_sidecar_schema import HxError, first_line
@@ -32,11 +31,13 @@ class LoadedModel:
         name: File stem for outputs: the architecture of `tiny:ARCH`, the last part of a Hub id or folder, the
             name of a factory; of a module in memory its class name in snake case.
         example: Inputs that a factory returned with the module, or those that were made for it.
+        notes: What its user should know, one sentence each.
     """
 
     module: torch.nn.Module
     name: str
     example: Any = None
+    notes: list[str] = field(default_factory=list[str])
 
 
 def load_model(
@@ -79,6 +80,7 @@ def load_model(
             )
         return LoadedModel(model, _snake_case(type(model).__name__))
     example: Any = None
+    notes: list[str] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if not isinstance(model, str):
@@ -93,7 +95,7 @@ def load_model(
             module, example = call_factory(model)
             name = model.rpartition(":")[2]
         else:
-            module, name = _from_hub(
+            module, name, notes = _from_hub(
                 model, _auto_classes(task), random_weights=random_weights, trust=trust_remote_code, seed=seed
             )
     if dtype is not None:
@@ -103,7 +105,7 @@ def load_model(
     if experts is not None:
         set_implementation(module, "experts", experts)
     set_eval_mode(module)
-    return LoadedModel(module, name, example)
+    return LoadedModel(module, name, example, notes)
 
 
 def _snake_case(name: str) -> str:
@@ -138,7 +140,7 @@ def _auto_classes(task: str | None) -> list[Any]:
 
 def _from_hub(
     spec: str, classes: list[Any], *, random_weights: bool, trust: bool, seed: int
-) -> tuple[torch.nn.Module, str]:
+) -> tuple[torch.nn.Module, str, list[str]]:
     place, _, revision = spec.partition("@") if not Path(spec).is_dir() else (spec, "", "")
     folder = Path(place)
     name = folder.resolve().name if folder.is_dir() else place.rpartition("/")[2]
@@ -154,10 +156,10 @@ def _from_hub(
                 module: torch.nn.Module = auto.from_config(config, trust_remote_code=trust)
                 randomize(module, seed)
             else:
-                module, loaded = auto.from_pretrained(
-                    place, config=config, dtype="auto", output_loading_info=True, **options
-                )
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+                # Weights of other shapes are told like missing ones then, by name.
+                options |= {"ignore_mismatched_sizes": True, "output_loading_info": True}
+                module, loaded = auto.from_pretrained(place, config=config, dtype="auto", **options)
+        except Exception as error:  # what a folder holds makes transformers raise anything
             if not trust and "trust_remote_code" in str(error):
                 raise HxError(
                     f"Model {spec!r} brings code of its own, which is not run unless you allow it.",
@@ -171,21 +173,21 @@ def _from_hub(
                 code="HX101",
                 hint="Give a Hub id that is reachable from here, a folder with config.json and weights, FILE.py:factory or tiny:ARCH.",
             ) from error
-    _check_weights(spec, module, loaded)
     disable_cache(getattr(module, "config", None))
-    return module, name
+    return module, name, _check_weights(spec, module, loaded)
 
 
-def _check_weights(spec: str, module: torch.nn.Module, loaded: dict[str, Any]) -> None:
+def _check_weights(spec: str, module: torch.nn.Module, loaded: dict[str, Any]) -> list[str]:
     """Refuse a model some of whose weights are random, as transformers makes those that it does not find.
 
+    Return a note on weights that are there and that no parameter takes.
     `loaded` is what transformers says of the loading; empty where nothing was to be loaded.
     """
     # Keys with another shape have the shapes beside them.
     mismatched = [key if isinstance(key, str) else key[0] for key in loaded.get("mismatched_keys", ())]
     missing = sorted({*loaded.get("missing_keys", ()), *mismatched})
+    other = sorted(loaded.get("unexpected_keys", ()))
     if missing:
-        other = sorted(loaded.get("unexpected_keys", ()))
         raise HxError(
             f"Model {spec!r} has no weights for {len(missing)} of {type(module).__name__}: {_few(missing)}"
             + (f"; it has others: {_few(other)}." if other else "."),
@@ -193,6 +195,9 @@ def _check_weights(spec: str, module: torch.nn.Module, loaded: dict[str, Any]) -
             hint="Name the task or class that it was saved with, or take random weights for all.",
             argument="task",
         )
+    return (
+        [f"{len(other)} weights of {spec!r} are of no use to {type(module).__name__}: {_few(other)}."] if other else []
+    )
 
 
 def _few(names: list[str]) -> str:

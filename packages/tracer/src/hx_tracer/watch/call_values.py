@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch.random import fork_rng
 
+from hx_sidecar_schema import redirected
 from hx_tracer._torch_internals import without_modes
 from hx_tracer.watch.calls import CallKey, EagerRun, disable_fused_attention
 from hx_tracer.watch.double_precision import DoublePrecision
@@ -88,7 +89,7 @@ def _record(
 
     initialize_lazy(module, args, kwargs)
     run = EagerRun(module, at_port)
-    with fork_rng(devices=[]), redirect_stdout(sys.stderr), preserve_state(module):
+    with fork_rng(devices=[]), redirected("stdout", sys.stderr), preserve_state(module):
         torch.manual_seed(0)
         with mode, disable_fused_attention():
             run.run(args, kwargs)

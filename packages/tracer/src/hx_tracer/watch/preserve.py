@@ -3,13 +3,14 @@
 import functools
 import gc
 import operator
+import random
 import sys
 from collections import OrderedDict, deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, MutableMapping, MutableSet
 from contextlib import contextmanager, suppress
 from itertools import chain
-from types import CellType, FunctionType, MemberDescriptorType, MethodType, SimpleNamespace
-from typing import Any
+from types import CellType, FunctionType, MemberDescriptorType, MethodType, ModuleType, SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +22,13 @@ _FOREIGN = sys.stdlib_module_names | {"torch", "numpy"}
 """Packages whose objects and classes are no state of a model, containers and modules excepted."""
 _LRU_CACHE: Any = type(functools.cache(len))
 _MISSING = object()
+
+
+class _Global(NamedTuple):
+    """What a function of the model names, and that is no part of it."""
+
+    value: Any
+
 
 Undo = list[Callable[[], object]]
 """What puts back what has changed."""
@@ -35,17 +43,20 @@ def preserve_state(model: torch.nn.Module) -> Generator[None]:
 
     Restored is all that can be reached from the modules through attributes, containers, classes, and closures and
     defaults of functions: which entries and attributes there are, and the data of tensors and arrays among them. Of what
-    is global only tensors are taken out again, and `lru_cache`s emptied: more may say what was registered elsewhere.
+    is global, in names that functions read and in what these name, only tensors are taken out again, and `lru_cache`s
+    emptied: more may say what was registered elsewhere.
     What cannot be looked into is not restored, such as iterators, nor objects of Python's own library.
     """
     undo: Undo = []
-    seen: dict[int, Any] = {}
+    seen: dict[tuple[int, bool], Any] = {}
     waiting: list[Any] = [model]
     while waiting:
         one = waiting.pop()
-        if id(one) not in seen and not isinstance(one, (str, bytes, int, float, type(None))):
-            seen[id(one)] = one  # kept, so that no other object gets its id
-            waiting += _hold(one, undo)
+        is_global = isinstance(one, _Global)
+        one = one.value if is_global else one
+        if (id(one), is_global) not in seen and not isinstance(one, (str, bytes, int, float, type(None))):
+            seen[id(one), is_global] = one  # kept, so that no other object gets its id
+            waiting += _hold_global(one, undo) if is_global else _hold(one, undo)
     try:
         yield
     finally:
@@ -62,16 +73,20 @@ def _hold(value: Any, undo: Undo) -> Iterable[Any]:
         if value.flags.writeable:
             copy = value.copy()
             undo.append(lambda: value.__setitem__(..., copy))
+    elif isinstance(value, (random.Random, np.random.RandomState, torch.Generator)):
+        names = ("getstate", "setstate") if isinstance(value, random.Random) else ("get_state", "set_state")
+        state = getattr(value, names[0])()
+        undo.append(lambda: getattr(value, names[1])(state))
+    elif isinstance(value, np.random.Generator):
+        bits, drawn = value.bit_generator, value.bit_generator.state
+        undo.append(lambda: setattr(bits, "state", drawn))
     elif isinstance(value, (tuple, frozenset, MethodType, functools.partial)):
         yield from gc.get_referents(value)
     elif isinstance(value, FunctionType):
         yield from value.__closure__ or ()
         if not _is_foreign(value):
-            for one in map(value.__globals__.get, value.__code__.co_names):
-                if isinstance(one, _CONTAINERS):
-                    _hold_container(one, undo, is_global=True)
-                elif isinstance(one, (FunctionType, _LRU_CACHE)):
-                    yield one
+            named = map(value.__globals__.get, value.__code__.co_names)
+            yield from map(_Global, (value.__globals__, *named))
             yield from (value.__defaults__, value.__kwdefaults__, vars(value))
     elif isinstance(value, _LRU_CACHE):
         size = value.cache_info().currsize
@@ -80,12 +95,12 @@ def _hold(value: Any, undo: Undo) -> Iterable[Any]:
     elif isinstance(value, CellType):
         yield from _hold_names(value, undo, lambda: _bound(value, ["cell_contents"]))
     elif isinstance(value, type):
-        if not _is_foreign(value):
+        if _is_state_holder(value):
             yield from _hold_names(value, undo, lambda: {n: v for n, v in vars(value).items() if _is_state(n)})
     else:
         if isinstance(value, _CONTAINERS):
             yield from _hold_container(value, undo)
-        if isinstance(value, (torch.nn.Module, SimpleNamespace)) or not _is_foreign(type(value)):
+        if type(value) not in _CONTAINERS and _is_state_holder(value):
             yield from type(value).__mro__
             if hasattr(value, "__dict__"):
                 yield vars(value)
@@ -94,8 +109,50 @@ def _hold(value: Any, undo: Undo) -> Iterable[Any]:
             yield from _hold_names(value, undo, lambda: _bound(value, slots))
 
 
+def _hold_global(value: Any, undo: Undo) -> Iterable[Any]:
+    """Remember where what is global holds no tensor, and yield what it refers to: functions are as those of the model."""
+    if isinstance(value, (FunctionType, _LRU_CACHE)):
+        yield value
+    elif isinstance(value, dict):
+        _hold_entries(value, undo, _container_type(value).__setitem__, _container_type(value).__delitem__)
+    elif isinstance(value, _CONTAINERS):
+        _hold_container(value, undo, is_global=True)
+    elif hasattr(value, "__dict__") and _is_state_holder(value):
+        if isinstance(value, type):
+            _hold_entries(value, undo, type.__setattr__, type.__delattr__)
+        else:
+            yield _Global(vars(value))
+        yield from (_Global(one) for one in vars(value).values() if isinstance(one, _CONTAINERS))
+
+
+def _hold_entries(value: Any, undo: Undo, put: Callable[..., None], drop: Callable[..., None]) -> None:
+    """Remember what the names of a class, or the keys of a dict, stood for; put back where that is a tensor then."""
+    entries = value if isinstance(value, dict) else vars(value)
+    before = dict(entries)
+
+    def put_back() -> None:
+        for name, now in [*entries.items()]:
+            held = before.get(name, _MISSING)
+            if now is not held and any(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves(now)):
+                drop(value, name) if held is _MISSING else put(value, name, held)
+
+    undo.append(put_back)
+
+
+def _container_type(value: Any) -> Any:
+    return next(kind for kind in _CONTAINERS if isinstance(value, kind))  # whose methods a subclass may override
+
+
+def _is_state_holder(value: Any) -> bool:
+    """Return whether attributes of an object, a class or a file may be state of a model."""
+    if isinstance(value, (torch.nn.Module, SimpleNamespace, MutableMapping, MutableSet)):  # `weakref` has some
+        return True
+    return not _is_foreign(value if isinstance(value, (type, ModuleType)) else type(value))
+
+
 def _is_foreign(defined: Any) -> bool:
-    return str(defined.__module__).partition(".")[0] in _FOREIGN
+    name = defined.__name__ if isinstance(defined, ModuleType) else str(defined.__module__)
+    return name.partition(".")[0] in _FOREIGN
 
 
 def _is_state(name: str) -> bool:
@@ -127,8 +184,8 @@ def _hold_names(value: Any, undo: Undo, read: Callable[[], dict[str, Any]]) -> I
 
 
 def _hold_container(value: Any, undo: Undo, *, is_global: bool = False) -> Iterable[Any]:
-    """Remember what a container holds; a global one is put back only where tensors were added."""
-    kind = next(kind for kind in _CONTAINERS if isinstance(value, kind))  # whose methods a subclass may override
+    """Remember what a container holds; a global one, which is no dict, is put back only where tensors were added."""
+    kind = _container_type(value)
     before = _entries(value)
 
     def put_back() -> None:

@@ -5,13 +5,13 @@ torch 2.13: `torch.export` runs compiled functions as they are written, and `Mod
 `Module.__call__` early, so that a later replacement of it is not seen.
 """
 
-import threading
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 
+from hx_sidecar_schema import Shared
 from hx_tracer._torch_internals import COMPILED_CALL, uncompiled_forward
 from hx_tracer.watch.patches import own_attribute
 
@@ -29,6 +29,9 @@ def uncompiled(model: torch.nn.Module) -> Generator[None]:
         yield
 
 
+_stance = Shared(lambda: torch.compiler.set_stance("force_eager"))
+
+
 @contextmanager
 def run_eagerly(model: torch.nn.Module) -> Generator[None]:
     """Run a model without the compiler of `torch.compile`, functions among its code too, while the block runs.
@@ -37,28 +40,6 @@ def run_eagerly(model: torch.nn.Module) -> Generator[None]:
     """
     with uncompiled(model), _stance:
         yield
-
-
-class _EagerStance:
-    """The stance `force_eager` from the first block that asks for it to the last, in whatever order threads leave."""
-
-    def __init__(self) -> None:
-        self._lock, self._blocks, self._held = threading.Lock(), 0, ExitStack()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._blocks:
-                self._held.enter_context(torch.compiler.set_stance("force_eager"))
-            self._blocks += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._blocks -= 1
-            if not self._blocks:
-                self._held.close()
-
-
-_stance = _EagerStance()
 
 
 def run_seeded(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
