@@ -148,3 +148,18 @@ def test_random_numbers_are_not_compared(tmp_path: Path) -> None:
         ("last", False),
     ]
     assert parts.mismatches == 0
+
+
+COUNTS: dict[str, int] = {}
+"""What is global is not put back."""
+
+
+def test_a_module_that_returns_other_values_in_every_run_is_not_compared() -> None:
+    class Counting(torch.nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            COUNTS["runs"] = COUNTS.get("runs", 0) + 1
+            return super().forward(x) * COUNTS["runs"]
+
+    verification = hx.export(Counting(4, 4).eval(), (torch.ones(2, 4),)).verification
+    assert verification.status == "not_checked"
+    assert "every run" in verification.reason

@@ -194,6 +194,21 @@ def test_containers_are_kept_and_converted() -> None:
     assert made["state"]["a"][0].dtype == torch.float16
 
 
+def test_what_a_module_runs_on_keeps_its_dtype() -> None:
+    """As a plain export has it: of weights in several types the first is not that of every input."""
+
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 3).half(), nn.Linear(3, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.b(self.a(x.half()).float())
+
+    for given in (torch.ones(2, 3), np.ones((2, 3), np.float32)):
+        assert example_inputs(Mixed(), example=(given,)).kwargs["x"].dtype == torch.float32
+
+
 def save(path: Path, values: dict[str, torch.Tensor]) -> Path:
     if path.suffix == ".pt":
         torch.save(values, path)

@@ -3,6 +3,7 @@
 import inspect
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hx_sidecar_schema import UnfitInputs
+from hx_sidecar_schema import UnfitInputs, ignore_warnings
 from hx_tracer._torch_internals import pytree
 from hx_tracer.inputs.arguments import (
     Arguments,
@@ -21,6 +22,7 @@ from hx_tracer.inputs.arguments import (
     positional_names,
     required_names,
     split_arguments,
+    tensors_in,
     with_leaves,
 )
 from hx_tracer.inputs.candidates import IDS, MASK, Sampling, sample
@@ -29,6 +31,7 @@ from hx_tracer.inputs.file import read_inputs
 from hx_tracer.inputs.generate import float_dtype, generate
 from hx_tracer.watch.ports import forward_signature
 from hx_tracer.watch.preserve import preserve_state
+from hx_tracer.watch.uncompiled import run_seeded
 
 _logger = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ class ExampleInputs:
 
     Attributes:
         kwargs: Values by the name of forward()'s parameters: tensors, or containers of tensors. Float tensors have the
-            module's own data type.
+            module's own data type; where its weights have several, that which they were given in, if it runs on them.
         args: Values for a forward() that takes `*args` or positional-only parameters; they stand before `kwargs`.
         samplings: The distributions of generated inputs; `given` for the others.
     """
@@ -86,7 +89,7 @@ def example_inputs(
     elif example is None and kwargs is not None:
         example = ()
     if example is not None or shapes:
-        args, given = _bound(module, example if example is not None else {}, kwargs or {})
+        args, given = _in_accepted_dtype(module, *_bound(module, example if example is not None else {}, kwargs or {}))
         samplings = dict.fromkeys(given, Sampling("given"))
         missing = _missing(module, {**given, **shapes}, args)
         if not missing or example is not None:
@@ -154,13 +157,13 @@ def _bound(module: torch.nn.Module, example: Mapping[str, Any] | Sequence[Any], 
 
 
 def _converted(module: torch.nn.Module, name: str, value: Any) -> Any:
-    """Return an input with tensors for arrays; tensors of floats in the data type of the module."""
-    dtype = float_dtype(module)
+    """Return an input with tensors for arrays; those of doubles, which are numpy's default, in the module's data type."""
 
     def converted(leaf: Any) -> Any:
-        if isinstance(leaf, np.ndarray):
-            leaf = as_tensor(leaf)
-        return leaf.to(dtype) if isinstance(leaf, torch.Tensor) and leaf.is_floating_point() else leaf
+        if not isinstance(leaf, np.ndarray):
+            return leaf
+        tensor = as_tensor(leaf)
+        return tensor.to(float_dtype(module)) if tensor.dtype == torch.float64 else tensor
 
     leaves, spec = pytree.tree_flatten(value)
     try:
@@ -172,6 +175,24 @@ def _converted(module: torch.nn.Module, name: str, value: Any) -> Any:
         ) from error
     same = all(one is other for one, other in zip(leaves, new, strict=True))
     return value if same else pytree.tree_unflatten(new, spec)
+
+
+def _in_accepted_dtype(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    """Return inputs with floats in the data type of the module; where it has several, as they are given, if it runs on them."""
+    dtype = float_dtype(module)
+    if all(not leaf.is_floating_point() or leaf.dtype == dtype for leaf in tensors_in((args, kwargs))):
+        return args, kwargs
+    if len({weight.dtype for weight in module.parameters() if weight.is_floating_point()}) > 1:
+        with (
+            suppress(Exception),
+            preserve_state(module),
+            ignore_warnings,
+        ):  # a model raises anything on what it does not take
+            run_seeded(module, *pytree.tree_map_only(torch.Tensor, torch.clone, (args, kwargs)))
+            return args, kwargs
+    return pytree.tree_map_only(
+        torch.Tensor, lambda one: one.to(dtype) if one.is_floating_point() else one, (args, kwargs)
+    )
 
 
 def as_tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
