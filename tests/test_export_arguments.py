@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -318,3 +318,25 @@ def test_a_module_in_memory_is_not_changed() -> None:
         load_model(Two(), dtype="float16", attn="eager")
     assert caught.value.code == "HX111"
     assert "dtype, attn" in caught.value.message
+
+
+class Pair(NamedTuple):
+    left: torch.Tensor
+    right: torch.Tensor | None = None
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning")  # of torch.compile
+@pytest.mark.parametrize("compiled", [False, True])
+def test_named_tuples_and_compiled_roots_have_free_axes(compiled: bool) -> None:
+    class OfPair(nn.Linear):
+        def forward(self, pair: Pair) -> Pair:  # type: ignore[override]
+            return Pair(super().forward(pair.left), pair.right)
+
+    class OfTensor(nn.Linear):
+        pass
+
+    module: Any = torch.compile(OfTensor(3, 3).eval()) if compiled else OfPair(3, 3).eval()
+    exported = hx.export(module, (X if compiled else Pair(X),), dynamic=True)
+    (value,) = exported.model.graph.inputs
+    assert "batch" in str(value.shape)
+    assert exported.verification.status == "match"

@@ -47,7 +47,7 @@ def dynamic_shapes(
             return {axis: dims[symbol] for axis, symbol in axes.get(path, {}).items()} or None
         shapes = [shape(f"{path}.{key}", child) for key, child in _children(value).items()]
         spec = pytree.tree_structure(value, is_leaf=lambda one: one is not value)
-        if type(value) in pytree.BUILTIN_TYPES:
+        if spec.type in pytree.BUILTIN_TYPES:  # of a named tuple that is `namedtuple`
             return pytree.tree_unflatten(shapes, spec)
         return None if spec.is_leaf() else shapes
 
