@@ -174,7 +174,8 @@ def test_an_embedded_sidecar_survives_and_is_found(hx, tmp_path, factories):
     assert hx("export", spec, "-o", "m.onnx", "--embed", "--no-metadata", cwd=tmp_path).code == 0
     proto = onnx.load(tmp_path / "m.onnx")
     keys = {entry.key for node in proto.graph.node for entry in node.metadata_props}
-    assert keys == {"pkg.hx.module", "pkg.hx.call", "pkg.hx.tag", "pkg.hx.evidence", "pkg.hx.confidence"}
+    ours = {f"pkg.hx.{name}" for name in ("module", "call", "tag", "evidence", "confidence")}
+    assert keys == {*ours, "namespace"}
     (tmp_path / "moved").mkdir()
     onnx.save(proto, tmp_path / "moved" / "other.onnx")
     session = ort.InferenceSession(tmp_path / "moved" / "other.onnx", providers=["CPUExecutionProvider"])
