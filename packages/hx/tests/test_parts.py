@@ -111,3 +111,11 @@ def test_a_model_and_all_its_parts_are_valid(tmp_path: Path, inner: type[nn.Modu
     parts = sorted((tmp_path / "parts").glob("*.onnx"))
     assert len(parts) >= 3
     assert {part.name: hx.validate(part).findings for part in parts} == {part.name: [] for part in parts}
+
+
+def test_what_the_runtime_has_no_kernel_for_is_not_checked(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU()).bfloat16().eval()
+    hx.export(model, (torch.ones(2, 4, dtype=torch.bfloat16),), tmp_path / "x.onnx")
+    report = hx.validate(tmp_path / "x.onnx")
+    assert report.valid, str(report)
+    assert "no kernel" in report.skipped["ONNX Runtime"]

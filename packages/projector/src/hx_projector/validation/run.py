@@ -14,7 +14,7 @@ from hx_sidecar_schema import HxError, Sidecar
 
 
 class Check(NamedTuple):
-    """One check: it changes nothing, and raises nothing but HX209 once the checks that it needs found nothing."""
+    """One check: it changes nothing, and raises nothing but what ONNX Runtime lacks, HX209 and HX207, once the checks that it needs found nothing."""
 
     name: str
     run: Callable[[ModelAndSidecar], Iterable[Problem]]
@@ -92,7 +92,7 @@ def validate(model: ir.Model, sidecar: Sidecar, path: Path) -> ValidationResult:
             continue
         try:
             found = [Finding.of(*problem) for problem in check.run(pair)]
-        except HxError as error:  # ONNX Runtime is not installed
+        except HxError as error:
             skipped[check.name] = error.message
             continue
         findings += found
