@@ -17,7 +17,7 @@ from hx.schema import REPORTS
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 TASKS = {
     "Export and load": ["export", "Export", "load", "demo"],
-    "Look": ["Hierarchy", "Call", "tree", "modules", "nodes", "analyze", "view"],
+    "Look": ["Hierarchy", "Call", "tree", "modules", "nodes", "analyze", "view", "report"],
     "Cut": ["extract", "Extraction"],
     "Check": ["verify", "validate", "compare", "debug"],
     "Carry over": ["relink", "project"],

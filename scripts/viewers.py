@@ -1,4 +1,4 @@
-"""Real viewers open what hx writes: `uv run python scripts/viewers.py [SCREENSHOTS]`.
+"""Real viewers open what hx writes, and Chromium the page of `hx report`: `uv run python scripts/viewers.py [SCREENSHOTS]`.
 
 Model Explorer is installed into an environment of its own; where that cannot be, this says so and nothing is tried. Its pages are opened
 in Chromium (`apt-get install chromium`), where there is one. SCREENSHOTS is a folder for pictures of them.
@@ -87,6 +87,46 @@ with sync_playwright() as play:
     assert not errors, errors
 """
 
+PAGE = """
+import sys
+from pathlib import Path
+from playwright.sync_api import sync_playwright
+
+page_file, picture, chromium, module, operator = sys.argv[1:]
+with sync_playwright() as play:
+    context = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_context(
+        viewport=dict(width=1500, height=950), offline=True
+    )
+    page = context.new_page()
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(Path(page_file).as_uri())
+    ready = float(page.evaluate("document.body.dataset.ready"))
+    page.keyboard.press("/")
+    page.keyboard.type(operator)
+    page.locator(".row .op", has_text=operator).first.click()
+    page.locator("#detail .node.on", has_text=operator).wait_for(timeout=5_000)
+    page.keyboard.press("/")
+    page.keyboard.type(module)
+    page.locator(".row .name").get_by_text(module, exact=True).first.click()
+    page.keyboard.press("Escape")
+    page.locator("#detail", has_text="forward() takes").wait_for(timeout=5_000)
+    assert page.locator("#detail td", has_text="FLOAT[").count(), "no port"
+    assert page.locator(".row.on").count() == 1
+    rows = page.locator(".row").count()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".row").count() == 1 < rows, "the tree did not close"
+    page.keyboard.press("ArrowRight")
+    page.screenshot(path=picture)
+    assert not said, said
+    assert [url.partition(":")[0] for url in asked] == ["file"], asked
+    assert ready < 2_000, ready
+    print(round(ready))
+"""
+
 
 class Block(torch.nn.Module):
     """A layer, called twice."""
@@ -133,13 +173,13 @@ def main() -> None:
         for number, (name, (model, inputs)) in enumerate(models.items()):
             exported = hx.export(model, inputs)
             exported.save(folder / f"{name}.onnx", embed=True)
-            written = hx.view(
-                exported,
-                folder / name,
-                profile=hx.profile(exported, runs=5),
-                verify=hx.verify(exported),
-                analyze=hx.analyze(exported, detailed=True),
-            )
+            records: dict[str, Any] = {
+                "profile": hx.profile(exported, runs=5),
+                "verify": hx.verify(exported),
+                "analyze": hx.analyze(exported, detailed=True),
+            }
+            written = hx.view(exported, folder / name, **records)
+            hx.report(exported, folder / f"{name}.html", **records)
             found = _run(python, LOADS, folder / name, folder / f"{name}.onnx")
             graphs, values, groups = map(int, found.split())
             assert graphs == written.graphs
@@ -152,6 +192,16 @@ def main() -> None:
             picture = (pictures or folder) / f"model-explorer-{name}.png"
             _run(python, SHOWS, folder / name, picture, 8181 + number, chromium)
             print(f"{name}: the page shows the graph and all node data")
+            seen = {
+                row.op_type: exported.sidecar.module_of(exported.sidecar.calls[row.owner]).fqn
+                for row in exported.sidecar.nodes
+            }
+            operator, module = next((operator, fqn) for operator, fqn in seen.items() if fqn)
+            picture = (pictures or folder) / f"report-{name}.png"
+            ready = _run(python, PAGE, folder / f"{name}.html", picture, chromium, module, operator).strip()
+            print(
+                f"{name}: the page of hx report is ready in {ready} ms, finds nodes, shows ports and asks for nothing"
+            )
 
 
 def _run(python: Path, code: str, *arguments: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -237,6 +238,60 @@ def test_model_explorer_is_started_with_the_right_adapter_and_all_node_data(
     assert {"confidence.json", "time.json"} <= {Path(path).name for path in node_data}
     assert report.files == []
     assert not Path(graph).exists(), "the folder was a temporary one"
+
+
+def page_of(path: Path) -> dict[str, Any]:
+    """What a page shows."""
+    text = path.read_text().partition('<script id="data" type="application/json">')[2]
+    return json.loads(text.partition("</script>")[0])
+
+
+def test_the_page_shows_what_the_records_say(exported: Path, tmp_path: Path) -> None:
+    profile, cost = hx.profile(exported, runs=2), hx.analyze(exported, detailed=True)
+    verified = hx.verify(exported, Net().eval())
+    report = hx.report(exported, tmp_path / "net.html", profile=profile, verify=verified, analyze=cost)
+    page = page_of(tmp_path / "net.html")
+    columns = {column["name"]: column for column in page["columns"]}
+    assert list(columns) == ["nodes", "exact", "weights", *report.numbers]
+    tree = hx.load(exported).tree(everything=True).calls
+    assert [call["fqn"] for call in page["calls"]] == [entry.fqn for entry in tree]
+    rows = {(entry.fqn, entry.call): row for row, entry in enumerate(tree)}
+    assert columns["weights"]["total"] == [entry.weights for entry in tree]
+    assert [number or 0 for number in columns["nodes"]["total"]] == [entry.nodes for entry in tree]
+    for call in profile.calls:
+        assert (columns["time"]["total"][rows[call.fqn, call.call]] or 0) == call.typical_us
+    for call in verified.calls:
+        if call.accumulated is not None:
+            assert columns["error_accumulated"]["total"][rows[call.fqn, call.call]] == call.accumulated.relative_error
+    assert cost.cost is not None
+    assert columns["macs"]["total"][0] == cost.cost.total.macs
+    assert columns["exact"]["total"][0] == pytest.approx(hx.load(exported).sidecar.summary.exact_percent, abs=0.1)
+
+
+def test_the_command_on_the_page_cuts_out_that_call(exported: Path, tmp_path: Path) -> None:
+    hx.report(exported, tmp_path / "net.html")
+    calls = [call for call in page_of(tmp_path / "net.html")["calls"] if call["status"] == "extractable"]
+    assert len(calls) > 5
+    for number, call in enumerate(calls):
+        *command, pattern = shlex.split(call["command"])
+        assert command == ["hx", "extract", "net.onnx", "--module"]
+        if number < 5:
+            report = hx.extract(exported, pattern, output=tmp_path / f"{number}.onnx")
+            assert [entry.tag for entry in report.modules] == [call["tag"]]
+
+
+def test_a_page_is_written_over_no_other_file(exported: Path, tmp_path: Path) -> None:
+    page, record = tmp_path / "net.html", tmp_path / "time.html"
+    record.write_text(hx.profile(exported, runs=1).model_dump_json())
+    hx.report(exported, page)
+    wrong = [(page, {}, "HX402"), (exported, {"overwrite": True}, "HX406")]
+    wrong.append((record, {"overwrite": True, "profile": record}, "HX408"))
+    for output, given, code in wrong:
+        before = output.read_bytes()
+        with pytest.raises(hx.HxError) as caught:
+            hx.report(exported, output, **given)
+        assert (caught.value.code, output.read_bytes()) == (code, before)
+    hx.report(exported, page, overwrite=True)
 
 
 def test_nothing_asked_for_is_an_error(exported: Path) -> None:

@@ -72,6 +72,7 @@ COMMANDS = {
     "profile-isolated": ["profile model.onnx --isolated -m act --runs 2"],
     "project": ["project other.onnx"],
     "relink": ["relink optimised.onnx --from model.onnx"],
+    "report": ["report model.onnx -o page.html"],
     "tree": ["tree model.onnx"],
     "validate": ["validate model.onnx", "validate other.onnx --sidecar model_hierarchy.json"],
     "verify": [

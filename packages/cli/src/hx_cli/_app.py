@@ -21,6 +21,7 @@ from hx_cli.nodes import nodes
 from hx_cli.profile.command import profile
 from hx_cli.project import project
 from hx_cli.relink import relink
+from hx_cli.report import report
 from hx_cli.tree import tree
 from hx_cli.validate import validate
 from hx_cli.verify import verify
@@ -102,6 +103,7 @@ for command, summary in (
     (validate, "Whether a model and its sidecar are consistent."),
     (verify, "Every call's numbers against PyTorch."),
     (profile, "Time by module of what really runs."),
+    (report, "A model as one HTML page."),
     (view, "Files with which Model Explorer shows a model."),
 ):
     app.command(short_help=summary)(_expanded(command))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import hx
 from hx.text import count, plural, size
-from hx_cli._options import OnnxFile, Overwrite, flag, value
+from hx_cli._options import AnalyzeRecord, OnnxFile, Overwrite, ProfileRecord, VerifyRecord, flag, value
 from hx_cli._output import Output
 from hx_cli._paths import find_model
 from hx_cli._widgets import boxed, escape
@@ -23,9 +23,9 @@ def view(
         Path | None, value("DIR", "Write files for Model Explorer there; may be left out with --open.")
     ] = None,
     open: Annotated[bool, flag("Start Model Explorer on them, until Ctrl-C.", "--open")] = False,
-    profile: Annotated[Path | None, value("FILE", "Show time: what `hx profile --json` printed.")] = None,
-    verify: Annotated[Path | None, value("FILE", "Show errors: what `hx verify --json` printed.")] = None,
-    analyze: Annotated[Path | None, value("FILE", "Show cost: what `hx analyze --detailed --json` printed.")] = None,
+    profile: ProfileRecord = None,
+    verify: VerifyRecord = None,
+    analyze: AnalyzeRecord = None,
     overwrite: Overwrite = False,
 ) -> int:
     """Write files with which Model Explorer shows a model as a tree of module calls, with numbers of nodes."""

@@ -10,3 +10,4 @@ from hx_viewer.model_explorer.start import (
     check_model_explorer as check_model_explorer,
     start_model_explorer as start_model_explorer,
 )
+from hx_viewer.page.page import PAGE_NODES as PAGE_NODES, html_page as html_page

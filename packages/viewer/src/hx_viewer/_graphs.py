@@ -23,6 +23,10 @@ class ValueType(NamedTuple):
     shape: list[int | str] | None
     """Integers, symbols, `?`; None where not even the rank is known."""
 
+    def __str__(self) -> str:
+        """Return the element type with the sizes behind it; `?` for a rank that is not known."""
+        return f"{self.dtype}[{'?' if self.shape is None else ','.join(map(str, self.shape))}]"
+
 
 class Read(NamedTuple):
     """A value that is read, and what it comes from."""

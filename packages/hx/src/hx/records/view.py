@@ -21,3 +21,20 @@ class ViewReport(Report):
         """Return a sentence."""
         numbers = f" with {', '.join(self.numbers)}" if self.numbers else ""
         return f"{self.model}: {plural(self.nodes, 'node')} in {plural(self.graphs, 'graph')}{numbers}; {plural(len(self.files), 'file')}"
+
+
+class PageReport(Report):
+    """What `hx report` wrote: one HTML page."""
+
+    model: FileName
+    file: File
+    calls: int = Field(description="Rows of the module tree; modules that never ran among them.")
+    nodes: int = Field(description="Of all graphs.")
+    modules_only: bool = Field(description="The model has too many nodes for a page: it shows modules, and no node.")
+    numbers: list[str] = Field(description="What is shown of calls and nodes, such as `time` or `macs`.")
+    notes: list[str] = Field(description="What a reader of the numbers must know, in sentences.")
+
+    def __str__(self) -> str:
+        """Return a sentence."""
+        numbers = f" with {', '.join(self.numbers)}" if self.numbers else ""
+        return f"{self.model}: {plural(self.calls, 'call')}{numbers} in {self.file.path}"

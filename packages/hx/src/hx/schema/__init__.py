@@ -22,7 +22,7 @@ from hx.records.relink import RelinkReport
 from hx.records.tree import TreeReport
 from hx.records.validate import ValidateReport
 from hx.records.verify import VerifyReport
-from hx.records.view import ViewReport
+from hx.records.view import PageReport, ViewReport
 from hx_profiler import Profile, ProfileComparison
 
 REPORTS: dict[str, type[BaseModel]] = {
@@ -38,6 +38,7 @@ REPORTS: dict[str, type[BaseModel]] = {
     "profile-isolated": IsolatedReport,
     "project": ProjectReport,
     "relink": RelinkReport,
+    "report": PageReport,
     "tree": TreeReport,
     "validate": ValidateReport,
     "verify": VerifyReport,

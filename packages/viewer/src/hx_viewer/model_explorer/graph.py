@@ -122,14 +122,9 @@ class _GraphWriter:
         said = self.described.get((path, value))
         if said is None:
             kind = self.view.graphs[path].types.get(value, ValueType("UNDEFINED", None))
-            said = _attributes({"tensor_name": value, "tensor_shape": type_text(kind)})
+            said = _attributes({"tensor_name": value, "tensor_shape": str(kind)})
             self.described[path, value] = said
         return {"id": str(place), "attrs": said}
-
-
-def type_text(kind: ValueType) -> str:
-    """Return an element type with the sizes behind it; `?` for a rank that is not known."""
-    return f"{kind.dtype}[{'?' if kind.shape is None else ','.join(map(str, kind.shape))}]"
 
 
 def _attributes(facts: Mapping[str, str]) -> list[Json]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from hx_sidecar_schema import ModuleCall, Port, visible
 from hx_viewer._column import Column
+from hx_viewer._graphs import ValueType
 from hx_viewer._view import View
 
 NAMES = 20
@@ -54,7 +55,7 @@ def _call_facts(view: View, call: ModuleCall) -> dict[str, str]:
 
 
 def _port(port: Port) -> str:
-    kind = f"{port.dtype}[{','.join(map(str, port.shape))}]"
+    kind = ValueType(port.dtype, port.shape)
     remark = " (unused)" if port.unused else " (implicit)" if port.implicit else ""
     return f"{visible(port.name)} {kind}{remark}"
 
