@@ -3,7 +3,7 @@ const byId = id => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 const { calls, nodes, columns, graphs, types } = data;
 const tree = byId("tree"), head = byId("head"), box = byId("rows"), detail = byId("detail"), find = byId("find");
-const ROW = 24, NUMBER = 72, CHUNK = 200, FOUND = 2000;
+const ROW = 24, NUMBER = 78, CHUNK = 200, FOUND = 2000;
 
 /* All text goes in as text: `append` makes no markup of a string. */
 function make(tag, kind, ...inside) {
