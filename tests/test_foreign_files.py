@@ -26,6 +26,8 @@ WEIGHT_AS_INPUT = """<ir_version: 3, opset_import: ["": 9]> g (float[2,4] x, flo
 UNKNOWN_RANK = f"""{HEAD} g (float[b,1,3] x, bool c) => (float[] z) <int64[1] a = {{1}}>
 {{ p = If<then_branch = t () => (float t) {{ t = Squeeze(x, a) }}, else_branch = e () => (float e) {{ e = Identity(x) }}>(c)
    z = Relu(p) }}"""
+SIZE_OF_UNTYPED = f"""{HEAD} g (float[2,4] x) => (float[2,4] z) <int64[1] f = {{-1}}>
+{{ p = Relu(x)  s = Shape(p)  r = Reshape(p, f)  e = Exp(r)  z = Reshape(e, s) }}"""
 OF_ONNX_RUNTIME = """<ir_version: 8, opset_import: ["": 17, "com.microsoft": 1]> g (float[b,4] x) => (float[b,4] z)
 { p = com.microsoft.Gelu(x)  z = Relu(p) }"""
 IN_BODIES = f"""{HEAD} g (float[b,4] x, bool c) => (float[b,4] z)
@@ -56,6 +58,11 @@ def written(text: str, names: dict[str, str], path: Path) -> Path:
         (RANDOM, {"p": "/a/Relu", "r": "/b/Random", "z": "/b/Add"}, {"", "a", "b"}),
         (NEWER, {"p": "/a/Relu", "z": "/b/Norm"}, {"", "a", "b"}),
         (WEIGHT_AS_INPUT, {"p": "/a/Relu", "z": "/b/Add"}, {"", "a", "b"}),
+        (
+            SIZE_OF_UNTYPED,
+            {"p": "/a/Relu", "s": "/s/Shape", "r": "/b/Flat", "e": "/b/Exp", "z": "/c/Reshape"},
+            {"", "a", "b", "c"},
+        ),
         (UNKNOWN_RANK, {"p": "/a/If", "z": "/b/Relu"}, {"", "a", "b"}),
         (
             IN_BODIES,

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 from hx_graph import all_nodes, make_session, read_model, run_session, tensors_in, write_model
-from hx_sidecar_schema import HxError
+from hx_sidecar_schema import HxError, graph_digest
 
 DATA = np.arange(4, dtype=np.float32)
 X = np.ones(4, np.float32)
@@ -255,3 +256,19 @@ def test_what_is_valid_and_not_read_is_not_called_invalid(tmp_path: Path) -> Non
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(HxError, match="holds what onnx_ir does not read: Sparse"):
         read_model(tmp_path / "m.onnx")
+
+
+def test_attributes_by_reference_are_in_the_digest() -> None:
+    def digest(first: str, second: str) -> str:
+        return graph_digest(
+            ir.from_onnx_text(
+                f"""
+                <ir_version: 10, opset_import: ["": 20, "local": 1]>
+                m (float[3] x) => (float[3] y) {{ y = local.f <a = 1.0, b = 2.0> (x) }}
+                <domain: "local", opset_import: ["": 20]>
+                f <a, b> (x) => (z) {{ h = LeakyRelu <alpha: float = @{first}> (x)  z = Elu <alpha: float = @{second}> (h) }}
+                """
+            )
+        )
+
+    assert digest("a", "b") != digest("b", "a")

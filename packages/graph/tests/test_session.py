@@ -91,3 +91,13 @@ def test_a_refusal_names_the_node_and_the_reason_alone(body: str, said: str) -> 
         run_session(session, {"x": np.ones((2, 3), np.float32)})
     assert caught.value.message.startswith(f"ONNX Runtime could not run the model: {said}")
     assert ".h:" not in caught.value.message
+
+
+def test_what_the_runtime_hands_out_of_float8_can_be_given_back() -> None:
+    text = "m (float[2] x) => (float8e4m3fn[2] y) { y = Cast<to=17>(x) }"
+    back = "m (float8e4m3fn[2] y) => (float[2] z) { z = Cast<to=1>(y) }"
+    feeds = {"x": np.array([1.5, -3.0], np.float32)}
+    for body in (text, back):
+        model = ir.from_onnx_text(f'<ir_version: 10, opset_import: ["": 20]> {body}')
+        feeds = run_session(make_session(model, None), feeds)
+    assert feeds["z"].tolist() == [1.5, -3.0]

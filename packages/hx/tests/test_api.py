@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
 import traceback
@@ -115,19 +114,14 @@ def test_a_model_is_a_module_a_function_or_a_string() -> None:
         hx.export(3)
 
 
-class Counted(torch.nn.Module):
-    """Multiplies by how often it ran, which an iterator counts: nothing can put that back."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.runs = itertools.count(1)
-
+class Logarithm(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * next(self.runs)
+        return torch.log(x + 1e-15)
 
 
 def test_a_mismatch_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    exported = hx.export(Counted().eval(), (torch.ones(4, 8),))
+    """torch 2.13 drops the addition of 1e-15: the graph gives minus infinity, PyTorch -34.5."""
+    exported = hx.export(Logarithm().eval(), (torch.zeros(4, 8),))
     assert exported.verification.status == "mismatch"
     (record,) = [record for record in caplog.records if record.name.startswith("hx.")]
     assert "mismatch" in record.message

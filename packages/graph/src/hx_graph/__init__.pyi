@@ -40,7 +40,12 @@ from hx_graph._session import (
     refusal_of as refusal_of,
     run_session as run_session,
 )
-from hx_graph._types import infer_types as infer_types, value_types as value_types, without_weights as without_weights
+from hx_graph._types import (
+    infer_queried_types as infer_queried_types,
+    infer_types as infer_types,
+    value_types as value_types,
+    without_weights as without_weights,
+)
 from hx_graph._weights import (
     TensorSlot as TensorSlot,
     initializer_rows as initializer_rows,

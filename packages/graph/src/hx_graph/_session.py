@@ -149,7 +149,7 @@ def run_session(session: Any, feeds: Mapping[str, NDArray[Any]]) -> dict[str, ND
         kinds = " ".join((*types.values(), *outputs.values()))
         if "bfloat16" in kinds or any("float8" in kind for kind in types.values()):
             # onnxruntime 1.31 takes bfloat16 but cannot hand it back; arrays of ml_dtypes carry it.
-            values = {name: _ort_value(feeds[name]) for name in types}
+            values = {name: _ort_value(feeds[name], kind) for name, kind in types.items()}
             results = [value.numpy() for value in session.run_with_ort_values(list(outputs), values)]
         else:
             results = session.run(list(outputs), {name: _contiguous(feeds[name]) for name in types})
@@ -189,14 +189,18 @@ def _serialized(model: ir.Model, beside: Mapping[str, ir.TensorProtocol], *, map
         return ir.serde.serialize_model(model).SerializeToString()
 
 
-def _ort_value(array: NDArray[Any]) -> Any:
-    """Return an `onnxruntime.OrtValue`, of bfloat16 too."""
-    import ml_dtypes
+def _ort_value(array: NDArray[Any], kind: str = "") -> Any:
+    """Return an `onnxruntime.OrtValue` of a kind as `tensor(float8e5m2)`, or of the array's own type: bfloat16 and float8 too.
+
+    onnxruntime 1.31 hands out float8 as plain bytes.
+    """
     import onnxruntime as ort
 
     array = _contiguous(array)
-    if array.dtype == ml_dtypes.bfloat16:
-        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), int(ir.DataType.BFLOAT16))
+    name = kind.removeprefix("tensor(").removesuffix(")").upper() or ir.DataType.from_numpy(array.dtype).name
+    if name == "BFLOAT16" or name.startswith("FLOAT8"):
+        plain = array.view(f"u{array.dtype.itemsize}")
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(plain, int(ir.DataType[name]))
     return ort.OrtValue.ortvalue_from_numpy(array)
 
 

@@ -5,6 +5,7 @@ import logging
 import onnx
 import onnx_ir as ir
 
+from hx_graph._dims import is_size_query
 from hx_graph._files import drop_map_types
 from hx_graph._nested import nodes_in
 from hx_graph._session import open_session
@@ -37,6 +38,16 @@ def infer_types(model: ir.Model) -> None:
             value.type = ir.TensorType(ir.DataType[kind])
             if value.shape is None and info.shape:  # an unknown rank looks like a scalar's (onnxruntime 1.31)
                 value.shape = ir.Shape(info.shape)
+
+
+def infer_queried_types(model: ir.Model) -> None:
+    """Infer types, in place, where nodes read sizes of values whose shapes a model leaves out.
+
+    What a cut takes in depends on them: it must be found by the same shapes whenever it is asked for.
+    """
+    queries = (node for _, node in nodes_in(model.graph) if is_size_query(node) and node.inputs)
+    if any(value is not None and value.shape is None for node in queries for value in node.inputs):
+        infer_types(model)
 
 
 def _infer_by_onnx(model: ir.Model) -> None:

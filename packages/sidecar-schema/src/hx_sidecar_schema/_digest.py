@@ -50,7 +50,9 @@ def _typed(value: Any) -> tuple[str, str, str]:
 def _attribute(attribute: Any, lines: list[str]) -> None:
     kind = str(getattr(attribute.type, "name", attribute.type))
     lines.append(f"{attribute.name}:{kind}")
-    if kind == "GRAPH":
+    if attribute.is_ref():
+        lines.append(f"@{attribute.ref_attr_name}")
+    elif kind == "GRAPH":
         _graph(attribute.value, lines)
     elif kind == "GRAPHS":
         for graph in attribute.value:

@@ -6,7 +6,7 @@ from functools import cached_property
 import onnx_ir as ir
 
 from hx_extractor.cut.source import Source, recovered_sources
-from hx_graph import CutGraph, body_inputs, infer_types, nodes_in, output_of
+from hx_graph import CutGraph, body_inputs, infer_queried_types, infer_types, nodes_in, output_of
 from hx_sidecar_schema import MissingValue, Node, Sidecar
 
 
@@ -28,6 +28,7 @@ class GraphIndex:
         self.rows = {node.key: node for node in sidecar.nodes}
         self.initializers = {row.name: row for row in sidecar.initializers}
         owners = {key: node.owner for key, node in self.rows.items()}
+        infer_queried_types(model)
         # Weights without a value are inputs of the graph.
         self.graph = CutGraph(model.graph, owners, sidecar.sizes, self.initializers.keys())
         self.carried = {value.name for value in body_inputs(model.graph) if value.name}

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
-from hx_graph import CutGraph
+from hx_graph import CutGraph, infer_queried_types
 from hx_projector._graph_index import GraphIndex, grouped, reachable
 from hx_projector.validation.checks.ports import expected_weights
 from hx_projector.validation.findings import Problem
@@ -26,7 +26,9 @@ class _Borders:
     def __init__(self, pair: ModelAndSidecar) -> None:
         self._pair, self._tree, sidecar = pair, pair.tree, pair.sidecar
         owners = {row.key: row.owner for row in sidecar.nodes}
-        self._graph = CutGraph(pair.model.graph, owners, sidecar.sizes, [row.name for row in sidecar.initializers])
+        model = pair.model.clone()
+        infer_queried_types(model)
+        self._graph = CutGraph(model.graph, owners, sidecar.sizes, [row.name for row in sidecar.initializers])
         self._owner = self._graph.owners
         self._index = GraphIndex(pair.model.graph)
         self._parameters = {row.name: row.parameter for row in sidecar.initializers}
