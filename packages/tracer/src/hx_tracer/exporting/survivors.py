@@ -3,8 +3,10 @@
 Ports and calls are known on the graph before optimisation; this carries them to the graph after it, by the values that
 survive. A value survives as itself (the same object); under its name (a rewrite gives its result the name of what it
 replaces); or as an equal value: an Identity of it, the same operation on the same inputs, which elimination of common
-subexpressions merged, or what its readers were given instead, as `x` for `x / 1`. Equal values are found by value
-numbering, and by watching replacements. Seen on torch 2.13 with onnxscript 0.7 and onnx-ir 1.1.
+subexpressions merged. Equal values are found by value numbering. Seen on torch 2.13 with onnxscript 0.7 and onnx-ir 1.1.
+
+Where its readers were given another value instead, as `x` for `x / 1`, nothing of it is in what they became. As a port it is
+not that value, which is another call's: two reshapes may have become none.
 """
 
 import re
@@ -86,10 +88,9 @@ class Survivors:
     def survivor(self, value: ir.Value) -> ir.Value | None:
         """Return the value of the final graph that a value from before survives as; None where it was removed."""
         if id(value) not in self._survivors:
-            members = (value, *self._members.get(self._class_of.get(id(value)), ()))
-            found = (self._same(other) for member in members for other in self._replacements.of(member))
+            members = self._members.get(self._class_of.get(id(value)), ())
             # Values of a body exist only while it runs: a value outside does not survive as one of them.
-            equal = (v for v in found if v is not None and v.graph is self._graph)
+            equal = (v for v in map(self._same, members) if v is not None and v.graph is self._graph)
             self._survivors[id(value)] = self._same(value) or next(equal, None)
         return self._survivors[id(value)]
 
@@ -162,7 +163,7 @@ class Survivors:
         return known
 
     def _calls_behind(self, node: RawNode) -> list[int]:
-        """Return the calls of a removed node and of the removed nodes that it was computed from, without survivors.
+        """Return the calls of a removed node and of the removed nodes that it was computed from, without survivors or replacements.
 
         Constants and sizes are not followed: calls share them.
         """
@@ -173,12 +174,16 @@ class Survivors:
             if current.call is not None:
                 calls.add(current.call)
             for value in current.inputs:
-                if value is not None and id(value) in self.raw.data and self.survivor(value) is None:
+                if value is not None and id(value) in self.raw.data and not self._is_left(value):
                     source = self.raw.producer.get(id(value))
                     if source is not None and id(source) not in seen:
                         seen.add(id(source))
                         pending.append(source)
         return sorted(calls)
+
+    def _is_left(self, value: ir.Value) -> bool:
+        """Say whether a value survives, or what took its place does."""
+        return self.survivor(value) is not None or any(map(self._same, self._replacements.of(value)))
 
     def _join(self, value: ir.Value, key: Hashable) -> None:
         number = self._numbers.setdefault(key, len(self._numbers))
