@@ -59,6 +59,7 @@ def _show(report: DemoReport, output: Output) -> None:
         (f"hx extract {model} --all", "every module call, with an index.json"),
         (f"hx extract {model} --module {simple} -o attentions", "every self-attention, with a pattern"),
         (f"hx tree {model} --all", "down to every torch.nn module"),
+        (f"hx report {model}", "the module tree as a page for the browser"),
         (f"hx profile {model}", "time by module, in what ONNX Runtime really runs"),
         ("hx export your/model --dynamic", "a Hub id, a folder, or file.py:factory"),
     ):
