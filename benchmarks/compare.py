@@ -1,7 +1,7 @@
 """What `hx compare` costs on graphs of 100,000 nodes: `uv run python benchmarks/compare.py [NODES]`.
 
 Each graph is compared with itself under other names and in another order, and with that one after a change of one node in
-the middle, or of three. Times are of the whole command, in a fresh process. The table goes to stdout and to benchmarks/compare.md.
+the middle, or of three. Times are of the whole command, in a fresh process. The table goes to stdout and to docs/benchmarks/compare.md.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ Times are of the whole command: imports, reading both files, the comparison. The
 {LIMIT_S} s. Python {platform.python_version()}, {versions}, two cores of a machine shared with other work. Made by
 `benchmarks/compare.py`.
 """
-    (HERE / "compare.md").write_text(page)
+    (HERE.parent / "docs" / "benchmarks" / "compare.md").write_text(page)
     print(page)
     if slowest > LIMIT_S:
         raise SystemExit(f"slower than {LIMIT_S} s")

@@ -1,7 +1,7 @@
 """What hx costs, each as a ratio measured in one run: `uv run python benchmarks/cost.py [export|extract|attribute|help]`.
 
 Both sides of a ratio run interleaved, in fresh processes where memory is measured; medians are compared. The table
-goes to stdout and to benchmarks/cost.md.
+goes to stdout and to docs/benchmarks/cost.md.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def main() -> None:
     text = table(("what", "measured", "ratio", "target"), rows)
     print(text)
     if len(names) == len(BENCHMARKS):
-        (HERE / "cost.md").write_text(f"# Cost\n\n{machine()}\n\n{text}\n")
+        (HERE.parent / "docs" / "benchmarks" / "cost.md").write_text(f"# Cost\n\n{machine()}\n\n{text}\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Break sidecars and models in many ways, run commands on them, and count how they end.
 
-PYTHONPATH=tests uv run python benchmarks/fuzz.py --count 20000 --page benchmarks/fuzz.md
+PYTHONPATH=tests uv run python benchmarks/fuzz.py --count 20000 --page docs/benchmarks/fuzz.md
 
 A process does some hundred mutants; one that dies or hangs in native code ends at that mutant, which is counted, and
 another one goes on behind it.

@@ -1,6 +1,6 @@
 """Kill commands that write over old files at their system calls, and count what is left. Linux on x86-64.
 
-PYTHONPATH=tests uv run python benchmarks/kills.py --page benchmarks/kills.md
+PYTHONPATH=tests uv run python benchmarks/kills.py --page docs/benchmarks/kills.md
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What it costs to cut a model of 3 GB: `uv run python benchmarks/large.py [--folder FOLDER]`.
 
-The table goes to stdout and to benchmarks/large.md. Needs 7 GB of disk, and Linux: what was read of the weights is
+The table goes to stdout and to docs/benchmarks/large.md. Needs 7 GB of disk, and Linux: what was read of the weights is
 what the kernel holds of their file afterwards, when it held nothing before.
 """
 
@@ -150,7 +150,7 @@ def main() -> None:
         size = megabytes((folder / "large.onnx.data").stat().st_size)
     text = TEXT.format(machine=machine(), size=size, shared=shared, ahead=ahead, copied=copied)
     print(text)
-    (HERE / "large.md").write_text(text)
+    (HERE.parent / "docs" / "benchmarks" / "large.md").write_text(text)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """MACs by `hx analyze` beside PyTorch's own flop counter, module by module: `uv run python benchmarks/macs.py`.
 
 Both count what the same example inputs need. PyTorch runs with the `math` implementation of attention: its counter
-(2.13) knows no flops of the fused kernel that a CPU takes otherwise. The table goes to stdout and benchmarks/macs.md.
+(2.13) knows no flops of the fused kernel that a CPU takes otherwise. The table goes to stdout and docs/benchmarks/macs.md.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ both, and there the counts are equal again.
 {table(("model", "hx", "PyTorch", "modules", "equal", "fused", "other differences"), rows)}
 """
     print(text)
-    (HERE / "macs.md").write_text(text)
+    (HERE.parent / "docs" / "benchmarks" / "macs.md").write_text(text)
 
 
 if __name__ == "__main__":

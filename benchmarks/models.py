@@ -1,7 +1,7 @@
 """Whole models against PyTorch and plain exports: `uv run python benchmarks/models.py [SPEC ...]`.
 
 Each model is exported static and dynamic; every extractable call is cut out and run beside the module itself (with
-dynamic axes at a batch and length that the export never saw). The table goes to stdout and benchmarks/models.md.
+dynamic axes at a batch and length that the export never saw). The table goes to stdout and docs/benchmarks/models.md.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def main() -> None:
     if len(sys.argv) == 1:
         packages = ("torch", "transformers", "onnx", "onnx-ir", "onnxruntime")
         versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
-        (HERE / "models.md").write_text(f"# Models\n\n{versions}.\n\n" + "\n".join(lines) + "\n")
+        (HERE.parent / "docs" / "benchmarks" / "models.md").write_text(
+            f"# Models\n\n{versions}.\n\n" + "\n".join(lines) + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Conserve: twelve models at each level of optimisation; the time of all kernels against the sum over modules and what is
 unattributed. Overhead: the same runs under ONNX Runtime's profiler alone, interleaved. Planted: one MLP of twelve is made
 wider, and must be the slowest. Each part goes to stdout and replaces its own section of
-benchmarks/profiling.md.
+docs/benchmarks/profiling.md.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ BENCHMARKS = {
 
 
 def main() -> None:
-    page = HERE / "profiling.md"
+    page = HERE.parent / "docs" / "benchmarks" / "profiling.md"
     old = page.read_text() if page.exists() else ""
     parts = {text.partition("\n")[0]: text.partition("\n")[2].strip() for text in old.split("\n## ")[1:]}
     for name in sys.argv[1:] or list(BENCHMARKS):

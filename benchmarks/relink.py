@@ -2,7 +2,7 @@
 
 Every model is exported, transformed by every tool (tests/transforming.py) and relinked. The judge is the witness: an eager
 run in PyTorch, whose tensors are compared with the values of the transformed graph; relinking knows nothing of it.
-The tables go to stdout and, where no models are named, to benchmarks/relink.md.
+The tables go to stdout and, where no models are named, to docs/benchmarks/relink.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PAGE = HERE / "relink.md"
+PAGE = HERE.parent / "docs" / "benchmarks" / "relink.md"
 MODELS = ["bert", "gpt2", "llama", "albert", "t5", "vit", "resnet", "swin", "convnext", "whisper", "mamba", "gru"]
 FACTORIES = {"gru"}
 PACKAGES = ("torch", "transformers", "onnx", "onnxruntime", "onnxscript", "onnxslim", "onnxsim")
@@ -76,7 +76,7 @@ def _percent(part: int, whole: int) -> str:
 
 
 def page(rows: list[Row]) -> str:
-    """Return benchmarks/relink.md."""
+    """Return docs/benchmarks/relink.md."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     refused = [f"- {r['tool']} on {r['model']}: {r['refused']}" for r in rows if r["refused"]]
     wrong = [f"- {r['tool']} on {r['model']}: {text}" for r in rows for text in r["wrong"]]
@@ -101,7 +101,7 @@ def page(rows: list[Row]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Judge relinking.")
-    parser.add_argument("models", nargs="*", help="default: all, and benchmarks/relink.md is written")
+    parser.add_argument("models", nargs="*", help="default: all, and docs/benchmarks/relink.md is written")
     parser.add_argument("--rows", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.rows:

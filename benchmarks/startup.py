@@ -1,7 +1,7 @@
 """What it takes until a command has answered: `uv run python benchmarks/startup.py [RUNS]`.
 
 Commands run interleaved, each in a fresh process, with Python's bytecode cached as an installed program has it; medians
-of processor time are compared with `hx --help`. The tables go to stdout and to benchmarks/startup.md.
+of processor time are compared with `hx --help`. The tables go to stdout and to docs/benchmarks/startup.md.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def main() -> None:
     lines += [f"| `{code}` | {1000 * seconds:.0f} ms |" for code, seconds in imports.items()]
     table = "\n".join(lines)
     print(table)
-    page = HERE / "startup.md"
+    page = HERE.parent / "docs" / "benchmarks" / "startup.md"
     notes = page.read_text(encoding="utf-8").partition("<!-- notes -->")[2] if page.exists() else "\n"
     head = f"# Start-up\n\n{machine()} A tiny BERT; `benchmarks/startup.py`, medians of {runs} runs."
     page.write_text(f"{head}\n\n{table}\n\n<!-- notes -->{notes}", encoding="utf-8")

@@ -6,4 +6,5 @@ uv run ruff format --check
 uv run ruff check
 uv run pyright
 uv run lint-imports
+uv run --group docs zensical build --strict --clean
 uv run pytest -n 2 --dist loadfile "$@"

@@ -1,4 +1,4 @@
-"""The Python of README.md runs as it stands, from top to bottom."""
+"""The Python of README.md runs as it stands, from top to bottom; the page of the Python API names all of it."""
 
 from __future__ import annotations
 
@@ -30,3 +30,8 @@ def test_the_two_commands_of_the_readme() -> None:
     assert "pip install uv && uv run hx demo\n" in README
     (command,) = re.findall(r"^pip install uv && (uv run pytest.*)$", README, flags=re.MULTILINE)
     assert f"\n{command}\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_the_page_of_the_api_names_all_that_is_public() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^::: hx\.(\w+)$", page, flags=re.MULTILINE)) == hx.__all__

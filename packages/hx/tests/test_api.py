@@ -43,7 +43,7 @@ def test_every_function_has_an_example_and_says_what_it_returns() -> None:
     functions = [name for name in hx.__all__ if name.islower() and callable(getattr(hx, name))]
     assert len(functions) > 10
     for name in functions:
-        assert "Example:\n" in getattr(hx, name).__doc__, name
+        assert "Examples:\n" in getattr(hx, name).__doc__, name
         assert "Returns:\n" in getattr(hx, name).__doc__, name
 
 

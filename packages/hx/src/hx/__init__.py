@@ -1,6 +1,6 @@
 """Export PyTorch models to ONNX, know which module call made every node, cut any call out as a model of its own.
 
-Example:
+Examples:
     >>> import torch, hx
     >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
     >>> exported = hx.export(model, (torch.ones(2, 4),))

@@ -45,7 +45,7 @@ def analyze(
 
     Without the .onnx file, its sidecar tells of coverage alone.
 
-    Example:
+    Examples:
         >>> import torch, hx
         >>> found = hx.analyze(hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),)))
         >>> found.covered_percent, found.cost.total.macs

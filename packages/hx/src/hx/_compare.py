@@ -24,7 +24,7 @@ def compare(left: AnyHierarchy, right: AnyHierarchy, *, progress: Progress = sil
 
     Sidecars beside the files, where they fit, name the modules.
 
-    Example:
+    Examples:
         >>> import torch, hx
         >>> first, second = (hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),)) for _ in range(2))
         >>> hx.compare(first, second).same

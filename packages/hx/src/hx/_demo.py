@@ -31,7 +31,7 @@ SIZES = (3, 21, 5, 9)
 def demo(folder: str | Path = "hx-demo", *, progress: Progress = silent) -> DemoReport:
     """Export a small BERT, cut a self-attention out, and run it at sizes that the export never saw.
 
-    Example:
+    Examples:
         >>> import hx
         >>> hx.demo("hx-demo").passed
         True

@@ -49,7 +49,7 @@ def extract(
 
     `hx.load(path)[pattern].extract()` does it in memory.
 
-    Example:
+    Examples:
         >>> import torch, hx
         >>> exported = hx.export(torch.nn.Sequential(torch.nn.Linear(4, 3)), (torch.ones(2, 4),))
         >>> str(hx.extract(exported, "0", "part.onnx"))

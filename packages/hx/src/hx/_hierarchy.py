@@ -16,7 +16,7 @@ def tree(
 ) -> TreeReport:
     """Return the calls of an export, a parent before its children, with the nodes and weights of each.
 
-    Example:
+    Examples:
         >>> import torch, hx
         >>> exported = hx.export(torch.nn.Sequential(torch.nn.Linear(4, 3)), (torch.ones(2, 4),))
         >>> [(call.tag, call.weights) for call in hx.tree(exported, everything=True).calls]
@@ -41,7 +41,7 @@ def tree(
 def modules(model: AnyHierarchy, patterns: str | Sequence[str] = ()) -> ModulesReport:
     """Return what is known of every module: class, signature, parameters, children, and its nodes.
 
-    Example:
+    Examples:
         >>> import torch, hx
         >>> exported = hx.export(torch.nn.Sequential(torch.nn.Linear(4, 3)), (torch.ones(2, 4),))
         >>> [module.direct_parameters for module in hx.modules(exported, "0").modules]
@@ -97,7 +97,7 @@ def modules(model: AnyHierarchy, patterns: str | Sequence[str] = ()) -> ModulesR
 def nodes(model: AnyHierarchy, modules: str | Sequence[str], *, own: bool = False) -> NodesReport:
     """Return the nodes of module calls, for tools that take names of nodes.
 
-    Example:
+    Examples:
         >>> import torch, hx
         >>> exported = hx.export(torch.nn.Sequential(torch.nn.Linear(4, 3)), (torch.ones(2, 4),))
         >>> [node.op_type for node in hx.nodes(exported, "0").nodes]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class ModelSpec:
     """A PyTorch model, and how it is loaded where a string names it.
 
-    Example:
+    Examples:
         >>> import hx
         >>> hx.ModelSpec("tiny:bert", dtype="float16").name
         'tiny:bert'
@@ -102,7 +102,7 @@ AnyHierarchy = Hierarchy | str | Path
 def load(path: str | Path, sidecar: str | Path | None = None) -> Hierarchy:
     """Open an exported, projected or relinked model with its sidecar. Weights are read when something runs or is saved.
 
-    Example:
+    Examples:
         >>> import torch, hx
         >>> _ = hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),), "linear.onnx", overwrite=True)
         >>> [call.tag for call in hx.load("linear.onnx")]

@@ -52,7 +52,7 @@ def profile(
 ) -> Profile:
     """Give the time of every kernel that really runs to the module call that it belongs to.
 
-    Example:
+    Examples:
         >>> import torch, hx
         >>> exported = hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),))
         >>> found = hx.profile(exported, runs=3)
@@ -119,7 +119,7 @@ def profile_isolated(
 ) -> IsolatedReport:
     """Time calls alone too, beside their time in the model, and say what differs.
 
-    Example:
+    Examples:
         >>> import torch, hx
         >>> exported = hx.export(torch.nn.Sequential(torch.nn.Linear(4, 3)), (torch.ones(2, 4),))
         >>> [call.fqn for call in hx.profile_isolated(exported, "0", runs=3).calls]
@@ -150,7 +150,7 @@ def profile_isolated(
 def compare_profiles(before: Profile | str | Path, after: Profile | str | Path) -> ProfileComparison:
     """Say what changed between two profiles, in time by module.
 
-    Example:
+    Examples:
         >>> import torch, hx
         >>> exported = hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),))
         >>> found = hx.profile(exported, runs=3)

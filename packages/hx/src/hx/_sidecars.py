@@ -45,7 +45,7 @@ def project(
 
     Afterwards `hx.load(model)` is a hierarchy like that of any export.
 
-    Example:
+    Examples:
         >>> import torch, hx
         >>> model, inputs = torch.nn.Linear(4, 3).eval(), (torch.ones(2, 4),)
         >>> _ = torch.onnx.export(model, inputs, "foreign.onnx", verbose=False)
@@ -113,7 +113,7 @@ def relink(
 
     Afterwards `hx.load(model)` is a hierarchy like that of any export.
 
-    Example:
+    Examples:
         >>> import torch, hx
         >>> exported = hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),), "linear.onnx", overwrite=True)
         >>> hx.relink("linear.onnx", exported, "relinked.json", overwrite=True).covered_percent

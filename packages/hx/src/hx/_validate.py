@@ -21,7 +21,7 @@ def validate(
 ) -> ValidateReport:
     """Check that a model is valid, that its sidecar belongs to it, and that every row of the sidecar is consistent.
 
-    Example:
+    Examples:
         >>> import torch, hx
         >>> hx.validate(hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),))).valid
         True

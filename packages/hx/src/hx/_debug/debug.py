@@ -57,7 +57,7 @@ def debug(
 
     The folder is written in each case: where the exports differ, where one of them fails, where there is no model.
 
-    Example:
+    Examples:
         >>> import torch, hx
         >>> hx.debug(torch.nn.Linear(4, 3), "session", (torch.ones(2, 4),), overwrite=True).verdict
         'same'

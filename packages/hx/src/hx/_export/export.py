@@ -134,7 +134,7 @@ def export(
 
     Names, arguments and defaults are those of `torch.onnx.export` where it has them.
 
-    Example:
+    Examples:
         >>> import torch, hx
         >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
         >>> exported = hx.export(model, (torch.ones(2, 4),))

@@ -37,7 +37,7 @@ def verify(
 ) -> VerifyReport:
     """Compare every module call with PyTorch, alone and in the whole model, and name the first that is wrong.
 
-    Example:
+    Examples:
         >>> import torch, hx
         >>> exported = hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),))
         >>> hx.verify(exported).failed

@@ -29,7 +29,7 @@ def report(
 ) -> PageReport:
     """Write a model as one HTML page: the tree of its calls with all that is known of each, to open from disk, without a network.
 
-    Example:
+    Examples:
         >>> import torch, hx
         >>> exported = hx.export(torch.nn.Sequential(torch.nn.Linear(4, 3)), (torch.ones(2, 4),))
         >>> hx.report(exported, "linear.html", analyze=hx.analyze(exported, detailed=True), overwrite=True).numbers

@@ -41,7 +41,7 @@ def view(
 ) -> ViewReport:
     """Write files with which Model Explorer shows a model as a tree of module calls, with numbers of nodes.
 
-    Example:
+    Examples:
         >>> import torch, hx
         >>> exported = hx.export(torch.nn.Sequential(torch.nn.Linear(4, 3)), (torch.ones(2, 4),))
         >>> found = hx.view(exported, "explorer", analyze=hx.analyze(exported, detailed=True), overwrite=True)
