@@ -209,7 +209,7 @@ def test_the_file_itself_has_the_groups_where_the_sidecar_is_embedded(tmp_path: 
 def test_model_explorer_is_started_with_the_right_adapter_and_all_node_data(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stand-in that notes what it is given; scripts/viewers.py starts the real one."""
+    """A stand-in that notes what it is given; scripts/viewers starts the real one."""
     package = tmp_path / "model_explorer"
     package.mkdir()
     (package / "__init__.py").touch()

@@ -1,0 +1,49 @@
+"""The page of `hx report` works in Chromium, from disk and offline: it finds nodes, shows ports, and closes and opens its tree.
+
+Reads `{"chromium": ..., "pages": {FILE: {"module": FQN, "operator": TYPE, "picture": FILE}}}` from the first argument; prints
+for each page after how many milliseconds it could be used.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from chromium import browser, opened
+from playwright.sync_api import Browser
+
+
+def main() -> None:
+    """Use each page."""
+    given = json.loads(sys.argv[1])
+    with browser(given["chromium"]) as chromium:
+        print(json.dumps({file: use(chromium, file, **facts) for file, facts in given["pages"].items()}))
+
+
+def use(chromium: Browser, file: str, module: str, operator: str, picture: str) -> int:
+    """Search, click, and move by keys; return after how many milliseconds the page was ready."""
+    with opened(chromium, Path(file).as_uri(), quiet=True, picture=picture) as page:
+        ready = float(page.evaluate("document.body.dataset.ready"))
+        page.keyboard.press("/")
+        page.keyboard.type(operator)
+        page.locator(".row .op", has_text=operator).first.click()
+        page.locator("#detail .node.on", has_text=operator).wait_for(timeout=5_000)
+        page.keyboard.press("/")
+        page.keyboard.type(module)
+        page.locator(".row .name").get_by_text(module, exact=True).first.click()
+        page.keyboard.press("Escape")
+        page.locator("#detail", has_text="forward() takes").wait_for(timeout=5_000)
+        assert page.locator("#detail td", has_text="FLOAT[").count(), "no port"
+        assert page.locator(".row.on").count() == 1
+        rows = page.locator(".row").count()
+        page.keyboard.press("Home")
+        page.keyboard.press("ArrowLeft")
+        assert page.locator(".row").count() == 1 < rows, "the tree did not close"
+        page.keyboard.press("ArrowRight")
+    assert ready < 2_000, ready
+    return round(ready)
+
+
+if __name__ == "__main__":
+    main()
