@@ -92,6 +92,8 @@ def test_a_node_says_what_it_reads_and_makes_and_in_which_graph(hierarchy: Hiera
     assert nodes["c"]["reads"] == ["yes", "b"], "with what its branches capture"
     assert (nodes["c"]["graphs"], nodes["b"]["op"]) == ([1, 2], "local::twice")
     assert data["types"][0]["w"] == "FLOAT[3]"
+    assert data["inputs"] == [["x", "yes"], [], [], ["p"]]
+    assert data["outputs"] == [["y"], ["t"], ["e"], ["q"]]
 
 
 def test_readers_are_those_outside_a_call(hierarchy: Hierarchy) -> None:
@@ -107,7 +109,7 @@ def test_whatever_a_name_holds_is_data(name: str, renamed: Callable[[str], Hiera
     view = View(renamed(name))
     text = html_page(view)
     parts = Parts(text)
-    (held, data), (_, script) = parts.of("script")
+    (held, data), (_, layout), (_, script) = parts.of("script")
     assert held == {"id": "data", "type": "application/json"}
     assert json.loads(data) == json.loads(json.dumps(page_data(view)))
     assert "alert" not in script
@@ -117,10 +119,17 @@ def test_whatever_a_name_holds_is_data(name: str, renamed: Callable[[str], Hiera
     assert policy is not None
     assert "unsafe" not in policy
     assert policy.startswith("default-src 'none';")
-    for kind, inside in (("style", style), ("script", script)):
-        assert f"{kind}-src 'sha256-{b64encode(sha256(inside.encode()).digest()).decode()}'" in policy
+    hashes = [f"'sha256-{b64encode(sha256(inside.encode()).digest()).decode()}'" for inside in (style, layout, script)]
+    assert f"style-src {hashes[0]}; script-src {hashes[1]} {hashes[2]};" in policy
     call = page_data(view)["calls"][2]
     assert call["fqn"] == visible(f"block.{name}")
+
+
+def test_what_others_made_is_in_the_page_with_its_licence(hierarchy: Hierarchy) -> None:
+    _, (_, layout), _ = Parts(html_page(View(hierarchy))).of("script")
+    assert "Permission is hereby granted" in layout[:1100]
+    assert "var dagre=" in layout
+    assert "sourceMappingURL" not in layout, "a browser would ask for it"
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -156,6 +165,6 @@ def test_a_large_model_is_shown_by_modules_alone(hierarchy: Hierarchy, monkeypat
     view = View(hierarchy, [Column.of_nodes(hierarchy.sidecar, "macs", "MACs", "", {0: 3.0})])
     data = page_data(view)
     assert data["notes"] == ["The model has 8 nodes: this page shows its modules only."]
-    assert (data["nodes"], data["graphs"], data["types"]) == ([], [], [])
+    assert all(data[name] == [] for name in ("nodes", "graphs", "types", "inputs", "outputs"))
     assert data["columns"][-1]["total"][0] == 3
     assert data["columns"][-1]["nodes"] == {}

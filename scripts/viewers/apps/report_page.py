@@ -1,4 +1,4 @@
-"""The page of `hx report` works in Chromium, from disk and offline: it finds nodes, shows ports, and closes and opens its tree.
+"""The page of `hx report` works in Chromium, from disk and offline: it finds nodes, shows ports, closes and opens its tree, and draws.
 
 Reads `{"chromium": ..., "pages": {FILE: {"module": FQN, "operator": TYPE, "picture": FILE}}}` from the first argument; prints
 for each page after how many milliseconds it could be used.
@@ -41,6 +41,12 @@ def use(chromium: Browser, file: str, module: str, operator: str, picture: str) 
         page.keyboard.press("ArrowLeft")
         assert page.locator(".row").count() == 1 < rows, "the tree did not close"
         page.keyboard.press("ArrowRight")
+        box = page.locator("#drawing .box.call").last
+        tag = box.locator("title").text_content() or ""
+        box.click()
+        page.locator("#detail td", has_text=tag).wait_for(timeout=5_000)
+        assert page.locator(".row.on .name").get_attribute("title") == tag, "a box leads to its call"
+        page.evaluate("reveal(calls[depth.indexOf(Math.max(...depth))].parent)")  # for the picture: the way down is open
     assert ready < 2_000, ready
     return round(ready)
 

@@ -1,4 +1,3 @@
-"use strict";
 const byId = id => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 const { calls, nodes, columns, graphs, types } = data;
@@ -102,7 +101,7 @@ function paintHead() {
     const button = make("button", column === chosen ? "chosen" : "", field === "own" ? "own" : column.title + (column === chosen && ordered ? " ↓" : ""));
     button.tabIndex = -1;
     button.title = field === "own" ? `${column.title}, without the calls below` : column.title;
-    button.onclick = () => { const again = column === chosen; ordered = again && !ordered; chosen = column; refresh(); };
+    button.onclick = () => { const again = column === chosen; ordered = again && !ordered; chosen = column; refresh(); redraw(); };
     return button;
   });
   const many = find.value.trim() ? `${shown.length === FOUND ? "first " : ""}${shown.length} found` : "module call";
@@ -184,7 +183,10 @@ function table(rows) {
 function part(title, ...inside) { return inside.length ? [make("h3", "", title), ...inside] : []; }
 const portRows = ports => ports.map(([name, kind, value, remark]) => [name, make("td", "kind", kind), value ? valueLink(0, value) : make("span", "soft", "in no graph"), make("span", "soft", remark)]);
 
+let showing = 0;
+function redraw() { const old = detail.querySelector("#drawing"); if (old) old.replaceChildren(...drawing(showing)); }
 function showCall(at, node) {
+  showing = at;
   const call = calls[at], [left, right] = nameOf(at), above = [];
   for (let up = call.parent; up !== null; up = calls[up].parent) above.unshift(up);
   const way = make("div", "soft");
@@ -202,6 +204,7 @@ function showCall(at, node) {
     way, make("h2", "", left, " ", make("span", "class", right)),
     ...(call.status === "extractable" ? [] : [make("p", "", make("b", "", call.status.replace("_", " ")), call.reason && `: ${call.reason}`)]),
     table(facts),
+    ...drawnPart(at),
     ...part("forward() takes", ...(call.inputs.length ? [table(portRows(call.inputs))] : [])),
     ...part("and gives", ...(call.outputs.length ? [table(portRows(call.outputs))] : [])),
     ...part("Read by", ...readers),
@@ -213,6 +216,11 @@ function showCall(at, node) {
   detail.scrollTop = 0;
   const wanted = detail.querySelector(".node.on");
   if (wanted) wanted.scrollIntoView({ block: "center" });
+}
+function drawnPart(at) {
+  const inside = nodes.length ? drawing(at) : [], box = make("div", "", ...inside);
+  box.id = "drawing";
+  return inside.length ? part("One level down", box) : [];
 }
 function nodeLists(at, wanted) {
   if (!nodes.length) return [];
@@ -285,6 +293,9 @@ document.onkeydown = event => {
 };
 tree.onscroll = () => requestAnimationFrame(paint);
 addEventListener("resize", paint);
+const split = byId("split");
+split.onpointerdown = event => split.setPointerCapture(event.pointerId);
+split.onpointermove = event => { if (split.hasPointerCapture(event.pointerId)) { detail.style.flexBasis = `${Math.max(240, Math.min(innerWidth - 320, innerWidth - event.clientX))}px`; paint(); } };
 byId("theme").onclick = () => {
   const root = document.documentElement, dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";

@@ -14,7 +14,7 @@ from typing import Any
 
 from hx_sidecar_schema import Initializer, ModuleCall, Port, Sidecar, simple_name, visible
 from hx_viewer._column import Column
-from hx_viewer._graphs import GraphView, Read, ValueType
+from hx_viewer._graphs import Read, ValueType
 from hx_viewer._view import View
 
 Json = dict[str, Any]
@@ -27,15 +27,22 @@ def html_page(view: View) -> str:
 
     Nothing that a name contains can run: names are data, which the page shows as text, and its policy allows its own script alone.
     """
+    layout = _file("vendored/dagre.min.js").partition("\n//# sourceMappingURL=")[0]
     parts = {
-        name: files("hx_viewer.page").joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
+        "page.css": _file("page.css"),
+        "layout.js": f"{_file('vendored/dagre.min.js.LEGAL.txt')}{layout}",
+        "page.js": "\n".join(['"use strict";', *map(_file, ("graph.js", "page.js"))]),
     }
-    page = files("hx_viewer.page").joinpath("page.html").read_text(encoding="utf-8")
+    page = _file("page.html")
     for name, text in parts.items():
         digest = b64encode(sha256(text.encode()).digest()).decode()
         page = page.replace(f"/*{name}*/", text).replace(f"HASH-{name}", f"sha256-{digest}")
     data = json.dumps(page_data(view), separators=(",", ":"), allow_nan=False)
     return page.replace("/*data*/", data.replace("<", "\\u003c"))  # no tag can begin in the text of a script
+
+
+def _file(name: str) -> str:
+    return files("hx_viewer.page").joinpath(name).read_text(encoding="utf-8")
 
 
 def page_data(view: View) -> Json:
@@ -66,8 +73,7 @@ def page_data(view: View) -> Json:
         "columns": [_column(column, order, places, whole) for column in columns],
         "calls": calls,
         "graphs": [visible(path) for path in view.graphs] if whole else [],
-        "types": [_types(graph) for graph in view.graphs.values()] if whole else [],
-        "nodes": _nodes(view, places) if whole else [],
+        **(_graphs(view, places) if whole else {"types": [], "inputs": [], "outputs": [], "nodes": []}),
     }
 
 
@@ -184,12 +190,8 @@ def _quoted(word: str) -> str:
     return f"$'{''.join(seen)}'"
 
 
-def _types(graph: GraphView) -> dict[str, str]:
-    return {visible(name): str(kind) for name, kind in graph.types.items()}
-
-
-def _nodes(view: View, places: Mapping[int, int]) -> list[Json]:
-    """Return all nodes; what they read is named, with the number of the graph where that is another."""
+def _graphs(view: View, places: Mapping[int, int]) -> Json:
+    """Return the graphs with all nodes; what is read is named, with the number of its graph where that is another."""
     nodes: list[Json] = [{}] * len(view.sidecar.nodes)
     graphs = {path: number for number, path in enumerate(view.graphs)}
 
@@ -213,4 +215,9 @@ def _nodes(view: View, places: Mapping[int, int]) -> list[Json]:
                 "graphs": [graphs[inside] for inside in node.graphs],
                 "originals": [visible(name) for name in row.originals],
             }
-    return nodes
+    return {
+        "types": [{visible(name): str(kind) for name, kind in graph.types.items()} for graph in view.graphs.values()],
+        "inputs": [[visible(name) for name in graph.inputs] for graph in view.graphs.values()],
+        "outputs": [[read_from(path, read) for read in graph.outputs] for path, graph in view.graphs.items()],
+        "nodes": nodes,
+    }
