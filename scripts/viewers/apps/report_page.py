@@ -46,7 +46,8 @@ def use(chromium: Browser, file: str, module: str, operator: str, picture: str) 
         box.click()
         page.locator("#detail td", has_text=tag).wait_for(timeout=5_000)
         assert page.locator(".row.on .name").get_attribute("title") == tag, "a box leads to its call"
-        page.evaluate("reveal(calls[depth.indexOf(Math.max(...depth))].parent)")  # for the picture: the way down is open
+        page.mouse.move(0, 0)
+        page.evaluate("reveal(calls[depth.indexOf(Math.max(...depth))].parent)")  # a call deep down, for the picture
     assert ready < 2_000, ready
     return round(ready)
 
