@@ -1,4 +1,4 @@
-"""The page of `hx report` works in Chromium, from disk and offline: it finds nodes, shows ports, closes and opens its tree, and draws.
+"""The page of `hx report` works in Chromium, from disk and offline: it finds nodes, shows ports, closes and opens its tree, draws, and stacks.
 
 Reads `{"chromium": ..., "pages": {FILE: {"module": FQN, "operator": TYPE, "picture": FILE}}}` from the first argument; prints
 for each page after how many milliseconds it could be used.
@@ -46,6 +46,12 @@ def use(chromium: Browser, file: str, module: str, operator: str, picture: str) 
         box.click()
         page.locator("#detail td", has_text=tag).wait_for(timeout=5_000)
         assert page.locator(".row.on .name").get_attribute("title") == tag, "a box leads to its call"
+        page.get_by_role("button", name="Flame graph").click()
+        few = page.locator(".flames button").count()
+        page.locator(".flames .above").first.click()
+        assert page.locator(".flames .above").count() == 0, "a click makes a call as wide as the page"
+        assert page.locator(".flames button").count() > few, "the whole model has more boxes than a call"
+        page.keyboard.press("f")
         page.mouse.move(0, 0)
         page.evaluate("reveal(calls[depth.indexOf(Math.max(...depth))].parent)")  # a call deep down, for the picture
     assert ready < 2_000, ready

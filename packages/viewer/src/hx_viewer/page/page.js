@@ -1,7 +1,7 @@
 const byId = id => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 const { calls, nodes, columns, graphs, types } = data;
-const tree = byId("tree"), head = byId("head"), box = byId("rows"), detail = byId("detail"), find = byId("find");
+const tree = byId("tree"), head = byId("head"), box = byId("rows"), flame = byId("flame"), detail = byId("detail"), find = byId("find");
 const ROW = 24, NUMBER = 78, CHUNK = 200, FOUND = 2000;
 
 /* All text goes in as text: `append` makes no markup of a string. */
@@ -94,14 +94,21 @@ function refresh() {
   box.style.height = shown.length * ROW + "px";
   paintHead();
   paint();
+  if (!flame.hidden) paintFlame();
 }
 function fields() { return columns.flatMap(column => column === chosen && column.own ? [[column, "total"], [column, "own"]] : [[column, "total"]]); }
+function choose(column) {
+  ordered = column === chosen && !ordered && flame.hidden;
+  chosen = column;
+  refresh();
+  redraw();
+}
 function paintHead() {
   const parts = fields().map(([column, field]) => {
     const button = make("button", column === chosen ? "chosen" : "", field === "own" ? "own" : column.title + (column === chosen && ordered ? " ↓" : ""));
     button.tabIndex = -1;
     button.title = field === "own" ? `${column.title}, without the calls below` : column.title;
-    button.onclick = () => { const again = column === chosen; ordered = again && !ordered; chosen = column; refresh(); redraw(); };
+    button.onclick = () => choose(column);
     return button;
   });
   const many = find.value.trim() ? `${shown.length === FOUND ? "first " : ""}${shown.length} found` : "module call";
@@ -163,6 +170,7 @@ function select(at) {
 }
 /* Open the way to a call, and show it. */
 function reveal(call, node) {
+  if (!flame.hidden) { focused = call; find.value = ""; paintFlame(); showCall(call, node); return; }
   find.value = "";
   for (let at = calls[call].parent; at !== null; at = calls[at].parent) opened.add(at);
   refresh();
@@ -286,13 +294,25 @@ tree.onkeydown = event => {
   event.preventDefault();
 };
 find.oninput = () => { on = 0; tree.scrollTop = 0; refresh(); };
-find.onkeydown = event => { if (event.key === "ArrowDown" || event.key === "Enter") { event.preventDefault(); tree.focus(); select(event.key === "Enter" ? on : 0); } };
+find.onkeydown = event => { if (flame.hidden && (event.key === "ArrowDown" || event.key === "Enter")) { event.preventDefault(); tree.focus(); select(event.key === "Enter" ? on : 0); } };
 document.onkeydown = event => {
   if (event.key === "/" && document.activeElement !== find) { event.preventDefault(); find.focus(); find.select(); }
-  else if (event.key === "Escape") back();
+  else if (event.key === "f" && !event.ctrlKey && !event.metaKey && document.activeElement !== find) showFlame(flame.hidden);
+  else if (event.key === "Escape") { if (flame.hidden) back(); else { find.value = ""; focused = 0; paintFlame(); } }
 };
+function showFlame(wanted) {
+  flame.hidden = !wanted;
+  tree.hidden = wanted;
+  byId("as-flame").className = wanted ? "chosen" : "";
+  byId("as-tree").className = wanted ? "" : "chosen";
+  if (wanted) focused = showing;
+  refresh();
+  if (!wanted) { reveal(showing); tree.focus(); }
+}
+byId("as-flame").onclick = () => showFlame(true);
+byId("as-tree").onclick = () => showFlame(false);
 tree.onscroll = () => requestAnimationFrame(paint);
-addEventListener("resize", paint);
+addEventListener("resize", () => refresh());
 const split = byId("split");
 split.onpointerdown = event => split.setPointerCapture(event.pointerId);
 split.onpointermove = event => { if (split.hasPointerCapture(event.pointerId)) { detail.style.flexBasis = `${Math.max(240, Math.min(innerWidth - 320, innerWidth - event.clientX))}px`; paint(); } };
@@ -305,6 +325,7 @@ document.title = data.model;
 byId("title").textContent = data.model;
 byId("facts").textContent = data.facts.join(" · ");
 byId("notes").textContent = data.notes.join("\n");
+byId("as-tree").className = "chosen";
 refresh();
 select(0);
 tree.focus();

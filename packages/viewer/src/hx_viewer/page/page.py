@@ -31,7 +31,7 @@ def html_page(view: View) -> str:
     parts = {
         "page.css": _file("page.css"),
         "layout.js": f"{_file('vendored/dagre.min.js.LEGAL.txt')}{layout}",
-        "page.js": "\n".join(['"use strict";', *map(_file, ("graph.js", "page.js"))]),
+        "page.js": "\n".join(['"use strict";', *map(_file, ("graph.js", "flame.js", "page.js"))]),
     }
     page = _file("page.html")
     for name, text in parts.items():
