@@ -84,7 +84,7 @@ def test_a_planted_slow_module_is_first(hx, profiled, slow):
 
 
 def test_all_but_the_slow_module_quantised(hx, profiled, slow, tmp_path):
-    """The walk of docs/profiling.md."""
+    """The walk of docs/guides/quantisation.md."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     kept = hx("nodes", slow, "--module", "blocks.2.mlp").out.split()
@@ -109,7 +109,7 @@ def test_all_but_the_slow_module_quantised(hx, profiled, slow, tmp_path):
 
 @pytest.mark.findings("V01")  # the converter appends nodes
 def test_a_module_kept_in_single_precision(hx, slow, tmp_path):
-    """The other recipe of docs/profiling.md."""
+    """The other recipe of docs/guides/quantisation.md."""
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
