@@ -268,6 +268,37 @@ def test_the_page_shows_what_the_records_say(exported: Path, tmp_path: Path) -> 
     assert columns["exact"]["total"][0] == pytest.approx(hx.load(exported).sidecar.summary.exact_percent, abs=0.1)
 
 
+@pytest.mark.findings("V01")  # ONNX Runtime names a value of both branches alike
+def test_the_page_shows_a_model_beside_the_one_it_was_made_of(exported: Path, tmp_path: Path) -> None:
+    made, feeds = tmp_path / "made.onnx", hx.load(exported).example_inputs()
+    TRANSFORMATIONS["dynamic quantisation"](exported, made, feeds)
+    hx.relink(made, exported)
+    costs = [hx.analyze(path, detailed=True) for path in (made, exported)]
+    report = hx.report(made, tmp_path / "made.html", analyze=costs, against=exported)
+    assert report.against == str(exported)
+    page = page_of(tmp_path / "made.html")
+    columns = {column["name"]: column for column in page["columns"]}
+    nodes = {(entry.fqn, entry.call): entry.nodes for entry in hx.load(exported).tree(everything=True).calls}
+    tree = hx.load(made).tree(everything=True).calls
+    assert [number or 0 for number in columns["nodes"]["other"]] == [nodes[entry.fqn, entry.call] for entry in tree]
+    assert columns["nodes"]["total"][0] > columns["nodes"]["other"][0]
+    assert costs[1].cost is not None
+    assert columns["macs"]["other"][0] == costs[1].cost.total.macs
+    with pytest.raises(hx.HxError) as caught:
+        hx.report(made, tmp_path / "other.html", analyze=costs)
+    assert (caught.value.code, caught.value.argument) == ("HX310", "against")
+    with pytest.raises(hx.HxError) as caught:
+        hx.report(made, tmp_path / "other.html", analyze=[*costs, costs[0]])
+    assert (caught.value.code, caught.value.argument) == ("HX406", "analyze")
+
+
+def test_two_records_of_one_model_stand_beside_each_other(exported: Path, tmp_path: Path) -> None:
+    after, before = hx.profile(exported, runs=1), hx.profile(exported, runs=1)
+    hx.report(exported, tmp_path / "net.html", profile=(after, before))
+    (time,) = (column for column in page_of(tmp_path / "net.html")["columns"] if column["name"] == "time")
+    assert (time["total"][0], time["other"][0]) == (after.calls[0].typical_us, before.calls[0].typical_us)
+
+
 def test_the_command_on_the_page_cuts_out_that_call(exported: Path, tmp_path: Path) -> None:
     hx.report(exported, tmp_path / "net.html")
     calls = [call for call in page_of(tmp_path / "net.html")["calls"] if call["status"] == "extractable"]

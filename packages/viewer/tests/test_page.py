@@ -83,6 +83,34 @@ def test_a_page_holds_calls_with_ports_readers_and_numbers(hierarchy: Hierarchy)
     assert columns["error"]["remarks"] == {"1": "wrong"}
 
 
+def test_what_was_before_stands_beside_it(hierarchy: Hierarchy) -> None:
+    time = Column("time", "time, us", "us", own={2: 5.0}, total={0: 5.0, 1: 5.0, 2: 5.0})
+    other = Column("time", "time, us", "us", own={2: 8.0}, total={0: 9.0, 2: 8.0}, notes=("It was warm.",))
+    data = page_data(View(hierarchy, [time], View(hierarchy, [other])))
+    columns = {column["name"]: column for column in data["columns"]}
+    assert columns["time"]["other"] == [9, None, 8, None, None, None]
+    assert columns["nodes"]["other"] == columns["nodes"]["total"]
+    assert (data["against"], data["notes"]) == ("other records of it", ["model.onnx: It was warm."])
+    alone = page_data(View(hierarchy, [time]))
+    assert alone["against"] is None
+    assert all(column["other"] is None for column in alone["columns"])
+
+
+def test_calls_without_a_counterpart_are_told(hierarchy: Hierarchy) -> None:
+    sidecar = hierarchy.sidecar
+    calls = [call for call in sidecar.calls if not call.index]
+    fewer = sidecar.model_copy(
+        update={"calls": calls, "nodes": [], "model": sidecar.model.model_copy(update={"file": "few.onnx"})}
+    )
+    against = View(Hierarchy(hierarchy.path, fewer), [Column("macs", "MACs", "", total={0: 1.0})])
+    data = page_data(View(hierarchy, [], against))
+    assert data["against"] == "few.onnx"
+    assert data["notes"] == [
+        "Calls in model.onnx alone: block.add.",
+        "MACs of few.onnx is not shown: this model has no such record.",
+    ]
+
+
 def test_a_node_says_what_it_reads_and_makes_and_in_which_graph(hierarchy: Hierarchy) -> None:
     data = page_data(View(hierarchy))
     assert data["graphs"] == ["", "c.then_branch", "c.else_branch", "local::twice"]

@@ -45,9 +45,9 @@ PATTERN = value(
     "PATTERN", "A tag, tag pattern, fqn, fqn glob or class name, with @INDEX or @*. Repeatable.", "--module", "-m"
 )
 ModulePattern = Annotated[list[str] | None, PATTERN]
-ProfileRecord = Annotated[Path | None, value("FILE", "Show time: what `hx profile --json` printed.")]
-VerifyRecord = Annotated[Path | None, value("FILE", "Show errors: what `hx verify --json` printed.")]
-AnalyzeRecord = Annotated[Path | None, value("FILE", "Show cost: what `hx analyze --detailed --json` printed.")]
+PROFILE_RECORD = "Show time: what `hx profile --json` printed."
+VERIFY_RECORD = "Show errors: what `hx verify --json` printed."
+ANALYZE_RECORD = "Show cost: what `hx analyze --detailed --json` printed."
 InputsFile = Annotated[
     Path | None, value("FILE", "Inputs by name, .pt, .npz or .safetensors; default: those that the export recorded.")
 ]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from hx.records.view import ShownReport
+
 
 class Covered(Protocol):
     """A report that says how many nodes are known."""
@@ -48,6 +50,11 @@ def boxed(title: str, rows: Mapping[str, str | None]) -> Panel:
         if text is not None:
             grid.add_row(label, text)
     return Panel(grid, title=f"[bold]{escape(title)}[/]", title_align="left", expand=False, box=box.ROUNDED)
+
+
+def numbers_of(report: ShownReport) -> str:
+    """Return as markup which numbers are shown of a model."""
+    return ", ".join(report.numbers) or "[dim]none were given[/]"
 
 
 def table(texts: Iterable[str] = (), numbers: Iterable[str] = ()) -> Table:

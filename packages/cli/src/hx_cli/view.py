@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import hx
 from hx.text import count, plural, size
-from hx_cli._options import AnalyzeRecord, OnnxFile, Overwrite, ProfileRecord, VerifyRecord, flag, value
+from hx_cli._options import ANALYZE_RECORD, PROFILE_RECORD, VERIFY_RECORD, OnnxFile, Overwrite, flag, value
 from hx_cli._output import Output
 from hx_cli._paths import find_model
-from hx_cli._widgets import boxed, escape
+from hx_cli._widgets import boxed, escape, numbers_of
 
 if TYPE_CHECKING:
     from hx.records.view import ViewReport
@@ -23,9 +23,9 @@ def view(
         Path | None, value("DIR", "Write files for Model Explorer there; may be left out with --open.")
     ] = None,
     open: Annotated[bool, flag("Start Model Explorer on them, until Ctrl-C.", "--open")] = False,
-    profile: ProfileRecord = None,
-    verify: VerifyRecord = None,
-    analyze: AnalyzeRecord = None,
+    profile: Annotated[Path | None, value("FILE", PROFILE_RECORD)] = None,
+    verify: Annotated[Path | None, value("FILE", VERIFY_RECORD)] = None,
+    analyze: Annotated[Path | None, value("FILE", ANALYZE_RECORD)] = None,
     overwrite: Overwrite = False,
 ) -> int:
     """Write files with which Model Explorer shows a model as a tree of module calls, with numbers of nodes."""
@@ -46,10 +46,7 @@ def view(
 
 def _show(report: ViewReport, output: Output) -> None:
     """Print what was written."""
-    rows = {
-        "nodes": f"{count(report.nodes)} in {plural(report.graphs, 'graph')}",
-        "numbers": ", ".join(report.numbers) or "[dim]none were given[/]",
-    }
+    rows = {"nodes": f"{count(report.nodes)} in {plural(report.graphs, 'graph')}", "numbers": numbers_of(report)}
     if report.files:
         folder, amount = Path(report.files[0].path).parent, sum(file.size_bytes for file in report.files)
         rows["files"] = f"{len(report.files)} in {escape(str(folder))}  [dim]{size(amount)}[/]"

@@ -30,6 +30,8 @@ class View:
     hierarchy: Hierarchy
     columns: Sequence[Column] = field(default=())
     """Numbers by name, in the order in which they are shown; no two of one name."""
+    against: View | None = None
+    """Another model, or the same with other numbers, whose calls are compared with this one's: before a change, or not quantised."""
 
     @property
     def sidecar(self) -> Sidecar:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -19,6 +20,32 @@ from hx_sidecar_schema import HxError, Sidecar, node_name
 from hx_viewer import Column
 
 AnyReport = TypeVar("AnyReport", bound=Report)
+
+
+class ForeignRecord(HxError, code="HX310"):
+    """A record of time, errors or costs is of another model."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """What is known of one model's nodes and calls: records, or the files of them."""
+
+    profile: Profile | str | Path | None = None
+    verify: VerifyReport | str | Path | None = None
+    analyze: AnalyzeReport | str | Path | None = None
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that are read."""
+        return [Path(given) for given in vars(self).values() if isinstance(given, str | Path)]
+
+    def columns(self, sidecar: Sidecar) -> list[Column]:
+        """Return the numbers that they hold; HX307 or HX309 if one cannot be read, HX310 if it is of another model."""
+        return [
+            *(time_columns(sidecar, self.profile) if self.profile is not None else ()),
+            *(error_columns(sidecar, self.verify) if self.verify is not None else ()),
+            *(cost_columns(sidecar, self.analyze) if self.analyze is not None else ()),
+        ]
 
 
 class _OfCall(Protocol):
@@ -145,9 +172,9 @@ def _rows(sidecar: Sidecar, digest: str, calls: Sequence[_OfCall], command: str,
         raise _foreign(command, given) from error
 
 
-def _foreign(command: str, given: object) -> HxError:
+def _foreign(command: str, given: object) -> ForeignRecord:
     message = f"The record {_named(given)} is of another model."
-    return HxError(message, code="HX310", hint=f"Run `hx {command} --json` on this model.")
+    return ForeignRecord(message, hint=f"Run `hx {command} --json` on this model.")
 
 
 def _named(given: object) -> str:

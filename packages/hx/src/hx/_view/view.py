@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from pydantic_core import to_json
 
 from hx._models import AnyHierarchy, name_of, opened
 from hx._progress import Progress, silent
-from hx._view.numbers import cost_columns, error_columns, time_columns
+from hx._view.numbers import Records
 from hx.files import check_writable
 from hx.records.analyze import AnalyzeReport
 from hx.records.report import File
@@ -74,24 +75,16 @@ def view(
         check_model_explorer()
     with ExitStack() as kept:
         folder = Path(model_explorer or kept.enter_context(TemporaryDirectory(prefix="hx-view-")))
-        report = _write(model, folder, profile, verify, analyze, overwrite, progress)
+        report = _write(model, folder, Records(profile, verify, analyze), overwrite, progress)
         if open:
             start_model_explorer(folder, [Path(file.path).name for file in report.files])
     return report if model_explorer is not None else report.model_copy(update={"files": []})
 
 
-def _write(
-    model: AnyHierarchy,
-    folder: Path,
-    profile: Profile | str | Path | None,
-    verify: VerifyReport | str | Path | None,
-    analyze: AnalyzeReport | str | Path | None,
-    overwrite: bool,
-    progress: Progress,
-) -> ViewReport:
+def _write(model: AnyHierarchy, folder: Path, records: Records, overwrite: bool, progress: Progress) -> ViewReport:
     """Write the files of Model Explorer into a folder."""
     possible = [folder / name for name in MODEL_EXPLORER_NAMES]
-    read = {Path(given).resolve() for given in (profile, verify, analyze) if isinstance(given, str | Path)}
+    read = {path.resolve() for path in records.paths}
     if lost := next((path for path in possible if path.resolve() in read), None):
         message = f"Output {str(lost)!r} is a record that is read."
         raise HxError(message, code="HX408", hint="Name another folder.", argument="model_explorer")
@@ -99,7 +92,7 @@ def _write(
     check_writable(folder, "model_explorer")
     with collector_paused():
         progress(f"Reading {name_of(model)}", 0, 0)
-        shown = view_of(model, profile=profile, verify=verify, analyze=analyze)
+        shown = view_of(model, records)
         progress("Writing the files", 0, 0)
         files = model_explorer_files(shown)
         with atomic_folder(folder, "model_explorer") as staging:
@@ -111,27 +104,21 @@ def _write(
         ):  # of the model that was there before
             path.unlink()
     return ViewReport(
-        model=name_of(model),
-        files=[File.of(folder / name) for name in sorted(files)],
-        graphs=len(shown.graphs),
-        nodes=len(shown.sidecar.nodes),
-        numbers=[column.name for column in shown.columns],
-        notes=list(dict.fromkeys(note for column in shown.columns for note in column.notes)),
+        **shown_of(model, shown), files=[File.of(folder / name) for name in sorted(files)], graphs=len(shown.graphs)
     )
 
 
-def view_of(
-    model: AnyHierarchy,
-    *,
-    profile: Profile | str | Path | None = None,
-    verify: VerifyReport | str | Path | None = None,
-    analyze: AnalyzeReport | str | Path | None = None,
-) -> View:
+def shown_of(model: AnyHierarchy, shown: View) -> dict[str, Any]:
+    """Return the fields of a `ShownReport`."""
+    return {
+        "model": name_of(model),
+        "nodes": len(shown.sidecar.nodes),
+        "numbers": [column.name for column in shown.columns],
+        "notes": list(dict.fromkeys(note for column in shown.columns for note in column.notes)),
+    }
+
+
+def view_of(model: AnyHierarchy, records: Records) -> View:
     """Return a model with the numbers that records say of it; see `view` for what is raised."""
     hierarchy = opened(model)
-    columns = [
-        *(time_columns(hierarchy.sidecar, profile) if profile is not None else ()),
-        *(error_columns(hierarchy.sidecar, verify) if verify is not None else ()),
-        *(cost_columns(hierarchy.sidecar, analyze) if analyze is not None else ()),
-    ]
-    return View(hierarchy, columns)
+    return View(hierarchy, records.columns(hierarchy.sidecar))

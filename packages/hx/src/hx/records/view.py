@@ -1,4 +1,4 @@
-"""What `hx.view` returns and `hx view --json` prints."""
+"""What `hx.view` and `hx.report` return, and their commands print with `--json`."""
 
 from pydantic import Field
 
@@ -7,34 +7,38 @@ from hx.text import plural
 from hx_sidecar_schema import FileName
 
 
-class ViewReport(Report):
-    """What `hx view` wrote for a viewer."""
+class ShownReport(Report):
+    """A model that was written for people to look at."""
 
     model: FileName
-    files: list[File]
-    graphs: int = Field(description="The main graph, bodies and functions.")
     nodes: int = Field(description="Of all graphs.")
-    numbers: list[str] = Field(description="What the nodes have numbers of, such as `time` or `macs`.")
-    notes: list[str] = Field(description="What a reader of the numbers must know, in sentences.")
-
-    def __str__(self) -> str:
-        """Return a sentence."""
-        numbers = f" with {', '.join(self.numbers)}" if self.numbers else ""
-        return f"{self.model}: {plural(self.nodes, 'node')} in {plural(self.graphs, 'graph')}{numbers}; {plural(len(self.files), 'file')}"
-
-
-class PageReport(Report):
-    """What `hx report` wrote: one HTML page."""
-
-    model: FileName
-    file: File
-    calls: int = Field(description="Rows of the module tree; modules that never ran among them.")
-    nodes: int = Field(description="Of all graphs.")
-    modules_only: bool = Field(description="The model has too many nodes for a page: it shows modules, and no node.")
     numbers: list[str] = Field(description="What is shown of calls and nodes, such as `time` or `macs`.")
     notes: list[str] = Field(description="What a reader of the numbers must know, in sentences.")
 
+    def _with_numbers(self) -> str:
+        return f" with {', '.join(self.numbers)}" if self.numbers else ""
+
+
+class ViewReport(ShownReport):
+    """What `hx view` wrote for a viewer."""
+
+    files: list[File]
+    graphs: int = Field(description="The main graph, bodies and functions.")
+
     def __str__(self) -> str:
         """Return a sentence."""
-        numbers = f" with {', '.join(self.numbers)}" if self.numbers else ""
-        return f"{self.model}: {plural(self.calls, 'call')}{numbers} in {self.file.path}"
+        held = f"{plural(self.nodes, 'node')} in {plural(self.graphs, 'graph')}{self._with_numbers()}"
+        return f"{self.model}: {held}; {plural(len(self.files), 'file')}"
+
+
+class PageReport(ShownReport):
+    """What `hx report` wrote: one HTML page."""
+
+    file: File
+    calls: int = Field(description="Rows of the module tree; modules that never ran among them.")
+    modules_only: bool = Field(description="The model has too many nodes for a page: it shows modules, and no node.")
+    against: FileName | None = Field(default=None, description="What it is compared with; null where it is alone.")
+
+    def __str__(self) -> str:
+        """Return a sentence."""
+        return f"{self.model}: {plural(self.calls, 'call')}{self._with_numbers()} in {self.file.path}"

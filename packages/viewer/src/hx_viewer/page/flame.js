@@ -26,7 +26,7 @@ function paintFlame() {
     let at = start;
     if (part.call !== undefined) for (const inner of partsOf(column, part.call)) { pending.push([inner, level + 1, at]); at += inner.amount; }
   }
-  const given = columns.filter(one => one.own).map(one => one === column ? make("b", "", one.title) : link(one.title, () => choose(one)));
+  const given = columns.filter(one => one.own).map(one => one === column ? make("b", "", one.title) : link(one.title, () => choose(one, "total")));
   const bar = make("p", "soft", "As wide as: ", ...given.flatMap((one, place) => place ? [" · ", one] : [one]), make("span", "focused", `${nameOf(focused)[0]}: ${say(column, whole) || "none"}`));
   const area = make("div", "flames", ...boxes);
   area.style.height = deep * FLAME + 4 + "px";

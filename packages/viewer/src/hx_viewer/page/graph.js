@@ -142,15 +142,14 @@ function textsOf(one) {
   return [`${one.nodes.length} nodes`, most.slice(0, 3).map(([op, count]) => count > 1 ? `${count} ${op}` : op).join(", ") + (most.length > 3 ? ", …" : "")];
 }
 function numberOf(one) {
-  if (one.kind === "call") return chosen.total[one.call];
-  if (one.kind === "op") return one.begins ? undefined : chosen.nodes[one.node];
-  return undefined;
+  if (one.kind === "call") return chosen[by][one.call];
+  return one.kind === "op" && !one.begins && by !== "change" && by !== "other" ? chosen.nodes[one.node] : undefined;
 }
 function picture(at, { boxes, arrows }) {
   const graph = new dagre.graphlib.Graph({ multigraph: false }).setGraph({ rankdir: "TB", nodesep: 14, ranksep: 18, edgesep: 10, marginx: 6, marginy: 6 }).setDefaultEdgeLabel(() => ({}));
   for (const one of boxes.values()) {
     one.lines = textsOf(one).map(cut).filter(text => text);
-    one.said = say(chosen, numberOf(one));
+    one.said = sayIn(chosen, by, numberOf(one));
     const width = Math.max(...one.lines.map((line, place) => widthOf(line, !place) + (place || !one.said ? 0 : widthOf(one.said) + 10)));
     graph.setNode(one.key, { width: Math.ceil(width) + 18, height: one.lines.length > 1 ? 38 : 23 });
   }
@@ -186,8 +185,8 @@ function boxShape(at, one, { x, y, width, height }) {
   const left = x - width / 2, top = y - height / 2, texts = one.lines.map((line, place) => drawn("text", { class: place ? "class" : "head", x: one.kind === "port" ? x : left + 9, y: top + 15.5 + 15 * place }, line));
   if (one.said) texts.push(drawn("text", { class: "said", x: left + width - 8, y: top + 15.5 }, one.said));
   const rect = drawn("rect", { x: left, y: top, width, height, rx: one.kind === "port" ? height / 2 : one.kind === "call" ? 5 : 2 });
-  const share = numberOf(one);
-  if (share !== undefined && share !== null) rect.style.fill = `color-mix(in srgb, var(--heat) ${Math.round(60 * heat(chosen, share))}%, var(--ground))`;
+  const number = numberOf(one);
+  if (number !== undefined && number !== null) rect.style.fill = shade(chosen, by, number, 60, "var(--ground)");
   const element = drawn("g", { class: `box ${one.kind}` }, rect, ...texts, drawn("title", {}, told(one)));
   const go = goes(at, one);
   if (go) { element.setAttribute("tabindex", "0"); element.setAttribute("role", "link"); element.onclick = go; element.onkeydown = event => { if (event.key === "Enter") { event.stopPropagation(); go(); } }; }

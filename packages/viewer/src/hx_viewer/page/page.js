@@ -36,6 +36,17 @@ for (const column of columns) {
   const given = column.total.filter(one => one !== null).map(Number).filter(one => isFinite(one) && one > 0);
   column.high = given.reduce((a, b) => Math.max(a, b), 0);
   column.low = given.reduce((a, b) => Math.min(a, b), Infinity);
+  if (column.other) {
+    column.change = column.total.map((now, at) => now === null || column.other[at] === null ? null : Number(now) === Number(column.other[at]) ? 0 : Number(now) - Number(column.other[at]));
+    column.most = column.change.reduce((most, one) => isFinite(one) ? Math.max(most, Math.abs(one)) : most, 0);
+  }
+}
+/* What a number is shown as: of what is more than before with a sign. */
+const sayIn = (column, field, number) => field !== "change" || !number ? say(column, number) : (number > 0 ? "+" : "−") + say(column, Math.abs(number));
+/* The colour of a number: warm for much, and for more than before; cold for less. */
+function shade(column, field, number, strength, ground) {
+  const share = field !== "change" ? heat(column, number) : !number ? 0 : isFinite(number) ? Math.sqrt(Math.abs(number) / column.most) : 1;
+  return `color-mix(in srgb, var(${field === "change" && number < 0 ? "--cold" : "--heat"}) ${Math.round(strength * share)}%, ${ground})`;
 }
 function heat(column, number) {
   if (number === null || number === undefined) return 0;
@@ -62,7 +73,8 @@ const opened = new Set();
 let level = [0];
 while (level.length && opened.size + level.length < 30) { level.forEach(at => opened.add(at)); level = level.flatMap(at => children[at]); }
 let chosen = columns.find(one => one.name === "time") || columns.find(one => one.name === "error_local") || columns[0];
-let ordered = false, shown = [], on = 0;
+let by = chosen.other ? "change" : "total", ordered = false, shown = [], on = 0;
+const weight = (column, field, number) => number === null ? -1 : field === "change" ? Math.abs(number) : Number(number);
 
 function shownCalls() {
   const rows = [], pending = [0];
@@ -70,7 +82,7 @@ function shownCalls() {
     const at = pending.pop();
     rows.push({ call: at });
     if (!opened.has(at)) continue;
-    const below = ordered ? [...children[at]].sort((a, b) => Number(chosen.total[b] ?? -1) - Number(chosen.total[a] ?? -1)) : children[at];
+    const below = ordered ? [...children[at]].sort((a, b) => weight(chosen, by, chosen[by][b]) - weight(chosen, by, chosen[by][a])) : children[at];
     for (let i = below.length; i--;) pending.push(below[i]);
   }
   return rows;
@@ -96,19 +108,21 @@ function refresh() {
   paint();
   if (!flame.hidden) paintFlame();
 }
-function fields() { return columns.flatMap(column => column === chosen && column.own ? [[column, "total"], [column, "own"]] : [[column, "total"]]); }
-function choose(column) {
-  ordered = column === chosen && !ordered && flame.hidden;
-  chosen = column;
+const FIELDS = { own: ["own", "without the calls below"], other: ["before", `in ${data.against}`], change: ["change", `less ${data.against}`] };
+function fields() { return columns.flatMap(column => column === chosen ? ["total", "own", "other", "change"].filter(field => column[field]).map(field => [column, field]) : [[column, "total"]]); }
+function choose(column, field) {
+  ordered = column === chosen && field === by && !ordered && flame.hidden;
+  [chosen, by] = [column, field];
   refresh();
   redraw();
 }
 function paintHead() {
   const parts = fields().map(([column, field]) => {
-    const button = make("button", column === chosen ? "chosen" : "", field === "own" ? "own" : column.title + (column === chosen && ordered ? " ↓" : ""));
+    const [text, more] = FIELDS[field] || [column.title, ""], here = column === chosen && field === by;
+    const button = make("button", here ? "chosen" : "", text + (here && ordered ? " ↓" : ""));
     button.tabIndex = -1;
-    button.title = field === "own" ? `${column.title}, without the calls below` : column.title;
-    button.onclick = () => choose(column);
+    button.title = more ? `${column.title}, ${more}` : column.title;
+    button.onclick = () => choose(column, field);
     return button;
   });
   const many = find.value.trim() ? `${shown.length === FOUND ? "first " : ""}${shown.length} found` : "module call";
@@ -145,17 +159,18 @@ function rowOf(at) {
   }
   row.append(name);
   for (const [column, field] of fields()) {
-    const number = isNode ? column.nodes[node] : column[field][call];
-    const remark = isNode ? "" : column.remarks[call] || "";
-    const cell = make("span", (field === "own" ? "own" : "") + (remark.startsWith("wrong") ? " bad" : ""), isNode && field === "own" ? "" : say(column, number));
-    if (number !== null && number !== undefined) cell.title = `${column.title}: ${number} ${column.unit} ${remark}`;
-    if (column === chosen && field === "total") cell.style.background = `color-mix(in srgb, var(--heat) ${Math.round(70 * heat(column, number))}%, transparent)`;
+    const number = !isNode ? column[field][call] : field === "total" ? column.nodes[node] : undefined;
+    const remark = isNode || field !== "total" ? "" : column.remarks[call] || "";
+    const cell = make("span", (field === "own" || field === "other" ? "own" : "") + (remark.startsWith("wrong") ? " bad" : ""), sayIn(column, field, number));
+    if (number !== null && number !== undefined) cell.title = `${column.title}${FIELDS[field] ? `, ${FIELDS[field][1]}` : ""}: ${number} ${column.unit}${share(column, field, call)} ${remark}`;
+    if (column === chosen && field === by) cell.style.background = shade(column, field, number, 70, "transparent");
     row.append(cell);
   }
   row.onclick = () => { tree.focus(); select(at); };
   row.ondblclick = () => { if (!isNode && !searching) toggle(call); };
   return row;
 }
+const share = (column, field, call) => field === "change" && Number(column.other[call]) ? ` (${(100 * column.change[call] / Number(column.other[call])).toFixed(1)} %)` : "";
 function nameOf(call) { const cut = calls[call].name.lastIndexOf(": "); return cut < 0 ? [calls[call].name, ""] : [calls[call].name.slice(0, cut), calls[call].name.slice(cut + 2)]; }
 function toggle(call) { if (!opened.delete(call)) opened.add(call); refresh(); }
 function select(at) {
@@ -203,6 +218,7 @@ function showCall(at, node) {
     column.title,
     make("td", "number", say(column, column.total[at])),
     make("td", "number soft", column.own && column.own[at] !== null ? `${say(column, column.own[at])} own` : ""),
+    ...(data.against ? [make("td", "number soft", column.other && column.other[at] !== null ? `${say(column, column.other[at])} before` : ""), make("td", "number", column.change && column.change[at] !== null ? sayIn(column, "change", column.change[at]) + share(column, "change", at) : "")] : []),
     make("span", (column.remarks[at] || "").startsWith("wrong") ? "bad" : "soft", column.remarks[at] || ""),
   ]);
   const readers = call.readers.map(reader => make("div", "", callLink(reader)));
@@ -323,7 +339,7 @@ byId("theme").onclick = () => {
 
 document.title = data.model;
 byId("title").textContent = data.model;
-byId("facts").textContent = data.facts.join(" · ");
+byId("facts").textContent = [...(data.against ? [`beside ${data.against}, which is “before”`] : []), ...data.facts].join(" · ");
 byId("notes").textContent = data.notes.join("\n");
 byId("as-tree").className = "chosen";
 refresh();

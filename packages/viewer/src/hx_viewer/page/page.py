@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from hx_sidecar_schema import Initializer, ModuleCall, Port, Sidecar, simple_name, visible
+from hx_viewer._beside import notes_beside, rows_by_name, totals_beside
 from hx_viewer._column import Column
 from hx_viewer._graphs import Read, ValueType
 from hx_viewer._view import View
@@ -49,16 +50,17 @@ def page_data(view: View) -> Json:
     """Return what the page shows. Calls are numbered as in the whole tree, nodes as in the sidecar."""
     sidecar, summary = view.sidecar, view.sidecar.summary
     tree = view.hierarchy.tree(everything=True).calls
-    rows = {(sidecar.module_of(call).fqn, call.index): row for row, call in enumerate(sidecar.calls)}
+    rows = rows_by_name(sidecar)
     order = [rows[entry.fqn, entry.call] for entry in tree]
     places = {row: place for place, row in enumerate(order)}
-    weights = Column(
-        "weights", "parameters", "", total={row: entry.weights for row, entry in zip(order, tree, strict=True)}
-    )
-    columns = [*_counts(sidecar), weights, *view.columns]
+    columns = _columns(view)
     whole = len(sidecar.nodes) <= PAGE_NODES
     notes = [] if whole else [f"The model has {len(sidecar.nodes):,} nodes: this page shows its modules only."]
     notes += dict.fromkeys(note for column in columns for note in column.notes)
+    others: Mapping[str, Mapping[int, float]] = {}
+    if view.against is not None:
+        others = totals_beside(_columns(view.against), rows_by_name(view.against.sidecar), rows)
+        notes += notes_beside(view, view.against)
     facts = [f"{len(sidecar.nodes):,} nodes", f"{len(sidecar.calls):,} calls", sidecar.generator.exporter]
     facts += [f"{summary.exact_percent:g} % known exactly", f"{summary.covered_percent:g} % covered"]
     calls = _calls(view, order, places)
@@ -70,11 +72,24 @@ def page_data(view: View) -> Json:
         "model": visible(sidecar.model.file),
         "facts": [visible(fact) for fact in facts],
         "notes": [visible(note, None) for note in notes],
-        "columns": [_column(column, order, places, whole) for column in columns],
+        "against": view.against and _name_beside(view, view.against),
+        "columns": [_column(column, others.get(column.name), order, places, whole) for column in columns],
         "calls": calls,
         "graphs": [visible(path) for path in view.graphs] if whole else [],
         **(_graphs(view, places) if whole else {"types": [], "inputs": [], "outputs": [], "nodes": []}),
     }
+
+
+def _name_beside(view: View, against: View) -> str:
+    same = against.hierarchy is view.hierarchy
+    return "other records of it" if same else visible(against.sidecar.model.file)
+
+
+def _columns(view: View) -> list[Column]:
+    """Return the numbers that every model has, and those that are given."""
+    rows = rows_by_name(view.sidecar)
+    weights = {rows[entry.fqn, entry.call]: entry.weights for entry in view.hierarchy.tree(everything=True).calls}
+    return [*_counts(view.sidecar), Column("weights", "parameters", "", total=weights), *view.columns]
 
 
 def _counts(sidecar: Sidecar) -> list[Column]:
@@ -86,7 +101,9 @@ def _counts(sidecar: Sidecar) -> list[Column]:
     return [replace(counted, nodes={}), Column("exact", "exact %", "%", adds_up=False, total=shares)]
 
 
-def _column(column: Column, order: list[int], places: Mapping[int, int], whole: bool) -> Json:
+def _column(
+    column: Column, other: Mapping[int, float] | None, order: list[int], places: Mapping[int, int], whole: bool
+) -> Json:
     scale = "rest" if column.unit == "%" else "log" if column.of_outputs else "share"
     return {
         "name": column.name,
@@ -95,6 +112,7 @@ def _column(column: Column, order: list[int], places: Mapping[int, int], whole: 
         "scale": scale,
         "total": [_number(column.total.get(row)) for row in order],
         "own": [_number(column.own.get(row)) for row in order] if column.own else None,
+        "other": None if other is None else [_number(other.get(row)) for row in order],
         "nodes": {str(row): _number(number) for row, number in column.nodes.items()} if whole else {},
         "remarks": {str(places[row]): visible(text, None) for row, text in column.remarks.items()},
     }
