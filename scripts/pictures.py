@@ -1,6 +1,7 @@
 """Make the pictures of the docs from real runs: `uv run python scripts/pictures.py [PAGE...]`, all pages by default.
 
-Pages are followed as `tests/guides.py` follows them. What a command prints becomes a picture where the page shows one.
+Pages are followed as `tests/guides.py` follows them. What a command prints becomes a picture where the page shows one. The guide on looking
+at a model leaves files for viewers: they are opened in Chromium.
 """
 
 from __future__ import annotations
@@ -13,17 +14,25 @@ import tempfile
 from contextlib import chdir, redirect_stderr
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
+sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("tests", "scripts/viewers"))
 from guides import DOCS, PAGES, follow
 from rich import _export_format
 from rich.console import Console
 from rich.text import Text
+from tools import install
 
 PICTURES = DOCS / "pictures"
 WIDTH = 96
 """Columns of the terminal."""
 SVG = re.sub(r"@font-face \{\{.*?\}\}", "", _export_format.CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 """As rich writes it (15.0), without fonts from elsewhere."""
+
+REPORT = {
+    "report": {"module": "encoder.layer.0", "scheme": "light", "flame": False},
+    "report-dark": {"module": "encoder.layer.0.attention.self", "scheme": "dark", "flame": False},
+    "report-flame": {"module": "encoder.layer.0.attention.self", "scheme": "light", "flame": True},
+}
+"""Pictures of the page of `hx report`."""
 
 
 def main() -> None:
@@ -34,6 +43,8 @@ def main() -> None:
         if not named or page.stem in named:
             with tempfile.TemporaryDirectory(prefix="hx-pictures-") as folder, chdir(folder):
                 terminals(page)
+                if page.stem == "look":
+                    viewers(Path(folder))
 
 
 def terminals(page: Path) -> None:
@@ -46,6 +57,22 @@ def terminals(page: Path) -> None:
                 picture = PICTURES / f"{ran.picture}.svg"
                 picture.write_text(terminal(ran.command, ran.printed, ran.picture), encoding="utf-8")
                 print(picture.relative_to(DOCS.parent))
+
+
+def viewers(folder: Path) -> None:
+    """Write the pictures of what the guide on looking at a model has left in a folder."""
+    tools = install(folder / "env")
+    if tools.missing:
+        sys.exit(str(tools.missing))
+    shown = {PICTURES / f"{name}.png": facts for name, facts in REPORT.items()}
+    tools.run(
+        "report_pictures",
+        chromium=tools.chromium,
+        page=folder / "bert.html",
+        pictures={str(p): f for p, f in shown.items()},
+    )
+    tools.run("model_explorer_page", chromium=tools.chromium, folders={"bert": folder / "explorer"}, pictures=PICTURES)
+    print(*(path.relative_to(DOCS.parent) for path in [*shown, PICTURES / "model-explorer-bert.png"]), sep="\n")
 
 
 def terminal(command: str, printed: str, name: str) -> str:
