@@ -1,7 +1,7 @@
 """Make the pictures of the docs from real runs: `uv run python scripts/pictures.py [PAGE...]`, all pages by default.
 
-Pages are followed as `tests/guides.py` follows them. What a command prints becomes a picture where the page shows one. The guide on looking
-at a model leaves files for viewers: they are opened in Chromium.
+Pages are followed as `tests/guides.py` follows them. What a command prints becomes a picture where the page shows one. What guides
+leave for viewers, `report.html` and files for Model Explorer, is opened in Chromium.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ WIDTH = 96
 SVG = re.sub(r"@font-face \{\{.*?\}\}", "", _export_format.CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 """As rich writes it (15.0), without fonts from elsewhere."""
 
-REPORT = {
-    "report": {"module": "encoder.layer.0", "scheme": "light", "flame": False},
-    "report-dark": {"module": "encoder.layer.0.attention.self", "scheme": "dark", "flame": False},
-    "report-flame": {"module": "encoder.layer.0.attention.self", "scheme": "light", "flame": True},
+REPORTS = {
+    "look": {
+        "report": {"module": "encoder.layer.0", "scheme": "light", "flame": False},
+        "report-dark": {"module": "encoder.layer.0.attention.self", "scheme": "dark", "flame": False},
+        "report-flame": {"module": "encoder.layer.0.attention.self", "scheme": "light", "flame": True},
+    },
+    "quantisation": {"report-compared": {"module": "blocks.3", "scheme": "light", "flame": False}},
 }
-"""Pictures of the page of `hx report`."""
+"""By guide: pictures of the page that it writes, `report.html`."""
 
 
 def main() -> None:
@@ -43,8 +46,7 @@ def main() -> None:
         if not named or page.stem in named:
             with tempfile.TemporaryDirectory(prefix="hx-pictures-") as folder, chdir(folder):
                 terminals(page)
-                if page.stem == "look":
-                    viewers(Path(folder))
+                viewers(page, Path(folder))
 
 
 def terminals(page: Path) -> None:
@@ -56,23 +58,20 @@ def terminals(page: Path) -> None:
             if ran.picture:
                 picture = PICTURES / f"{ran.picture}.svg"
                 picture.write_text(terminal(ran.command, ran.printed, ran.picture), encoding="utf-8")
-                print(picture.relative_to(DOCS.parent))
 
 
-def viewers(folder: Path) -> None:
-    """Write the pictures of what the guide on looking at a model has left in a folder."""
+def viewers(page: Path, folder: Path) -> None:
+    """Write the pictures of what following a page has left in a folder."""
+    report, explorer = folder / "report.html", folder / "explorer"
+    if page.stem not in REPORTS:
+        return
     tools = install(folder / "env")
     if tools.missing:
         sys.exit(str(tools.missing))
-    shown = {PICTURES / f"{name}.png": facts for name, facts in REPORT.items()}
-    tools.run(
-        "report_pictures",
-        chromium=tools.chromium,
-        page=folder / "bert.html",
-        pictures={str(p): f for p, f in shown.items()},
-    )
-    tools.run("model_explorer_page", chromium=tools.chromium, folders={"bert": folder / "explorer"}, pictures=PICTURES)
-    print(*(path.relative_to(DOCS.parent) for path in [*shown, PICTURES / "model-explorer-bert.png"]), sep="\n")
+    pictures = {str(PICTURES / f"{name}.png"): facts for name, facts in REPORTS[page.stem].items()}
+    tools.run("report_pictures", chromium=tools.chromium, page=report, pictures=pictures)
+    if explorer.exists():
+        tools.run("model_explorer_page", chromium=tools.chromium, folders={"bert": explorer}, pictures=PICTURES)
 
 
 def terminal(command: str, printed: str, name: str) -> str:
