@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import subprocess
 import sys
 import traceback
@@ -67,6 +68,23 @@ def test_records_print_as_sentences_and_tables() -> None:
     tables = hx.verify(exported), hx.analyze(exported), profile, hx.compare_profiles(profile, profile)
     assert all(record._repr_html_().count("<tr>") > 1 for record in tables)
     assert exported.report._repr_html_() is None
+    ports = exported["0"]._repr_html_()
+    assert ports.startswith("<div><b>/Sequential/Linear.0: torch.nn.modules.linear.Linear, extractable; nodes: 1</b>")
+    assert ports.count("<tr>") == 3
+    assert "FLOAT[2, 4]" in ports
+
+
+def test_a_notebook_shows_the_page_in_a_frame_that_can_do_nothing_else() -> None:
+    exported = hx.export(torch.nn.Sequential(torch.nn.Linear(4, 3)), (torch.ones(2, 4),))
+    shown = hx.show(exported, analyze=hx.analyze(exported, detailed=True), height=300)
+    frame = shown._repr_html_()
+    assert frame.count('"') == 6, "no quote of the page ends an attribute"
+    assert 'sandbox="allow-scripts"' in frame
+    assert "height:300px" in frame
+    inside = frame.partition('srcdoc="')[2].partition('" sandbox')[0]
+    assert html.unescape(inside) == shown.html
+    assert "<title>" in shown.html
+    assert repr(shown) == "Page(model='sequential.onnx', height=300)"
 
 
 def test_a_traceback_shows_code_and_hint() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from hx_sidecar_schema import (
     SIDECAR_VERSION,
@@ -214,6 +214,7 @@ def test_what_is_no_json(tmp_path: Path, content: bytes) -> None:
     assert refused(tmp_path / "m.json").code == "HX302"
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(sidecar().to_json()) - 3))
 def test_a_truncated_file_is_never_read(tmp_path_factory: pytest.TempPathFactory, length: int) -> None:
     path = tmp_path_factory.getbasetemp() / "truncated.json"

@@ -21,6 +21,7 @@ from hx_sidecar_schema import (
     RuntimeRefusal,
     Sidecar,
     Status,
+    Table,
     UnknownCall,
     file_digest,
     find_calls,
@@ -318,6 +319,15 @@ class Call:
     def __repr__(self) -> str:
         """Return the tag and the status."""
         return f"<Call {self.tag} ({self.status})>"
+
+    def _repr_html_(self) -> str:
+        ports = [("takes", port) for port in self.inputs] + [("gives", port) for port in self.outputs]
+        rows = [
+            (side, port.name, f"{port.dtype}[{', '.join(map(str, port.shape))}]", port.carrier) for side, port in ports
+        ]
+        status = self.status if not self.reason else f"{self.status}: {self.reason}"
+        title = f"{self.tag}: {self.class_name}, {status.replace('_', ' ', 1)}; nodes: {len(self.nodes)}"
+        return Table(title, ("", "port", "type", "value"), rows).to_html()
 
     @property
     def _record(self) -> ModuleCall:

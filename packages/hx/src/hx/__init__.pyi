@@ -13,7 +13,7 @@ from hx._redacted import command_line as command_line
 from hx._sidecars import project as project, relink as relink
 from hx._validate import validate as validate
 from hx._verify.run import verify as verify
-from hx._view.page import report as report
+from hx._view.page import report as report, show as show
 from hx._view.view import view as view
 from hx_extractor import Call as Call, Extraction as Extraction, Hierarchy as Hierarchy
 from hx_profiler import Profile as Profile, ProfileComparison as ProfileComparison

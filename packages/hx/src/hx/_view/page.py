@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,56 @@ def report(
         modules_only=len(shown.sidecar.nodes) > PAGE_NODES,
         against=shown.against and name_of(shown.against.hierarchy),
     )
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that a notebook shows in a frame. It needs nothing of IPython, and nothing from a network."""
+
+    html: str = field(repr=False)
+    """The page itself."""
+    model: str
+    height: int
+    """Of the frame, in pixels."""
+
+    def _repr_html_(self) -> str:
+        style = f"width:100%;height:{self.height}px;border:1px solid #8888;border-radius:6px"
+        return f'<iframe srcdoc="{escape(self.html)}" sandbox="allow-scripts" style="{style}"></iframe>'
+
+
+def show(
+    model: AnyHierarchy,
+    *,
+    profile: AnyProfile | Sequence[AnyProfile] | None = None,
+    verify: AnyVerify | Sequence[AnyVerify] | None = None,
+    analyze: AnyAnalyze | Sequence[AnyAnalyze] | None = None,
+    against: AnyHierarchy | None = None,
+    height: int = 640,
+) -> Page:
+    """Show the page of `report` in a notebook: the last line of a cell is enough.
+
+    Examples:
+        >>> import torch, hx
+        >>> hx.show(hx.export(torch.nn.Linear(4, 3), (torch.ones(2, 4),)))
+        Page(model='linear.onnx', height=640)
+
+    Args:
+        model: An export, a projected or a relinked model, or the file of one.
+        profile: As `report` takes it, alone or two in a list.
+        verify: The same.
+        analyze: The same.
+        against: Another model whose calls are shown beside those of the same name.
+        height: Of the frame, in pixels.
+
+    Returns:
+        The page, which a notebook shows in a frame; its text is `html`.
+
+    Raises:
+        HxError: As `report`, but for what is about files that are written.
+    """
+    with collector_paused():
+        shown = _compared(model, _pairs(profile, verify, analyze), against)
+        return Page(html_page(shown), name_of(model), height)
 
 
 def _compared(model: AnyHierarchy, pairs: tuple[Records, Records], against: AnyHierarchy | None) -> View:

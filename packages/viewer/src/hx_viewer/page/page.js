@@ -344,5 +344,5 @@ byId("notes").textContent = data.notes.join("\n");
 byId("as-tree").className = "chosen";
 refresh();
 select(0);
-tree.focus();
+if (self === top) tree.focus(); // a notebook keeps its own
 document.body.dataset.ready = String(performance.now());
