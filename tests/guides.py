@@ -51,7 +51,7 @@ def follow(page: Path) -> Iterator[Ran]:
                 exec(block["body"], names)
             yield Ran(block["body"], 0, 0, printed.getvalue(), block["text"], block["picture"])
             continue
-        *first, last = block["body"].splitlines()
+        *first, last = re.sub(r"\\\n\s*", "", block["body"]).splitlines()
         for line in first:
             yield _command(line, None, None)
         yield _command(last, block["text"], block["picture"])

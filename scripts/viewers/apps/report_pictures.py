@@ -24,6 +24,7 @@ def main() -> None:
 def take(chromium: Browser, file: Path, picture: str, module: str, scheme: str, flame: bool) -> None:
     """Choose a call as a person does, by finding it."""
     with opened(chromium, file.as_uri(), quiet=True, picture=picture) as page:
+        page.set_viewport_size({"width": 1430, "height": 860})
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         page.keyboard.press("/")
         page.keyboard.type(module)
