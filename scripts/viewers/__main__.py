@@ -10,10 +10,15 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import onnx
 from models import MODELS, Written, write
 from tools import Tools, install
+
+from hx_sidecar_schema import visible
 
 
 def main() -> None:
@@ -21,44 +26,107 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="hx-viewers-") as name:
         folder = Path(name)
         pictures = Path(sys.argv[1]) if len(sys.argv) > 1 else folder
-        tools = install(folder / "env")
+        with timed("installed"):
+            tools = install(folder / "env")
         for tool, why in tools.missing.items():
             print(f"{tool} {why}: what needs it is not tried.")
-        models = [write(model, folder) for model in MODELS]
-        for check in (model_explorer, report_pages):
-            start = time.perf_counter()
-            check(tools, models, pictures)
-            print(f"  {time.perf_counter() - start:.0f} s")
+        with timed(f"wrote {', '.join(MODELS)}"):
+            models = {model: write(model, folder) for model in MODELS}
+        for check in (model_explorer_files, model_explorer_page, report_pages, speedscope, perfetto, netron):
+            with timed(check.__name__):
+                check(tools, models, pictures)
 
 
-def model_explorer(tools: Tools, models: list[Written], pictures: Path) -> None:
-    """Its classes load all files, its ONNX adapter finds the same groups, its page shows them."""
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Say how long something took."""
+    start = time.perf_counter()
+    yield
+    print(f"  {what}: {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def model_explorer_files(tools: Tools, models: dict[str, Written], pictures: Path) -> None:
+    """Model Explorer's classes load all files, and its ONNX adapter finds the same groups in a file that has the sidecar embedded."""
     if "Model Explorer" in tools.missing:
         return
-    for model in models:
-        found = tools.run("model_explorer_files", folder=model.explorer, model=model.model)
-        print(f"{model.name}: Model Explorer loads {found['nodes']} nodes in {found['graphs']} graphs; ", end="")
-        print(f"its ONNX adapter has {found['same']} values in the same groups")
-    if tools.chromium:
-        folders = {model.name: model.explorer for model in models}
-        tools.run("model_explorer_page", chromium=tools.chromium, folders=folders, pictures=pictures)
-        print(f"{', '.join(folders)}: Model Explorer's page shows the graphs and all node data")
+    embedded = {model.explorer: model.model for model in models.values() if model.parts}
+    folders = [model.explorer for model in models.values()]
+    found = tools.run("model_explorer_files", folders={str(folder): embedded.get(folder) for folder in folders})
+    for folder, counts in found.items():
+        print(f"{Path(folder).name}: Model Explorer loads {counts['nodes']} nodes in {counts['graphs']} graphs", end="")
+        print(f"; its ONNX adapter has {same} values in the same groups" if (same := counts["same"]) else "")
 
 
-def report_pages(tools: Tools, models: list[Written], pictures: Path) -> None:
-    """The page of `hx report` is used."""
-    if not tools.chromium:
+def model_explorer_page(tools: Tools, models: dict[str, Written], pictures: Path) -> None:
+    """Model Explorer's page shows graphs with all node data, and two that are mapped beside each other."""
+    if tools.lacks("Model Explorer"):
         return
-    pages: dict[Path, dict[str, object]] = {}
-    for model in models:
-        sidecar = model.exported.sidecar
+    folders = {name: models[name].explorer for name in ("branching", "hostile")}
+    panes = [models[name].explorer for name in ("bert", "optimised")]
+    found = tools.run("model_explorer_page", chromium=tools.chromium, folders=folders, panes=panes, pictures=pictures)
+    print(f"{', '.join(folders)}: Model Explorer's page shows the graphs and all node data")
+    print(f"bert, optimised: {found['moved']} nodes that are selected in one pane are in the other")
+
+
+def report_pages(tools: Tools, models: dict[str, Written], pictures: Path) -> None:
+    """The page of `hx report` is used."""
+    if tools.chromium is None:
+        return
+    pages: dict[str, dict[str, object]] = {}
+    for name, model in models.items():
+        sidecar = model.hierarchy.sidecar
         seen = {row.op_type: sidecar.module_of(sidecar.calls[row.owner]).fqn for row in sidecar.nodes}
         operator, module = next((operator, fqn) for operator, fqn in seen.items() if fqn)
-        picture = pictures / f"report-{model.name}.png"
-        pages[model.page] = {"operator": operator, "module": module, "picture": picture}
-    ready = tools.run("report_page", chromium=tools.chromium, pages={str(page): facts for page, facts in pages.items()})
-    for page, milliseconds in ready.items():
-        print(f"{Path(page).stem}: the page of hx report is ready in {milliseconds} ms and works")
+        picture = pictures / f"report-{name}.png"
+        pages[str(model.page)] = {"operator": operator, "module": module, "picture": picture}
+    ready = tools.run("report_page", chromium=tools.chromium, pages=pages)
+    for page, (waited, computed) in ready.items():
+        print(f"{Path(page).stem}: the page of hx report is ready in {waited} ms, {computed} of computing, and works")
+
+
+def speedscope(tools: Tools, models: dict[str, Written], pictures: Path) -> None:
+    """Speedscope gives every call the time of `hx profile`."""
+    if tools.lacks("speedscope"):
+        return
+    files = {str(model.speedscope): times(model) for model in models.values() if model.profile}
+    given = {"page": tools.speedscope, "files": files, "pictures": pictures}
+    found = tools.run("speedscope_page", chromium=tools.chromium, **given)
+    print(f"speedscope: {found['frames']} frames of {len(files)} profiles, every call with its time")
+
+
+def perfetto(tools: Tools, models: dict[str, Written], pictures: Path) -> None:
+    """Perfetto gives every call the time of `hx profile`."""
+    if tools.lacks("Perfetto"):
+        return
+    traces = {
+        str(model.trace): {tag.replace("\\", "\N{SET MINUS}"): time for tag, time in times(model).items()}
+        for model in (models["branching"], models["optimised"], models["hostile"])
+    }
+    found = tools.run("perfetto_page", chromium=tools.chromium, traces=traces, pictures=pictures)
+    print(f"Perfetto: {found['slices']} slices of {len(traces)} traces, every call with its time")
+
+
+def times(model: Written) -> dict[str, int]:
+    """Return the time of each call that has any, by its tag as viewers show it, in microseconds of all runs."""
+    assert model.profile is not None
+    return {visible(call.tag): call.total_us for call in model.profile.calls if call.total_us}
+
+
+def netron(tools: Tools, models: dict[str, Written], pictures: Path) -> None:
+    """Netron opens models that were exported, relinked, projected and cut out."""
+    if tools.lacks("Netron"):
+        return
+    files = [file for name, model in models.items() if name != "large" for file in (model.model, *model.parts)]
+    tools.run(
+        "netron_page", chromium=tools.chromium, models={str(file): drawn(file) for file in files}, pictures=pictures
+    )
+    print(f"Netron: {len(files)} models open, with all their nodes")
+
+
+def drawn(file: Path) -> int:
+    """Return how many nodes Netron draws: those of the main graph, and one for each of their bodies; a constant is shown where it is read."""
+    nodes = [node for node in onnx.load(file, load_external_data=False).graph.node if node.op_type != "Constant"]
+    return len(nodes) + sum(attribute.HasField("g") for node in nodes for attribute in node.attribute)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -81,6 +82,24 @@ def test_slices_of_the_chrome_trace_nest(measured):
         assert around or event["cat"] == "run"
         around.append(event)
     assert next(event for event in kernels if event["name"] == "MatMul inner")["args"]["node"] == "b.body:t"
+
+
+@pytest.mark.parametrize("name", ["red\x1b[31m", "left\u202eright", "x" * 10_000, "back\\"])
+def test_names_are_text_that_can_be_seen_and_others_stay_as_they_are(measured, name):
+    named = {"block": name, "block.inner": "模块"}
+    calls = [
+        call.model_copy(
+            update={"fqn": said, "tag": f"/Net/{said}", "class_name": said} if (said := named.get(call.fqn)) else {}
+        )
+        for call in measured.profile.calls
+    ]
+    kernels = [kernel.model_copy(update={"name": name, "node": name}) for kernel in measured.profile.kernels]
+    profile = measured.profile.model_copy(update={"calls": calls, "kernels": kernels, "model": f"{name}.onnx"})
+    for made in (to_chrome_trace, to_speedscope):
+        text = json.dumps(made(replace(measured, profile=profile)), ensure_ascii=False)
+        assert not any(part in text for part in ("\\u001b", "\u202e", "x" * 500))
+        assert "/Net/模块" in text
+        assert made is not to_chrome_trace or "\\" not in text, "Perfetto 52 does not read a name that ends with one"
 
 
 def _holds(outer, inner):

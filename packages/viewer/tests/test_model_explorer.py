@@ -127,12 +127,17 @@ def test_two_graphs_are_mapped_and_every_id_is_in_one_entry(hierarchy: Hierarchy
         for row in hierarchy.sidecar.nodes
     ]
     view = View(Hierarchy(hierarchy.path, hierarchy.sidecar.model_copy(update={"nodes": rows})))
-    entries = model_explorer_files(view)["mapping.json"]["mappingEntries"]
+    files = model_explorer_files(view)
+    check_references(files)
+    entries = files["mapping.json"]["mappingEntries"]
     assert entries == [
         {"leftNodeIds": ["p", "q"], "rightNodeIds": ["a", "b"]},
         {"leftNodeIds": ["r"], "rightNodeIds": ["c"]},
     ]
-    assert "mapping.json" not in model_explorer_files(View(hierarchy))
+    before = model_explorer_files(View(hierarchy))
+    assert "mapping.json" not in before
+    names = [{graph["id"] for graph in made["graph.json"]["graphs"]} for made in (before, files)]
+    assert names[0].isdisjoint(names[1]), "in two panes the second of one name would show the first"
 
 
 def test_confidence_says_what_is_not_known(hierarchy: Hierarchy) -> None:

@@ -1,6 +1,6 @@
 """Model Explorer's own classes take what `hx view` writes, and its ONNX adapter finds the same groups in what `--embed` writes.
 
-Reads `{"folder": ..., "model": ...}` from the first argument; `model` may be left out. Prints what it found.
+Reads `{"folders": {FOLDER: MODEL or null}}` from the first argument; prints what it found.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from model_explorer_onnx.main import ONNXAdapter
 
 
 def main() -> None:
-    """Load all files of the folder, and compare groups with those of the model."""
-    given = json.loads(sys.argv[1])
-    collection = load(Path(given["folder"]))
-    found = {"graphs": len(collection.graphs), "nodes": sum(len(graph.nodes) for graph in collection.graphs)}
-    if "model" in given:
-        found["same"] = same_groups(collection, given["model"])
+    """Load all files of each folder, and compare groups with those of the model."""
+    found: dict[str, dict[str, int]] = {}
+    for folder, model in json.loads(sys.argv[1])["folders"].items():
+        collection = load(Path(folder))
+        found[folder] = {
+            "graphs": len(collection.graphs),
+            "nodes": sum(len(graph.nodes) for graph in collection.graphs),
+            "same": same_groups(collection, model) if model else 0,
+        }
     print(json.dumps(found))
 
 

@@ -1,19 +1,20 @@
-"""Model Explorer's page shows the graphs that `hx view` wrote, with all node data.
+"""Model Explorer's page shows the graphs that `hx view` wrote, with all node data, and two graphs that are mapped beside each other.
 
-Reads `{"chromium": ..., "folders": {NAME: FOLDER}, "pictures": FOLDER}` from the first argument.
+Reads `{"chromium": ..., "folders": {NAME: FOLDER}, "panes": [FOLDER, FOLDER], "pictures": FOLDER}` from the first argument: of two panes the second has the
+mapping.
 """
 
 from __future__ import annotations
 
 import json
-import socket
 import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import requests
-from chromium import browser, opened
+from chromium import browser, free_port, opened
 from model_explorer.config import ModelExplorerConfig
 from model_explorer.server import start
 from playwright.sync_api import Browser
@@ -23,19 +24,21 @@ FONTS = "https://fonts.gstatic.com/"
 
 
 def main() -> None:
-    """Start the server and show the files of each folder."""
+    """Start the server, show the files of each folder, and two beside each other."""
     given = json.loads(sys.argv[1])
     server = serve()
     with browser(given["chromium"]) as chromium:
+        pictures = Path(given["pictures"])
         for name, folder in given["folders"].items():
-            show(chromium, server, Path(folder), Path(given["pictures"]) / f"model-explorer-{name}.png")
+            show(chromium, server, Path(folder), pictures / f"model-explorer-{name}.png")
+        left, right = map(Path, given["panes"])
+        moved = beside(chromium, server, left, right, pictures / "model-explorer-panes.png")
+        print(json.dumps({"moved": moved}))
 
 
 def serve() -> str:
     """Start Model Explorer's server, which shows any file of this machine, and return its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     threading.Thread(target=start, kwargs={"port": port, "no_open_in_browser": True}, daemon=True).start()
     for _ in range(100):
         try:
@@ -58,6 +61,54 @@ def show(chromium: Browser, server: str, folder: Path, picture: Path) -> None:
             name = next(iter(json.loads(path.read_text()).values()))["name"]
             page.get_by_text(name, exact=True).first.wait_for(timeout=60_000)
         page.wait_for_timeout(1_000)  # the drawing
+
+
+def beside(chromium: Browser, server: str, left: Path, right: Path, picture: Path) -> int:
+    """Open two graphs in two panes with the mapping of the second; return how many nodes, selected on the left, select theirs on the right."""
+    entries = json.loads((right / "mapping.json").read_text())["mappingEntries"]
+    tried = sorted(entries, key=lambda entry: entry["leftNodeIds"] == entry["rightNodeIds"])[
+        :3
+    ]  # other names tell most
+    collections = [json.loads((folder / "graph.json").read_text()) for folder in (left, right)]
+    shown = {
+        "models": [{"url": str(folder / "graph.json"), "adapterId": "builtin_json"} for folder in (left, right)],
+        "uiState": {
+            "paneStates": [
+                {
+                    "deepestExpandedGroupNodeIds": [],
+                    "selectedNodeId": "",
+                    "selectedGraphId": collection["graphs"][0]["id"],
+                    "selectedCollectionLabel": collection["label"],
+                    "widthFraction": 0.5,
+                    "selected": collection is collections[0],
+                }
+                for collection in collections
+            ]
+        },
+    }
+    with opened(chromium, f"{server}/?data={quote(json.dumps(shown))}", usual=[FONTS], picture=picture) as page:
+        for collection in collections:
+            page.get_by_text(f"{collection['label']} | {collection['graphs'][0]['id']}").wait_for(timeout=60_000)
+        page.locator("sync-navigation-button .content").click()
+        page.get_by_text("Upload mapping from computer").click()
+        page.locator(".upload-mapping-input").set_input_files(right / "mapping.json")
+        page.locator(".uploaded-file-name", has_text="mapping.json").wait_for()
+        page.keyboard.press("Escape")
+        for entry in tried:
+            page.evaluate(
+                "(id) => window.postMessage({cmd: 'model-explorer-select-node-by-node-id', nodeId: id})",
+                entry["leftNodeIds"][0],
+            )
+            page.wait_for_function(
+                """(ids) => {
+                    const state = JSON.parse(new URLSearchParams(location.search).get("data")).uiState;
+                    return ids.includes(state.paneStates[1].selectedNodeId);
+                }""",
+                arg=entry["rightNodeIds"],
+                timeout=20_000,
+            )
+        page.wait_for_timeout(1_000)  # the drawing
+    return len(tried)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ from hx_sidecar_schema import HxError, check_choice, graph_digest, refuse_existi
 
 FILES: dict[str, Callable[[Measurement], str]] = {
     "csv": lambda found: hx_profiler.to_csv(found.profile),
-    "speedscope": lambda found: json.dumps(hx_profiler.to_speedscope(found)),
-    "chrome": lambda found: json.dumps(hx_profiler.to_chrome_trace(found)),
+    "speedscope": lambda found: json.dumps(hx_profiler.to_speedscope(found), ensure_ascii=False),
+    "chrome": lambda found: json.dumps(hx_profiler.to_chrome_trace(found), ensure_ascii=False),
     "html": lambda found: hx_profiler.to_html(found.profile),
 }
 """What makes the text of a file, by its kind."""

@@ -9,6 +9,7 @@ from typing import Literal
 
 from hx_profiler._records import Profile
 from hx_profiler.attribution.attribute import Measurement
+from hx_sidecar_schema import visible
 
 UNATTRIBUTED = "(unattributed)"
 
@@ -45,14 +46,14 @@ def stack_of(profile: Profile, call: int | None) -> list[Frame]:
 
 
 def label(profile: Profile, frame: Frame, *, short: bool = False) -> str:
-    """Return the name of a frame: a call's tag, or its last segment if `short`; a kernel's operator and name."""
+    """Return the name of a frame as text that can be seen: a call's tag, or its last segment if `short`; a kernel's operator and name."""
     if frame.kind == "unattributed":
         return UNATTRIBUTED
     if frame.kind == "kernel":
         kernel = profile.kernels[frame.position]
-        return f"{kernel.op_type} {kernel.name}"
+        return visible(f"{kernel.op_type} {kernel.name}")
     tag = profile.calls[frame.position].tag
-    return tag.rsplit("/", 1)[-1] if short else tag
+    return visible(tag.rsplit("/", 1)[-1] if short else tag)
 
 
 def spans(measurement: Measurement, run: int) -> list[Span]:

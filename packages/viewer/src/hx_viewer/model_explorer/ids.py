@@ -26,12 +26,17 @@ class GraphIds:
 
 
 def ids_of(view: View) -> dict[str, GraphIds]:
-    """Return the names by the path of the graph."""
+    """Return the names by the path of the graph.
+
+    Model Explorer 0.1.34 knows graphs by their names alone: in two panes the second of one name would show the first. So those of a relinked
+    model, whose graphs are called as those that it was made of, say of which file they are.
+    """
+    of = f" of {view.sidecar.model.file}" if view.sidecar.is_relinked else ""
     found: dict[str, GraphIds] = {}
     graphs: set[str] = set()
     nodes: set[str] = set()
     for path, graph in view.graphs.items():
-        name = visible(path or graph.name or "main")
+        name = visible((path or graph.name or "main") + of)
         found[path] = _graph_ids(view, graph, _unique(name, graphs), nodes)
     return found
 
