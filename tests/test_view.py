@@ -173,6 +173,15 @@ def test_a_model_and_its_sidecar_need_each_other(exported: Path, tmp_path: Path)
         with pytest.raises(hx.HxError) as caught:
             hx.view(tmp_path / name, tmp_path / "explorer")
         assert caught.value.code == code
+    exported.with_name("copy_hierarchy.json").write_bytes((tmp_path / "gone_hierarchy.json").read_bytes())
+    for sidecar, hint in (
+        (exported.with_name("net_hierarchy.json"), f"Name {str(exported)!r}."),
+        (exported.with_name("copy_hierarchy.json"), "copy.onnx', which is not beside it."),
+    ):
+        with pytest.raises(hx.HxError, match="is the sidecar of a model, not the model") as caught:
+            hx.report(sidecar, tmp_path / "page.html")
+        assert (caught.value.code, caught.value.hint.endswith(hint)) == ("HX202", True)
+    exported.with_name("copy_hierarchy.json").unlink()
 
 
 def test_files_are_replaced_on_request_and_none_of_another_model_stays(exported: Path, tmp_path: Path) -> None:

@@ -5,8 +5,11 @@ __all__ = ["main"]
 
 def main() -> int:
     """Run the command line of this process and return its exit code."""
+    import gc
     import sys
 
     from hx_cli._main import run
 
-    return run(sys.argv[1:])
+    code = run(sys.argv[1:])
+    gc.freeze()  # Python would walk all objects once more to end the process: 0.9 s after a model of 100,000 nodes
+    return code

@@ -4,8 +4,8 @@ import json
 import re
 from pathlib import Path
 
-from hx.files import SIDECAR_SUFFIX, file_stem
-from hx_sidecar_schema import HxError, read_file
+from hx.files import file_stem
+from hx_sidecar_schema import SIDECAR_SUFFIX, HxError, read_file
 
 
 def export_path(output: Path | None, spec: str) -> Path:

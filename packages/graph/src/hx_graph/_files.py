@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from hx_graph._weights import in_memory, replaced_tensors, tensors_in
 from hx_graph._well_formed import bring_into_order, check_texts, ensure_well_formed
-from hx_sidecar_schema import HxError, collector_paused, finished, first_line
+from hx_sidecar_schema import SIDECAR_SUFFIX, HxError, collector_paused, finished, first_line
 
 EXTERNAL_BYTES = 16 << 20
 """Weights beyond this size are written to a data file of their own: inside protobuf each byte is copied thrice."""
@@ -27,6 +27,11 @@ def read_model(path: Path, *, check: bool = True) -> ir.Model:
         HxError: HX202 if the file is missing or is no ONNX model, HX204 if external data is missing, cut short, no
             regular file, or outside the file's folder.
     """
+    if path.name.endswith(SIDECAR_SUFFIX):
+        model_file = path.with_name(path.name.removesuffix(SIDECAR_SUFFIX) + ".onnx")
+        where = "" if model_file.exists() else ", which is not beside it"
+        message = f"File {str(path)!r} is the sidecar of a model, not the model."
+        raise HxError(message, code="HX202", hint=f"Name {str(model_file)!r}{where}.")
     try:
         if finished(path).exists() and not path.is_file():
             raise OSError("it is no regular file")  # a FIFO would be waited for
@@ -95,7 +100,7 @@ def files_of(path: Path, model: ir.Model | None = None) -> Iterator[Path]:
     Raises:
         HxError: HX202 or HX204 as `read_model` does.
     """
-    yield from (path, path.with_name(f"{path.stem}_hierarchy.json"))
+    yield from (path, path.with_name(f"{path.stem}{SIDECAR_SUFFIX}"))
     tensors = (slot.tensor for slot in tensors_in(read_model(path) if model is None else model))
     yield from {Path(tensor.path) for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
 

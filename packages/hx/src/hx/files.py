@@ -5,9 +5,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from hx_sidecar_schema import HxError, atomic_folder, refuse_existing
+from hx_sidecar_schema import SIDECAR_SUFFIX, HxError, atomic_folder, refuse_existing
 
-SIDECAR_SUFFIX = "_hierarchy.json"
 _NAME_BYTES = 180  # of the 255 that file systems allow; sidecar and staging names are longer than the model's
 
 

@@ -23,6 +23,7 @@ from hx_sidecar_schema._errors import (
     first_line as first_line,
 )
 from hx_sidecar_schema._files import (
+    SIDECAR_SUFFIX as SIDECAR_SUFFIX,
     atomic_folder as atomic_folder,
     final_folder as final_folder,
     finish_writes as finish_writes,

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from hx_sidecar_schema._errors import HxError
 
+SIDECAR_SUFFIX = "_hierarchy.json"
+"""Ends the name of a sidecar, behind that of its model without `.onnx`."""
 _UNLOCKED, _PREFIX = ".hx-new-", ".hx-writing-"
 """Of a staging folder before and after its writer has locked it."""
 _MAKING_S = 60

@@ -142,9 +142,13 @@ def _graph_view(
                     for value in node.inputs
                 ],
                 outputs=[out.name or "" for out in node.outputs],
-                attributes={name: _text(attribute) for name, attribute in node.attributes.items()},
+                attributes={name: _text(attribute) for name, attribute in node.attributes.items()}
+                if node.attributes
+                else {},
                 graphs=[*bodies, *([function_path(called)] if called in model.functions else ())],
-                captures=list(dict.fromkeys(read for body in bodies for read in _captured(views[body]))),
+                captures=list(dict.fromkeys(read for body in bodies for read in _captured(views[body])))
+                if bodies
+                else [],
             )
         )
         for out in node.outputs:
