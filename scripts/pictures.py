@@ -66,12 +66,13 @@ def viewers(page: Path, folder: Path) -> None:
     if page.stem not in REPORTS:
         return
     tools = install(folder / "env")
-    if tools.missing:
+    if tools.lacks("Model Explorer"):
         sys.exit(str(tools.missing))
     pictures = {str(PICTURES / f"{name}.png"): facts for name, facts in REPORTS[page.stem].items()}
     tools.run("report_pictures", chromium=tools.chromium, page=report, pictures=pictures)
     if explorer.exists():
-        tools.run("model_explorer_page", chromium=tools.chromium, folders={"bert": explorer}, pictures=PICTURES)
+        given = {"folders": {"bert": explorer}, "panes": [], "pictures": PICTURES}
+        tools.run("model_explorer_page", chromium=tools.chromium, **given)
 
 
 def terminal(command: str, printed: str, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,3 +47,16 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
         "# One `hx`, two\n[a](page.md#one-hx-two) [b](page.md#three) [c](none.md) [d](https://e.org) `[e](f.md)`\n"
     )
     assert list(broken(page)) == ["page.md#three", "none.md"]
+
+
+def test_every_page_of_the_docs_is_in_the_navigation_of_the_site() -> None:
+    def files(entry: object) -> Iterator[str]:
+        if isinstance(entry, str):
+            yield entry
+        elif isinstance(entry, dict | list):
+            for inner in entry.values() if isinstance(entry, dict) else entry:
+                yield from files(inner)
+
+    site = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))
+    pages = [str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")]
+    assert sorted(files(site["project"]["nav"])) == sorted(pages)

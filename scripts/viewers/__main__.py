@@ -1,4 +1,4 @@
-"""Real viewers open what hx writes, and Chromium the page of `hx report`: `uv run python scripts/viewers [PICTURES]`.
+"""Real viewers open what hx writes, and Chromium the page of `hx report` and the docs site: `uv run python scripts/viewers [PICTURES]`.
 
 The viewers are installed into an environment of their own. What cannot be had here is said, and not tried; so it is with Chromium
 (`apt-get install chromium`). PICTURES is a folder for pictures of the pages.
@@ -7,6 +7,7 @@ The viewers are installed into an environment of their own. What cannot be had h
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +21,8 @@ from tools import Tools, install
 
 from hx_sidecar_schema import visible
 
+ROOT = Path(__file__).parents[2]
+
 
 def main() -> None:
     """Try all viewers; end with what went wrong."""
@@ -32,7 +35,7 @@ def main() -> None:
             print(f"{tool} {why}: what needs it is not tried.")
         with timed(f"wrote {', '.join(MODELS)}"):
             models = {model: write(model, folder) for model in MODELS}
-        for check in (model_explorer_files, model_explorer_page, report_pages, speedscope, perfetto, netron):
+        for check in (model_explorer_files, model_explorer_page, report_pages, speedscope, perfetto, netron, docs):
             with timed(check.__name__):
                 check(tools, models, pictures)
 
@@ -121,6 +124,16 @@ def netron(tools: Tools, models: dict[str, Written], pictures: Path) -> None:
         "netron_page", chromium=tools.chromium, models={str(file): drawn(file) for file in files}, pictures=pictures
     )
     print(f"Netron: {len(files)} models open, with all their nodes")
+
+
+def docs(tools: Tools, models: dict[str, Written], pictures: Path) -> None:
+    """The docs site, made anew, asks no other machine for anything, and its search finds pages."""
+    if tools.chromium is None:
+        return
+    build = ["uv", "run", "--quiet", "--group", "docs", "zensical", "build", "--strict"]
+    subprocess.run(build, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    (pages,) = tools.run("docs_site", chromium=tools.chromium, site=ROOT / "site")
+    print(f"docs: {pages} pages of the site ask no other machine for anything, and its search finds pages")
 
 
 def drawn(file: Path) -> int:

@@ -1,7 +1,7 @@
 """Model Explorer's page shows the graphs that `hx view` wrote, with all node data, and two graphs that are mapped beside each other.
 
-Reads `{"chromium": ..., "folders": {NAME: FOLDER}, "panes": [FOLDER, FOLDER], "pictures": FOLDER}` from the first argument: of two panes the second has the
-mapping.
+Reads `{"chromium": ..., "folders": {NAME: FOLDER}, "panes": [FOLDER, FOLDER], "pictures": FOLDER}` from the first argument: of two panes, where there
+are any, the second has the mapping.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ def main() -> None:
         pictures = Path(given["pictures"])
         for name, folder in given["folders"].items():
             show(chromium, server, Path(folder), pictures / f"model-explorer-{name}.png")
-        left, right = map(Path, given["panes"])
-        moved = beside(chromium, server, left, right, pictures / "model-explorer-panes.png")
-        print(json.dumps({"moved": moved}))
+        if given["panes"]:
+            left, right = map(Path, given["panes"])
+            moved = beside(chromium, server, left, right, pictures / "model-explorer-panes.png")
+            print(json.dumps({"moved": moved}))
 
 
 def serve() -> str:
