@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 from base64 import b64encode
 from collections.abc import Callable
@@ -158,6 +159,12 @@ def test_what_others_made_is_in_the_page_with_its_licence(hierarchy: Hierarchy) 
     assert "Permission is hereby granted" in layout[:1100]
     assert "var dagre=" in layout
     assert "sourceMappingURL" not in layout, "a browser would ask for it"
+
+
+def test_no_script_of_the_page_makes_markup_or_code_of_text(hierarchy: Hierarchy) -> None:
+    _, (_, layout), (_, script) = Parts(html_page(View(hierarchy))).of("script")
+    assert not re.findall(r"innerHTML|outerHTML|insertAdjacent|document\.write|DOMParser|setTimeout", script)
+    assert not re.findall(r"\beval\(|\bFunction\(|\bfetch\(|XMLHttpRequest|import\(", layout + script)
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -136,13 +136,14 @@ function textsOf(one) {
   if (one.kind === "call") return nameOf(one.call);
   if (one.kind === "port") return [one.name, ""];
   if (one.kind === "op") return [nodes[one.node].op + (one.begins ? " begins" : ""), ""];
-  const counts = {};
-  for (const node of one.nodes) counts[nodes[node].op] = (counts[nodes[node].op] || 0) + 1;
-  const most = Object.entries(counts).sort((a, b) => b[1] - a[1]);
+  const counts = new Map();
+  for (const node of one.nodes) counts.set(nodes[node].op, (counts.get(nodes[node].op) || 0) + 1);
+  const most = [...counts].sort((a, b) => b[1] - a[1]);
   return [`${one.nodes.length} nodes`, most.slice(0, 3).map(([op, count]) => count > 1 ? `${count} ${op}` : op).join(", ") + (most.length > 3 ? ", …" : "")];
 }
 function numberOf(one) {
   if (one.kind === "call") return chosen[by][one.call];
+  if (one.kind === "group" && chosen.own && (by === "total" || by === "own")) return one.nodes.reduce((sum, node) => sum + Number(chosen.nodes[node] ?? 0), 0) || undefined;
   return one.kind === "op" && !one.begins && by !== "change" && by !== "other" ? chosen.nodes[one.node] : undefined;
 }
 function picture(at, { boxes, arrows }) {

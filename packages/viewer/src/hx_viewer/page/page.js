@@ -72,7 +72,7 @@ nodes.forEach((node, at) => node.outputs.forEach(name => { if (name) makers[node
 const opened = new Set();
 let level = [0];
 while (level.length && opened.size + level.length < 30) { level.forEach(at => opened.add(at)); level = level.flatMap(at => children[at]); }
-let chosen = columns.find(one => one.name === "time") || columns.find(one => one.name === "error_local") || columns[0];
+let chosen = ["time", "error_local", "macs"].map(name => columns.find(one => one.name === name)).find(one => one) || columns[0];
 let by = chosen.other ? "change" : "total", ordered = false, shown = [], on = 0;
 const weight = (column, field, number) => number === null ? -1 : field === "change" ? Math.abs(number) : Number(number);
 
@@ -194,7 +194,7 @@ function reveal(call, node) {
 }
 
 /* What is known of one call */
-const kindOf = (graph, name) => (types[graph] && types[graph][name]) || "";
+const kindOf = (graph, name) => types[graph] && Object.hasOwn(types[graph], name) ? types[graph][name] : "";
 function valueLink(graph, name) {
   const maker = makers[graph] && makers[graph].get(name);
   return maker === undefined ? make("span", "mono", name) : link(name, () => reveal(nodes[maker].call, maker), "mono");
