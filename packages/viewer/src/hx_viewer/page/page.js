@@ -2,7 +2,7 @@ const byId = id => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 const { calls, nodes, columns, graphs, types } = data;
 const tree = byId("tree"), head = byId("head"), box = byId("rows"), flame = byId("flame"), detail = byId("detail"), find = byId("find");
-const ROW = 24, NUMBER = 78, CHUNK = 200, FOUND = 2000;
+const ROW = 24, NUMBER = 78, CHUNK = 200, FOUND = 2000, SMALL = 25;
 
 /* All text goes in as text: `append` makes no markup of a string. */
 function make(tag, kind, ...inside) {
@@ -207,7 +207,7 @@ function part(title, ...inside) { return inside.length ? [make("h3", "", title),
 const portRows = ports => ports.map(([name, kind, value, remark]) => [name, make("td", "kind", kind), value ? valueLink(0, value) : make("span", "soft", "in no graph"), make("span", "soft", remark)]);
 
 let showing = 0;
-function redraw() { const old = detail.querySelector("#drawing"); if (old) old.replaceChildren(...drawing(showing)); }
+function redraw() { const old = detail.querySelector("#drawing"); if (old) old.replaceWith(...drawnPart(showing)); }
 function showCall(at, node) {
   showing = at;
   const call = calls[at], [left, right] = nameOf(at), above = [];
@@ -228,7 +228,7 @@ function showCall(at, node) {
     way, make("h2", "", left, " ", make("span", "class", right)),
     ...(call.status === "extractable" ? [] : [make("p", "", make("b", "", call.status.replace("_", " ")), call.reason && `: ${call.reason}`)]),
     table(facts),
-    ...drawnPart(at),
+    ...drawnPart(at, node),
     ...part("forward() takes", ...(call.inputs.length ? [table(portRows(call.inputs))] : [])),
     ...part("and gives", ...(call.outputs.length ? [table(portRows(call.outputs))] : [])),
     ...part("Read by", ...readers),
@@ -238,13 +238,26 @@ function showCall(at, node) {
     ...nodeLists(at, node),
   );
   detail.scrollTop = 0;
+  showWanted();
+}
+/* A large drawing comes a moment later: keys that are held down pass it by. */
+let later;
+function drawnPart(at, node) {
+  clearTimeout(later);
+  if (!nodes.length) return [];
+  const box = make("div");
+  box.id = "drawing";
+  const draw = () => {
+    const inside = drawing(at);
+    box.replaceChildren(...(inside.length ? [make("h3", "", "One level down"), ...inside] : []));
+  };
+  if (children[at].length + owned[at].length < SMALL) draw();
+  else later = setTimeout(() => { draw(); if (node !== undefined) showWanted(); }, 80);
+  return [box];
+}
+function showWanted() {
   const wanted = detail.querySelector(".node.on");
   if (wanted) wanted.scrollIntoView({ block: "center" });
-}
-function drawnPart(at) {
-  const inside = nodes.length ? drawing(at) : [], box = make("div", "", ...inside);
-  box.id = "drawing";
-  return inside.length ? part("One level down", box) : [];
 }
 function nodeLists(at, wanted) {
   if (!nodes.length) return [];

@@ -70,7 +70,7 @@ def page_data(view: View) -> Json:
             call["name"] = call["name"].removeprefix(f"{calls[entry.parent]['fqn']}.")
     return {
         "model": visible(sidecar.model.file),
-        "facts": [visible(fact) for fact in facts],
+        "facts": [visible(fact) for fact in facts if fact],
         "notes": [visible(note, None) for note in notes],
         "against": view.against and _name_beside(view, view.against),
         "columns": [_column(column, others.get(column.name), order, places, whole) for column in columns],
