@@ -126,12 +126,13 @@ def exported(model: Any, *args: Any) -> Callable[[Path], hx.Hierarchy]:
     return make
 
 
-def relinked(source: str, transform: Callable[[Path, Path], None]) -> Callable[[Path], hx.Hierarchy]:
-    """Return what makes another model of one that is beside it, and relinks it."""
+def relinked(transform: Callable[[Path, Path], None]) -> Callable[[Path], hx.Hierarchy]:
+    """Return what makes another model of one of `ORIGINALS` that is beside it, and relinks it."""
 
     def make(target: Path) -> hx.Hierarchy:
-        transform(target.with_name(f"{source}.onnx"), target)
-        hx.relink(target, target.with_name(f"{source}.onnx"))
+        source = target.with_name(f"{ORIGINALS[target.stem]}.onnx")
+        transform(source, target)
+        hx.relink(target, source)
         return hx.load(target)
 
     return make
@@ -200,9 +201,11 @@ def _projected(graph: onnx.GraphProto, target: Path) -> hx.Hierarchy:
 MODELS: dict[str, Callable[[Path], hx.Hierarchy]] = {
     "bert": exported("tiny:bert"),
     "branching": exported(Branching().eval(), torch.randn(2, 3, 8)),
-    "optimised": relinked("bert", optimise),
-    "functions": relinked("branching", outline),
+    "optimised": relinked(optimise),
+    "functions": relinked(outline),
     "hostile": hostile,
     "large": large,
 }
 """What makes each, and writes it with its sidecar."""
+ORIGINALS = {"optimised": "bert", "functions": "branching"}
+"""Of each relinked model the one that it was made of; it stands before it."""
