@@ -213,3 +213,19 @@ def test_demo(hx, tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     assert "HX402" in hx("demo", "-o", tmp_path / "mine").error
+
+
+class TestReport:
+    """`hx report`."""
+
+    def test_records_that_are_given_twice_are_this_models_and_the_others(self, hx, perceptron):
+        for name in ("after", "before"):
+            text = hx("profile", perceptron, "--runs", 1, "--json", cwd=perceptron.parent).out
+            perceptron.with_name(f"{name}.json").write_text(text)
+        command = ["report", perceptron, "--profile", "after.json", "--profile", "before.json"]
+        result = hx(*command, "-o", "page.html", cwd=perceptron.parent)
+        assert (result.code, "against  " in result.out) == (0, True)
+        page = perceptron.with_name("page.html").read_text()
+        assert '"against":"other records of it"' in page
+        refused = hx(*command, "--profile", "after.json", "-o", "three.html", cwd=perceptron.parent)
+        assert "error[HX406]: 3 records of profile are given" in refused.err

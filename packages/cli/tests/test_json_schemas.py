@@ -72,7 +72,7 @@ COMMANDS = {
     "profile-isolated": ["profile model.onnx --isolated -m act --runs 2"],
     "project": ["project other.onnx"],
     "relink": ["relink optimised.onnx --from model.onnx"],
-    "report": ["report model.onnx -o page.html"],
+    "report": ["report model.onnx -o page.html", "report model.onnx --against model.onnx -o beside.html"],
     "tree": ["tree model.onnx"],
     "validate": ["validate model.onnx", "validate other.onnx --sidecar model_hierarchy.json"],
     "verify": [

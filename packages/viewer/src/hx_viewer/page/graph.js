@@ -116,7 +116,7 @@ function drawing(at) {
   const boxes = inner(level);
   if (boxes > MOST || (inner(full) > MOST && boxes < 2)) return [make("p", "soft", `${inner(full)} boxes: more than ${MOST} are not drawn.`)];
   if (level !== full) words.push("nodes between the same calls are one box");
-  if (full.constants) words.push(`${full.constants} constants are not drawn`);
+  if (full.constants) words.push(`constants left out: ${full.constants}`);
   const silent = children[at].filter(child => !level.boxes.has(`c${child}`));
   if (silent.length) words.push(`without nodes: ${silent.slice(0, 6).map(child => nameOf(child)[0]).join(", ")}${silent.length > 6 ? ` and ${silent.length - 6} more` : ""}`);
   const box = make("div", "drawing", picture(at, level));
