@@ -16,6 +16,35 @@ from playwright.sync_api import Browser
 SLOW_MS = 10_000
 """A page that takes longer is broken, on however busy a machine."""
 
+DRAWN = """() => {
+  const boxOf = (at, node) => {
+    let call = nodes[node].call, below = null;
+    for (; call !== null && call !== at; call = calls[call].parent) below = call;
+    return call === null ? null : below === null ? `n${node}` : `c${below}`;
+  };
+  const wrong = [], runs = new Set(nodes.flatMap((node, at) => node.graphs.length ? [at] : []));
+  for (let at = 0; at < calls.length; at += Math.ceil(calls.length / 200)) {
+    const { boxes, arrows } = levelOf(at), wanted = new Set();
+    const plain = key => !key.endsWith(" in") && !(key[0] === "n" && runs.has(Number(key.slice(1))));
+    nodes.forEach((node, reader) => node.reads.forEach(read => {
+      if (read === null || runs.has(reader)) return;
+      const [graph, name] = Array.isArray(read) ? read : [node.graph, read], maker = makers[graph].get(name);
+      if (maker === undefined) return;
+      const from = boxOf(at, maker), to = boxOf(at, reader);
+      if (from === to || (from !== null && !boxes.has(from))) return; // nothing is drawn inside a box, nor of a constant
+      if (from === null) { if (!arrows.has(`i${graph} ${name} ${to}`)) wrong.push([at, "in", name]); }
+      else if (to === null) { if (!arrows.has(`${from} o${graph} ${name}`)) wrong.push([at, "out", name]); }
+      else if (!arrows.has(`${from} ${to}`)) wrong.push([at, from, to]);
+      else wanted.add(`${from} ${to}`);
+    }));
+    for (const [key, { from, to }] of arrows)
+      if ("nc".includes(from[0]) && "nc".includes(to[0]) && plain(from) && plain(to) && !wanted.has(key)) wrong.push([at, "no", from, to]);
+  }
+  return wrong;
+}"""
+"""What the drawings of calls lack or have too much, by the way from each node up the tree: a value that a box reads of another is an
+arrow. Arrows of nodes that run bodies are left out: they stand for what the body reads and gives."""
+
 
 def main() -> None:
     """Use each page."""
@@ -49,6 +78,7 @@ def use(chromium: Browser, file: str, module: str, operator: str, picture: str) 
         box.click()
         page.locator("#detail td", has_text=tag).wait_for(timeout=5_000)
         assert page.locator(".row.on .name").get_attribute("title") == tag, "a box leads to its call"
+        assert not (wrong := page.evaluate(DRAWN)), wrong[:5]
         page.get_by_role("button", name="Flame graph").click()
         few = page.locator(".flames button").count()
         page.locator(".flames .above").first.click()
