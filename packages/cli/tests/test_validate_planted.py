@@ -173,7 +173,7 @@ def a_node_without_a_row(s, model):
     return row["output"]
 
 
-@planted("V12", "V60")
+@planted("V12", "V41", "V60")
 def a_node_with_two_rows(s, model):
     row = of_type(s, "Gelu")
     s["nodes"].append({**row, "owner": 0})
@@ -287,6 +287,31 @@ def a_module_that_has_no_call(s, model):
         }
     )
     return "spare"
+
+
+@planted("V26")
+def an_input_that_forward_does_not_take(s, model):
+    call(s, QUERY)["inputs"][0]["name"] = "query"
+    return QUERY
+
+
+@planted("V26", "V45")
+def an_argument_that_was_not_given(s, model):
+    call(s, QUERY)["inputs"] = []
+    return QUERY
+
+
+@planted("V27")
+def outputs_of_the_model_exchanged(s, model):
+    call(s, "")["outputs"].reverse()
+    return s["modules"][0]["tag"]
+
+
+@planted("V28")
+def inputs_of_one_of_two_layers_exchanged(s, model):
+    one, other = call(s, "encoder.layer.1.attention.output")["inputs"]
+    one["value"], other["value"] = other["value"], one["value"]
+    return "encoder.layer.1.attention.output"
 
 
 # Ports, recovered nodes, weights
@@ -481,6 +506,17 @@ def a_matrix_of_a_sibling(s, model):
     one, other = (next(row for row in s["initializers"] if row.get("parameter") == name) for name in names)
     one["parameter"], other["parameter"] = other["parameter"], one["parameter"]
     return one["name"]
+
+
+@planted("V47")
+def a_transposition_in_a_later_call(s, model):
+    own, later = call_row(s, SELF), call_row(s, "encoder.layer.0.attention.output")
+    row = next(row for row in s["nodes"] if row["owner"] == own and row["op_type"] == "Transpose")
+    node = next(node for node in model.graph.node if row["output"] in node.output)
+    del node.metadata_props[:]  # which name the module
+    maker = next(other for other in s["nodes"] if other["output"] == node.input[0])
+    row["owner"], row["consumers"], maker["consumers"] = later, [own], [later]
+    return next(node.output[0] for node in model.graph.node if row["output"] in node.input)
 
 
 # Modules

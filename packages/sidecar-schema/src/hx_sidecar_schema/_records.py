@@ -111,7 +111,8 @@ class Module(Record):
     aliases: list[str] = listed("Other names of the same module.")
     forward_args: list[str] = Field(default_factory=list)
     forward_defaults: dict[str, Any] = Field(
-        default_factory=dict, description="JSON values as they are, anything else as its repr."
+        default_factory=dict,
+        description="JSON values as they are, anything else as its repr; [] of *args, {} of **kwargs.",
     )
     parameters: list[str] = listed("All parameter names below, relative.")
     direct_parameters: list[str] = Field(default_factory=list)

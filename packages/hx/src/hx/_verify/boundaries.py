@@ -142,7 +142,7 @@ def run_alone(
             )
     feeds = {port.name: array.astype(_dtype(port, array), copy=False) for port, array in crossing}
     found = compare_ports(boundary.outputs, extraction.run(feeds))
-    if extraction.call.parent is None and extraction.call.constants is not None:  # its ports were seen in PyTorch
+    if extraction.call.constants is not None:  # its ports were seen in PyTorch
         ports = {port.name: port.unused for port in extraction.call.outputs}
         for name in ports.keys() ^ boundary.outputs.keys():
             if not ports.get(name):

@@ -1,14 +1,46 @@
 """A model with its sidecar, and how their parts are called in messages."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import onnx_ir as ir
 
-from hx_graph import CallTree, all_nodes, output_of, values_in
-from hx_projector._graph_index import grouped
-from hx_sidecar_schema import Module, Sidecar
+from hx_graph import (
+    CallTree,
+    Cut,
+    CutGraph,
+    all_nodes,
+    body_inputs,
+    infer_queried_types,
+    is_size_query,
+    output_of,
+    values_in,
+)
+from hx_projector._graph_index import GraphIndex, grouped, reachable
+from hx_sidecar_schema import Module, ModuleCall, Sidecar
+
+
+@dataclass(frozen=True)
+class CallCut:
+    """What the walk finds that cuts a call out."""
+
+    row: int
+    call: ModuleCall
+    cut: Cut
+    outputs: Sequence[str]
+    """Values of the outputs that are used."""
+    arguments: set[str]
+    """Values of the inputs that are used, without implicit ones."""
+    recovered: Mapping[str, Sequence[str]]
+    """What nodes from before the exporter's optimisation make, with what they read."""
+    stops: set[str]
+    """Where the walk ends."""
+    taken: Sequence[str]
+    """Values that are computed inside."""
+    read: set[str]
+    """What the call's own nodes read, and its outputs."""
 
 
 class ModelAndSidecar:
@@ -51,6 +83,53 @@ class ModelAndSidecar:
     def tree(self) -> CallTree:
         """The tree of calls; only where these are in pre-order."""
         return CallTree(self.sidecar.calls)
+
+    @cached_property
+    def cut_graph(self) -> CutGraph:
+        """The graph as cuts see it, with the owners that the rows name."""
+        model, owners = self.model.clone(), {row.key: row.owner for row in self.sidecar.nodes}
+        infer_queried_types(model)
+        return CutGraph(model.graph, owners, self.sidecar.sizes, [row.name for row in self.sidecar.initializers])
+
+    @cached_property
+    def data(self) -> set[str]:
+        """What nodes with owners make, in bodies too, of inputs of the model or of bodies, other than through sizes."""
+        graph, known = self.model.graph, self.cut_graph
+        data = {value.name for value in (*graph.inputs, *body_inputs(graph)) if not value.is_initializer()}
+        for _, node in self.nodes:
+            made = [out.name for out in node.outputs if out.name]
+            if made and not is_size_query(node) and any(name in data for name in known.reads.get(made[0], ())):
+                data.update(made)
+        return {name for name in data if name in known.owners}
+
+    @cached_property
+    def index(self) -> GraphIndex:
+        """Who produces and reads the values of the main graph."""
+        return GraphIndex(self.model.graph)
+
+    @cached_property
+    def cuts(self) -> list[CallCut]:
+        """The cuts of all extractable calls; only where rows refer to what is there."""
+        calls = enumerate(self.sidecar.calls)
+        return [self._cut(row, call) for row, call in calls if call.status == "extractable"]
+
+    def _cut(self, row: int, call: ModuleCall) -> CallCut:
+        rows = [self.sidecar.recovered[number] for number in call.recovered]
+        recovered = {name: [read for read in node.inputs if read] for node in rows for name in node.outputs}
+        arguments = [port for port in call.inputs if not port.implicit]
+        outputs = [port.carrier for port in call.outputs if not port.unused]
+        cut = self.cut_graph.cut(row, self.tree.end[row], arguments, outputs, recovered=recovered)
+        stops = {*(port.carrier for port in call.inputs), *cut.implicit, *cut.sizes}
+
+        def reads(name: str) -> Sequence[str]:
+            return [] if name in stops else recovered.get(name) or self.cut_graph.reads.get(name, [])
+
+        taken = [name for name in reachable(outputs, reads) if name not in stops]
+        used = {port.carrier for port in arguments if not port.unused}
+        owners, tree, known = self.cut_graph.owners, self.tree, self.cut_graph.reads
+        own = (name for name in taken if tree.contains(row, owners.get(name, row)))
+        read = {*outputs, *(other for name in own for other in recovered.get(name) or known.get(name, ()))}
+        return CallCut(row, call, cut, outputs, used, recovered, stops, taken, read)
 
     @cached_property
     def module_rows(self) -> dict[str, int]:

@@ -7,7 +7,18 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from hx_projector.validation.checks import borders, calls, file, modules, owners, ports, rows
+from hx_projector.validation.checks import (
+    arguments,
+    borders,
+    calls,
+    file,
+    modules,
+    owners,
+    places,
+    ports,
+    rows,
+    siblings,
+)
 from hx_projector.validation.findings import Finding, Problem
 from hx_projector.validation.pair import ModelAndSidecar
 from hx_sidecar_schema import HxError, Sidecar
@@ -48,7 +59,9 @@ CHECKS = (
     Check("callers", calls.callers, ("module references", "call references")),
     Check("called modules", calls.called_modules, ("module references",)),
     Check("statuses", calls.statuses),
+    Check("arguments", arguments.arguments, ("module references",)),
     Check("ports", ports.ports, ("call references",)),
+    Check("root's ports", arguments.root_ports, ("digest", "ports")),
     Check("recovered nodes", ports.recovered_nodes),
     Check("initializers", ports.initializers),
     Check("consumers", owners.node_consumers, (*_OWNERS, "node rows")),
@@ -58,6 +71,8 @@ CHECKS = (
     Check("covered calls", owners.spanned_calls, _OWNERS),
     Check("weights", ports.weight_readers, (*_OWNERS, "node rows", "initializers", "exporter's words", "known owners")),
     Check("borders", borders.borders, _BORDERS),
+    Check("places", places.places, (*_BORDERS, "borders")),
+    Check("siblings", siblings.siblings, (*_BORDERS, "borders")),
     Check("parameters' readers", borders.parameter_readers, (*_TREE, "weights")),
     Check("summary", rows.summary),
 )

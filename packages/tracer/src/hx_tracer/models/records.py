@@ -1,6 +1,8 @@
 """The module tree as records: names, classes, signatures, parameters; no tensors and no modules."""
 
+import inspect
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -30,13 +32,23 @@ def module_records(model: torch.nn.Module, torch_nn: TorchNN = "default") -> lis
                 parent=rows[fqn.rpartition(".")[0]] if fqn else None,
                 aliases=aliases,
                 forward_args=[p.name for p in parameters],
-                forward_defaults={p.name: _json_safe(p.default) for p in parameters if p.default is not p.empty},
+                forward_defaults={p.name: value for p in parameters for value in _default(p)},
                 parameters=[name for name, _ in module.named_parameters()],
                 direct_parameters=[name for name, _ in module.named_parameters(recurse=False)],
                 children={name: type(child).__name__ for name, child in module.named_children()},
             )
         )
     return records
+
+
+def _default(parameter: inspect.Parameter) -> Iterator[Any]:
+    """Yield the value of a parameter that nothing is passed for, where it has one: `*args` is empty then."""
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        yield []
+    elif parameter.kind is parameter.VAR_KEYWORD:
+        yield {}
+    elif parameter.default is not parameter.empty:
+        yield _json_safe(parameter.default)
 
 
 def _json_safe(value: Any) -> Any:

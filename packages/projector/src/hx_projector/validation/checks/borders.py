@@ -2,37 +2,35 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
-from hx_graph import CutGraph, infer_queried_types
-from hx_projector._graph_index import GraphIndex, grouped, reachable
-from hx_projector.validation.checks.ports import expected_weights
+from hx_graph import nested_graphs, reads
+from hx_projector._graph_index import grouped
 from hx_projector.validation.findings import Problem
-from hx_projector.validation.pair import ModelAndSidecar, listed
+from hx_projector.validation.pair import CallCut, ModelAndSidecar, listed
 from hx_sidecar_schema import ModuleCall
 
 
 def borders(pair: ModelAndSidecar) -> Iterator[Problem]:
-    """Check that extractable calls make their outputs, nobody in them their inputs, and that these are all they take (V39, V45)."""
+    """Check that extractable calls make their outputs, nobody in them their inputs, and that these are all they take (V39, V45).
+
+    And that what calls hand out that are `folded` or `unused` is made of no input, or not in the graph (V24).
+    """
     graph = _Borders(pair)
     for row, call in enumerate(pair.sidecar.calls):
-        if call.status == "extractable":
-            for code, message in (*graph.misplaced_ports(row, call), *graph.other_needs(row, call)):
-                yield code, pair.call_name(row), message
+        yield from graph.contradicted_fate(row, call)
+    for found in pair.cuts:
+        for code, message in (*graph.misplaced_ports(found.row, found.call), *graph.other_needs(found)):
+            yield code, pair.call_name(found.row), message
 
 
 class _Borders:
     def __init__(self, pair: ModelAndSidecar) -> None:
-        self._pair, self._tree, sidecar = pair, pair.tree, pair.sidecar
-        owners = {row.key: row.owner for row in sidecar.nodes}
-        model = pair.model.clone()
-        infer_queried_types(model)
-        self._graph = CutGraph(model.graph, owners, sidecar.sizes, [row.name for row in sidecar.initializers])
+        self._pair, self._tree, self._graph, self._index = pair, pair.tree, pair.cut_graph, pair.index
         self._owner = self._graph.owners
-        self._index = GraphIndex(pair.model.graph)
-        self._parameters = {row.name: row.parameter for row in sidecar.initializers}
-        self._runs = Counter(call.module for call in sidecar.calls)
+        self._parameters = {row.name: row.parameter for row in pair.sidecar.initializers}
+        self._runs = Counter(call.module for call in pair.sidecar.calls)
 
     @cached_property
     def _leaving(self) -> list[set[str]]:
@@ -51,6 +49,22 @@ class _Borders:
         calls = enumerate(self._pair.sidecar.calls)
         return grouped((port.carrier, row) for row, call in calls for port in call.outputs)
 
+    def contradicted_fate(self, row: int, call: ModuleCall) -> Iterator[Problem]:
+        """Yield outputs that a call has in the graph though its status says that they are not there, or are constants."""
+        for port in call.outputs:
+            maker = self._owner.get(port.carrier)
+            if (
+                port.unused
+                or port.carrier not in self._pair.data
+                or maker is None
+                or not self._tree.contains(row, maker)
+            ):
+                continue
+            if call.status == "folded" or (call.status == "unused" and port.carrier in self._leaving[row]):
+                what = "depends on inputs of the model" if call.status == "folded" else "others read"
+                message = f"It is `{call.status}`, and its output {port.name!r} is {port.carrier!r}, which {what}."
+                yield "V24", self._pair.call_name(row), message
+
     def misplaced_ports(self, row: int, call: ModuleCall) -> Iterator[tuple[str, str]]:
         """Yield ports whose values are made on the wrong side of the call's border (V39)."""
         recovered = {name for number in call.recovered for name in self._pair.sidecar.recovered[number].outputs}
@@ -68,52 +82,43 @@ class _Borders:
             if port.unused and port.value in self._leaving[row] and port.value not in used:
                 found = f"Output {port.name!r} is {port.value!r}"
                 yield "V39", f"{found}, which is said to be unused; calls outside read it."
+            if not port.unused and port.carrier in self._graph.inputs - given:
+                yield "V39", f"Output {port.name!r} is {port.carrier!r}, an input of the model and none of the call."
             if port.unused or maker is None or port.carrier in recovered or port.carrier in given:
                 continue
             name, made_by = f"Output {port.name!r} is {port.carrier!r}", self._pair.call_name(maker)
             if self._tree.contains(row, maker):
                 if row and lost and not handed_out:
                     yield "V39", f"{name}, which nobody outside the call reads; they read {listed(sorted(lost))}."
-            elif lost:  # else the optimiser merged the call's own last node with an equal one, or with a neighbour
+            elif lost:
                 yield "V39", f"{name}, which {made_by!r} makes; the call itself hands out {listed(sorted(lost))}."
+            elif not self._tree.contains(maker, row):  # the one around it may own what the optimiser merged
+                yield "V39", f"{name}, which {made_by!r} makes."
         for port in call.inputs:
             maker = self._owner.get(port.carrier)
             inside = maker is not None and self._tree.contains(row, maker)
             if inside and port.carrier not in recovered:
                 yield "V39", f"Input {port.name!r} is {port.carrier!r}, which is made in the call."
 
-    def other_needs(self, row: int, call: ModuleCall) -> Iterator[tuple[str, str]]:
+    def other_needs(self, found: CallCut) -> Iterator[tuple[str, str]]:
         """Yield how what the outputs of a call derive from differs from its inputs (V45)."""
-        rows = [self._pair.sidecar.recovered[number] for number in call.recovered]
-        recovered = {name: [read for read in node.inputs if read] for node in rows for name in node.outputs}
-        arguments = [port for port in call.inputs if not port.implicit]
-        outputs = [port.carrier for port in call.outputs if not port.unused]
-        cut = self._graph.cut(row, self._tree.end[row], arguments, outputs, recovered=recovered)
-        used = {port.carrier for port in arguments if not port.unused}
+        row, call, cut, used = found.row, found.call, found.cut, found.arguments
         implicit = {port.carrier for port in call.inputs if port.implicit}
         if missing := sorted((cut.reached - used) | (set(cut.implicit) - implicit)):
             yield "V45", f"It needs {listed(missing)}, which is none of its inputs."
         if idle := sorted((used - cut.reached) | (implicit - set(cut.implicit))):
             yield "V45", f"No output of it derives from its input {listed(idle)}."
-        stops = {*(port.carrier for port in call.inputs), *cut.implicit, *cut.sizes}
-
-        def reads(name: str) -> Sequence[str]:
-            return [] if name in stops else recovered.get(name) or self._graph.reads.get(name, [])
-
-        taken = [name for name in reachable(outputs, reads) if name not in stops]
         # Several calls of a module may share nodes, which the call around them owns.
         runs_once = call.index == 0 and self._runs[call.module] == 1
-        for name in taken:
+        for name in found.taken:
             maker = self._owner.get(name, row)
-            around = maker != row and self._tree.contains(maker, row) and name not in recovered
+            around = maker != row and self._tree.contains(maker, row) and name not in found.recovered
             if around and runs_once and name in self._index.data and self._is_parametric(call, name):
                 owner = self._pair.call_name(maker)
                 yield "V45", f"{name!r} lies between its ports and reads its parameters; {owner!r} owns it."
-        own = (name for name in taken if self._tree.contains(row, self._owner.get(name, row)))
-        read = {*outputs, *(other for name in own for other in reads(name))}
         # What a module reads through a closure may be computed of its arguments by others; it reads these too.
-        foreign = not used <= read and self._reads_weights_of_others(row, call, taken)
-        for name in taken if foreign else ():
+        foreign = not used <= found.read and self._reads_weights_of_others(row, call, found.taken)
+        for name in found.taken if foreign else ():
             makers = self._handed_out.get(name, ())
             near = any(self._tree.contains(row, other) or self._tree.contains(other, row) for other in makers)
             if makers and not near and name in self._index.data:
@@ -162,9 +167,13 @@ def parameter_readers(pair: ModelAndSidecar) -> Iterator[Problem]:
     )
     names = {f"{module.fqn}.{name}".lstrip(".") for module in sidecar.modules for name in module.direct_parameters}
     readers: dict[str, set[int]] = {}
-    weights = [row for row in expected_weights(pair) if row.parameter]
+    weights = [row for row in sidecar.initializers if row.parameter]
+    owner = {row.key: row.owner for row in sidecar.nodes}
+    # What has bodies reads what these capture: there the nodes of the bodies count.
+    simple = ((node, owner[key]) for key, node in pair.nodes if not any(nested_graphs(node)))
+    by_weight = grouped((name, owner) for node, owner in simple for name in reads(node))
     for row in weights:
-        readers.setdefault(str(row.parameter), set()).update(row.readers)
+        readers.setdefault(str(row.parameter), set()).update(by_weight.get(row.name, ()))
     for row in weights:
         parameter = str(row.parameter)
         if row.name in names and row.name != parameter:

@@ -92,6 +92,11 @@ def _status_problem(call: ModuleCall, owns: str | None) -> str:
             return f"It is `not_called`, and owns the node {owns!r}."
         if call.inputs or call.outputs or call.parent is not None:
             return "It is `not_called`, and has ports or a parent."
+    carriers = {port.carrier for port in call.inputs}
+    lost = any(port.is_lost for port in (*call.inputs, *call.outputs))
+    other = any(port.carrier not in carriers for port in call.outputs if not port.unused)
+    if call.status == "identity" and other and not lost:
+        return "It is `identity`, and one of its outputs is none of its inputs."
     if call.status == "extractable":
         lost = [port.name for port in call.outputs if port.is_lost]
         if lost:

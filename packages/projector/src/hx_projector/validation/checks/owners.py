@@ -41,7 +41,7 @@ def node_consumers(pair: ModelAndSidecar) -> Iterator[Problem]:
 def claimed_owners(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that the owner of a node that itself names a call is that call or lies around it (V41).
 
-    A call around it may own the node: the optimiser made one node of nodes of several calls. A strategy that does not
+    A call around it may own the node that an optimiser made of nodes of several calls, or that is less than surely known. A strategy that does not
     ask the exporter may know less than the node says: there only what it knows with high confidence is checked. What a
     tool put into a graph it names after the value that it reads: that says nothing of the node.
     """
@@ -67,12 +67,14 @@ def claimed_owners(pair: ModelAndSidecar) -> Iterator[Problem]:
             # Where a module has several names, the calls under each are counted apart.
             for call in calls.get((module, None if sidecar.modules[module].aliases else index), ())
         ]
-        if not meant or any(tree.contains(row.owner, call) or _is_inlined(call, row.owner, pair) for call in meant):
+        sure = row.evidence == "exporter" and row.confidence == "high" and not claim.others
+        around = (row.owner == call if sure else tree.contains(row.owner, call) for call in meant)
+        if not meant or any(around) or any(_is_inlined(call, row.owner, pair) for call in meant):
             continue
         if not _is_view_read_by(node, meant, pair):
             named, owner = pair.call_name(meant[0]), pair.call_name(row.owner)
             source = f"({row.evidence}, {row.confidence})"
-            message = f"The node itself names {named!r}; the owner is {owner!r} {source}, which is not around it."
+            message = f"The node itself names {named!r}; the owner is {owner!r} {source}."
             yield "V41", node_name(*row.key), message
 
 

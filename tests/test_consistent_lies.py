@@ -1,0 +1,204 @@
+"""Lies that keep a sidecar consistent: validation finds them, or it is said here why nothing in the files tells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx_ir as ir
+import pytest
+import torch
+from lying import found, lies
+from torch import nn
+
+import hx
+from hx_sidecar_schema import Sidecar
+
+Made = tuple[nn.Module, tuple[torch.Tensor, ...]]
+
+
+class Merge(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.dense, self.norm = nn.Linear(size, size), nn.LayerNorm(size)
+
+    def forward(self, hidden: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.dense(hidden) + residual)
+
+
+class Gates(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(size, size), nn.Linear(size, size)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        z = torch.tanh(self.a(x)) * y
+        return z, self.b(z).sigmoid() + x
+
+
+class Heads(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(x.shape[0], x.shape[1], 2, -1).transpose(1, 2)
+
+
+class Attention(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(size, size) for _ in range(3))
+        self.heads = Heads()
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.heads(self.q(x)), self.heads(self.k(x)), self.heads(self.v(x))
+        weights = (q @ k.transpose(-1, -2) + mask).softmax(-1)
+        return (weights @ v).transpose(1, 2).reshape(x.shape)
+
+
+class Text(nn.Module):
+    def __init__(self, size: int = 8) -> None:
+        super().__init__()
+        self.emb, self.head = nn.Embedding(11, size), nn.Linear(size, 11)
+        self.attn = nn.ModuleList(Attention(size) for _ in range(2))
+        self.out = nn.ModuleList(Merge(size) for _ in range(2))
+        self.gates = nn.ModuleList(Gates(size) for _ in range(2))
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = y = self.emb(ids)
+        for attn, out, gates in zip(self.attn, self.out, self.gates, strict=True):
+            x, y = gates(out(attn(x, mask), x), y)
+        return self.head(x), y
+
+
+class Block(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.c1, self.c2 = (nn.Conv2d(size, size, 3, padding=1) for _ in range(2))
+        self.bn, self.act = nn.BatchNorm2d(size), nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(self.c2(self.act(self.bn(self.c1(x)))) + x)
+
+
+class Fuse(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.up, self.side = nn.Conv2d(size, size, 1), nn.Conv2d(size, size, 1)
+
+    def forward(self, top: torch.Tensor, side: torch.Tensor) -> torch.Tensor:
+        return self.up(top).sigmoid() * self.side(side)
+
+
+class Cnn(nn.Module):
+    def __init__(self, size: int = 4) -> None:
+        super().__init__()
+        self.stem, self.blocks = nn.Conv2d(3, size, 3, padding=1), nn.Sequential(Block(size), Block(size))
+        self.first, self.second = Fuse(size), Fuse(size)
+        self.pool, self.head = nn.AdaptiveAvgPool2d(1), nn.Linear(size, 5)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        a = self.stem(x)
+        b = self.blocks(a)
+        d = self.second(self.first(b, a), b)
+        return self.head(self.pool(d).flatten(1)), d
+
+
+class Recurrent(nn.Module):
+    def __init__(self, size: int = 6) -> None:
+        super().__init__()
+        self.emb, self.head, self.cell = nn.Embedding(11, size), nn.Linear(size, 3), nn.GRUCell(size, size)
+        self.enc, self.dec = (nn.LSTM(size, size, batch_first=True) for _ in range(2))
+
+    def forward(self, ids: torch.Tensor, z: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        encoded, state = self.enc(self.emb(ids))
+        decoded, (h, c) = self.dec(encoded, state)
+        for step in range(2):
+            z = self.cell(decoded[:, step], z)
+        return self.head(z), h, c
+
+
+class Bodies(nn.Module):
+    def __init__(self, size: int = 4) -> None:
+        super().__init__()
+        self.pre, self.merge = nn.Linear(size, size), Merge(size)
+        self.g1, self.g2 = Gates(size), Gates(size)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.pre(x)
+        a, b = torch.cond(x.sum() > 0, lambda u, v: self.g1(u, v), lambda u, v: self.g2(u, v), (x, y))
+        return self.merge(a, b), b
+
+
+IDS = torch.arange(10).reshape(2, 5)
+MODELS: dict[str, Callable[[], Made]] = {
+    "text": lambda: (Text(), (IDS, torch.zeros(2, 1, 5, 5))),
+    "cnn": lambda: (Cnn(), (torch.randn(2, 3, 8, 8),)),
+    "recurrent": lambda: (Recurrent(), (IDS, torch.randn(2, 6))),
+    "bodies": lambda: (Bodies(), (torch.randn(2, 4), torch.randn(2, 4))),
+}
+
+NEVER = {
+    "a call said to be fused": "It hides a part and makes no wrong one; why calls were merged only the export saw.",
+    "one of the outputs renamed": "What forward() calls its results stands nowhere else; `hx verify` sees other names.",
+}
+"""Kinds that are not found."""
+ALONE = "It is the only call of its class that computes so; `hx verify` compares its ports with PyTorch's."
+STORED = "A module may hand a tensor to others through an attribute; `hx verify` sees how many were returned."
+READ = "A module may return what it reads itself; `hx verify` sees how many were returned."
+IN_BODY = "No hook sees the arguments of calls in bodies, which PyTorch compiles."
+RECOVERED = "Its own node is in the graph no more; the part is the same."
+MISSED: dict[str, dict[tuple[str, str], str]] = {
+    "text": {("one of the outputs more", "gates.1: layer_norm_1"): READ},
+    "recurrent": {
+        ("two inputs exchanged", "dec: hx.0 and hx.1"): ALONE,
+        ("two outputs exchanged", "enc: output.1.0 and output.1.1"): ALONE,
+        ("two outputs exchanged", "dec: output.1.0 and output.1.1"): ALONE,
+        ("one of several outputs dropped", "dec: output.0"): STORED,
+        ("one of several outputs dropped", "dec: output.1.1"): STORED,
+        ("one of the outputs more", "cell@1: add_3"): READ,
+        ("one of the inputs said to be implicit, or not to be", "dec: hx.1"): ALONE,
+        ("recovered nodes dropped", "enc"): RECOVERED,
+    },
+    "bodies": {
+        ("two inputs exchanged", "merge: hidden and residual"): ALONE,
+        ("one of the inputs renamed", "g1.b: input"): IN_BODY,
+        ("one of the inputs said to be implicit, or not to be", "g1.b: input"): IN_BODY,
+    },
+}
+
+
+def exported(name: str, folder: Path) -> tuple[ir.Model, Path, Sidecar, Made]:
+    torch.manual_seed(0)
+    module, inputs = MODELS[name]()
+    path = folder / "m.onnx"
+    hx.export(module.eval(), inputs, f=path, verify=False)
+    hierarchy = hx.load(path)
+    return hierarchy.model, path, hierarchy.sidecar, (module, inputs)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_lies_are_found_but_for_those_that_nothing_tells(tmp_path: Path, name: str) -> None:
+    model, path, sidecar, _ = exported(name, tmp_path)
+    assert found(model, path, sidecar) == []
+    told = list(lies(model, path, sidecar))
+    missed = [lie for lie in told if not found(model, path, lie.sidecar)]
+    assert len({lie.kind for lie in told}) > 15
+    assert {(lie.kind, lie.what) for lie in missed if lie.kind not in NEVER} == MISSED.get(name, {}).keys()
+    counts = Counter(lie.kind in NEVER for lie in told)
+    assert len([lie for lie in missed if lie.kind not in NEVER]) < counts[False] / 10
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["two inputs exchanged", "two outputs exchanged", "one of several outputs dropped", "one of the outputs more"],
+)
+def test_what_validation_cannot_tell_verification_does(tmp_path: Path, kind: str) -> None:
+    model, path, sidecar, (module, inputs) = exported("recurrent", tmp_path)
+    lie = next(
+        lie for lie in lies(model, path, sidecar) if (lie.kind, lie.what) in MISSED["recurrent"] and lie.kind == kind
+    )
+    lie.sidecar.save(path.with_name("m_hierarchy.json"))
+    report = hx.verify(path, module, inputs=inputs)
+    assert report.failed
+    assert report.culprit is not None
+    assert lie.what.startswith(report.calls[report.culprit].fqn)
+    assert hx.extract(path, output=tmp_path / "parts", against=module).mismatches
