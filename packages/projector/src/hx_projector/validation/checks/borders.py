@@ -92,7 +92,8 @@ class _Borders:
                     yield "V39", f"{name}, which nobody outside the call reads; they read {listed(sorted(lost))}."
             elif lost:
                 yield "V39", f"{name}, which {made_by!r} makes; the call itself hands out {listed(sorted(lost))}."
-            elif not self._tree.contains(maker, row):  # the one around it may own what the optimiser merged
+            # The one around it may own what the optimiser merged, an earlier one what both compute, of equal weights too.
+            elif maker >= self._tree.end[row]:
                 yield "V39", f"{name}, which {made_by!r} makes."
         for port in call.inputs:
             maker = self._owner.get(port.carrier)
