@@ -144,10 +144,12 @@ NEVER = {
 ALONE = "It is the only call of its class that computes so; `hx verify` compares its ports with PyTorch's."
 STORED = "A module may hand a tensor to others through an attribute; `hx verify` sees how many were returned."
 READ = "A module may return what it reads itself; `hx verify` sees how many were returned."
+MERGED = "An exporter merges what equal modules compute: an earlier call may have made it. `hx verify` sees the number."
 IN_BODY = "No hook sees the arguments of calls in bodies, which PyTorch compiles."
 RECOVERED = "Its own node is in the graph no more; the part is the same."
 MISSED: dict[str, dict[tuple[str, str], str]] = {
     "text": {("one of the outputs more", "gates.1: layer_norm_1"): READ},
+    "cnn": {("one of the outputs more", "first.side: relu_3"): MERGED},
     "recurrent": {
         ("two inputs exchanged", "dec: hx.0 and hx.1"): ALONE,
         ("two outputs exchanged", "enc: output.1.0 and output.1.1"): ALONE,
