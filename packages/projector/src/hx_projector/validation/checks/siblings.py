@@ -25,7 +25,7 @@ Structure = tuple[tuple[str, str], ...]
 
 
 def siblings(pair: ModelAndSidecar) -> Iterator[Problem]:
-    """Check that no call has two ports exchanged, or lacks one, beside the other calls of its class (V28).
+    """Check that no call has two ports exchanged, or lacks an output, beside the other calls of its class (V28).
 
     Nothing is said where two calls or more differ from the most in one way: then the class computes in several.
     """
@@ -65,7 +65,7 @@ class _Structures:
         return tuple((port.name, digests[port.carrier]) for port in found.call.outputs if not port.unused)
 
     def difference(self, found: CallCut, other: CallCut) -> str:
-        """Say which exchange of two ports of a call, or which port more, makes it compute what another does; else nothing."""
+        """Say which exchange of two ports of a call, or which output more, makes it compute what another does; else nothing."""
         own, wanted = dict(self.of(found)), dict(self.of(other))
         for one, two in combinations(own, 2):
             if own[one] != own[two] and {**own, one: own[two], two: own[one]} == wanted:
@@ -76,11 +76,6 @@ class _Structures:
                 if dict(self.of(found, {**names, one: names[two], two: names[one]})) == wanted:
                     one, two = names[one], names[two]
                     return f"Its inputs {one!r} and {two!r} stand where {two!r} and {one!r} stand"
-            more = sorted({*_names(other).values()} - {*names.values()})
-            given = [value for value in found.taken if not self._is_inside(found, value)] if len(more) == 1 else []
-            for value in given:
-                if dict(self.of(found, {**names, value: more[0]})) == wanted:
-                    return f"Its {value!r} stands where the input {more[0]!r} stands"
         more = sorted(wanted.keys() - own.keys())
         if len(more) == 1 and own.items() < wanted.items():
             leaving = self._leaving(found)
