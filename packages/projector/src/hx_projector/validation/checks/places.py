@@ -12,8 +12,10 @@ def places(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that owners fit the order in which calls ran, and what their ports enclose (V47).
 
     Only data counts: sizes and constants are made once for all who need them. Nor does what was carried over from another
-    graph, where one node stands for many, or what nothing is known of.
+    graph, where one node stands for many, or what nothing is known of. In which order calls ran is known where PyTorch ran them.
     """
+    if not pair.sidecar.calls or pair.sidecar.calls[0].constants is None:
+        return
     graph = _Places(pair)
     for value, later in graph.made_too_early():
         yield from graph.problem(value, f"it is made of what {pair.call_name(later)!r} computes, which began later.")
