@@ -1,6 +1,8 @@
 """Whether ports are the arguments that `forward()` takes, and the root's are the model's inputs and outputs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
+
+import onnx_ir as ir
 
 from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import ModelAndSidecar, listed
@@ -40,16 +42,24 @@ def root_ports(pair: ModelAndSidecar) -> Iterator[Problem]:
         return
     graph, root = pair.model.graph, sidecar.calls[0]
     inputs = [str(value.name) for value in graph.inputs]
-    outputs = [str(value.name) for value in graph.outputs]
     handed_out = [port for port in root.outputs if not port.unused]
     carriers = {port.carrier for port in handed_out}
-    # TorchScript (torch 2.13) hands out copies of some values that modules return.
-    copied = {name for output in set(outputs) - carriers for name in pair.cut_graph.reads.get(output, ())}
-    if len(carriers) != len(set(outputs)) or carriers - copied - set(outputs):
+    outputs = [_source(value, carriers) for value in graph.outputs]
+    if carriers != set(outputs):
         names = listed(sorted(carriers))
         yield "V27", pair.call_name(0), f"The model has the outputs {listed(outputs)}; the root has {names}."
     yield from _order(pair, [port for port in handed_out if port.carrier in outputs], outputs)
     yield from _order(pair, [port for port in root.inputs if port.carrier in inputs and not port.unused], inputs)
+
+
+def _source(output: ir.Value, carriers: Set[str]) -> str:
+    """Return what an output of the model is a copy of, as exporters (torch 2.13) copy a value that is handed out twice."""
+    source = output
+    while source.name not in carriers and (node := source.producer()) is not None and node.op_type == "Identity":
+        if (copied := node.inputs[0]) is None:
+            break
+        source = copied
+    return str(source.name if source.name in carriers else output.name)
 
 
 def _order(pair: ModelAndSidecar, ports: Sequence[Port], values: Sequence[str]) -> Iterator[Problem]:
