@@ -189,6 +189,33 @@ def test_lies_are_found_but_for_those_that_nothing_tells(tmp_path: Path, name: s
     assert len([lie for lie in missed if lie.kind not in NEVER]) < counts[False] / 10
 
 
+class Coupling(nn.Module):
+    def __init__(self, flip: bool) -> None:
+        super().__init__()
+        self.flip, self.dense = flip, nn.Linear(6, 6)
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        a, b = (b, a) if self.flip else (a, b)
+        return torch.tanh(self.dense(a)) * b
+
+
+class Flow(nn.Module):
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Coupling(bool(number % 2)) for number in range(count))
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        for layer in self.layers:
+            a, b = b, layer(a, b)
+        return a, b
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_modules_that_exchange_their_arguments_themselves_are_no_lie(count: int) -> None:
+    exported = hx.export(Flow(count).eval(), (torch.randn(2, 6), torch.randn(2, 6)), verify=False)
+    assert hx.validate(exported).findings == []
+
+
 @pytest.mark.parametrize(
     "kind",
     ["two inputs exchanged", "two outputs exchanged", "one of several outputs dropped", "one of the outputs more"],

@@ -36,6 +36,7 @@ def module_records(model: torch.nn.Module, torch_nn: TorchNN = "default") -> lis
                 parameters=[name for name, _ in module.named_parameters()],
                 direct_parameters=[name for name, _ in module.named_parameters(recurse=False)],
                 children={name: type(child).__name__ for name, child in module.named_children()},
+                flags=sorted(name for name, value in vars(module).items() if value is True and name != "training"),
             )
         )
     return records

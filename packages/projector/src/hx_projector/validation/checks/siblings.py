@@ -16,6 +16,7 @@ from hx_graph import dims_of, nodes_below
 from hx_projector._graph_index import grouped
 from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import CallCut, ModelAndSidecar
+from hx_sidecar_schema import Module
 
 _SMALL = 64
 """A constant of so many elements is told by them, as axes and shapes are; a larger one by its size alone."""
@@ -27,10 +28,13 @@ Structure = tuple[tuple[str, str], ...]
 def siblings(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that no call has two ports exchanged, or lacks an output, beside the other calls of its class (V28).
 
-    Nothing is said where two calls or more differ from the most in one way: then the class computes in several.
+    Nothing is said where two calls or more differ from the most in one way: then the class computes in several. Nor of
+    modules whose flags are not known, or differ: one may tell `forward()` to exchange what it got.
     """
     graph = _Structures(pair)
-    cuts = (found for found in pair.cuts if found.row and not found.recovered)
+    cuts = (
+        found for found in pair.cuts if found.row and not found.recovered and _module(pair, found).flags is not None
+    )
     for calls in grouped((_kind(pair, found), found) for found in cuts).values():
         if len(calls) < 2 or max(max(len(found.arguments), len(found.outputs)) for found in calls) < 2:
             continue
@@ -44,13 +48,18 @@ def siblings(pair: ModelAndSidecar) -> Iterator[Problem]:
                 if not text and most == 1:
                     text, name, like = graph.difference(example, found), like, name
                 if text:
-                    yield "V28", name, f"{text} in {like!r}, of the same class: one of the two is wrong."
+                    text += f" in {like!r}, of the same class: one of the two is wrong, or a number among their attributes tells."
+                    yield "V28", name, text
+
+
+def _module(pair: ModelAndSidecar, found: CallCut) -> Module:
+    return pair.sidecar.module_of(found.call)
 
 
 def _kind(pair: ModelAndSidecar, found: CallCut) -> tuple[str, ...]:
-    """Return what calls have in common that may be compared: class, children, parameters, arguments beside tensors."""
-    module, constants = pair.sidecar.module_of(found.call), json.dumps(found.call.constants, sort_keys=True)
-    return module.class_name, repr((module.children, module.direct_parameters)), constants
+    """Return what calls have in common that may be compared: class, children, parameters, flags, arguments beside tensors."""
+    module, constants = _module(pair, found), json.dumps(found.call.constants, sort_keys=True)
+    return module.class_name, repr((module.children, module.direct_parameters, module.flags)), constants
 
 
 class _Structures:
