@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnx_ir as ir
 import pytest
@@ -124,7 +125,14 @@ class Bodies(nn.Module):
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x = self.pre(x)
-        a, b = torch.cond(x.sum() > 0, lambda u, v: self.g1(u, v), lambda u, v: self.g2(u, v), (x, y))
+
+        def first(u: torch.Tensor, v: torch.Tensor) -> Any:
+            return self.g1(u, v)
+
+        def second(u: torch.Tensor, v: torch.Tensor) -> Any:
+            return self.g2(u, v)
+
+        a, b = torch.cond(x.sum() > 0, first, second, (x, y))
         return self.merge(a, b), b
 
 

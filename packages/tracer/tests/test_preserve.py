@@ -264,3 +264,33 @@ def test_what_a_model_returns_outlives_what_it_keeps() -> None:
     features, state = exported.result
     torch.testing.assert_close(features["a"], module.a(X).detach())
     torch.testing.assert_close(state, features["a"])
+
+
+class _LoadsOnDemand(OrderedDict[str, Any]):
+    """Holds nothing, and fails when it is asked for the rows that it offers; a module that reads it does not."""
+
+    def keys(self) -> Any:
+        return {"late": None}.keys()
+
+    def __iter__(self) -> Any:
+        return iter(self.keys())
+
+    def items(self) -> Any:
+        return [(name, self[name]) for name in self.keys()]
+
+    def __getitem__(self, name: str) -> Any:
+        raise ValueError(name)
+
+
+_ON_DEMAND = _LoadsOnDemand()
+
+
+class AsksForLength(Base):
+    def is_first(self) -> bool:
+        return len(_ON_DEMAND) == 1 or len(self.held) == 1
+
+
+def test_a_mapping_that_loads_on_demand_is_not_asked() -> None:
+    module = AsksForLength(_LoadsOnDemand()).eval()
+    with preserve_state(module):
+        module(X)

@@ -127,11 +127,14 @@ def _hold_global(value: Any, undo: Undo) -> Iterable[Any]:
 
 def _hold_entries(value: Any, undo: Undo, put: Callable[..., None], drop: Callable[..., None]) -> None:
     """Remember what the names of a class, or the keys of a dict, stood for; put back where that is a tensor then."""
-    entries = value if isinstance(value, dict) else vars(value)
-    before = dict(entries)
+
+    def read() -> list[tuple[Any, Any]]:
+        return [*(_container_type(value).items(value) if isinstance(value, dict) else vars(value).items())]
+
+    before = dict(read())
 
     def put_back() -> None:
-        for name, now in [*entries.items()]:
+        for name, now in read():
             held = before.get(name, _MISSING)
             if now is not held and any(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves(now)):
                 drop(value, name) if held is _MISSING else put(value, name, held)
@@ -205,8 +208,12 @@ def _hold_container(value: Any, undo: Undo, *, is_global: bool = False) -> Itera
 
 
 def _entries(container: Any) -> list[Any]:
-    """Return what a container holds, of a dict its keys and values in turn."""
-    return list(chain.from_iterable(container.items()) if isinstance(container, dict) else container)
+    """Return what a container holds, of a dict its keys and values in turn.
+
+    A subclass may load what it does not hold when it is asked, as transformers' mappings of classes do.
+    """
+    kind = _container_type(container)
+    return list(chain.from_iterable(kind.items(container)) if issubclass(kind, dict) else kind.__iter__(container))
 
 
 def _tensor_holder(value: torch.Tensor) -> Callable[[], None]:
