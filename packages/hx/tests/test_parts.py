@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import hx
+from hx_extractor import Extraction
+from hx_sidecar_schema import MissingKernel
 
 
 class Inner(nn.Module):
@@ -119,3 +122,27 @@ def test_what_the_runtime_has_no_kernel_for_is_not_checked(tmp_path: Path) -> No
     report = hx.validate(tmp_path / "x.onnx")
     assert report.valid, str(report)
     assert "no kernel" in report.skipped["ONNX Runtime"]
+
+
+@pytest.mark.parametrize("against", [False, True])
+def test_parts_without_a_kernel_are_written_and_not_compared(tmp_path: Path, against: bool) -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU()).bfloat16().eval()
+    hx.export(model, (torch.ones(2, 4, dtype=torch.bfloat16),), tmp_path / "x.onnx")
+    report = hx.extract(tmp_path / "x.onnx", output=tmp_path / "parts", against=model if against else None)
+    assert report.mismatches == 0
+    linear = next(entry for entry in report.modules if entry.fqn == "0")
+    assert linear.relative_error is None
+    assert "no kernel" in linear.reason
+    assert hx.validate(tmp_path / "parts" / str(linear.file)).valid
+
+
+def test_a_part_without_a_kernel_fails_where_the_model_has_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part reads and computes what the model does: what runs there must run here."""
+    hx.export(nn.Sequential(nn.Linear(4, 3)), (torch.ones(2, 4),), tmp_path / "x.onnx")
+
+    def lacks(self: Extraction, **options: Any) -> Any:
+        raise MissingKernel("ONNX Runtime has no kernel for it.", hint="")
+
+    monkeypatch.setattr(Extraction, "session", lacks)
+    report = hx.extract(tmp_path / "x.onnx", output=tmp_path / "parts")
+    assert report.mismatches == len(report.modules) == 2

@@ -14,6 +14,7 @@ from hx_sidecar_schema import (
     Example,
     HxError,
     Initializer,
+    MissingKernel,
     Module,
     ModuleCall,
     Node,
@@ -281,6 +282,17 @@ class Hierarchy:
     def holds(self, value: str) -> bool:
         """Say whether `run` can give a value: it is in the graph, or recovered from values that are."""
         return self._index.holds(value)
+
+    @cached_property
+    def lacks_kernel(self) -> bool:
+        """Whether ONNX Runtime's CPU has no kernel for one of the nodes: then it says nothing about the model."""
+        from hx_graph import make_session
+
+        try:
+            make_session(self.model, self.folder)
+        except RuntimeRefusal as error:
+            return isinstance(error, MissingKernel)
+        return False
 
     @property
     def _weights(self) -> list[Initializer]:

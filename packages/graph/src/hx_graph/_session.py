@@ -12,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from hx_graph._weights import TensorSlot, in_memory, replaced_tensors
-from hx_sidecar_schema import HxError, RuntimeRefusal
+from hx_sidecar_schema import HxError, MissingKernel, RuntimeRefusal
 
 PROTOBUF_BYTES = 1_000_000_000
 """From here on weights are handed over beside the model: a protobuf message ends at 2 GB."""
@@ -63,6 +63,7 @@ def open_session(
 
     Raises:
         HxError: HX209 if onnxruntime is not installed.
+        MissingKernel: If it has no kernel for an operator on these types.
         Exception: What ONNX Runtime raises if it refuses the model; its exceptions share no base class.
     """
     ort = import_runtime(package)
@@ -76,7 +77,16 @@ def open_session(
     if weights:
         settings.add_external_initializers(list(weights), [_ort_value(array) for array in weights.values()])
     model = str(source) if isinstance(source, Path) else source
-    return ort.InferenceSession(model, settings, providers=list(providers))
+    try:
+        return ort.InferenceSession(model, settings, providers=list(providers))
+    except Exception as error:
+        if type(error).__name__ != "NotImplemented":  # a class of no public module
+            raise
+        raise MissingKernel(
+            f"ONNX Runtime has no kernel for it: {refusal_of(error)}",
+            hint="Convert it to float32, or run it with an execution provider that has one.",
+            argument="provider",
+        ) from error
 
 
 def make_session(

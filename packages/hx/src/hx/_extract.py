@@ -16,6 +16,7 @@ from hx.files import call_stems, check_writable, data_path, onnx_path, sidecar_p
 from hx.records.extract import ExtractReport, ModuleEntry, PortEntry
 from hx_sidecar_schema import (
     HxError,
+    MissingKernel,
     Port,
     Sidecar,
     atomic_folder,
@@ -192,8 +193,15 @@ def _reference(model: Hierarchy, calls: Sequence[Call], against: AnyModel, progr
 
 def _cut(call: Call, reference: Reference | None) -> tuple[Extraction, Verdict | None]:
     extraction = call.extract()
-    verdict = reference(extraction) if reference else None
-    extraction.session()  # what ONNX Runtime does not load is not written
+    try:
+        verdict = reference(extraction) if reference else None
+        extraction.session()  # what ONNX Runtime does not load is not written
+    except MissingKernel as error:
+        if not call.hierarchy.lacks_kernel:
+            raise
+        from hx._verify.references import Verdict
+
+        verdict = reference and Verdict(reason=f"Not compared: {error.message}")
     return extraction, verdict
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hx_graph import all_nodes, import_runtime, make_session, open_session, read_model, run_session
 from hx_profiler._records import Settings
 from hx_profiler._trace import Trace, read_trace
-from hx_sidecar_schema import HxError, first_line
+from hx_sidecar_schema import HxError, MissingKernel, first_line
 
 LEVELS = {
     "disable": "ORT_DISABLE_ALL",
@@ -153,6 +153,8 @@ def new_session(
     }
     try:
         return open_session(model, **settings) if isinstance(model, Path) else make_session(model, weights, **settings)
+    except MissingKernel:
+        raise
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         name = repr(str(model)) if isinstance(model, Path) else "the model"
         raise HxError(

@@ -12,6 +12,7 @@ from hx_sidecar_schema._digest import file_digest as file_digest, graph_digest a
 from hx_sidecar_schema._errors import (
     ForeignSidecar as ForeignSidecar,
     HxError as HxError,
+    MissingKernel as MissingKernel,
     MissingSidecar as MissingSidecar,
     MissingValue as MissingValue,
     ModelDoesNotRun as ModelDoesNotRun,

@@ -43,6 +43,10 @@ class RuntimeRefusal(HxError, code="HX207"):
     """ONNX Runtime does not load a model, or does not run it on these inputs."""
 
 
+class MissingKernel(RuntimeRefusal):
+    """ONNX Runtime has no kernel for an operator on these types: the model may be right, and another runtime may run it."""
+
+
 class UnavailableValue(HxError, code="HX206"):
     """A value that a call takes cannot be told from the model and its recorded inputs."""
 

@@ -11,7 +11,7 @@ from hx.records.export import Verification
 from hx.text import plural
 from hx_extractor import difference
 from hx_graph import all_nodes, drawing_nodes, open_session, read_model
-from hx_sidecar_schema import first_line
+from hx_sidecar_schema import MissingKernel, first_line
 from hx_tracer import ExampleInputs, Exported, other_structure, outputs_of, record_call_values
 
 
@@ -31,9 +31,9 @@ def verify_export(path: Path, module: torch.nn.Module, example: ExampleInputs, e
             return _unchecked(f"the graph has inputs {', '.join(names)}, which are not those of the example")
         outputs = [value.name for value in session.get_outputs()]
         actual = session.run(None, {name: to_numpy(tensor) for name, tensor in inputs.items()})
+    except MissingKernel as error:
+        return _unchecked(error.message)
     except Exception as error:  # noqa: BLE001 ONNX Runtime's exceptions are in no public module and share no base class
-        if type(error).__name__ == "NotImplemented":
-            return _unchecked(f"ONNX Runtime lacks a kernel: {first_line(error)}")
         return Verification(status="mismatch", reason=f"ONNX Runtime cannot run it: {first_line(error)}")
     expected = outputs_of(exported.result, len(actual))
     if len(expected) != len(actual):
