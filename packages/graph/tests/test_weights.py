@@ -20,15 +20,17 @@ main (float[2,3] x, bool c) => (float[2,3] y)
 """
 
 
-def test_bodies_are_read_by_the_call_of_their_node() -> None:
+def test_who_reads_a_weight_in_a_body_is_the_call_of_the_node_there() -> None:
     graph = ir.from_onnx_text(TEXT).graph
     known = [Initializer(name="w", parameter="a.weight"), Initializer(name="gone", parameter="a.bias")]
-    rows = {row.name: row for row in initializer_rows(graph, known, {"h": 1, "k": 2, "y": 1})}
+    then, other = "k.then_branch", "k.else_branch"
+    owners = {("", "h"): 1, ("", "k"): 2, ("", "y"): 1, (then, "s"): 3, (then, "t"): 2, (other, "e"): 4}
+    rows = {row.name: row for row in initializer_rows(graph, known, owners)}
     assert {name: (row.elements, row.readers) for name, row in rows.items()} == {
         "w": (3, [1, 2]),
         "gone": (None, []),
-        "body": (6, [2]),
-        "one": (1, [2]),
+        "body": (6, [3]),
+        "one": (1, [4]),
         "idle": (4, []),
     }
     assert (rows["w"].parameter, rows["body"].parameter) == ("a.weight", None)

@@ -302,7 +302,7 @@ class Hierarchy:
             return rows
         from hx_graph import initializer_rows
 
-        owners = {node.output: node.owner for node in self.sidecar.nodes if not node.graph}
+        owners = {node.key: node.owner for node in self.sidecar.nodes}
         return initializer_rows(self.model.graph, rows, owners)
 
     @cached_property

@@ -8,26 +8,28 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from hx_graph._nested import all_graphs, output_of
-from hx_graph._reads import reads
+from hx_graph._nested import all_graphs, nested_graphs, nodes_in, output_of
 from hx_sidecar_schema import Initializer
 
 
-def initializer_rows(graph: ir.Graph, known: Iterable[Initializer], owners: Mapping[str, int]) -> list[Initializer]:
+def initializer_rows(
+    graph: ir.Graph, known: Iterable[Initializer], owners: Mapping[tuple[str, str], int]
+) -> list[Initializer]:
     """Return a row for every initializer of a main graph, with its size and the calls that read it.
 
     Args:
         graph: The graph.
         known: What is known of its initializers; a row of another name is returned as it is.
-        owners: First output of each node of the graph to the row of its call.
+        owners: Path of its graph and first output of each node, those of bodies too, to the row of its call.
     """
     rows = {row.name: row for row in known}
     rows |= {name: Initializer(name=name) for name in graph.initializers if name not in rows}
     readers: dict[str, set[int]] = {}
-    for node in graph:
-        for name in reads(node):
-            if name in graph.initializers:
-                readers.setdefault(name, set()).add(owners[output_of(node)])
+    for path, node in nodes_in(graph):
+        handed_on = (value for _, body in nested_graphs(node) for value in body.outputs)
+        for value in (*node.inputs, *handed_on):
+            if value is not None and value is graph.initializers.get(str(value.name)):
+                readers.setdefault(str(value.name), set()).add(owners[path, output_of(node)])
     return [
         row.model_copy(update={"elements": _elements(value), "readers": sorted(readers.get(name, ()))})
         if (value := graph.initializers.get(name)) is not None

@@ -242,8 +242,7 @@ class Initializer(Record):
         default=None, ge=0, description="Number of elements, 0 for an unknown shape; null in files of format 1.0."
     )
     readers: list[int] = listed(
-        "Rows of the calls whose own nodes of the main graph read it, bodies of these included. Empty "
-        "where the file takes the weight as an input."
+        "Rows of the calls whose own nodes read it, those in bodies too. Empty where the file takes the weight as an input."
     )
 
 

@@ -74,9 +74,7 @@ def cut_sidecar(index: GraphIndex, row: int, builder: GraphBuilder, model: ir.Mo
         modules=[old.model_copy(update={"parent": up}) for old, up in zip(old_modules, parents, strict=True)],
         calls=calls,
         nodes=nodes,
-        initializers=initializer_rows(
-            model.graph, known, {node.output: node.owner for node in nodes if not node.graph}
-        ),
+        initializers=initializer_rows(model.graph, known, {node.key: node.owner for node in nodes}),
         sizes=sizes,
         summary=Summary(
             nodes=len(nodes), exact_percent=_percent(exact, nodes), covered_percent=_percent(covered, nodes)

@@ -37,7 +37,6 @@ def assemble(
         for row in owned.values()
     ]
     consumers = consumer_calls(list(owned), [row.owner for row in rows], tree.end)
-    main_owners = {row.output: row.owner for row in rows if not row.graph}
     return Sidecar(
         generator=context.generator,
         model=ModelInfo(
@@ -51,7 +50,7 @@ def assemble(
         modules=context.modules,
         calls=calls,
         nodes=[row.model_copy(update={"consumers": readers}) for row, readers in zip(rows, consumers, strict=True)],
-        initializers=initializer_rows(model.graph, context.initializers, main_owners),
+        initializers=initializer_rows(model.graph, context.initializers, {row.key: row.owner for row in rows}),
         recovered=context.recovered,
         sizes=context.sizes,
         disagreements=disagreements,

@@ -127,7 +127,8 @@ def initializers(pair: ModelAndSidecar) -> Iterator[Problem]:
 
 def expected_weights(pair: ModelAndSidecar) -> list[Initializer]:
     """Return the rows of weights with sizes and readers as the graph has them; those of format 1.0, without a size, stay."""
-    rows = initializer_rows(pair.model.graph, pair.sidecar.initializers, pair.main_owners)
+    owners = {row.key: row.owner for row in pair.sidecar.nodes}
+    rows = initializer_rows(pair.model.graph, pair.sidecar.initializers, owners)
     expected = {row.name: row for row in rows}
     return [row if row.elements is None else expected[row.name] for row in pair.sidecar.initializers]
 
