@@ -51,14 +51,14 @@ def timed(what: str) -> Iterator[None]:
 
 def model_explorer_files(tools: Tools, models: dict[str, Written], pictures: Path) -> None:
     """The files say what hx says; Model Explorer's classes load them, and its ONNX adapter finds the same groups in a file that has the sidecar embedded."""
-    if "Model Explorer" in tools.missing:
-        return
     for name, model in models.items():
         original = models[ORIGINALS[name]].explorer if name in ORIGINALS else None
         judged = judge(model.hierarchy, model.explorer, model.profile, original)
         print(
             f"{name}: {judged.nodes} nodes in the groups of their owners, {judged.timed} calls with the sums of hx profile"
         )
+    if "Model Explorer" in tools.missing:
+        return
     embedded = {model.explorer: model.model for model in models.values() if model.parts}
     folders = [model.explorer for model in models.values()]
     found = tools.run("model_explorer_files", folders={str(folder): embedded.get(folder) for folder in folders})
