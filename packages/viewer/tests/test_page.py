@@ -87,13 +87,6 @@ def test_a_page_holds_calls_with_ports_readers_and_numbers(hierarchy: Hierarchy)
     assert columns["error"]["remarks"] == {"1": "wrong"}
 
 
-def test_weights_that_a_body_reads_are_none_of_a_call_inside_it(hierarchy: Hierarchy) -> None:
-    calls = [call.model_copy(update={"in_body": row in (2, 3)}) for row, call in enumerate(hierarchy.sidecar.calls)]
-    data = page_data(View(Hierarchy(hierarchy.path, hierarchy.sidecar.model_copy(update={"calls": calls}))))
-    (weights,) = (column["total"] for column in data["columns"] if column["name"] == "weights")
-    assert weights == [3, 3, 3, None, 3, 0], "a body's call reads w itself, or it is not known"
-
-
 def test_what_was_before_stands_beside_it(hierarchy: Hierarchy) -> None:
     time = Column("time", "time, us", "us", own={2: 5.0}, total={0: 5.0, 1: 5.0, 2: 5.0})
     other = Column("time", "time, us", "us", own={2: 8.0}, total={0: 9.0, 2: 8.0}, notes=("It was warm.",))

@@ -89,9 +89,7 @@ def _columns(view: View) -> list[Column]:
     """Return the numbers that every model has, and those that are given."""
     rows = rows_by_name(view.sidecar)
     weights = {rows[entry.fqn, entry.call]: entry.weights for entry in view.hierarchy.tree(everything=True).calls}
-    # Sidecars give the weights that a body reads to the call which runs it: 0 is no answer for those inside.
-    known = {row: number for row, number in weights.items() if number or not view.sidecar.calls[row].in_body}
-    return [*_counts(view.sidecar), Column("weights", "parameters", "", total=known), *view.columns]
+    return [*_counts(view.sidecar), Column("weights", "parameters", "", total=weights), *view.columns]
 
 
 def _counts(sidecar: Sidecar) -> list[Column]:
