@@ -170,7 +170,13 @@ function rowOf(at) {
   row.ondblclick = () => { if (!isNode && !searching) toggle(call); };
   return row;
 }
-const share = (column, field, call) => field === "change" && Number(column.other[call]) ? ` (${(100 * column.change[call] / Number(column.other[call])).toFixed(1)} %)` : "";
+/* A change as a part of what was before, as a multiple where it is large. */
+function share(column, field, call) {
+  const before = field === "change" && column.unit !== "%" ? Number(column.other[call]) : 0, change = field === "change" ? column.change[call] : 0;
+  if (!before || !change || !isFinite(change / before)) return "";
+  const times = 1 + change / before;
+  return times >= 10 ? ` (× ${times >= 100 ? Math.round(times).toLocaleString("en") : times.toFixed(1)})` : ` (${change > 0 ? "+" : "−"}${(100 * Math.abs(change) / Math.abs(before)).toFixed(1)} %)`;
+}
 function nameOf(call) { const cut = calls[call].name.lastIndexOf(": "); return cut < 0 ? [calls[call].name, ""] : [calls[call].name.slice(0, cut), calls[call].name.slice(cut + 2)]; }
 function toggle(call) { if (!opened.delete(call)) opened.add(call); refresh(); }
 function select(at) {
