@@ -114,7 +114,13 @@ function choose(column, field) {
   ordered = column === chosen && field === by && !ordered && flame.hidden;
   [chosen, by] = [column, field];
   refresh();
+  showChosen();
   redraw();
+}
+/* Bring the chosen column into sight, beside the names. */
+function showChosen() {
+  const { offsetLeft, offsetWidth } = head.querySelector(".chosen");
+  tree.scrollLeft = Math.min(Math.max(tree.scrollLeft, offsetLeft + offsetWidth - tree.clientWidth), offsetLeft - head.firstChild.offsetWidth);
 }
 function paintHead() {
   const parts = fields().map(([column, field]) => {
@@ -362,6 +368,7 @@ byId("facts").textContent = [...(data.against ? [`beside ${data.against}, which 
 byId("notes").textContent = data.notes.join("\n");
 byId("as-tree").className = "chosen";
 refresh();
+showChosen();
 select(0);
 if (self === top) tree.focus(); // a notebook keeps its own
 document.body.dataset.ready = String(performance.now());
