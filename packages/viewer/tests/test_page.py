@@ -121,7 +121,8 @@ def test_a_node_says_what_it_reads_and_makes_and_in_which_graph(hierarchy: Hiera
     nodes = {node["outputs"][0]: node for node in data["nodes"]}
     assert (nodes["a"]["reads"], nodes["a"]["call"], nodes["a"]["known"]) == (["x", "w"], 2, "exporter, high")
     assert nodes["t"]["reads"] == [[0, "b"]], "captured from the main graph"
-    assert nodes["c"]["reads"] == ["yes", "b"], "with what its branches capture"
+    assert (nodes["c"]["reads"], nodes["c"]["captured"]) == (["yes", "b"], 1), "with what its branches capture"
+    assert nodes["a"]["captured"] == 0
     assert (nodes["c"]["graphs"], nodes["b"]["op"]) == ([1, 2], "local::twice")
     assert data["types"][0]["w"] == "FLOAT[3]"
     assert data["inputs"] == [["x", "yes"], [], [], ["p"]]

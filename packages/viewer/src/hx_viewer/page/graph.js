@@ -55,8 +55,9 @@ function levelOf(at) {
     for (let graph = nodes[node].graph; holders()[graph] !== undefined; graph = nodes[holders()[graph]].graph)
       for (const read of nodes[node].reads) if (Array.isArray(read)) taken.add(`${holders()[graph]} ${read.join(" ")}`);
   const makes = [];
-  for (const [node, to] of boxOf) for (const read of nodes[node].reads) {
-    if (read === null || taken.has(`${node} ${where(nodes[node], read).join(" ")}`)) continue;
+  for (const [node, to] of boxOf) for (const [place, read] of nodes[node].reads.entries()) {
+    const captured = place >= nodes[node].reads.length - nodes[node].captured;
+    if (read === null || captured && taken.has(`${node} ${where(nodes[node], read).join(" ")}`)) continue;
     const [graph, name] = where(nodes[node], read), from = source(graph, name);
     if (from !== undefined) makes.push([from, to, graph, name]);
   }

@@ -227,6 +227,7 @@ def _graphs(view: View, places: Mapping[int, int]) -> Json:
                 "op": visible(row.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}::{row.op_type}"),
                 "name": visible(row.name),
                 "reads": [read_from(path, read) for read in (*node.reads, *node.captures)],
+                "captured": len(node.captures),
                 "outputs": [visible(name) for name in node.outputs],
                 "known": f"{row.evidence}, {row.confidence}" if row.known else "not known",
                 "attributes": {visible(name): visible(text) for name, text in node.attributes.items()},
