@@ -224,6 +224,29 @@ def test_modules_that_exchange_their_arguments_themselves_are_no_lie(count: int)
     assert hx.validate(exported).findings == []
 
 
+class Twice(nn.Module):
+    """Returns its last value first too, as transformers does with all hidden states."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        y = self.a(x)
+        z = self.b(y)
+        return z, x, y, z
+
+
+@pytest.mark.parametrize("strategy", ["dynamo", "htp"])
+def test_a_value_that_is_returned_twice_is_no_lie_and_exchanging_another_is(strategy: str) -> None:
+    exported = hx.export(Twice().eval(), (torch.randn(2, 4),), strategy=strategy, verify=False)
+    assert hx.validate(exported).findings == []
+    root = exported.sidecar.calls[0]
+    x, y = root.outputs[1:3]
+    root.outputs[1:3] = [x.model_copy(update={"name": y.name}), y.model_copy(update={"name": x.name})][::-1]
+    assert "V27" in {finding.code for finding in hx.validate(exported).findings}
+
+
 @pytest.mark.parametrize(
     "kind",
     ["two inputs exchanged", "two outputs exchanged", "one of several outputs dropped", "one of the outputs more"],

@@ -64,7 +64,10 @@ def _source(output: ir.Value, carriers: Set[str]) -> str:
 
 def _order(pair: ModelAndSidecar, ports: Sequence[Port], values: Sequence[str]) -> Iterator[Problem]:
     """Yield where ports stand in another order than the values that carry them, and do not go by these values' names."""
-    places = [values.index(port.carrier) for port in ports]
-    if places != sorted(places) and any(port.name != port.carrier for port in ports):
+    carriers = [port.carrier for port in ports]
+    if len(carriers) != len(values):  # tools and exporters leave values out, or hand one out twice
+        carriers = list(dict.fromkeys(carriers))
+        values = sorted(carriers, key=values.index)
+    if carriers != [*values] and any(port.name != port.carrier for port in ports):
         names = ", ".join(f"{port.name!r} is {port.carrier!r}" for port in ports)
         yield "V27", pair.call_name(0), f"The model has {listed(values)} in this order; of its ports {names}."
