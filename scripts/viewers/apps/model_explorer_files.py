@@ -6,13 +6,20 @@ Reads `{"folders": {FOLDER: MODEL or null}}` from the first argument; prints wha
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dacite
 from model_explorer import graph_builder, node_data_builder
 from model_explorer_onnx.main import ONNXAdapter
+
+BRANCH = re.compile(r"\.(then|else)_branch$")
+AROUND = re.compile(r"^.*/If <.*>/(then|else)_branch|/If <[^/]*>$")
+IN_BRANCH = re.compile(r"^.*/(then|else)_branch/")
+"""Where the adapter puts an If and its branches, and how it calls values there: all is in one graph."""
 
 
 def main() -> None:
@@ -44,30 +51,37 @@ def load(folder: Path) -> Any:
 
 
 def same_groups(collection: Any, model: str) -> int:
-    """Return how many values are in the same group in both, and fail if one is not."""
-
-    def groups(graph: Any, name: str) -> dict[str, str]:
-        return {
-            next(one.value for one in item.attrs if one.key == name): node.namespace
-            for node in graph.nodes
-            for item in node.outputsMetadata
-            if node.label != "Input"
-        }
-
+    """Return how many values are in the same group in both; fail if one is not, or an operator is missing where the adapter shows any."""
     main_graph = ONNXAdapter().convert(model, {})["graphs"][0]
     theirs = {
-        value: path.removeprefix(main_graph.id).removeprefix("/")
-        for value, path in groups(main_graph, "__tensor_tag").items()
-        if "/If <" not in path  # the adapter puts branches into the graph
+        IN_BRANCH.sub("", value).removesuffix("_if_"): AROUND.sub("", node.namespace.removeprefix(main_graph.id)).strip(
+            "/"
+        )
+        for node, value in values([main_graph], "__tensor_tag")
+        if node.label not in ("Input", "(Phi)") and not (node.label == "Initializer" and AROUND.search(node.namespace))
     }
-    ours = groups(collection.graphs[0], "tensor_name")
-    both = (
-        ours.keys() & theirs.keys()
-    )  # the adapter makes values for what bodies capture, and drops weights that nothing reads
+    ours = {
+        value: node.namespace for node, value in values(collection.graphs, "tensor_name") if node.label != "Captured"
+    }
+    both = ours.keys() & theirs.keys()
     other = {value: (ours[value], theirs[value]) for value in both if ours[value] != theirs[value]}
     assert not other, other
-    assert len(both) > 0.7 * len(ours), ours.keys() ^ theirs.keys()
+    main_and_branches = [collection.graphs[0], *(graph for graph in collection.graphs if BRANCH.search(graph.id))]
+    operators = {
+        value
+        for node, value in values(main_and_branches, "tensor_name")
+        if any(one.key == "owner known by" for one in node.attrs)
+    }
+    assert operators <= theirs.keys(), operators - theirs.keys()
     return len(both)
+
+
+def values(graphs: list[Any], key: str) -> Iterator[tuple[Any, str]]:
+    """Yield the nodes of graphs with the names of what they make, which are in an attribute."""
+    for graph in graphs:
+        for node in graph.nodes:
+            for item in node.outputsMetadata:
+                yield node, next(one.value for one in item.attrs if one.key == key)
 
 
 if __name__ == "__main__":
