@@ -38,7 +38,7 @@ def test_weights_may_lie_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_file(tmp_path: Path) -> None:
     ir.save(ir.from_onnx_text(TEXT), tmp_path / "m.onnx")
     for source in (tmp_path / "m.onnx", (tmp_path / "m.onnx").read_bytes()):
-        made = open_session(source, package="hx-extractor", intra_op_num_threads=1)
+        made = open_session(source, intra_op_num_threads=1)
         np.testing.assert_array_equal(run_session(made, {"x": X})["y"], [-1, -4, -9])
 
 
@@ -59,8 +59,8 @@ def test_a_model_that_is_refused() -> None:
 def test_without_onnx_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(HxError) as caught:
-        make_session(ir.from_onnx_text(TEXT), None, package="hx-projector")
-    assert (caught.value.code, "hx-projector[ort]" in caught.value.hint) == ("HX209", True)
+        make_session(ir.from_onnx_text(TEXT), None)
+    assert (caught.value.code, "pip install onnxruntime" in caught.value.hint) == ("HX209", True)
 
 
 def test_types_are_inferred() -> None:

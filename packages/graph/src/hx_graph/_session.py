@@ -28,16 +28,16 @@ _NOISE = {
 _FOLDER = "session.model_external_initializers_file_folder_path"
 
 
-def import_runtime(package: str) -> Any:
+def import_runtime() -> Any:
     """Return the module `onnxruntime`.
 
     Raises:
-        HxError: HX209 if it is not installed; it says that the extra `ort` of a `package` brings it.
+        HxError: HX209 if it is not installed.
     """
     try:
         import onnxruntime
     except ImportError as error:
-        hint = f"Install it: `pip install {package}[ort]`."
+        hint = "Install it: `pip install onnxruntime`."
         raise HxError("onnxruntime is not installed.", code="HX209", hint=hint) from error
     return onnxruntime
 
@@ -45,7 +45,6 @@ def import_runtime(package: str) -> Any:
 def open_session(
     source: Path | bytes,
     *,
-    package: str,
     providers: Sequence[str] = ("CPUExecutionProvider",),
     entries: Mapping[str, str] | None = None,
     weights: Mapping[str, NDArray[Any]] | None = None,
@@ -55,7 +54,6 @@ def open_session(
 
     Args:
         source: The file, or its bytes.
-        package: As `import_runtime` takes it.
         providers: Execution providers.
         entries: Keys and values for `SessionOptions.add_session_config_entry`.
         weights: Initializers that `source` has as external data; copied.
@@ -66,7 +64,7 @@ def open_session(
         MissingKernel: If it has no kernel for an operator on these types.
         Exception: What ONNX Runtime raises if it refuses the model; its exceptions share no base class.
     """
-    ort = import_runtime(package)
+    ort = import_runtime()
     settings = ort.SessionOptions()
     settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     settings.log_severity_level = 4  # what fails is raised too
@@ -90,12 +88,7 @@ def open_session(
 
 
 def make_session(
-    model: ir.Model,
-    folder: Path | None,
-    *,
-    package: str = "hx-extractor",
-    entries: Mapping[str, str] | None = None,
-    **options: Any,
+    model: ir.Model, folder: Path | None, *, entries: Mapping[str, str] | None = None, **options: Any
 ) -> Any:
     """Return an `onnxruntime.InferenceSession` of a model in memory, without graph optimisation.
 
@@ -103,7 +96,6 @@ def make_session(
         model: Not changed. Weights in memory may be of any size.
         folder: Where its external weights lie, which ONNX Runtime then maps; None to read them from where they
             say that they lie.
-        package: As `import_runtime` takes it.
         entries: Keys and values for `SessionOptions.add_session_config_entry`.
         options: Attributes of `SessionOptions` that replace the defaults, and `providers`.
 
@@ -116,7 +108,6 @@ def make_session(
     try:
         return open_session(
             _serialized(model, beside, mapped=mapped),
-            package=package,
             entries={**({_FOLDER: str(folder.resolve())} if folder else {}), **(entries or {})},
             # onnxruntime 1.31 does not know of unused ones any more
             weights={name: tensor.numpy() for name, tensor in beside.items() if name in used},

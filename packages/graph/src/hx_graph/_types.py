@@ -28,7 +28,7 @@ def infer_types(model: ir.Model) -> None:
     for name in unknown:
         proto.graph.output.add(name=name)
     try:
-        session = open_session(proto.SerializeToString(), package="hx-graph")
+        session = open_session(proto.SerializeToString())
     except Exception:  # noqa: BLE001 it is not installed, or does not load the model: its exceptions share no base class
         return
     for info in session.get_outputs():

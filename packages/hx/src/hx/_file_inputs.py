@@ -62,7 +62,7 @@ def tried_inputs(
     if not (free or run) or not missing <= first.keys():
         return found, None  # whoever runs it asks for what is missing
     try:
-        session = make_session(model.model, model.folder, package="hx-onnx")
+        session = make_session(model.model, model.folder)
     except RuntimeRefusal as error:
         return found, error
     for choice in chain([first], islice(choices, TRIES if free else 0)):

@@ -112,7 +112,7 @@ def execute(
     if len(whole.runs) < warmup + runs:  # ONNX Runtime stops at a million events
         notes.append(f"ONNX Runtime's profile holds {len(whole.runs)} of {warmup + runs} runs: it is full.")
     settings = Settings(
-        onnxruntime=import_runtime("hx-extractor").__version__,  # its distribution has several names
+        onnxruntime=import_runtime().__version__,  # its distribution has several names
         providers=list(running.get_providers()),
         optimization=optimization,
         threads=threads,
@@ -140,13 +140,12 @@ def new_session(
     Raises:
         HxError: HX207 if ONNX Runtime refuses the model, HX406 if the level or the provider is unknown.
     """
-    ort = import_runtime("hx-extractor")
+    ort = import_runtime()
     if optimization not in LEVELS:
         message = f"Optimisation level {optimization!r} is unknown."
         raise HxError(message, code="HX406", hint=f"Take one of {', '.join(LEVELS)}.")
     settings: dict[str, Any] = {
         **options,
-        "package": "hx-extractor",
         "providers": _providers(provider, ort.get_available_providers()),
         "graph_optimization_level": getattr(ort.GraphOptimizationLevel, LEVELS[optimization]),
         "intra_op_num_threads": threads,

@@ -25,7 +25,7 @@ def verify_export(path: Path, module: torch.nn.Module, example: ExampleInputs, e
         return _unchecked(exported.failure)
     inputs = exported.inputs
     try:
-        session = open_session(path, package="hx-extractor")
+        session = open_session(path)
         names = [value.name for value in session.get_inputs()]
         if set(names) != set(inputs):
             return _unchecked(f"the graph has inputs {', '.join(names)}, which are not those of the example")

@@ -155,7 +155,7 @@ class OnnxTool:
             from onnx_tool.node import FusedBase, Node
         except ImportError as error:
             raise HxError(
-                "onnx-tool is not installed.", code="HX213", hint="Install it: `pip install hx-projector[cost]`."
+                "onnx-tool is not installed.", code="HX213", hint="Install it: `pip install onnx-tool`."
             ) from error
         self._tool: Any = onnx_tool
         self._not_counted = (Node.profile, FusedBase.profile)

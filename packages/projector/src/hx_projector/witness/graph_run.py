@@ -83,7 +83,7 @@ def _run(model: ir.Model, feeds: Mapping[str, Array], names: Iterable[str]) -> I
         proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
         path.write_bytes(proto.SerializeToString())
         try:
-            session = open_session(path, package="hx-projector")
+            session = open_session(path)
             fetched = [out.name for out in session.get_outputs() if re.fullmatch(_NUMPY_TENSORS, out.type)]
             for start in range(0, len(fetched), FETCHED_PER_RUN):
                 chunk = fetched[start : start + FETCHED_PER_RUN]

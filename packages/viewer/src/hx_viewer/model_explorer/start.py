@@ -16,11 +16,11 @@ def check_model_explorer() -> None:
     """Stop where Model Explorer is not installed.
 
     Raises:
-        HxError: HX214 with the extra that brings it.
+        HxError: HX214.
     """
     if find_spec("model_explorer") is None:
         message = "Model Explorer is not installed."
-        raise HxError(message, code="HX214", hint="pip install hx-viewer[model-explorer]")
+        raise HxError(message, code="HX214", hint="Install it: `pip install ai-edge-model-explorer`.")
 
 
 def start_model_explorer(folder: Path, names: list[str]) -> None:

@@ -30,7 +30,7 @@ def loaded_by_runtime(pair: ModelAndSidecar) -> Iterator[Problem]:
         MissingKernel: If it has no kernel for the types of an operator: the file may be right.
     """
     try:
-        open_session(pair.path, package="hx-projector")
+        open_session(pair.path)
     except HxError:
         raise
     except Exception as error:  # noqa: BLE001 ONNX Runtime's exceptions share no base class; all others are a finding
