@@ -198,19 +198,28 @@ def test_lies_are_found_but_for_those_that_nothing_tells(tmp_path: Path, name: s
 
 
 class Coupling(nn.Module):
-    def __init__(self, flip: bool) -> None:
+    def __init__(self, exchanges: Callable[[Any, torch.Tensor, torch.Tensor], bool], mode: Any) -> None:
         super().__init__()
-        self.flip, self.dense = flip, nn.Linear(6, 6)
+        self.exchanges, self.mode, self.dense = exchanges, mode, nn.Linear(6, 6)
 
     def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        a, b = (b, a) if self.flip else (a, b)
+        a, b = (b, a) if self.exchanges(self.mode, a, b) else (a, b)
         return torch.tanh(self.dense(a)) * b
 
 
-class Flow(nn.Module):
-    def __init__(self, count: int) -> None:
+class Around(nn.Module):
+    def __init__(self, mode: bool) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(Coupling(bool(number % 2)) for number in range(count))
+        self.inner = Coupling(by_mode, mode)
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return self.inner(a, b)
+
+
+class Flow(nn.Module):
+    def __init__(self, layers: list[nn.Module]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
 
     def forward(self, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         for layer in self.layers:
@@ -218,9 +227,37 @@ class Flow(nn.Module):
         return a, b
 
 
+def by_mode(mode: Any, a: torch.Tensor, b: torch.Tensor) -> bool:
+    return bool(mode["flip"] if isinstance(mode, dict) else mode)
+
+
+def by_size(mode: Any, a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.shape[0] < b.shape[0]
+
+
+def hooked(exchanges: bool) -> nn.Module:
+    layer = Coupling(by_mode, False)
+    if exchanges:
+        layer.register_forward_pre_hook(lambda _, given: given[::-1])
+    return layer
+
+
+EXCHANGING: dict[str, Callable[[int], nn.Module]] = {
+    "a flag": lambda number: Coupling(by_mode, bool(number % 2)),
+    "a number": lambda number: Coupling(by_mode, number % 2),
+    "nothing there": lambda number: Coupling(by_mode, None if number % 2 else "text"),
+    "a container": lambda number: Coupling(by_mode, {"flip": number % 2}),
+    "a module below": lambda number: Around(bool(number % 2)),
+    "a hook": lambda number: hooked(number % 2 == 1),
+    "sizes": lambda _: Coupling(by_size, None),
+}
+
+
+@pytest.mark.parametrize("by", EXCHANGING)
 @pytest.mark.parametrize("count", [2, 3])
-def test_modules_that_exchange_their_arguments_themselves_are_no_lie(count: int) -> None:
-    exported = hx.export(Flow(count).eval(), (torch.randn(2, 6), torch.randn(2, 6)), verify=False)
+def test_modules_that_exchange_their_arguments_themselves_are_no_lie(by: str, count: int) -> None:
+    flow = Flow([EXCHANGING[by](number) for number in range(count)]).eval()
+    exported = hx.export(flow, (torch.randn(2, 6), torch.randn(1, 6)), strategy="htp", verify=False)
     assert hx.validate(exported).findings == []
 
 

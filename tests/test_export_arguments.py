@@ -340,3 +340,26 @@ def test_named_tuples_and_compiled_roots_have_free_axes(compiled: bool) -> None:
     (value,) = exported.model.graph.inputs
     assert "batch" in str(value.shape)
     assert exported.verification.status == "match"
+
+
+class Fills(nn.Module):
+    def forward(self, x: torch.Tensor, held: list[torch.Tensor]) -> torch.Tensor:
+        held.append(x + 1)
+        return x * 2
+
+
+class FillsList(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fills = Fills()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        held: list[torch.Tensor] = []
+        return self.fills(x, held) + held[0]
+
+
+@pytest.mark.parametrize("strategy", ["dynamo", "htp"])
+def test_a_list_that_a_call_fills_is_recorded_as_it_was_before(tmp_path: Path, strategy: str) -> None:
+    exported = hx.export(FillsList().eval(), (torch.ones(2, 3),), strategy=strategy, verify=False)
+    exported.save(tmp_path / "m.onnx")
+    assert hx.load(tmp_path / "m.onnx").sidecar.calls[1].constants == {"held": []}

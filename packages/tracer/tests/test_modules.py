@@ -163,3 +163,11 @@ def test_a_script_module_has_a_record() -> None:
             return self.inner(x)
 
     assert records(Scripted())["inner"].fqn == "inner"
+
+
+def test_modules_share_settings_where_all_but_tensors_is_equal() -> None:
+    unlike = Block()
+    unlike.act = nn.GELU()
+    found = records(nn.Sequential(Block(), Block(), unlike))
+    assert found["0"].settings is not None
+    assert found["0"].settings == found["1"].settings != found["2"].settings

@@ -117,10 +117,10 @@ class Module(Record):
     parameters: list[str] = listed("All parameter names below, relative.")
     direct_parameters: list[str] = Field(default_factory=list)
     children: dict[str, str] = Field(default_factory=dict, description="Attribute name to class.")
-    flags: list[str] | None = Field(
+    settings: int | None = Field(
         default=None,
-        description="Names of the module's own attributes that are True, but for `training`: modules of one class that differ in "
-        "them may compute in other ways. null where PyTorch did not tell.",
+        description="A number that modules share which hold the same in their attributes but for values of tensors, as the modules below "
+        "them do: others may compute in other ways, of one class too. null where PyTorch did not tell.",
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from hx_sidecar_schema import Module, TorchNN, build_tags, is_tagged
+from hx_tracer.models.settings import Settings
 from hx_tracer.watch.ports import forward_signature
 
 
@@ -19,7 +20,7 @@ def module_records(model: torch.nn.Module, torch_nn: TorchNN = "default") -> lis
     rows = {name: row for row, (_, names) in enumerate(found.values()) for name in names}
     class_names = [f"{type(module).__module__}.{type(module).__name__}" for module, _ in found.values()]
     tags = build_tags([names[0] for _, names in found.values()], class_names)
-    records: list[Module] = []
+    settings, records = Settings(), list[Module]()
     for (module, (fqn, *aliases)), class_name, tag in zip(found.values(), class_names, tags, strict=True):
         signature = forward_signature(module)
         parameters = [] if signature is None else signature.parameters.values()
@@ -36,7 +37,7 @@ def module_records(model: torch.nn.Module, torch_nn: TorchNN = "default") -> lis
                 parameters=[name for name, _ in module.named_parameters()],
                 direct_parameters=[name for name, _ in module.named_parameters(recurse=False)],
                 children={name: type(child).__name__ for name, child in module.named_children()},
-                flags=sorted(name for name, value in vars(module).items() if value is True and name != "training"),
+                settings=settings.of(module),
             )
         )
     return records

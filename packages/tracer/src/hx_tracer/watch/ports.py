@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ def input_ports(
 def input_constants(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return a call's arguments that are no tensors, by names like those of ports; defaults are left out.
 
-    Values that JSON has are as they are; of any other, and of numbers that are not finite, `{"type": NAME}`.
+    Values that JSON has are as they were when the call began; of any other, and of numbers that are not finite, `{"type": NAME}`.
     """
     signature = forward_signature(module)
     defaults = {} if signature is None else {p.name: p.default for p in signature.parameters.values()}
@@ -36,7 +37,7 @@ def input_constants(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapp
         default = defaults.get(path, inspect.Parameter.empty)
         if not isinstance(leaf, torch.Tensor) and not (leaf is default or (type(leaf) in _PLAIN and leaf == default)):
             plain = leaf is None or (type(leaf) in _PLAIN and leaf not in (math.inf, -math.inf) and leaf == leaf)
-            found[path] = leaf if plain else {"type": type(leaf).__qualname__}
+            found[path] = copy(leaf) if plain else {"type": type(leaf).__qualname__}
     return found
 
 

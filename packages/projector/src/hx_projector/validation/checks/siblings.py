@@ -29,11 +29,11 @@ def siblings(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that no call has two ports exchanged, or lacks an output, beside the other calls of its class (V28).
 
     Nothing is said where two calls or more differ from the most in one way: then the class computes in several. Nor of
-    modules whose flags are not known, or differ: one may tell `forward()` to exchange what it got.
+    modules whose attributes are not known, or differ, and of inputs of other types: by them `forward()` may exchange what it got.
     """
     graph = _Structures(pair)
     cuts = (
-        found for found in pair.cuts if found.row and not found.recovered and _module(pair, found).flags is not None
+        found for found in pair.cuts if found.row and not found.recovered and _module(pair, found).settings is not None
     )
     for calls in grouped((_kind(pair, found), found) for found in cuts).values():
         if len(calls) < 2 or max(max(len(found.arguments), len(found.outputs)) for found in calls) < 2:
@@ -48,7 +48,7 @@ def siblings(pair: ModelAndSidecar) -> Iterator[Problem]:
                 if not text and most == 1:
                     text, name, like = graph.difference(example, found), like, name
                 if text:
-                    text += f" in {like!r}, of the same class: one of the two is wrong, or a number among their attributes tells."
+                    text += f" in {like!r}, of the same class: one of the two is wrong."
                     yield "V28", name, text
 
 
@@ -56,10 +56,10 @@ def _module(pair: ModelAndSidecar, found: CallCut) -> Module:
     return pair.sidecar.module_of(found.call)
 
 
-def _kind(pair: ModelAndSidecar, found: CallCut) -> tuple[str, ...]:
-    """Return what calls have in common that may be compared: class, children, parameters, flags, arguments beside tensors."""
-    module, constants = _module(pair, found), json.dumps(found.call.constants, sort_keys=True)
-    return module.class_name, repr((module.children, module.direct_parameters, module.flags)), constants
+def _kind(pair: ModelAndSidecar, found: CallCut) -> tuple[object, ...]:
+    """Return what calls have in common that may be compared: attributes of the modules, types of inputs, other arguments."""
+    types = sorted((port.name, port.dtype, *map(str, port.shape)) for port in found.call.inputs if not port.implicit)
+    return _module(pair, found).settings, repr(types), json.dumps(found.call.constants, sort_keys=True)
 
 
 class _Structures:
