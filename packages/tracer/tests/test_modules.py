@@ -171,3 +171,10 @@ def test_modules_share_settings_where_all_but_tensors_is_equal() -> None:
     found = records(nn.Sequential(Block(), Block(), unlike))
     assert found["0"].settings is not None
     assert found["0"].settings == found["1"].settings != found["2"].settings
+
+
+def test_modules_may_lie_deep_in_each_other() -> None:
+    model: nn.Module = nn.Identity()
+    for _ in range(300):
+        model = nn.Sequential(model)
+    assert len(records(model)) == 301

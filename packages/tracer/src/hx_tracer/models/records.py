@@ -21,6 +21,8 @@ def module_records(model: torch.nn.Module, torch_nn: TorchNN = "default") -> lis
     class_names = [f"{type(module).__module__}.{type(module).__name__}" for module, _ in found.values()]
     tags = build_tags([names[0] for _, names in found.values()], class_names)
     settings, records = Settings(), list[Module]()
+    for module, _ in reversed(found.values()):  # from below: modules may lie deep in each other
+        settings.of(module)
     for (module, (fqn, *aliases)), class_name, tag in zip(found.values(), class_names, tags, strict=True):
         signature = forward_signature(module)
         parameters = [] if signature is None else signature.parameters.values()
