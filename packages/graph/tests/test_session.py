@@ -42,6 +42,17 @@ def test_a_file(tmp_path: Path) -> None:
         np.testing.assert_array_equal(run_session(made, {"x": X})["y"], [-1, -4, -9])
 
 
+@pytest.mark.parametrize("shape", [(), (0, 3), (2, 3)])
+def test_bfloat16_comes_back(shape: tuple[int, ...]) -> None:
+    dims = ",".join(map(str, shape))
+    text = (
+        f'<ir_version: 10, opset_import: ["": 20]> m (float[{dims}] x) => (bfloat16[{dims}] y) {{ y = Cast<to=16>(x) }}'
+    )
+    found = run_session(make_session(ir.from_onnx_text(text), None), {"x": np.full(shape, 1.5, np.float32)})["y"]
+    assert ir.DataType.from_numpy(found.dtype) == ir.DataType.BFLOAT16
+    np.testing.assert_array_equal(found.astype(np.float32), np.full(shape, 1.5))
+
+
 @pytest.mark.parametrize("feeds", [{}, {"z": X}, {"x": X.astype(np.int64)}])
 def test_inputs_that_do_not_fit(feeds: dict[str, np.ndarray]) -> None:
     with pytest.raises(HxError) as caught:

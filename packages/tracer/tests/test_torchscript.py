@@ -532,7 +532,8 @@ def test_inputs_that_do_not_fit_are_no_matter_of_strategies() -> None:
     assert "x[2, 5]" in caught.value.message
 
 
-def test_weights_that_the_exporter_transposed_are_known() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_that_the_exporter_transposed_are_known(dtype: torch.dtype) -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -541,7 +542,9 @@ def test_weights_that_the_exporter_transposed_are_known() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.norm(self.lin(x))
 
-    exported = export(Net().eval(), {"x": torch.ones(2, 4, 3)}, strategy=STRATEGIES["usage_based"])
+    exported = export(
+        Net().eval().to(dtype), {"x": torch.ones(2, 4, 3, dtype=dtype)}, strategy=STRATEGIES["usage_based"]
+    )
     rows = {row.parameter: row for row in exported.context.initializers}
     assert rows.keys() == {"lin.weight", "norm.weight", "norm.bias"}
     assert (rows["lin.weight"].name == "lin.weight", rows["lin.weight"].transform) == (False, "transposed")

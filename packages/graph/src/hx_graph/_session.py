@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -149,9 +151,9 @@ def run_session(session: Any, feeds: Mapping[str, NDArray[Any]]) -> dict[str, ND
     try:
         kinds = " ".join((*types.values(), *outputs.values()))
         if "bfloat16" in kinds or any("float8" in kind for kind in types.values()):
-            # onnxruntime 1.31 takes bfloat16 but cannot hand it back; arrays of ml_dtypes carry it.
+            # arrays of ml_dtypes carry them
             values = {name: _ort_value(feeds[name], kind) for name, kind in types.items()}
-            results = [value.numpy() for value in session.run_with_ort_values(list(outputs), values)]
+            results = [_array(value) for value in session.run_with_ort_values(list(outputs), values)]
         else:
             results = session.run(list(outputs), {name: _contiguous(feeds[name]) for name in types})
     except Exception as error:
@@ -203,6 +205,15 @@ def _ort_value(array: NDArray[Any], kind: str = "") -> Any:
         plain = array.view(f"u{array.dtype.itemsize}")
         return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(plain, int(ir.DataType[name]))
     return ort.OrtValue.ortvalue_from_numpy(array)
+
+
+def _array(value: Any) -> Any:
+    """Return what an `onnxruntime.OrtValue` holds; `numpy()` of onnxruntime 1.31 does not know bfloat16."""
+    if value.data_type() != "tensor(bfloat16)":
+        return value.numpy()
+    dtype, shape = ir.DataType.BFLOAT16.numpy(), value.shape()
+    held = ctypes.string_at(value.data_ptr(), math.prod(shape) * dtype.itemsize)
+    return np.frombuffer(held, dtype).reshape(shape).copy()
 
 
 def _contiguous(array: Any) -> Any:

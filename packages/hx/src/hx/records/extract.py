@@ -54,7 +54,12 @@ class ExtractReport(Report):
 
     def __str__(self) -> str:
         """Return a sentence."""
-        text = f"{plural(sum(entry.file is not None for entry in self.modules), 'call')} cut out of {self.model}"
+        written = [entry for entry in self.modules if entry.file is not None]
+        text = f"{plural(len(written), 'call')} cut out of {self.model}"
         if self.compared_with is None:
             return text
-        return f"{text}, compared with {self.compared_with}: {f'{self.mismatches} differ' if self.mismatches else 'all equal'}"
+        left = sum(not entry.failed and entry.max_abs_error is None for entry in written)
+        if written and left == len(written) and not self.mismatches:
+            return f"{text}, none of them compared"
+        state = f"{self.mismatches} differ" if self.mismatches else "none differs" if left else "all equal"
+        return f"{text}, compared with {self.compared_with}: {state}{f', {left} not compared' if left else ''}"

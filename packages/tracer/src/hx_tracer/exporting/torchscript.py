@@ -136,8 +136,9 @@ def _initializers(module: torch.nn.Module, model: ir.Model) -> list[Initializer]
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     turned: dict[bytes, list[str]] = {}
     for name, tensor in tensors.items():
-        if tensor.ndim == 2 and tensor.dtype != torch.bfloat16:
-            turned.setdefault(_digest(tensor.detach().cpu().numpy().T), []).append(name)
+        if tensor.ndim == 2:
+            bits = tensor.detach().view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor.detach()
+            turned.setdefault(_digest(bits.cpu().numpy().T), []).append(name)
     rows: list[Initializer] = []
     for name, value in model.graph.initializers.items():
         known, transform = (name if name in tensors else None), None
@@ -150,7 +151,7 @@ def _initializers(module: torch.nn.Module, model: ir.Model) -> list[Initializer]
 
 
 def _digest(array: np.ndarray[Any, Any]) -> bytes:
-    return hashlib.sha256(np.ascontiguousarray(array).data).digest()
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).digest()
 
 
 class _NumberedScopes(CallLog):
