@@ -284,6 +284,31 @@ def test_a_value_that_is_returned_twice_is_no_lie_and_exchanging_another_is(stra
     assert "V27" in {finding.code for finding in hx.validate(exported).findings}
 
 
+class AddsAtTimes(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Linear(4, 4)
+
+    def forward(self, *values: torch.Tensor) -> torch.Tensor:
+        made = self.dense(values[0])
+        return made + values[1] if len(values) > 1 else made
+
+
+class Calls(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.adds = AddsAtTimes()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.adds(self.adds(x), x)
+
+
+@pytest.mark.parametrize("strategy", ["dynamo", "htp"])
+def test_the_first_call_that_makes_a_node_of_its_own_may_be_a_later_one(strategy: str) -> None:
+    exported = hx.export(Calls().eval(), (torch.randn(2, 4),), strategy=strategy, verify=False)
+    assert hx.validate(exported).findings == []
+
+
 @pytest.mark.parametrize(
     "kind",
     ["two inputs exchanged", "two outputs exchanged", "one of several outputs dropped", "one of the outputs more"],

@@ -49,6 +49,8 @@ def claimed_owners(pair: ModelAndSidecar) -> Iterator[Problem]:
     # A body that no run went into may name a call that was not made, and so can own no node.
     made = [(row, call) for row, call in enumerate(sidecar.calls) if call.status != "not_called"]
     calls = grouped(((call.module, index), row) for row, call in made for index in (call.index, None))
+    owning = {row.owner for row in sidecar.nodes}
+    makers = grouped((call.module, row) for row, call in made if row in owning)
     strategy = STRATEGIES.get(sidecar.generator.strategy)
     asks_exporter = strategy is None or "exporter" in strategy.sources
     claims = file_claims(pair.model.graph)
@@ -60,13 +62,15 @@ def claimed_owners(pair: ModelAndSidecar) -> Iterator[Problem]:
         read = [str(value.name) for value in node.inputs if value is not None and value.name]
         if row.evidence == "lineage" and (node.name or "").startswith(tuple(read)):
             continue
-        meant = [
-            call
-            for fqn, index in _readings(claim)
-            if (module := pair.module_rows.get(fqn)) is not None
+        meant: list[int] = []
+        for fqn, index in _readings(claim):
+            if (module := pair.module_rows.get(fqn)) is None:
+                continue
             # Where a module has several names, the calls under each are counted apart.
-            for call in calls.get((module, None if sidecar.modules[module].aliases else index), ())
-        ]
+            meant += calls.get((module, None if sidecar.modules[module].aliases else index), ())
+            if index is not None and "pkg.hx.module" not in node.metadata_props:
+                # TorchScript (torch 2.13) counts only calls that made nodes of their own.
+                meant += makers.get(module, [])[index : index + 1]
         sure = row.evidence == "exporter" and row.confidence == "high" and not claim.others
         around = (row.owner == call if sure else tree.contains(row.owner, call) for call in meant)
         if not meant or any(around) or any(_is_inlined(call, row.owner, pair) for call in meant):
