@@ -83,7 +83,7 @@ def test_a_page_holds_calls_with_ports_readers_and_numbers(hierarchy: Hierarchy)
     assert columns["exact"]["total"] == [100, 100, 100, 100, 100, None]
     assert columns["time"]["title"] == "time"
     assert columns["time"]["nodes"] == {"0": 5}
-    assert columns["error"]["total"] == [None, "inf", None, None, None, None]
+    assert columns["error"]["total"] == [None, "Infinity", None, None, None, None]
     assert columns["error"]["remarks"] == {"1": "wrong"}
 
 

@@ -123,7 +123,7 @@ def _number(number: float | None) -> float | str | None:
     if number is None:
         return None
     if not math.isfinite(number):
-        return str(number)
+        return json.dumps(number)  # as JavaScript reads it: Infinity
     return int(number) if number == int(number) else number
 
 
