@@ -100,18 +100,22 @@ def test_what_was_before_stands_beside_it(hierarchy: Hierarchy) -> None:
     assert all(column["other"] is None for column in alone["columns"])
 
 
-def test_calls_without_a_counterpart_are_told(hierarchy: Hierarchy) -> None:
+@pytest.mark.parametrize(
+    ("file", "this", "other"),
+    [("few.onnx", "model.onnx", "few.onnx"), ("model.onnx", "this model.onnx", "the other model.onnx")],
+)
+def test_calls_without_a_counterpart_are_told(hierarchy: Hierarchy, file: str, this: str, other: str) -> None:
     sidecar = hierarchy.sidecar
     calls = [call for call in sidecar.calls if not call.index]
     fewer = sidecar.model_copy(
-        update={"calls": calls, "nodes": [], "model": sidecar.model.model_copy(update={"file": "few.onnx"})}
+        update={"calls": calls, "nodes": [], "model": sidecar.model.model_copy(update={"file": file})}
     )
     against = View(Hierarchy(hierarchy.path, fewer), [Column("macs", "MACs", "", total={0: 1.0})])
     data = page_data(View(hierarchy, [], against))
-    assert data["against"] == "few.onnx"
+    assert data["against"] == file
     assert data["notes"] == [
-        "Calls in model.onnx alone: block.add.",
-        "MACs of few.onnx is not shown: this model has no such record.",
+        f"Calls in {this} alone: block.add.",
+        f"MACs of {other} is not shown: this model has no such record.",
     ]
 
 

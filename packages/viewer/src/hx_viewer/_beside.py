@@ -31,15 +31,16 @@ def totals_beside(
 def notes_beside(view: View, against: View) -> list[str]:
     """Return in sentences what has no counterpart, and what the other model's numbers need to be understood."""
     ours, theirs = rows_by_name(view.sidecar), rows_by_name(against.sidecar)
-    other, notes = against.sidecar.model.file, list[str]()
-    for file, alone in ((view.sidecar.model.file, ours.keys() - theirs), (other, theirs.keys() - ours)):
+    this, file, notes = view.sidecar.model.file, against.sidecar.model.file, list[str]()
+    this, other = (f"this {this}", f"the other {file}") if this == file else (this, file)
+    for side, alone in ((this, ours.keys() - theirs), (other, theirs.keys() - ours)):
         if alone:
             named = ", ".join(fqn or "the model" for fqn, _ in sorted(alone)[:NAMED])
             left = f" and {len(alone) - NAMED} more" if len(alone) > NAMED else ""
-            notes.append(f"Calls in {file} alone: {named}{left}.")
+            notes.append(f"Calls in {side} alone: {named}{left}.")
     names = {column.name for column in view.columns}
     for column in against.columns:
         if column.name not in names:
             notes.append(f"{column.title} of {other} is not shown: this model has no such record.")
     said = dict.fromkeys(note for column in against.columns for note in column.notes)
-    return notes + [note if note.startswith(other) else f"{other}: {note}" for note in said]
+    return notes + [note if note.startswith(file) else f"{file}: {note}" for note in said]
