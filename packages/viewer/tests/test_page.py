@@ -114,7 +114,7 @@ def test_calls_without_a_counterpart_are_told(hierarchy: Hierarchy, file: str, t
     data = page_data(View(hierarchy, [], against))
     assert data["against"] == file
     assert data["notes"] == [
-        f"Calls in {this} alone: block.add.",
+        f"Calls in {this} alone: block.add@1.",
         f"MACs of {other} is not shown: this model has no such record.",
     ]
 

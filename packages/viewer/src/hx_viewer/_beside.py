@@ -35,7 +35,9 @@ def notes_beside(view: View, against: View) -> list[str]:
     this, other = (f"this {this}", f"the other {file}") if this == file else (this, file)
     for side, alone in ((this, ours.keys() - theirs), (other, theirs.keys() - ours)):
         if alone:
-            named = ", ".join(fqn or "the model" for fqn, _ in sorted(alone)[:NAMED])
+            named = ", ".join(
+                f"{fqn or 'the model'}{f'@{index}' if index else ''}" for fqn, index in sorted(alone)[:NAMED]
+            )
             left = f" and {len(alone) - NAMED} more" if len(alone) > NAMED else ""
             notes.append(f"Calls in {side} alone: {named}{left}.")
     names = {column.name for column in view.columns}
