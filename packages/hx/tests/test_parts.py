@@ -148,3 +148,28 @@ def test_a_part_without_a_kernel_fails_where_the_model_has_all(tmp_path: Path, m
     monkeypatch.setattr(Extraction, "session", lacks)
     report = hx.extract(tmp_path / "x.onnx", output=tmp_path / "parts")
     assert report.mismatches == len(report.modules) == 2
+
+
+class OfTokens(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4)
+
+    def forward(self, tokens: Tensor, x: Tensor) -> Tensor:
+        return self.norm(tokens) + x
+
+
+class WithTokens(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens, self.inner = nn.Parameter(torch.randn(3, 4)), OfTokens()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(self.tokens.tanh(), x)
+
+
+def test_what_is_made_of_weights_alone_a_part_may_get_as_an_input(tmp_path: Path) -> None:
+    exported = hx.export(WithTokens().eval(), (torch.randn(3, 4),), tmp_path / "m.onnx")
+    assert exported["inner.norm"].status == "folded"
+    exported["inner"].extract().save(tmp_path / "inner.onnx")
+    assert hx.validate(tmp_path / "inner.onnx").findings == []

@@ -43,7 +43,7 @@ class RuntimeRefusal(HxError, code="HX207"):
     """ONNX Runtime does not load a model, or does not run it on these inputs."""
 
 
-class MissingKernel(RuntimeRefusal):
+class MissingKernel(RuntimeRefusal, code="HX215"):
     """ONNX Runtime has no kernel for an operator on these types: the model may be right, and another runtime may run it."""
 
 

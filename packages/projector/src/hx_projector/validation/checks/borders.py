@@ -60,8 +60,10 @@ class _Borders:
                 or not self._tree.contains(row, maker)
             ):
                 continue
-            if call.status == "folded" or (call.status == "unused" and port.carrier in self._leaving[row]):
-                what = "depends on inputs of the model" if call.status == "folded" else "others read"
+            # What is made of no input in a whole model, a part may get as one.
+            folded = call.status == "folded" and not self._pair.is_part
+            if folded or (call.status == "unused" and port.carrier in self._leaving[row]):
+                what = "depends on inputs of the model" if folded else "others read"
                 message = f"It is `{call.status}`, and its output {port.name!r} is {port.carrier!r}, which {what}."
                 yield "V24", self._pair.call_name(row), message
 
