@@ -324,3 +324,34 @@ def test_what_validation_cannot_tell_verification_does(tmp_path: Path, kind: str
     assert report.culprit is not None
     assert lie.what.startswith(report.calls[report.culprit].fqn)
     assert hx.extract(path, output=tmp_path / "parts", against=module).mismatches
+
+
+class Positive(nn.Module):
+    """Its ReLU gives what it gets, and its first argument is equal to what is computed of it: zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        dense = nn.Linear(4, 4)
+        nn.init.constant_(dense.bias, 50.0)
+        self.seq, self.of_zeros = nn.Sequential(dense, nn.ReLU()), OfZeros()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.of_zeros(torch.zeros(4), self.seq(x))
+
+
+class OfZeros(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4, bias=False), nn.Linear(4, 4)
+
+    def forward(self, zeros: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(zeros)) - x
+
+
+def test_what_is_equal_by_chance_is_no_port(tmp_path: Path) -> None:
+    """Values alone do not tell which is which; TorchScript's names do."""
+    exported = hx.export(Positive().eval(), (torch.randn(2, 4),), tmp_path / "m.onnx", strategy="htp", verify=False)
+    assert hx.validate(exported).findings == []
+    assert [node.op_type for node in exported["seq"].extract().model.graph] == ["Gemm", "Relu"]
+    assert [node.op_type for node in exported["seq.1"].extract().model.graph] == ["Relu"]
+    assert "MatMul" in {node.op_type for node in exported["of_zeros.first"].extract().model.graph}

@@ -1,7 +1,7 @@
 """The values of a graph that carry the ports of calls, found by their numbers, and the nodes between them.
 
-An output is carried by an equal value: one that an input carries already, else one that the call itself made. From the
-outputs found, the graph is walked back to the values that are equal to inputs. Several values may be equal to one
+An output is carried by an equal value: one that the call certainly computed, else one that an input carries already, else
+one that the call may have made. No input is carried by what the call computed. From the outputs found, the graph is walked back to the values that are equal to inputs. Several values may be equal to one
 input; what carries it is the outermost of them, which the call reads and has not copied itself. An input that the walk
 does not reach is not needed.
 """
@@ -35,13 +35,19 @@ class PortFinder:
 
     def with_carriers(self, row: int, call: ModuleCall) -> ModuleCall:
         """Return a call whose ports name the values that carry them; those that are not in the graph name none."""
-        equal = {port.name: self._equal_values(row, "inputs", port) for port in call.inputs}
+        equal = {
+            port.name: [n for n in self._equal_values(row, "inputs", port) if not self._is_computed_inside(row, n)]
+            for port in call.inputs
+        }
         given = {name for names in equal.values() for name in names}
         outputs: list[Port] = []
         for port in call.outputs:
             candidates = self._equal_values(row, "outputs", port)
             handed_on = [name for name in candidates if name in given]
-            outputs.append(self._carried_by(handed_on or self._made_inside(row, candidates), port))
+            computed = [name for name in candidates if self._is_computed_inside(row, name)]
+            # earlier ones may be equal by chance, as what is positive is to its ReLU
+            names = computed[-1:] or handed_on or self._made_inside(row, candidates)
+            outputs.append(self._carried_by(names, port))
         if any(port.value or port.initializer for port in outputs):
             # The graph computes the call, and nobody wanted the rest.
             outputs = [port.model_copy(update={"unused": True}) if port.is_lost else port for port in outputs]
@@ -62,6 +68,10 @@ class PortFinder:
             return []
         found = self._run.equal_to(tensor)
         return [name for name in found if self._run.fingerprints[name].dtype == tensor.dtype]
+
+    def _is_computed_inside(self, row: int, name: str) -> bool:
+        """Say whether a call certainly computes a value; a constant may be made in its name for its argument."""
+        return self._is_inside(row, name) and bool(self._index.operands_of(name))
 
     def _made_inside(self, row: int, candidates: Sequence[str]) -> Sequence[str]:
         """Return the candidates that are known to be made inside a call, else all where they are copies of one value."""

@@ -100,7 +100,8 @@ class _Borders:
         for port in call.inputs:
             maker = self._owner.get(port.carrier)
             inside = maker is not None and self._tree.contains(row, maker)
-            if inside and port.carrier not in recovered:
+            # TorchScript (torch 2.13) makes a constant argument in the name of the call that gets it
+            if inside and port.carrier not in recovered and self._index.operands_of(port.carrier):
                 yield "V39", f"Input {port.name!r} is {port.carrier!r}, which is made in the call."
 
     def other_needs(self, found: CallCut) -> Iterator[tuple[str, str]]:
