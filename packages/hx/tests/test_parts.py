@@ -138,6 +138,13 @@ def test_parts_without_a_kernel_are_written_and_not_compared(tmp_path: Path, aga
     assert hx.validate(tmp_path / "parts" / str(linear.file)).valid
 
 
+def test_where_no_call_has_a_kernel_the_hint_says_what_to_convert() -> None:
+    exported = hx.export(nn.Linear(4, 3).bfloat16().eval(), (torch.ones(2, 4, dtype=torch.bfloat16),))
+    with pytest.raises(hx.HxError, match="no kernel") as caught:
+        hx.verify(exported)
+    assert "float32" in caught.value.hint
+
+
 def test_a_part_without_a_kernel_fails_where_the_model_has_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part reads and computes what the model does: what runs there must run here."""
     hx.export(nn.Sequential(nn.Linear(4, 3)), (torch.ones(2, 4),), tmp_path / "x.onnx")

@@ -154,11 +154,15 @@ def _errors(model: Hierarchy, numbers: Sequence[CallNumbers]) -> list[CallError]
     """Return how wrong each call is; HX410 if not one was compared."""
     if not any(found.local or found.accumulated for found in numbers):
         reason = next((found.reason for found in numbers if found.reason), None)
+        origin = "the model that the ONNX file was exported from, loaded the same way; so must `project` have done, if that made the sidecar."
+        refused = any(found.refused for found in numbers)
         raise HxError(
             f"No call of {name_of(model)!r} could be compared: "
             + (reason or "the PyTorch model made none of its extractable calls."),
             code="HX410",
-            hint="Compare with the model that the ONNX file was exported from, loaded the same way; so must `project` have done, if that made the sidecar.",
+            hint="Convert the model to float32, or export it with another strategy or opset."
+            if refused
+            else f"Compare with {origin}",
         )
     return [
         CallError(
