@@ -249,3 +249,12 @@ def test_no_dimensions_are_a_rank_that_was_not_known(export: Export) -> None:
     for shape, codes in (([], set[str]()), ([3], {"V32"})):
         export.sidecar = before.model_copy(update={"calls": reshaped(shape)})
         assert {finding.code for finding in export.findings()} == codes
+
+
+def test_a_model_that_is_not_well_formed_has_findings(export: Export) -> None:
+    (weight,) = (value for name, value in export.model.graph.initializers.items() if name == "dec.w")
+    del export.model.graph.initializers["dec.w"]
+    assert weight.uses()
+    result = validate(export.model, export.sidecar, export.path)
+    assert result.findings
+    assert "dec.w" in result.skipped["borders"]

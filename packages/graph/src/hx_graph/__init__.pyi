@@ -52,3 +52,4 @@ from hx_graph._weights import (
     replaced_tensors as replaced_tensors,
     tensors_in as tensors_in,
 )
+from hx_graph._well_formed import bring_into_order as bring_into_order, ensure_well_formed as ensure_well_formed

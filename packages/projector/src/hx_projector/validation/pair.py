@@ -13,13 +13,15 @@ from hx_graph import (
     CutGraph,
     all_nodes,
     body_inputs,
+    bring_into_order,
+    ensure_well_formed,
     infer_queried_types,
     is_size_query,
     output_of,
     values_in,
 )
 from hx_projector._graph_index import GraphIndex, grouped, reachable
-from hx_sidecar_schema import Module, ModuleCall, Sidecar
+from hx_sidecar_schema import HxError, Module, ModuleCall, Sidecar
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,17 @@ class ModelAndSidecar:
 
     @cached_property
     def cut_graph(self) -> CutGraph:
-        """The graph as cuts see it, with the owners that the rows name."""
+        """The graph as cuts see it, with the owners that the rows name.
+
+        Raises:
+            HxError: HX202 if the model is not well-formed, which then has findings of its own: nothing can be cut out of it.
+        """
+        try:
+            ensure_well_formed(self.model)
+            bring_into_order(self.model)  # not where values go in a circle
+        except ValueError as error:
+            message = f"The model is not well-formed: {error}."
+            raise HxError(message, code="HX202", hint="Mend the model first.") from error
         model, owners = self.model.clone(), {row.key: row.owner for row in self.sidecar.nodes}
         infer_queried_types(model)
         return CutGraph(model.graph, owners, self.sidecar.sizes, [row.name for row in self.sidecar.initializers])
