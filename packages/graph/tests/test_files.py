@@ -272,3 +272,13 @@ def test_attributes_by_reference_are_in_the_digest() -> None:
         )
 
     assert digest("a", "b") != digest("b", "a")
+
+
+def test_a_tensor_without_a_type_is_told(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["": 20]> m (float[2] x) => (float[2] y) <float[2] w = {1, 2}> { y = Add(x, w) }'
+    )
+    model.graph.initializer[0].data_type = onnx.TensorProto.UNDEFINED
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(HxError, match="tensor 'w' has no element type"):
+        read_model(tmp_path / "m.onnx")

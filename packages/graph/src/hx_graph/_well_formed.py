@@ -39,8 +39,8 @@ def ensure_well_formed(model: ir.Model) -> None:
     """Refuse what no runtime could run.
 
     Raises:
-        ValueError: If a node or an output reads what nothing makes, an attribute has no type, or a tensor's bytes are not
-            as many as its type and shape say.
+        ValueError: If a node or an output reads what nothing makes, an attribute or a tensor has no type, or a tensor's
+            bytes are not as many as its type and shape say.
     """
     for graph in all_graphs(model):
         for node in graph:
@@ -55,6 +55,8 @@ def ensure_well_formed(model: ir.Model) -> None:
             if not _exists(value):
                 raise ValueError(f"nothing makes the output {value.name!r}")
     for slot in tensors_in(model):
+        if slot.tensor.dtype == ir.DataType.UNDEFINED:
+            raise ValueError(f"tensor {slot.name!r} has no element type")
         if isinstance(slot.tensor, ir.TensorProtoTensor) and not _is_whole(slot.tensor):
             raise ValueError(f"tensor {slot.name!r} does not hold {slot.tensor.shape} of {slot.tensor.dtype}")
 
