@@ -17,17 +17,18 @@ def test_the_python_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         exec(block, names)
     assert names["outputs"]
-    assert hx.load("encoder.onnx").calls("layers.*.self_attn")
+    saved = sorted(path.name for path in tmp_path.glob("attention_*.onnx"))
+    rows = [call.row for call in hx.load("encoder.onnx").calls("layers.*.self_attn")]
+    assert saved == sorted(f"attention_{row}.onnx" for row in rows)
 
 
-def test_the_first_commands_that_people_see() -> None:
+def test_the_two_commands_of_the_readme() -> None:
     assert "pip install uv && uv run hx demo\n" in README
-    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    (command,) = re.findall(r"^(uv run pytest.*)$", contributing, flags=re.MULTILINE)
+    (command,) = re.findall(r"^pip install uv && (uv run pytest.*)$", README, flags=re.MULTILINE)
     assert f"\n{command}\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 

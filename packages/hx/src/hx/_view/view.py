@@ -84,10 +84,7 @@ def view(
 def _write(model: AnyHierarchy, folder: Path, records: Records, overwrite: bool, progress: Progress) -> ViewReport:
     """Write the files of Model Explorer into a folder."""
     possible = [folder / name for name in MODEL_EXPLORER_NAMES]
-    read = {path.resolve() for path in records.paths}
-    if lost := next((path for path in possible if path.resolve() in read), None):
-        message = f"Output {str(lost)!r} is a record that is read."
-        raise HxError(message, code="HX408", hint="Name another folder.", argument="model_explorer")
+    refuse_existing(possible, overwrite=True, read=records.paths)
     refuse_existing(possible, overwrite=overwrite)
     check_writable(folder, "model_explorer")
     with collector_paused():
@@ -98,10 +95,8 @@ def _write(model: AnyHierarchy, folder: Path, records: Records, overwrite: bool,
         with atomic_folder(folder, "model_explorer") as staging:
             for name, content in files.items():
                 (staging / name).write_bytes(to_json(content))
-    for path in possible:
-        if (
-            path.name not in files and path.is_file() and is_model_explorer_file(path)
-        ):  # of the model that was there before
+    for path in possible:  # what is there of the model that was there before
+        if path.name not in files and path.is_file() and is_model_explorer_file(path):
             path.unlink()
     return ViewReport(
         **shown_of(model, shown), files=[File.of(folder / name) for name in sorted(files)], graphs=len(shown.graphs)
