@@ -19,7 +19,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-ROWS = (("tracer", "hx", "cli"), ("sidecar-schema", "graph", "extractor", "viewer", "profiler"), ("projector",))
+ROWS = (
+    ("tracer", "hx", "cli"),
+    ("sidecar-schema", "graph", "extractor", "viewer", "surgery", "profiler"),
+    ("projector",),
+)
 SAMPLES = {
     "cli": ("test_paths.py", "test_program.py", "test_modules.py"),
     "hx": ("test_api.py", "test_batches.py", "test_culprit.py", "test_files.py", "test_schemas.py"),

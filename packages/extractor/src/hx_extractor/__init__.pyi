@@ -7,5 +7,5 @@ from hx_extractor._numbers import (
     compare as compare,
     difference as difference,
 )
-from hx_extractor._save import check_shareable as check_shareable
+from hx_extractor._save import check_shareable as check_shareable, save_model as save_model
 from hx_extractor._tree import TreeEntry as TreeEntry, TreeReport as TreeReport, shown_calls as shown_calls

@@ -5,6 +5,7 @@ from hx_projector._categories import (
     category_of as category_of,
 )
 from hx_projector._claims import AttributionInput as AttributionInput, Claim as Claim, Source as Source
+from hx_projector.attribution.assemble import assemble as assemble
 from hx_projector.attribution.project import project as project, project_file as project_file
 from hx_projector.comparison.canonical import structural_digest as structural_digest
 from hx_projector.comparison.difference import GraphDifference as GraphDifference, graph_difference as graph_difference

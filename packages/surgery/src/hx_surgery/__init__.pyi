@@ -1,0 +1,1 @@
+from hx_surgery._edited import edited_sidecar as edited_sidecar
