@@ -46,12 +46,13 @@ def edited_sidecar(
 
 def _context(model: ir.Model, sidecar: Sidecar) -> ModuleContext:
     values = values_by_name(model.graph)
-    usable = [all(not name or name in values for name in row.inputs) for row in sidecar.recovered]
-    made = {out: ok for row, ok in zip(sidecar.recovered, usable, strict=True) for out in row.outputs if out}
-    usable = [
-        all(not name or name in values or made.get(name, False) for name in row.inputs) for row in sidecar.recovered
-    ]
-    here = {*values, *(out for row, ok in zip(sidecar.recovered, usable, strict=True) if ok for out in row.outputs)}
+    here, usable = {*values}, [False] * len(sidecar.recovered)
+    left = list(enumerate(sidecar.recovered))
+    while ready := [(number, row) for number, row in left if all(not name or name in here for name in row.inputs)]:
+        for number, row in ready:
+            usable[number] = True
+            here.update(name for name in row.outputs if name)
+        left = [pair for pair in left if not usable[pair[0]]]
 
     def now(port: Port) -> Port:
         gone = {"value": port.value} | {"initializer": port.initializer}

@@ -19,6 +19,7 @@ from hx.records.modules import ModulesReport, NodesReport
 from hx.records.profile import IsolatedReport
 from hx.records.project import ProjectReport
 from hx.records.relink import RelinkReport
+from hx.records.tap import TapReport
 from hx.records.tree import TreeReport
 from hx.records.validate import ValidateReport
 from hx.records.verify import VerifyReport
@@ -39,6 +40,7 @@ REPORTS: dict[str, type[BaseModel]] = {
     "project": ProjectReport,
     "relink": RelinkReport,
     "report": PageReport,
+    "tap": TapReport,
     "tree": TreeReport,
     "validate": ValidateReport,
     "verify": VerifyReport,
