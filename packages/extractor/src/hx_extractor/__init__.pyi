@@ -6,7 +6,9 @@ from hx_extractor._numbers import (
     Validation as Validation,
     compare as compare,
     difference as difference,
+    tolerance as tolerance,
 )
 from hx_extractor._save import check_shareable as check_shareable, save_model as save_model
 from hx_extractor._tree import TreeEntry as TreeEntry, TreeReport as TreeReport, shown_calls as shown_calls
+from hx_extractor.cut.node import NodePart as NodePart
 from hx_extractor.cut.source import Source as Source, recovered_sources as recovered_sources

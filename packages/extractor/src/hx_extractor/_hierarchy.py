@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from hx_extractor._extraction import Extraction
     from hx_extractor.cut.index import GraphIndex
+    from hx_extractor.cut.node import NodePart
 
 
 class Hierarchy:
@@ -172,6 +173,16 @@ class Hierarchy:
         row = call if isinstance(call, int) else (self.calls(call)[0] if isinstance(call, str) else call).row
         return extract(self, self._index, row)
 
+    def node_part(self, node: ir.Node) -> NodePart:
+        """Make a model of one node of this model's main graph, with the bodies and functions that it has.
+
+        Raises:
+            HxError: HX201 if the node is not in the model.
+        """
+        from hx_extractor.cut.node import node_part
+
+        return node_part(self._index, node)
+
     @property
     def name(self) -> str:
         """Path of the file; of a model in memory the file name that it would have."""
@@ -249,6 +260,10 @@ class Hierarchy:
                 self._refused[frozenset(missing)] = error
                 raise
         return {name: self._computed[name] for name in names}
+
+    def forget(self) -> None:
+        """Let go of what `compute` holds."""
+        self._computed.clear()
 
     def run(
         self, inputs: Mapping[str, NDArray[Any]], names: Iterable[str] | None = None

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+TOLERANCE = 1e-3
+HALF_TOLERANCE = 1e-2
+"""Of the largest magnitude of an output: in single precision, and in float16 or bfloat16."""
 CHUNK = 1 << 20
 """Elements compared at once: in double precision two large arrays would take more memory than the model."""
+
+
+def tolerance(dtypes: Iterable[Any]) -> float:
+    """Return the largest relative difference that is a match, for tensors of these data types."""
+    return HALF_TOLERANCE if any("float16" in str(dtype).lower() for dtype in dtypes) else TOLERANCE
 
 
 @dataclass(frozen=True)

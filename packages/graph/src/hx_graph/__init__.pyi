@@ -1,6 +1,7 @@
 from hx_graph._checker import check_proto as check_proto
 from hx_graph._cut_rule import Cut as Cut, CutGraph as CutGraph, Size as Size, SizeQuery as SizeQuery
 from hx_graph._dims import (
+    INDEX_TYPES as INDEX_TYPES,
     can_be_equal as can_be_equal,
     dims_of as dims_of,
     dtype_name as dtype_name,
@@ -48,6 +49,7 @@ from hx_graph._types import (
 )
 from hx_graph._weights import (
     TensorSlot as TensorSlot,
+    constant_of as constant_of,
     initializer_rows as initializer_rows,
     replaced_tensors as replaced_tensors,
     tensors_in as tensors_in,

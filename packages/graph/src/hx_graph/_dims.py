@@ -8,6 +8,8 @@ from fractions import Fraction
 
 import onnx_ir as ir
 
+INDEX_TYPES = frozenset({ir.DataType.INT64, ir.DataType.BOOL, ir.DataType.STRING})
+"""Types of sizes, indices and flags: a constant of one says what is done, one of another type is what it is done with."""
 _LIMIT = 2**63
 _OPERATORS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction | int]] = {
     ast.Add: operator.add,

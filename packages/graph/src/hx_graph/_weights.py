@@ -42,6 +42,16 @@ def _elements(value: ir.Value) -> int:
     return 0 if value.shape is None else math.prod(dim for dim in value.shape if isinstance(dim, int))
 
 
+def constant_of(value: ir.Value) -> ir.TensorProtocol | None:
+    """Return the tensor that a value always is: an initializer's, or that of a `Constant`; None of others, and of a sparse one."""
+    node = value.producer()
+    if value.const_value is not None or node is None:
+        return value.const_value
+    if node.op_type != "Constant" or node.domain or "sparse_value" in node.attributes:
+        return None
+    return ir.convenience.get_const_tensor(value)
+
+
 class TensorSlot(NamedTuple):
     """A tensor of a model, where it stands."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import zipfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-TOLERANCE = 1e-3
-HALF_TOLERANCE = 1e-2
-"""Of the largest magnitude of an output: in single precision, and in float16 or bfloat16."""
 ROUNDING_FACTOR = 10
 """Two right results differ by no more than this many times the error of one: either may be exact by luck."""
 
@@ -66,11 +63,6 @@ def arrays_of(inputs: Inputs) -> dict[str, Any]:
     from hx_tracer import read_inputs  # which needs torch
 
     return arrays_of(read_inputs(path))
-
-
-def tolerance(dtypes: Iterable[Any]) -> float:
-    """Return the largest relative difference that is a match, for tensors of these data types."""
-    return HALF_TOLERANCE if any("float16" in str(dtype).lower() for dtype in dtypes) else TOLERANCE
 
 
 def own_rounding(

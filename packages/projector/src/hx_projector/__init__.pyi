@@ -8,7 +8,9 @@ from hx_projector._claims import AttributionInput as AttributionInput, Claim as 
 from hx_projector.attribution.assemble import assemble as assemble
 from hx_projector.attribution.project import project as project, project_file as project_file
 from hx_projector.comparison.canonical import structural_digest as structural_digest
+from hx_projector.comparison.configuration import operator_configuration as operator_configuration
 from hx_projector.comparison.difference import GraphDifference as GraphDifference, graph_difference as graph_difference
+from hx_projector.comparison.forms import form_digest as form_digest
 from hx_projector.comparison.ordered import first_difference as first_difference
 from hx_projector.cost.arithmetic import Arithmetic as Arithmetic
 from hx_projector.cost.calls import CallCost as CallCost, call_costs as call_costs, total_cost as total_cost

@@ -47,6 +47,13 @@ class GraphBuilder:
         self._values[carrier] = value
         return value
 
+    def add_weight(self, carrier: str, name: str, tensor: ir.TensorProtocol) -> None:
+        """Make an initializer that stands for the parent's value `carrier`."""
+        shape = ir.Shape(tensor.shape.numpy())
+        value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=shape, const_value=tensor)
+        self._values[carrier] = value
+        self._initializers.append(value)
+
     def substitute(self, name: str, value: ir.Value) -> None:
         """Use `value` wherever the parent's value `name` is read."""
         self._values[name] = value

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from hx._tensors import ROUNDING_FACTOR, explained, own_rounding, to_numpy, tolerance
+from hx._tensors import ROUNDING_FACTOR, explained, own_rounding, to_numpy
 from hx.records.export import Verification
 from hx.text import plural
-from hx_extractor import difference
+from hx_extractor import difference, tolerance
 from hx_graph import all_nodes, drawing_nodes, open_session, read_model
 from hx_sidecar_schema import MissingKernel, first_line
 from hx_tracer import ExampleInputs, Exported, other_structure, outputs_of, record_call_values

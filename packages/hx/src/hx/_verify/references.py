@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hx._tensors import ROUNDING_FACTOR, explained, tolerance
-from hx_extractor import Call, Extraction, Hierarchy
+from hx._tensors import ROUNDING_FACTOR, explained
+from hx_extractor import Call, Extraction, Hierarchy, tolerance
 from hx_graph import all_nodes, drawing_nodes
 from hx_sidecar_schema import HxError, RuntimeRefusal, UnavailableValue
 

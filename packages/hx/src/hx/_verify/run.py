@@ -11,10 +11,10 @@ from hx._export.exported import Export
 from hx._file_inputs import Shapes
 from hx._models import AnyHierarchy, AnyModel, model_spec, name_of, opened
 from hx._progress import Progress, silent
-from hx._tensors import ROUNDING_FACTOR, tolerance
+from hx._tensors import ROUNDING_FACTOR
 from hx._verify.blame import CallError, first_culprit, limits_of, wrong_calls
 from hx.records.verify import Numbers, VerifyEntry, VerifyReport
-from hx_extractor import Hierarchy
+from hx_extractor import Hierarchy, tolerance
 from hx_sidecar_schema import ForeignSidecar, HxError, MissingSidecar, Sidecar, graph_digest
 
 if TYPE_CHECKING:

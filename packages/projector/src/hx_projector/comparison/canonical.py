@@ -6,7 +6,7 @@ have no such order: they are written as a sorted list of digests.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -15,6 +15,9 @@ from hx_projector.comparison.signature import operator_of, outputs_of, plain_att
 from hx_projector.comparison.walk import captures, inputs_of, operands, walk_order
 
 Graph = ir.Graph | ir.Function
+TypeOf = Callable[[ir.Value], str]
+ConstantOf = Callable[[ir.Value], str | None]
+"""Says what a value is that a model holds, None for one that is computed."""
 
 
 def structural_digest(model: ir.Model) -> str:
@@ -27,7 +30,15 @@ def structural_digest(model: ir.Model) -> str:
     results nobody uses; among those, ones that differ only in which of two alike results they use may be taken for
     equal.
     """
-    parts = [opsets_of(model), canonical_form(model.graph)]
+    return topology_digest(model, type_of)
+
+
+def topology_digest(model: ir.Model, kind: TypeOf, constant: ConstantOf | None = None) -> str:
+    """Return a SHA-256 over a model's topology, as hex, in which inputs, weights and outputs are what `kind` says of them.
+
+    With `constant`, a value that it knows counts as what that says of it, whatever holds it and who else reads it.
+    """
+    parts = [opsets_of(model), _CanonicalForm({}, model.graph.opset_imports, kind, constant).of(model.graph)]
     parts += [f"{key}:{function_form(model.functions[key])}" for key in sorted(model.functions)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -68,8 +79,15 @@ def first_differing_nodes(left: ir.Graph, right: ir.Graph) -> tuple[ir.Node, ir.
 class _CanonicalForm:
     """Canonical names of the values of a graph and of the bodies in it."""
 
-    def __init__(self, names: dict[int, str], opsets: Mapping[str, int]) -> None:
-        self._opsets, self._names = opsets, names
+    def __init__(
+        self,
+        names: dict[int, str],
+        opsets: Mapping[str, int],
+        kind: TypeOf = type_of,
+        constant: ConstantOf | None = None,
+    ) -> None:
+        self._opsets, self._kind, self._constant = opsets, kind, constant
+        self._names = names
         """By the identity of a value; given are those from outside."""
         self._count = 0
         self.lines: list[tuple[str, ir.Node]] = []
@@ -78,10 +96,10 @@ class _CanonicalForm:
     def of(self, graph: Graph) -> str:
         """Return the canonical form of a graph."""
         for value in graph.inputs:
-            self._names[id(value)] = self._number("i", f":{type_of(value)}")
+            self._names[id(value)] = self._number("i", f":{self._kind(value)}")
         lines = self._walk(graph.outputs)
-        outputs = [f"{self._name(value)}:{type_of(value)}" for value in graph.outputs]
-        inputs = [type_of(value) for value in graph.inputs]
+        outputs = [f"{self._name(value)}:{self._kind(value)}" for value in graph.outputs]
+        inputs = [self._kind(value) for value in graph.inputs]
         unused = self._unused(graph)
         return "\n".join(["(", *inputs, "->", *lines, "=>", *outputs, "dead", *unused, ")"])
 
@@ -96,8 +114,10 @@ class _CanonicalForm:
             if id(value) in names:
                 continue
             node = value.producer()
-            if node is None:
-                names[id(value)] = self._number("w", f":{type_of(value)}")
+            if self._constant is not None and (text := self._constant(value)) is not None:
+                names[id(value)] = text
+            elif node is None:
+                names[id(value)] = self._number("w", f":{self._kind(value)}")
             elif read is not None:
                 lines.append(self._line(node))
                 self.lines.append((lines[-1], node))
@@ -131,14 +151,16 @@ class _CanonicalForm:
         def digest_of(value: ir.Value | None) -> str:
             if value is None:
                 return ""
-            return own.get(id(value)) or names.get(id(value)) or f"w:{type_of(value)}"
+            return own.get(id(value)) or names.get(id(value)) or f"w:{self._kind(value)}"
 
         for node in walk_order(graph):
             if all(id(out) in names for out in node.outputs):
                 continue
             inputs = ", ".join(map(digest_of, inputs_of(node)))
             bodies = {
-                name: _CanonicalForm({id(value): digest_of(value) for value in captures(body)}, self._opsets).of(body)
+                name: _CanonicalForm(
+                    {id(value): digest_of(value) for value in captures(body)}, self._opsets, self._kind, self._constant
+                ).of(body)
                 for name, body in nested_graphs(node)
             }
             attributes = f"{plain_attributes(node, self._opsets)}{bodies or ''}"

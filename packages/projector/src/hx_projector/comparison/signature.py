@@ -52,6 +52,16 @@ def attribute_differences(left: ir.Node, right: ir.Node) -> dict[str, tuple[str,
     }
 
 
+def attributes_in_words(node: ir.Node, opsets: Mapping[str, int]) -> dict[str, str]:
+    """Return the attributes of a node by name; bodies, and those at the default of its opset, are left out."""
+    defaults = _defaults_of(node, opsets)
+    return {
+        name: _in_words(attribute)
+        for name, attribute in node.attributes.items()
+        if not _is_body(attribute) and _text_of(attribute) != _text_of(defaults.get(name))
+    }
+
+
 def _is_body(attribute: ir.Attr) -> bool:
     return attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) and not attribute.is_ref()
 

@@ -6,14 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
-import onnx_ir as ir
-
+from hx_graph import INDEX_TYPES
 from hx_projector.cost.nodes import ModelCost, NodeCost, Weight
 from hx_projector.cost.records import Cost, TotalCost, UnknownOperator
 from hx_sidecar_schema import Node, Sidecar
-
-_INTEGERS = {ir.DataType.INT64, ir.DataType.BOOL, ir.DataType.STRING}
-"""Types of sizes, indices and flags: initializers of these count as parameters only where they are known to be some."""
 
 
 class CallCost(NamedTuple):
@@ -96,4 +92,4 @@ def total_cost(sidecar: Sidecar, cost: ModelCost, nodes: Iterable[Node]) -> Tota
 
 def _parameters(sidecar: Sidecar, cost: ModelCost) -> set[str]:
     known = {row.name for row in sidecar.initializers if row.parameter is not None}
-    return {name for name, row in cost.weights.items() if name in known or row.dtype not in _INTEGERS}
+    return {name for name, row in cost.weights.items() if name in known or row.dtype not in INDEX_TYPES}
