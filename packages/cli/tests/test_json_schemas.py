@@ -73,6 +73,7 @@ COMMANDS = {
     "project": ["project other.onnx"],
     "relink": ["relink optimised.onnx --from model.onnx"],
     "report": ["report model.onnx -o page.html", "report model.onnx --against model.onnx -o beside.html"],
+    "suite": ["suite model.onnx", "suite model.onnx --by operator --cover"],
     "tap": ["tap model.onnx -m act"],
     "tree": ["tree model.onnx"],
     "validate": ["validate model.onnx", "validate other.onnx --sidecar model_hierarchy.json"],

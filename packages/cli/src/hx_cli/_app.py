@@ -22,6 +22,7 @@ from hx_cli.profile.command import profile
 from hx_cli.project import project
 from hx_cli.relink import relink
 from hx_cli.report import report
+from hx_cli.suite import suite
 from hx_cli.tap import tap
 from hx_cli.tree import tree
 from hx_cli.validate import validate
@@ -97,6 +98,7 @@ for command, summary in (
     (nodes, "Names of a module's nodes, for other tools."),
     (analyze, "Coverage and cost, by category and module."),
     (extract, "Module calls as ONNX models of their own."),
+    (suite, "Every distinct module as a test case."),
     (tap, "Results of module calls as outputs."),
     (project, "A sidecar for a model exported elsewhere."),
     (relink, "A sidecar for what a tool made of an export."),

@@ -26,6 +26,7 @@ LOGGERS = (
     "hx_profiler",
     "hx_projector",
     "hx_sidecar_schema",
+    "hx_surgery",
     "hx_tracer",
     "hx_viewer",
 )

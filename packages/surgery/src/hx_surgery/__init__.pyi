@@ -1,2 +1,13 @@
 from hx_surgery._edited import edited_sidecar as edited_sidecar
 from hx_surgery._tap import Tap as Tap, Tapped as Tapped, tap as tap
+from hx_surgery.suite.folder import check_folder as check_folder
+from hx_surgery.suite.records import (
+    SUITE_KINDS as SUITE_KINDS,
+    By as By,
+    LeftOut as LeftOut,
+    Manifest as Manifest,
+    SuiteCase as SuiteCase,
+    SuiteModel as SuiteModel,
+)
+from hx_surgery.suite.survey import SuiteSource as SuiteSource
+from hx_surgery.suite.write import write_suite as write_suite

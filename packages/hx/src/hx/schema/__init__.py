@@ -19,6 +19,7 @@ from hx.records.modules import ModulesReport, NodesReport
 from hx.records.profile import IsolatedReport
 from hx.records.project import ProjectReport
 from hx.records.relink import RelinkReport
+from hx.records.suite import SuiteReport
 from hx.records.tap import TapReport
 from hx.records.tree import TreeReport
 from hx.records.validate import ValidateReport
@@ -40,6 +41,7 @@ REPORTS: dict[str, type[BaseModel]] = {
     "project": ProjectReport,
     "relink": RelinkReport,
     "report": PageReport,
+    "suite": SuiteReport,
     "tap": TapReport,
     "tree": TreeReport,
     "validate": ValidateReport,
