@@ -15,6 +15,7 @@ import onnx
 import pytest
 import typer
 
+from hx import functionize
 from hx.schema import REPORTS, current_schema, published_schema, schema_names
 from hx_cli._app import app
 
@@ -48,7 +49,8 @@ def test_every_command_that_prints_json_has_a_schema() -> None:
 
 @pytest.fixture
 def files(perceptron: Path, factories: Path, optimise) -> Path:
-    """A model under its own name, another with one node changed, and one that a tool made of it."""
+    """A model under its own name, with functions, another with one node changed, and one that a tool made of it."""
+    functionize(perceptron, perceptron.with_name("functions.onnx"))
     proto = onnx.load(perceptron)
     for node in proto.graph.node:
         if node.op_type == "Relu":
@@ -74,6 +76,8 @@ COMMANDS = {
     "relink": ["relink optimised.onnx --from model.onnx"],
     "report": ["report model.onnx -o page.html", "report model.onnx --against model.onnx -o beside.html"],
     "suite": ["suite model.onnx", "suite model.onnx --by operator --cover"],
+    "functionize": ["functionize model.onnx"],
+    "inline": ["inline functions.onnx"],
     "tap": ["tap model.onnx -m act"],
     "tree": ["tree model.onnx"],
     "validate": ["validate model.onnx", "validate other.onnx --sidecar model_hierarchy.json"],

@@ -16,6 +16,7 @@ from hx_cli.debug import debug
 from hx_cli.demo import demo
 from hx_cli.export import export
 from hx_cli.extract import extract
+from hx_cli.functionize import functionize, inline
 from hx_cli.modules import modules
 from hx_cli.nodes import nodes
 from hx_cli.profile.command import profile
@@ -99,6 +100,8 @@ for command, summary in (
     (analyze, "Coverage and cost, by category and module."),
     (extract, "Module calls as ONNX models of their own."),
     (suite, "Every distinct module as a test case."),
+    (functionize, "Equal layers as one function, called often."),
+    (inline, "The graph without such functions."),
     (tap, "Results of module calls as outputs."),
     (project, "A sidecar for a model exported elsewhere."),
     (relink, "A sidecar for what a tool made of an export."),

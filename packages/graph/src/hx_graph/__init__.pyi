@@ -12,6 +12,14 @@ from hx_graph._dims import (
 )
 from hx_graph._examples import example_array as example_array, example_record as example_record
 from hx_graph._files import files_of as files_of, read_model as read_model, write_model as write_model
+from hx_graph._functions import (
+    DOMAIN as DOMAIN,
+    INLINED as INLINED,
+    NAMES as NAMES,
+    inline_functions as inline_functions,
+    named_objects as named_objects,
+    pack_names as pack_names,
+)
 from hx_graph._nested import (
     all_graphs as all_graphs,
     all_nodes as all_nodes,
@@ -29,8 +37,11 @@ from hx_graph._nested import (
 from hx_graph._random import drawing_nodes as drawing_nodes, drawn_values as drawn_values
 from hx_graph._reads import (
     captured_values as captured_values,
+    captures as captures,
     consumer_calls as consumer_calls,
     in_order as in_order,
+    inputs_of as inputs_of,
+    operands as operands,
     reads as reads,
 )
 from hx_graph._rows import CallTree as CallTree, check_rows as check_rows

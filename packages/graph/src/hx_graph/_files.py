@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
+from hx_graph._functions import inline_functions
 from hx_graph._weights import in_memory, replaced_tensors, tensors_in
 from hx_graph._well_formed import bring_into_order, check_texts, ensure_well_formed
 from hx_sidecar_schema import SIDECAR_SUFFIX, HxError, collector_paused, finished, first_line
@@ -22,6 +23,7 @@ def read_model(path: Path, *, check: bool = True) -> ir.Model:
     """Read an ONNX file; external data is found but not read.
 
     Nodes must read what exists, and form no circle; who reads a model without `check` looks for what is wrong with it.
+    Functions that stand for module calls are inlined: `inline_functions`.
 
     Raises:
         HxError: HX202 if the file is missing or is no ONNX model, HX204 if external data is missing, cut short, no
@@ -44,6 +46,7 @@ def read_model(path: Path, *, check: bool = True) -> ir.Model:
             ensure_well_formed(model)
         with nullcontext() if check else suppress(ValueError):  # who looks for what is wrong finds the circle too
             bring_into_order(model)
+        inline_functions(model)
     except OSError as error:
         message = f"ONNX file {str(path)!r} cannot be read: {error.strerror or error}."
         raise HxError(message, code="HX202", hint="Name a file that `hx export` wrote.") from error

@@ -32,6 +32,44 @@ def captured_values(node: ir.Node) -> set[str]:
     return names
 
 
+def inputs_of(node: ir.Node) -> list[ir.Value | None]:
+    """Return a node's inputs, without those at the end that are left out."""
+    values = list(node.inputs)
+    while values and values[-1] is None:
+        values.pop()
+    return values
+
+
+def operands(node: ir.Node) -> list[ir.Value | None]:
+    """Return what a node reads: its inputs, None where one is left out, then what its bodies capture."""
+    values = inputs_of(node)
+    if node.attributes:
+        for _, graph in nested_graphs(node):
+            values += captures(graph)
+    return values
+
+
+def captures(graph: ir.Graph) -> list[ir.Value]:
+    """Return the values around a body that it reads, as its outputs lead to them; last, what only unused nodes read."""
+    own = {id(value) for value in (*graph.inputs, *graph.initializers.values())}
+    own.update(id(out) for node in graph for out in node.outputs)
+    found: dict[int, ir.Value] = {}
+    seen: set[int] = set()
+    pending: list[ir.Value | None] = list(reversed(graph.outputs))
+    pending[:0] = [value for node in reversed(list(graph)) for value in reversed(operands(node))]
+    while pending:
+        value = pending.pop()
+        if value is None or id(value) in seen:
+            continue
+        seen.add(id(value))
+        producer = value.producer()
+        if id(value) not in own:
+            found[id(value)] = value
+        elif producer is not None:
+            pending += reversed(operands(producer))
+    return list(found.values())
+
+
 def in_order(graph: ir.Graph) -> list[ir.Node]:
     """Return the nodes of a graph in topological order, whatever their order in the file: some tools append."""
     nodes = list(graph)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from hx._models import AnyHierarchy, name_of, opened
 from hx._progress import Progress, silent
-from hx.files import check_writable, data_path, onnx_path, sidecar_path
+from hx.files import model_target
 from hx.records.report import File
 from hx.records.tap import LeftOut, TapEntry, TapReport
-from hx_sidecar_schema import HxError, MissingKernel, refuse_existing
+from hx_sidecar_schema import HxError, MissingKernel
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -54,11 +54,7 @@ def tap(
     progress(f"Reading {name_of(model)}", 0, 0)
     hierarchy = opened(model)
     calls = hierarchy.calls(modules)
-    stem = (hierarchy.path or Path(hierarchy.sidecar.model.file)).stem
-    target = onnx_path(Path(output) if output is not None else Path(f"{stem}_tapped.onnx"))
-    written = [target, sidecar_path(target), data_path(target)]
-    refuse_existing(written, overwrite=overwrite, read=hierarchy.files())
-    check_writable(target.parent)
+    target = model_target(hierarchy.name, output, "tapped", overwrite=overwrite, read=hierarchy.files())
 
     from hx_extractor import save_model
     from hx_graph import dims_of, dtype_name

@@ -59,6 +59,18 @@ def export_path(path: str | Path, argument: str, *, keep_context: bool, overwrit
     return target
 
 
+def model_target(model: str, output: str | Path | None, ending: str, *, overwrite: bool, read: Iterable[Path]) -> Path:
+    """Return the path of a model that is made of another, by default `NAME_ENDING.onnx` in the current folder.
+
+    Raises:
+        HxError: HX402, HX406, HX408 or HX306 before any work where it cannot be written; `read` are files that it must not replace.
+    """
+    target = onnx_path(Path(output) if output is not None else Path(f"{Path(model).stem}_{ending}.onnx"))
+    refuse_existing([target, sidecar_path(target), data_path(target)], overwrite=overwrite, read=read)
+    check_writable(target.parent)
+    return target
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file, over one that exists, whole or not at all; HX306 if it cannot be written."""
     with atomic_folder(path.parent) as staging:

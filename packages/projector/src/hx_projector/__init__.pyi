@@ -12,6 +12,7 @@ from hx_projector.comparison.configuration import operator_configuration as oper
 from hx_projector.comparison.difference import GraphDifference as GraphDifference, graph_difference as graph_difference
 from hx_projector.comparison.forms import form_digest as form_digest
 from hx_projector.comparison.ordered import first_difference as first_difference
+from hx_projector.comparison.signature import operator_of as operator_of, plain_attributes as plain_attributes
 from hx_projector.cost.arithmetic import Arithmetic as Arithmetic
 from hx_projector.cost.calls import CallCost as CallCost, call_costs as call_costs, total_cost as total_cost
 from hx_projector.cost.nodes import (

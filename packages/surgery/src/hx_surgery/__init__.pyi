@@ -1,5 +1,7 @@
 from hx_surgery._edited import edited_sidecar as edited_sidecar
 from hx_surgery._tap import Tap as Tap, Tapped as Tapped, tap as tap
+from hx_surgery.functions.forms import FormFunction as FormFunction
+from hx_surgery.functions.functionize import Functionized as Functionized, functionize as functionize
 from hx_surgery.suite.folder import check_folder as check_folder
 from hx_surgery.suite.records import (
     SUITE_KINDS as SUITE_KINDS,

@@ -15,6 +15,7 @@ from hx.records.compare import CompareReport
 from hx.records.debug import DebugReport
 from hx.records.export import ExportReport
 from hx.records.extract import ExtractReport, ModuleEntry
+from hx.records.functionize import FunctionizeReport, InlineReport
 from hx.records.modules import ModulesReport, NodesReport
 from hx.records.profile import IsolatedReport
 from hx.records.project import ProjectReport
@@ -33,6 +34,8 @@ REPORTS: dict[str, type[BaseModel]] = {
     "debug": DebugReport,
     "export": ExportReport,
     "extract": ExtractReport,
+    "functionize": FunctionizeReport,
+    "inline": InlineReport,
     "modules": ModulesReport,
     "nodes": NodesReport,
     "profile": Profile,

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import onnx_ir as ir
 
-from hx_graph import nested_graphs, nodes_in
+from hx_graph import captures, inputs_of, nested_graphs, nodes_in, operands
 from hx_projector.comparison.signature import operator_of, outputs_of, plain_attributes, type_of
-from hx_projector.comparison.walk import captures, inputs_of, operands, walk_order
+from hx_projector.comparison.walk import walk_order
 
 Graph = ir.Graph | ir.Function
 TypeOf = Callable[[ir.Value], str]

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from hx_graph import nested_graphs
+from hx_graph import captures, inputs_of, nested_graphs
 from hx_projector.comparison.canonical import canonical_form
 from hx_projector.comparison.signature import attributes_in_words, operator_of, outputs_of
-from hx_projector.comparison.walk import captures, inputs_of
 
 
 def operator_configuration(node: ir.Node, opsets: Mapping[str, int]) -> str:

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from hx_graph import nested_graphs, output_of
+from hx_graph import captures, nested_graphs, operands, output_of
 from hx_projector._graph_index import grouped
 from hx_projector.comparison.canonical import canonical_form
 from hx_projector.comparison.signature import operator_of, outputs_of, plain_attributes, type_of
-from hx_projector.comparison.walk import captures, operands, walk_order
+from hx_projector.comparison.walk import walk_order
 
 MAX_EDITS = 1000
 """Nodes that two sequences may not share; finding them takes time quadratic in this number."""

@@ -1,46 +1,8 @@
-"""What nodes read, and a walk over a graph that depends on its topology alone."""
+"""A walk over a graph that depends on its topology alone."""
 
 import onnx_ir as ir
 
-from hx_graph import nested_graphs
-
-
-def inputs_of(node: ir.Node) -> list[ir.Value | None]:
-    """Return a node's inputs, without those at the end that are left out."""
-    values = list(node.inputs)
-    while values and values[-1] is None:
-        values.pop()
-    return values
-
-
-def operands(node: ir.Node) -> list[ir.Value | None]:
-    """Return what a node reads: its inputs, None where one is left out, then what its bodies capture."""
-    values = inputs_of(node)
-    if node.attributes:
-        for _, graph in nested_graphs(node):
-            values += captures(graph)
-    return values
-
-
-def captures(graph: ir.Graph) -> list[ir.Value]:
-    """Return the values around a body that it reads, as its outputs lead to them; last, what only unused nodes read."""
-    own = {id(value) for value in (*graph.inputs, *graph.initializers.values())}
-    own.update(id(out) for node in graph for out in node.outputs)
-    found: dict[int, ir.Value] = {}
-    seen: set[int] = set()
-    pending: list[ir.Value | None] = list(reversed(graph.outputs))
-    pending[:0] = [value for node in reversed(list(graph)) for value in reversed(operands(node))]
-    while pending:
-        value = pending.pop()
-        if value is None or id(value) in seen:
-            continue
-        seen.add(id(value))
-        producer = value.producer()
-        if id(value) not in own:
-            found[id(value)] = value
-        elif producer is not None:
-            pending += reversed(operands(producer))
-    return list(found.values())
+from hx_graph import operands
 
 
 def walk_order(graph: ir.Graph | ir.Function) -> list[ir.Node]:

@@ -13,6 +13,7 @@ from itertools import islice
 import onnx_ir as ir
 
 from hx_projector._graph_index import GraphIndex, grouped, reachable
+from hx_projector.relinking.inlined import InlinedNames
 
 Span = tuple[frozenset[str], frozenset[str]]
 """Values of the original around a node: the nearest corresponding ones that it derives from, and those that derive from it."""
@@ -54,6 +55,7 @@ class ValueCorrespondence:
         self.new, self.old = new, old
         self._kept_weights = {self._original_weight(name) for key in new.nodes for name in new.weights_of(key)}
         """Weights of the original that the transformed graph still has, under whatever name."""
+        self._inlined = InlinedNames(old, name_inside)
         sides = ((new.inputs, old.inputs), (new.outputs, old.outputs))
         alike = [pair for pair in sides if len(pair[0]) == len(pair[1])]
         self._ends = dict(ends for mine, theirs in alike for ends in zip(mine, theirs, strict=True))
@@ -81,8 +83,9 @@ class ValueCorrespondence:
 
     def unchanged(self) -> dict[str, str]:
         """Return the values that are the original's as they are, not in another layout or precision."""
-        exact = {name: value for name, value in self.counterpart.items() if name == value}
-        found = set(exact)
+        kept = self._inlined.is_name_of
+        exact = {name: value for name, value in self.counterpart.items() if name == value or kept(name, value)}
+        found = set(exact.values())
         for key, other in self.same_operator.items():
             mine, theirs = self.new.nodes[key], self.old.nodes[other]
             value = self.counterpart[key]
@@ -153,8 +156,15 @@ class ValueCorrespondence:
         values = {name: key for name, key in self.old.producer.items() if name not in self._found}
         nodes = {node.name: key for key, node in self.old.nodes.items() if node.name and key in values}
 
+        if self._inlined:
+            self._inlined.learn(self.counterpart)
+
         def candidate(key: str, node: ir.Node) -> str | None:
             names = (key, node.name or "")
+            if self._inlined:
+                inside = (self._inlined.candidate(name, self.region(key).members) for name in names)
+                if (found := next(filter(None, inside), None)) is not None:
+                    return found
             alike = [nodes.get(name) or nodes.get(name_inside(name, nodes) or "") for name in names]
             candidates = [
                 *(base for name in names if (base := name_inside(name, values)) is not None),

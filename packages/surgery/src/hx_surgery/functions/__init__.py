@@ -1,0 +1,1 @@
+"""Module calls as model-local functions."""
