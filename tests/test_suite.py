@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from backend_models import models, with_modules
 from suites import backend_failures, folder_faults
 from torch import nn
 from transformers import BertConfig, BertModel
@@ -258,6 +259,28 @@ def test_control_flow_has_cases(tmp_path: Path, by: str) -> None:
     assert any("If(" in text for case in report.suite.cases for text in case.operators)
     assert not report.suite.not_covered
     assert not backend_failures(tmp_path / "suite")
+
+
+@pytest.mark.parametrize(
+    ("name", "cases"),
+    [
+        ("test_sequence_model1", 5),
+        ("test_split_to_sequence_1", 1),
+        ("test_string_concat_utf8", 1),
+        ("test_scan9_sum", 1),
+        ("test_loop11", 1),
+        ("test_sce_sum_log_prob_expanded", 8),  # whose file says no ranks
+        ("test_castlike_FLOAT8E4M3FN_to_FLOAT16", 0),  # which ONNX Runtime's Python API does not take
+    ],
+)
+def test_files_made_elsewhere_have_cases_too(name: str, cases: int, tmp_path: Path) -> None:
+    onnx.save(with_modules(models()[name]), tmp_path / "m.onnx")
+    hx.project(tmp_path / "m.onnx")
+    report = hx.suite(tmp_path / "m.onnx", tmp_path / "suite", by="operator")
+    assert len(report.suite.cases) == cases
+    assert bool(report.suite.left_out) == (not cases)
+    assert not backend_failures(tmp_path / "suite")
+    assert not folder_faults(tmp_path / "suite")
 
 
 def test_large_weights_lie_beside_the_model(tmp_path: Path) -> None:

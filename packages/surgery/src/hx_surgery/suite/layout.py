@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from hx_extractor import tolerance
 from hx_graph import write_model
+from hx_sidecar_schema import UnavailableValue
 
 DATA = "test_data_set_0"
 
@@ -37,6 +38,27 @@ def write_case(
     text = f"per_sample_tolerance:{atol}\nrelative_per_sample_tolerance:{rtol}\n"
     (folder / "config.txt").write_text(text, encoding="utf-8")
     return rtol, atol
+
+
+def complete(port: ir.Value, value: Any) -> None:
+    """Give an input or output the type and the rank that its value has, where the model says none: ONNX's checker asks for both.
+
+    Raises:
+        HxError: HX206 if ONNX Runtime's Python API (1.31) does not hand such values over, so that runners in Python cannot judge them.
+    """
+    arrays = _entries(value)
+    dtypes = [array.dtype for array in arrays] if port.dtype is None else [np.dtype(port.dtype.numpy())]
+    foreign = [dtype.name for dtype in dtypes if dtype.kind == "V"]
+    if foreign:
+        message = f"ONNX Runtime's Python API takes and gives no {foreign[0]}, as of {port.name!r}: runners in Python cannot judge it."
+        raise UnavailableValue(message, hint="Convert the model to float32.")
+    if arrays and port.type is None:
+        kind = ir.TensorType(
+            ir.DataType.STRING if arrays[0].dtype.kind in "OSU" else ir.DataType.from_numpy(arrays[0].dtype)
+        )
+        port.type = ir.SequenceType(kind) if isinstance(value, list) else kind
+    if arrays and port.shape is None and len({array.ndim for array in arrays}) == 1:
+        port.shape = ir.Shape([None] * arrays[0].ndim)
 
 
 def tolerances(outputs: Sequence[Any]) -> tuple[float, float]:
@@ -68,11 +90,10 @@ def _proto(value: Any, kind: ir.TypeProtocol | None, name: str) -> Any:
         optional = onnx.OptionalProto(name=name)
         if value is None:
             return optional
-        inner = _proto(value, kind.elem_type, name)
-        if isinstance(value, list):
-            optional.elem_type, _ = onnx.OptionalProto.SEQUENCE, optional.sequence_value.CopyFrom(inner)
-        else:
-            optional.elem_type, _ = onnx.OptionalProto.TENSOR, optional.tensor_value.CopyFrom(inner)
+        is_list = isinstance(value, list)
+        optional.elem_type = onnx.OptionalProto.SEQUENCE if is_list else onnx.OptionalProto.TENSOR
+        held = optional.sequence_value if is_list else optional.tensor_value
+        held.CopyFrom(_proto(value, kind.elem_type, name))
         return optional
     if isinstance(value, list):
         tensors = [_tensor(entry, "") for entry in value]

@@ -18,7 +18,7 @@ from hx_projector import strip_metadata
 from hx_sidecar_schema import HxError, RuntimeRefusal, UnavailableValue, atomic_folder, file_digest
 from hx_surgery.suite.cover import cover
 from hx_surgery.suite.folder import MANIFEST, former, keep_equal, remove_former
-from hx_surgery.suite.layout import write_case
+from hx_surgery.suite.layout import complete, write_case
 from hx_surgery.suite.parts import Part, cut
 from hx_surgery.suite.records import By, LeftOut, Manifest, SuiteCase
 from hx_surgery.suite.survey import Example, Form, Progress, SuiteSource, Survey, names_of, survey
@@ -149,6 +149,8 @@ class _Writer:
         inputs = part.example_inputs()
         computed = hierarchy.compute(part.outputs.values())
         outputs = {name: computed[carrier] for name, carrier in part.outputs.items()}
+        for port in (*part.model.graph.inputs, *part.model.graph.outputs):
+            complete(port, {**inputs, **outputs}[str(port.name)])
         error = compare(outputs, run_session(make_session(part.model, hierarchy.folder), inputs)).relative_error
         dtypes = [value.dtype for value in part.model.graph.outputs]
         if not error <= tolerance(dtypes):
@@ -191,6 +193,8 @@ def _size_bytes(part: Part, sizes: Mapping[str, int]) -> int:
 
     def of(value: ir.Value) -> int:
         dims = [dim if isinstance(dim, int) else evaluate_dim(dim, sizes) or 1 for dim in dims_of(value.shape)]
-        return math.ceil(math.prod(dims) * (value.dtype.itemsize if value.dtype else 4))
+        dtype = value.dtype
+        itemsize = 8 if dtype is None or dtype == ir.DataType.STRING else dtype.itemsize
+        return math.ceil(math.prod(dims) * itemsize)
 
     return sum(map(of, (*part.model.graph.inputs, *part.model.graph.outputs)))
