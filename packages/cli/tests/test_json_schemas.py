@@ -48,8 +48,8 @@ def test_every_command_that_prints_json_has_a_schema() -> None:
 
 
 @pytest.fixture
-def files(perceptron: Path, factories: Path, optimise) -> Path:
-    """A model under its own name, with functions, another with one node changed, and one that a tool made of it."""
+def files(hx, perceptron: Path, factories: Path, optimise) -> Path:
+    """A model under its own name, with functions, in stages, another with one node changed, and one that a tool made of it."""
     functionize(perceptron, perceptron.with_name("functions.onnx"))
     proto = onnx.load(perceptron)
     for node in proto.graph.node:
@@ -58,6 +58,7 @@ def files(perceptron: Path, factories: Path, optimise) -> Path:
     onnx.save(proto, perceptron.with_name("other.onnx"))
     optimise(perceptron, perceptron.with_name("optimised.onnx"))
     shutil.copy(factories, perceptron.with_name("models.py"))
+    hx("split", "model.onnx", "--into", "2", "-o", "stages", cwd=perceptron.parent)
     return perceptron.parent
 
 
@@ -67,6 +68,7 @@ COMMANDS = {
     "debug": ["debug models.py:perceptron -o session", "debug models.py:branching -o failed"],
     "export": ["export models.py:twice -o twice.onnx --cross-check", "export models.py:perceptron --no-verify"],
     "extract": ["extract model.onnx --all -o parts", "extract model.onnx -m act -o act.onnx --no-verify"],
+    "join": ["join stages -o joined.onnx"],
     "modules": ["modules model.onnx"],
     "nodes": ["nodes model.onnx -m first"],
     "profile": ["profile model.onnx --runs 2"],
@@ -78,6 +80,7 @@ COMMANDS = {
     "suite": ["suite model.onnx", "suite model.onnx --by operator --cover"],
     "functionize": ["functionize model.onnx"],
     "inline": ["inline functions.onnx"],
+    "split": ["split model.onnx --into 2 -o three", "split model.onnx --at act --annotate -o a.onnx"],
     "tap": ["tap model.onnx -m act"],
     "tree": ["tree model.onnx"],
     "validate": ["validate model.onnx", "validate other.onnx --sidecar model_hierarchy.json"],

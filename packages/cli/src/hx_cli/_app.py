@@ -23,6 +23,7 @@ from hx_cli.profile.command import profile
 from hx_cli.project import project
 from hx_cli.relink import relink
 from hx_cli.report import report
+from hx_cli.split import join, split
 from hx_cli.suite import suite
 from hx_cli.tap import tap
 from hx_cli.tree import tree
@@ -102,6 +103,8 @@ for command, summary in (
     (suite, "Every distinct module as a test case."),
     (functionize, "Equal layers as one function, called often."),
     (inline, "The graph without such functions."),
+    (split, "A model in stages, for several devices."),
+    (join, "The whole model of its stages."),
     (tap, "Results of module calls as outputs."),
     (project, "A sidecar for a model exported elsewhere."),
     (relink, "A sidecar for what a tool made of an export."),

@@ -12,6 +12,7 @@ from hx._profile import compare_profiles as compare_profiles, profile as profile
 from hx._progress import Progress as Progress
 from hx._redacted import command_line as command_line
 from hx._sidecars import project as project, relink as relink
+from hx._split import join as join, split as split
 from hx._suite import suite as suite
 from hx._tap import tap as tap
 from hx._validate import validate as validate

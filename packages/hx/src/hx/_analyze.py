@@ -95,7 +95,7 @@ def analyze(
 
         shapes = {info.name: info.example.shape for info in sidecar.model.inputs if info.example is not None}
         given = {name: shapes[name] for name in input_shapes or {}}
-        cost = model_cost(hierarchy.model, given, shapes, partial(_measured_shapes, hierarchy))
+        cost = model_cost(hierarchy.model, given, shapes, partial(measured_shapes, hierarchy))
         costs = call_costs(sidecar, cost, wanted)
         total = total_cost(sidecar, cost, nodes)
     tags = [sidecar.display_tag(row) for row in range(len(sidecar.calls))]
@@ -173,7 +173,7 @@ def _category_entries(nodes: Sequence[Node], thresholds: Mapping[str, float]) ->
     return [entry(name, own) for name, own in by_category.items() if own]
 
 
-def _measured_shapes(
+def measured_shapes(
     model: Hierarchy, names: Sequence[str], inputs: Mapping[str, Sequence[int]]
 ) -> dict[str, tuple[int, ...]]:
     """Run the model once and return how large values of its main graph are; nothing where it does not run.

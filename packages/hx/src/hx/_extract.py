@@ -12,19 +12,9 @@ from hx._file_inputs import Shapes, with_inputs
 from hx._models import AnyHierarchy, AnyModel, model_spec, name_of, opened
 from hx._progress import Progress, each, silent
 from hx._tensors import Inputs
-from hx.files import call_stems, check_writable, data_path, onnx_path, sidecar_path
+from hx.files import call_stems, check_writable, data_path, is_part_as_written, onnx_path, sidecar_path
 from hx.records.extract import ExtractReport, ModuleEntry, PortEntry
-from hx_sidecar_schema import (
-    HxError,
-    MissingKernel,
-    Port,
-    Sidecar,
-    atomic_folder,
-    file_digest,
-    read_file,
-    refuse_existing,
-    simple_name,
-)
+from hx_sidecar_schema import HxError, MissingKernel, Port, atomic_folder, read_file, refuse_existing, simple_name
 
 if TYPE_CHECKING:
     from hx._verify.references import Reference, Verdict
@@ -235,14 +225,6 @@ def _former(folder: Path) -> list[Path]:
     try:
         rows = json.loads(read_file(folder / INDEX))
         models = [folder / Path(row["file"]).name for row in rows if row["file"]]
-        return [path for model in models if _is_part(model) for path in _files(model)]
+        return [path for model in models if is_part_as_written(model) for path in _files(model)]
     except (OSError, ValueError, TypeError, LookupError):  # somebody else's index
         return []
-
-
-def _is_part(model: Path) -> bool:
-    try:
-        sidecar = Sidecar.load(sidecar_path(model))
-        return sidecar.cut_from is not None and sidecar.model.file_digest == file_digest(model)
-    except (HxError, OSError):
-        return False

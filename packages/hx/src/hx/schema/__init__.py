@@ -20,6 +20,7 @@ from hx.records.modules import ModulesReport, NodesReport
 from hx.records.profile import IsolatedReport
 from hx.records.project import ProjectReport
 from hx.records.relink import RelinkReport
+from hx.records.split import JoinReport, SplitReport
 from hx.records.suite import SuiteReport
 from hx.records.tap import TapReport
 from hx.records.tree import TreeReport
@@ -36,6 +37,7 @@ REPORTS: dict[str, type[BaseModel]] = {
     "extract": ExtractReport,
     "functionize": FunctionizeReport,
     "inline": InlineReport,
+    "join": JoinReport,
     "modules": ModulesReport,
     "nodes": NodesReport,
     "profile": Profile,
@@ -45,6 +47,7 @@ REPORTS: dict[str, type[BaseModel]] = {
     "relink": RelinkReport,
     "report": PageReport,
     "suite": SuiteReport,
+    "split": SplitReport,
     "tap": TapReport,
     "tree": TreeReport,
     "validate": ValidateReport,

@@ -52,6 +52,8 @@ class ModelCost(NamedTuple):
     """Nodes in bodies of If and Loop. Each counts once, both branches, whatever runs."""
     inputs: dict[str, list[int] | None]
     """Shapes of the inputs; None where one is unknown."""
+    size_bytes: dict[str, int | None]
+    """Of the inputs and results of the main graph, by name; None where unknown."""
 
 
 def model_cost(
@@ -77,7 +79,9 @@ def model_cost(
     inputs = [value for value in model.graph.inputs if not value.is_initializer()]
     shapes = {str(value.name): known.shapes.get(value) for value in inputs}
     sizes = {name: None if shape is None else list(shape) for name, shape in shapes.items()}
-    return ModelCost(counter.nodes, counter.weights, counter.counted_once, sizes)
+    values = (*inputs, *(out for node in model.graph for out in node.outputs if out.name))
+    size_bytes = {str(value.name): known.size_bytes(value) for value in values}
+    return ModelCost(counter.nodes, counter.weights, counter.counted_once, sizes, size_bytes)
 
 
 class _Counter:

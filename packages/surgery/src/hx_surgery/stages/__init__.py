@@ -1,0 +1,1 @@
+"""Models in stages that run one after the other."""
