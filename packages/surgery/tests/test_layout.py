@@ -54,6 +54,14 @@ def test_a_tensor_is_read_back(array: np.ndarray, tmp_path: Path) -> None:
     assert np.array_equal(found, array)
 
 
+def test_opset_imports_that_no_node_uses_are_dropped(tmp_path: Path) -> None:
+    """ONNX Runtime's optimiser adds some, and its backend skips models that have them."""
+    text = '<ir_version: 10, opset_import: ["" : 20, "x" : 1, "y" : 1]> g (float[1] a) => (float[1] b) { b = x.Op(a) }'
+    write_case(tmp_path, ir.from_onnx_text(text), {"a": ONES[0]}, {"b": ONES[0]}, npz=False)
+    assert {row.domain for row in onnx.load(tmp_path / "model.onnx").opset_import} == {"", "x"}
+    assert not list(tmp_path.glob("*.npz"))
+
+
 def test_integers_are_exact_and_halves_coarse() -> None:
     assert tolerances([np.arange(4)]) == (0.0, 0.0)
     assert tolerances([np.float32([1, -200])]) == (1e-3, 0.2)

@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 
 from hx_extractor import tolerance
-from hx_graph import write_model
+from hx_graph import nodes_in, write_model
 from hx_sidecar_schema import UnavailableValue
 
 DATA = "test_data_set_0"
@@ -26,6 +26,7 @@ def write_case(
     """
     data = folder / DATA
     data.mkdir(parents=True)
+    _keep_used_opsets(model)
     write_model(model, folder / "model.onnx")
     for kind, values, ports in (("input", inputs, model.graph.inputs), ("output", outputs, model.graph.outputs)):
         for place, port in enumerate(ports):
@@ -38,6 +39,13 @@ def write_case(
     text = f"per_sample_tolerance:{atol}\nrelative_per_sample_tolerance:{rtol}\n"
     (folder / "config.txt").write_text(text, encoding="utf-8")
     return rtol, atol
+
+
+def _keep_used_opsets(model: ir.Model) -> None:
+    """Drop opset imports that no node uses: ONNX Runtime's backend (1.31) skips models with those of foreign domains."""
+    used = {"", *(node.domain for _, node in nodes_in(model.graph))}
+    for domain in model.opset_imports.keys() - used:
+        del model.opset_imports[domain]
 
 
 def complete(port: ir.Value, value: Any) -> None:
