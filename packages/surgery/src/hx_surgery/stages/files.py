@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +16,8 @@ from hx_surgery.stages.split import StageModel
 
 _INLINE_BYTES = 256
 """Weights up to this size stay in the models, as in those that onnx-ir writes: what ONNX Runtime reads for shapes is there."""
+_INLINE_SHARED_BYTES = 128
+"""Of those that several stages hold: in the data file they are there once."""
 _ALIGNED = 16
 """Bytes; of every tensor's place in the data file."""
 
@@ -26,7 +29,8 @@ def write_stages(folder: Path, stages: Sequence[StageModel], record: Stages, who
     """
     if record.data is not None:
         with (folder / record.data).open("wb") as file:
-            shared = _DataFile(record.data, file)
+            held = Counter(name for stage in stages for name in stage.model.graph.initializers)
+            shared = _DataFile(record.data, file, {name for name, amount in held.items() if amount > 1})
             for stage in stages:
                 shared.take_weights(stage.model)
     for stage, row in zip(stages, record.stages, strict=True):
@@ -41,22 +45,23 @@ def write_stages(folder: Path, stages: Sequence[StageModel], record: Stages, who
 
 def has_large_weights(model: ir.Model) -> bool:
     """Say whether a model's stages need a data file."""
-    return any(_is_large(value.const_value) for graph in _graphs(model) for value in graph.initializers.values())
+    weights = (value.const_value for graph in _graphs(model) for value in graph.initializers.values())
+    return any(_is_larger(tensor, _INLINE_BYTES) for tensor in weights)
 
 
 def _graphs(model: ir.Model) -> list[ir.Graph]:
     return [graph for graph in all_graphs(model) if isinstance(graph, ir.Graph)]
 
 
-def _is_large(tensor: ir.TensorProtocol | None) -> bool:
-    return tensor is not None and tensor.dtype != ir.DataType.STRING and tensor.nbytes > _INLINE_BYTES
+def _is_larger(tensor: ir.TensorProtocol | None, size_bytes: int) -> bool:
+    return tensor is not None and tensor.dtype != ir.DataType.STRING and tensor.nbytes > size_bytes
 
 
 class _DataFile:
     """A file that tensors are written to, each once."""
 
-    def __init__(self, name: str, file: BinaryIO) -> None:
-        self._name, self._file = name, file
+    def __init__(self, name: str, file: BinaryIO, shared: Collection[str]) -> None:
+        self._name, self._file, self._shared = name, file, shared
         self._places: dict[object, int] = {}
         self._kept: list[ir.TensorProtocol] = []  # an id is that of a tensor that lives
 
@@ -65,7 +70,8 @@ class _DataFile:
         for graph in _graphs(model):
             for value in graph.initializers.values():
                 tensor = value.const_value
-                if tensor is not None and _is_large(tensor):
+                inline = _INLINE_SHARED_BYTES if value.name in self._shared else _INLINE_BYTES
+                if tensor is not None and _is_larger(tensor, inline):
                     offset = self._offset(tensor)
                     shape = ir.Shape(tensor.shape.numpy())
                     value.const_value = ir.ExternalTensor(
