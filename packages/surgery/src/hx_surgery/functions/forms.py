@@ -56,7 +56,7 @@ class Forms:
         call = self._sidecar.calls[row]
         inside = {out for node in nodes for out in node.outputs}
         read = dict.fromkeys(value for node in nodes for value in operands(node) if value is not None)
-        ports = [port.carrier for port in call.inputs]
+        ports = [port.carrier for port in call.inputs if not port.implicit]
         rank = {name: number for number, name in reversed(list(enumerate(ports)))}
         taken = sorted((value for value in read if value not in inside), key=lambda v: rank.get(str(v.name), len(rank)))
         names = [name for node in nodes for name in self._names_of(node)]
@@ -118,8 +118,8 @@ class Forms:
     def _argument(self, value: str, row: int) -> str:
         """Return what `forward()` calls a value that a call reads; of a weight the parameter's name within the module."""
         call = self._sidecar.calls[row]
-        port = next((port.name for port in call.inputs if port.carrier == value), None)
-        if port is not None:
+        ports = (port.name for port in call.inputs if port.carrier == value and not port.implicit)
+        if (port := next(ports, None)) is not None:
             return port
         fqn, parameter = self._sidecar.module_of(call).fqn, self._parameters.get(value, value)
         return parameter.removeprefix(f"{fqn}.") if fqn else parameter

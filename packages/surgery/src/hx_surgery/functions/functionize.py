@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -91,7 +91,7 @@ class _Writer:
         position = {node: number for number, node in enumerate(nodes)}
         graph.remove(nodes)
         while (inner := max(members)) != base:  # calls below another have later rows
-            inside = sorted(members.pop(inner), key=position.__getitem__)
+            inside = _in_order(sorted(members.pop(inner), key=position.__getitem__))
             around = members.setdefault(regions.around(inner), [])
             made = [out for node in inside for out in node.outputs]
             given = [out for out in made if out in graph.outputs or not readers.get(out, set()) <= {*inside}]
@@ -103,7 +103,7 @@ class _Writer:
             for index, out in enumerate(graph.outputs):
                 graph.outputs[index] = others.get(out, out)
             call = self.forms.call(inner, inside, others)
-            position[call] = position[inside[-1]]
+            position[call] = max(map(position.__getitem__, inside))
             around.append(call)
             for value in call.inputs:
                 if value is not None:
@@ -113,3 +113,12 @@ class _Writer:
                 replace_reads(reader, others)
         graph.extend(sorted(members[base], key=position.__getitem__))
         graph.sort()
+
+
+def _in_order(nodes: Sequence[ir.Node]) -> list[ir.Node]:
+    """Return nodes of no graph in topological order: what stands for a call comes after all that the call's nodes read."""
+    graph = ir.Graph([], [], nodes=nodes)
+    graph.sort()
+    ordered = list(graph)
+    graph.remove(ordered)
+    return ordered

@@ -76,7 +76,8 @@ class Regions:
 
         The nodes that they are computed of move too, or, where they are computed of what the call gives, stay.
         """
-        ports = {port.carrier for call in self._sidecar.calls for port in (*call.inputs, *call.outputs)}
+        calls = self._sidecar.calls
+        ports = {port.carrier for call in calls for port in (*call.inputs, *call.outputs) if not port.implicit}
         for node in reversed(self._nodes):
             here = self.place[node]
             read = [out for out in node.outputs if out in self._readers or out in self._outputs]
