@@ -21,11 +21,14 @@ def context_of(
     where = {value: name for name, value in unchanged.items()}
     new, old = values_by_name(transformed.graph), values_by_name(original.graph)
     weights = transformed.graph.initializers
-    usable = [_is_usable(row, new, old) for row in sidecar.recovered]
+    recovered = [_renamed(row, where) for row in sidecar.recovered]
+    usable = [_is_usable(now, was, new, old) for now, was in zip(recovered, sidecar.recovered, strict=True)]
     recomputed = {out for row, ok in zip(sidecar.recovered, usable, strict=True) for out in row.outputs if ok and out}
 
     def with_value(port: Port) -> Port:
-        if port.value is None or port.value in recomputed:
+        if port.value is not None and (again := where.get(port.value, port.value)) in recomputed:
+            return port.model_copy(update={"value": again})
+        if port.value is None:
             field, name = "initializer", port.initializer
             now = weights.get(name) if name is not None else None
         else:
@@ -54,8 +57,8 @@ def context_of(
             if call.status != "not_called"
         ],
         origins={row.output: row.covers or [row.owner] for row in owned.values()},
-        recovered=sidecar.recovered,
-        sizes={name: size for name, size in sidecar.sizes.items() if name in new},
+        recovered=recovered,
+        sizes={now: size for name, size in sidecar.sizes.items() if (now := where.get(name, name)) in new},
         initializers=list(_initializers(weights, sidecar)),
         examples={
             info.name: _fitted(info, info.example, given[info.name])
@@ -83,9 +86,16 @@ def _shapes_fit(now: ir.Value, before: ir.Value) -> bool:
     return now.shape is None or before.shape is None or can_be_equal(now.shape, before.shape)
 
 
-def _is_usable(row: RecoveredNode, new: Mapping[str, ir.Value], old: Mapping[str, ir.Value]) -> bool:
+def _renamed(row: RecoveredNode, where: Mapping[str, str]) -> RecoveredNode:
+    names = {"inputs": row.inputs, "outputs": row.outputs}
+    return row.model_copy(update={side: [where.get(name, name) for name in names[side]] for side in names})
+
+
+def _is_usable(
+    row: RecoveredNode, before: RecoveredNode, new: Mapping[str, ir.Value], old: Mapping[str, ir.Value]
+) -> bool:
     """Say whether a recovered node still computes in the types that it was recorded with."""
-    inputs = ((new.get(name), old.get(name)) for name in row.inputs)
+    inputs = ((new.get(name), old.get(was)) for name, was in zip(row.inputs, before.inputs, strict=True))
     if any(before is not None and (now is None or now.dtype != before.dtype) for now, before in inputs):
         return False
     outputs = ((new.get(name), dtype) for name, dtype in zip(row.outputs, row.dtypes, strict=True))
