@@ -310,12 +310,8 @@ def _compared(
     from hx_graph import drawn_values, example_record, make_session, run_session
 
     progress("Running the whole model", 0, 0)
-    names = {
-        str(v.name)
-        for stage in stages
-        for v in (*stage.model.graph.inputs, *stage.model.graph.outputs)
-        if not v.is_initializer()
-    }
+    names = {str(v.name) for stage in stages for v in stage.model.graph.inputs if not v.is_initializer()}
+    names |= {str(v.name) for stage in stages for v in stage.model.graph.outputs}  # weights among them
     reason = ""
     arrays: dict[str, Any] = {}
     try:

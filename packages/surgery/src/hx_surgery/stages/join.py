@@ -48,6 +48,7 @@ class Joined:
         values: dict[str, ir.Value] = {}
         weights: dict[str, ir.Value] = {}
         inputs: dict[str, ir.Value] = {}
+        listed = set[str]()  # weights that are inputs too, as IR versions before 4 want it
         nodes: list[ir.Node] = []
         functions: dict[ir.OperatorIdentifier, ir.Function] = {}
         self._rows: dict[ir.Node, tuple[Hierarchy, tuple[str, str]]] = {}
@@ -65,10 +66,10 @@ class Joined:
                         raise self._misfit(stage, f"has another weight {value.name!r} than a stage before")
                     instead[value] = known
             for value in copy.graph.inputs:
-                if value.is_initializer():
-                    continue
                 name = str(value.name)
-                if name in values:
+                if value.is_initializer():
+                    listed.add(name)
+                elif name in values:
                     instead[value] = values[name]
                 elif name in self.record.inputs:
                     instead[value] = inputs.setdefault(name, value)
@@ -94,12 +95,13 @@ class Joined:
         order = {row.output: number for number, row in enumerate(self.whole.nodes) if not row.graph}
         if all(output_of(node) in order for node in nodes):
             nodes.sort(key=lambda node: order[output_of(node)])
-        given = [inputs[name] for name in self.record.inputs]
+        in_order = dict.fromkeys([*(row.name for row in self.whole.initializers), *weights])
+        weights = {name: weights[name] for name in in_order if name in weights}
         graph = ir.Graph(
             [
-                *given,
-                *(weights.values() if first.ir_version < 4 else ()),
-            ],  # before, every weight had to be an input too
+                *(inputs[name] for name in self.record.inputs),
+                *(weight for name, weight in weights.items() if name in listed),
+            ],
             [ends[name] for name in self.record.outputs],
             nodes=nodes,
             initializers=list(weights.values()),
