@@ -130,6 +130,19 @@ def test_what_was_merged_is_left_out_and_told(tmp_path: Path) -> None:
     assert "merged" in report.left_out[0].reason
 
 
+class Trivial(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def test_a_model_that_hands_its_input_on_hands_out_more(tmp_path: Path) -> None:
+    model = hx.export(Trivial(), (torch.ones(2),), tmp_path / "identity.onnx")
+    assert model.root.status == "identity"
+    report = hx.tap(model, "Trivial", tmp_path / "tapped.onnx")
+    assert [entry.name for entry in report.outputs] == ["Trivial.output"]
+    assert hx.validate(tmp_path / "tapped.onnx").valid
+
+
 @pytest.mark.usefixtures("twice")
 def test_the_model_itself_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(HxError) as error:

@@ -61,10 +61,16 @@ def _show_split(report: SplitReport, output: Output) -> None:
     """Print the stages."""
     timed = any(stage.time_us is not None for stage in report.stages)
     made = table(["stage", "begins with"], ["nodes", "weights", "MACs", *(["time"] if timed else []), "takes"])
-    for stage in report.stages:
+    for number, stage in enumerate(report.stages):
         sizes = [wire.size_bytes for wire in stage.inputs if wire.source is not None]
         known = size(sum(one for one in sizes if one is not None)) if sizes else ""
-        cells = [stage.name, stage.begins or "the model", str(stage.nodes), size(stage.weight_bytes), count(stage.macs)]
+        cells = [
+            stage.name,
+            stage.begins or ("inside" if number else "the model"),
+            str(stage.nodes),
+            size(stage.weight_bytes),
+            count(stage.macs),
+        ]
         cells += [duration(stage.time_us)] if timed else []
         made.add_row(*map(styled, [*cells, known + (" + ?" if None in sizes else "")]))
     output.data(made)

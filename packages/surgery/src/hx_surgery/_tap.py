@@ -73,8 +73,12 @@ def tap(hierarchy: Hierarchy, calls: Sequence[Call], *, file: str) -> Tapped:
 def _with_outputs(sidecar: Sidecar, taps: Sequence[Tap]) -> Sidecar:
     """Return a sidecar whose root returns what is handed out too."""
     root, *calls = sidecar.calls
+    # A root that handed an argument on, or nothing, hands more out now; what it lost stays lost.
+    now = {} if root.status == "fused" else {"status": "extractable", "reason": ""}
     given = [tap.port.model_copy(update={"name": tap.name, "value": tap.name, "initializer": None}) for tap in taps]
-    return sidecar.model_copy(update={"calls": [root.model_copy(update={"outputs": [*root.outputs, *given]}), *calls]})
+    return sidecar.model_copy(
+        update={"calls": [root.model_copy(update={**now, "outputs": [*root.outputs, *given]}), *calls]}
+    )
 
 
 class _Tapping:
