@@ -359,6 +359,16 @@ def test_stages_that_do_not_fit_are_refused(net: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "whole.onnx").exists()
 
 
+@pytest.mark.parametrize("change", [{"stages": []}, {"schema_version": "2.0"}, {"stages": [{"name": "x"}]}])
+def test_what_is_no_list_of_stages_is_refused(net: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+    hx.split(net, 2, tmp_path / "stages", verify=False)
+    path = tmp_path / "stages" / "stages.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(HxError) as error:
+        hx.join(tmp_path / "stages", tmp_path / "whole.onnx")
+    assert error.value.code == "HX311"
+
+
 def test_nodes_name_their_stages_for_the_runtime(net: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "annotated.onnx"
     report = hx.split(net, 3, target, annotate=True)

@@ -145,7 +145,7 @@ def join(
 
     progress(f"Reading {stages}", 0, 0)
     joined = Joined(Path(stages))
-    target = onnx_path(Path(output) if output is not None else Path(joined.record.model))
+    target = onnx_path(Path(output) if output is not None else Path(Path(joined.record.model).name))
     refuse_existing(_files(target), overwrite=overwrite, read=joined.files())
     check_writable(target.parent)
     check_loads(Hierarchy(None, joined.sidecar, joined.model), joined.model)

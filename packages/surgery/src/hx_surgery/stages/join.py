@@ -133,7 +133,9 @@ class Joined:
             stage, key = self._rows[node]
             row = known[stage.name][key]
             call = stage.sidecar.calls[row.owner]
-            owner = rows[stage.sidecar.module_of(call).fqn, call.index]
+            owner = rows.get((stage.sidecar.module_of(call).fqn, call.index))
+            if owner is None:
+                raise self._misfit(stage, f"has a call {stage.sidecar.tag(call)!r}, which the whole model has not")
             given[node] = row.model_copy(update={"owner": owner, "covers": []})
         return edited_sidecar(self.model, self.whole, file=self.record.model, rows=given, editor="What changed a stage")
 

@@ -54,7 +54,7 @@ class Stages(Record):
     by: str | None = Field(description="What was balanced: `weights`, `macs` or `time`; null where places were named.")
     inputs: list[str] = Field(description="Of the whole model, in order.")
     outputs: list[str]
-    stages: list[Stage] = Field(description="In the order in which they run.")
+    stages: list[Stage] = Field(min_length=1, description="In the order in which they run.")
 
     @classmethod
     def load(cls, path: Path) -> Stages:
