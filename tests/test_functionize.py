@@ -148,7 +148,8 @@ def test_every_command_takes_functions(bert: Hierarchy, tmp_path: Path) -> None:
     part = hx.extract(path, "encoder.layer.3", tmp_path / "part.onnx")
     assert part.modules[0].max_abs_error == 0
     assert hx.tree(path).calls == hx.tree(bert).calls
-    assert hx.analyze(path).model_copy(update={"model": ""}) == hx.analyze(bert).model_copy(update={"model": ""})
+    own = {"model": "", "graph_digest": ""}  # nodes may stand in another order
+    assert hx.analyze(path).model_copy(update=own) == hx.analyze(bert).model_copy(update=own)
     profile = hx.profile(path, runs=2)
     assert profile.graph_digest == hx.load(path).sidecar.model.graph_digest
     assert {call.fqn for call in profile.calls if call.kernels} > {"encoder.layer.3.attention.self"}

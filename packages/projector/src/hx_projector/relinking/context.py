@@ -1,7 +1,9 @@
 """Modules, calls, ports, recovered nodes and weights of an export, as they are in what a tool made of it."""
 
+import base64
 from collections.abc import Iterable, Iterator, Mapping
 
+import onnx
 import onnx_ir as ir
 
 from hx_graph import can_be_equal, example_array, example_record, values_by_name
@@ -87,8 +89,13 @@ def _shapes_fit(now: ir.Value, before: ir.Value) -> bool:
 
 
 def _renamed(row: RecoveredNode, where: Mapping[str, str]) -> RecoveredNode:
-    names = {"inputs": row.inputs, "outputs": row.outputs}
-    return row.model_copy(update={side: [where.get(name, name) for name in names[side]] for side in names})
+    inputs, outputs = ([where.get(name, name) for name in names] for names in (row.inputs, row.outputs))
+    if (inputs, outputs) == (row.inputs, row.outputs):
+        return row
+    proto = onnx.NodeProto.FromString(base64.b64decode(row.proto))
+    proto.input[:], proto.output[:] = inputs, outputs
+    text = base64.b64encode(proto.SerializeToString(deterministic=True)).decode()
+    return row.model_copy(update={"inputs": inputs, "outputs": outputs, "proto": text})
 
 
 def _is_usable(
