@@ -231,6 +231,19 @@ class Noise(nn.Module):
         return x + torch.randn_like(x)
 
 
+def test_models_of_one_name_are_told_apart_and_one_named_twice_counts_once(tmp_path: Path) -> None:
+    small = hx.export(nn.Sequential(nn.Linear(4, 4)), (torch.ones(2, 4),))
+    large = hx.export(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), (torch.ones(2, 4),))
+    found = hx.suite([small, large, small], tmp_path / "suite").suite
+    assert [(model.name, model.calls) for model in found.models] == [("sequential.onnx", 2), ("sequential.onnx#2", 3)]
+    linear = max(found.cases, key=lambda case: case.calls)
+    assert linear.models == {"sequential.onnx": 2, "sequential.onnx#2": 2}  # of one layer it is the whole model too
+
+    hx.tap(small, "0", tmp_path / "small.onnx")
+    twice = hx.suite([tmp_path / "small.onnx", f"{tmp_path}/./small.onnx"], tmp_path / "twice").suite
+    assert [model.name for model in twice.models] == ["small.onnx"]
+
+
 def test_what_draws_random_numbers_is_left_out(tmp_path: Path) -> None:
     """A part behind the noise has the same input and output of one run."""
     exported = hx.export(Noisy().eval(), (torch.randn(2, 4),), verify=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def suite(
         0
 
     Args:
-        models: Exports, or files of them; one is in memory at once.
+        models: Exports, or files of them; one is in memory at once. One that is named twice counts once.
         output: The folder; None for one that is named after the model, in the current folder.
         by: `call`: every call that can be cut out. `block`: entries of lists of modules (ModuleList, Sequential, ModuleDict) that
             call modules themselves, and the outermost calls around these. `operator`: every node of the main graph, as a
@@ -67,7 +67,7 @@ def suite(
             HX408 if it holds what is read; as `load` if none of the models can be read.
     """
     check_choice("by", by, SUITE_KINDS)
-    listed = [models] if isinstance(models, Hierarchy | str | Path) else list(models)
+    listed = _once([models] if isinstance(models, Hierarchy | str | Path) else models)
     if not listed:
         raise HxError("No model is named.", code="HX405", hint="Name the models of the suite.", argument="models")
     name = f"{Path(name_of(listed[0])).stem}_suite" if len(listed) == 1 else "suite"
@@ -90,7 +90,19 @@ def _read(model: AnyHierarchy) -> Hierarchy:
 
 
 def _names(paths: Sequence[str]) -> list[str]:
-    """Return names of models: their paths below the folder that holds all of them, so that no name tells where that is."""
+    """Return names of models: their paths below the folder that holds all of them, so that no name tells where that is.
+
+    Models that were exported to memory may have one name: from the second on it ends in a number.
+    """
     absolute = [Path(path).absolute() for path in paths]
     common = os.path.commonpath([path.parent for path in absolute])
-    return [path.relative_to(common).as_posix() for path in absolute]
+    names = [path.relative_to(common).as_posix() for path in absolute]
+    before = [names[:place].count(name) for place, name in enumerate(names)]
+    return [f"{name}#{count + 1}" if count else name for name, count in zip(names, before, strict=True)]
+
+
+def _once(models: Iterable[AnyHierarchy]) -> list[AnyHierarchy]:
+    """Return models, each once: the same file may be named twice, as by `*.onnx` and by its name."""
+    return list(
+        {id(model) if isinstance(model, Hierarchy) else Path(model).resolve(): model for model in models}.values()
+    )

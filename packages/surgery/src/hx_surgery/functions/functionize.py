@@ -60,7 +60,14 @@ def _sidecar_of(model: ir.Model, sidecar: Sidecar, file: str) -> Sidecar:
     inline_functions(flat)
     rows = {row.key: row for row in sidecar.nodes}
     nodes = [rows[path, output_of(node)] for path, node in all_nodes(flat)]
-    info = {"file": file, "graph_digest": graph_digest(flat), "ir_version": model.ir_version, "file_digest": ""}
+    info: dict[str, object] = {
+        "file": file,
+        "graph_digest": graph_digest(flat),
+        "ir_version": model.ir_version,
+        # A file may import the domains of functions that it has no more: they are used again, and go with the functions.
+        "opset_imports": dict(flat.opset_imports),
+        "file_digest": "",
+    }
     return sidecar.model_copy(update={"nodes": nodes, "model": sidecar.model.model_copy(update=info)})
 
 
