@@ -291,3 +291,17 @@ def test_refusals(bert: Hierarchy, tmp_path: Path) -> None:
         hx.functionize(tmp_path / "flat.onnx", tmp_path / "flat.onnx", overwrite=True)
     assert error.value.code == "HX408"
     assert not (tmp_path / "other.onnx").exists()
+
+
+def test_calls_that_need_each_other_are_told(tmp_path: Path) -> None:
+    text = """
+        <ir_version: 8, opset_import: ["" : 17]> g (float[2] x) => (float[2] y) { a = Neg(x) b = Relu(a) y = Neg(b) }
+        """
+    model = onnx.parser.parse_model(text)
+    for node, name in zip(model.graph.node, ("/first/Neg", "/second/Relu", "/first/Neg_1"), strict=True):
+        node.name = name
+    onnx.save(model, tmp_path / "model.onnx")
+    hx.project(tmp_path / "model.onnx")
+    with pytest.raises(HxError, match="what it reads depends on what it gives") as error:
+        hx.functionize(tmp_path / "model.onnx", tmp_path / "functions.onnx")
+    assert error.value.code == "HX413"

@@ -68,7 +68,11 @@ def functionize(
     made = functionized(hierarchy.model, sidecar, rows, file=target.name)
     if not made.functions:
         hint = "Name the modules around them; `hx tree` shows how many nodes each has."
-        raise HxError("No call of those that are named has nodes that can be a function.", code="HX413", hint=hint)
+        message = "No call of those that are named has nodes that can be a function."
+        if made.torn:
+            tag = sidecar.tag(sidecar.calls[made.torn[0]])
+            message = f"Call {tag!r} cannot be a function: what it reads depends on what it gives."
+        raise HxError(message, code="HX413", hint=hint)
     save_model(made.model, made.sidecar, target, "copy", hierarchy.folder)
     return FunctionizeReport(
         model=name_of(model),
