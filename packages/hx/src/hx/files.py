@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from hx_sidecar_schema import SIDECAR_SUFFIX, HxError, Sidecar, atomic_folder, file_digest, refuse_existing
+from hx_sidecar_schema import SIDECAR_SUFFIX, HxError, atomic_folder, file_digest, refuse_existing
 
 _NAME_BYTES = 180  # of the 255 that file systems allow; sidecar and staging names are longer than the model's
 
@@ -73,6 +73,8 @@ def model_target(model: str, output: str | Path | None, ending: str, *, overwrit
 
 def is_part_as_written(model: Path) -> bool:
     """Say whether a file is a part of a model that hx wrote and nobody has changed since."""
+    from hx_sidecar_schema import Sidecar  # the help does without pydantic
+
     try:
         sidecar = Sidecar.load(sidecar_path(model))
         return sidecar.cut_from is not None and sidecar.model.file_digest == file_digest(model)
