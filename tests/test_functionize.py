@@ -279,6 +279,17 @@ def test_what_optimisers_merged_is_outside_of_functions(tmp_path: Path) -> None:
     assert [len(one.calls) for one in report.functions if one.name == "Masked"] == [2]
 
 
+def test_a_sidecar_inside_the_file_is_written_anew(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    inputs = torch.randn(2, 4), torch.tensor([[True, False, True, True]])
+    hx.export(Twofold().eval(), inputs, tmp_path / "model.onnx", embed=True)
+    hx.functionize(tmp_path / "model.onnx", tmp_path / "functions.onnx")
+    (tmp_path / "functions_hierarchy.json").unlink()
+    assert [call.tag for call in hx.load(tmp_path / "functions.onnx")] == [
+        call.tag for call in hx.load(tmp_path / "model.onnx")
+    ]
+
+
 def test_refusals(bert: Hierarchy, tmp_path: Path) -> None:
     save_model(bert.model, bert.sidecar, tmp_path / "flat.onnx", "copy", None)
     with pytest.raises(HxError) as error:

@@ -123,10 +123,11 @@ def times(model: Written) -> dict[str, int]:
 
 
 def netron(tools: Tools, models: dict[str, Written], pictures: Path) -> None:
-    """Netron opens models that were exported, relinked, projected and cut out."""
+    """Netron opens models that were exported, relinked, projected and cut out, and those with functions for calls."""
     if tools.lacks("Netron"):
         return
-    files = [file for name, model in models.items() if name != "large" for file in (model.model, *model.parts)]
+    small = (model for name, model in models.items() if name != "large")
+    files = [file for model in small for file in (model.model, *model.parts, *model.functions)]
     tools.run(
         "netron_page", chromium=tools.chromium, models={str(file): drawn(file) for file in files}, pictures=pictures
     )

@@ -77,6 +77,11 @@ class Written:
         return sorted((self.folder / f"{self.name}-parts").glob("*.onnx"))
 
     @property
+    def functions(self) -> list[Path]:
+        """The model with functions for its calls, where it was exported here."""
+        return sorted(self.folder.glob(f"{self.name}-functions.onnx"))
+
+    @property
     def speedscope(self) -> Path:
         """The profile for speedscope."""
         return self.folder / f"{self.name}.speedscope.json"
@@ -110,6 +115,7 @@ def write(name: str, folder: Path) -> Written:
         if isinstance(hierarchy, hx.Export):
             records["verify"] = hx.verify(hierarchy)
             hx.extract(hierarchy, inside[:2], output=folder / f"{name}-parts", verify=False)
+            hx.functionize(hierarchy, folder / f"{name}-functions.onnx")
     hx.view(hierarchy, written.explorer, **records)
     hx.report(hierarchy, written.page, **records)
     return Written(name, hierarchy, folder, records.get("profile"))

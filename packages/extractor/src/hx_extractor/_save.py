@@ -1,14 +1,14 @@
 """Writing an extracted model with its sidecar."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
 
 from hx_graph import tensors_in, write_model
-from hx_sidecar_schema import HxError, Sidecar, atomic_folder, file_digest, final_folder, graph_digest
+from hx_sidecar_schema import EMBEDDED, HxError, Sidecar, atomic_folder, embedded, final_folder, graph_digest
 
 
 def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, folder: Path | None) -> list[Path]:
@@ -22,20 +22,31 @@ def save_model(model: ir.Model, sidecar: Sidecar, path: Path, weights: str, fold
         target = staging / path.name
         update: dict[str, Any] = {"file": path.name}
         initializers = sidecar.initializers
-        if weights == "copy":
-            write_model(model, target)
-        elif weights == "share":
-            ir.save(model, target)
-        else:
-            with _weights_as_inputs(model.graph):
-                write_model(model, target)
-                update["graph_digest"] = graph_digest(model)
+        if weights == "none":
             initializers = [row.model_copy(update={"readers": []}) for row in initializers]
-        info = sidecar.model.model_copy(update=update | {"file_digest": file_digest(target)})
-        written = sidecar.model_copy(update={"model": info, "initializers": initializers})
-        (staging / f"{path.stem}_hierarchy.json").write_bytes(written.to_json())
+        with _weights_as_inputs(model.graph) if weights == "none" else nullcontext():
+            if weights == "none":
+                update["graph_digest"] = graph_digest(model)
+            info = sidecar.model.model_copy(update=update)
+            written = sidecar.model_copy(update={"model": info, "initializers": initializers})
+            with _embedded_anew(model, written):
+                ir.save(model, target) if weights == "share" else write_model(model, target)
+        (staging / f"{path.stem}_hierarchy.json").write_bytes(written.with_file_digest(target).to_json())
         names = [file.name for file in staging.iterdir()]
     return [path.parent / name for name in sorted(names)]
+
+
+@contextmanager
+def _embedded_anew(model: ir.Model, sidecar: Sidecar) -> Generator[None]:
+    """Let a model that has a sidecar in its metadata have this one there for a while."""
+    before = model.metadata_props.get(EMBEDDED)
+    if before is not None:
+        model.metadata_props[EMBEDDED] = embedded(sidecar)
+    try:
+        yield
+    finally:
+        if before is not None:
+            model.metadata_props[EMBEDDED] = before
 
 
 @contextmanager
