@@ -76,6 +76,7 @@ COMMANDS = {
     "profile-isolated": ["profile model.onnx --isolated -m act --runs 2"],
     "project": ["project other.onnx"],
     "relink": ["relink optimised.onnx --from model.onnx"],
+    "replace": ["replace model.onnx -m act --with act.onnx"],
     "report": ["report model.onnx -o page.html", "report model.onnx --against model.onnx -o beside.html"],
     "suite": ["suite model.onnx", "suite model.onnx --by operator --cover"],
     "functionize": ["functionize model.onnx"],

@@ -125,7 +125,7 @@ def test_the_file_has_the_documented_parts_and_a_row_a_line() -> None:
     data = json.loads(text)
     documented = ["schema_version", "generator", "model", "modules", "calls", "nodes", "initializers", "summary"]
     assert [part for part in data if part in documented] == documented
-    assert data["schema_version"] == SIDECAR_VERSION == "1.1"
+    assert data["schema_version"] == SIDECAR_VERSION == "1.2"
     assert sum('"op_type"' in line for line in text.splitlines()) == 2
     assert all(line.count('"op_type"') <= 1 for line in text.splitlines())
 

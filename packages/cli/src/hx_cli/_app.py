@@ -22,6 +22,7 @@ from hx_cli.nodes import nodes
 from hx_cli.profile.command import profile
 from hx_cli.project import project
 from hx_cli.relink import relink
+from hx_cli.replace import replace
 from hx_cli.report import report
 from hx_cli.split import join, split
 from hx_cli.suite import suite
@@ -105,6 +106,7 @@ for command, summary in (
     (inline, "The graph without such functions."),
     (split, "A model in stages, for several devices."),
     (join, "The whole model of its stages."),
+    (replace, "Another model in the place of calls."),
     (tap, "Results of module calls as outputs."),
     (project, "A sidecar for a model exported elsewhere."),
     (relink, "A sidecar for what a tool made of an export."),

@@ -67,6 +67,9 @@ class Extraction:
     nodes read: where one of them is wrong, this model is wrong too. Constants and sizes are not among them."""
     implicit_inputs: list[str]
     """Inputs that are no arguments of `forward`: reached through an attribute or closure."""
+    origins: dict[str, str]
+    """Values of the model's main graph, by name, with the values of the exported model that they stand for: inputs, weights,
+    results of nodes, and sizes that are read from other tensors there."""
     sidecar: Sidecar
     parent: Parent
 

@@ -11,6 +11,7 @@ from hx._models import ModelSpec as ModelSpec, load as load
 from hx._profile import compare_profiles as compare_profiles, profile as profile, profile_isolated as profile_isolated
 from hx._progress import Progress as Progress
 from hx._redacted import command_line as command_line
+from hx._replace import replace as replace
 from hx._sidecars import project as project, relink as relink
 from hx._split import join as join, split as split
 from hx._suite import suite as suite

@@ -7,12 +7,17 @@ from hx_projector._categories import (
 from hx_projector._claims import AttributionInput as AttributionInput, Claim as Claim, Source as Source
 from hx_projector.attribution.assemble import assemble as assemble
 from hx_projector.attribution.project import project as project, project_file as project_file
-from hx_projector.comparison.canonical import structural_digest as structural_digest
+from hx_projector.comparison.canonical import function_form as function_form, structural_digest as structural_digest
 from hx_projector.comparison.configuration import operator_configuration as operator_configuration
 from hx_projector.comparison.difference import GraphDifference as GraphDifference, graph_difference as graph_difference
 from hx_projector.comparison.forms import form_digest as form_digest
 from hx_projector.comparison.ordered import first_difference as first_difference
-from hx_projector.comparison.signature import operator_of as operator_of, plain_attributes as plain_attributes
+from hx_projector.comparison.signature import (
+    operator_of as operator_of,
+    outputs_of as outputs_of,
+    plain_attributes as plain_attributes,
+)
+from hx_projector.comparison.walk import operands as operands, walk_order as walk_order
 from hx_projector.cost.arithmetic import Arithmetic as Arithmetic
 from hx_projector.cost.calls import CallCost as CallCost, call_costs as call_costs, total_cost as total_cost
 from hx_projector.cost.nodes import (

@@ -53,6 +53,7 @@ from hx_sidecar_schema._records import (
     Provenance as Provenance,
     Record as Record,
     RecoveredNode as RecoveredNode,
+    Replacement as Replacement,
     Status as Status,
     Summary as Summary,
     TensorInfo as TensorInfo,

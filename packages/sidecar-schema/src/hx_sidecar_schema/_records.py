@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from hx_sidecar_schema._table import Table
 
-SIDECAR_VERSION = "1.1"
+SIDECAR_VERSION = "1.2"
 
 Evidence = str
 """Name of a source: `exporter`, `witness`, `parameter`, `dataflow`, one that another package adds, or `lineage`:
@@ -100,6 +100,13 @@ class CutFrom(Record):
     index: int = Field(ge=0, description="Which of that module's calls, as `index` of a call.")
 
 
+class Replacement(Record):
+    """The model that stands in the place of a call."""
+
+    file: str = Field(description="Name of its ONNX file, without its folder.")
+    file_digest: str = Field(default="", description="SHA-256 of the bytes of that file; empty where it is not known.")
+
+
 class Module(Record):
     """One `nn.Module` of the tree: metadata only, never a tensor or a module object."""
 
@@ -171,6 +178,9 @@ class ModuleCall(Record):
     )
     recovered: list[int] = listed(
         "Rows of `recovered` that stand for the graph's own producers when this call is cut out."
+    )
+    replaced: Replacement | None = Field(
+        default=None, description="What was put in its place; null where it computes what its module does."
     )
 
 

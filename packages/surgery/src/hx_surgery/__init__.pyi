@@ -1,4 +1,5 @@
 from hx_surgery._edited import edited_sidecar as edited_sidecar
+from hx_surgery._replace import Part as Part, Replaced as Replaced, replace as replace
 from hx_surgery._tap import Tap as Tap, Tapped as Tapped, tap as tap
 from hx_surgery.functions.forms import FormFunction as FormFunction
 from hx_surgery.functions.functionize import Functionized as Functionized, functionize as functionize

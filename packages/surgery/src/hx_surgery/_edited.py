@@ -75,6 +75,8 @@ def _now(call: ModuleCall, sidecar: Sidecar, values: Collection[str], gone: Coll
 
     def now(port: Port, here: Collection[str]) -> Port:
         carried = {"value": port.value, "initializer": port.initializer}
+        if port.unused:
+            here = {*here, *carried.values()} - {*gone}
         update: dict[str, object] = {field: name if name in here else None for field, name in carried.items()}
         # Of a port that nothing carried the call read sizes alone, which other values tell: it is lost no more than before.
         only_sizes = call.status == "extractable" and not any(carried.values())
@@ -82,7 +84,7 @@ def _now(call: ModuleCall, sidecar: Sidecar, values: Collection[str], gone: Coll
 
     update: dict[str, object] = {
         "inputs": [now(port, {*values, *read, *made}) for port in call.inputs if not port.implicit],
-        "outputs": [now(port, {*values, *made}) for port in call.outputs],
+        "outputs": [now(port, {*values, *read, *made}) for port in call.outputs],
         "recovered": usable,
     }
     return call.model_copy(update=update)

@@ -128,6 +128,10 @@ class GraphBuilder:
         value = self._values.get(carrier)
         return None if value is None else value.name
 
+    def origins(self) -> dict[str, str]:
+        """Return the names of the values here with the names of the parent's values that they stand for."""
+        return {str(value.name): carrier for carrier, value in self._values.items()}
+
     def _weight(self, name: str) -> None:
         if name in self.parent.carried:
             message = f"Value {name!r} is an input of a loop's body: it has another value in every round."

@@ -77,6 +77,7 @@ def extract(parent: Parent, index: GraphIndex, row: int) -> Extraction:
         boundary_operations=list(dict.fromkeys([*foreign, *(source.key for source in feeding if source is not None)])),
         recomputed=_recomputed(index, row, builder.sources, carriers),
         implicit_inputs=[port.name for port in inputs if port.implicit],
+        origins=builder.origins(),
         sidecar=cut_sidecar(index, row, builder, model),
         parent=parent,
     )

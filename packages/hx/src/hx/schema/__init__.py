@@ -20,6 +20,7 @@ from hx.records.modules import ModulesReport, NodesReport
 from hx.records.profile import IsolatedReport
 from hx.records.project import ProjectReport
 from hx.records.relink import RelinkReport
+from hx.records.replace import ReplaceReport
 from hx.records.split import JoinReport, SplitReport
 from hx.records.suite import SuiteReport
 from hx.records.tap import TapReport
@@ -45,6 +46,7 @@ REPORTS: dict[str, type[BaseModel]] = {
     "profile-isolated": IsolatedReport,
     "project": ProjectReport,
     "relink": RelinkReport,
+    "replace": ReplaceReport,
     "report": PageReport,
     "suite": SuiteReport,
     "split": SplitReport,

@@ -1,0 +1,1 @@
+"""Another graph in the place of a call."""

@@ -1,0 +1,114 @@
+"""A part in the operator sets of the model that it is put into, with the functions that it brings."""
+
+from collections.abc import Mapping
+from typing import NoReturn
+
+import onnx
+import onnx_ir as ir
+
+from hx_graph import all_nodes, nodes_in, without_weights
+from hx_projector import function_form
+from hx_sidecar_schema import HxError, first_line
+
+Operators = Mapping[ir.OperatorIdentifier, ir.OperatorIdentifier]
+
+
+def adapted(part: ir.Model, model: ir.Model, file: str) -> ir.Model:
+    """Return a part whose operators mean in a model what they mean in the part; the part itself where they do.
+
+    The model gets the domains that it lacks.
+
+    Args:
+        part: Not changed.
+        model: Its imports are changed.
+        file: Name of the part, for messages.
+
+    Raises:
+        HxError: HX223 if the part is of other opsets and cannot be converted.
+    """
+    used = {node.domain for _, node in all_nodes(part)}
+    for domain in sorted(used & part.opset_imports.keys()):
+        version = part.opset_imports[domain]
+        wanted = model.opset_imports.setdefault(domain, version)
+        other = "" if version == wanted else _other_meaning(part, domain, version, wanted)
+        if other and domain:
+            _refuse(file, domain, version, wanted, f"{other!r} may be another operator there")
+        if other:
+            part = _converted(part, wanted, file)
+    return part
+
+
+def _other_meaning(part: ir.Model, domain: str, version: int, wanted: int) -> str:
+    """Return an operator that is not the same in two versions of a domain; nothing where all are."""
+    for name in sorted({node.op_type for _, node in nodes_in(part.graph) if node.domain == domain}):
+        try:
+            one, two = (onnx.defs.get_schema(name, number, domain) for number in (version, wanted))
+        except onnx.defs.SchemaError:
+            return name
+        if one.since_version != two.since_version:
+            return name
+    return ""
+
+
+def _converted(part: ir.Model, wanted: int, file: str) -> ir.Model:
+    version = part.opset_imports[""]
+    if part.functions:
+        _refuse(file, "", version, wanted, "it has functions, which ONNX's converter does not take")
+    weights = {name: value.const_value for name, value in part.graph.initializers.items()}
+    bare = without_weights(part)
+    bare.ir_version = max(bare.ir_version, 4)
+    try:
+        proto = onnx.version_converter.convert_version(ir.to_proto(bare), wanted)
+        made = ir.from_proto(proto)
+    except Exception as error:  # noqa: BLE001 the converter (onnx 1.23) raises RuntimeError and its own kinds
+        _refuse(file, "", version, wanted, f"ONNX's converter says: {first_line(error)}")
+    for value in list(made.graph.inputs):
+        tensor = weights.get(str(value.name))
+        if tensor is not None:
+            made.graph.inputs.remove(value)
+            value.const_value = tensor
+            made.graph.register_initializer(value)
+    return made
+
+
+def _refuse(file: str, domain: str, version: int, wanted: int, reason: str) -> NoReturn:
+    message = f"Part {file!r} is of opset {version} of {domain or 'ai.onnx'!r}, the model of opset {wanted}: {reason}."
+    raise HxError(message, code="HX223", hint=f"Make the part for opset {wanted}.", argument="part")
+
+
+def merge_functions(part: ir.Model, model: ir.Model) -> Operators:
+    """Give a model the functions of a part; return what those are called there that have another name now."""
+    names: dict[ir.OperatorIdentifier, ir.OperatorIdentifier] = {}
+    for key, function in part.functions.items():
+        name, number = key, 2
+        while name in model.functions and function_form(model.functions[name]) != function_form(function):
+            name, number = (key[0], f"{key[1]}_{number}", key[2]), number + 1
+        names[key] = name
+    for key, name in names.items():
+        if name in model.functions:
+            continue
+        copy = part.functions[key].clone()
+        copy.domain, copy.name, copy.overload = name
+        for _, node in nodes_in(copy):
+            node.domain, node.op_type, node.overload = names.get(node.op_identifier(), node.op_identifier())
+        model.functions[name] = copy
+        model.opset_imports.setdefault(name[0], part.opset_imports.get(name[0], 1))
+    return {key: name for key, name in names.items() if key != name}
+
+
+def drop_unused_functions(model: ir.Model, before: set[ir.OperatorIdentifier]) -> None:
+    """Take functions away that nodes called before and call no more."""
+    for key in before - called_functions(model):
+        model.functions.pop(key, None)
+
+
+def called_functions(model: ir.Model) -> set[ir.OperatorIdentifier]:
+    """Return the functions that a model's graph calls, and those that they call."""
+    pending = [node.op_identifier() for _, node in nodes_in(model.graph)]
+    found: set[ir.OperatorIdentifier] = set()
+    while pending:
+        key = pending.pop()
+        if key in model.functions and key not in found:
+            found.add(key)
+            pending += [node.op_identifier() for _, node in nodes_in(model.functions[key])]
+    return found

@@ -1,0 +1,169 @@
+"""Who reads what a call returns: where the exporter removed or merged an output, its readers read something else."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
+
+import onnx_ir as ir
+
+from hx_extractor import Extraction, Source, recovered_sources
+from hx_sidecar_schema import HxError, Node, Port, Sidecar
+from hx_surgery.replacing.graft import Graft, derived
+
+_NEUTRAL = {"Add": 0.0, "Sub": 0.0, "Mul": 1.0, "Div": 1.0}
+"""The second operand with which an operator returns its first."""
+
+
+class Readers:
+    """Readers of one call's outputs.
+
+    Args:
+        call: The call at a row of the sidecar.
+        sidecar: Of the model as it is now.
+        row: Of the call.
+        values: Of the model, by name.
+        owned: Rows of the model's nodes.
+    """
+
+    def __init__(
+        self,
+        call: Extraction,
+        sidecar: Sidecar,
+        row: int,
+        values: Mapping[str, ir.Value],
+        owned: Mapping[ir.Node, Node],
+    ) -> None:
+        """Know nothing yet."""
+        self._call, self._sidecar, self._row, self._values, self._owned = call, sidecar, row, values, owned
+        self._end = sidecar.subtree_end[row]
+
+    def is_ours(self, node: ir.Node | None) -> bool:
+        """Say whether a node belongs to the call."""
+        return node is not None and node in self._owned and self._row <= self._owned[node].owner < self._end
+
+    def refused(self, reason: str) -> HxError:
+        """Return the error for a call that cannot be replaced."""
+        message = f"Call {self._call.tag!r} cannot be replaced: {reason}."
+        return HxError(message, code="HX222", hint="Replace the module around it.")
+
+    def check(self, ports: Sequence[Port], alike: Collection[int]) -> None:
+        """Refuse outputs of which it is not known who reads them; `alike` are rows of calls that get the same part.
+
+        Raises:
+            HxError: HX222 if an output is an argument or a constant, or another call's output too.
+        """
+        given = {port.carrier for port in self._call.inputs}
+        carriers = {port.carrier: port.name for port in ports}
+        for carrier, name in carriers.items():
+            value = self._values.get(carrier)
+            if carrier in given:
+                raise self.refused(f"its output {name!r} is an argument, unchanged, which others read too")
+            if value is not None and value.producer() is None:
+                raise self.refused(f"its output {name!r} is a constant in the graph, which others may read too")
+        ends = self._sidecar.subtree_end
+        for row, other in enumerate(self._sidecar.calls):
+            if row <= self._row < ends[row] or self._row <= row < self._end or row in alike:
+                continue
+            # What a call returns as it got it may be this one's.
+            own = {port.carrier for port in other.outputs} - {port.carrier for port in other.inputs}
+            if common := next(iter(own & carriers.keys()), None):
+                tag = self._sidecar.tag(other)
+                raise self.refused(f"its output {carriers[common]!r} is that of call {tag!r} too")
+
+    def standing_in(self, carrier: str) -> str:
+        """Return the value of the graph that an output is, behind operations without effect that the exporter removed."""
+        name = carrier
+        while name not in self._values and (source := self._recovered.get(name)) is not None:
+            before = self._handed_on(source)
+            if before is None:
+                return carrier
+            name = before
+        value = self._values.get(name)
+        return name if value is not None and self.is_ours(value.producer()) else carrier
+
+    def _handed_on(self, source: Source) -> str | None:
+        """Return the value that a recovered node returns as it is; None if there is none."""
+        node, reads = source.node, source.reads
+        if node.domain or not reads:
+            return None
+        first, *others = (self._values.get(read) for read in reads)
+        neutral = _NEUTRAL.get(node.op_type)
+        if node.op_type == "Cast":
+            is_copy = first is not None and first.dtype == node.attributes["to"].as_int()
+        elif node.op_type == "CastLike":
+            is_copy = first is not None and others[0] is not None and first.dtype == others[0].dtype
+        elif neutral is not None:
+            number = self._scalar(reads[1])
+            is_copy = number is not None and number == neutral
+        else:
+            is_copy = node.op_type == "Identity"
+        return reads[0] if is_copy else None
+
+    def _scalar(self, name: str) -> float | None:
+        """Return the number that a value always is; None for others."""
+        value = self._values.get(name)
+        tensor = value.const_value if value is not None else None
+        if value is None and (source := self._recovered.get(name)) is not None:
+            attribute = source.node.attributes.get("value") if source.node.op_type == "Constant" else None
+            tensor = attribute.as_tensor() if attribute is not None else None
+        return float(tensor.numpy()) if tensor is not None and not tensor.shape.rank() else None
+
+    def behind_recovered(self, graft: Graft, made: Mapping[str, ir.Value]) -> list[tuple[ir.Node, int, ir.Value]]:
+        """Return who reads what the exporter made of an output, in calls that take it, with what to read instead.
+
+        Args:
+            graft: Gets the nodes that make it of the new output.
+            made: The new outputs, by the value that carried the old one.
+        """
+        found: list[tuple[ir.Node, int, ir.Value]] = []
+        done: set[tuple[ir.Node, int]] = set()
+        for row, other in enumerate(self._sidecar.calls):
+            taken = {port.carrier for port in other.inputs if not port.unused} & made.keys()
+            if not taken or not other.recovered or self._row <= row < self._end:
+                continue
+            sources = recovered_sources((self._sidecar.recovered[n] for n in other.recovered), self._values, {})
+            given = {carrier: made[carrier] for carrier in taken}
+            inside = range(row, self._sidecar.subtree_end[row])
+            for name in sorted(derived(sources, given) & self._values.keys()):
+                uses = [
+                    use
+                    for use in self._values[name].uses()
+                    if use not in done and use.node in self._owned and self._owned[use.node].owner in inside
+                ]
+                value = graft.recover(name, sources, self._values, given) if uses else None
+                if value is not None:
+                    done.update(uses)
+                    found += [(node, index, value) for node, index in uses]
+        return found
+
+    def check_reached(self, made: Iterable[str]) -> None:
+        """Refuse where others still read what led to an output that the exporter had removed.
+
+        Raises:
+            HxError: HX222 if so.
+        """
+        given = {port.carrier for port in self._call.inputs}
+        pending = [name for name in made if name not in self._values and self.standing_in(name) == name]
+        seen: set[str] = set()
+        while pending:
+            for name in self._recovered[pending.pop()].reads:
+                if name in seen:
+                    continue
+                seen.add(name)
+                value = self._values.get(name)
+                if value is None and name in self._recovered:
+                    pending.append(name)
+                elif name in given:
+                    raise self.refused(f"its output leads straight to its argument {name!r}, which others read too")
+                elif value is not None and self.is_ours(value.producer()) and self._is_read_by_others(value):
+                    raise self.refused(f"an output is in the graph no more, and others read {name!r}, which led to it")
+
+    @cached_property
+    def _recovered(self) -> dict[str, Source]:
+        rows = self._call.call.recovered
+        return recovered_sources((self._sidecar.recovered[row] for row in rows), self._values, {})
+
+    def _is_read_by_others(self, value: ir.Value) -> bool:
+        readers = (node for node, _ in value.uses() if node in self._owned)
+        return value.is_graph_output() or not all(map(self.is_ours, readers))
