@@ -76,7 +76,7 @@ def _now(call: ModuleCall, sidecar: Sidecar, values: Collection[str], gone: Coll
     def now(port: Port, here: Collection[str]) -> Port:
         carried = {"value": port.value, "initializer": port.initializer}
         if port.unused:
-            here = {*here, *carried.values()} - {*gone}
+            here = {*here, *filter(None, carried.values())} - {*gone}
         update: dict[str, object] = {field: name if name in here else None for field, name in carried.items()}
         # Of a port that nothing carried the call read sizes alone, which other values tell: it is lost no more than before.
         only_sizes = call.status == "extractable" and not any(carried.values())
