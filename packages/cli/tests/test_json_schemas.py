@@ -51,6 +51,7 @@ def test_every_command_that_prints_json_has_a_schema() -> None:
 def files(hx, perceptron: Path, factories: Path, optimise) -> Path:
     """A model under its own name, with functions, in stages, another with one node changed, and one that a tool made of it."""
     functionize(perceptron, perceptron.with_name("functions.onnx"))
+    assert hx("extract", perceptron, "-m", "act", "-o", perceptron.with_name("part.onnx")).code == 0
     proto = onnx.load(perceptron)
     for node in proto.graph.node:
         if node.op_type == "Relu":
@@ -76,7 +77,7 @@ COMMANDS = {
     "profile-isolated": ["profile model.onnx --isolated -m act --runs 2"],
     "project": ["project other.onnx"],
     "relink": ["relink optimised.onnx --from model.onnx"],
-    "replace": ["replace model.onnx -m act --with act.onnx"],
+    "replace": ["replace model.onnx -m act --with part.onnx"],
     "report": ["report model.onnx -o page.html", "report model.onnx --against model.onnx -o beside.html"],
     "suite": ["suite model.onnx", "suite model.onnx --by operator --cover"],
     "functionize": ["functionize model.onnx"],
