@@ -13,7 +13,8 @@ from hx._progress import Progress as Progress
 from hx._redacted import command_line as command_line
 from hx._replace import replace as replace
 from hx._sidecars import project as project, relink as relink
-from hx._split import join as join, split as split
+from hx._split.join import join as join
+from hx._split.split import split as split
 from hx._suite import suite as suite
 from hx._tap import tap as tap
 from hx._validate import validate as validate

@@ -12,7 +12,7 @@ from hx._file_inputs import Shapes, with_inputs
 from hx._models import AnyHierarchy, AnyModel, model_spec, name_of, opened
 from hx._progress import Progress, each, silent
 from hx._tensors import Inputs
-from hx.files import call_stems, check_writable, data_path, is_part_as_written, onnx_path, sidecar_path
+from hx.files import call_stems, check_writable, is_part_as_written, model_files, onnx_path
 from hx.records.extract import ExtractReport, ModuleEntry, PortEntry
 from hx_sidecar_schema import HxError, MissingKernel, Port, atomic_folder, read_file, refuse_existing, simple_name
 
@@ -104,14 +104,14 @@ def _target(
     """Settle where the results go, before any work."""
     if single:
         target = onnx_path(Path(output)) if output is not None else Path(f"{stems[0]}.onnx")
-        written = _files(target)
+        written = model_files(target)
         refuse_existing(written, overwrite=overwrite)
         check_writable(target.parent)
     else:
         name = model.path or Path(model.sidecar.model.file)
         # beside the data file, where else could they be read
         target = Path(output) if output is not None else name.parent if shared else Path(f"{name.stem}_modules")
-        written = [target / INDEX, *(file for stem in stems for file in _files(target / f"{stem}.onnx"))]
+        written = [target / INDEX, *(file for stem in stems for file in model_files(target / f"{stem}.onnx"))]
         if shared and target.is_dir():
             refuse_existing(written, overwrite=overwrite)
         elif target.is_dir() and any(target.iterdir()):
@@ -123,11 +123,6 @@ def _target(
         check_shareable(model.model, written[0] if single else target / f"{stems[0]}.onnx", model.folder)
     refuse_existing(written, overwrite=True, read=model.files())
     return target
-
-
-def _files(model: Path) -> list[Path]:
-    """Return the files that an extracted model may consist of."""
-    return [model, sidecar_path(model), data_path(model)]
 
 
 def _to_folder(
@@ -156,7 +151,7 @@ def _to_folder(
         index = [entry.model_dump(mode="json") for entry in entries]
         text = json.dumps(index, indent=1, ensure_ascii=False, allow_nan=False)
         (staging / INDEX).write_text(text + "\n", encoding="utf-8")
-    kept = {path.resolve() for entry in entries if entry.file for path in _files(folder / entry.file)}
+    kept = {path.resolve() for entry in entries if entry.file for path in model_files(folder / entry.file)}
     kept |= {path.resolve() for path in model.files()}
     removed = [path for path in before if path.exists() and path.resolve() not in kept]
     for path in removed:
@@ -225,6 +220,6 @@ def _former(folder: Path) -> list[Path]:
     try:
         rows = json.loads(read_file(folder / INDEX))
         models = [folder / Path(row["file"]).name for row in rows if row["file"]]
-        return [path for model in models if is_part_as_written(model) for path in _files(model)]
+        return [path for model in models if is_part_as_written(model) for path in model_files(model)]
     except (OSError, ValueError, TypeError, LookupError):  # somebody else's index
         return []

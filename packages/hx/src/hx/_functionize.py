@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hx._models import AnyHierarchy, name_of, opened
+from hx._models import AnyHierarchy, check_loads, name_of, opened
 from hx._progress import Progress, silent
 from hx.files import model_target
 from hx.records.functionize import FunctionEntry, FunctionizeReport, InlineReport
@@ -73,6 +73,8 @@ def functionize(
             tag = sidecar.tag(sidecar.calls[made.torn[0]])
             message = f"Call {tag!r} cannot be a function: what it reads depends on what it gives."
         raise HxError(message, code="HX413", hint=hint)
+    progress("Loading it in ONNX Runtime", 0, 0)
+    check_loads(hierarchy, made.model)
     save_model(made.model, made.sidecar, target, "copy", hierarchy.folder)
     return FunctionizeReport(
         model=name_of(model),

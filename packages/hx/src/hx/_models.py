@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import hx_extractor
 from hx._redacted import without_folders
 from hx_extractor import Hierarchy
-from hx_sidecar_schema import redirected
+from hx_sidecar_schema import MissingKernel, redirected
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
     import torch
 
     from hx_tracer import ExampleInputs, LoadedModel
@@ -130,3 +131,14 @@ def opened(model: AnyHierarchy) -> Hierarchy:
 def name_of(model: AnyHierarchy) -> str:
     """Return the path of a model; of one in memory, the file name that it would have."""
     return model.name if isinstance(model, Hierarchy) else str(model)
+
+
+def check_loads(hierarchy: Hierarchy, model: ir.Model) -> None:
+    """Stop where ONNX Runtime does not load what was made of a model; HX207, HX209, or HX215 for a kernel that only the new one lacks."""
+    from hx_graph import make_session
+
+    try:
+        make_session(model, hierarchy.folder)
+    except MissingKernel:
+        if not hierarchy.lacks_kernel:
+            raise

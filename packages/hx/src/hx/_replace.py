@@ -10,10 +10,10 @@ from hx._file_inputs import Shapes, with_inputs
 from hx._models import AnyHierarchy, name_of, opened
 from hx._progress import Progress, silent
 from hx._tensors import Inputs
-from hx.files import check_writable, data_path, onnx_path, sidecar_path
+from hx.files import model_target, sidecar_path
 from hx.records.replace import ReplacedCall, ReplaceReport
 from hx.records.report import File
-from hx_sidecar_schema import MissingKernel, Sidecar, UnavailableValue, file_digest, refuse_existing
+from hx_sidecar_schema import MissingKernel, Sidecar, UnavailableValue, file_digest
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -71,8 +71,6 @@ def replace(
     progress(f"Reading {name_of(model)}", 0, 0)
     hierarchy = with_inputs(opened(model), inputs, input_shapes, run=True)
     rows = [call.row for call in hierarchy.calls(modules)]
-    stem = (hierarchy.path or Path(hierarchy.sidecar.model.file)).stem
-    target = onnx_path(Path(output) if output is not None else Path(f"{stem}_replaced.onnx"))
 
     from hx_extractor import save_model
     from hx_graph import files_of
@@ -80,8 +78,7 @@ def replace(
 
     given = _part(Path(part))
     read = [*hierarchy.files(), *files_of(Path(part), given.model)]
-    refuse_existing([target, sidecar_path(target), data_path(target)], overwrite=overwrite, read=read)
-    check_writable(target.parent)
+    target = model_target(hierarchy.name, output, "replaced", overwrite=overwrite, read=read)
     progress("Putting the part in", 0, 0)
     found = replaced(hierarchy, rows, given, file=target.name)
     progress("Running both models" if verify else "Loading it in ONNX Runtime", 0, 0)

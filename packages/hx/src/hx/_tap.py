@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from hx._models import AnyHierarchy, name_of, opened
+from hx._models import AnyHierarchy, check_loads, name_of, opened
 from hx._progress import Progress, silent
 from hx.files import model_target
 from hx.records.report import File
 from hx.records.tap import LeftOut, TapEntry, TapReport
-from hx_sidecar_schema import HxError, MissingKernel
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
-    from hx_extractor import Hierarchy
+from hx_sidecar_schema import HxError
 
 
 def tap(
@@ -93,14 +87,3 @@ def tap(
             LeftOut(fqn=call.fqn, call=call.index, tag=call.tag, reason=reason) for call, reason in found.left_out
         ],
     )
-
-
-def check_loads(hierarchy: Hierarchy, model: ir.Model) -> None:
-    """Stop where ONNX Runtime does not load what was made of a model; HX207, HX209, or HX215 for a kernel that only the new one lacks."""
-    from hx_graph import make_session
-
-    try:
-        make_session(model, hierarchy.folder)
-    except MissingKernel:
-        if not hierarchy.lacks_kernel:
-            raise

@@ -32,6 +32,11 @@ def data_path(model: Path) -> Path:
     return model.with_name(f"{model.name}.data")
 
 
+def model_files(model: Path) -> list[Path]:
+    """Return the files that a model that hx writes may consist of."""
+    return [model, sidecar_path(model), data_path(model)]
+
+
 def context_path(model: Path) -> Path:
     """Return where lies what was seen during an export."""
     return model.with_name(f"{model.stem}_context.json")
@@ -66,7 +71,7 @@ def model_target(model: str, output: str | Path | None, ending: str, *, overwrit
         HxError: HX402, HX406, HX408 or HX306 before any work where it cannot be written; `read` are files that it must not replace.
     """
     target = onnx_path(Path(output) if output is not None else Path(f"{Path(model).stem}_{ending}.onnx"))
-    refuse_existing([target, sidecar_path(target), data_path(target)], overwrite=overwrite, read=read)
+    refuse_existing(model_files(target), overwrite=overwrite, read=read)
     check_writable(target.parent)
     return target
 

@@ -137,9 +137,23 @@ class Regions:
             try:
                 TopologicalSorter(before).prepare()
             except CycleError as error:
-                return min((part for part in error.args[1] if isinstance(part, int)), key=lambda row: len(inside[row]))
+                circle = {part for part in error.args[1] if isinstance(part, int)}
+                alone = {part for part in circle if self._reads_itself(part, parts)}
+                return min(alone or circle, key=lambda row: (len(inside[row]), row))
             pending += inside.items()
         return None
+
+    def _reads_itself(self, row: int, parts: Mapping[ir.Node, ir.Node | int]) -> bool:
+        """Say whether nodes of a call read what others compute of its results."""
+        behind: set[ir.Node] = set()
+        for node in self._nodes:
+            makers = [maker for value in self._reads[node] if (maker := value.producer()) is not None]
+            inside = parts.get(node) == row
+            if inside and not behind.isdisjoint(makers):
+                return True
+            if not inside and any(maker in behind or parts.get(maker) == row for maker in makers):
+                behind.add(node)
+        return False
 
     def _part(self, node: ir.Node, around: int) -> ir.Node | int:
         """Return the function that a node goes to, directly below a call; the node itself where it goes to none."""

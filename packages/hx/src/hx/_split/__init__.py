@@ -1,0 +1,1 @@
+"""`hx.split` and `hx.join`."""
