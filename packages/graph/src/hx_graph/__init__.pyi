@@ -26,6 +26,7 @@ from hx_graph._nested import (
     bodies_in as bodies_in,
     body_inputs as body_inputs,
     body_path as body_path,
+    called_functions as called_functions,
     function_path as function_path,
     nested_graphs as nested_graphs,
     nodes_below as nodes_below,

@@ -1,7 +1,7 @@
 """Walks over a model with the graphs inside its nodes, and its functions; and what names a node: a path and an output."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import onnx_ir as ir
 
@@ -59,6 +59,20 @@ def all_nodes(model: ir.Model) -> Iterator[tuple[str, ir.Node]]:
     yield from nodes_in(model.graph)
     for key, function in model.functions.items():
         yield from nodes_in(function, function_path(key))
+
+
+def called_functions(
+    graph: ir.Graph, functions: Mapping[ir.OperatorIdentifier, ir.Function]
+) -> set[ir.OperatorIdentifier]:
+    """Return which of some functions the nodes of a graph call, and those that these call."""
+    pending = [node.op_identifier() for _, node in nodes_in(graph)]
+    found: set[ir.OperatorIdentifier] = set()
+    while pending:
+        key = pending.pop()
+        if key in functions and key not in found:
+            found.add(key)
+            pending += [node.op_identifier() for _, node in nodes_in(functions[key])]
+    return found
 
 
 def bodies_in(graph: ir.Graph | ir.Function) -> Iterator[ir.Graph]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from hx_extractor import Extraction, Hierarchy
-from hx_graph import CallTree, all_nodes, bring_into_order, output_of
+from hx_graph import CallTree, all_nodes, bring_into_order, called_functions, output_of
 from hx_sidecar_schema import EMBEDDED, HxError, Node, Replacement, Sidecar
 from hx_surgery._edited import edited_sidecar
-from hx_surgery.replacing.adapt import adapted, called_functions, drop_unused_functions, merge_functions
+from hx_surgery.replacing.adapt import adapted, drop_unused_functions, merge_functions
 from hx_surgery.replacing.call import REPLACEMENT, CallReplacement, Edit
 from hx_surgery.replacing.fit import fit, parameters_of, with_constants
 from hx_surgery.replacing.graft import Grafted
@@ -63,7 +63,7 @@ def replace(parent: Hierarchy, rows: Sequence[int], part: Part, *, file: str) ->
     like, parameters = _cut_from(parent, rows, part), parameters_of(part.sidecar)
     given = adapted(part.model if like is None else with_constants(part.model, like), model, part.file)
     model.ir_version = max(model.ir_version, given.ir_version)
-    functions = called_functions(model) | given.functions.keys()
+    functions = called_functions(model.graph, model.functions) | given.functions.keys()
     edit = Edit(model, given, owned, merge_functions(given, model), rows)
     around = CallTree(sidecar.calls).common(rows)
     for _, node in all_nodes(model):

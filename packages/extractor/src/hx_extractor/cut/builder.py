@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from hx_extractor.cut.index import GraphIndex
 from hx_extractor.cut.source import Source
-from hx_graph import bodies_in, nodes_in, values_in
+from hx_graph import bodies_in, called_functions, nodes_in, values_in
 from hx_sidecar_schema import UnavailableValue
 
 
@@ -108,9 +108,7 @@ class GraphBuilder:
             opset_imports=dict(parent.opset_imports),
             name="main_graph",
         )
-        used = {node.op_identifier() for _, node in nodes_in(graph)}
-        if parent.functions:
-            used = _with_callees(used, parent)
+        used = called_functions(graph, parent.functions)
         return ir.Model(
             graph,
             ir_version=max(parent.ir_version, 4),  # before, every weight had to be an input too
@@ -212,14 +210,3 @@ class GraphBuilder:
 
 def _copy(shape: ir.Shape | None) -> ir.Shape | None:
     return None if shape is None else shape.copy()
-
-
-def _with_callees(used: set[ir.OperatorIdentifier], model: ir.Model) -> set[ir.OperatorIdentifier]:
-    pending = [key for key in used if key in model.functions]
-    while pending:
-        for _, node in nodes_in(model.functions[pending.pop()]):
-            key = node.op_identifier()
-            if key in model.functions and key not in used:
-                used.add(key)
-                pending.append(key)
-    return used

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from hx_graph import DOMAIN, named_objects, nested_graphs, operands
 from hx_projector import operator_of, plain_attributes
 from hx_sidecar_schema import Sidecar, simple_name
+from hx_surgery._reading import read_instead, read_nothing
 
 
 @dataclass
@@ -67,7 +68,7 @@ class Forms:
             form = self._found[key] = FormFunction(self._function(row, nodes, taken, list(outputs)), nodes)
         else:
             _keep_common_metadata(form.nodes, nodes)
-            _detach(nodes)
+            read_nothing(nodes)
         form.calls.append(row)
         module = self._sidecar.module_of(call)
         name = f"{module.fqn}@{call.index}" if call.index else module.fqn
@@ -97,7 +98,7 @@ class Forms:
             name = names.free(self._argument(str(value.name), row))
             formal[value] = copy_of(value, name)
         for node in nodes:
-            replace_reads(node, formal)
+            read_instead(node, formal)
         ports = {port.carrier: port.name for port in reversed(call.outputs)}
         for value in given:
             if (port := ports.get(str(value.name))) is not None:
@@ -142,25 +143,6 @@ class _FreeNames:
 def copy_of(value: ir.Value, name: str | None = None) -> ir.Value:
     """Return a value of the same type, and of the same name where none is given."""
     return ir.Value(name=name or value.name, type=value.type, shape=value.shape and value.shape.copy())
-
-
-def replace_reads(node: ir.Node, others: Mapping[ir.Value, ir.Value]) -> None:
-    """Let a node, and the bodies in it, read other values."""
-    for inner in _all([node]):
-        for index, value in enumerate(inner.inputs):
-            if value is not None and value in others:
-                inner.replace_input_with(index, others[value])
-        for _, body in nested_graphs(inner):
-            for index, value in enumerate(body.outputs):
-                if value in others:
-                    body.outputs[index] = others[value]
-
-
-def _detach(nodes: Sequence[ir.Node]) -> None:
-    """Let nodes that are not needed any more read nothing: values know who reads them."""
-    for node in _all(nodes):
-        for index in range(len(node.inputs)):
-            node.replace_input_with(index, None)
 
 
 def _all(nodes: Sequence[ir.Node]) -> Iterator[ir.Node]:

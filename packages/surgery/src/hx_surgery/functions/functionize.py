@@ -9,7 +9,8 @@ import onnx_ir as ir
 
 from hx_graph import NAMES, all_nodes, inline_functions, nested_graphs, nodes_in, operands, output_of, pack_names
 from hx_sidecar_schema import Sidecar, graph_digest
-from hx_surgery.functions.forms import FormFunction, Forms, copy_of, replace_reads
+from hx_surgery._reading import read_instead
+from hx_surgery.functions.forms import FormFunction, Forms, copy_of
 from hx_surgery.functions.regions import Regions
 
 IR_VERSION = 10
@@ -117,7 +118,7 @@ class _Writer:
                     readers[value] = readers[value] - {*inside} | {call}
             readers |= {others[out]: nodes for out, nodes in outside.items()}
             for reader in {node: None for nodes in outside.values() for node in nodes}:
-                replace_reads(reader, others)
+                read_instead(reader, others)
         graph.extend(sorted(members[base], key=position.__getitem__))
         graph.sort()
 

@@ -6,7 +6,7 @@ from typing import NoReturn
 import onnx
 import onnx_ir as ir
 
-from hx_graph import all_nodes, nodes_in, without_weights
+from hx_graph import all_nodes, called_functions, nodes_in, without_weights
 from hx_projector import function_form
 from hx_sidecar_schema import HxError, first_line
 
@@ -98,17 +98,5 @@ def merge_functions(part: ir.Model, model: ir.Model) -> Operators:
 
 def drop_unused_functions(model: ir.Model, before: set[ir.OperatorIdentifier]) -> None:
     """Take functions away that nodes called before and call no more."""
-    for key in before - called_functions(model):
+    for key in before - called_functions(model.graph, model.functions):
         model.functions.pop(key, None)
-
-
-def called_functions(model: ir.Model) -> set[ir.OperatorIdentifier]:
-    """Return the functions that a model's graph calls, and those that they call."""
-    pending = [node.op_identifier() for _, node in nodes_in(model.graph)]
-    found: set[ir.OperatorIdentifier] = set()
-    while pending:
-        key = pending.pop()
-        if key in model.functions and key not in found:
-            found.add(key)
-            pending += [node.op_identifier() for _, node in nodes_in(model.functions[key])]
-    return found

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from hx_extractor import Source
 from hx_graph import bodies_in, nested_graphs, nodes_below, nodes_in, values_in
+from hx_surgery._reading import read_nothing
 
 _NEW = "hx.new."
 
@@ -296,12 +297,8 @@ def unread(graph: ir.Graph, nodes: Iterable[ir.Node]) -> list[ir.Node]:
 
 def remove(nodes: Sequence[ir.Node]) -> None:
     """Take nodes out of their graphs, so that they read nothing any more."""
+    read_nothing(nodes)
     for node in nodes:
-        for inner in (node, *(inner for _, inner in nodes_below(node))):
-            for index in range(len(inner.inputs)):
-                inner.replace_input_with(index, None)
-            for _, body in nested_graphs(inner):
-                body.outputs.clear()
         if node.graph is not None:
             node.graph.remove(node)
 

@@ -12,8 +12,8 @@ from hx_extractor import Hierarchy, load
 from hx_graph import all_nodes, output_of
 from hx_sidecar_schema import EMBEDDED, HxError, Node, Sidecar, graph_digest
 from hx_surgery._edited import edited_sidecar
+from hx_surgery._reading import read_instead
 from hx_surgery.stages.records import STAGES_FILE, Stages
-from hx_surgery.stages.rewire import read_instead
 
 
 class Joined:

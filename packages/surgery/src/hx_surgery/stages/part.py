@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from hx_graph import all_nodes, bodies_in, nodes_below, nodes_in, output_of
+from hx_graph import all_nodes, bodies_in, called_functions, nodes_in, output_of
 from hx_sidecar_schema import EMBEDDED, CutFrom, ModuleCall, Sidecar
 from hx_surgery._edited import edited_sidecar
-from hx_surgery.stages.rewire import read_instead
+from hx_surgery._reading import read_instead, read_nothing
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,7 @@ def part_model(model: ir.Model, part: Part, typed: Mapping[str, ir.Value]) -> ir
         known = typed[str(value.name)]
         value.type, value.shape = value.type or known.type, value.shape if value.shape is not None else known.shape
     graph.outputs.clear()
-    for node in gone:
-        for each in (node, *(inner for _, inner in nodes_below(node))):
-            for position in range(len(each.inputs)):
-                each.replace_input_with(position, None)
+    read_nothing(gone)
     graph.remove(gone)
     graph.outputs.extend(outputs)
     used = {value for _, node in nodes_in(graph) for value in node.inputs}
@@ -67,7 +64,7 @@ def part_model(model: ir.Model, part: Part, typed: Mapping[str, ir.Value]) -> ir
     inputs += taken.values()
     graph.inputs.clear()
     graph.inputs.extend(inputs)
-    called = _called(copy)
+    called = called_functions(graph, copy.functions)
     for key in [key for key in copy.functions if key not in called]:
         del copy.functions[key]
     return copy
@@ -76,17 +73,6 @@ def part_model(model: ir.Model, part: Part, typed: Mapping[str, ir.Value]) -> ir
 def _declared(value: ir.Value) -> ir.Value:
     shape = None if value.shape is None else value.shape.copy()
     return ir.Value(name=value.name, type=value.type, shape=shape)
-
-
-def _called(model: ir.Model) -> set[ir.OperatorIdentifier]:
-    found: set[ir.OperatorIdentifier] = set()
-    pending = [node.op_identifier() for _, node in nodes_in(model.graph)]
-    while pending:
-        key = pending.pop()
-        if key in model.functions and key not in found:
-            found.add(key)
-            pending += [node.op_identifier() for _, node in nodes_in(model.functions[key])]
-    return found
 
 
 def part_sidecar(model: ir.Model, sidecar: Sidecar, begun: range, *, file: str, name: str) -> Sidecar:

@@ -1,8 +1,8 @@
-"""Letting nodes read other values."""
+"""Letting nodes read other values, or none."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import onnx_ir as ir
 
@@ -20,3 +20,14 @@ def read_instead(node: ir.Node, taken: Mapping[ir.Value, ir.Value]) -> None:
             for position, value in enumerate(body.outputs):
                 if value in taken:
                     body.outputs[position] = taken[value]
+
+
+def read_nothing(nodes: Iterable[ir.Node]) -> None:
+    """Let nodes and their bodies, which are not needed any more, read nothing: values know who reads them."""
+    for node in nodes:
+        for each in (node, *(inner for _, inner in nodes_below(node))):
+            for position in range(len(each.inputs)):
+                each.replace_input_with(position, None)
+        for _, graph in nested_graphs(node):
+            for body in (graph, *bodies_in(graph)):
+                body.outputs.clear()
