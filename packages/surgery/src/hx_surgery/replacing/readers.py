@@ -115,15 +115,21 @@ class Readers:
         Args:
             graft: Gets the nodes that make it of the new output.
             made: The new outputs, by the value that carried the old one.
+
+        Raises:
+            HxError: HX222 if an output is in the graph no more, others computed with it, and none of them is found.
         """
         found: list[tuple[ir.Node, int, ir.Value]] = []
         done: set[tuple[ir.Node, int]] = set()
+        everything = recovered_sources(self._sidecar.recovered, self._values, {})
+        between = derived(everything, made) - self._values.keys()
         for row, other in enumerate(self._sidecar.calls):
-            taken = {port.carrier for port in other.inputs if not port.unused} & made.keys()
+            taken = {port.carrier for port in other.inputs if not port.unused} & (made.keys() | between)
             if not taken or not other.recovered or self._row <= row < self._end:
                 continue
             sources = recovered_sources((self._sidecar.recovered[n] for n in other.recovered), self._values, {})
-            given = {carrier: made[carrier] for carrier in taken}
+            here = {name: made.get(name) or graft.recover(name, everything, self._values, made) for name in taken}
+            given = {name: value for name, value in here.items() if value is not None}
             inside = range(row, self._sidecar.subtree_end[row])
             for name in sorted(derived(sources, given) & self._values.keys()):
                 uses = [
@@ -135,6 +141,10 @@ class Readers:
                 if value is not None:
                     done.update(uses)
                     found += [(node, index, value) for node, index in uses]
+        lost = [name for name in made if name not in self._values and self.standing_in(name) == name]
+        others = {name: source for name, source in everything.items() if name not in self._recovered}
+        if not found and (name := next((name for name in lost if derived(others, {name})), None)):
+            raise self.refused(f"its output {name!r} is in the graph no more, and who reads it is not known")
         return found
 
     def check_reached(self, made: Iterable[str]) -> None:
