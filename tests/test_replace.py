@@ -318,6 +318,12 @@ def test_weights_of_a_part_that_stands_for_several_calls_are_there_once(bert: hx
     assert len(second.weights_removed) == 6
 
 
+def test_a_weight_that_the_model_has_is_not_added_again(bert: hx.Hierarchy) -> None:
+    hx.extract("bert.onnx", "encoder.layer.1.attention.self", "part.onnx")
+    report = hx.replace("bert.onnx", "BertSelfAttention", "part.onnx", "both.onnx")
+    assert [call.weights_added for call in report.calls] == [[], []]
+
+
 Change = Callable[[ir.Model], None]
 
 
@@ -492,3 +498,150 @@ def test_an_input_is_never_replaced(bert: hx.Hierarchy) -> None:
         assert caught.value.code == "HX408"
     assert Path("part.onnx").read_bytes() == before
     assert read_model(Path("bert.onnx")).graph
+
+
+class Tanh(nn.Module):
+    def __init__(self, factor: float = 1) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.tanh() if self.factor == 1 else x.tanh() * self.factor
+
+
+class Merged(nn.Module):
+    """Two modules that compute the same first: the exporter merges it into one node, which is the first one's output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plain, self.scaled = Tanh(), Tanh(3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.plain(x) * 2 + self.scaled(x)
+
+
+class Again(nn.Module):
+    """One module on one input twice: the exporter makes one call of the two, and an Identity of the second one's output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plain = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.plain(x).reshape(2, 8), self.plain(x).transpose(0, 1).transpose(0, 1)
+
+
+@pytest.mark.parametrize("module", [Merged(), Again()])
+def test_an_output_that_was_merged_with_what_another_call_computes_is_refused(module: nn.Module) -> None:
+    """Else the other call would compute with the part's result, which it never got."""
+    model = hx.export(module.eval(), (torch.randn(2, 8),))
+    call = model["plain"]
+    assert call.status == "extractable"
+    with pytest.raises(hx.HxError, match="did not get it: they were merged") as caught:
+        replace(model, [call.row], scaled(part_of(call.extract())), file="new.onnx")
+    assert caught.value.code == "HX222"
+
+
+def test_functions_that_call_other_functions_of_one_name_are_other_functions() -> None:
+    model = exported("recurrent", False)
+    text = """
+        <ir_version: 10, opset_import: ["" : 18, "mine" : 1]>
+        agraph (float[2, 10] input) => (float[2, 3] output) {{
+            output = mine.Head(input)
+        }}
+        <domain: "mine", opset_import: ["" : 18, "mine" : 1]> Head (x) => (y) {{
+            sum = ReduceSum <keepdims = 1> (x)
+            three = Constant <value_ints = [2, 3]> ()
+            spread = Expand (sum, three)
+            y = mine.Sign (spread)
+        }}
+        <domain: "mine", opset_import: ["" : 18]> Sign (x) => (y) {{ y = {operator} (x) }}
+    """
+    first = replace(
+        model, [model["head"].row], Part(ir.from_onnx_text(text.format(operator="Neg")), "a.onnx"), file="a.onnx"
+    )
+    again = hx.Hierarchy(None, first.sidecar, first.model)
+    head = Part(ir.from_onnx_text(text.format(operator="Abs")), "b.onnx")
+    second = replace(again, [again["head"].row], head, file="b.onnx")
+    [caller] = [node for node in second.model.graph if node.domain == "mine"]
+    [called] = [node for node in second.model.functions[caller.op_identifier()] if node.domain == "mine"]
+    assert [node.op_type for node in second.model.functions[called.op_identifier()]] == ["Abs"]
+
+
+class WithoutEffect(nn.Module):
+    """What the second module gets is in the graph no more: the exporter removed the addition."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(x) + 0)
+
+
+def test_a_replaced_call_is_what_it_computes_now_where_its_input_was_removed() -> None:
+    model = hx.export(WithoutEffect().eval(), (torch.randn(2, 8),))
+    call = model["second"]
+    made = replace(model, [call.row], scaled(part_of(call.extract())), file="new.onnx")
+    now = hx.Hierarchy(None, made.sidecar, made.model)["second"]
+    assert now.status == "extractable"
+    feeds = {"input": np.ones((2, 8), np.float32)}
+    before, after = call.extract().run(feeds)["output"], now.extract().run(feeds)["output"]
+    np.testing.assert_allclose(after, before * FACTOR, rtol=1e-5)
+    assert now.extract().model.graph.num_nodes() > call.extract().model.graph.num_nodes()
+
+
+def test_what_was_before_is_put_back_without_a_trace() -> None:
+    """The old output is an inner value of the part that is there: it becomes the output again."""
+    model = exported("branches", False)
+    rows = [model["block"].row, model["other"].row]
+    for row, call in zip(rows, (model["block"], model["other"]), strict=True):
+        made = replace(model, [row], scaled(part_of(call.extract())), file="new.onnx")
+        there = hx.Hierarchy(None, made.sidecar, made.model)
+        back = replace(there, [row], Part(part_of(call.extract()).model, "back.onnx"), file="back.onnx")
+        assert structural_digest(back.model) == structural_digest(model.model)
+        assert [node.outputs[0].name for node in back.model.graph] == [
+            node.outputs[0].name for node in model.model.graph
+        ]
+        replaced = back.sidecar.calls[row].replaced
+        assert replaced is not None
+        assert replaced.file == "back.onnx"
+
+
+def test_weights_do_not_get_the_names_of_values_that_the_exporter_removed() -> None:
+    """Records of other calls still make such values; a weight would be taken for one."""
+    model = hx.export(WithoutEffect().eval(), (torch.randn(2, 8),))
+    kept = {value.name for node in model.model.graph for value in node.outputs}
+    lost = {name for row in model.sidecar.recovered for name in row.outputs} - kept
+    assert len(lost) >= 2
+    for module in ("first", "second"):
+        for name in sorted(lost):
+            part = ir.from_onnx_text(
+                f"""
+                <ir_version: 10, opset_import: ["" : 18]>
+                agraph (float[2, 8] input) => (float[2, 8] output) <float[1] {name} = {{2}}> {{
+                    output = Mul (input, {name})
+                }}
+                """
+            )
+            made = replace(model, [model[module].row], Part(part, "part.onnx"), file="new.onnx")
+            outputs_of(made.model, model.example_inputs())
+            for call in extractable(hx.Hierarchy(None, made.sidecar, made.model)):
+                assert call.extract().validate().max_abs_error < 1e-5
+            there = hx.Hierarchy(None, made.sidecar, made.model)
+            back = replace(there, [model[module].row], part_of(model[module].extract()), file="back.onnx")
+            assert back.model.graph.initializers.keys() == model.model.graph.initializers.keys()
+
+
+def test_calls_that_were_merged_are_replaced_together_in_any_order() -> None:
+    module, x = Again().eval(), torch.randn(2, 8)
+    model = hx.export(module, (x,))
+    rows = [call.row for call in model.calls("plain@*")]
+    assert len(rows) == 2
+    with torch.no_grad():
+        expected = [output.numpy() * FACTOR for output in module(x)]
+    for order in (rows, rows[::-1]):
+        made = replace(model, order, scaled(part_of(model["plain"].extract())), file="new.onnx")
+        actual = outputs_of(made.model, {"x": x.numpy()})
+        for one, other in zip(actual.values(), expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

@@ -65,20 +65,26 @@ def replace(parent: Hierarchy, rows: Sequence[int], part: Part, *, file: str) ->
     model.ir_version = max(model.ir_version, given.ir_version)
     functions = called_functions(model.graph, model.functions) | given.functions.keys()
     edit = Edit(model, given, owned, merge_functions(given, model), rows)
+    edit.share(given.graph.initializers)
     around = CallTree(sidecar.calls).common(rows)
     for _, node in all_nodes(model):
         if node not in owned:  # of a function that the part brings
             owned[node] = Node(output="", op_type="", owner=around, evidence=REPLACEMENT, confidence="high")
     done: dict[int, Grafted] = {}
-    for row in rows:
+    for row in sorted(rows):  # one that was merged with one before it is what that is now
         now = sidecar.model_copy(update={"nodes": _rows(model, owned)})
         call = Hierarchy(None, now, model).extract(row)
         done[row] = CallReplacement(edit, now, row, call, fit(given, call, like, parameters)).run()
     drop_unused_functions(model, functions)
     bring_into_order(model)
     stands = Replacement(file=part.file, file_digest=part.file_digest)
+    anew = {name for each in done.values() for name in each.changed}
+    old = {row for row, made in enumerate(sidecar.recovered) if not anew.isdisjoint(made.outputs)}
     calls = [
-        call.model_copy(update={"replaced": stands}) if row in done and done[row].added else call
+        call.model_copy(
+            update={"recovered": [each for each in call.recovered if each not in old]}
+            | ({"replaced": stands} if row in done and done[row].changed else {})
+        )
         for row, call in enumerate(sidecar.calls)
     ]
     now = sidecar.model_copy(update={"calls": calls})

@@ -78,12 +78,13 @@ def _refuse(file: str, domain: str, version: int, wanted: int, reason: str) -> N
 
 def merge_functions(part: ir.Model, model: ir.Model) -> Operators:
     """Give a model the functions of a part; return what those are called there that have another name now."""
-    names: dict[ir.OperatorIdentifier, ir.OperatorIdentifier] = {}
-    for key, function in part.functions.items():
-        name, number = key, 2
-        while name in model.functions and function_form(model.functions[name]) != function_form(function):
-            name, number = (key[0], f"{key[1]}_{number}", key[2]), number + 1
-        names[key] = name
+    names = {key: key for key in part.functions}
+    while other := [key for key, name in names.items() if key == name and _clashes(key, part, model, names)]:
+        for key in other:
+            number = 2
+            while (name := (key[0], f"{key[1]}_{number}", key[2])) in model.functions or name in names.values():
+                number += 1
+            names[key] = name
     for key, name in names.items():
         if name in model.functions:
             continue
@@ -94,6 +95,15 @@ def merge_functions(part: ir.Model, model: ir.Model) -> Operators:
         model.functions[name] = copy
         model.opset_imports.setdefault(name[0], part.opset_imports.get(name[0], 1))
     return {key: name for key, name in names.items() if key != name}
+
+
+def _clashes(key: ir.OperatorIdentifier, part: ir.Model, model: ir.Model, names: Operators) -> bool:
+    """Say whether a model has another function under a name: other nodes, or functions that these call are others."""
+    known, function = model.functions.get(key), part.functions[key]
+    if known is None:
+        return False
+    called = {node.op_identifier() for _, node in nodes_in(function)}
+    return any(names.get(each, each) != each for each in called) or function_form(known) != function_form(function)
 
 
 def drop_unused_functions(model: ir.Model, before: set[ir.OperatorIdentifier]) -> None:

@@ -36,6 +36,13 @@ class Edit:
     shared: dict[str, ir.Value] = field(default_factory=dict)
     """Weights of the model that are known, by what they hold."""
 
+    def share(self, names: Iterable[str]) -> None:
+        """Know weights of the model under some names."""
+        weights = (self.model.graph.initializers.get(name) for name in names)
+        for value in weights:
+            if value is not None and value.const_value is not None:
+                self.shared.setdefault(f"weight {self.tensors.of(value.const_value)}", value)
+
 
 class CallReplacement:
     """One call on its way to be replaced.
@@ -76,7 +83,8 @@ class CallReplacement:
         changed = {self._readers.standing_in(port.carrier) for port in others}
         behind = {value for value in old if call.origins.get(str(value.name)) in changed}
         known = self._known(old, behind | {before[port.name] for port in others})
-        graft = Graft(self._edit.model, known, new, self._shape_of, self._edit.shared, self._edit.operators)
+        edit, lost = self._edit, self._made_names()
+        graft = Graft(edit.model, known, new, self._shape_of, edit.shared, edit.operators, lost)
         self._find_inputs(graft, known, [after[port.name] for port in others])
         made = {port.carrier: self._made(graft, after[port.name], port) for port in others}
         return self._put(graft, made)
@@ -112,10 +120,16 @@ class CallReplacement:
 
     def _made(self, graft: Graft, wanted: ir.Value, port: Port) -> ir.Value:
         value = graft.value(wanted)
-        if not graft.is_new(value):
+        if not graft.is_new(value) and not self._may_be_renamed(value, port):
             value = graft.add(ir.node("Identity", [value]), str(wanted.name))
         graft.named(value, port.carrier)
         return value
+
+    def _may_be_renamed(self, value: ir.Value, port: Port) -> bool:
+        """Say whether an inner value of the call may be an output of it from now on, so that no Identity is needed."""
+        was = self._values.get(self._readers.standing_in(port.carrier))
+        is_inner = self._readers.is_ours(value.producer()) and not value.is_graph_output()
+        return is_inner and was is not None and value.graph is was.graph and value.name not in self._reserved()
 
     def _shape_of(self, value: ir.Value) -> ir.Shape | None:
         """Return the shape that a value of the part has in the model, whose symbols may mean something else."""
@@ -126,6 +140,7 @@ class CallReplacement:
 
     def _put(self, graft: Graft, made: Mapping[str, ir.Value]) -> Grafted:
         main, done = self._edit.model.graph, graft.done
+        done.changed = [*made]
         ours = [node for _, node in nodes_in(main) if self._readers.is_ours(node)]
         dead = {*unread(main, ours)}
         later = self._readers.behind_recovered(graft, made)
@@ -191,9 +206,13 @@ class CallReplacement:
 
     def _reserved(self) -> set[str]:
         """Return names that no new value may have: records say something else of them."""
+        return self._made_names() | {name for row in self._sidecar.recovered for name in row.inputs}
+
+    def _made_names(self) -> set[str]:
+        """Return those of them that are of no weight, which may come back under the name that it had."""
         ports = (port for call in self._sidecar.calls for port in (*call.inputs, *call.outputs))
-        recovered = (name for row in self._sidecar.recovered for name in (*row.inputs, *row.outputs))
-        return {*(port.carrier for port in ports), *recovered, *self._sidecar.sizes}
+        made = (name for row in self._sidecar.recovered for name in row.outputs)
+        return {*(port.carrier for port in ports), *made, *self._sidecar.sizes}
 
 
 def _digest(port: Port) -> str:

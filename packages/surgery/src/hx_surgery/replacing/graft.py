@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from hx_extractor import Source
-from hx_graph import bodies_in, nested_graphs, nodes_below, nodes_in, values_in
+from hx_graph import bodies_in, is_size_query, nested_graphs, nodes_below, nodes_in, values_in
 from hx_surgery._reading import read_nothing
 
 _NEW = "hx.new."
@@ -23,6 +23,8 @@ class Grafted:
     recovered: list[ir.Node] = field(default_factory=list)
     """Those of them that are from before the exporter's optimisation: they lead to the call's inputs, or from its outputs."""
     removed: list[ir.Node] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    """Values that compute something else now: what made them before the exporter's optimisation does so no more."""
     weights_added: list[str] = field(default_factory=list)
     weights_removed: list[str] = field(default_factory=list)
 
@@ -37,6 +39,7 @@ class Graft:
         shape_of: Of a value of the part, the shape that it has in the model.
         shared: Weights of the model by what they hold; new ones are added.
         operators: Functions of the part that have other names in the model.
+        lost: Names that no weight may have: they are of values that the model has no more, and that its records make.
     """
 
     def __init__(
@@ -47,11 +50,12 @@ class Graft:
         shape_of: Callable[[ir.Value], ir.Shape | None],
         shared: dict[str, ir.Value],
         operators: Mapping[ir.OperatorIdentifier, ir.OperatorIdentifier],
+        lost: Collection[str],
     ) -> None:
         """Begin with nothing added."""
         self.model = model
         self._known, self._numbers, self._shape_of, self._shared = known, numbers, shape_of, shared
-        self._operators = operators
+        self._operators, self._lost = operators, lost
         self._built: dict[ir.Value, ir.Value] = {}
         self._names: dict[ir.Value, str] = {}
         """New values, with the names that they would like to have."""
@@ -235,7 +239,9 @@ class Graft:
         known = self._shared.get(digest) or self._shared.get(f"{digest} {value.name}")
         if known is None:
             known = ir.Value(type=value.type, shape=value.shape, const_value=value.const_value)
-            known.name = _free(str(value.name), "part", {str(v.name) for v in values_in(self.model.graph)})
+            known.name = _free(
+                str(value.name), "part", {str(v.name) for v in values_in(self.model.graph)} | {*self._lost}
+            )
             self.model.graph.register_initializer(known)
             self._shared[f"{digest} {value.name}"] = known  # two of a part that hold the same stay two
             self.done.weights_added.append(known.name)
@@ -261,6 +267,26 @@ def read_values(node: ir.Node) -> list[ir.Value]:
             found += [value for value in inner.inputs if value is not None and value not in inside]
             found += [v for _, body in nested_graphs(inner) for v in body.outputs if v not in inside]
         found += [value for _, body in nested_graphs(node) for value in body.outputs if value not in inside]
+    return found
+
+
+def led_to(values: Iterable[ir.Value], around: Mapping[ir.Graph, ir.Node]) -> set[ir.Value]:
+    """Return values, and all that is computed from their numbers; `around` are the nodes that bodies belong to."""
+    found: set[ir.Value] = set()
+    pending = list(values)
+    while pending:
+        value = pending.pop()
+        if value in found:
+            continue
+        found.add(value)
+        readers = [node for node, _ in value.uses() if not is_size_query(node)]
+        while readers:
+            node = readers.pop()
+            pending += node.outputs
+            if node.attributes:
+                pending += [given for _, body in nested_graphs(node) for given in body.inputs]
+            if isinstance(node.graph, ir.Graph) and (outer := around.get(node.graph)) is not None:
+                readers.append(outer)
     return found
 
 

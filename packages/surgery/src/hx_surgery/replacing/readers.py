@@ -8,8 +8,9 @@ from functools import cached_property
 import onnx_ir as ir
 
 from hx_extractor import Extraction, Source, recovered_sources
+from hx_graph import nested_graphs
 from hx_sidecar_schema import HxError, Node, Port, Sidecar
-from hx_surgery.replacing.graft import Graft, derived
+from hx_surgery.replacing.graft import Graft, derived, led_to
 
 _NEUTRAL = {"Add": 0.0, "Sub": 0.0, "Mul": 1.0, "Div": 1.0}
 """The second operand with which an operator returns its first."""
@@ -70,6 +71,30 @@ class Readers:
             if common := next(iter(own & carriers.keys()), None):
                 tag = self._sidecar.tag(other)
                 raise self.refused(f"its output {carriers[common]!r} is that of call {tag!r} too")
+        self._check_merged(carriers, alike)
+
+    def _check_merged(self, carriers: Iterable[str], alike: Collection[int]) -> None:
+        """Refuse outputs that another call computes with and did not get: it computed the same, and the exporter merged the two.
+
+        Raises:
+            HxError: HX222 if so.
+        """
+        starts = {name: value for name in carriers if (value := self._values.get(self.standing_in(name))) is not None}
+        after = {str(value.name) for value in led_to(starts.values(), self._around)} | {*carriers}
+        sources = recovered_sources(self._sidecar.recovered, self._values, {})
+        after |= derived(sources, after)
+        ends = self._sidecar.subtree_end
+        for row, other in enumerate(self._sidecar.calls):
+            holds = any(row <= each < ends[row] for each in (self._row, *alike))
+            if holds or self._row <= row < self._end or other.status != "extractable":
+                continue
+            given = {port.carrier for port in other.inputs if not port.unused}
+            is_known = given.isdisjoint(after) and all(name in self._values or name in sources for name in given)
+            if is_known and not after.isdisjoint(port.carrier for port in other.outputs):
+                tag = self._sidecar.tag(other)
+                raise self.refused(
+                    f"in the graph call {tag!r} computes with its output and did not get it: they were merged"
+                )
 
     def standing_in(self, carrier: str) -> str:
         """Return the value of the graph that an output is, behind operations without effect that the exporter removed."""
@@ -168,6 +193,10 @@ class Readers:
                     raise self.refused(f"its output leads straight to its argument {name!r}, which others read too")
                 elif value is not None and self.is_ours(value.producer()) and self._is_read_by_others(value):
                     raise self.refused(f"an output is in the graph no more, and others read {name!r}, which led to it")
+
+    @cached_property
+    def _around(self) -> dict[ir.Graph, ir.Node]:
+        return {body: node for node in self._owned if node.attributes for _, body in nested_graphs(node)}
 
     @cached_property
     def _recovered(self) -> dict[str, Source]:
