@@ -1,7 +1,7 @@
 """Parts in the place of every call: `uv run python benchmarks/replace.py [MODEL ...]`.
 
 Every extractable call of each model is replaced by its own extraction, which must change nothing; and by one whose outputs are scaled,
-which must be the PyTorch model with a forward hook that scales them. The table goes to stdout and docs/benchmarks/replace.md.
+which must be the PyTorch model with a forward hook that scales them. The table goes to stdout.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from functions import MODELS, test_bodies
-from measuring import HERE, machine, table
+from measuring import machine, table
 
 import hx
 from hx_graph import drawing_nodes, make_session, nodes_in, run_session
@@ -151,8 +151,6 @@ Each extractable `call` of {len(names)} models is replaced
 {table(head, rows)}
 """
     print(text)
-    if len(names) == len(NAMES):
-        (HERE.parent / "docs" / "benchmarks" / "replace.md").write_text(text)
 
 
 if __name__ == "__main__":

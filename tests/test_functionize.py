@@ -313,6 +313,9 @@ def test_calls_that_need_each_other_are_told(tmp_path: Path) -> None:
         node.name = name
     onnx.save(model, tmp_path / "model.onnx")
     hx.project(tmp_path / "model.onnx")
+    report = hx.functionize(tmp_path / "model.onnx", tmp_path / "functions.onnx")
+    assert report.left == ["/Model/first"] or [tag.rpartition("/")[2] for tag in report.left] == ["first"]
+    assert [len(one.calls) for one in report.functions] == [1]
     with pytest.raises(HxError, match="what it reads depends on what it gives") as error:
-        hx.functionize(tmp_path / "model.onnx", tmp_path / "functions.onnx")
+        hx.functionize(tmp_path / "model.onnx", tmp_path / "other.onnx", modules="first")
     assert error.value.code == "HX413"
