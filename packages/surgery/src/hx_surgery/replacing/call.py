@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from hx_extractor import Extraction, recovered_sources
-from hx_graph import nodes_in, shape_from, values_by_name
+from hx_graph import is_size_query, nodes_in, shape_from, values_by_name
 from hx_sidecar_schema import Node, Port, Sidecar
 from hx_surgery.replacing.adapt import Operators
 from hx_surgery.replacing.fit import Fit
@@ -75,18 +75,23 @@ class CallReplacement:
         before = {port.name: value for port, value in zip(call.outputs, call.model.graph.outputs, strict=True)}
         after = {str(value.name): value for value in part.graph.outputs}
         others = [port for port in call.outputs if new[after[port.name]] != old[before[port.name]]]
+        others = [port for port in others if not self._readers.are_none(port)]
         if not others:
             return Grafted()
         self._readers.check(others, self._edit.rows)
-        if len({(port.carrier, new[after[port.name]]) for port in others}) > len({port.carrier for port in others}):
-            raise self._readers.refused("two of its outputs are one value in the graph, and the part tells them apart")
         changed = {self._readers.standing_in(port.carrier) for port in others}
+        alike = [port for port in call.outputs if self._readers.standing_in(port.carrier) in changed]
+        if len({(port.carrier, new[after[port.name]]) for port in alike}) > len({port.carrier for port in alike}):
+            raise self._readers.refused("two of its outputs are one value in the graph, and the part tells them apart")
         behind = {value for value in old if call.origins.get(str(value.name)) in changed}
         known = self._known(old, behind | {before[port.name] for port in others})
         edit, lost = self._edit, self._made_names()
         graft = Graft(edit.model, known, new, self._shape_of, edit.shared, edit.operators, lost)
         self._find_inputs(graft, known, [after[port.name] for port in others])
-        made = {port.carrier: self._made(graft, after[port.name], port) for port in others}
+        made: dict[str, ir.Value] = {}
+        for port in others:
+            if port.carrier not in made:  # two outputs may be one value
+                made[port.carrier] = self._made(graft, after[port.name], port)
         return self._put(graft, made)
 
     def _known(self, old: Mapping[ir.Value, str], others: Collection[ir.Value]) -> dict[str, ir.Value]:
@@ -147,12 +152,14 @@ class CallReplacement:
         self._insert(graft, made)
         for node, index, value in later:
             node.replace_input_with(index, value)
-        for carrier, new in made.items():
-            was = self._values.get(self._readers.standing_in(carrier))
-            if was is None:
-                continue
+        replaced = {
+            name: was for name in made if (was := self._values.get(self._readers.standing_in(name))) is not None
+        }
+        kept = {node for node in ours if not is_size_query(node)} - self._readers.computing_too(replaced)
+        for carrier, was in replaced.items():
+            new = made[carrier]
             new.type, new.shape = was.type or new.type, was.shape if was.shape is not None else new.shape
-            rewire(main, was, new, done.added)
+            rewire(main, was, new, kept | done.added.keys())
             if was.name == carrier:
                 was.name = f"{carrier}.replaced"
         self._readers.check_reached(made)

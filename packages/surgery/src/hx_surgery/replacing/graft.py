@@ -291,11 +291,12 @@ def led_to(values: Iterable[ir.Value], around: Mapping[ir.Graph, ir.Node]) -> se
 
 
 def rewire(graph: ir.Graph, old: ir.Value, new: ir.Value, kept: Collection[ir.Node]) -> None:
-    """Let all that reads a value of a graph, but for some nodes, read another."""
+    """Let all that reads a value of a graph, but for some nodes and their bodies, read another."""
     for node, index in list(old.uses()):
         if node not in kept:
             node.replace_input_with(index, new)
-    for each in (graph, *bodies_in(graph)):
+    theirs = {body for node in kept if node.attributes for _, body in nested_graphs(node)}
+    for each in {graph, *bodies_in(graph)} - theirs:
         for index, value in enumerate(each.outputs):
             if value is old:
                 each.outputs[index] = new

@@ -8,9 +8,9 @@ from functools import cached_property
 import onnx_ir as ir
 
 from hx_extractor import Extraction, Source, recovered_sources
-from hx_graph import nested_graphs
+from hx_graph import is_size_query, nested_graphs
 from hx_sidecar_schema import HxError, Node, Port, Sidecar
-from hx_surgery.replacing.graft import Graft, derived, led_to
+from hx_surgery.replacing.graft import Graft, derived, led_to, read_values
 
 _NEUTRAL = {"Add": 0.0, "Sub": 0.0, "Mul": 1.0, "Div": 1.0}
 """The second operand with which an operator returns its first."""
@@ -47,6 +47,40 @@ class Readers:
         """Return the error for a call that cannot be replaced."""
         message = f"Call {self._call.tag!r} cannot be replaced: {reason}."
         return HxError(message, code="HX222", hint="Replace the module around it.")
+
+    def are_none(self, port: Port) -> bool:
+        """Say whether nobody reads an output that is an argument or a constant: all who read that run before the call ends."""
+        value, carrier = self._values.get(port.carrier), port.carrier
+        if value is None or value.is_graph_output() or self.is_ours(value.producer()):
+            return False
+        if value.producer() is not None and carrier not in {given.carrier for given in self._call.inputs}:
+            return False
+        calls = self._sidecar.calls
+        over = {each for row, call in enumerate(calls) if self._is_over(row) for each in call.recovered}
+        for row, call in enumerate(calls):
+            ports = () if row < self._end else (given.carrier for given in call.inputs if not given.unused)
+            reads = (
+                name for each in call.recovered if each not in over for name in self._sidecar.recovered[each].inputs
+            )
+            if not self._is_over(row) and carrier in {*ports, *reads}:
+                return False
+        uses = (node for node, _ in value.uses() if node in self._owned and not is_size_query(node))
+        return all(self._is_over(self._owned[node].owner) or node in self._before for node in uses)
+
+    def _is_over(self, row: int) -> bool:
+        """Say whether the call at a row has ended when this one ends."""
+        return row < self._row >= self._sidecar.subtree_end[row] or self._row <= row < self._end
+
+    @cached_property
+    def _before(self) -> set[ir.Node]:
+        """Nodes whose results the call reads."""
+        found = {node for node in self._owned if self.is_ours(node)}
+        pending = [*found]
+        while pending:
+            made = (value.producer() for value in read_values(pending.pop()))
+            pending += {node for node in made if node is not None} - found
+            found.update(pending)
+        return found
 
     def check(self, ports: Sequence[Port], alike: Collection[int]) -> None:
         """Refuse outputs of which it is not known who reads them; `alike` are rows of calls that get the same part.
@@ -194,6 +228,54 @@ class Readers:
                 elif value is not None and self.is_ours(value.producer()) and self._is_read_by_others(value):
                     raise self.refused(f"an output is in the graph no more, and others read {name!r}, which led to it")
 
+    def computing_too(self, replaced: Mapping[str, ir.Value]) -> set[ir.Node]:
+        """Return those of the call's nodes that other calls need computed of the new outputs: they got these, and computed the same.
+
+        All else that the call makes of its outputs it makes of what they were.
+
+        Args:
+            replaced: The old outputs that get new ones, by their carriers.
+
+        Raises:
+            HxError: HX222 if others read what the call makes of an output, and it is not known to be theirs too.
+        """
+        made_of: dict[ir.Value, set[str]] = {}
+        for carrier, was in replaced.items():
+            for value in self._own_results(was):
+                made_of.setdefault(value, set()).add(carrier)
+        outputs = {self.standing_in(port.carrier) for port in self._call.outputs}
+        side = {value for value in made_of if value.name not in outputs and self._is_read_by_others(value)}
+        for value in side:
+            readers = (node for node, _ in value.uses() if not self.is_ours(node))
+            if value.is_graph_output() or not all(self._got(node, made_of[value]) for node in readers):
+                raise self.refused(f"others read {value.name!r}, which it makes of an output and which is none itself")
+        found = _makers(side, made_of)
+        unchanged = {value for value in made_of if value.name in outputs and value not in {*replaced.values()}}
+        if not found.isdisjoint(_makers(unchanged, made_of)):
+            raise self.refused("others compute with an output as it does for another one, and they were merged")
+        return found
+
+    def _own_results(self, value: ir.Value) -> dict[ir.Value, None]:
+        """Return what the call computes with a value."""
+        pending, found = [value], dict[ir.Value, None]()
+        while pending:
+            for node in (node for node, _ in pending.pop().uses() if not is_size_query(node)):
+                around = self._around.get(node.graph) if isinstance(node.graph, ir.Graph) else None
+                results = [out for each in (node, around) if each and self.is_ours(each) for out in each.outputs]
+                pending += [out for out in results if out not in found]
+                found |= dict.fromkeys(results)
+        return found
+
+    def _got(self, node: ir.Node, carriers: Collection[str]) -> bool:
+        """Say whether a node belongs to another call that got some values."""
+        row = self._owned[node].owner if node in self._owned else None
+        while row is not None and not row <= self._row < self._sidecar.subtree_end[row]:
+            call = self._sidecar.calls[row]
+            if {port.carrier for port in call.inputs if not port.unused}.issuperset(carriers):
+                return True
+            row = call.parent
+        return False
+
     @cached_property
     def _around(self) -> dict[ir.Graph, ir.Node]:
         return {body: node for node in self._owned if node.attributes for _, body in nested_graphs(node)}
@@ -206,3 +288,14 @@ class Readers:
     def _is_read_by_others(self, value: ir.Value) -> bool:
         readers = (node for node, _ in value.uses() if node in self._owned)
         return value.is_graph_output() or not all(map(self.is_ours, readers))
+
+
+def _makers(values: Iterable[ir.Value], among: Collection[ir.Value]) -> set[ir.Node]:
+    """Return the nodes that make values, of other values or of some."""
+    pending, found = [*values], set[ir.Node]()
+    while pending:
+        node = pending.pop().producer()
+        if node is not None and node not in found:
+            found.add(node)
+            pending += [value for value in read_values(node) if value in among]
+    return found
