@@ -645,3 +645,51 @@ def test_calls_that_were_merged_are_replaced_together_in_any_order() -> None:
         actual = outputs_of(made.model, {"x": x.numpy()})
         for one, other in zip(actual.values(), expected, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_functions_of_another_opset_are_inlined_and_converted_or_refused() -> None:
+    """ONNX Runtime runs functions with the model's opset, in which Softmax and ReduceSum are other operators."""
+    model = exported("recurrent", False)
+    text = """
+        <ir_version: 10, opset_import: ["" : {0}, "mine" : 1]>
+        agraph (float[2, 10] input) => (float[2, 3] output) {{ output = mine.Head (input) }}
+        <domain: "mine", opset_import: ["" : 11]> Head (x) => (y) {{
+            three = Constant <value = int64[3] {{2, 5, 2}}> ()
+            split = Reshape (x, three)
+            weighed = Softmax <axis = 1> (split)
+            sum = ReduceSum <axes = [2], keepdims = 0> (weighed)
+            y = Slice (sum, zero, end, one)
+            zero = Constant <value = int64[1] {{0}}> ()
+            end = Constant <value = int64[1] {{3}}> ()
+            one = Constant <value = int64[1] {{1}}> ()
+        }}
+    """
+    part = ir.from_onnx_text(text.format(11))
+    made = replace(model, [model["head"].row], Part(part, "part.onnx"), file="new.onnx")
+    assert not made.model.functions
+    feeds = {"input": np.ones((2, 10), np.float32)}
+    head = hx.Hierarchy(None, made.sidecar, made.model)["head"]
+    assert head.extract().run(feeds)["output"].tolist() == outputs_of(part, feeds)["output"].tolist()
+    other = Part(ir.from_onnx_text(text.format(18)), "part.onnx")
+    with pytest.raises(hx.HxError, match="of its function 'Head' is another operator there") as caught:
+        replace(model, [model["head"].row], other, file="new.onnx")
+    assert caught.value.code == "HX223"
+
+
+def test_a_part_that_was_not_read_from_a_file_is_brought_into_order_or_refused() -> None:
+    model = exported("recurrent", False)
+    text = """
+        <ir_version: 10, opset_import: ["" : 18]>
+        agraph (float[2, 10] input) => (float[2, 3] output) {
+            output = Concat <axis = 1> (first, first, second)
+            second = Neg (first)
+            first = ReduceSum <keepdims = 1> (input, axes)
+            axes = Constant <value_ints = [1]> ()
+        }
+    """
+    made = replace(model, [model["head"].row], Part(ir.from_onnx_text(text), "part.onnx"), file="new.onnx")
+    outputs_of(made.model, model.example_inputs())
+    broken = ir.from_onnx_text(text.replace("Neg (first)", "Neg (third)"))
+    with pytest.raises(hx.HxError, match="reads 'third', which nothing makes") as caught:
+        replace(model, [model["head"].row], Part(broken, "part.onnx"), file="new.onnx")
+    assert caught.value.code == "HX202"

@@ -5,8 +5,9 @@ from typing import NoReturn
 
 import onnx
 import onnx_ir as ir
+from onnx_ir.passes.common import InlinePass
 
-from hx_graph import all_nodes, called_functions, nodes_in, without_weights
+from hx_graph import all_nodes, bring_into_order, called_functions, ensure_well_formed, nodes_in, without_weights
 from hx_projector import function_form
 from hx_sidecar_schema import HxError, first_line
 
@@ -19,18 +20,25 @@ def adapted(part: ir.Model, model: ir.Model, file: str) -> ir.Model:
     The model gets the domains that it lacks.
 
     Args:
-        part: Not changed.
+        part: Not changed, but for the order of its nodes where it has none.
         model: Its imports are changed.
         file: Name of the part, for messages.
 
     Raises:
-        HxError: HX223 if the part is of other opsets and cannot be converted.
+        HxError: HX223 if the part is of other opsets and cannot be converted, HX202 if it is no valid model.
     """
+    try:
+        ensure_well_formed(part)
+        bring_into_order(part)
+    except ValueError as error:
+        message = f"Part {file!r} is no valid ONNX model: {first_line(error).rstrip('.')}."
+        raise HxError(message, code="HX202", hint="Give another part.", argument="part") from error
+    part = _without_stale_functions(part, model, file)
     used = {node.domain for _, node in all_nodes(part)}
     for domain in sorted(used & part.opset_imports.keys()):
         version = part.opset_imports[domain]
         wanted = model.opset_imports.setdefault(domain, version)
-        other = "" if version == wanted else _other_meaning(part, domain, version, wanted)
+        other = _other_meaning(part.graph, domain, version, wanted)
         if other and domain:
             _refuse(file, domain, version, wanted, f"{other!r} may be another operator there")
         if other:
@@ -38,22 +46,50 @@ def adapted(part: ir.Model, model: ir.Model, file: str) -> ir.Model:
     return part
 
 
-def _other_meaning(part: ir.Model, domain: str, version: int, wanted: int) -> str:
-    """Return an operator that is not the same in two versions of a domain; nothing where all are."""
-    for name in sorted({node.op_type for _, node in nodes_in(part.graph) if node.domain == domain}):
+def _other_meaning(graph: ir.Graph | ir.Function, domain: str, version: int, wanted: int) -> str:
+    """Return an operator of a graph that is not the same in two versions of a domain; nothing where all are."""
+    if version == wanted:
+        return ""
+    for name in sorted({node.op_type for _, node in nodes_in(graph) if node.domain == domain}):
         try:
-            one, two = (onnx.defs.get_schema(name, number, domain) for number in (version, wanted))
+            one, two = (_signature(onnx.defs.get_schema(name, number, domain)) for number in (version, wanted))
         except onnx.defs.SchemaError:
             return name
-        if one.since_version != two.since_version:
+        if one != two:
             return name
     return ""
+
+
+def _signature(schema: onnx.defs.OpSchema) -> object:
+    """Return what tells versions of an operator apart that mean something else; others take more types."""
+    attributes = {name: (each.type, str(each.default_value)) for name, each in schema.attributes.items()}
+    return attributes, *([(port.name, port.option) for port in ports] for ports in (schema.inputs, schema.outputs))
+
+
+def _without_stale_functions(part: ir.Model, model: ir.Model, file: str) -> ir.Model:
+    """Return a part without functions where one has operators that mean something else in the model; else the part itself.
+
+    ONNX Runtime (1.31) runs functions with the opset of the model, whatever they import.
+    """
+    for key, function in part.functions.items():
+        for domain, version in function.opset_imports.items():
+            wanted = model.opset_imports.get(domain, version)
+            if other := _other_meaning(function, domain, version, wanted):
+                if part.opset_imports.get(domain) != version:
+                    _refuse(
+                        file, domain, version, wanted, f"{other!r} of its function {key[1]!r} is another operator there"
+                    )
+                part = part.clone()
+                InlinePass()(part)
+                return part
+    return part
 
 
 def _converted(part: ir.Model, wanted: int, file: str) -> ir.Model:
     version = part.opset_imports[""]
     if part.functions:
-        _refuse(file, "", version, wanted, "it has functions, which ONNX's converter does not take")
+        part = part.clone()
+        InlinePass()(part)  # ONNX's converter takes no functions
     weights = {name: value.const_value for name, value in part.graph.initializers.items()}
     bare = without_weights(part)
     bare.ir_version = max(bare.ir_version, 4)
