@@ -20,13 +20,14 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 ROWS = (
-    ("tracer", "hx", "cli"),
+    ("tracer", "hx", "cli", "fleet"),
     ("sidecar-schema", "graph", "extractor", "viewer", "surgery", "profiler"),
     ("projector",),
 )
 SAMPLES = {
     "cli": ("test_paths.py", "test_program.py", "test_modules.py"),
     "hx": ("test_api.py", "test_batches.py", "test_culprit.py", "test_files.py", "test_schemas.py"),
+    "fleet": ("test_settings.py", "test_killed.py"),
     "tracer": ("test_inputs.py", "test_observe.py", "test_patches.py", "test_ports.py", "test_symbolic.py"),
 }
 """Test files of packages whose tests take minutes; the others' are all run."""

@@ -1,6 +1,6 @@
 """Pages of the docs, followed as a reader follows them: files are written, code and commands are run, in the order of the page.
 
-A `python` block with a title is a file, one without is run, a line of a `sh` block is a command of hx (`> FILE` and `# exit code 1` may
+A `python` or `toml` block with a title is a file, one without is run, a line of a `sh` block is a command of hx (`> FILE` and `# exit code 1` may
 follow). The `text` block or the picture behind a block is what its last command printed.
 """
 
@@ -19,7 +19,7 @@ from hx_cli._main import run
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [DOCS / "index.md", *sorted((DOCS / "guides").glob("*.md"))]
 BLOCK = re.compile(
-    r'^```(python|sh)(?: title="(?P<file>[^"]+)")?\n(?P<body>.*?)^```$'
+    r'^```(python|sh|toml)(?: title="(?P<file>[^"]+)")?\n(?P<body>.*?)^```$'
     r"(?:\n\n```text\n(?P<text>.*?)^```$|\n\n!\[[^\]]*\]\(\S*pictures/(?P<picture>[\w-]+)\.svg\))?",
     flags=re.MULTILINE | re.DOTALL,
 )

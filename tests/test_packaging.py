@@ -81,8 +81,14 @@ def required(folder: Path) -> list[str]:
 
 def brought(folder: Path) -> list[str]:
     """What a package and the packages below it require."""
-    below = [other for other in FOLDERS if pyproject(other)["project"]["name"] in provided(required(folder))]
-    return [*required(folder), *(requirement for other in below for requirement in brought(other))]
+    found: dict[Path, list[str]] = {}
+    waiting = [folder]
+    while waiting:  # an extra may bring a package that stands on this one
+        folder = waiting.pop()
+        found[folder] = required(folder)
+        below = [other for other in FOLDERS if pyproject(other)["project"]["name"] in provided(found[folder])]
+        waiting += [other for other in below if other not in found]
+    return [requirement for requirements in found.values() for requirement in requirements]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -105,7 +111,7 @@ def test_tests_of_a_package_need_that_package_alone(folder: Path) -> None:
 def test_packages_name_each_other_by_one_range(folder: Path) -> None:
     project = pyproject(folder)["project"]
     assert project["version"] == "0.2.0"
-    siblings = [requirement for requirement in project["dependencies"] if name_of(requirement) in OWN.values()]
+    siblings = [requirement for requirement in required(folder) if name_of(requirement) in OWN.values()]
     assert all(re.fullmatch(r"hx-[\w-]+(\[[\w,]+\])?>=0\.2,<0\.3", requirement) for requirement in siblings)
     sources = pyproject(folder).get("tool", {}).get("uv", {}).get("sources", {})
     assert sources == {name_of(requirement): {"workspace": True} for requirement in siblings}

@@ -60,6 +60,7 @@ def files(hx, perceptron: Path, factories: Path, optimise) -> Path:
     optimise(perceptron, perceptron.with_name("optimised.onnx"))
     shutil.copy(factories, perceptron.with_name("models.py"))
     hx("split", "model.onnx", "--into", "2", "-o", "stages", cwd=perceptron.parent)
+    perceptron.with_name("run.toml").write_text('models = ["model.onnx"]\nsteps = ["validate"]\n')
     return perceptron.parent
 
 
@@ -80,6 +81,7 @@ COMMANDS = {
     "replace": ["replace model.onnx -m act --with part.onnx"],
     "report": ["report model.onnx -o page.html", "report model.onnx --against model.onnx -o beside.html"],
     "suite": ["suite model.onnx", "suite model.onnx --by operator --cover"],
+    "fleet": ["fleet run.toml --workers 1"],
     "functionize": ["functionize model.onnx"],
     "inline": ["inline functions.onnx"],
     "split": ["split model.onnx --into 2 -o three", "split model.onnx --at act --annotate -o a.onnx"],
@@ -104,6 +106,11 @@ def test_what_a_command_prints_fits_its_schema(hx, files: Path, name: str) -> No
         del record["schema_version"]
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(record, schema_of(name), jsonschema.Draft202012Validator)
+    if name == "fleet":
+        (result_file,) = (files / "run" / "results").iterdir()
+        jsonschema.validate(
+            json.loads(result_file.read_text()), schema_of("fleet-result"), jsonschema.Draft202012Validator
+        )
     if name == "extract":
         index = json.loads((files / "parts" / "index.json").read_text())
         jsonschema.validate(index, schema_of("index"), jsonschema.Draft202012Validator)

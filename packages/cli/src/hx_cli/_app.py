@@ -16,6 +16,7 @@ from hx_cli.debug import debug
 from hx_cli.demo import demo
 from hx_cli.export import export
 from hx_cli.extract import extract
+from hx_cli.fleet import fleet
 from hx_cli.functionize import functionize, inline
 from hx_cli.modules import modules
 from hx_cli.nodes import nodes
@@ -102,6 +103,7 @@ for command, summary in (
     (analyze, "Coverage and cost, by category and module."),
     (extract, "Module calls as ONNX models of their own."),
     (suite, "Every distinct module as a test case."),
+    (fleet, "Many models through many steps."),
     (functionize, "Equal layers as one function, called often."),
     (inline, "The graph without such functions."),
     (split, "A model in stages, for several devices."),

@@ -22,6 +22,7 @@ PIPE_WIDTH = 200
 LOGGERS = (
     "hx",
     "hx_extractor",
+    "hx_fleet",
     "hx_graph",
     "hx_profiler",
     "hx_projector",

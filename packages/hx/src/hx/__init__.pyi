@@ -5,6 +5,7 @@ from hx._demo import demo as demo
 from hx._export.export import export as export
 from hx._export.exported import Export as Export
 from hx._extract import extract as extract
+from hx._fleet import fleet as fleet
 from hx._functionize import functionize as functionize, inline as inline
 from hx._hierarchy import modules as modules, nodes as nodes, tree as tree
 from hx._models import ModelSpec as ModelSpec, load as load

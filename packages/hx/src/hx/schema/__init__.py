@@ -15,6 +15,7 @@ from hx.records.compare import CompareReport
 from hx.records.debug import DebugReport
 from hx.records.export import ExportReport
 from hx.records.extract import ExtractReport, ModuleEntry
+from hx.records.fleet import FleetReport, ModelResult
 from hx.records.functionize import FunctionizeReport, InlineReport
 from hx.records.modules import ModulesReport, NodesReport
 from hx.records.profile import IsolatedReport
@@ -36,6 +37,7 @@ REPORTS: dict[str, type[BaseModel]] = {
     "debug": DebugReport,
     "export": ExportReport,
     "extract": ExtractReport,
+    "fleet": FleetReport,
     "functionize": FunctionizeReport,
     "inline": InlineReport,
     "join": JoinReport,
@@ -66,7 +68,12 @@ class Index(RootModel[list[ModuleEntry]]):
 def schema_names() -> dict[str, type[BaseModel]]:
     """Return the file name of every schema with the record that it describes: `NAME-VERSION.json`."""
     names = {f"{name}-{record.model_fields['schema_version'].default}.json": record for name, record in REPORTS.items()}
-    return {**names, f"index-{ExtractReport.model_fields['schema_version'].default}.json": Index}
+    index = f"index-{ExtractReport.model_fields['schema_version'].default}.json"
+    return {
+        **names,
+        index: Index,
+        f"fleet-result-{ModelResult.model_fields['schema_version'].default}.json": ModelResult,
+    }
 
 
 def published_schema(name: str) -> str:

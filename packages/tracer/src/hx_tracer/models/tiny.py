@@ -56,6 +56,13 @@ def tiny_model(arch: str, seed: int, auto_classes: Sequence[Any]) -> torch.nn.Mo
     )
 
 
+def architectures() -> list[str]:
+    """Return the names of the architectures for which transformers has a model class, sorted: `tiny:ARCH` of them may build."""
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+
+    return sorted(MODEL_MAPPING_NAMES)
+
+
 def randomize(module: torch.nn.Module, seed: int) -> None:
     """Add seeded noise to every float parameter and to running statistics, in place.
 

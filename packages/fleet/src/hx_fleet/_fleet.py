@@ -1,0 +1,159 @@
+"""A run: which units are left, an engine that runs them, and what all results together say."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import hx
+from hx.files import check_writable
+from hx.records.fleet import FleetFailure, FleetReport, FleetRun, ModelResult
+from hx_fleet._settings import Run, check_baseline, check_versions, only_failed, read_run, units_of
+from hx_fleet._units import RunFolder, Unit
+from hx_fleet.results.baseline import changes_of
+from hx_fleet.results.dataset import write_dataset
+from hx_fleet.results.page import html_page
+from hx_sidecar_schema import HxError, check_choice
+
+LOCK = "run"
+
+
+def run_fleet(
+    run: Run,
+    output: str | Path | None,
+    *,
+    baseline: str | Path | None,
+    only: str | None,
+    shard: str | None,
+    fail_fast: bool,
+    overwrite: bool,
+    ray: str | None,
+    progress: hx.Progress,
+    **changes: Any,
+) -> FleetReport:
+    """Run what is left of a run, and write what all of it gave; see `hx.fleet`."""
+    began = time.monotonic()
+    check_choice("only", only or "failed", ["failed"])
+    settings, base = read_run(run, {name: value for name, value in changes.items() if value is not None})
+    units = units_of(settings, base, shard)
+    before = None if baseline is None else check_baseline(Path(baseline))
+    if output is None:
+        output = Path(run).stem if isinstance(run, str | Path) else "fleet"
+    folder = RunFolder(Path(output).absolute())
+    check_writable(folder.path)
+    if not folder.path.exists():
+        folder.path.mkdir(parents=True)
+    with folder.held(LOCK) as is_ours:
+        if not is_ours:
+            hint = "Wait for it, or name another folder."
+            raise HxError(f"Run {str(output)!r} is being run by another process.", code="HX418", hint=hint)
+        if overwrite and (folder.path / "run.json").exists():
+            _begin_anew(folder)
+        check_versions(folder)
+        if only == "failed":
+            for unit in only_failed(units, folder):
+                folder.result(unit.id).unlink()
+        pending = [unit for unit in units if not folder.result(unit.id).exists()]
+        if pending:
+            _run(pending, len(units), folder, settings, fail_fast=fail_fast, ray=ray, progress=progress)
+        progress("Writing the data set", 0, 0)
+        finished = [unit for unit in units if folder.result(unit.id).exists()]
+        write_dataset(_results(finished, folder), folder.path)
+        changes_found = [] if before is None else changes_of(before.path, folder.path)
+        report = FleetReport(
+            output=str(output),
+            models=len(units),
+            finished=len(finished),
+            resumed=len(units) - len(pending),
+            statuses=_statuses(_results(finished, folder), settings),
+            failures=_failures(_results(finished, folder)),
+            baseline=None if baseline is None else str(baseline),
+            changes=changes_found,
+            seconds=round(time.monotonic() - began, 1),
+        )
+        page = html_page(report, _results(finished, folder), settings.steps)
+        (folder.path / "summary.html").write_text(page, encoding="utf-8")
+    if len(finished) == len(units):
+        shutil.rmtree(folder.path / "working", ignore_errors=True)
+    return report
+
+
+def _run(
+    pending: Sequence[Unit],
+    total: int,
+    folder: RunFolder,
+    settings: FleetRun,
+    *,
+    fail_fast: bool,
+    ray: str | None,
+    progress: hx.Progress,
+) -> None:
+    """Let an engine run units."""
+    done, failed = total - len(pending), 0
+    with closing(_engine(pending, folder, settings, ray)) as engine:
+        progress("Starting", done, total)
+        for unit, running in engine:
+            if unit is not None:
+                done += 1
+                result = folder.read(unit.id)
+                failed += result is None or any(step.status == "failed" for step in result.steps)
+            says = f"{failed} failed, " if failed else ""
+            names = ", ".join(one.name for one in running[:3]) + (", …" if len(running) > 3 else "")
+            progress(f"{says}{names}", done, total)
+            if failed and fail_fast:
+                break
+
+
+def _engine(
+    units: Sequence[Unit], folder: RunFolder, settings: FleetRun, ray: str | None
+) -> Generator[tuple[Unit | None, list[Unit]]]:
+    from hx_fleet.engines.local import run_local
+
+    return run_local(units, folder, workers=settings.workers, threads=settings.threads)
+
+
+def _begin_anew(folder: RunFolder) -> None:
+    """Remove what a run has written, and nothing else."""
+    for name in ("results", "artefacts", "logs"):
+        shutil.rmtree(folder.path / name, ignore_errors=True)
+    (folder.path / "run.json").unlink()
+    for name in ("steps.parquet", "calls.parquet", "summary.html"):
+        (folder.path / name).unlink(missing_ok=True)
+
+
+def _results(units: Iterable[Unit], folder: RunFolder) -> Iterator[ModelResult]:
+    """Yield results, one in memory at once."""
+    for unit in units:
+        result = folder.read(unit.id)
+        assert result is not None
+        yield result
+
+
+def _statuses(results: Iterable[ModelResult], settings: FleetRun) -> dict[str, dict[str, int]]:
+    counts = {step: Counter[str]() for step in settings.steps}
+    for result in results:
+        for row in result.steps:
+            counts[row.step][row.status] += 1
+    return {step: dict(sorted(found.items())) for step, found in counts.items()}
+
+
+def _failures(results: Iterable[ModelResult]) -> list[FleetFailure]:
+    """Return failures by kind; causes that differ in numbers and names in quotes alone are one."""
+    found: dict[tuple[str, ...], tuple[str, list[str]]] = {}
+    for result in results:
+        for row in result.steps:
+            if row.status in ("failed", "wrong"):
+                general = re.sub(r"'[^']*'|\d+(\.\d+)?(e[-+]?\d+)?", "#", row.cause)
+                key = row.step, row.kind or row.status, row.code, general
+                found.setdefault(key, (row.cause, []))[1].append(row.model)
+    failures = [
+        FleetFailure(step=step, kind=kind, code=code, cause=cause, models=models)
+        for (step, kind, code, _), (cause, models) in found.items()
+    ]
+    return sorted(failures, key=lambda failure: (-len(failure.models), failure.step, failure.kind, failure.cause))

@@ -1,0 +1,168 @@
+"""What a run is asked for, read and checked before any work."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import json
+import platform
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+import hx
+from hx.records.fleet import STEPS, FleetRun
+from hx_fleet._models import absolute, expand
+from hx_fleet._units import RunFolder, Unit
+from hx_fleet.work.memory import can_limit_memory
+from hx_sidecar_schema import HxError, check_choice
+
+PACKAGES = ("torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy", "hx-onnx", "hx-fleet")
+Run = str | Path | Mapping[str, Any] | FleetRun
+
+
+def read_run(run: Run, changes: Mapping[str, Any]) -> tuple[FleetRun, Path]:
+    """Return what a run is asked for, and the folder from which its paths start.
+
+    Args:
+        run: A .toml file, or its fields.
+        changes: Fields that are other than there.
+
+    Raises:
+        HxError: HX406 if the file cannot be read or a field is not what it must be.
+    """
+    base = Path()
+    fields: Mapping[str, Any]
+    if isinstance(run, FleetRun):
+        fields = run.model_dump()
+    elif isinstance(run, Mapping):
+        fields = run
+    else:
+        base = Path(run).parent
+        try:
+            fields = tomllib.loads(Path(run).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            hint = 'Give a TOML file with lines like `models = ["tiny:bert"]` and `steps = ["export"]`.'
+            raise HxError(f"Run {str(run)!r} cannot be read: {reason}.", code="HX406", hint=hint) from error
+    try:
+        settings = FleetRun.model_validate({**fields, **changes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        hint = f"A run has {', '.join(FleetRun.model_fields)}."
+        raise HxError(f"Field {where!r} of the run: {first['msg']}.", code="HX406", hint=hint) from error
+    if settings.memory_bytes is not None and not can_limit_memory():
+        hint = "Run without a limit of memory."
+        raise HxError("The memory of a process cannot be limited here: there is no /proc.", code="HX406", hint=hint)
+    return settings, base.resolve()
+
+
+def units_of(settings: FleetRun, base: Path, shard: str | None) -> list[Unit]:
+    """Return a unit for each model, those of one shard where one is asked for.
+
+    Raises:
+        HxError: HX405 or HX406 where models, steps, options or the shard are not what they must be.
+    """
+    steps: list[tuple[str, str, dict[str, Any]]] = []
+    for name in settings.steps:
+        if ":" not in name:
+            check_choice("steps", name, STEPS)
+        steps.append((name, absolute(name, base), settings.options.get(name, {})))
+    for name in settings.keep:
+        check_choice("keep", name, STEPS)
+    _check_options(settings)
+    part, parts = _shard(shard)
+    models = expand(settings.models, base)
+    return [
+        Unit(
+            name=model.name,
+            model=model.model,
+            loading=model.loading,
+            against=model.against,
+            steps=tuple(steps),
+            keep=tuple(settings.keep),
+            timeout_s=settings.timeout_s,
+            memory_bytes=settings.memory_bytes,
+            retries=settings.retries,
+        )
+        for position, model in enumerate(models)
+        if position % parts == part - 1
+    ]
+
+
+def _check_options(settings: FleetRun) -> None:
+    for step, options in settings.options.items():
+        if step not in settings.steps:
+            hint = f"Name a step of the run: {', '.join(settings.steps)}."
+            raise HxError(f"Options are given for {step!r}, which is no step.", code="HX406", hint=hint)
+        if step in STEPS:
+            taken = inspect.signature(getattr(hx, step)).parameters
+            own = {"f", "model", "models", "against", "output", "overwrite", "progress", "modules", "sidecar"}
+            unknown = [name for name in options if name not in taken or name in own]
+            if unknown:
+                hint = f"`hx.{step}` takes {', '.join(name for name in taken if name not in own)}."
+                raise HxError(f"Step {step!r} has no option {unknown[0]!r}.", code="HX406", hint=hint)
+
+
+def _shard(text: str | None) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)/(\d+)", text or "1/1")
+    part, parts = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= part <= parts:
+        raise HxError(f"Shard {text!r} is none.", code="HX406", hint="Write it like 1/4, 2/4, ...", argument="shard")
+    return part, parts
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what decides the results of a run."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # an ONNX file needs no transformers
+            found[name] = ""
+    return found
+
+
+def check_versions(folder: RunFolder) -> None:
+    """Stop where a run was begun with other versions; note them where it begins.
+
+    Raises:
+        HxError: HX417 if it was begun with other versions, or the folder holds other things.
+    """
+    path, now = folder.path / "run.json", versions()
+    if not path.exists():
+        if folder.path.exists() and any(entry.name != "working" for entry in folder.path.iterdir()):
+            hint = "Name a folder that is empty or not there."
+            message = f"Folder {str(folder.path)!r} holds other things, and no run."
+            raise HxError(message, code="HX417", hint=hint, argument="output")
+        folder.path.mkdir(parents=True, exist_ok=True)
+        written = folder.path / "run.json.new"
+        written.write_text(json.dumps({"versions": now}, indent=1) + "\n", encoding="utf-8")
+        written.rename(path)
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))["versions"]
+    other = [f"{name} {before.get(name)}, now {now.get(name)}" for name in now if before.get(name) != now[name]]
+    if other:
+        hint = (
+            "Finish it with the versions that it was begun with, or name another folder; `baseline` compares two runs."
+        )
+        raise HxError(f"Run {str(folder.path)!r} was begun with {'; '.join(other)}.", code="HX417", hint=hint)
+
+
+def check_baseline(path: Path) -> RunFolder:
+    """Return the folder of an earlier run; HX417 if it is none."""
+    if not (path / "calls.parquet").exists():
+        hint = "Name the folder of a run that has ended: it holds calls.parquet."
+        raise HxError(f"Baseline {str(path)!r} is no run.", code="HX417", hint=hint, argument="baseline")
+    return RunFolder(path)
+
+
+def only_failed(units: Sequence[Unit], folder: RunFolder) -> list[Unit]:
+    """Return the units of which a step failed."""
+    results = ((unit, folder.read(unit.id)) for unit in units)
+    return [unit for unit, found in results if found and any(step.status == "failed" for step in found.steps)]

@@ -1,0 +1,175 @@
+"""What a run's folder holds: one unit of work for each model, and its result, which is written once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from hx.files import file_stem
+from hx.records.fleet import CallRow, ModelResult, StepRow
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One model with its steps: what one process runs. All paths are absolute."""
+
+    name: str
+    """What rows call the model."""
+    model: str
+    loading: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What `hx.ModelSpec` takes beside the model."""
+    against: str | None = None
+    steps: tuple[tuple[str, str, dict[str, Any]], ...] = ()
+    """Name of each step, what it is called with absolute paths, and its options."""
+    keep: Sequence[str] = ()
+    timeout_s: float = 600
+    memory_bytes: int | None = None
+    retries: int = 2
+
+    @property
+    def id(self) -> str:
+        """Name of its files: the same wherever the run lies, another where anything that decides the result is other."""
+        decides = (self.name, self.loading, self.against, [(name, options) for name, _, options in self.steps])
+        digest = sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
+        return f"{file_stem(self.name)[:100]}-{digest[:8]}"
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the model is an ONNX file, not one of PyTorch."""
+        return self.model.endswith(".onnx")
+
+    def to_json(self) -> str:
+        """Return it as one line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Unit:
+        """Read what `to_json` gave."""
+        fields: dict[str, Any] = json.loads(text)
+        steps: Any = (tuple(step) for step in fields.pop("steps"))
+        return cls(**fields, steps=tuple(steps))
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of a run."""
+
+    path: Path
+
+    def result(self, unit: str) -> Path:
+        """Return the file of a unit's result: it is there when all of the unit is."""
+        return self.path / "results" / f"{unit}.json"
+
+    def artefacts(self, unit: str) -> Path:
+        """Return the folder of the files that a unit's steps leave."""
+        return self.path / "artefacts" / unit
+
+    def log(self, unit: str) -> Path:
+        """Return the file of what a unit's process printed."""
+        return self.path / "logs" / f"{unit}.log"
+
+    def working(self, unit: str) -> Path:
+        """Return the folder in which a unit's process works."""
+        return self.path / "working" / unit
+
+    def journal(self, unit: str) -> Path:
+        """Return the file to which a unit's process adds a line at the beginning and the end of each step."""
+        return self.path / "working" / f"{unit}.jsonl"
+
+    def read(self, unit: str) -> ModelResult | None:
+        """Return the result of a unit; None where it has none."""
+        try:
+            return ModelResult.model_validate_json(self.result(unit).read_bytes())
+        except FileNotFoundError:
+            return None
+
+    @contextmanager
+    def held(self, name: str, *, wait: bool = False) -> Generator[bool]:
+        """Hold a lock by name; yield whether no other living process has it, or wait until that is so.
+
+        The system takes it back when its process ends, however that happens.
+        """
+        import fcntl
+
+        (self.path / "working").mkdir(parents=True, exist_ok=True)
+        with (self.path / "working" / f"{name}.lock").open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+
+def finish(unit: Unit, folder: RunFolder, ended: tuple[str, str] | None = None) -> None:
+    """Write the result of a unit out of its journal, and move what its steps leave to its place.
+
+    Args:
+        unit: Whose process has ended, or is this one and has run all steps.
+        folder: Of the run.
+        ended: Kind and cause of what ended it before all steps were done.
+    """
+    began, rows, calls = _read_journal(folder.journal(unit.id))
+    attempts = began.get("attempts", 1)
+    steps = [row.model_copy(update={"attempts": attempts}) for row in rows]
+    for position, (name, _, _) in enumerate(unit.steps[len(rows) :]):
+        kind, cause = ended or ("", "")
+        changes: dict[str, Any] = {"status": "skipped", "cause": f"The process had ended: {kind}."}
+        if position == 0:
+            changes = {"status": "failed", "kind": kind, "cause": cause, "started": began.get("started", "")}
+            changes["seconds"] = round(time.time() - began["clock"], 3) if "clock" in began else None
+        steps.append(StepRow(model=unit.name, step=name, attempts=attempts, **changes))
+    result = ModelResult(unit=unit.id, model=unit.name, steps=steps, calls=calls)
+    working, artefacts = folder.working(unit.id), folder.artefacts(unit.id)
+    shutil.rmtree(artefacts, ignore_errors=True)  # of a start that ended between the two renames below
+    if working.is_dir():
+        if any(working.iterdir()):
+            artefacts.parent.mkdir(exist_ok=True)
+            working.rename(artefacts)
+        else:
+            working.rmdir()
+    written = folder.path / "working" / f"{unit.id}.json"
+    written.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    folder.result(unit.id).parent.mkdir(exist_ok=True)
+    os.replace(written, folder.result(unit.id))  # the last thing: from here on the unit has its result
+    clear(unit, folder)
+
+
+def clear(unit: Unit, folder: RunFolder) -> None:
+    """Remove what an earlier process of a unit left behind."""
+    shutil.rmtree(folder.working(unit.id), ignore_errors=True)
+    for path in (folder.journal(unit.id), folder.path / "working" / f"{unit.id}.json"):
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
+def now() -> str:
+    """Return the time, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _read_journal(path: Path) -> tuple[dict[str, Any], list[StepRow], list[CallRow]]:
+    """Return the last line that a step began with, the steps that ended, and the calls as the last of these left them."""
+    began: dict[str, Any] = {}
+    rows: list[StepRow] = []
+    calls: list[CallRow] = []
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    for line in text.splitlines(keepends=True):
+        if not line.endswith("\n"):  # its process was killed while it wrote
+            break
+        entry = json.loads(line)
+        if "row" in entry:
+            rows.append(StepRow.model_validate(entry["row"]))
+            calls = [CallRow.model_validate(call) for call in entry["calls"]] if "calls" in entry else calls
+        else:
+            began = entry
+    return began, rows, calls

@@ -1,0 +1,1 @@
+"""What all results of a run say together."""

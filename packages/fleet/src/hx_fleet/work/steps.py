@@ -1,0 +1,298 @@
+"""The steps of one model, each a call of `hx`, in the process that is for this model."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import resource
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hx
+from hx.files import SIDECAR_SUFFIX, model_files, sidecar_path
+from hx.records.fleet import CallRow, StepRow
+from hx_fleet._units import RunFolder, Unit, now
+from hx_sidecar_schema import HxError, first_line
+
+Fields = dict[str, Any]
+MODEL = Path("model.onnx")
+"""The export, in the folder in which a unit works."""
+PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+class NotForThisModel(Exception):
+    """A step that has nothing to do here; the text says why."""
+
+
+@dataclass
+class Task:
+    """A model on its way through its steps; what a function that is a step is given. The current folder is its own."""
+
+    name: str
+    """What the run calls the model."""
+    model: str
+    """The model as `hx.ModelSpec` takes it, or the path of an ONNX file."""
+    spec: hx.ModelSpec | None
+    """The PyTorch model; None of an ONNX file for which none is named."""
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Of the step that runs."""
+    path: Path | None = None
+    """The ONNX file; None before it was exported."""
+    sidecar: Path | None = None
+    """Its sidecar, where that does not lie beside the file."""
+    calls: dict[tuple[str, int], Fields] = field(default_factory=dict[tuple[str, int], Fields])
+    """What is known of module calls, by name and index."""
+
+    def hierarchy(self) -> hx.Hierarchy:
+        """Read the exported model."""
+        if self.path is None:
+            raise NotForThisModel("There is no ONNX model: it was not exported.")
+        return hx.load(self.path, self.sidecar)
+
+
+def run_unit(unit: Unit, folder: RunFolder, attempts: int) -> None:
+    """Run the steps of a unit in this process, and add each to its journal as it ends."""
+    working = folder.working(unit.id)
+    working.mkdir(parents=True)
+    os.chdir(working)
+    spec = None if unit.is_file else hx.ModelSpec(unit.model, **unit.loading)
+    if unit.against is not None:
+        spec = hx.ModelSpec(unit.against, **unit.loading)
+    task = Task(unit.name, unit.model, spec, path=Path(unit.model) if unit.is_file else None)
+    with folder.journal(unit.id).open("w", encoding="utf-8") as journal:
+        for name, function, options in unit.steps:
+            started, wall, processor = now(), time.monotonic(), time.process_time()
+            began = {"step": name, "started": started, "clock": time.time(), "attempts": attempts}
+            journal.write(json.dumps(began) + "\n")
+            journal.flush()
+            _say(f"== {name}")
+            task.options = options
+            found = _outcome(STEPS[name] if name in STEPS else _function(function), task)
+            row = StepRow(
+                model=unit.name,
+                step=name,
+                started=started,
+                seconds=round(time.monotonic() - wall, 3),
+                cpu_seconds=round(time.process_time() - processor, 3),
+                memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT,
+                **found,
+            )
+            entry: Fields = {"row": row.model_dump(mode="json")}
+            entry["calls"] = [_call_row(unit, key, call) for key, call in task.calls.items()]
+            journal.write(json.dumps(entry) + "\n")
+            journal.flush()
+            _say(f"   {row.status} {row.cause}")
+    for step, path in FILES.items():
+        if step not in unit.keep:
+            _remove(path)
+
+
+def _say(text: str) -> None:
+    """Write a line to the log of this model: stdout."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _call_row(unit: Unit, key: tuple[str, int], call: Fields) -> Fields:
+    return CallRow(model=unit.name, fqn=key[0], call=key[1], **call).model_dump(mode="json")
+
+
+def _outcome(step: Callable[[Task], Fields], task: Task) -> Fields:
+    """Run a step; return the fields of its row."""
+    try:
+        found = {"status": "passed", **step(task)}
+    except NotForThisModel as reason:
+        return {"status": "skipped", "cause": str(reason)}
+    except HxError as error:
+        _say(str(error))
+        kind = "memory" if isinstance(error.__cause__, MemoryError) else "error"
+        return {"status": "failed", "kind": kind, "code": error.code, "cause": _portable(first_line(error), task)}
+    except MemoryError as error:
+        return {"status": "failed", "kind": "memory", "cause": _portable(first_line(error, with_type=True), task)}
+    except Exception as error:  # noqa: BLE001 a defect of hx, or of a step of somebody's: it is the result, with its traceback in the log
+        traceback.print_exc()
+        return {"status": "failed", "kind": "exception", "cause": _portable(first_line(error, with_type=True), task)}
+    if found.get("cause"):
+        found["cause"] = _portable(found["cause"], task)
+    return found
+
+
+def _portable(text: str, task: Task) -> str:
+    """Return a message without what another run has otherwise: the folders that it works in and starts from, addresses of objects."""
+    base = task.model.removesuffix(task.name)
+    for folder in (f"{Path.cwd()}{os.sep}", *([base] if base.endswith(os.sep) else [])):
+        text = text.replace(folder, "")
+    return re.sub(r"\b0x[0-9a-f]{6,}", "0x…", text)
+
+
+def _function(name: str) -> Callable[[Task], Fields]:
+    """Return the step that is a function, as `/path/file.py:function` or `package.module:function`."""
+
+    def step(task: Task) -> Fields:
+        place, _, attribute = name.rpartition(":")
+        if place.endswith(".py"):
+            sys.path.insert(0, str(Path(place).parent))
+            place = Path(place).stem
+        facts = getattr(importlib.import_module(place), attribute)(task)
+        return {"facts": json.dumps(facts)}
+
+    return step
+
+
+def _export(task: Task) -> Fields:
+    if task.path is not None or task.spec is None:
+        raise NotForThisModel("It is an ONNX file.")
+    report = hx.export(task.spec, f=MODEL, **task.options).report
+    task.path = MODEL
+    _note_calls(task, task.hierarchy())
+    checked = report.verification
+    wrong = checked is not None and checked.status == "mismatch"
+    return {
+        **_sizes(report),
+        "parameters": report.parameters,
+        "largest_error": checked and checked.relative_error,
+        **({"status": "wrong", "cause": str(checked)} if wrong else {}),
+    }
+
+
+def _project(task: Task) -> Fields:
+    if task.path is None or task.path == MODEL:
+        raise NotForThisModel("It is exported from PyTorch.")
+    if sidecar_path(task.path).exists():
+        raise NotForThisModel("It has a sidecar.")
+    output = Path(f"{task.path.stem}{SIDECAR_SUFFIX}")
+    report = hx.project(task.path, task.spec, output=output, **task.options)
+    task.sidecar = output
+    _note_calls(task, task.hierarchy())
+    return _sizes(report)
+
+
+def _validate(task: Task) -> Fields:
+    task.hierarchy()
+    report = hx.validate(task.path or MODEL, task.sidecar, **task.options)
+    found = {"nodes": report.nodes, "calls": report.calls, "findings": len(report.findings)}
+    if report.valid:
+        return found
+    first = report.findings[0]
+    return {**found, "status": "wrong", "cause": f"{first.code} {first.subject}: {first.message}"}
+
+
+def _analyze(task: Task) -> Fields:
+    hierarchy = _known(task)
+    report = hx.analyze(hierarchy, **task.options)
+    for entry in report.calls:
+        total = entry.total
+        costs = {"macs": total.macs, "parameters": total.parameters} if total else {}
+        task.calls.get((entry.fqn, entry.call), {}).update(nodes=entry.nodes, **costs)
+    total = report.cost and report.cost.total
+    costs = {"macs": total.macs, "parameters": total.parameters} if total else {}
+    percents = {"exact_percent": report.exact_percent, "covered_percent": report.covered_percent}
+    return {"nodes": report.nodes, **percents, **costs}
+
+
+def _extract(task: Task) -> Fields:
+    from hx_graph import read_model
+    from hx_projector import form_digest
+
+    report = hx.extract(_known(task), None, FILES["extract"], **task.options)
+    compared = [entry for entry in report.modules if entry.relative_error is not None or entry.failed]
+    for entry in report.modules:
+        known = task.calls[entry.fqn, entry.call]
+        known.update(extract_error=entry.relative_error, wrong=entry.failed or known.get("wrong", False))
+        if entry.file is not None:
+            known["form"] = form_digest(read_model(FILES["extract"] / entry.file))
+    errors = [entry.relative_error for entry in compared if entry.relative_error is not None]
+    found: Fields = {"calls": len(report.modules), "compared": len(compared), "differing": report.mismatches}
+    found["largest_error"] = max(errors, default=None)
+    if not report.mismatches:
+        return found
+    first = next(entry for entry in compared if entry.failed)
+    return {**found, "status": "wrong", "cause": f"{first.tag}: {first.reason}"}
+
+
+def _verify(task: Task) -> Fields:
+    hierarchy = _known(task)
+    if task.spec is None:
+        raise NotForThisModel("No PyTorch model is named for it (`against`).")
+    report = hx.verify(hierarchy, task.spec, **task.options)
+    errors: list[float] = []
+    for entry in report.calls:
+        known = task.calls[entry.fqn, entry.call]
+        local = entry.local and entry.local.relative_error
+        errors += [local] if local is not None else []
+        known.update(local_error=local, wrong=entry.wrong or known.get("wrong", False))
+        known["accumulated_error"] = entry.accumulated and entry.accumulated.relative_error
+    differing = sum(entry.wrong for entry in report.calls)
+    found = {"compared": report.compared, "differing": differing, "largest_error": max(errors, default=None)}
+    return {**found, "status": "wrong", "cause": _without_start(report)} if report.failed else found
+
+
+def _without_start(report: Any) -> str:
+    return str(report).removeprefix(f"{report.model} against {report.against}: ")
+
+
+def _profile(task: Task) -> Fields:
+    options: Fields = {"threads": int(os.environ["OMP_NUM_THREADS"]), **task.options}
+    found = hx.profile(_known(task), **options)
+    for call in found.calls:
+        times = {"typical_us": call.typical_us, "own_us": call.self_typical_us, "spread_us": call.spread_us}
+        task.calls.get((call.fqn, call.call), {}).update(times)
+    return {}
+
+
+def _suite(task: Task) -> Fields:
+    report = hx.suite(_known(task), FILES["suite"], **task.options)
+    refused = next((model.reason for model in report.suite.models if model.reason), "")
+    found: Fields = {"cases": len(report.suite.cases)}
+    return {**found, "status": "wrong", "cause": refused} if refused else found
+
+
+STEPS: dict[str, Callable[[Task], Fields]] = {
+    "export": _export,
+    "project": _project,
+    "validate": _validate,
+    "analyze": _analyze,
+    "extract": _extract,
+    "verify": _verify,
+    "profile": _profile,
+    "suite": _suite,
+}
+FILES = {"export": MODEL, "extract": Path("parts"), "suite": Path("suite")}
+"""What steps leave in the folder in which a unit works."""
+
+
+def _sizes(report: Any) -> Fields:
+    """Return what the reports of `export` and `project` share."""
+    calls = sum(report.calls.values())
+    percents = {"exact_percent": report.exact_percent, "covered_percent": report.covered_percent}
+    return {"nodes": report.nodes, "calls": calls, **percents}
+
+
+def _known(task: Task) -> hx.Hierarchy:
+    """Return the exported model, after its calls have rows."""
+    hierarchy = task.hierarchy()
+    if not task.calls:
+        _note_calls(task, hierarchy)
+    return hierarchy
+
+
+def _note_calls(task: Task, hierarchy: hx.Hierarchy) -> None:
+    for call in hierarchy:
+        row = {"tag": call.tag, "class_name": call.class_name, "status": call.status, "reason": call.reason}
+        task.calls[call.fqn, call.index] = row
+
+
+def _remove(path: Path) -> None:
+    if path.suffix != ".onnx":
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    for file in model_files(path):
+        file.unlink(missing_ok=True)

@@ -1,0 +1,67 @@
+"""Models as files, and functions that are steps: no test but one needs torch in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+STEPS = '''
+import os, signal, time
+from pathlib import Path
+
+
+def judge(task):
+    """Do to its own process what the model's name says."""
+    name = Path(task.name).stem
+    if name == "sleeps":
+        time.sleep(60)
+    if name == "hogs":
+        memory = [b"x" * (50_000_000 + place) for place in range(100)]
+        time.sleep(60)
+    if name == "crashes":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if name == "raises":
+        raise ValueError("not 17 of them\\nbut more")
+    return {"calls": len(task.hierarchy())}
+
+
+def slow(task):
+    time.sleep(0.3)
+'''
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one export."""
+    import torch
+
+    import hx
+
+    folder = tmp_path_factory.mktemp("exported")
+    torch.manual_seed(0)
+    layers = torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2)
+    hx.export(torch.nn.Sequential(*layers), (torch.ones(2, 4),), folder / "model.onnx")
+    (folder / "steps.py").write_text(STEPS)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def copies(exported: Path) -> Callable[..., Path]:
+    """Put the export into a folder under several names, with its sidecar and the steps; return the folder."""
+
+    def copy(folder: Path, *names: str) -> Path:
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            for source in exported.glob("model*"):
+                text = source.read_bytes().replace(b'"model.onnx"', f'"{name}.onnx"'.encode())
+                (folder / source.name.replace("model", name, 1)).write_bytes(text)
+        shutil.copy(exported / "steps.py", folder)
+        return folder
+
+    return copy

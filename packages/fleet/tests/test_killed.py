@@ -1,0 +1,112 @@
+"""Processes that are killed: the driver, the one that watches, and one that runs a model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import hx
+from hx.records.fleet import MEASURED
+
+NAMES = [f"m{place}" for place in range(8)]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
+
+
+@pytest.fixture
+def run(copies: Callable[..., Path], tmp_path: Path) -> Path:
+    folder = copies(tmp_path / "models", *NAMES)
+    path = folder / "run.toml"
+    path.write_text('models = ["*.onnx"]\nsteps = ["validate", "steps.py:slow", "extract"]\nretries = 5\n')
+    return path
+
+
+def started(run: Path, output: Path) -> subprocess.Popen[bytes]:
+    code = f"import hx; hx.fleet({str(run)!r}, {str(output)!r}, workers=2)"
+    return subprocess.Popen([sys.executable, "-c", code])
+
+
+def workers(output: Path) -> dict[int, int]:
+    """Processes of a run without its driver, with their parents."""
+    found: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if b"hx_fleet.work.nursery" in words and str(output).encode() in words:
+                found[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def until(what: Callable[[], object]) -> None:
+    end = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def done(output: Path) -> int:
+    return len(list((output / "results").glob("*.json")))
+
+
+def test_nothing_is_lost_and_nothing_is_there_twice(run: Path, tmp_path: Path) -> None:
+    hx.fleet(run, tmp_path / "alone", workers=2)
+    output = tmp_path / "killed"
+    driver = started(run, output)
+    until(lambda: done(output) >= 1)
+    driver.kill()
+    driver.wait()
+    until(lambda: not workers(output))  # they end with it
+    assert 1 <= done(output) < len(NAMES)
+    kept = {path.name: path.stat().st_mtime_ns for path in (output / "results").iterdir()}
+    driver = started(run, output)
+    until(lambda: len(workers(output)) >= 2)
+    (nursery,) = (pid for pid, parent in workers(output).items() if parent == driver.pid)
+    os.kill(nursery, signal.SIGKILL)
+    until(lambda: nursery not in workers(output) and len(workers(output)) >= 2)
+    models = [pid for pid, parent in workers(output).items() if parent != driver.pid]
+    os.kill(max(models), signal.SIGKILL)  # the one that has just begun
+    assert driver.wait(60) == 0
+    assert kept.items() <= {path.name: path.stat().st_mtime_ns for path in (output / "results").iterdir()}.items()
+    for name in ("steps.parquet", "calls.parquet"):
+        one, two = (pq.read_table(tmp_path / place / name) for place in ("alone", "killed"))
+        columns = [column for column in one.column_names if column not in MEASURED]
+        assert one.num_rows >= 3 * len(NAMES)
+        assert one.select(columns).equals(two.select(columns))
+    attempts = pq.read_table(output / "steps.parquet")["attempts"].to_pylist()
+    assert max(attempts) > 1
+    assert not (output / "working").exists()
+
+
+def test_one_driver_at_a_time(run: Path, tmp_path: Path) -> None:
+    driver = started(run, tmp_path / "run")
+    until(lambda: (tmp_path / "run" / "run.json").exists())
+    with pytest.raises(hx.HxError) as caught:
+        hx.fleet(run, tmp_path / "run")
+    assert caught.value.code == "HX418"
+    driver.kill()
+    driver.wait()
+
+
+def test_fail_fast_leaves_the_others(copies: Callable[..., Path], tmp_path: Path) -> None:
+    folder = copies(tmp_path / "models", "a_raises", *NAMES)
+    text = (folder / "steps.py").read_text().replace('name == "raises"', 'name == "a_raises"')
+    (folder / "steps.py").write_text(text)
+    fields = {"models": [str(folder / "*.onnx")], "steps": [f"{folder}/steps.py:judge", f"{folder}/steps.py:slow"]}
+    report = hx.fleet(fields, tmp_path / "run", workers=1, fail_fast=True)
+    assert report.finished < report.models
+    assert not report.good
+    assert [failure.kind for failure in report.failures] == ["exception"]
+    until(lambda: not workers(tmp_path / "run"))
+    rows = pq.read_table(tmp_path / "run" / "steps.parquet").to_pylist()
+    assert len(rows) == 2 * report.finished
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["versions"]["torch"]

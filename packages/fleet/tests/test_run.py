@@ -1,0 +1,169 @@
+"""A run: what becomes of every kind of model, and what is there afterwards."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import hx
+from hx.records.fleet import MEASURED, FleetReport
+
+KINDS = ("good", "sleeps", "hogs", "crashes", "raises")
+STEPS = ["export", "validate", "analyze", "extract", "verify", "steps.py:judge", "suite"]
+
+
+@pytest.fixture(scope="module")
+def run(copies: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FleetReport]:
+    folder = copies(tmp_path_factory.mktemp("run"), *KINDS)
+    lines = [
+        f"models = {json.dumps([f'{name}.onnx' for name in KINDS])}",
+        f"steps = {json.dumps(STEPS)}",
+        "retries = 1",
+    ]
+    (folder / "all.toml").write_text("\n".join([*lines, "timeout_s = 6", "memory_bytes = 600_000_000"]))
+    return folder, hx.fleet(folder / "all.toml", folder / "out", workers=3)
+
+
+def rows_of(folder: Path, name: str = "steps") -> list[dict[str, object]]:
+    return pq.read_table(folder / f"{name}.parquet").to_pylist()
+
+
+def test_failures_by_kind(run: tuple[Path, FleetReport]) -> None:
+    folder, report = run
+    found = {failure.models[0]: (failure.step, failure.kind, failure.cause) for failure in report.failures}
+    assert found == {
+        "sleeps.onnx": ("steps.py:judge", "timeout", "Not done after 6 s."),
+        "hogs.onnx": ("steps.py:judge", "memory", "More than 600000000 bytes."),
+        "crashes.onnx": ("steps.py:judge", "crash", "The process ended with signal 11, SIGSEGV, 2 times."),
+        "raises.onnx": ("steps.py:judge", "exception", "ValueError: not 17 of them"),
+    }
+    assert (report.models, report.finished, report.resumed, report.good) == (5, 5, 0, False)
+    assert report.statuses["export"] == {"skipped": 5}
+    assert report.statuses["verify"] == {"skipped": 5}
+    assert report.statuses["extract"] == {"passed": 5}
+    assert report.statuses["suite"] == {"passed": 2, "skipped": 3}
+    assert "but more" in next((folder / "out" / "logs").glob("raises*")).read_text()
+
+
+def test_rows_of_steps_and_calls(run: tuple[Path, FleetReport]) -> None:
+    folder, _ = run
+    steps = {(row["model"], row["step"]): row for row in rows_of(folder / "out")}
+    assert len(steps) == len(rows_of(folder / "out")) == len(KINDS) * len(STEPS)
+    good = {step: steps["good.onnx", step] for step in STEPS}
+    assert (good["validate"]["nodes"], good["validate"]["findings"]) == (3, 0)
+    assert (good["analyze"]["macs"], good["analyze"]["covered_percent"]) == (96, 100)
+    assert (good["extract"]["compared"], good["extract"]["differing"]) == (4, 0)
+    assert (good["suite"]["cases"], good["steps.py:judge"]["facts"]) == (4, '{"calls": 4}')
+    calls = [row for row in rows_of(folder / "out", "calls") if row["model"] == "crashes.onnx"]
+    assert [(row["fqn"], row["status"], row["macs"], row["wrong"]) for row in calls] == [
+        *(("", "extractable", 96, False), ("0", "extractable", 64, False)),
+        *(("1", "extractable", 0, False), ("2", "extractable", 32, False)),
+    ]
+    assert len({row["form"] for row in calls}) == 4
+
+
+def test_a_page_that_runs_nothing(run: tuple[Path, FleetReport]) -> None:
+    page = (run[0] / "out" / "summary.html").read_text()
+    assert "<script" not in page
+    assert "SIGSEGV" in page
+    assert page.count("<tr>") > len(KINDS)
+
+
+def test_again_nothing_runs_and_only_failed_ones_do(run: tuple[Path, FleetReport], tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(run[0], folder)
+    before = {path.name: path.stat().st_mtime_ns for path in (folder / "out" / "results").iterdir()}
+    again = hx.fleet(folder / "all.toml", folder / "out")
+    assert (again.resumed, again.failures) == (5, run[1].failures)
+    assert {path.name: path.stat().st_mtime_ns for path in (folder / "out" / "results").iterdir()} == before
+    (folder / "steps.py").write_text("def judge(task):\n    return {}\n")
+    mended = hx.fleet(folder / "all.toml", folder / "out", only="failed")
+    assert (mended.resumed, mended.failures, mended.good) == (1, [], True)
+    changed = {
+        path.name for path in (folder / "out" / "results").iterdir() if path.stat().st_mtime_ns != before[path.name]
+    }
+    assert {name.partition(".")[0] for name in changed} == set(KINDS) - {"good"}
+
+
+def test_a_pytorch_model_goes_all_the_way(tmp_path: Path) -> None:
+    factory = (
+        "import torch\ndef made():\n    torch.manual_seed(0)\n    return torch.nn.Linear(4, 3), (torch.ones(2, 4),)\n"
+    )
+    (tmp_path / "models.py").write_text(factory)
+    fields = {
+        "models": [str(tmp_path / "models.py:made")],
+        "steps": ["export", "verify", "profile"],
+        "options": {"export": {"dynamic": True}, "profile": {"runs": 2}},
+    }
+    report = hx.fleet(fields, tmp_path / "run")
+    assert report.good, report.failures
+    (row,) = rows_of(tmp_path / "run", "calls")
+    assert row["local_error"] is not None
+    assert row["typical_us"] is not None
+    (model,) = (tmp_path / "run" / "artefacts").glob("*/model.onnx")
+    assert hx.validate(model).valid
+    (name,) = hx.load(model).model.graph.inputs
+    assert not isinstance(name.shape[0], int)
+
+
+def test_a_baseline_tells_what_changed(copies: Callable[..., Path], tmp_path: Path) -> None:
+    import torch
+
+    folder = copies(tmp_path / "models", "same", "other")
+    fields = {"models": [str(folder / "*.onnx")], "steps": ["validate", "extract"]}
+    hx.fleet(fields, tmp_path / "before", workers=1)
+    for path in folder.glob("other*"):
+        path.unlink()
+    torch.manual_seed(0)
+    layers = torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2)
+    hx.export(torch.nn.Sequential(*layers), (torch.ones(2, 4),), folder / "other.onnx")
+    report = hx.fleet(fields, tmp_path / "after", workers=1, baseline=tmp_path / "before")
+    assert {(Path(change.model).name, change.fqn, change.what) for change in report.changes} == {
+        ("other.onnx", "", "form"),
+        ("other.onnx", "1", "form"),
+    }
+    assert not report.good
+    assert not report.failures
+    with pytest.raises(hx.HxError) as caught:
+        hx.fleet(fields, tmp_path / "after", baseline=folder)
+    assert caught.value.code == "HX417"
+
+
+def test_shards_copied_together_are_one_run(copies: Callable[..., Path], tmp_path: Path) -> None:
+    folder = copies(tmp_path / "models", "a", "b", "c")
+    fields = {"models": [str(folder / "*.onnx")], "steps": ["validate"]}
+    whole = hx.fleet(fields, tmp_path / "whole")
+    assert whole.good
+    for shard in ("1/2", "2/2"):
+        part = hx.fleet(fields, tmp_path / shard[0], shard=shard)
+        assert part.good
+        shutil.copytree(tmp_path / shard[0], tmp_path / "joined", dirs_exist_ok=True)
+    joined = hx.fleet(fields, tmp_path / "joined")
+    assert (joined.resumed, joined.good) == (3, True)
+    one, two = (
+        pq.read_table(tmp_path / name / "steps.parquet").drop(["started", "seconds", "cpu_seconds", "memory_bytes"])
+        for name in ("whole", "joined")
+    )
+    assert one.equals(two)
+    assert {"started", "seconds", "cpu_seconds", "memory_bytes"} <= MEASURED
+
+
+def test_a_folder_of_other_things_or_versions(exported: Path, tmp_path: Path) -> None:
+    fields = {"models": [str(exported / "model.onnx")], "steps": ["validate"]}
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    with pytest.raises(hx.HxError, match="other things") as caught:
+        hx.fleet(fields, tmp_path / "mine")
+    assert caught.value.code == "HX417"
+    hx.fleet(fields, tmp_path / "run")
+    noted = tmp_path / "run" / "run.json"
+    noted.write_text(noted.read_text().replace('"torch": "', '"torch": "0.'))
+    with pytest.raises(hx.HxError, match=r"begun with torch 0\.") as caught:
+        hx.fleet(fields, tmp_path / "run")
+    assert caught.value.code == "HX417"
+    assert hx.fleet(fields, tmp_path / "run", overwrite=True).resumed == 0

@@ -1,0 +1,106 @@
+"""What a run is asked for, before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hx
+from hx.records.fleet import FleetRun
+from hx_fleet._models import expand
+from hx_fleet._settings import read_run, units_of
+
+
+def files(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_a_list_stands_for_models(tmp_path: Path) -> None:
+    files(tmp_path, "a/x.onnx", "a/deep/y.onnx", "a/hub/config.json", "b/z.onnx", "models.py")
+    (tmp_path / "more.csv").write_text(
+        "model,name,dtype,random_weights\nmodels.py:tiny,third,float16,true\norg/name,,,\n"
+    )
+    listed = expand(
+        ["a", "b/*.onnx", "more.csv", {"model": "models.py:made", "task": "any"}, "tiny:bert", "models.py:other"],
+        tmp_path,
+    )
+    assert [one.name for one in listed] == [
+        *("a/deep/y.onnx", "a/hub", "a/x.onnx", "b/z.onnx", "third", "org/name", "models.py:made", "tiny:bert"),
+        "models.py:other",
+    ]
+    by_name = {one.name: one for one in listed}
+    assert by_name["a/hub"].model == str(tmp_path / "a" / "hub")
+    assert by_name["third"].model == f"{tmp_path / 'models.py'}:tiny"
+    assert by_name["third"].loading == {"dtype": "float16", "random_weights": True}
+    assert by_name["org/name"].model == "org/name"
+    assert by_name["models.py:made"].loading == {"task": "any"}
+
+
+def test_all_architectures_of_transformers() -> None:
+    names = [one.name for one in expand(["tiny:*"], Path())]
+    assert len(names) > 300
+    assert names == sorted(names)
+    assert {"tiny:bert", "tiny:gpt2"} <= set(names)
+    assert {one.name for one in expand(["tiny:gpt2", "tiny:gpt*"], Path())} == {
+        n for n in names if n.startswith("tiny:gpt")
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "says"),
+    [
+        ({"models": []}, "HX405", "No model"),
+        ({"models": ["none/*.onnx"]}, "HX405", "are none"),
+        ({"models": [{"model": "tiny:a", "name": "x"}, {"model": "tiny:b", "name": "x"}]}, "HX405", "called 'x'"),
+        ({"models": [{"model": "tiny:a", "dtipe": "float16"}]}, "HX406", "'dtipe'"),
+        ({"models": ["tiny:a"], "steps": ["exprot"]}, "HX406", "'exprot'"),
+        ({"models": ["tiny:a"], "step": ["export"]}, "HX406", "'step'"),
+        ({"models": ["tiny:a"], "timeout_s": 0}, "HX406", "'timeout_s'"),
+        ({"models": ["tiny:a"], "keep": ["all"]}, "HX406", "'all'"),
+        ({"models": ["tiny:a"], "options": {"verify": {}}}, "HX406", "'verify'"),
+        ({"models": ["tiny:a"], "options": {"export": {"dinamic": True}}}, "HX406", "'dinamic'"),
+        ({"models": ["tiny:a"], "options": {"export": {"f": "x"}}}, "HX406", "'f'"),
+    ],
+)
+def test_what_a_run_cannot_be(fields: dict[str, Any], code: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(hx.HxError, match=says) as caught:
+        hx.fleet(fields, tmp_path / "run")
+    assert caught.value.code == code
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_no_run(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    for text in (None, "models = ["):
+        if text is not None:
+            path.write_text(text)
+        with pytest.raises(hx.HxError, match="cannot be read") as caught:
+            hx.fleet(path)
+        assert caught.value.code == "HX406"
+
+
+def test_names_of_units_do_not_depend_on_where_the_run_lies(tmp_path: Path) -> None:
+    ids: list[list[str]] = []
+    for place in ("one", "two"):
+        files(tmp_path / place, "x.onnx", "s.py")
+        path = tmp_path / place / "run.toml"
+        path.write_text('models = ["x.onnx", "tiny:a"]\nsteps = ["validate", "s.py:step"]\n')
+        ids.append([unit.id for unit in units_of(*read_run(path, {}), None)])
+    assert ids[0] == ids[1]
+    other = units_of(FleetRun(models=["x.onnx"], steps=["validate", "analyze"]), tmp_path / "one", None)
+    assert other[0].id not in ids[0]
+
+
+def test_shards_are_the_whole(tmp_path: Path) -> None:
+    settings = FleetRun(models=[f"tiny:m{place}" for place in range(7)])
+    shards = [units_of(settings, tmp_path, f"{place}/3") for place in (1, 2, 3)]
+    assert sorted(map(len, shards)) == [2, 2, 3]
+    assert {unit.id for shard in shards for unit in shard} == {unit.id for unit in units_of(settings, tmp_path, None)}
+    for text in ("0/3", "4/3", "1", "a/b"):
+        with pytest.raises(hx.HxError, match="Shard") as caught:
+            units_of(settings, tmp_path, text)
+        assert caught.value.code == "HX406"
