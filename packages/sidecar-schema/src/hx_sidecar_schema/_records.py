@@ -179,6 +179,10 @@ class ModuleCall(Record):
     recovered: list[int] = listed(
         "Rows of `recovered` that stand for the graph's own producers when this call is cut out."
     )
+    merged: list[int] = listed(
+        "Rows of the calls outside it whose own operations computed one of its outputs too: the exporter kept one value, "
+        "and who reads it may mean theirs."
+    )
     replaced: Replacement | None = Field(
         default=None, description="What was put in its place; null where it computes what its module does."
     )

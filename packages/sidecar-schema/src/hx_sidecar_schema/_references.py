@@ -58,6 +58,7 @@ def _calls(sidecar: Contents) -> Iterator[str]:
         where = f"calls.{row}"
         yield from _outside(f"{where}.module", (call.module,), "modules", len(sidecar.modules))
         yield from _outside(f"{where}.recovered", call.recovered, "recovered", len(sidecar.recovered))
+        yield from _outside(f"{where}.merged", call.merged, "calls", len(sidecar.calls))
         while above and above[-1] != call.parent:
             above.pop()
         if call.parent is not None and not above:

@@ -38,6 +38,8 @@ DIMS_FROM_STRINGS: tuple[object, str] = (_dynamic_shapes, "convert_str_to_export
 
 It takes any tuple without tensors for the axes of one, and makes a list of it. Replaced where there are no strings.
 """
+JIT_CSE: tuple[object, str] = (torch._C, "_jit_pass_cse")
+"""Owner and name of the function with which the TorchScript exporter eliminates common subexpressions."""
 JIT_LOG: tuple[object, str] = (torch._C, "_jit_onnx_log")
 """Owner and name of the function through which the TorchScript exporter prints the whole graph where it fails.
 

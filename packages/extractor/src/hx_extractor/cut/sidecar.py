@@ -120,6 +120,7 @@ def _call(call: ModuleCall, root: int, builder: GraphBuilder, graph: ir.Graph, m
         "inputs": inputs,
         "outputs": outputs,
         "recovered": [],
+        "merged": [other - root for other in call.merged if root <= other < builder.parent.sidecar.subtree_end[root]],
     }
     if not is_root and call.status == "extractable" and (gone or call.recovered):
         update |= _ELSEWHERE

@@ -105,7 +105,12 @@ def with_unseen_calls(
     rows: dict[int | None, int] = {before: row for row, before in enumerate(order)}
     origins = {key: [rows[row] for row in found] for key, found in context.origins.items()}
     origins |= {key: [rows[call_of[row]]] for key, fqn in named.items() if (row := module_rows.get(fqn)) in callers}
-    calls = [calls[row].model_copy(update={"parent": rows.get(calls[row].parent)}) for row in order]
+    calls = [
+        calls[row].model_copy(
+            update={"parent": rows.get(calls[row].parent), "merged": [rows[one] for one in calls[row].merged]}
+        )
+        for row in order
+    ]
     moved = {key: Claim(rows[claim.owner], claim.confidence) for key, claim in claims.items()}
     return context.model_copy(update={"calls": calls, "origins": origins}), moved
 

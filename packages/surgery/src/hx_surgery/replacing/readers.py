@@ -105,6 +105,12 @@ class Readers:
             if common := next(iter(own & carriers.keys()), None):
                 tag = self._sidecar.tag(other)
                 raise self.refused(f"its output {carriers[common]!r} is that of call {tag!r} too")
+        for other in self._call.call.merged:
+            if not any(row <= other < ends[row] for row in alike):
+                tag = self._sidecar.tag(self._sidecar.calls[other])
+                raise self.refused(
+                    f"call {tag!r} computes the same as one of its outputs, the exporter merged the two, and who reads which is not known"
+                )
         self._check_merged(carriers, alike)
 
     def _check_merged(self, carriers: Iterable[str], alike: Collection[int]) -> None:

@@ -102,6 +102,7 @@ def part_sidecar(model: ir.Model, sidecar: Sidecar, begun: range, *, file: str, 
             "module": modules[call.module],
             "parent": None if call.parent is None else calls[call.parent],
             "recovered": [recovered[one] for one in call.recovered],
+            "merged": [calls[one] for one in call.merged if one in calls],
         }
         below = range(row, sidecar.subtree_end[row])
         if call.status == "extractable" and (not elsewhere.isdisjoint(below) or owners.isdisjoint(below)):

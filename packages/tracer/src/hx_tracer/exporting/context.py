@@ -2,6 +2,7 @@
 
 import importlib.metadata
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import onnx_ir as ir
@@ -10,13 +11,14 @@ import torch
 from hx_graph import dtype_name
 from hx_sidecar_schema import Initializer, ModuleCall, ModuleContext, Port, Provenance, TorchNN
 from hx_tracer.exporting.errors import trial
+from hx_tracer.exporting.merged import merged_calls
 from hx_tracer.exporting.raw_graph import RawGraph
 from hx_tracer.exporting.recover import Recovery
 from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.survivors import Survivors
 from hx_tracer.inputs.arguments import example_record
 from hx_tracer.models.records import module_records
-from hx_tracer.watch.calls import TensorLike, TracedCall
+from hx_tracer.watch.calls import CallKey, TensorLike, TracedCall
 from hx_tracer.watch.operations import observe
 from hx_tracer.watch.preserve import preserve_state
 from hx_tracer.watch.recorder import CallRecorder
@@ -47,14 +49,21 @@ def observed_context(
 
 
 def context_of_run(
-    module: torch.nn.Module, torch_nn: TorchNN, calls: Sequence[TracedCall], **known: Any
+    module: torch.nn.Module,
+    torch_nn: TorchNN,
+    calls: Sequence[TracedCall],
+    merged: Mapping[CallKey, list[int]] = MappingProxyType({}),
+    **known: Any,
 ) -> ModuleContext:
-    """Return modules and calls, with names, dtypes and shapes of the ports, and what else is known."""
+    """Return modules and calls, with names, dtypes and shapes of the ports, what they were merged with, and what else is known."""
 
     def ports(likes: Mapping[str, TensorLike]) -> list[Port]:
         return [Port(name=name, dtype=like.dtype, shape=[int(n) for n in like.shape]) for name, like in likes.items()]
 
-    crossing = ({"inputs": ports(call.inputs), "outputs": ports(call.outputs)} for call in calls)
+    crossing = (
+        {"inputs": ports(call.inputs), "outputs": ports(call.outputs), "merged": merged.get(call.key, [])}
+        for call in calls
+    )
     return _context(module, torch_nn, calls, crossing, **known)
 
 
@@ -79,8 +88,12 @@ def assemble_context(
 ) -> ModuleContext:
     """Return the record of an export."""
     graph, raw, recovery = program.model.graph, survivors.raw, Recovery(survivors)
+    merged = merged_calls(recorder.calls, raw, survivors.replacements)
     known_of_calls = [
-        _known_of_call(row, call, recovery, call.hidden if recorder.watched or row == 0 else UNWATCHED)
+        {
+            **_known_of_call(row, call, recovery, call.hidden if recorder.watched or row == 0 else UNWATCHED),
+            "merged": merged[row],
+        }
         for row, call in enumerate(recorder.calls)
     ]
     results = [

@@ -38,6 +38,11 @@ class RawNode:
     node: ir.Node | None = None
     """The node itself."""
 
+    @property
+    def operator(self) -> tuple[str, str, str]:
+        """Domain, name and overload of its operator."""
+        return self.domain, self.op_type, self.overload
+
     @classmethod
     def of(cls, node: ir.Node, call: int | None) -> Self:
         """Return a node as it is now; what its bodies return is among its inputs."""

@@ -53,6 +53,10 @@ class Replacements:
         with patched(ir.Value, "replace_all_uses_with", replace):
             yield
 
+    def pairs(self) -> Iterator[tuple[ir.Value, ir.Value]]:
+        """Yield each value with what took its place."""
+        yield from self._found.values()
+
     def of(self, value: ir.Value) -> Iterator[ir.Value]:
         """Yield a value, and what took its place, and the place of that."""
         seen: set[int] = set()
@@ -68,7 +72,7 @@ class Survivors:
     def __init__(self, raw: RawGraph, graph: ir.Graph, replacements: Replacements) -> None:
         """Match the values before optimisation with those right after it; inputs and outputs may get other names later."""
         self.raw = raw
-        self._replacements = replacements
+        self.replacements = replacements
         self._graph = graph
         self._raw_by_node = {id(node.node): node for node in raw.nodes}
         self._raw_by_name = {out.name: node for node in raw.nodes for out in node.outputs}
@@ -183,7 +187,7 @@ class Survivors:
 
     def _is_left(self, value: ir.Value) -> bool:
         """Say whether a value survives, or what took its place does."""
-        return self.survivor(value) is not None or any(map(self._same, self._replacements.of(value)))
+        return self.survivor(value) is not None or any(map(self._same, self.replacements.of(value)))
 
     def _join(self, value: ir.Value, key: Hashable) -> None:
         number = self._numbers.setdefault(key, len(self._numbers))

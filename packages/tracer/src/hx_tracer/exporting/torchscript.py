@@ -22,9 +22,10 @@ import torch
 
 from hx_graph import output_of
 from hx_sidecar_schema import Initializer
-from hx_tracer._torch_internals import JIT_LOG, jit_scope_names, pytree
+from hx_tracer._torch_internals import JIT_CSE, JIT_LOG, jit_scope_names, pytree
 from hx_tracer.exporting.context import context_of_run
 from hx_tracer.exporting.errors import export_error, runs, watched_export
+from hx_tracer.exporting.merged_torchscript import Elimination
 from hx_tracer.exporting.request import ExportRequest, Watched
 from hx_tracer.inputs.arguments import example_record, with_tensors
 from hx_tracer.inputs.dynamic_axes import Axes
@@ -44,8 +45,9 @@ def export_torchscript(request: ExportRequest, pytorch: Callable[[], PyTorchRun]
         HxError: HX109 or HX129 if the module does not run in PyTorch either.
     """
     scopes = _NumberedScopes(request.module)
+    elimination = Elimination(_row_in, lambda: [call.parent for call in scopes.calls])
     try:
-        with watched_export(request.module), watching_calls(scopes.call):
+        with watched_export(request.module), watching_calls(scopes.call), patched(*JIT_CSE, elimination.watch):
             model = run_torchscript(request)
     except Exception as error:
         pytorch()  # whose error is the one to report: inputs that do not fit
@@ -56,6 +58,10 @@ def export_torchscript(request: ExportRequest, pytorch: Callable[[], PyTorchRun]
         request.module,
         request.torch_nn,
         calls,
+        {
+            scopes.calls[row].key: sorted({rows[key] for other in others if (key := scopes.calls[other].key) in rows})
+            for row, others in elimination.merged.items()
+        },
         origins={output: [rows[key]] for output, key in ran.items() if key in rows},
         initializers=_initializers(request.module, model),
         examples={
@@ -215,8 +221,8 @@ def _remove_rows(model: ir.Model, traced: Sequence[TracedCall]) -> dict[str, Cal
     taken_names: Counter[str] = Counter()
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         marked = node.name or ""
-        rows = _MARKED.findall(marked)
-        if not rows:
+        row = _row_in(marked)
+        if row is None:
             continue
         scope = marked.rpartition("/")[0]
         if scope not in scopes:
@@ -225,8 +231,14 @@ def _remove_rows(model: ir.Model, traced: Sequence[TracedCall]) -> dict[str, Cal
         for out in node.outputs:
             if out.name and out.name.startswith(marked):
                 out.name = node.name + out.name.removeprefix(marked)
-        calls[output_of(node)] = traced[int(rows[-1])].key
+        calls[output_of(node)] = traced[row].key
     return calls
+
+
+def _row_in(scope: str) -> int | None:
+    """Return the row of the innermost call in the name of a scope; None where it has none."""
+    rows = _MARKED.findall(scope)
+    return int(rows[-1]) if rows else None
 
 
 def _unique(name: str, taken: Counter[str]) -> str:

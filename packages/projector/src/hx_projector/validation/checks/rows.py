@@ -47,9 +47,10 @@ def module_references(pair: ModelAndSidecar) -> Iterator[Problem]:
 
 
 def call_references(pair: ModelAndSidecar) -> Iterator[Problem]:
-    """Check that `parent` and `recovered` of a call are rows (V10)."""
+    """Check that `parent`, `merged` and `recovered` of a call are rows (V10)."""
     for row, call in enumerate(pair.sidecar.calls):
         yield from _nowhere(pair.sidecar, pair.call_name(row), "parent", [call.parent], "calls")
+        yield from _nowhere(pair.sidecar, pair.call_name(row), "merged", call.merged, "calls")
         yield from _nowhere(pair.sidecar, pair.call_name(row), "recovered", call.recovered, "recovered")
 
 
