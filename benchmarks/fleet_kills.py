@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import shutil
 import signal
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -56,10 +57,12 @@ def victims(output: Path) -> list[psutil.Process]:
     found: list[psutil.Process] = []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if ("hx_fleet.work.nursery" in words and str(output) in words) or (
-            words and words[0].startswith("ray::") and "run_unit" in words[0]
-        ):
+        if "hx_fleet.work.nursery" in words and str(output) in words:
             found.append(process)
+            with suppress(psutil.NoSuchProcess):
+                parent = process.parent()
+                if parent is not None and " ".join(parent.cmdline()).startswith("ray::"):
+                    found.append(parent)
     return found
 
 
@@ -125,6 +128,9 @@ def cluster(wanted: bool):
     if not wanted:
         yield None
         return
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = (
+        "0"  # under `uv run` Ray's workers would run `uv` in a copy of this folder
+    )
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})

@@ -1,8 +1,8 @@
-"""Every architecture in transformers: `uv run python benchmarks/zoo.py RESULTS.jsonl [ARCH ...]`.
+"""Every architecture in transformers: `uv run python benchmarks/zoo.py FOLDER [ARCH ...]`.
 
 Each architecture is built small (`tiny:ARCH`), exported plainly and with hx, and every extractable call is cut out and
-run beside its module, on inputs caught by PyTorch's own hooks. One process each, with a time limit; a result is
-one JSON line. Architectures that have a line are not run again. `--summary FILE` writes the table.
+run beside its module, on inputs caught by PyTorch's own hooks. That is one step of a fleet (`judged`), whose run lies in the
+folder: architectures that have a result are not run again; `--dynamic` needs a folder of its own. `--summary FILE` writes the table.
 """
 
 from __future__ import annotations
@@ -10,14 +10,10 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
-import multiprocessing
-import os
 import re
 import sys
-import time
 import traceback
 from collections import Counter
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +21,11 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 PACKAGES = ("torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime")
 Row = dict[str, Any]
+
+
+def judged(task: Any) -> Row:
+    """Examine the architecture that a fleet's task is about: the step of its run."""
+    return look_at(task.model.removeprefix("tiny:"), dynamic=task.options["dynamic"])
 
 
 def look_at(arch: str, *, dynamic: bool) -> Row:
@@ -78,70 +79,44 @@ def _line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[0]}"[:300]
 
 
-def _child(sender: Connection, arch: str, dynamic: bool) -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.dup2(1, 2)
-    sender.send(look_at(arch, dynamic=dynamic))
+def run(archs: list[str], folder: Path, *, jobs: int, limit_s: float, dynamic: bool, again: bool) -> dict[str, Row]:
+    """Look at architectures as a fleet, and return their rows."""
+    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    import hx
+    from hx_fleet import RunFolder
+
+    step = f"{Path(__file__).resolve()}:judged"
+    models = [f"tiny:{arch}" for arch in archs] or ["tiny:*"]
+    settings = {
+        "models": models,
+        "steps": [step],
+        "options": {step: {"dynamic": dynamic}},
+        "timeout_s": limit_s,
+        "workers": jobs,
+        "retries": 0,
+    }
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn()) as progress:
+        task = progress.add_task("zoo", total=None)
+
+        def tell(text: str, done: int, total: int) -> None:
+            progress.update(task, description=text, completed=done, total=total or None)
+
+        hx.fleet(settings, folder, only="failed" if again else None, progress=tell)
+    rows = read(RunFolder(folder))
+    return dict(sorted(rows.items()))
 
 
-def run(archs: list[str], results: Path, *, jobs: int, limit_s: float, dynamic: bool) -> None:
-    """Look at architectures in forked processes, and append their rows to a file as they come."""
-    import torch
-    import transformers  # noqa: F401 - children share what is imported here
-    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    import hx_projector  # noqa: F401
-    from hx_tracer import export, load_model  # noqa: F401
-
-    torch.set_num_threads(1)
-    fork = multiprocessing.get_context("fork")
-    pending, running = list(reversed(archs)), dict[Connection, tuple[str, Any, float]]()
-    columns = (
-        *Progress.get_default_columns(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[now]}"),
-    )
-    with results.open("a") as file, Progress(*columns) as progress:
-        task = progress.add_task("zoo", total=len(archs), now="")
-        while pending or running:
-            while pending and len(running) < jobs:
-                arch = pending.pop()
-                receiver, sender = fork.Pipe(duplex=False)
-                process = fork.Process(target=_child, args=(sender, arch, dynamic))
-                process.start()
-                sender.close()
-                running[receiver] = (arch, process, time.monotonic())
-            progress.update(task, now=", ".join(arch for arch, *_ in running.values()))
-            ready = wait(list(running), timeout=1)
-            for receiver, (arch, process, start) in list(running.items()):
-                seconds = time.monotonic() - start
-                if receiver in ready:
-                    row = _received(receiver, process)
-                elif seconds > limit_s:
-                    row = {"stage": "timeout", "error": f"not done after {limit_s:g} s"}
-                    process.kill()
-                else:
-                    continue
-                process.join()
-                del running[receiver]
-                file.write(json.dumps({"arch": arch, "seconds": round(seconds, 1), **row}) + "\n")
-                file.flush()
-                progress.advance(task)
-
-
-def _received(receiver: Any, process: Any) -> Row:
-    try:
-        return receiver.recv()
-    except EOFError:
-        process.join()
-        return {"stage": "crash", "error": f"the process ended with {process.exitcode}"}
-
-
-def read(results: Path) -> dict[str, Row]:
-    """Return rows by architecture; of several the last."""
-    lines = results.read_text().splitlines() if results.exists() else []
-    return {row["arch"]: row for row in map(json.loads, lines)}
+def read(folder: Any) -> dict[str, Row]:
+    """Return the rows of a run by architecture; of a process that was ended, why."""
+    rows: dict[str, Row] = {}
+    for path in sorted((folder.path / "results").glob("*.json")):
+        result = folder.read(path.stem)
+        (step,) = result.steps
+        ended = {"stage": "timeout" if step.kind == "timeout" else "crash", "error": step.cause}
+        row = json.loads(step.facts) if step.status == "passed" else ended
+        rows[result.model.removeprefix("tiny:")] = {"seconds": step.seconds, **row}
+    return rows
 
 
 def is_clean(row: Row) -> bool:
@@ -227,23 +202,18 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("results", type=Path)
+    parser.add_argument("folder", type=Path)
     parser.add_argument("archs", nargs="*", help="default: all")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--limit", type=float, default=300, metavar="SECONDS")
     parser.add_argument("--dynamic", action="store_true")
-    parser.add_argument("--again", action="store_true", help="run those again that had a problem")
+    parser.add_argument("--again", action="store_true", help="run those again whose process was ended")
     parser.add_argument("--summary", type=Path)
     options = parser.parse_args()
-    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
-
-    rows = read(options.results)
-    keep = {arch for arch, row in rows.items() if not options.again or is_clean(row)}
-    todo = [arch for arch in options.archs or sorted(MODEL_MAPPING_NAMES) if arch not in keep]
-    if todo:
-        run(todo, options.results, jobs=options.jobs, limit_s=options.limit, dynamic=options.dynamic)
+    limits = {"jobs": options.jobs, "limit_s": options.limit}
+    rows = run(options.archs, options.folder, **limits, dynamic=options.dynamic, again=options.again)
     if options.summary:
-        options.summary.write_text(summary(read(options.results), dynamic=options.dynamic))
+        options.summary.write_text(summary(rows, dynamic=options.dynamic))
 
 
 if __name__ == "__main__":

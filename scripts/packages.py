@@ -27,7 +27,7 @@ ROWS = (
 SAMPLES = {
     "cli": ("test_paths.py", "test_program.py", "test_modules.py"),
     "hx": ("test_api.py", "test_batches.py", "test_culprit.py", "test_files.py", "test_schemas.py"),
-    "fleet": ("test_settings.py", "test_killed.py"),
+    "fleet": ("test_settings.py", "test_killed.py", "test_ray.py"),
     "tracer": ("test_inputs.py", "test_observe.py", "test_patches.py", "test_ports.py", "test_symbolic.py"),
 }
 """Test files of packages whose tests take minutes; the others' are all run."""

@@ -35,12 +35,16 @@ def fleet(
     only: Annotated[Literal["failed"] | None, value("failed", "Run those again of which a step failed.")] = None,
     shard: Annotated[str | None, value("I/N", "Every N-th model from the I-th on, for N machines.")] = None,
     fail_fast: Annotated[bool, flag("Stop at the first model of which a step failed.", "--fail-fast")] = False,
+    ray: Annotated[
+        str | None,
+        value("ADDRESS", "Run on a Ray cluster: auto, local, or HOST:PORT; default: processes of this machine."),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> int:
     """Take many models through many steps, each in a process of its own, as a run that resumes."""
     limits: dict[str, Any] = {"workers": workers, "timeout_s": timeout}
     limits["memory_bytes"] = None if memory is None else parse_memory(memory)
-    asked: dict[str, Any] = {"baseline": baseline, "only": only, "shard": shard}
+    asked: dict[str, Any] = {"baseline": baseline, "only": only, "shard": shard, "ray": ray}
     with out.progress() as progress:
         report = hx.fleet(run, output, **limits, **asked, fail_fast=fail_fast, overwrite=overwrite, progress=progress)
     out.report(report, _show)

@@ -113,6 +113,10 @@ def _run(
 def _engine(
     units: Sequence[Unit], folder: RunFolder, settings: FleetRun, ray: str | None
 ) -> Generator[tuple[Unit | None, list[Unit]]]:
+    if ray is not None:
+        from hx_fleet.engines.on_ray import run_on_ray
+
+        return run_on_ray(units, folder, workers=settings.workers, threads=settings.threads, address=ray)
     from hx_fleet.engines.local import run_local
 
     return run_local(units, folder, workers=settings.workers, threads=settings.threads)

@@ -24,6 +24,7 @@ def fleet(
     shard: str | None = None,
     fail_fast: bool = False,
     overwrite: bool = False,
+    ray: str | None = None,
     progress: Progress = silent,
 ) -> FleetReport:
     """Take many models through steps such as `export` and `verify`, each in a process of its own with limits, and resume where it was.
@@ -53,13 +54,15 @@ def fleet(
             are the whole run's: called once more without a shard, it writes the data set of all.
         fail_fast: Stop at the first model of which a step failed; what runs then has no result, and is left.
         overwrite: Begin anew: the results of the run that `output` holds are removed.
+        ray: Run on the Ray cluster at this address: `auto` for the one that runs here, `local` for one of this call's own. Its nodes
+            must see the run's folder and the models under the same paths, and have the same packages.
         progress: Told what goes on.
 
     Returns:
         What became of the models, and failures by kind; the fields are told in `hx.records.fleet`.
 
     Raises:
-        HxError: HX216 if `hx_fleet` is not installed; HX405 or HX406 if models, steps or options are not what they must be; HX417 if
+        HxError: HX216 if `hx_fleet` or `ray` is not installed; HX419 if no cluster is reached; HX405 or HX406 if models, steps or options are not what they must be; HX417 if
             the folder holds another thing, or a run of other versions, or `baseline` is no run; HX418 if another process runs
             it; HX306 if it cannot be written.
     """
@@ -78,7 +81,7 @@ def fleet(
         shard=shard,
         fail_fast=fail_fast,
         overwrite=overwrite,
-        ray=None,
+        ray=ray,
         progress=progress,
         workers=workers,
         timeout_s=timeout_s,
