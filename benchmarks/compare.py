@@ -16,81 +16,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import onnx
+from graphs import GRAPHS, model_of
 from measuring import HERE, Row, table
-from onnx import TensorProto, helper
-from onnx.onnx_pb import GraphProto, ModelProto, NodeProto
+from onnx.onnx_pb import GraphProto, ModelProto
 
 LIMIT_S = 20
 SEED = 0
-
-
-def chain(count: int) -> Iterator[NodeProto]:
-    """One node behind the other, every tenth with a skip connection."""
-    for index in range(count):
-        before = f"v{index - 1}" if index else "x"
-        if index % 10 == 9:
-            yield helper.make_node("Add", [before, f"v{index - 9}"], [f"v{index}"])
-        else:
-            yield helper.make_node(("Tanh", "Neg", "Relu")[index % 3], [before], [f"v{index}"])
-
-
-def wide(count: int) -> Iterator[NodeProto]:
-    """Branches of three nodes that all read the input, and one sum of all of them."""
-    branches = (count - 1) // 3
-    for branch in range(branches):
-        yield helper.make_node("Mul", ["x", f"w{branch % 7}"], [f"a{branch}"])
-        yield helper.make_node("LeakyRelu", [f"a{branch}"], [f"b{branch}"], alpha=branch / branches)
-        yield helper.make_node("Tanh", [f"b{branch}"], [f"c{branch}"])
-    yield helper.make_node("Sum", [f"c{branch}" for branch in range(branches)], [f"v{count - 1}"])
-
-
-def layers(count: int) -> Iterator[NodeProto]:
-    """Equal layers of twenty nodes: three projections, attention, a perceptron, two residual sums, one shared mask."""
-    total = count // 20
-    before = "x"
-    for layer in range(total):
-
-        def node(operator: str, inputs: list[str], to: str, layer: int = layer, **attributes: float) -> NodeProto:
-            return helper.make_node(operator, inputs, [f"l{layer}_{to}"], **attributes)
-
-        own = f"l{layer}_"
-        for part in "qkv":
-            yield node("MatMul", [before, f"w{layer}{part}"], f"{part}0")
-            yield node("Add", [f"{own}{part}0", "bias"], part)
-        yield node("Transpose", [f"{own}k"], "kt")
-        yield node("MatMul", [f"{own}q", f"{own}kt"], "qk")
-        yield node("Mul", [f"{own}qk", "scale"], "scaled")
-        yield node("Add", [f"{own}scaled", "mask"], "masked")
-        yield node("Softmax", [f"{own}masked"], "soft", axis=-1)
-        yield node("MatMul", [f"{own}soft", f"{own}v"], "mixed")
-        yield node("Add", [f"{own}mixed", before], "first")
-        yield node("MatMul", [f"{own}first", f"w{layer}u"], "up")
-        yield node("Relu", [f"{own}up"], "act")
-        yield node("MatMul", [f"{own}act", f"w{layer}d"], "down")
-        yield node("Add", [f"{own}down", "bias"], "biased")
-        yield node("Add", [f"{own}biased", f"{own}first"], "second")
-        yield node("LeakyRelu", [f"{own}second"], "normal", alpha=0.5)
-        yield node("Neg", [f"{own}normal"], "out")
-        before = f"{own}out"
-
-
-SHAPES: dict[str, Callable[[int], Iterator[NodeProto]]] = {"chain": chain, "wide": wide, "layers": layers}
-
-
-def model_of(nodes: list[NodeProto]) -> ModelProto:
-    """Return a model of these nodes; what none of them makes is a weight, the last one gives the output."""
-    known = {"x", *(name for node in nodes for name in node.output)}
-    read = dict.fromkeys(name for node in nodes for name in node.input)
-    weights = [helper.make_tensor(name, TensorProto.FLOAT, [1], [1.0]) for name in read if name not in known]
-    ends = [name for node in nodes for name in node.output if name not in read]
-    types = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4, 4]) for name in ("x", *ends)]
-    graph = helper.make_graph(nodes, "generated", types[:1], types[1:], initializer=weights)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+SHAPES = ("chain", "wide", "layered")
 
 
 def disguised(model: ModelProto) -> ModelProto:
@@ -125,7 +62,7 @@ def disguised(model: ModelProto) -> ModelProto:
         node.CopyFrom(nodes[index])
         node.input[:] = [other.get(name, name) for name in node.input]
         node.output[:] = [other[name] for name in node.output]
-    for item in (*graph.initializer, *graph.output):
+    for item in (*graph.initializer, *graph.output, *graph.value_info):
         item.name = other[item.name]
     return copy
 
@@ -173,8 +110,8 @@ def main() -> None:
     slowest = 0.0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for shape, nodes in SHAPES.items():
-            first = model_of(list(nodes(count)))
+        for shape in SHAPES:
+            first = model_of(list(GRAPHS[shape](count)))
             second = disguised(first)
             onnx.save(first, folder / "first.onnx")
             cases = (

@@ -16,12 +16,13 @@ from hx_cli._options import InputsFile, InputShape, ModulePattern, OnnxFile, Ove
 from hx_cli._output import PIPE_WIDTH, Output
 from hx_cli._parse import parse_shapes, read_thresholds
 from hx_cli._paths import find_model
-from hx_cli._widgets import add_numbers, boxed, categories, coverage, escape, styled, table
+from hx_cli._widgets import add_lines, add_numbers, boxed, categories, coverage, escape, styled, table
 from hx_sidecar_schema import refuse_existing
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+    from rich.text import Text
 
     from hx.records.analyze import AnalyzeReport, CallEntry, TotalCost
 
@@ -220,10 +221,12 @@ def _calls(report: AnalyzeReport, width: int) -> Table:
     if named:
         made.add_column("name", no_wrap=True, overflow="ellipsis", style="dim")
     add_numbers(made, headers)
+    lines: list[list[str | Text]] = []
     for entry, row in zip(report.calls, rows, strict=True):
         label = styled((" " if narrow else "  ") * entry.depth)
         label.append(_segment(entry), "bold" if entry.depth == 0 else "")
-        made.add_row(label, *([styled(entry.fqn)] if named else []), *row)
+        lines.append([label, *([entry.fqn] if named else []), *row])
+    add_lines(made, lines)
     return made
 
 

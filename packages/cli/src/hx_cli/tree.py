@@ -12,7 +12,7 @@ from hx.text import TIMES, count
 from hx_cli._options import ModulePattern, OnnxFile, flag, value
 from hx_cli._output import Output
 from hx_cli._paths import find_model
-from hx_cli._widgets import add_numbers, guided, styled, table
+from hx_cli._widgets import add_lines, add_numbers, guided, styled, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -109,9 +109,12 @@ def _table(roots: Sequence[_Branch], report: TreeReport, output: Output) -> Tabl
         made.add_column("name", no_wrap=True, overflow="ellipsis", style="dim")
     add_numbers(made, ("nodes", "own", "weights") if own else ("nodes", "weights"))
 
+    lines: list[list[str | Text]] = []
+
     def row(guide: str, label: Text, name: str, nodes: int, own_nodes: int, weights: int) -> None:
-        cells = [*([styled(name)] if named else []), str(nodes), *([str(own_nodes)] if own else [])]
-        made.add_row(styled("").append(guide, "dim").append_text(label), *cells, count(weights) if weights else "")
+        cells = [*([name] if named else []), str(nodes), *([str(own_nodes)] if own else [])]
+        first = styled("").append(guide, "dim").append_text(label)
+        lines.append([first, *cells, count(weights) if weights else ""])
 
     def below(line: tuple[_Branch, bool]) -> list[tuple[_Branch, bool]]:
         branch, more = line
@@ -134,6 +137,7 @@ def _table(roots: Sequence[_Branch], report: TreeReport, output: Output) -> Tabl
             label.append(f"  {entry.status.replace('_', ' ')}", "yellow dim")
         above = f"{report.calls[entry.parent].fqn}." if entry.parent is not None else ""
         row(guide, label, entry.fqn.removeprefix(above), branch.nodes, branch.own, entry.weights)
+    add_lines(made, lines)
     return made
 
 

@@ -56,6 +56,7 @@ from hx_graph._session import (
 from hx_graph._types import (
     infer_queried_types as infer_queried_types,
     infer_types as infer_types,
+    lacks_queried_types as lacks_queried_types,
     value_types as value_types,
     without_weights as without_weights,
 )

@@ -40,13 +40,18 @@ def infer_types(model: ir.Model) -> None:
                 value.shape = ir.Shape(info.shape)
 
 
+def lacks_queried_types(model: ir.Model) -> bool:
+    """Say whether nodes read sizes of values whose shapes a model leaves out."""
+    queries = (node for _, node in nodes_in(model.graph) if is_size_query(node) and node.inputs)
+    return any(value is not None and value.shape is None for node in queries for value in node.inputs)
+
+
 def infer_queried_types(model: ir.Model) -> None:
-    """Infer types, in place, where nodes read sizes of values whose shapes a model leaves out.
+    """Infer types, in place, where a model lacks queried ones.
 
     What a cut takes in depends on them: it must be found by the same shapes whenever it is asked for.
     """
-    queries = (node for _, node in nodes_in(model.graph) if is_size_query(node) and node.inputs)
-    if any(value is not None and value.shape is None for node in queries for value in node.inputs):
+    if lacks_queried_types(model):
         infer_types(model)
 
 

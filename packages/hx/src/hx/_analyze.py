@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from hx.files import sidecar_path
 from hx.records.analyze import AnalyzeReport, CallEntry, CategoryEntry, NodeEntry, TagEntry
 from hx_extractor import Hierarchy, shown_calls
 from hx_projector import CATEGORIES, UNCATEGORISED, category_of
-from hx_sidecar_schema import HxError, Node, Sidecar, check_choice, find_calls
+from hx_sidecar_schema import HxError, Node, Sidecar, check_choice, collector_paused, find_calls
 
 if TYPE_CHECKING:
     from hx_projector import CallCost, ModelCost
@@ -27,6 +28,7 @@ NAMES = [*(category.name for category in CATEGORIES), UNCATEGORISED]
 logger = logging.getLogger(__name__)
 
 
+@collector_paused()
 def analyze(
     model: AnyHierarchy,
     modules: str | Sequence[str] = (),
@@ -218,7 +220,8 @@ def _call_entries(
     costs are not known, calls are sorted by nodes.
     """
     owned = Counter(node.owner for node in nodes)
-    held = [sum(owned[inner] for inner in range(row, end)) for row, end in enumerate(sidecar.subtree_end)]
+    before = [0, *accumulate(owned[row] for row in range(len(sidecar.calls)))]
+    held = [before[end] - before[row] for row, end in enumerate(sidecar.subtree_end)]
 
     def size(row: int) -> int:
         if costs is None or sort == "nodes":

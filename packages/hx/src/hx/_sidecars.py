@@ -22,7 +22,15 @@ from hx.records.report import File, counts_of, statuses_of
 from hx_extractor import Hierarchy
 from hx_graph import files_of, infer_types, read_model
 from hx_projector import project as projected, project_file, relink as relinked, with_file_claims
-from hx_sidecar_schema import Confidence, HxError, ModelDoesNotRun, Sidecar, check_choice, refuse_existing
+from hx_sidecar_schema import (
+    Confidence,
+    HxError,
+    ModelDoesNotRun,
+    Sidecar,
+    check_choice,
+    collector_paused,
+    refuse_existing,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -101,6 +109,7 @@ def project(
     )
 
 
+@collector_paused()
 def relink(
     model: str | Path,
     original: AnyHierarchy,

@@ -13,9 +13,10 @@ from hx.records.validate import ValidateReport
 from hx_extractor import Hierarchy
 from hx_graph import read_model, write_model
 from hx_projector import repair as repaired, validate as checked
-from hx_sidecar_schema import EMBEDDED, HxError, Sidecar, from_embedded
+from hx_sidecar_schema import EMBEDDED, HxError, Sidecar, collector_paused, from_embedded
 
 
+@collector_paused()
 def validate(
     model: AnyHierarchy, sidecar: str | Path | None = None, *, repair: bool = False, progress: Progress = silent
 ) -> ValidateReport:

@@ -57,6 +57,9 @@ def operator_name(node: ir.Node) -> str:
     return f"{node.domain}::{node.op_type}" if node.domain else node.op_type
 
 
+_PLAIN = frozenset((ir.AttributeType.INT, ir.AttributeType.INTS, ir.AttributeType.STRING, ir.AttributeType.STRINGS))
+_FLOATS = frozenset((ir.AttributeType.FLOAT, ir.AttributeType.FLOATS))
+
 Shapes = Sequence[Shape | None]
 """Of the inputs or outputs of a node; None where a shape is unknown, or an input is left out."""
 
@@ -224,5 +227,12 @@ def without_macs(node: ir.Node) -> Arithmetic | None:
     return Arithmetic(uncounted=(node.op_type,)) if not node.domain and node.op_type in WITHOUT_MACS else None
 
 
-def _attributes(node: ir.Node) -> bytes:
-    return b"".join(ir.to_proto(node.attributes[name]).SerializeToString() for name in sorted(node.attributes))
+def _attributes(node: ir.Node) -> tuple[object, ...]:
+    """Return what of a node's attributes may change its count: onnx-tool (1.0.1) asks for no float, as an epsilon or a slope."""
+    rows: list[object] = []
+    for name, attribute in sorted(node.attributes.items()):
+        if attribute.type in _PLAIN and not attribute.is_ref():
+            rows.append((name, attribute.type, repr(attribute.value)))
+        elif attribute.type not in _FLOATS:
+            rows.append(ir.to_proto(attribute).SerializeToString())
+    return tuple(rows)

@@ -15,8 +15,9 @@ from hx_graph import (
     body_inputs,
     bring_into_order,
     ensure_well_formed,
-    infer_queried_types,
+    infer_types,
     is_size_query,
+    lacks_queried_types,
     output_of,
     values_in,
 )
@@ -99,8 +100,10 @@ class ModelAndSidecar:
         except ValueError as error:
             message = f"The model is not well-formed: {error}."
             raise HxError(message, code="HX202", hint="Mend the model first.") from error
-        model, owners = self.model.clone(), {row.key: row.owner for row in self.sidecar.nodes}
-        infer_queried_types(model)
+        model, owners = self.model, {row.key: row.owner for row in self.sidecar.nodes}
+        if lacks_queried_types(model):
+            model = model.clone()
+            infer_types(model)
         return CutGraph(model.graph, owners, self.sidecar.sizes, [row.name for row in self.sidecar.initializers])
 
     @cached_property
