@@ -135,7 +135,7 @@ def _table(entries: Sequence[ModuleEntry], width: int, *, compared: bool) -> Ren
 
 def _one(entry: ModuleEntry, report: ExtractReport) -> RenderableType:
     if report.compared_with is None:
-        numbers = "[dim]not compared (--no-verify)[/]"
+        numbers = "[dim]not compared[/]"
     elif entry.failed:
         numbers = f"[bold red]not {_original(report)}'s[/]  {escape(entry.reason)}"
     elif entry.max_abs_error is None:

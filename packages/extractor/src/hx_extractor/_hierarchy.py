@@ -276,13 +276,19 @@ class Hierarchy:
 
         Raises:
             HxError: HX201 for a value that is not in the model, HX207 if ONNX Runtime refuses model or inputs,
-                HX209 if it is not installed.
+                HX209 if it is not installed, HX217 if the model `lacks_weights`.
         """
         import numpy as np
 
         from hx_extractor.cut.cut import up_to
         from hx_graph import make_session, run_session
 
+        if self.lacks_weights:
+            raise HxError(
+                f"Nothing can be computed with {self.name!r}: its weights were not made.",
+                code="HX217",
+                hint="Export a configuration that is small enough to hold its weights.",
+            )
         names = [info.name for info in self.sidecar.model.outputs] if names is None else list(dict.fromkeys(names))
         model = up_to(self._index, names)
         dtypes = {str(value.name): value.dtype for value in model.graph.inputs}
@@ -297,6 +303,13 @@ class Hierarchy:
     def holds(self, value: str) -> bool:
         """Say whether `run` can give a value: it is in the graph, or recovered from values that are."""
         return self._index.holds(value)
+
+    @cached_property
+    def lacks_weights(self) -> bool:
+        """Whether the weights were not made, as `random_weights` leaves those that are too large: it computes nothing."""
+        from hx_graph import lacks_weights
+
+        return lacks_weights(self.model)
 
     @cached_property
     def lacks_kernel(self) -> bool:

@@ -1,5 +1,13 @@
 from hx_graph._checker import check_proto as check_proto
 from hx_graph._cut_rule import Cut as Cut, CutGraph as CutGraph, Size as Size, SizeQuery as SizeQuery
+from hx_graph._data_file import (
+    INLINE_BYTES as INLINE_BYTES,
+    SMALL_ELEMENTS as SMALL_ELEMENTS,
+    DataFile as DataFile,
+    has_data as has_data,
+    lacks_weights as lacks_weights,
+    written_ranges as written_ranges,
+)
 from hx_graph._dims import (
     INDEX_TYPES as INDEX_TYPES,
     can_be_equal as can_be_equal,
@@ -47,6 +55,7 @@ from hx_graph._reads import (
 )
 from hx_graph._rows import CallTree as CallTree, check_rows as check_rows
 from hx_graph._session import (
+    NO_PREPACKING as NO_PREPACKING,
     import_runtime as import_runtime,
     make_session as make_session,
     open_session as open_session,

@@ -8,7 +8,9 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
+from hx_graph._data_file import DataFile, has_data
 from hx_graph._functions import inline_functions
+from hx_graph._nested import all_graphs
 from hx_graph._weights import in_memory, replaced_tensors, tensors_in
 from hx_graph._well_formed import bring_into_order, check_texts, ensure_well_formed
 from hx_sidecar_schema import SIDECAR_SUFFIX, HxError, collector_paused, finished, first_line
@@ -88,13 +90,29 @@ def drop_map_types(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
 def write_model(model: ir.Model, path: Path, *, data_file: bool | None = None) -> None:
     """Write a model with all its tensors, not in one step: the files refer to no other files.
 
-    Weights go to `NAME.data` beside it if `data_file`; None for weights beyond 16 MiB.
+    Weights go to `NAME.data` beside it if `data_file`; None for weights beyond 16 MiB. What lies in files is copied in
+    pieces, and holes of these are holes of the data file.
     """
     if data_file is None:
         tensors = (value.const_value for value in model.graph.initializers.values())
         data_file = sum(tensor.nbytes for tensor in tensors if tensor is not None) > EXTERNAL_BYTES
-    with replaced_tensors(model, in_memory):
-        ir.save(model, path, external_data=f"{path.name}.data" if data_file else None)
+    large = {id(tensor) for tensor in _initializers(model) if has_data(tensor)} if data_file else {}
+    if not large:
+        with replaced_tensors(model, in_memory):
+            ir.save(model, path)
+        return
+    with path.with_name(f"{path.name}.data").open("wb") as file:
+        data = DataFile(file, f"{path.name}.data")
+        with replaced_tensors(
+            model, lambda slot: data.put(slot.tensor) if id(slot.tensor) in large else in_memory(slot)
+        ):
+            ir.save(model, path)
+
+
+def _initializers(model: ir.Model) -> Iterator[ir.TensorProtocol]:
+    for graph in all_graphs(model):
+        if isinstance(graph, ir.Graph):
+            yield from (value.const_value for value in graph.initializers.values() if value.const_value is not None)
 
 
 def files_of(path: Path, model: ir.Model | None = None) -> Iterator[Path]:

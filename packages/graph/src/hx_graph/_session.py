@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from hx_graph._data_file import lacks_weights
 from hx_graph._weights import TensorSlot, in_memory, replaced_tensors
 from hx_sidecar_schema import HxError, MissingKernel, RuntimeRefusal
 
@@ -27,6 +28,7 @@ _NOISE = {
     r"\S+\.(?:h|cc):\d+ (?:.* was false\. (?=\S)|[^()]*\([^()]*\) (?:const )?|[\w:]+ )": "",
 }
 """What ONNX Runtime 1.31 says beside the reason, and what stays of it: places in its own source above all."""
+NO_PREPACKING = "session.disable_prepacking"
 _FOLDER = "session.model_external_initializers_file_folder_path"
 
 
@@ -94,6 +96,8 @@ def make_session(
 ) -> Any:
     """Return an `onnxruntime.InferenceSession` of a model in memory, without graph optimisation.
 
+    Weights that nobody wrote are not rearranged for the kernels: that would make as many bytes of them.
+
     Args:
         model: Not changed. Weights in memory may be of any size.
         folder: Where its external weights lie, which ONNX Runtime then maps; None to read them from where they
@@ -105,12 +109,14 @@ def make_session(
         HxError: HX209 if onnxruntime is not installed, HX207 if it refuses the model.
     """
     mapped = folder is not None
+    settings = {_FOLDER: str(folder.resolve())} if folder else {}
+    settings |= {NO_PREPACKING: "1"} if lacks_weights(model) else {}
     beside = _weights_beside(model, mapped=mapped)
     used = {name for name, value in model.graph.initializers.items() if value.uses() or value.is_graph_output()}
     try:
         return open_session(
             _serialized(model, beside, mapped=mapped),
-            entries={**({_FOLDER: str(folder.resolve())} if folder else {}), **(entries or {})},
+            entries={**settings, **(entries or {})},
             # onnxruntime 1.31 does not know of unused ones any more
             weights={name: tensor.numpy() for name, tensor in beside.items() if name in used},
             **options,

@@ -56,7 +56,7 @@ def extract(
         input_shapes: Other sizes of recorded inputs, or sizes of inputs that were not recorded.
         weights: `copy` writes them, `share` refers to the exported model's data file, `none` makes them inputs.
         against: Compare with the modules of this PyTorch model instead of with the whole ONNX model.
-        verify: Compare each with its original.
+        verify: Compare each with its original; not where the weights were not made.
         overwrite: Replace files that exist.
         progress: Told what goes on.
 
@@ -80,6 +80,7 @@ def extract(
         )
         hint = "Extract the module around it; `hx tree --all` shows what is extractable."
         raise HxError(message, code="HX404", hint=hint)
+    verify = verify and not hierarchy.lacks_weights
     reference = _reference(hierarchy, calls, against, progress) if verify else None
     if single:
         progress("Cutting the module out", 0, 0)

@@ -59,7 +59,7 @@ def tried_inputs(
     free, choices = _choices(model, arrays, dims)
     first = next(choices)
     found, end, refusal = model.with_inputs(first), time.monotonic() + SECONDS, None
-    if not (free or run) or not missing <= first.keys():
+    if not (free or run) or not missing <= first.keys() or model.lacks_weights:
         return found, None  # whoever runs it asks for what is missing
     try:
         session = make_session(model.model, model.folder)

@@ -32,7 +32,8 @@ class ModelSpec:
     Attributes:
         model: A module; a function that returns one, or a module and its example inputs; or a string: a Hub id or local
             folder (`org/name[@revision]`), `path/file.py:factory`, `package.module:factory`, or `tiny:ARCH`.
-        random_weights: Of a Hub id or folder, take the configuration only.
+        random_weights: Of a Hub id or folder, take the configuration only. Weights of more than 4 GiB, a factory's too, are not
+            made: nothing can be computed with the model, all else can be done with it.
         task: Name of a transformers task or auto class; None for `AutoModel`.
         dtype: `float32`, `float16` or `bfloat16`; None for what the model has.
         attn: How a transformers model computes attention: `eager`, `sdpa`, ...; None for its own choice.

@@ -1,6 +1,7 @@
 from hx_tracer.exporting.context import observed_context as observed_context
 from hx_tracer.exporting.errors import ExportError as ExportError
 from hx_tracer.exporting.export import Exported as Exported, export as export, export_with_first as export_with_first
+from hx_tracer.exporting.in_files import refer_to_files as refer_to_files
 from hx_tracer.exporting.plain import plain_export as plain_export
 from hx_tracer.exporting.request import ExportRequest as ExportRequest
 from hx_tracer.exporting.results import other_structure as other_structure, outputs_of as outputs_of
@@ -36,6 +37,7 @@ from hx_tracer.watch.call_values import (
     record_call_values as record_call_values,
     record_exact_values as record_exact_values,
 )
+from hx_tracer.watch.file_weights import FileWeights as FileWeights, is_unread as is_unread
 from hx_tracer.watch.ports import (
     forward_signature as forward_signature,
     input_ports as input_ports,

@@ -130,6 +130,14 @@ def changes_in_place(operation: Any) -> bool:
     return schema is not None and schema.is_mutable
 
 
+def returns_view(operation: Any) -> bool:
+    """Return whether an ATen operation returns a view of an argument, which costs nothing; False for all else."""
+    schema = getattr(operation, "_schema", None)
+    return schema is not None and any(
+        one.alias_info is not None and not one.alias_info.is_write for one in schema.returns
+    )
+
+
 def is_repeatable(operation: Any) -> bool:
     """Return whether an operation is ATen's and draws no random numbers; False for those with a body, such as torch.cond."""
     return torch.Tag.nondeterministic_seeded not in getattr(operation, "tags", [torch.Tag.nondeterministic_seeded])

@@ -203,12 +203,15 @@ def export(
     clock = Clock(progress)
     with clock.step("load", "Loading torch and the model"):
         loaded = request.pytorch.load()
+        _check_unread(request, loaded)
         loaded = replace(loaded, example=given_inputs(loaded, args, kwargs, input_shapes))
     with clock.step("export", "Exporting with torch.onnx.export"):
         from hx_projector import redact_text
+        from hx_tracer import refer_to_files
 
         redact = redactor(model_folders(request.pytorch.model), numbers=False)
         exported, used = _exported(request, loaded, target, progress, redact)
+        refer_to_files(exported.program.model, loaded.files)
         redact_text(exported.program.model, redact)
     with clock.step("attribute", "Finding the module of every node"):
         file = target.name if target else f"{loaded.name}.onnx"
@@ -222,6 +225,20 @@ def export(
     if report.verification is not None and report.verification.status == "mismatch":
         logger.warning("%s", " ".join([f"{report}.", *report.notes]))
     return result
+
+
+def _check_unread(request: ExportRequest, loaded: LoadedModel) -> None:
+    """Refuse strategies that compute with weights, for a model whose weights were not made; HX123."""
+    from hx_tracer import is_unread
+
+    reads = [strategy for strategy in request.strategies() if strategy.exporter != "dynamo" or strategy.observer]
+    if reads and is_unread(loaded.module):
+        raise HxError(
+            f"Strategy {reads[0].name!r} runs the model, whose weights were not made: they are too large.",
+            code="HX123",
+            hint="Take strategy 'dynamo', without a cross-check; or a smaller configuration.",
+            argument="strategy",
+        )
 
 
 def _exported(

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModel
 
+from hx_graph import SMALL_ELEMENTS
 from hx_sidecar_schema import HxError, first_line
 from hx_tracer.models.factory import call_factory, run_factory
 from hx_tracer.models.implementations import set_implementation
 from hx_tracer.models.silence import silence_loading
 from hx_tracer.models.tiny import auto_class_for, disable_cache, randomize, tiny_model
+from hx_tracer.models.unheld import built_unheld, fill_from_sparse_file
+from hx_tracer.watch.file_weights import FileWeights
 from hx_tracer.watch.uncompiled import set_eval_mode
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -32,12 +36,14 @@ class LoadedModel:
             name of a factory; of a module in memory its class name in snake case.
         example: Inputs that a factory returned with the module, or those that were made for it.
         notes: What its user should know, one sentence each.
+        files: The files that weights are views of.
     """
 
     module: torch.nn.Module
     name: str
     example: Any = None
     notes: list[str] = field(default_factory=list[str])
+    files: tuple[FileWeights, ...] = ()
 
 
 def load_model(
@@ -56,7 +62,9 @@ def load_model(
     Args:
         model: A Hub id or local folder (`org/name[@revision]`), `path/file.py:factory`, `package.module:factory`, or
             `tiny:ARCH`; a module, which is not changed; or a factory, which returns a module or (module, inputs).
-        random_weights: For a Hub id or folder, take the configuration only.
+        random_weights: For a Hub id or folder, take the configuration only. Weights of more than 4 GiB, those of a
+            factory's module too, are not made then: they are zeros in a sparse file, but for small ones, and no run reads
+            them.
         task: Name of a transformers pipeline task or auto class; `AutoModel` without it. Factories ignore it.
         dtype: `float32`, `float16` or `bfloat16`; `None` leaves what the model has.
         attn: How a transformers model computes attention: `eager`, `sdpa`, ...; `None` leaves what it has.
@@ -81,18 +89,20 @@ def load_model(
         return LoadedModel(model, _snake_case(type(model).__name__))
     example: Any = None
     notes: list[str] = []
+    files: tuple[FileWeights, ...] = ()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if not isinstance(model, str):
-            name = getattr(model, "__name__", "")
-            module, example = run_factory(name or repr(model), model)
+            name, factory = getattr(model, "__name__", ""), model
+            module, example = _made(lambda: run_factory(name or repr(factory), factory), random_weights)
             if isinstance(model, type) or not name.isidentifier():  # a class, or a lambda
                 name = _snake_case(type(module).__name__)
         elif model.startswith("tiny:"):
             name = model.removeprefix("tiny:")
             module = tiny_model(name, seed, _auto_classes(task))
         elif _is_factory(model):
-            module, example = call_factory(model)
+            spec = model
+            module, example = _made(lambda: call_factory(spec), random_weights)
             name = model.rpartition(":")[2]
         else:
             module, name, notes = _from_hub(
@@ -105,7 +115,27 @@ def load_model(
     if experts is not None:
         set_implementation(module, "experts", experts)
     set_eval_mode(module)
-    return LoadedModel(module, name, example, notes)
+    if random_weights and any(parameter.is_meta for parameter in module.parameters()):
+        files = (fill_from_sparse_file(module, seed),)
+        notes = [*notes, _unheld_note(module)]
+    return LoadedModel(module, name, example, notes, files)
+
+
+def _made(make: Callable[[], tuple[torch.nn.Module, Any]], random_weights: bool) -> tuple[torch.nn.Module, Any]:
+    """Return what a factory makes; with `random_weights` without its weights, if they are large."""
+    unheld = built_unheld(make, lambda made: made[0]) if random_weights else None
+    return make() if unheld is None else unheld
+
+
+def _unheld_note(module: torch.nn.Module) -> str:
+    held, total = 0, 0
+    for parameter in module.parameters():
+        total += parameter.nbytes
+        held += parameter.nbytes if parameter.numel() <= SMALL_ELEMENTS else 0
+    return (
+        f"Weights of {total / 1e9:.1f} GB were not made: all are zeros in a sparse file, but for those of at most "
+        f"{SMALL_ELEMENTS} elements ({held / 1e6:.1f} MB), which are random. Nothing is computed with the zeros."
+    )
 
 
 def _snake_case(name: str) -> str:
@@ -153,8 +183,11 @@ def _from_hub(
             disable_cache(config)
             auto = auto_class_for(classes, config)
             if random_weights:
-                module: torch.nn.Module = auto.from_config(config, trust_remote_code=trust)
-                randomize(module, seed)
+                make = partial(auto.from_config, config, trust_remote_code=trust)
+                module: Any = built_unheld(make, lambda made: made)
+                if module is None:
+                    module = make()
+                    randomize(module, seed)
             else:
                 # Weights of other shapes are told like missing ones then, by name.
                 options |= {"ignore_mismatched_sizes": True, "output_loading_info": True}

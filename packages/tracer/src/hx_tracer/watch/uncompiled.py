@@ -13,6 +13,7 @@ import torch
 
 from hx_sidecar_schema import Shared
 from hx_tracer._torch_internals import COMPILED_CALL, uncompiled_forward
+from hx_tracer.watch.file_weights import weights_unread
 from hx_tracer.watch.patches import own_attribute
 
 
@@ -36,9 +37,11 @@ _stance = Shared(lambda: torch.compiler.set_stance("force_eager"))
 def run_eagerly(model: torch.nn.Module) -> Generator[None]:
     """Run a model without the compiler of `torch.compile`, functions among its code too, while the block runs.
 
+    Weights that are not to be read are not.
+
     Other threads' compiled functions run as they are written meanwhile: torch has one stance for all.
     """
-    with uncompiled(model), _stance:
+    with uncompiled(model), _stance, weights_unread(model):
         yield
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from hx_graph import can_be_equal, check_proto, open_session
+from hx_graph import NO_PREPACKING, can_be_equal, check_proto, open_session
 from hx_projector.attribution.assemble import tensor_infos
 from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import ModelAndSidecar, listed
@@ -30,7 +30,9 @@ def loaded_by_runtime(pair: ModelAndSidecar) -> Iterator[Problem]:
         MissingKernel: If it has no kernel for the types of an operator: the file may be right.
     """
     try:
-        open_session(pair.path)
+        open_session(
+            pair.path, entries={NO_PREPACKING: "1"}
+        )  # which is for runs, and takes as much memory as the weights
     except HxError:
         raise
     except Exception as error:  # noqa: BLE001 ONNX Runtime's exceptions share no base class; all others are a finding

@@ -1,0 +1,121 @@
+"""Weights that are views of a mapped file, and runs that do not read them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+
+from hx_graph import SMALL_ELEMENTS, written_ranges
+from hx_tracer._torch_internals import TorchDispatchMode, changes_in_place, is_readable, pytree, returns_view
+
+
+class FileWeights:
+    """A file whose bytes are the memory of tensors; nothing is read before a tensor is."""
+
+    def __init__(self, path: Path, *, shared: bool) -> None:
+        """Map a file.
+
+        Args:
+            path: The file.
+            shared: Whether what is written to tensors goes to the file; else it stays in memory.
+
+        Raises:
+            OSError: If the file cannot be read.
+            RuntimeError: If it cannot be mapped.
+        """
+        self.path = path
+        self.size_bytes = path.stat().st_size
+        self._bytes = torch.from_file(str(path), shared=shared, size=self.size_bytes, dtype=torch.uint8)
+
+    def view(self, offset: int, dtype: torch.dtype, shape: Iterable[int]) -> torch.Tensor:
+        """Return a tensor of the bytes from an offset on."""
+        like = torch.empty(*shape, dtype=dtype, device="meta")
+        return self._bytes[offset : offset + like.nbytes].view(dtype).view(like.shape)
+
+    def holds(self, tensor: torch.Tensor) -> bool:
+        """Say whether a tensor has its memory here."""
+        return is_readable(tensor) and tensor.untyped_storage().data_ptr() == self.address
+
+    @property
+    def address(self) -> int:
+        """Where the file begins in memory."""
+        return self._bytes.data_ptr()
+
+    def is_hole(self, offset: int, size_bytes: int) -> bool:
+        """Say whether nobody wrote the bytes from `offset` on, so that all are zeros."""
+        with self.path.open("rb") as file:
+            return not any(written_ranges(file, offset, offset + size_bytes))
+
+    def stand_in(self, like: torch.Tensor) -> torch.Tensor | None:
+        """Return a tensor of this file with the shape and dtype of another; None if the file is shorter."""
+        return None if like.nbytes > self.size_bytes else self.view(0, like.dtype, like.shape)
+
+
+_unread: WeakKeyDictionary[torch.nn.Module, FileWeights] = WeakKeyDictionary()
+
+
+def leave_unread(module: torch.nn.Module, weights: FileWeights) -> None:
+    """Let no run of a module compute with its large weights from now on: see `weights_unread`."""
+    _unread[module] = weights
+
+
+def is_unread(module: torch.nn.Module) -> bool:
+    """Say whether the numbers that a module computes mean nothing: its weights are not read."""
+    return module in _unread
+
+
+@contextmanager
+def weights_unread(module: torch.nn.Module) -> Generator[None]:
+    """Let a module run in the block without a look at weights that `leave_unread` named.
+
+    What is computed of them is noise of the right shape and dtype; all else is computed. So modules are called as ever,
+    with arguments of the same sizes.
+    """
+    weights = _unread.get(module)
+    if weights is None:
+        yield
+        return
+    with _Unread(weights):
+        yield
+
+
+class _Unread(TorchDispatchMode):
+    def __init__(self, weights: FileWeights) -> None:
+        super().__init__()
+        self._weights = weights
+        self._noise = torch.Generator().manual_seed(0)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        leaves = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        if returns_view(func) or not any(map(self._is_unread, leaves)):
+            return func(*args, **kwargs)
+        if changes_in_place(func):  # the first argument is what it writes to, and returns
+            return args[0]
+        meta_args, meta_kwargs = pytree.tree_map_only(torch.Tensor, lambda one: one.to("meta"), (args, kwargs))
+        meta_kwargs |= {"device": "meta"} if "device" in kwargs else {}
+        try:
+            result = func(*meta_args, **meta_kwargs)
+        except NotImplementedError:  # nobody wrote what it returns on the meta device
+            return func(*args, **kwargs)
+        return pytree.tree_map_only(torch.Tensor, self._made, result)
+
+    def _is_unread(self, tensor: torch.Tensor) -> bool:
+        return tensor.numel() > SMALL_ELEMENTS and self._weights.holds(tensor)
+
+    def _made(self, like: torch.Tensor) -> torch.Tensor:
+        """Return noise; what is as large as weights, and so likely is one that was converted, is none that one reads."""
+        large = self._weights.stand_in(like) if like.nbytes > _LARGE_BYTES else None
+        if large is not None:
+            return large
+        made = torch.zeros(like.shape, dtype=like.dtype)
+        return made.normal_(0.0, _SPREAD, generator=self._noise) if made.is_floating_point() else made
+
+
+_LARGE_BYTES = 64 << 20
+_SPREAD = 0.1

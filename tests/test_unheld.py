@@ -1,0 +1,81 @@
+"""Models whose weights are not made: their exports have the nodes, owners and ports of those that hold their weights."""
+
+from pathlib import Path
+
+import pytest
+import transformers
+
+import hx
+from hx_sidecar_schema import HxError, Sidecar
+from hx_tracer import is_unread
+from hx_tracer.models import unheld
+
+_SMALL = {
+    "gpt2": {"n_embd": 320, "n_layer": 2, "n_head": 4, "vocab_size": 300, "n_positions": 64},
+    "llama": {
+        "hidden_size": 320,
+        "intermediate_size": 400,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "vocab_size": 300,
+    },
+}
+"""Configurations in which matrices have more than `SMALL_ELEMENTS`, so that they are zeros."""
+
+
+def _spec(arch: str, folder: Path) -> hx.ModelSpec:
+    transformers.AutoConfig.for_model(arch, **_SMALL[arch]).save_pretrained(folder / arch)
+    return hx.ModelSpec(str(folder / arch), random_weights=True)
+
+
+def _known(sidecar: Sidecar) -> dict[str, object]:
+    """Return all that a sidecar says but when it was made."""
+    return sidecar.model_dump(exclude={"generator": True, "model": {"file_digest"}})
+
+
+@pytest.mark.parametrize(("arch", "dynamic"), [("gpt2", False), ("llama", True)])
+def test_a_model_without_weights_has_the_sidecar_of_one_with_weights(
+    arch: str, dynamic: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, path = _spec(arch, tmp_path), tmp_path / "m.onnx"
+    held = hx.export(spec, dynamic=dynamic, f=path)
+    assert not is_unread(held.module)
+    monkeypatch.setattr(unheld, "HELD_BYTES", 0)  # as if the model was too large
+    exported = hx.export(spec, dynamic=dynamic, f=path, overwrite=True)
+    assert is_unread(exported.module)
+    assert _known(exported.sidecar) == _known(held.sidecar)
+    assert str(exported.report.verification) == "not checked: the weights were not made"
+    assert any("zeros in a sparse file" in note for note in exported.report.notes)
+
+
+def test_what_is_made_of_a_model_without_weights_reads_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unheld, "HELD_BYTES", 0)
+    monkeypatch.setattr("hx_graph._files.EXTERNAL_BYTES", 0)
+    path = tmp_path / "m.onnx"
+    hx.export(_spec("llama", tmp_path), f=path)
+    data = tmp_path / "m.onnx.data"
+    weights = sum(weight.elements or 0 for weight in hx.load(path).sidecar.initializers) * 4
+    assert data.stat().st_size > weights
+    assert data.stat().st_blocks * 512 < weights / 4  # small weights alone
+    assert hx.validate(path).valid
+    assert hx.compare(path, path).same
+    part = tmp_path / "part.onnx"
+    assert hx.extract(path, "layers.1", part).compared_with is None
+    assert hx.validate(part).valid
+    hx.functionize(path, tmp_path / "functions.onnx")
+    split = hx.split(path, 2, tmp_path / "stages")
+    assert split.compared is None
+    assert any("were not made" in note for note in split.notes)
+    for made in (tmp_path / "part.onnx.data", tmp_path / "functions.onnx.data", tmp_path / "stages/m_stages.data"):
+        assert made.stat().st_blocks * 512 < made.stat().st_size / 4
+    with pytest.raises(HxError, match="weights were not made") as caught:
+        hx.load(path).run(hx.load(path).example_inputs())
+    assert caught.value.code == "HX217"
+
+
+def test_a_strategy_that_compares_numbers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unheld, "HELD_BYTES", 0)
+    with pytest.raises(HxError, match="weights were not made") as caught:
+        hx.export(_spec("gpt2", tmp_path), strategy="htp")
+    assert caught.value.code == "HX123"
