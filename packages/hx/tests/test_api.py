@@ -33,6 +33,13 @@ def test_cutting_a_call_out_loads_no_torch(tmp_path: Path) -> None:
     assert "torch" not in done.stdout.split()
 
 
+def test_the_export_of_a_module_in_memory_loads_no_transformers() -> None:
+    code = (
+        "import hx, sys, torch; hx.export(torch.nn.ReLU(), (torch.ones(2),)); assert 'transformers' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
 def test_every_public_name_is_there() -> None:
     assert sorted(hx.__all__) == hx.__all__
     for name in hx.__all__:

@@ -5,8 +5,6 @@ import logging
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 
-from transformers.utils import logging as transformers_logging
-
 from hx_sidecar_schema import Shared, ignore_warnings, redirected
 
 
@@ -22,6 +20,8 @@ def _no_lines(*names: str, level: int) -> Generator[None]:
 
 @contextmanager
 def _no_loading() -> Generator[None]:
+    from transformers.utils import logging as transformers_logging
+
     with ExitStack() as stack, _no_lines("transformers", "huggingface_hub", level=logging.CRITICAL):
         if transformers_logging.is_progress_bar_enabled():
             stack.callback(transformers_logging.enable_progress_bar)

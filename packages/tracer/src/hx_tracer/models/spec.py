@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
-from transformers import AutoConfig, AutoModel
 
 from hx_graph import SMALL_ELEMENTS
 from hx_sidecar_schema import HxError, first_line
@@ -149,8 +147,10 @@ def _is_factory(spec: str) -> bool:
 
 def _auto_classes(task: str | None) -> list[Any]:
     """Return the auto classes of a pipeline task, in transformers' own order, or the one that is named."""
+    import transformers  # where it is needed: a module in memory may be none of it
+
     if task is None:
-        return [AutoModel]
+        return [transformers.AutoModel]
     if task.startswith("Auto") and hasattr(getattr(transformers, task, None), "from_config"):
         return [getattr(transformers, task)]
     from transformers.pipelines import PIPELINE_REGISTRY  # takes as long to import as torch
@@ -171,6 +171,8 @@ def _auto_classes(task: str | None) -> list[Any]:
 def _from_hub(
     spec: str, classes: list[Any], *, random_weights: bool, trust: bool, seed: int
 ) -> tuple[torch.nn.Module, str, list[str]]:
+    from transformers import AutoConfig
+
     place, _, revision = spec.partition("@") if not Path(spec).is_dir() else (spec, "", "")
     folder = Path(place)
     name = folder.resolve().name if folder.is_dir() else place.rpartition("/")[2]

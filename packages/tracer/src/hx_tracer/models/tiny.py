@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import CONFIG_MAPPING, AutoConfig
 
 from hx_sidecar_schema import HxError, first_line
 from hx_tracer.inputs.config_sizes import configs
@@ -30,6 +29,8 @@ def tiny_model(arch: str, seed: int, auto_classes: Sequence[Any]) -> torch.nn.Mo
     Raises:
         HxError: HX102 for an unknown architecture, HX107 where no shrunk configuration builds and runs.
     """
+    from transformers import CONFIG_MAPPING
+
     known = list(CONFIG_MAPPING.keys())
     if arch not in known:
         near = difflib.get_close_matches(arch, known, n=3, cutoff=0.0)
@@ -105,6 +106,8 @@ def auto_class_for(classes: Sequence[Any], config: Any) -> Any:
 
 
 def _built(arch: str, plan: Plan, seed: int, auto_classes: Sequence[Any]) -> torch.nn.Module:
+    from transformers import AutoConfig
+
     config = AutoConfig.for_model(arch)
     auto_class = auto_class_for(auto_classes, config)
     shrink(config, plan)
