@@ -32,7 +32,12 @@ def judge(task):
 
 
 def slow(task):
+    """Take a moment; the model m7 waits to be killed, once."""
     time.sleep(0.3)
+    mark = task.path.with_suffix(".pid")
+    if mark.stem == "m7" and not mark.exists():
+        mark.write_text(str(os.getpid()))
+        time.sleep(60)
 '''
 
 

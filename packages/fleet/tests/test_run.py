@@ -6,14 +6,17 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 import hx
-from hx.records.fleet import MEASURED, FleetReport
+from hx.records.fleet import MEASURED, CallRow, FleetReport, ModelResult, StepRow
+from hx_fleet.results.baseline import changes_of
+from hx_fleet.results.dataset import write_dataset
 
-KINDS = ("good", "sleeps", "hogs", "crashes", "raises")
+KINDS = ("good", "hogs", "crashes", "raises")
 STEPS = ["export", "validate", "analyze", "extract", "verify", "steps.py:judge", "suite"]
 
 
@@ -25,7 +28,7 @@ def run(copies: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -
         f"steps = {json.dumps(STEPS)}",
         "retries = 1",
     ]
-    (folder / "all.toml").write_text("\n".join([*lines, "timeout_s = 6", "memory_bytes = 600_000_000"]))
+    (folder / "all.toml").write_text("\n".join([*lines, "timeout_s = 120", "memory_bytes = 600_000_000"]))
     return folder, hx.fleet(folder / "all.toml", folder / "out", workers=3)
 
 
@@ -37,17 +40,27 @@ def test_failures_by_kind(run: tuple[Path, FleetReport]) -> None:
     folder, report = run
     found = {failure.models[0]: (failure.step, failure.kind, failure.cause) for failure in report.failures}
     assert found == {
-        "sleeps.onnx": ("steps.py:judge", "timeout", "Not done after 6 s."),
         "hogs.onnx": ("steps.py:judge", "memory", "More than 600000000 bytes."),
         "crashes.onnx": ("steps.py:judge", "crash", "The process ended with signal 11, SIGSEGV, 2 times."),
         "raises.onnx": ("steps.py:judge", "exception", "ValueError: not 17 of them"),
     }
-    assert (report.models, report.finished, report.resumed, report.good) == (5, 5, 0, False)
-    assert report.statuses["export"] == {"skipped": 5}
-    assert report.statuses["verify"] == {"skipped": 5}
-    assert report.statuses["extract"] == {"passed": 5}
-    assert report.statuses["suite"] == {"passed": 2, "skipped": 3}
+    assert (report.models, report.finished, report.resumed, report.good) == (4, 4, 0, False)
+    assert report.statuses["export"] == {"skipped": 4}
+    assert report.statuses["verify"] == {"skipped": 4}
+    assert report.statuses["extract"] == {"passed": 4}
+    assert report.statuses["suite"] == {"passed": 2, "skipped": 2}
     assert "but more" in next((folder / "out" / "logs").glob("raises*")).read_text()
+
+
+def test_a_model_that_takes_too_long(copies: Callable[..., Path], tmp_path: Path) -> None:
+    folder = copies(tmp_path / "models", "sleeps")
+    fields = {"models": [folder / "sleeps.onnx"], "steps": [f"{folder}/steps.py:judge", "validate"], "timeout_s": 1}
+    report = hx.fleet(fields, tmp_path / "run")
+    assert [(failure.kind, failure.cause) for failure in report.failures] == [("timeout", "Not done after 1 s.")]
+    assert report.statuses["validate"] == {"skipped": 1}
+    slow, skipped = rows_of(tmp_path / "run")
+    assert slow["seconds"] is not None
+    assert skipped["cause"] == "The process had ended: timeout."
 
 
 def test_rows_of_steps_and_calls(run: tuple[Path, FleetReport]) -> None:
@@ -79,7 +92,7 @@ def test_again_nothing_runs_and_only_failed_ones_do(run: tuple[Path, FleetReport
     shutil.copytree(run[0], folder)
     before = {path.name: path.stat().st_mtime_ns for path in (folder / "out" / "results").iterdir()}
     again = hx.fleet(folder / "all.toml", folder / "out")
-    assert (again.resumed, again.failures) == (5, run[1].failures)
+    assert (again.resumed, again.failures) == (4, run[1].failures)
     assert {path.name: path.stat().st_mtime_ns for path in (folder / "out" / "results").iterdir()} == before
     (folder / "steps.py").write_text("def judge(task):\n    return {}\n")
     mended = hx.fleet(folder / "all.toml", folder / "out", only="failed")
@@ -132,6 +145,56 @@ def test_a_baseline_tells_what_changed(copies: Callable[..., Path], tmp_path: Pa
     with pytest.raises(hx.HxError) as caught:
         hx.fleet(fields, tmp_path / "after", baseline=folder)
     assert caught.value.code == "HX417"
+
+
+def test_a_file_of_another_exporter_and_its_pytorch_model(tmp_path: Path) -> None:
+    import torch
+
+    factory = (
+        "import torch\ndef made():\n    torch.manual_seed(0)\n    return torch.nn.Linear(4, 3), (torch.ones(2, 4),)\n"
+    )
+    (tmp_path / "models.py").write_text(factory)
+    torch.manual_seed(0)
+    torch.onnx.export(torch.nn.Linear(4, 3).eval(), (torch.ones(2, 4),), tmp_path / "foreign.onnx", verbose=False)
+    (tmp_path / "list.csv").write_text("model,against\nforeign.onnx,models.py:made\n")
+    fields = {"models": [str(tmp_path / "list.csv")], "steps": ["project", "validate", "verify", "extract"], "keep": []}
+    report = hx.fleet(fields, tmp_path / "run")
+    assert report.good, report.failures
+    assert report.statuses["verify"] == {"passed": 1}
+    assert not (tmp_path / "run" / "artefacts").exists()
+    assert not (tmp_path / "foreign_hierarchy.json").exists()
+
+
+def test_numbers_and_time_beside_a_baseline(tmp_path: Path) -> None:
+    def written(name: str, *, error: float, own_us: tuple[float, float], wrong: bool = False) -> Path:
+        fixed: dict[str, Any] = {
+            "model": "m",
+            "call": 0,
+            "tag": "/M",
+            "class_name": "M",
+            "status": "extractable",
+            "reason": "",
+        }
+        calls = [
+            CallRow(**fixed, fqn="", typical_us=sum(own_us), own_us=0, spread_us=1),
+            CallRow(**fixed, fqn="a", typical_us=own_us[0], own_us=own_us[0], local_error=error, wrong=wrong),
+            CallRow(**fixed, fqn="b", typical_us=own_us[1], own_us=own_us[1]),
+        ]
+        step = StepRow(model="m", step="verify", status="wrong" if wrong else "passed")
+        (tmp_path / name).mkdir()
+        write_dataset([ModelResult(unit="m-1", model="m", steps=[step], calls=calls)], tmp_path / name)
+        return tmp_path / name
+
+    before = written("before", error=1e-7, own_us=(100, 100))
+    assert changes_of(before, written("equal", error=9e-7, own_us=(110, 95))) == []
+    found = changes_of(before, written("other", error=2e-3, own_us=(100, 300), wrong=True))
+    assert [(change.fqn, change.what, change.before, change.after) for change in found] == [
+        (None, "step", "verify passed", "verify wrong"),
+        ("", "time", "200 us", "400 us"),
+        ("a", "numbers", "local_error 1.0e-07", "local_error 2.0e-03"),
+        ("a", "numbers", "right", "wrong"),
+        ("b", "time", "100 us", "300 us"),
+    ]
 
 
 def test_shards_copied_together_are_one_run(copies: Callable[..., Path], tmp_path: Path) -> None:

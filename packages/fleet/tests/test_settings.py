@@ -104,3 +104,13 @@ def test_shards_are_the_whole(tmp_path: Path) -> None:
         with pytest.raises(hx.HxError, match="Shard") as caught:
             units_of(settings, tmp_path, text)
         assert caught.value.code == "HX406"
+
+
+def test_models_of_python(tmp_path: Path) -> None:
+    files(tmp_path, "x.onnx")
+    fields = {"models": [tmp_path / "x.onnx", hx.ModelSpec("tiny:a", dtype="float16")], "steps": ["validate"]}
+    units = units_of(*read_run(fields, {}), None)
+    assert [(unit.name, unit.loading) for unit in units] == [
+        (str(tmp_path / "x.onnx"), {}),
+        ("tiny:a", {"dtype": "float16"}),
+    ]

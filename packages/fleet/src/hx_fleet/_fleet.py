@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import time
@@ -95,7 +96,8 @@ def _run(
     progress: hx.Progress,
 ) -> None:
     """Let an engine run units."""
-    done, failed = total - len(pending), 0
+    before, failed, began = total - len(pending), 0, time.monotonic()
+    done = before
     with closing(_engine(pending, folder, settings, ray)) as engine:
         progress("Starting", done, total)
         for unit, running in engine:
@@ -104,8 +106,11 @@ def _run(
                 result = folder.read(unit.id)
                 failed += result is None or any(step.status == "failed" for step in result.steps)
             says = f"{failed} failed, " if failed else ""
+            if before < done < total:
+                minutes = (time.monotonic() - began) / (done - before) * (total - done) / 60
+                says += f"about {math.ceil(minutes)} min left, "
             names = ", ".join(one.name for one in running[:3]) + (", …" if len(running) > 3 else "")
-            progress(f"{says}{names}", done, total)
+            progress(f"{says}{names}".removesuffix(", "), done, total)
             if failed and fail_fast:
                 break
 

@@ -49,6 +49,8 @@ def read_run(run: Run, changes: Mapping[str, Any]) -> tuple[FleetRun, Path]:
             reason = getattr(error, "strerror", None) or str(error)
             hint = 'Give a TOML file with lines like `models = ["tiny:bert"]` and `steps = ["export"]`.'
             raise HxError(f"Run {str(run)!r} cannot be read: {reason}.", code="HX406", hint=hint) from error
+    if isinstance(fields.get("models"), Sequence) and not isinstance(fields["models"], str):
+        fields = {**fields, "models": [_plain(model) for model in fields["models"]]}
     try:
         settings = FleetRun.model_validate({**fields, **changes})
     except ValidationError as error:
@@ -60,6 +62,13 @@ def read_run(run: Run, changes: Mapping[str, Any]) -> tuple[FleetRun, Path]:
         hint = "Run without a limit of memory."
         raise HxError("The memory of a process cannot be limited here: there is no /proc.", code="HX406", hint=hint)
     return settings, base.resolve()
+
+
+def _plain(model: Any) -> Any:
+    """Return a model as a .toml file has it."""
+    if isinstance(model, hx.ModelSpec):
+        return {name: value for name, value in vars(model).items() if value not in (None, False)}
+    return str(model) if isinstance(model, Path) else model
 
 
 def units_of(settings: FleetRun, base: Path, shard: str | None) -> list[Unit]:

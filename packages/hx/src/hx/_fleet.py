@@ -43,7 +43,7 @@ def fleet(
         1
 
     Args:
-        run: A RUN.toml, or its fields; see `hx.records.fleet.FleetRun`. Paths in a file start from its folder.
+        run: A RUN.toml, or its fields; see `hx.records.fleet.FleetRun`. In Python a model may also be a `Path` or a `ModelSpec`. Paths in a file start from its folder.
         output: The run's folder; None for the name of the file without `.toml`, else `fleet`, in the current folder.
         workers: Models at once; None for what `run` says. `timeout_s` and `memory_bytes` likewise.
         timeout_s: Wall time of one model.

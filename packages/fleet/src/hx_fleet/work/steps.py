@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import hx
@@ -25,6 +27,8 @@ from hx_sidecar_schema import HxError, first_line
 Fields = dict[str, Any]
 MODEL = Path("model.onnx")
 """The export, in the folder in which a unit works."""
+PROJECTED = Path(f"projected{SIDECAR_SUFFIX}")
+"""The sidecar of a model that has none, in that folder."""
 PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
@@ -138,13 +142,22 @@ def _function(name: str) -> Callable[[Task], Fields]:
 
     def step(task: Task) -> Fields:
         place, _, attribute = name.rpartition(":")
-        if place.endswith(".py"):
-            sys.path.insert(0, str(Path(place).parent))
-            place = Path(place).stem
-        facts = getattr(importlib.import_module(place), attribute)(task)
-        return {"facts": json.dumps(facts)}
+        module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        return {"facts": json.dumps(getattr(module, attribute)(task))}
 
     return step
+
+
+def _from_file(path: Path) -> ModuleType:
+    """Import a file under a name that no other module has; it may import those beside it."""
+    spec = importlib.util.spec_from_file_location(f"hx_fleet_step_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"No module can be made of {str(path)!r}.")
+    sys.path.insert(0, str(path.parent))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def _export(task: Task) -> Fields:
@@ -168,9 +181,8 @@ def _project(task: Task) -> Fields:
         raise NotForThisModel("It is exported from PyTorch.")
     if sidecar_path(task.path).exists():
         raise NotForThisModel("It has a sidecar.")
-    output = Path(f"{task.path.stem}{SIDECAR_SUFFIX}")
-    report = hx.project(task.path, task.spec, output=output, **task.options)
-    task.sidecar = output
+    report = hx.project(task.path, task.spec, output=PROJECTED, **task.options)
+    task.sidecar = PROJECTED
     _note_calls(task, task.hierarchy())
     return _sizes(report)
 
@@ -265,7 +277,7 @@ STEPS: dict[str, Callable[[Task], Fields]] = {
     "profile": _profile,
     "suite": _suite,
 }
-FILES = {"export": MODEL, "extract": Path("parts"), "suite": Path("suite")}
+FILES = {"export": MODEL, "project": PROJECTED, "extract": Path("parts"), "suite": Path("suite")}
 """What steps leave in the folder in which a unit works."""
 
 
@@ -291,8 +303,7 @@ def _note_calls(task: Task, hierarchy: hx.Hierarchy) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.suffix != ".onnx":
-        shutil.rmtree(path, ignore_errors=True)
-        return
-    for file in model_files(path):
+    if path.is_dir():
+        shutil.rmtree(path)
+    for file in model_files(path) if path.suffix == ".onnx" else [path]:
         file.unlink(missing_ok=True)
