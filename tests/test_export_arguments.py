@@ -188,6 +188,21 @@ def test_a_name_that_a_removed_value_has() -> None:
     assert any(np.allclose(value, expected.numpy(), atol=1e-5) for value in found.values())
 
 
+def test_a_weight_that_is_an_output_stays_the_parameter_that_it_is() -> None:
+    """Its initializer gets the output's name."""
+
+    class Returning(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.scale = nn.Linear(3, 3), nn.Parameter(torch.ones(3))
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return self.inner(x) * self.scale, self.scale
+
+    exported = hx.export(Returning().eval(), (torch.ones(2, 3),), output_names=["a", "inner.output"], verify=False)
+    assert {row.name: row.parameter for row in exported.sidecar.initializers}["inner.output"] == "scale"
+
+
 def test_opset() -> None:
     exported = export(Two().eval(), {}, args=(X, Y), opset=20, output_names=["o"])
     assert_plain(exported.program.model, plain(Two().eval(), (X, Y), opset_version=20, output_names=["o"]))

@@ -1,3 +1,4 @@
+from hx_graph._bodies import copied_attribute as copied_attribute
 from hx_graph._checker import check_proto as check_proto
 from hx_graph._cut_rule import Cut as Cut, CutGraph as CutGraph, Size as Size, SizeQuery as SizeQuery
 from hx_graph._data_file import (

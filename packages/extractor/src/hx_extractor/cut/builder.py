@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from hx_extractor.cut.index import GraphIndex
 from hx_extractor.cut.source import Source
-from hx_graph import bodies_in, called_functions, nodes_in, values_in
+from hx_graph import called_functions, copied_attribute, nodes_in, values_in
 from hx_sidecar_schema import UnavailableValue
 
 
@@ -69,7 +69,8 @@ class GraphBuilder:
         """Make a graph output of the parent's value `carrier`, building all that it needs."""
         self.build(carrier)
         value = self._values[carrier]
-        if value.producer() is None or value in self._outputs:
+        is_input = value.name == name and value in self._inputs  # one name is one value
+        if not is_input and (value.producer() is None or value in self._outputs):
             value_out = self.append(ir.node("Identity", [value]), f"{name}.copy")
             value_out.type, value_out.shape = value.type, _copy(value.shape)
             value = value_out
@@ -158,7 +159,10 @@ class GraphBuilder:
             node.domain,
             node.op_type,
             inputs,
-            [self._attribute(attribute) for attribute in node.attributes.values()],
+            [
+                copied_attribute(attribute, lambda value: self._values[str(value.name)], self._finish_body)
+                for attribute in node.attributes.values()
+            ],
             overload=node.overload,
             outputs=outputs,
             version=node.version,
@@ -168,31 +172,12 @@ class GraphBuilder:
         self._nodes.append(new)
         self.copies[new] = node
 
-    def _attribute(self, attribute: ir.Attr) -> ir.Attr:
-        if attribute.type == ir.AttributeType.GRAPH:
-            return ir.AttrGraph(attribute.name, self._body(attribute.as_graph()))
-        if attribute.type == ir.AttributeType.GRAPHS:
-            return ir.AttrGraphs(attribute.name, [self._body(graph) for graph in attribute.as_graphs()])
-        return attribute
-
-    def _body(self, graph: ir.Graph) -> ir.Graph:
-        """Copy a body; what it captures is read from the new graph, what would shadow a port is renamed."""
-        copy = graph.clone(allow_outer_scope_values=True)
-        own = list(values_in(copy))
-        inside = {id(value) for value in own}
-        for value in own:
+    def _finish_body(self, copy: ir.Graph, body: ir.Graph) -> None:
+        """Rename in the copy of a body what would shadow a port."""
+        for value in [*values_in(copy)]:
             if value.name and value.name in self._taken:
                 value.name = self._free(value.name)
-        for (_, node), (_, old) in zip(nodes_in(copy), nodes_in(graph), strict=True):
-            self.copies[node] = old
-            for index, value in enumerate(node.inputs):
-                if value is not None and id(value) not in inside:
-                    node.replace_input_with(index, self._values[str(value.name)])
-        for body in (copy, *bodies_in(copy)):
-            for index, value in enumerate(body.outputs):
-                if id(value) not in inside:
-                    body.outputs[index] = self._values[str(value.name)]
-        return copy
+        self.copies.update((node, old) for (_, node), (_, old) in zip(nodes_in(copy), nodes_in(body), strict=True))
 
     def _free_node_name(self, name: str) -> str:
         """ONNX Runtime refuses two nodes of one name."""

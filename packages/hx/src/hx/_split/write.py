@@ -34,6 +34,7 @@ def write_folder(
     info = plan.sidecar.model
     stem = rows[0].file.removesuffix(f"_{rows[0].name}.onnx")
     data = f"{stem}_stages.data" if any(has_large_weights(stage.model) for stage in stages) else None
+    declared = [str(value.name) for value in plan.model.graph.inputs]
     record = Stages(
         model=f"{stem}.onnx",
         graph_digest=info.graph_digest,
@@ -42,6 +43,7 @@ def write_folder(
         by=by,
         inputs=[row.name for row in info.inputs],
         outputs=[row.name for row in info.outputs],
+        declared=declared if len(declared) > len(info.inputs) else [],
         stages=rows,
     )
     before = _former(folder)

@@ -61,6 +61,8 @@ def with_boundaries(graph: ir.Graph, context: ModuleContext, owned: OwnedNodes, 
                 for row in tree.leaving(reader, None if receiver is None else owned[receiver].owner):
                     outputs[row][out.name] = out
     hand_out_data = [bool(found) for found in outputs]
+    # What the model hands on as it is goes through no node.
+    outputs[0] |= {str(value.name): value for value in graph.outputs if value.producer() is None}
     for name, reader in others:
         left = list(tree.leaving(makers[name], reader))
         if _is_tensor(values[name]) and (not hand_out_data[left[-1]] if left else name in sized):

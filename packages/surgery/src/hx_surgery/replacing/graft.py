@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from hx_extractor import Source
-from hx_graph import bodies_in, is_size_query, nested_graphs, nodes_below, nodes_in, values_in
+from hx_graph import bodies_in, copied_attribute, is_size_query, nested_graphs, nodes_below, nodes_in, values_in
 from hx_surgery._reading import read_nothing
 
 _NEW = "hx.new."
@@ -175,7 +175,7 @@ class Graft:
             domain,
             op_type,
             [None if value is None else self._built[value] for value in node.inputs],
-            [self._attribute(attribute) for attribute in node.attributes.values()],
+            [copied_attribute(each, self._built.__getitem__, self._finish_body) for each in node.attributes.values()],
             overload=overload,
             outputs=outputs,
             name=node.name,
@@ -190,32 +190,15 @@ class Graft:
                 out.name = ""
         self.nodes.append(new)
 
-    def _attribute(self, attribute: ir.Attr) -> ir.Attr:
-        if attribute.type == ir.AttributeType.GRAPH:
-            return ir.AttrGraph(attribute.name, self._body(attribute.as_graph()))
-        if attribute.type == ir.AttributeType.GRAPHS:
-            return ir.AttrGraphs(attribute.name, [self._body(graph) for graph in attribute.as_graphs()])
-        return attribute
-
-    def _body(self, graph: ir.Graph) -> ir.Graph:
-        copy = graph.clone(allow_outer_scope_values=True)
-        inside = {*values_in(copy)}
-        for (_, node), (_, old) in zip(nodes_in(copy), nodes_in(graph), strict=True):
+    def _finish_body(self, copy: ir.Graph, body: ir.Graph) -> None:
+        for (_, node), (_, old) in zip(nodes_in(copy), nodes_in(body), strict=True):
             self._register(node, old)
             node.metadata_props.clear()
             node.domain, node.op_type, node.overload = self._operators.get(node.op_identifier(), node.op_identifier())
-            for index, value in enumerate(node.inputs):
-                if value is not None and value not in inside:
-                    node.replace_input_with(index, self._built[value])
-        for body in (copy, *bodies_in(copy)):
-            for index, value in enumerate(body.outputs):
-                if value not in inside:
-                    body.outputs[index] = self._built[value]
-        for value in inside:
+        for value in [*values_in(copy)]:
             value.shape = self._shape_of(value)
             if value.name:
                 self._want(value, value.name)
-        return copy
 
     def _register(self, node: ir.Node, old: ir.Node | None) -> None:
         self.done.added[node] = old

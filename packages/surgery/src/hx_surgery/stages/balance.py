@@ -18,7 +18,7 @@ def best_cut(
     """Return the positions at which the second and all later stages begin.
 
     The largest stage is at most `SLACK` larger than in the best cut there is; of all such cuts it is the one whose borders
-    cost least, and of these the most even one. Found by dynamic programming.
+    cost least, and of these the one whose smallest stage is largest. Found by dynamic programming.
 
     Args:
         loads: Of each step.
@@ -36,19 +36,18 @@ def best_cut(
 
     cost = np.concatenate([[0.0], np.asarray(borders, dtype=np.float64)])
     over = np.full((stages + 1, steps + 1), np.inf)
-    uneven = np.full((stages + 1, steps + 1), np.inf)
+    smallest = np.full((stages + 1, steps + 1), -np.inf)
     came = np.zeros((stages + 1, steps + 1), dtype=np.int64)
-    over[0, 0] = uneven[0, 0] = 0
+    over[0, 0], smallest[0, 0] = 0, np.inf
     for end, load in enumerate(_loads_before(loads, shared), 1):
-        squares = (load / max(limit, 1.0)) ** 2
         for stage in range(1, stages + 1):
             sums = np.where(load <= limit, over[stage - 1, :end] + cost[:end], np.inf)
             least = sums.min()
             if not np.isfinite(least):
                 continue
-            spread = np.where(sums == least, uneven[stage - 1, :end] + squares, np.inf)
-            start = int(spread.argmin())
-            over[stage, end], uneven[stage, end], came[stage, end] = least, spread[start], start
+            least_loads = np.where(sums == least, np.minimum(smallest[stage - 1, :end], load), -np.inf)
+            start = int(least_loads.argmax())
+            over[stage, end], smallest[stage, end], came[stage, end] = least, least_loads[start], start
     cuts: list[int] = []
     end = steps
     for stage in range(stages, 1, -1):

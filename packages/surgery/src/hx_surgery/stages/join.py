@@ -97,11 +97,11 @@ class Joined:
             nodes.sort(key=lambda node: order[output_of(node)])
         in_order = dict.fromkeys([*(row.name for row in self.whole.initializers), *weights])
         weights = {name: weights[name] for name in in_order if name in weights}
+        given = {name: inputs[name] for name in self.record.inputs}
+        given |= {name: weight for name, weight in weights.items() if name in listed}
+        declared = (name for name in self.record.declared if name in given)
         graph = ir.Graph(
-            [
-                *(inputs[name] for name in self.record.inputs),
-                *(weight for name, weight in weights.items() if name in listed),
-            ],
+            [given[name] for name in dict.fromkeys([*declared, *given])],
             [ends[name] for name in self.record.outputs],
             nodes=nodes,
             initializers=list(weights.values()),

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from hx_sidecar_schema import HxError, Record, read_file
 
 STAGES_FILE = "stages.json"
-STAGES_VERSION = "1.0"
+STAGES_VERSION = "1.1"
 
 
 class Wire(Record):
@@ -54,6 +54,10 @@ class Stages(Record):
     by: str | None = Field(description="What was balanced: `weights`, `macs` or `time`; null where places were named.")
     inputs: list[str] = Field(description="Of the whole model, in order.")
     outputs: list[str]
+    declared: list[str] = Field(
+        default=[],
+        description="Its inputs and the weights that are inputs too, in order; empty where no weight is one.",
+    )
     stages: list[Stage] = Field(min_length=1, description="In the order in which they run.")
 
     @classmethod

@@ -149,14 +149,14 @@ def _known_of_call(row: int, call: TracedCall, recovery: Recovery, hidden: str) 
 
 def _initializers(raw: RawGraph, graph: ir.Graph) -> list[Initializer]:
     """Return the parameter that each initializer is, or, if it is only one, was computed from by constant folding."""
-    parameters = {value.name for value in raw.initializers}
+    parameters = {value.name: raw.parameters[id(value)] for value in raw.initializers}
     made = {out.name: out for node in raw.nodes for out in node.outputs}
     rows: list[Initializer] = []
     for name in graph.initializers:
-        parameter, transform = (name if name in parameters else None), None
+        parameter, transform = parameters.get(name), None
         if parameter is None and name in made:
             behind = raw.ancestors([made[name]])
-            sources = [v.name for v in raw.initializers if id(v) in behind]
+            sources = [raw.parameters[id(v)] for v in raw.initializers if id(v) in behind]
             parameter = sources[0] if len(sources) == 1 else None
             transform = "folded"
         rows.append(Initializer(name=name, parameter=parameter, transform=transform))

@@ -65,6 +65,8 @@ class RawGraph:
         self.nodes = [RawNode.of(node, self.call_of(node)) for node in nodes_of(graph)]
         self.producer = {id(out): node for node in self.nodes for out in node.outputs}
         self.initializers = tuple(graph.initializers.values())
+        self.parameters = {id(value): str(value.name) for value in self.initializers}
+        """What initializers are called as parameters: one that is an output of the graph gets the name of that later."""
         self.inputs = (*graph.inputs, *body_inputs(graph))
         self.input_dims = {id(value): list(value.shape or ()) for value in graph.inputs}
         self.weights = {id(value): value.const_value for value in self.initializers}

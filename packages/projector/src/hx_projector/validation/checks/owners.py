@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from itertools import islice
 
 import onnx_ir as ir
 
@@ -99,7 +98,7 @@ def _readings(claim: FileClaim) -> list[tuple[str, int | None]]:
 
 
 def _is_view_read_by(node: ir.Node, calls: list[int], pair: ModelAndSidecar) -> bool:
-    """Say whether a node is a view that one of the calls reads, through other views too.
+    """Say whether a node is a view that one of the calls reads, through other views too, or may read: where a part hands it out.
 
     torch 2.13 makes a view of a changed tensor anew where it is read, and names the reader; hx knows who made it first.
     """
@@ -107,7 +106,10 @@ def _is_view_read_by(node: ir.Node, calls: list[int], pair: ModelAndSidecar) -> 
     def readers(node: ir.Node) -> list[ir.Node]:
         return [reader for out in node.outputs for reader in out.consumers()] if node.op_type in _VIEWS else []
 
-    found = (pair.main_owners.get(output_of(reader)) for reader in islice(reachable([node], readers), 1, None))
+    views = list(reachable([node], readers))
+    if pair.is_part and any(out.is_graph_output() for view in views if view.op_type in _VIEWS for out in view.outputs):
+        return True
+    found = (pair.main_owners.get(output_of(reader)) for reader in views[1:])
     return any(pair.tree.contains(call, owner) for owner in found if owner is not None for call in calls)
 
 
