@@ -1,7 +1,7 @@
 """Parts in the place of every call: `uv run python benchmarks/replace.py [MODEL ...]`.
 
 Every extractable call of each model is replaced by its own extraction, which must change nothing; and by one whose outputs are scaled,
-which must be the PyTorch model with a forward hook that scales them. The table goes to stdout.
+which must be the PyTorch model with a forward hook that scales them. The table goes to stdout and docs/benchmarks/replace.md.
 """
 
 from __future__ import annotations
@@ -20,14 +20,26 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from functions import MODELS, test_bodies
-from measuring import machine, table
+from measuring import HERE, machine, table
 
 import hx
 from hx_graph import drawing_nodes, make_session, nodes_in, run_session
 from hx_projector import structural_digest
 from hx_surgery import Part, replace
 
-TINY = ("tiny:llama", "tiny:albert", "tiny:resnet", "tiny:t5, dynamic")
+TINY = (
+    "tiny:albert",
+    "tiny:bart",
+    "tiny:clip",
+    "tiny:deberta-v2",
+    "tiny:gpt2, dynamic",
+    "tiny:llama",
+    "tiny:mamba",
+    "tiny:resnet",
+    "tiny:swin",
+    "tiny:t5, dynamic",
+    "tiny:whisper",
+)
 BODIES = {make.__name__ for make in test_bodies.CASES}  # PyTorch compiles them, and no hook counts calls there
 NAMES = [name for name in MODELS if name in TINY or (name not in BODIES and re.fullmatch(r"[a-z_]+", name))]
 SCALE = 1.25
@@ -66,13 +78,25 @@ def larger(value: Any) -> Any:
 
 @contextmanager
 def scaling(module: torch.nn.Module, index: int) -> Iterator[None]:
-    """Scale what one call of a module returns."""
-    calls = iter(range(10**6))
-    hook = module.register_forward_hook(lambda _, __, result: larger(result) if next(calls) == index else None)
+    """Scale what one call of a module returns; in place where that is an argument which it changed."""
+    calls, before = iter(range(10**6)), list[tuple[torch.Tensor, int]]()
+
+    def began(_module: torch.nn.Module, args: Any, kwargs: Any) -> None:
+        before[:] = [(one, one._version) for one in tensors([args, kwargs])]
+
+    def ended(_module: torch.nn.Module, _args: Any, result: Any) -> Any:
+        if next(calls) != index:
+            return None
+        if any(result is one and one._version > version for one, version in before):
+            return result.mul_(SCALE)
+        return larger(result)
+
+    hooks = [module.register_forward_pre_hook(began, with_kwargs=True), module.register_forward_hook(ended)]
     try:
         yield
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
 
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:
@@ -146,11 +170,14 @@ Each extractable `call` of {len(names)} models is replaced
 
 * by its own extraction: the topology is the `same`, the outputs in ONNX Runtime are `equal` bit for bit (not asked of models that draw random numbers);
 * by one whose outputs are {SCALE} times as large: the outputs are those of the PyTorch model with a forward hook that makes them so (`right`), or
-  `hx replace` says why it cannot (`refused`), or they are others (`wrong`).
+  `hx replace` says why it cannot (`refused`), or they are others (`wrong`). A module that changes its argument in place and returns it does so with the
+  part's result.
 
 {table(head, rows)}
 """
     print(text)
+    if len(names) == len(NAMES):
+        (HERE.parent / "docs" / "benchmarks" / "replace.md").write_text(text)
 
 
 if __name__ == "__main__":
