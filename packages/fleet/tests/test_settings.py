@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +115,13 @@ def test_models_of_python(tmp_path: Path) -> None:
         (str(tmp_path / "x.onnx"), {}),
         ("tiny:a", {"dtype": "float16"}),
     ]
+
+
+@pytest.mark.parametrize("missing", ["hx_fleet", "pyarrow"])
+def test_a_package_that_is_not_installed(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "hx_fleet"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(hx.HxError, match=f"{missing} is not installed") as caught:
+        hx.fleet({"models": ["tiny:a"]})
+    assert (caught.value.code, "hx-onnx[fleet]" in caught.value.hint) == ("HX216", True)
