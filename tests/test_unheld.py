@@ -72,6 +72,8 @@ def test_what_is_made_of_a_model_without_weights_reads_none(tmp_path: Path, monk
     with pytest.raises(HxError, match="weights were not made") as caught:
         hx.load(path).run(hx.load(path).example_inputs())
     assert caught.value.code == "HX217"
+    with pytest.raises(HxError, match="weights were not made"):
+        hx.profile(path)
 
 
 def test_a_strategy_that_compares_numbers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

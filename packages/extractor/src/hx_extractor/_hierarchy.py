@@ -283,12 +283,7 @@ class Hierarchy:
         from hx_extractor.cut.cut import up_to
         from hx_graph import make_session, run_session
 
-        if self.lacks_weights:
-            raise HxError(
-                f"Nothing can be computed with {self.name!r}: its weights were not made.",
-                code="HX217",
-                hint="Export a configuration that is small enough to hold its weights.",
-            )
+        self.refuse_without_weights()
         names = [info.name for info in self.sidecar.model.outputs] if names is None else list(dict.fromkeys(names))
         model = up_to(self._index, names)
         dtypes = {str(value.name): value.dtype for value in model.graph.inputs}
@@ -310,6 +305,15 @@ class Hierarchy:
         from hx_graph import lacks_weights
 
         return lacks_weights(self.model)
+
+    def refuse_without_weights(self) -> None:
+        """Raise an `HxError`, HX217, if the model `lacks_weights`."""
+        if self.lacks_weights:
+            raise HxError(
+                f"Nothing can be computed with {self.name!r}: its weights were not made.",
+                code="HX217",
+                hint="Export a configuration that is small enough to hold its weights.",
+            )
 
     @cached_property
     def lacks_kernel(self) -> bool:

@@ -33,11 +33,17 @@ def lacks_weights(model: ir.Model) -> bool:
         tensor = value.const_value
         if isinstance(tensor, ir.ExternalTensor) and tensor.size > SMALL_ELEMENTS:
             total += tensor.nbytes
-            begin = tensor.offset or 0
-            with Path(tensor.path).open("rb") as file:
-                written = any(written_ranges(file, begin, begin + tensor.nbytes))
-            unwritten += 0 if written else tensor.nbytes
+            unwritten += tensor.nbytes if is_unwritten(tensor) else 0
     return 2 * unwritten > total
+
+
+def is_unwritten(tensor: ir.TensorProtocol | None) -> bool:
+    """Say whether a tensor is a large one in a file whose bytes nobody wrote."""
+    if not isinstance(tensor, ir.ExternalTensor) or tensor.size <= SMALL_ELEMENTS:
+        return False
+    begin = tensor.offset or 0
+    with Path(tensor.path).open("rb") as file:
+        return not any(written_ranges(file, begin, begin + tensor.nbytes))
 
 
 class DataFile:

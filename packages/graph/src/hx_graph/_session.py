@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from hx_graph._data_file import lacks_weights
+from hx_graph._data_file import is_unwritten, lacks_weights
 from hx_graph._weights import TensorSlot, in_memory, replaced_tensors
 from hx_sidecar_schema import HxError, MissingKernel, RuntimeRefusal
 
@@ -96,7 +97,7 @@ def make_session(
 ) -> Any:
     """Return an `onnxruntime.InferenceSession` of a model in memory, without graph optimisation.
 
-    Weights that nobody wrote are not rearranged for the kernels: that would make as many bytes of them.
+    Where a model `lacks_weights`, those that nobody wrote are inputs of the session: it shows whether the graph loads.
 
     Args:
         model: Not changed. Weights in memory may be of any size.
@@ -110,7 +111,6 @@ def make_session(
     """
     mapped = folder is not None
     settings = {_FOLDER: str(folder.resolve())} if folder else {}
-    settings |= {NO_PREPACKING: "1"} if lacks_weights(model) else {}
     beside = _weights_beside(model, mapped=mapped)
     used = {name for name, value in model.graph.initializers.items() if value.uses() or value.is_graph_output()}
     try:
@@ -195,7 +195,21 @@ def _serialized(model: ir.Model, beside: Mapping[str, ir.TensorProtocol], *, map
         return None if is_mapped else in_memory(slot)
 
     with replaced_tensors(model, inside):
-        return ir.serde.serialize_model(model).SerializeToString()
+        proto = ir.serde.serialize_model(model)
+    if lacks_weights(model):
+        _unwritten_as_inputs(proto.graph, model)
+    return proto.SerializeToString()
+
+
+def _unwritten_as_inputs(graph: onnx.GraphProto, model: ir.Model) -> None:
+    """Make inputs of weights that nobody wrote: ONNX Runtime 1.31 reserves memory for all weights of a model at once."""
+    known = {value.name for value in graph.input}
+    for position in reversed(range(len(graph.initializer))):
+        weight = graph.initializer[position]
+        if is_unwritten(model.graph.initializers[weight.name].const_value):
+            if weight.name not in known:
+                graph.input.append(onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims))
+            del graph.initializer[position]
 
 
 def _ort_value(array: NDArray[Any], kind: str = "") -> Any:

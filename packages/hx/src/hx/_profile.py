@@ -177,7 +177,9 @@ def _given(**settings: Any) -> dict[str, Any]:
 
 def _opened(model: AnyHierarchy, inputs: Inputs | None, input_shapes: Shapes | None, progress: Progress) -> Hierarchy:
     progress(f"Reading {name_of(model)}", 0, 0)
-    return with_inputs(opened(model), inputs, input_shapes)
+    hierarchy = opened(model)
+    hierarchy.refuse_without_weights()
+    return with_inputs(hierarchy, inputs, input_shapes)
 
 
 def _measured(model: Hierarchy, settings: Mapping[str, Any], progress: Progress) -> Measurement:

@@ -64,6 +64,7 @@ def verify(
             for inputs that do not fit, HX128 if a part reads more than arguments, HX410 if not one call could be compared; else as `load` and `export`.
     """
     hierarchy = _open(model, original, progress)
+    hierarchy.refuse_without_weights()
     sidecar = hierarchy.sidecar
     progress("Loading torch and the model, and running it", 0, 0)
     from hx._verify.inputs import inputs_of_both, part_of

@@ -2,11 +2,21 @@
 
 from collections.abc import Iterator
 
-from hx_graph import NO_PREPACKING, can_be_equal, check_proto, open_session
+from hx_graph import NO_PREPACKING, can_be_equal, check_proto, lacks_weights, make_session, open_session
 from hx_projector.attribution.assemble import tensor_infos
 from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import ModelAndSidecar, listed
-from hx_sidecar_schema import EMBEDDED, HxError, ModelInfo, Sidecar, TensorInfo, from_embedded, graph_digest
+from hx_sidecar_schema import (
+    EMBEDDED,
+    HxError,
+    MissingKernel,
+    ModelInfo,
+    RuntimeRefusal,
+    Sidecar,
+    TensorInfo,
+    from_embedded,
+    graph_digest,
+)
 
 
 def accepted_by_checker(pair: ModelAndSidecar) -> Iterator[Problem]:
@@ -30,9 +40,14 @@ def loaded_by_runtime(pair: ModelAndSidecar) -> Iterator[Problem]:
         MissingKernel: If it has no kernel for the types of an operator: the file may be right.
     """
     try:
-        open_session(
-            pair.path, entries={NO_PREPACKING: "1"}
-        )  # which is for runs, and takes as much memory as the weights
+        if lacks_weights(pair.model):
+            make_session(pair.model, pair.path.parent)
+        else:  # rearranged weights are for runs, and take as much memory as the weights
+            open_session(pair.path, entries={NO_PREPACKING: "1"})
+    except MissingKernel:
+        raise
+    except RuntimeRefusal as error:
+        yield "V02", "model", error.message
     except HxError:
         raise
     except Exception as error:  # noqa: BLE001 ONNX Runtime's exceptions share no base class; all others are a finding
