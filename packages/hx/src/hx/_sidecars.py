@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -82,9 +83,9 @@ def project(
     """
     check_choice("min_confidence", min_confidence, get_args(Confidence))
     given = [Path(inputs)] if isinstance(inputs, str | Path) else []
-    path, target = _settled(model, output, given, overwrite=overwrite)
+    path, target, typed_model = _settled(model, output, given, overwrite=overwrite)
     progress("Reading the model", 0, 0)
-    graph = _typed_model(path)
+    graph = typed_model()
     progress("Finding the module of every node", 0, 0)
     notes: list[str] = []
     settings: Any = {"file": path.name, "min_confidence": min_confidence}
@@ -143,9 +144,9 @@ def relink(
             the other; else as `load`.
     """
     export = opened(original)
-    path, target = _settled(model, output, export.files(), overwrite=overwrite)
+    path, target, typed_model = _settled(model, output, export.files(), overwrite=overwrite)
     progress("Following the values", 0, 0)
-    sidecar = relinked(_typed_model(path), export.model, export.sidecar, file=path.name)
+    sidecar = relinked(typed_model(), export.model, export.sidecar, file=path.name)
     sidecar = _saved(sidecar, path, target)
     return RelinkReport(
         model=str(path),
@@ -171,22 +172,26 @@ def relink(
 
 def _settled(
     model: str | Path, output: str | Path | None, others: Iterable[Path], *, overwrite: bool
-) -> tuple[Path, Path]:
-    """Return the paths of a model and of the sidecar that it will have, before any work; `others` are read too."""
+) -> tuple[Path, Path, Callable[[], ir.Model]]:
+    """Return the paths of a model and of the sidecar that it will have, before any work; `others` are read too.
+
+    And what reads the model, once, with the types that its file leaves out: calls need them.
+    """
     path = Path(model)
     own = sidecar_path(path)
     target = Path(output) if output is not None else own
-    read = chain(filter(own.__ne__, files_of(path)), others)  # its own sidecar is what a new one replaces
-    refuse_existing([target], overwrite=overwrite, read=read)
+    read = cache(partial(read_model, path))
+
+    def files() -> Iterator[Path]:
+        yield from filter(own.__ne__, files_of(path, read()))  # its own sidecar is what a new one replaces
+
+    def typed_model() -> ir.Model:
+        infer_types(read())
+        return read()
+
+    refuse_existing([target], overwrite=overwrite, read=chain(files(), others))
     check_writable(target.parent)
-    return path, target
-
-
-def _typed_model(path: Path) -> ir.Model:
-    """Read a model with the types that its file leaves out: calls need them."""
-    graph = read_model(path)
-    infer_types(graph)
-    return graph
+    return path, target, typed_model
 
 
 def _saved(sidecar: Sidecar, model: Path, target: Path) -> Sidecar:

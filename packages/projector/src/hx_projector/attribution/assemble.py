@@ -49,7 +49,10 @@ def assemble(
         ),
         modules=context.modules,
         calls=calls,
-        nodes=[row.model_copy(update={"consumers": readers}) for row, readers in zip(rows, consumers, strict=True)],
+        nodes=[
+            row.model_copy(update={"consumers": readers}) if readers else row
+            for row, readers in zip(rows, consumers, strict=True)
+        ],
         initializers=initializer_rows(model.graph, context.initializers, {row.key: row.owner for row in rows}),
         recovered=context.recovered,
         sizes=context.sizes,

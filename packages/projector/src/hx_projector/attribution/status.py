@@ -104,6 +104,6 @@ class _Judge:
             # carries it.
             unused = port.carrier not in cut.reached
             cut.reached.discard(port.carrier)
-            inputs.append(port.model_copy(update={"unused": unused}))
+            inputs.append(port if port.unused == unused else port.model_copy(update={"unused": unused}))
         values = self._graph.values
         return inputs + [port_of(values[name], f"implicit.{name}", implicit=True) for name in cut.implicit]

@@ -41,7 +41,10 @@ def context_of(
         before = old.get(name)
         if now is None or (before is not None and not _shapes_fit(now, before)):
             return port.model_copy(update={field: None})
-        return port.model_copy(update={field: now.name, "dtype": now.dtype.name if now.dtype else port.dtype})
+        dtype = now.dtype.name if now.dtype else port.dtype
+        if (name, port.dtype) == (now.name, dtype):  # most, of a large graph
+            return port
+        return port.model_copy(update={field: now.name, "dtype": dtype})
 
     given = {value.name: value for value in transformed.graph.inputs if not value.is_initializer()}
     return ModuleContext(
