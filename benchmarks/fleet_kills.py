@@ -57,7 +57,7 @@ def victims(output: Path) -> list[psutil.Process]:
     found: list[psutil.Process] = []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if "hx_fleet.work.nursery" in words and str(output) in words:
+        if "hx_fleet.work.fork_server" in words and str(output) in words:
             found.append(process)
             with suppress(psutil.NoSuchProcess):
                 parent = process.parent()
@@ -86,7 +86,7 @@ def with_kills(run: Path, output: Path, address: str | None, every_s: float, dri
                 victim = chance.choice(targets)
                 try:
                     words = victim.cmdline()
-                    kind = "Ray worker" if words[0].startswith("ray::") else "model" if is_forked(victim) else "nursery"
+                    kind = "Ray worker" if words[0].startswith("ray::") else "model" if is_forked(victim) else "server"
                     victim.send_signal(signal.SIGKILL)
                     killed[kind] += 1
                 except (psutil.NoSuchProcess, IndexError):  # it ended meanwhile
@@ -97,9 +97,9 @@ def with_kills(run: Path, output: Path, address: str | None, every_s: float, dri
 
 
 def is_forked(process: psutil.Process) -> bool:
-    """Say whether a process with a nursery's command line is one that a nursery forked."""
+    """Say whether a process with a fork server's command line is one that a fork server forked."""
     parent = process.parent()
-    return parent is not None and "hx_fleet.work.nursery" in parent.cmdline()
+    return parent is not None and "hx_fleet.work.fork_server" in parent.cmdline()
 
 
 def compare(left: Path, right: Path) -> list[str]:

@@ -40,7 +40,7 @@ def workers(output: Path) -> dict[int, int]:
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            if b"hx_fleet.work.nursery" in words and str(output).encode() in words:
+            if b"hx_fleet.work.fork_server" in words and str(output).encode() in words:
                 found[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
         except (FileNotFoundError, ProcessLookupError):
             continue
@@ -73,9 +73,9 @@ def test_nothing_is_lost_and_nothing_is_there_twice(run: Path, tmp_path: Path) -
     kept = {path.name: path.stat().st_mtime_ns for path in (output / "results").iterdir()}
     driver = started(run, output)
     until(lambda: len(workers(output)) >= 2)
-    (nursery,) = (pid for pid, parent in workers(output).items() if parent == driver.pid)
-    os.kill(nursery, signal.SIGKILL)
-    until(lambda: nursery not in workers(output) and len(workers(output)) >= 2)
+    (server,) = (pid for pid, parent in workers(output).items() if parent == driver.pid)
+    os.kill(server, signal.SIGKILL)
+    until(lambda: server not in workers(output) and len(workers(output)) >= 2)
     until(lambda: mark.exists() and mark.read_text())
     os.kill(int(mark.read_text()), signal.SIGKILL)
     assert driver.wait(60) == 0

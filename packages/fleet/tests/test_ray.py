@@ -31,7 +31,7 @@ def test_a_cluster_gives_what_processes_give(copies: Callable[..., Path], tmp_pa
     killed: list[int] = []
 
     def kill(text: str, done: int, total: int) -> None:
-        """Kill a worker of Ray's, once, when it has work: the parent of a nursery of this run."""
+        """Kill a worker of Ray's, once, when it has work: the parent of a fork server of this run."""
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 words = (entry / "cmdline").read_bytes().split(b"\0")

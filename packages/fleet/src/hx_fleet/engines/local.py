@@ -6,7 +6,7 @@ import os
 from collections.abc import Generator, Sequence
 
 from hx_fleet._units import RunFolder, Unit
-from hx_fleet.engines.nursery import NurseryProcess
+from hx_fleet.engines.fork_server import ForkServerProcess
 
 WAIT_S = 1.0
 
@@ -20,16 +20,16 @@ def run_local(
     """
     pending = list(reversed(units))
     at_once = workers or max(1, _cores() // threads)
-    nursery = NurseryProcess(folder, threads)
+    server = ForkServerProcess(folder, threads)
     try:
-        while pending or nursery.running:
-            while pending and len(nursery.running) < at_once:
-                nursery.give(pending.pop())
-            done = nursery.done(WAIT_S)
+        while pending or server.running:
+            while pending and len(server.running) < at_once:
+                server.give(pending.pop())
+            done = server.done(WAIT_S)
             for unit in done or [None]:
-                yield unit, list(nursery.running)
+                yield unit, list(server.running)
     finally:
-        nursery.close()
+        server.close()
 
 
 def _cores() -> int:

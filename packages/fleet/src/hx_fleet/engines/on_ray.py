@@ -1,4 +1,4 @@
-"""Units as tasks of a Ray cluster: a task gives its unit to a nursery of its node, and waits."""
+"""Units as tasks of a Ray cluster: a task gives its unit to a fork server of its node, and waits."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from hx_fleet._units import RunFolder, Unit, finish
-from hx_fleet.engines.nursery import NurseryProcess
+from hx_fleet.engines.fork_server import ForkServerProcess
 from hx_sidecar_schema import HxError, first_line
 
 LOCAL = "local"
 AT_ONCE = 1000
 """Tasks that Ray is given at once; it runs as many of them as it has processors."""
 WAIT_S = 1.0
-nurseries: dict[tuple[str, int], NurseryProcess] = {}
+servers: dict[tuple[str, int], ForkServerProcess] = {}
 """Of this process, which Ray gives one task after the other: each run's modules are imported once."""
 
 
@@ -64,10 +64,10 @@ def run_unit(text: str, folder: str, threads: int) -> None:
     """Run one unit: what a task does, in a process of Ray's."""
     unit = Unit.from_json(text)
     key = folder, threads
-    if key not in nurseries:
-        nurseries[key] = NurseryProcess(RunFolder(Path(folder)), threads)
-    nurseries[key].give(unit)
-    while unit not in nurseries[key].done(WAIT_S):
+    if key not in servers:
+        servers[key] = ForkServerProcess(RunFolder(Path(folder)), threads)
+    servers[key].give(unit)
+    while unit not in servers[key].done(WAIT_S):
         pass
 
 

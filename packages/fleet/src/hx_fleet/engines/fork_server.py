@@ -1,4 +1,4 @@
-"""The other end of a nursery: units go in, names of those that are done come out."""
+"""The other end of a fork server: units go in, names of those that are done come out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import IO
 from hx_fleet._units import RunFolder, Unit, finish
 
 
-class NurseryProcess:
-    """A nursery, and another in its place where one is killed. It ends with this process, however that ends."""
+class ForkServerProcess:
+    """A server, and another in its place where one is killed. It ends with this process, however that ends."""
 
     def __init__(self, folder: RunFolder, threads: int) -> None:
         """Start it, for a run's folder; its processes have so many threads each."""
@@ -53,12 +53,12 @@ class NurseryProcess:
         self._stdout.close()
 
     def _start(self) -> None:
-        log = self._folder.path / "logs" / "nursery.log"
+        log = self._folder.path / "logs" / "fork-server.log"
         log.parent.mkdir(exist_ok=True)
         variables = {"OMP_NUM_THREADS": str(self._threads), "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")}
         with log.open("ab") as said:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hx_fleet.work.nursery", str(self._folder.path.resolve())],
+                [sys.executable, "-m", "hx_fleet.work.fork_server", str(self._folder.path.resolve())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,
@@ -72,7 +72,7 @@ class NurseryProcess:
         self._waiting = b""
 
     def _again(self) -> list[Unit]:
-        """Start another nursery with the units that the last one had; return those that are done, or have ended too many."""
+        """Start another fork server with the units that the last one had; return those that are done, or have ended too many."""
         code = self._process.wait()
         units = list(self._units.values())
         self._units.clear()

@@ -1,4 +1,4 @@
-"""A process that imports what all models need once, and forks a process for each: `python -m hx_fleet.work.nursery FOLDER`.
+"""A process that imports what all models need once, and forks a process for each: `python -m hx_fleet.work.fork_server FOLDER`.
 
 It reads units, one a line, and writes the name of each when its result is there. A process that takes too long or too much
 memory is ended, one that was killed or crashed is started again. Nobody has to wait for it: when the one that
@@ -36,7 +36,7 @@ class Running:
     """Kind and cause of why it was ended from here."""
 
 
-class Nursery:
+class ForkServer:
     """The processes of units."""
 
     def __init__(self, folder: RunFolder) -> None:
@@ -111,7 +111,7 @@ def _child(unit: Unit, folder: RunFolder, attempts: int, parent: int) -> None:
 
         with folder.held(
             unit.id, wait=True
-        ):  # a nursery whose driver was killed may have begun it, and not seen that yet
+        ):  # a fork server whose driver was killed may have begun it, and not seen that yet
             if not folder.result(unit.id).exists():
                 clear(unit, folder)
                 run_unit(unit, folder, attempts)
@@ -142,7 +142,7 @@ def _import_torch() -> None:
 
 def main() -> None:
     """Serve until stdin ends."""
-    nursery = Nursery(RunFolder(Path(sys.argv[1])))
+    server = ForkServer(RunFolder(Path(sys.argv[1])))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the one that started this decides
     for name in ("onnxruntime", "hx_projector", "hx_extractor"):
         import_module(name)
@@ -158,10 +158,10 @@ def main() -> None:
                         break
                     *lines, waiting = (waiting + read).split(b"\n")
                     for line in lines:
-                        nursery.start(Unit.from_json(line.decode()))
-                nursery.look()
+                        server.start(Unit.from_json(line.decode()))
+                server.look()
     finally:
-        nursery.end()
+        server.end()
 
 
 if __name__ == "__main__":
