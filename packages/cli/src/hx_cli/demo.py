@@ -58,6 +58,7 @@ def _show(report: DemoReport, output: Output) -> None:
     for command, what in (
         (f"hx extract {model} --all", "every module call, with an index.json"),
         (f"hx extract {model} --module {simple} -o attentions", "every self-attention, with a pattern"),
+        (f"hx replace {model} --module NAME --with PART.onnx", "a better part in the place of a module"),
         (f"hx tree {model} --all", "down to every torch.nn module"),
         (f"hx report {model}", "the module tree as a page for the browser"),
         (f"hx profile {model}", "time by module, in what ONNX Runtime really runs"),
