@@ -74,6 +74,8 @@ def test_what_is_made_of_a_model_without_weights_reads_none(tmp_path: Path, monk
     assert caught.value.code == "HX217"
     with pytest.raises(HxError, match="weights were not made"):
         hx.profile(path)
+    with pytest.raises(HxError, match="too large to be made"):
+        hx.project(path, against=_spec("llama", tmp_path), overwrite=True)
 
 
 def test_a_strategy_that_compares_numbers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

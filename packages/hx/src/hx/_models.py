@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import hx_extractor
 from hx._redacted import without_folders
 from hx_extractor import Hierarchy
-from hx_sidecar_schema import MissingKernel, redirected
+from hx_sidecar_schema import HxError, MissingKernel, redirected
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -56,16 +56,26 @@ class ModelSpec:
             return without_folders(self.model)
         return getattr(self.model, "__qualname__", type(self.model).__name__)
 
-    def load(self) -> LoadedModel:
+    def load(self, *, unread: bool = False) -> LoadedModel:
         """Return the module, with its name and the inputs that a factory gave; imports torch.
 
+        Args:
+            unread: Take one whose weights were not made too: what it computes means nothing.
+
         Raises:
-            HxError: As `hx_tracer.load_model`.
+            HxError: As `hx_tracer.load_model`; HX217 for random weights that are too large to be made.
         """
-        from hx_tracer import load_model
+        from hx_tracer import is_unread, load_model
 
         with redirected("stdout", sys.stderr):  # what a factory prints is no data of ours
-            return load_model(**vars(self))
+            loaded = load_model(**vars(self))
+        if is_unread(loaded.module) and not unread:
+            raise HxError(
+                f"Nothing can be computed with {self.name!r}: its random weights are too large to be made.",
+                code="HX217",
+                hint="Take a configuration that is small enough, or only export it.",
+            )
+        return loaded
 
 
 AnyModel = ModelSpec | Any

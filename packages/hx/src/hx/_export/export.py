@@ -202,7 +202,7 @@ def export(
     target = None if f is None else export_path(f, "f", keep_context=keep_context, overwrite=overwrite)
     clock = Clock(progress)
     with clock.step("load", "Loading torch and the model"):
-        loaded = request.pytorch.load()
+        loaded = request.pytorch.load(unread=True)
         _check_unread(request, loaded)
         loaded = replace(loaded, example=given_inputs(loaded, args, kwargs, input_shapes))
     with clock.step("export", "Exporting with torch.onnx.export"):
