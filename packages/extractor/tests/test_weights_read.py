@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import onnx_ir as ir
 import pytest
 
 from hx_extractor import Hierarchy, load
+from hx_graph import written_ranges
 
 ExportByHand = Callable[..., Hierarchy]
 
@@ -56,12 +58,22 @@ def test_a_copy_reads_the_call_s_own_weights_and_no_others(
     path: Path, fqn: str, data_file: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hx_graph._files.EXTERNAL_BYTES", 0 if data_file else 1 << 20)
+    monkeypatch.setattr("hx_graph._files.has_data", lambda tensor: True)  # the weights are small
+    copied: list[int] = []
+
+    def noting(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[int, int]]:
+        for start, stop in written_ranges(file, begin, end):
+            copied.append(stop - start)
+            yield start, stop
+
+    monkeypatch.setattr("hx_graph._data_file.written_ranges", noting)
     model = load(path)
     row = [model.sidecar.module_of(call).fqn for call in model.sidecar.calls].index(fqn)
     extraction = model.extract(row)
     assert bytes_read(model) == 0
     written = extraction.save(path.parent / "copy" / "cut.onnx", weights="copy")
-    assert bytes_read(model) == OWN_BYTES[fqn]
+    assert bytes_read(model) + sum(copied) == OWN_BYTES[fqn]
+    assert bool(copied) == data_file
     assert any(file.suffix == ".data" for file in written) == data_file
 
 
