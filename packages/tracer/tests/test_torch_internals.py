@@ -10,8 +10,8 @@ from pathlib import Path
 PACKAGES = Path(__file__).parents[2]
 INTERNALS = PACKAGES / "tracer/src/hx_tracer/_torch_internals.py"
 USES = re.compile(r"^\s*(import|from) (torch|hx_tracer)\b", re.MULTILINE)
-NOT_OF_TORCH = {"_asdict", "_fields", "_make", "_model_mapping", "_replace"}
-"""Of the standard library's named tuples and enumerations, and of transformers' auto classes."""
+NOT_OF_TORCH = {"_asdict", "_exit", "_fields", "_make", "_model_mapping", "_replace"}
+"""Of the standard library's `os`, named tuples and enumerations, and of transformers' auto classes."""
 PUBLISHED = ("torch.fx.experimental", "torch.onnx._internal")
 """Packages of torch that are documented as without promises."""
 

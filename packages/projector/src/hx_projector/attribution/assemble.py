@@ -50,7 +50,7 @@ def assemble(
         modules=context.modules,
         calls=calls,
         nodes=[
-            row.model_copy(update={"consumers": readers}) if readers else row
+            row if row.consumers == readers else row.model_copy(update={"consumers": readers})
             for row, readers in zip(rows, consumers, strict=True)
         ],
         initializers=initializer_rows(model.graph, context.initializers, {row.key: row.owner for row in rows}),
