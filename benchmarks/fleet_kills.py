@@ -57,7 +57,7 @@ def victims(output: Path) -> list[psutil.Process]:
     found: list[psutil.Process] = []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if "hx_fleet.work.fork_server" in words and str(output) in words:
+        if "hx_fleet.worker.fork_server" in words and str(output) in words:
             found.append(process)
             with suppress(psutil.NoSuchProcess):
                 parent = process.parent()
@@ -99,7 +99,7 @@ def with_kills(run: Path, output: Path, address: str | None, every_s: float, dri
 def is_forked(process: psutil.Process) -> bool:
     """Say whether a process with a fork server's command line is one that a fork server forked."""
     parent = process.parent()
-    return parent is not None and "hx_fleet.work.fork_server" in parent.cmdline()
+    return parent is not None and "hx_fleet.worker.fork_server" in parent.cmdline()
 
 
 def compare(left: Path, right: Path) -> list[str]:

@@ -40,7 +40,7 @@ def workers(output: Path) -> dict[int, int]:
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            if b"hx_fleet.work.fork_server" in words and str(output).encode() in words:
+            if b"hx_fleet.worker.fork_server" in words and str(output).encode() in words:
                 found[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
         except (FileNotFoundError, ProcessLookupError):
             continue

@@ -18,7 +18,7 @@ import hx
 from hx.records.fleet import STEPS, FleetRun
 from hx_fleet._models import absolute, expand
 from hx_fleet._units import RunFolder, Unit
-from hx_fleet.work.memory import can_limit_memory
+from hx_fleet.worker.memory import can_limit_memory
 from hx_sidecar_schema import HxError, check_choice
 
 PACKAGES = ("torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy", "hx-onnx", "hx-fleet")

@@ -58,7 +58,7 @@ class ForkServerProcess:
         variables = {"OMP_NUM_THREADS": str(self._threads), "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")}
         with log.open("ab") as said:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hx_fleet.work.fork_server", str(self._folder.path.resolve())],
+                [sys.executable, "-m", "hx_fleet.worker.fork_server", str(self._folder.path.resolve())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,

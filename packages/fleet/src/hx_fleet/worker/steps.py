@@ -1,35 +1,22 @@
-"""The steps of one model, each a call of `hx`, in the process that is for this model."""
+"""The steps of one model, each a call of `hx`."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import json
 import os
-import re
-import resource
 import shutil
-import sys
-import time
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import hx
 from hx.files import SIDECAR_SUFFIX, model_files, sidecar_path
-from hx.records.fleet import CallRow, StepRow
-from hx_fleet._units import RunFolder, Unit, now
-from hx_sidecar_schema import HxError, first_line
 
 Fields = dict[str, Any]
 MODEL = Path("model.onnx")
 """The export, in the folder in which a unit works."""
 PROJECTED = Path(f"projected{SIDECAR_SUFFIX}")
 """The sidecar of a model that has none, in that folder."""
-PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class NotForThisModel(Exception):
@@ -60,104 +47,6 @@ class Task:
         if self.path is None:
             raise NotForThisModel("There is no ONNX model: it was not exported.")
         return hx.load(self.path, self.sidecar)
-
-
-def run_unit(unit: Unit, folder: RunFolder, attempts: int) -> None:
-    """Run the steps of a unit in this process, and add each to its journal as it ends."""
-    working = folder.working(unit.id)
-    working.mkdir(parents=True)
-    os.chdir(working)
-    spec = None if unit.is_file else hx.ModelSpec(unit.model, **unit.loading)
-    if unit.against is not None:
-        spec = hx.ModelSpec(unit.against, **unit.loading)
-    task = Task(unit.name, unit.model, spec, path=Path(unit.model) if unit.is_file else None)
-    with folder.journal(unit.id).open("w", encoding="utf-8") as journal:
-        for name, function, options in unit.steps:
-            started, wall, processor = now(), time.monotonic(), time.process_time()
-            began = {"step": name, "started": started, "clock": time.time(), "attempts": attempts}
-            journal.write(json.dumps(began) + "\n")
-            journal.flush()
-            _say(f"== {name}")
-            task.options = options
-            found = _outcome(STEPS[name] if name in STEPS else _function(function), task)
-            row = StepRow(
-                model=unit.name,
-                step=name,
-                started=started,
-                seconds=round(time.monotonic() - wall, 3),
-                cpu_seconds=round(time.process_time() - processor, 3),
-                memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT,
-                **found,
-            )
-            entry: Fields = {"row": row.model_dump(mode="json")}
-            entry["calls"] = [_call_row(unit, key, call) for key, call in task.calls.items()]
-            journal.write(json.dumps(entry) + "\n")
-            journal.flush()
-            _say(f"   {row.status} {row.cause}")
-    for step, path in FILES.items():
-        if step not in unit.keep:
-            _remove(path)
-
-
-def _say(text: str) -> None:
-    """Write a line to the log of this model: stdout."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def _call_row(unit: Unit, key: tuple[str, int], call: Fields) -> Fields:
-    return CallRow(model=unit.name, fqn=key[0], call=key[1], **call).model_dump(mode="json")
-
-
-def _outcome(step: Callable[[Task], Fields], task: Task) -> Fields:
-    """Run a step; return the fields of its row."""
-    try:
-        found = {"status": "passed", **step(task)}
-    except NotForThisModel as reason:
-        return {"status": "skipped", "cause": str(reason)}
-    except HxError as error:
-        _say(str(error))
-        kind = "memory" if isinstance(error.__cause__, MemoryError) else "error"
-        return {"status": "failed", "kind": kind, "code": error.code, "cause": _portable(first_line(error), task)}
-    except MemoryError as error:
-        return {"status": "failed", "kind": "memory", "cause": _portable(first_line(error, with_type=True), task)}
-    except Exception as error:  # noqa: BLE001 a defect of hx, or of a step of somebody's: it is the result, with its traceback in the log
-        traceback.print_exc()
-        return {"status": "failed", "kind": "exception", "cause": _portable(first_line(error, with_type=True), task)}
-    if found.get("cause"):
-        found["cause"] = _portable(found["cause"], task)
-    return found
-
-
-def _portable(text: str, task: Task) -> str:
-    """Return a message without what another run has otherwise: the folders that it works in and starts from, addresses of objects."""
-    base = task.model.removesuffix(task.name)
-    for folder in (f"{Path.cwd()}{os.sep}", *([base] if base.endswith(os.sep) else [])):
-        text = text.replace(folder, "")
-    return re.sub(r"\b0x[0-9a-f]{6,}", "0x…", text)
-
-
-def _function(name: str) -> Callable[[Task], Fields]:
-    """Return the step that is a function, as `/path/file.py:function` or `package.module:function`."""
-
-    def step(task: Task) -> Fields:
-        place, _, attribute = name.rpartition(":")
-        module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-        return {"facts": json.dumps(getattr(module, attribute)(task))}
-
-    return step
-
-
-def _from_file(path: Path) -> ModuleType:
-    """Import a file under a name that no other module has; it may import those beside it."""
-    spec = importlib.util.spec_from_file_location(f"hx_fleet_step_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"No module can be made of {str(path)!r}.")
-    sys.path.insert(0, str(path.parent))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def _export(task: Task) -> Fields:
@@ -302,8 +191,12 @@ def _note_calls(task: Task, hierarchy: hx.Hierarchy) -> None:
         task.calls[call.fqn, call.index] = row
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    for file in model_files(path) if path.suffix == ".onnx" else [path]:
-        file.unlink(missing_ok=True)
+def remove_files(keep: Collection[str]) -> None:
+    """Remove from the current folder what steps left that are not among those to keep."""
+    for step, path in FILES.items():
+        if step in keep:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        for file in model_files(path) if path.suffix == ".onnx" else [path]:
+            file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A process that imports what all models need once, and forks a process for each: `python -m hx_fleet.work.fork_server FOLDER`.
+"""A process that imports what all models need once, and forks a process for each: `python -m hx_fleet.worker.fork_server FOLDER`.
 
 It reads units, one a line, and writes the name of each when its result is there. A process that takes too long or too much
 memory is ended, one that was killed or crashed is started again. Nobody has to wait for it: when the one that
@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 
 from hx_fleet._units import RunFolder, Unit, clear, finish
-from hx_fleet.work.memory import end_with_parent, resident_bytes
+from hx_fleet.worker.memory import end_with_parent, resident_bytes
 
 TICK_S = 0.05
 """How often time and memory are looked at. Memory is filled at 1 to 2 GB a second, so it may be over by 100 MB."""
@@ -107,7 +107,7 @@ def _child(unit: Unit, folder: RunFolder, attempts: int, parent: int) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(said, 1)
         os.dup2(said, 2)
-        from hx_fleet.work.steps import run_unit
+        from hx_fleet.worker.run import run_unit
 
         with folder.held(
             unit.id, wait=True

@@ -1,0 +1,120 @@
+"""The process that is for one model: it runs the steps, and notes how each ended."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import re
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import hx
+from hx.records.fleet import CallRow, StepRow
+from hx_fleet._units import RunFolder, Unit, now
+from hx_fleet.worker.steps import STEPS, Fields, NotForThisModel, Task, remove_files
+from hx_sidecar_schema import HxError, first_line
+
+PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+def run_unit(unit: Unit, folder: RunFolder, attempts: int) -> None:
+    """Run the steps of a unit in this process, and add each to its journal as it ends."""
+    working = folder.working(unit.id)
+    working.mkdir(parents=True)
+    os.chdir(working)
+    spec = None if unit.is_file else hx.ModelSpec(unit.model, **unit.loading)
+    if unit.against is not None:
+        spec = hx.ModelSpec(unit.against, **unit.loading)
+    task = Task(unit.name, unit.model, spec, path=Path(unit.model) if unit.is_file else None)
+    with folder.journal(unit.id).open("w", encoding="utf-8") as journal:
+        for name, function, options in unit.steps:
+            started, wall, processor = now(), time.monotonic(), time.process_time()
+            began = {"step": name, "started": started, "clock": time.time(), "attempts": attempts}
+            journal.write(json.dumps(began) + "\n")
+            journal.flush()
+            _say(f"== {name}")
+            task.options = options
+            found = _outcome(STEPS[name] if name in STEPS else _function(function), task)
+            row = StepRow(
+                model=unit.name,
+                step=name,
+                started=started,
+                seconds=round(time.monotonic() - wall, 3),
+                cpu_seconds=round(time.process_time() - processor, 3),
+                memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT,
+                **found,
+            )
+            entry: Fields = {"row": row.model_dump(mode="json")}
+            entry["calls"] = [_call_row(unit, key, call) for key, call in task.calls.items()]
+            journal.write(json.dumps(entry) + "\n")
+            journal.flush()
+            _say(f"   {row.status} {row.cause}")
+    remove_files(unit.keep)
+
+
+def _say(text: str) -> None:
+    """Write a line to the log of this model: stdout."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _call_row(unit: Unit, key: tuple[str, int], call: Fields) -> Fields:
+    return CallRow(model=unit.name, fqn=key[0], call=key[1], **call).model_dump(mode="json")
+
+
+def _outcome(step: Callable[[Task], Fields], task: Task) -> Fields:
+    """Run a step; return the fields of its row."""
+    try:
+        found = {"status": "passed", **step(task)}
+    except NotForThisModel as reason:
+        return {"status": "skipped", "cause": str(reason)}
+    except HxError as error:
+        _say(str(error))
+        kind = "memory" if isinstance(error.__cause__, MemoryError) else "error"
+        return {"status": "failed", "kind": kind, "code": error.code, "cause": _portable(first_line(error), task)}
+    except MemoryError as error:
+        return {"status": "failed", "kind": "memory", "cause": _portable(first_line(error, with_type=True), task)}
+    except Exception as error:  # noqa: BLE001 a defect of hx, or of a step of somebody's: it is the result, with its traceback in the log
+        traceback.print_exc()
+        return {"status": "failed", "kind": "exception", "cause": _portable(first_line(error, with_type=True), task)}
+    if found.get("cause"):
+        found["cause"] = _portable(found["cause"], task)
+    return found
+
+
+def _portable(text: str, task: Task) -> str:
+    """Return a message without what another run has otherwise: the folders that it works in and starts from, addresses of objects."""
+    base = task.model.removesuffix(task.name)
+    for folder in (f"{Path.cwd()}{os.sep}", *([base] if base.endswith(os.sep) else [])):
+        text = text.replace(folder, "")
+    return re.sub(r"\b0x[0-9a-f]{6,}", "0x…", text)
+
+
+def _function(name: str) -> Callable[[Task], Fields]:
+    """Return the step that is a function, as `/path/file.py:function` or `package.module:function`."""
+
+    def step(task: Task) -> Fields:
+        place, _, attribute = name.rpartition(":")
+        module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        return {"facts": json.dumps(getattr(module, attribute)(task))}
+
+    return step
+
+
+def _from_file(path: Path) -> ModuleType:
+    """Import a file under a name that no other module has; it may import those beside it."""
+    spec = importlib.util.spec_from_file_location(f"hx_fleet_step_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"No module can be made of {str(path)!r}.")
+    sys.path.insert(0, str(path.parent))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
