@@ -61,7 +61,7 @@ def test_the_root_may_own_a_node_with_low_confidence_where_all_are_covered(tmp_p
 def test_what_is_written_again_is_of_this_version(name: str, tmp_path: Path) -> None:
     loaded(name).save(tmp_path / "m.json")
     again = Sidecar.load(tmp_path / "m.json")
-    assert again.schema_version == "1.2"
+    assert again.schema_version == "1.3"
     assert again.model_copy(update={"schema_version": "1.0"}) == loaded(name)
 
 

@@ -17,7 +17,7 @@ import pytest
 import hx_sidecar_schema
 from hx_sidecar_schema.schema import SCHEMAS, current_schema, published_schema
 
-NAMES = ["sidecar-1.2.json", "context-1.2.json"]
+NAMES = ["sidecar-1.3.json", "context-1.3.json"]
 
 
 def test_the_published_files_are_those_of_this_version() -> None:

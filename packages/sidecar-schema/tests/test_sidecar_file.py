@@ -125,7 +125,7 @@ def test_the_file_has_the_documented_parts_and_a_row_a_line() -> None:
     data = json.loads(text)
     documented = ["schema_version", "generator", "model", "modules", "calls", "nodes", "initializers", "summary"]
     assert [part for part in data if part in documented] == documented
-    assert data["schema_version"] == SIDECAR_VERSION == "1.2"
+    assert data["schema_version"] == SIDECAR_VERSION == "1.3"
     assert sum('"op_type"' in line for line in text.splitlines()) == 2
     assert all(line.count('"op_type"') <= 1 for line in text.splitlines())
 
@@ -138,14 +138,14 @@ def test_a_row_for_a_node_is_short() -> None:
 
 
 def test_a_newer_minor_version_is_read(tmp_path: Path) -> None:
-    path = written(tmp_path / "m.json", schema_version="1.2", provenance={"signed": True})
+    path = written(tmp_path / "m.json", schema_version="1.3", provenance={"signed": True})
     data = json.loads(path.read_text())
     data["nodes"][0]["cost"] = 12
     data["model"]["checksum"] = "x"
     data["calls"][0]["inputs"][0]["layout"] = "NCHW"
     path.write_text(json.dumps(data))
     loaded = Sidecar.load(path)
-    assert loaded.schema_version == "1.2"
+    assert loaded.schema_version == "1.3"
     assert loaded.model_copy(update={"schema_version": SIDECAR_VERSION}) == sidecar()
     assert json.loads(loaded.to_json())["schema_version"] == SIDECAR_VERSION, "what is written lacks the rest"
 

@@ -42,6 +42,10 @@ def extract(
         Literal["copy", "share", "none"],
         typer.Option(help="copy them, share the parent's data file, or none: shapes only."),
     ] = "copy",
+    weights_from: Annotated[
+        Path | None,
+        value("SHARDS", "Give the parts the weights of this safetensors file or folder, by the names of parameters."),
+    ] = None,
     against: Annotated[
         str | None,
         value("MODEL", "Compare with the modules of this PyTorch model, instead of with the whole ONNX model."),
@@ -61,6 +65,7 @@ def extract(
             inputs=inputs,
             input_shapes=parse_shapes(input_shape or []),
             weights=weights,
+            weights_from=weights_from,
             against=loading.spec(against) if against else None,
             verify=not no_verify,
             overwrite=overwrite,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from hx_extractor._extraction import Extraction
     from hx_extractor.cut.index import GraphIndex
     from hx_extractor.cut.node import NodePart
+    from hx_extractor.cut.stored_weights import StoredWeights
 
 
 class Hierarchy:
@@ -72,6 +73,7 @@ class Hierarchy:
         self._inputs = inputs or {}
         self._computed: dict[str, NDArray[np.generic]] = {}
         self._refused: dict[frozenset[str], RuntimeRefusal] = {}
+        self._stored: dict[Path, StoredWeights] = {}
 
     @property
     def model(self) -> ir.Model:
@@ -158,20 +160,33 @@ class Hierarchy:
         rows = range(len(self)) if pattern is None else find_calls(self.sidecar, pattern)
         return [Call(self, row) for row in rows if status in (None, self.sidecar.calls[row].status)]
 
-    def extract(self, call: Call | int | str) -> Extraction:
+    def extract(self, call: Call | int | str, *, weights_from: str | Path | None = None) -> Extraction:
         """Cut a call out as a model of its own.
 
         Args:
             call: A call, its row, or a pattern; of several matches the first.
+            weights_from: A `.safetensors` file, or a folder of them, whose weights the part gets in place of the model's, by
+                the names of parameters. Headers are read, and of the rest the weights of the part, when it runs or is saved.
 
         Raises:
             HxError: HX205 if the call is not extractable, HX401 if nothing matches, HX201 if the file lacks a
-                value that the sidecar names, HX212 if a transformed model has no such part any more.
+                value that the sidecar names, HX212 if a transformed model has no such part any more; HX219 if the files of
+                `weights_from` cannot be read, HX218 if their weights do not fit.
         """
         from hx_extractor.cut.cut import extract
 
         row = call if isinstance(call, int) else (self.calls(call)[0] if isinstance(call, str) else call).row
-        return extract(self, self._index, row)
+        extraction = extract(self, self._index, row)
+        if weights_from is not None:
+            self._stored_weights(Path(weights_from)).fill(extraction)
+        return extraction
+
+    def _stored_weights(self, place: Path) -> StoredWeights:
+        from hx_extractor.cut.stored_weights import StoredWeights
+
+        if place not in self._stored:
+            self._stored[place] = StoredWeights(place, self.sidecar)
+        return self._stored[place]
 
     def node_part(self, node: ir.Node) -> NodePart:
         """Make a model of one node of this model's main graph, with the bodies and functions that it has.
@@ -451,10 +466,10 @@ class Call:
         """Tensors that `forward` returned."""
         return self._record.outputs
 
-    def extract(self) -> Extraction:
-        """Cut the call out as a model of its own.
+    def extract(self, *, weights_from: str | Path | None = None) -> Extraction:
+        """Cut the call out as a model of its own; `weights_from` as of `Hierarchy.extract`.
 
         Raises:
             HxError: As `Hierarchy.extract`.
         """
-        return self.hierarchy.extract(self)
+        return self.hierarchy.extract(self, weights_from=weights_from)

@@ -6,6 +6,7 @@ from hx_graph._data_file import (
     SMALL_ELEMENTS as SMALL_ELEMENTS,
     DataFile as DataFile,
     has_data as has_data,
+    is_unwritten as is_unwritten,
     lacks_weights as lacks_weights,
     written_ranges as written_ranges,
 )
@@ -55,6 +56,7 @@ from hx_graph._reads import (
     reads as reads,
 )
 from hx_graph._rows import CallTree as CallTree, check_rows as check_rows
+from hx_graph._safetensors import StoredTensor as StoredTensor, stored_tensors as stored_tensors
 from hx_graph._session import (
     NO_PREPACKING as NO_PREPACKING,
     import_runtime as import_runtime,

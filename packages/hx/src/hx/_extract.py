@@ -14,7 +14,16 @@ from hx._progress import Progress, each, silent
 from hx._tensors import Inputs
 from hx.files import call_stems, check_writable, is_part_as_written, model_files, onnx_path
 from hx.records.extract import ExtractReport, ModuleEntry, PortEntry
-from hx_sidecar_schema import HxError, MissingKernel, Port, atomic_folder, read_file, refuse_existing, simple_name
+from hx_sidecar_schema import (
+    HxError,
+    MissingKernel,
+    Port,
+    atomic_folder,
+    check_choice,
+    read_file,
+    refuse_existing,
+    simple_name,
+)
 
 if TYPE_CHECKING:
     from hx._verify.references import Reference, Verdict
@@ -31,6 +40,7 @@ def extract(
     inputs: Inputs | None = None,
     input_shapes: Shapes | None = None,
     weights: Weights = "copy",
+    weights_from: str | Path | None = None,
     against: AnyModel = None,
     verify: bool = True,
     overwrite: bool = False,
@@ -55,6 +65,8 @@ def extract(
             recorded ones.
         input_shapes: Other sizes of recorded inputs, or sizes of inputs that were not recorded.
         weights: `copy` writes them, `share` refers to the exported model's data file, `none` makes them inputs.
+        weights_from: A `.safetensors` file, or a folder of them, whose weights the parts get in place of the model's, by the
+            names of parameters; of these alone the bytes are read. They are compared with `against` alone.
         against: Compare with the modules of this PyTorch model instead of with the whole ONNX model.
         verify: Compare each with its original; not where the weights were not made.
         overwrite: Replace files that exist.
@@ -65,9 +77,12 @@ def extract(
 
     Raises:
         HxError: HX401 if a pattern matches nothing, HX404 if the only match is not extractable, HX402 if outputs
-            exist, HX408 if an output is the exported model itself; HX110, HX409 or HX207 for inputs that the model does not
+            exist, HX408 if an output is the exported model itself; HX219 or HX218 where weights of `weights_from` cannot be read or do not
+            fit, HX406 where they shall not be copied; HX110, HX409 or HX207 for inputs that the model does not
             take; else as `load` and `Extraction.save`.
     """
+    if weights_from is not None:
+        check_choice("weights", weights, ["copy"])
     progress(f"Reading {name_of(model)}", 0, 0)
     hierarchy = with_inputs(opened(model), inputs, input_shapes, run=True)
     calls = hierarchy.calls(modules)
@@ -80,15 +95,16 @@ def extract(
         )
         hint = "Extract the module around it; `hx tree --all` shows what is extractable."
         raise HxError(message, code="HX404", hint=hint)
-    verify = verify and not hierarchy.lacks_weights
+    own = weights_from is None
+    verify = verify and (not hierarchy.lacks_weights if own else against is not None)
     reference = _reference(hierarchy, calls, against, progress) if verify else None
     if single:
         progress("Cutting the module out", 0, 0)
-        extraction, verdict = _cut(calls[0], reference)
-        extraction.save(target, weights=weights, examples=verify, overwrite=True)
+        extraction, verdict = _cut(calls[0], reference, weights_from)
+        extraction.save(target, weights=weights, examples=verify and own, overwrite=True)
         entries, removed = [_entry(calls[0], target.name, extraction, verdict)], list[str]()
     else:
-        entries, removed = _to_folder(hierarchy, calls, stems, target, weights, reference, progress)
+        entries, removed = _to_folder(hierarchy, calls, stems, target, weights, weights_from, reference, progress)
     return ExtractReport(
         model=name_of(model),
         output=str(target),
@@ -132,6 +148,7 @@ def _to_folder(
     stems: Sequence[str],
     folder: Path,
     weights: Weights,
+    weights_from: str | Path | None,
     reference: Reference | None,
     progress: Progress,
 ) -> tuple[list[ModuleEntry], list[str]]:
@@ -143,11 +160,12 @@ def _to_folder(
             extraction, verdict, error = None, None, ""
             if call.status == "extractable":
                 try:
-                    extraction, verdict = _cut(call, reference)
+                    extraction, verdict = _cut(call, reference, weights_from)
                 except HxError as caught:  # one call that fails must not cost the others
                     error = caught.message
                 else:
-                    extraction.save(staging / f"{stem}.onnx", weights=weights, examples=reference is not None)
+                    examples = reference is not None and weights_from is None
+                    extraction.save(staging / f"{stem}.onnx", weights=weights, examples=examples)
             entries.append(_entry(call, f"{stem}.onnx", extraction, verdict, error))
         index = [entry.model_dump(mode="json") for entry in entries]
         text = json.dumps(index, indent=1, ensure_ascii=False, allow_nan=False)
@@ -177,8 +195,8 @@ def _reference(model: Hierarchy, calls: Sequence[Call], against: AnyModel, progr
     return reference
 
 
-def _cut(call: Call, reference: Reference | None) -> tuple[Extraction, Verdict | None]:
-    extraction = call.extract()
+def _cut(call: Call, reference: Reference | None, weights_from: str | Path | None) -> tuple[Extraction, Verdict | None]:
+    extraction = call.extract(weights_from=weights_from)
     try:
         verdict = reference(extraction) if reference else None
         extraction.session()  # what ONNX Runtime does not load is not written

@@ -16,7 +16,7 @@ from hx_sidecar_schema._records import (
     listed,
 )
 
-CONTEXT_VERSION = "1.2"
+CONTEXT_VERSION = "1.3"
 SAMPLE = 64
 """Values that a fingerprint holds at most."""
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from hx_sidecar_schema._table import Table
 
-SIDECAR_VERSION = "1.2"
+SIDECAR_VERSION = "1.3"
 
 Evidence = str
 """Name of a source: `exporter`, `witness`, `parameter`, `dataflow`, one that another package adds, or `lineage`:
@@ -251,6 +251,18 @@ class Initializer(Record):
     transform: str | None = Field(
         default=None,
         description="What the exporter did to it: `folded`, `transposed`; `derived`: what a later tool made of it.",
+    )
+    permutation: list[int] = listed(
+        "Where it is the parameter transposed and nothing else: axis i of it is axis permutation[i] of the parameter, as `perm` "
+        "of ONNX's Transpose. Empty where it is not, or that is not known."
+    )
+    sources: list[str] | None = Field(
+        default=None,
+        description="Of a `folded` one, all parameters and buffers that it was computed from; null where that is not known.",
+    )
+    aliases: list[str] = listed("Other names of its parameter: those of tied weights.")
+    merged: list[str] = listed(
+        "Other parameters whose numbers were the same, and which the exporter therefore made this one, transposed too."
     )
     elements: int | None = Field(
         default=None, ge=0, description="Number of elements, 0 for an unknown shape; null in files of format 1.0."

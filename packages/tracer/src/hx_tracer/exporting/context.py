@@ -5,17 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-import onnx_ir as ir
 import torch
 
 from hx_graph import dtype_name
-from hx_sidecar_schema import Initializer, ModuleCall, ModuleContext, Port, Provenance, TorchNN
+from hx_sidecar_schema import ModuleCall, ModuleContext, Port, Provenance, TorchNN
 from hx_tracer.exporting.errors import trial
 from hx_tracer.exporting.merged import merged_calls
-from hx_tracer.exporting.raw_graph import RawGraph
 from hx_tracer.exporting.recover import Recovery
 from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.survivors import Survivors
+from hx_tracer.exporting.weight_rows import weight_rows
 from hx_tracer.inputs.arguments import example_record
 from hx_tracer.models.records import module_records
 from hx_tracer.watch.calls import CallKey, TensorLike, TracedCall
@@ -110,7 +109,7 @@ def assemble_context(
         folded_calls=[row for row, values in enumerate(results) if values and raw.variable.isdisjoint(values)],
         recovered=recovery.nodes,
         sizes={survivors.name_of(value): str(survivors.renamed(size)) for value, size in raw.sizes},
-        initializers=_initializers(raw, graph),
+        initializers=weight_rows(request.module, survivors, graph),
         examples={str(value.name): example_record(tensor) for value, (_, tensor) in given},
     )
 
@@ -145,22 +144,6 @@ def _known_of_call(row: int, call: TracedCall, recovery: Recovery, hidden: str) 
         "status": "fused" if hidden else "extractable",
         "reason": hidden,
     }
-
-
-def _initializers(raw: RawGraph, graph: ir.Graph) -> list[Initializer]:
-    """Return the parameter that each initializer is, or, if it is only one, was computed from by constant folding."""
-    parameters = {value.name: raw.parameters[id(value)] for value in raw.initializers}
-    made = {out.name: out for node in raw.nodes for out in node.outputs}
-    rows: list[Initializer] = []
-    for name in graph.initializers:
-        parameter, transform = parameters.get(name), None
-        if parameter is None and name in made:
-            behind = raw.ancestors([made[name]])
-            sources = [raw.parameters[id(v)] for v in raw.initializers if id(v) in behind]
-            parameter = sources[0] if len(sources) == 1 else None
-            transform = "folded"
-        rows.append(Initializer(name=name, parameter=parameter, transform=transform))
-    return rows
 
 
 def package_versions() -> dict[str, str]:

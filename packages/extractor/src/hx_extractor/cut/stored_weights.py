@@ -1,0 +1,162 @@
+"""A part with the weights of safetensors files in place of those that its model has, by the names of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import onnx_ir as ir
+
+from hx_extractor._extraction import Extraction
+from hx_graph import StoredTensor, is_unwritten, stored_tensors, tensors_in
+from hx_sidecar_schema import HxError, Initializer, Sidecar
+
+_ANOTHER = "Export it again with `--random-weights`, so that no two weights have the same numbers."
+_NAMES = "Export the model as the class that was saved."
+
+
+class StoredWeights:
+    """Tensors of safetensors files, as weights of parts of one exported model.
+
+    Args:
+        place: A file, or a folder with its shards.
+        sidecar: Of the model.
+
+    Raises:
+        HxError: HX219 if files cannot be read, HX218 if no parameter's name, or more than one way of naming them, is there.
+    """
+
+    def __init__(self, place: Path, sidecar: Sidecar) -> None:
+        """Read the headers of the files."""
+        self._place = place
+        self._tensors = stored_tensors(place)
+        self._rows = {row.name: row for row in sidecar.initializers}
+        self._parameters = {
+            f"{module.fqn}.{name}".removeprefix(".") for module in sidecar.modules for name in module.direct_parameters
+        }
+        tied = {name for row in sidecar.initializers for name in (row.parameter, *row.aliases) if name}
+        self._prefix, self._added = self._naming(self._parameters | tied)
+
+    def fill(self, extraction: Extraction) -> None:
+        """Let a part have the stored weights, mapped; what is no weight of the files stays: constants, tables made at the start.
+
+        Raises:
+            HxError: HX218 for a weight that the files do not have, in another shape or with another type, or that the exporter
+                computed of several or in other ways than by a transposition.
+        """
+        graph = extraction.model.graph
+        missing: list[str] = []
+        computed: list[str] = []
+        tensors: dict[str, ir.TensorProtocol] = {}
+        for name, value in graph.initializers.items():
+            row = self._rows.get(extraction.origins.get(name, name))
+            assert value.const_value is not None
+            if row is None or (row.parameter is None and row.transform is None):
+                computed += [name] if value.const_value.dtype.is_floating_point() else []
+            elif row.transform == "folded" or (row.transform and not row.permutation):
+                known = row.sources is not None and not any(map(self._is_stored, row.sources))
+                computed += [] if known else [f"{name} of {', '.join(row.sources or ()) or 'what is not known'}"]
+            elif row.parameter is not None and (found := self._found(row)) is not None:
+                tensors[name] = self._tensor(row, found, value.const_value)
+            elif row.parameter in self._parameters or is_unwritten(value.const_value):
+                missing.append(str(row.parameter))
+        for node in graph:  # a small weight whose reader was recovered is written as a constant
+            origin = extraction.origins.get(str(node.outputs[0].name), "")
+            computed += [origin] if node.op_type == "Constant" and self._is_stored(origin) else []
+        if missing:
+            self._refuse(f"lack {len(missing)} weights of {extraction.tag!r}: {_few(missing)}", _NAMES)
+        if computed:
+            what = f"cannot stand for what the exporter computed in {extraction.tag!r}: {_few(computed)}"
+            self._refuse(
+                what, "Extract a module that reads its weights as they are, or export the model with its weights."
+            )
+        for name, tensor in tensors.items():
+            graph.initializers[name].const_value = tensor
+        if left := [slot.name for slot in tensors_in(extraction.model) if is_unwritten(slot.tensor)]:
+            self._refuse(f"lack what {extraction.tag!r} reads: {_few(left)}", _NAMES)
+
+    def _naming(self, parameters: Iterable[str]) -> tuple[str, bool]:
+        """Return what is before the parameters' names in the files, or, if not added, before the files' in the parameters.
+
+        So a checkpoint of a model with a head names its base model.
+        """
+        names = set(parameters)
+        ways: set[tuple[str, bool]] = {("", True)}
+        ends = {name.rpartition(".")[2] for name in names}
+        for stored in self._tensors:
+            parts = stored.split(".")
+            if parts[-1] in ends:
+                ways |= {
+                    (f"{'.'.join(parts[:n])}.", True) for n in range(1, len(parts)) if ".".join(parts[n:]) in names
+                }
+        for name in names:
+            parts = name.split(".")
+            starts = (".".join(parts[n:]) for n in range(1, len(parts)))
+            ways |= {(name.removesuffix(rest), False) for rest in starts if rest in self._tensors}
+        count = {way: sum(_stored_name(name, *way) in self._tensors for name in names) for way in ways}
+        best = max(count.values())
+        chosen = [way for way in ways if count[way] == best]
+        if not best:
+            self._refuse(f"have no weight that the model names, such as {_few(sorted(names)[:3])}", _NAMES)
+        if len(chosen) > 1:
+            prefixes = ", ".join(sorted(repr(prefix) for prefix, _ in chosen))
+            self._refuse(f"have the model's weights in more than one place: below {prefixes}", _NAMES)
+        return chosen[0]
+
+    def _stored(self, name: str) -> StoredTensor | None:
+        stored = _stored_name(name, self._prefix, self._added)
+        return None if stored is None else self._tensors.get(stored)
+
+    def _is_stored(self, name: str) -> bool:
+        return name in self._parameters or self._stored(name) is not None
+
+    def _found(self, row: Initializer) -> StoredTensor | None:
+        """Return the tensor of a parameter; where others were made one with it, all must have the same numbers."""
+        names = [str(row.parameter), *row.aliases]
+        found = next((one for name in names if (one := self._stored(name)) is not None), None)
+        for name in row.merged if found is not None else ():
+            other = self._stored(name)
+            if other is None or found is None or not np.array_equal(other.array(), found.array()):
+                self._refuse(
+                    f"have other numbers for {row.parameter!r} and {name!r}, which were equal when the model was exported, "
+                    "and are one weight in it",
+                    _ANOTHER,
+                )
+        return found
+
+    def _tensor(self, row: Initializer, stored: StoredTensor, old: ir.TensorProtocol) -> ir.TensorProtocol:
+        """Return a stored tensor in the layout and type of the weight that it stands for; types are widened only."""
+        order = row.permutation or [*range(len(stored.shape))]
+        shape = tuple(old.shape.numpy())
+        if len(order) != len(stored.shape) or tuple(stored.shape[axis] for axis in order) != shape:
+            expected = [size for _, size in sorted(zip(order, shape, strict=False))]
+            what = f"have {row.parameter!r} in the shape {list(stored.shape)}, and the model in {expected}"
+            self._refuse(what, "Name the weights of this model, or export it from their configuration.")
+        if stored.dtype == old.dtype:
+            return ir.Tensor(stored.array().transpose(order), name=old.name)
+        floats = stored.dtype.is_floating_point() and old.dtype.is_floating_point()
+        if not floats or not np.can_cast(stored.dtype.numpy(), old.dtype.numpy(), "safe"):
+            what = f"have {row.parameter!r} in {stored.dtype.name}, of which {old.dtype.name}, the model's, cannot hold all numbers"
+            self._refuse(what, "Export the model with the `--dtype` of the weights, or a wider one.")
+        wide = old.dtype.numpy()
+        return ir.LazyTensor(
+            lambda: ir.Tensor(stored.array().transpose(order).astype(wide)),
+            dtype=old.dtype,
+            shape=ir.Shape(shape),
+            name=old.name,
+        )
+
+    def _refuse(self, what: str, hint: str) -> NoReturn:
+        raise HxError(f"The weights in {str(self._place)!r} {what}.", code="HX218", hint=hint, argument="weights_from")
+
+
+def _stored_name(name: str, prefix: str, added: bool) -> str | None:
+    if added:
+        return prefix + name
+    return name.removeprefix(prefix) if name.startswith(prefix) else None
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -1,0 +1,176 @@
+"""Parts of an exported model with the weights of safetensors files: they compute what PyTorch's modules with these weights do."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+import hx
+from hx_sidecar_schema import HxError
+from hx_tracer.models import unheld
+
+SIZES = {
+    "gpt2": {"n_embd": 320, "n_layer": 2, "n_head": 4, "vocab_size": 300, "n_positions": 64},
+    "llama": {
+        "hidden_size": 320,
+        "intermediate_size": 400,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "vocab_size": 300,
+    },
+}
+"""Configurations in which matrices have more than `SMALL_ELEMENTS`, so that an export without weights has zeros there."""
+LAYER = {"gpt2": "h.1", "llama": "layers.1"}
+
+
+def saved(arch: str, folder: Path, task: str = "AutoModelForCausalLM") -> torch.nn.Module:
+    """Write a model with random weights in shards, and return it."""
+    torch.manual_seed(3)
+    config = transformers.AutoConfig.for_model(arch, **SIZES[arch])
+    model = getattr(transformers, task).from_config(config).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, 0.0, 0.1)
+    model.save_pretrained(folder, max_shard_size="1MB")
+    assert len(list(folder.glob("*.safetensors"))) > 1
+    return model
+
+
+def without_weights(folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Export the base model of a folder's configuration, without weights."""
+    with monkeypatch.context() as patch:
+        patch.setattr(unheld, "HELD_BYTES", 0)
+        patch.setattr("hx_graph._files.EXTERNAL_BYTES", 0)
+        assert hx.export(hx.ModelSpec(str(folder), random_weights=True), f=path).lacks_weights
+    return path
+
+
+@pytest.mark.parametrize("arch", ["gpt2", "llama"])
+def test_a_layer_with_stored_weights_is_pytorchs(arch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved(arch, tmp_path / "shards")  # of a model with a head, whose base model is exported
+    path = without_weights(tmp_path / "shards", tmp_path / "m.onnx", monkeypatch)
+    report = hx.extract(
+        path,
+        LAYER[arch],
+        tmp_path / "layer.onnx",
+        weights_from=tmp_path / "shards",
+        against=hx.ModelSpec(str(tmp_path / "shards")),
+    )
+    assert report.compared_with == "pytorch"
+    assert report.modules[0].relative_error is not None
+    assert report.modules[0].relative_error < 1e-5
+    assert (report.mismatches, hx.validate(tmp_path / "layer.onnx").valid) == (0, True)
+
+
+def test_all_calls_get_their_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved("gpt2", tmp_path / "shards", "AutoModel")
+    path = without_weights(tmp_path / "shards", tmp_path / "m.onnx", monkeypatch)
+    report = hx.extract(
+        path, output=tmp_path / "all", weights_from=tmp_path / "shards", against=hx.ModelSpec(str(tmp_path / "shards"))
+    )
+    assert report.mismatches == 0
+    assert len([entry for entry in report.modules if entry.max_abs_error is not None]) > 15
+
+
+class Computing(torch.nn.Module):
+    """Its exporter computes weights of weights: two that it fuses, and one that it scales."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fused = torch.nn.Sequential(torch.nn.Conv1d(2, 4, 3), torch.nn.BatchNorm1d(4))
+        self.scaled = torch.nn.Parameter(torch.randn(6, 5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fused(x) @ (self.scaled * 2)
+
+
+def test_weights_that_the_exporter_computed_are_refused(tmp_path: Path) -> None:
+    module = Computing().eval()
+    exported = hx.export(module, (torch.randn(1, 2, 8),))
+    save_file(module.state_dict(), tmp_path / "w.safetensors")
+    with pytest.raises(HxError) as caught:
+        exported.root.extract(weights_from=tmp_path / "w.safetensors")
+    assert caught.value.code == "HX218"
+    assert "of scaled" in caught.value.message
+    assert "fused.0.weight of what is not known" in caught.value.message
+
+
+def test_only_the_weights_of_the_part_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved("llama", tmp_path / "shards")
+    path = without_weights(tmp_path / "shards", tmp_path / "m.onnx", monkeypatch)
+    part = hx.load(path)["layers.1.mlp"]
+    kept = part.extract(weights_from=tmp_path / "shards")
+    feeds = {"x": np.ones((2, 12, 320), np.float32)}
+    expected = kept.run(feeds)
+    for shard in (tmp_path / "shards").glob("*.safetensors"):  # all other numbers are spoiled
+        tensors = load_file(shard)
+        own = {name: t.clone() if "layers.1.mlp" in name else t * torch.nan for name, t in tensors.items()}
+        save_file(own, shard)
+    found = hx.load(path)["layers.1.mlp"].extract(weights_from=tmp_path / "shards").run(feeds)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, torch.Tensor]]:
+    """An export of a tiny model with its own weights, of which small ones are equal, and other weights for it."""
+    folder = tmp_path_factory.mktemp("exported")
+    module = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    hx.export(module, (torch.randn(1, 3, 8),), folder / "m.onnx")
+    return folder / "m.onnx", {name: torch.randn_like(t) for name, t in module.state_dict().items()}
+
+
+def test_what_does_not_fit_is_refused(exported: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path) -> None:
+    path, weights = exported
+    file = tmp_path / "w.safetensors"
+
+    def refusal(tensors: dict[str, torch.Tensor], call: str = "linear1") -> str:
+        save_file({name: t.clone() for name, t in tensors.items()}, file)
+        with pytest.raises(HxError) as caught:
+            hx.load(path)[call].extract(weights_from=file)
+        assert caught.value.code == "HX218"
+        return caught.value.message
+
+    name = "linear1.weight"
+    assert "lack 1 weights" in refusal({k: v for k, v in weights.items() if k != name})
+    assert "the shape [16, 9], and the model in [16, 8]" in refusal({**weights, name: torch.ones(16, 9)})
+    assert f"{name!r} in DOUBLE, of which FLOAT" in refusal({**weights, name: torch.ones(16, 8, dtype=torch.float64)})
+    assert f"{name!r} in INT32" in refusal({**weights, name: torch.ones(16, 8, dtype=torch.int32)})
+    twice = {f"{tower}.{k}": v for k, v in weights.items() for tower in ("encoder", "decoder")}
+    assert "below 'decoder.', 'encoder.'" in refusal(twice)
+    assert "no weight that the model names" in refusal({"other": torch.ones(1)})
+    assert "are one weight in it" in refusal(weights, "norm1")  # as norm2 at the export: ones and zeros
+
+
+def test_narrower_numbers_are_widened(exported: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path) -> None:
+    path, weights = exported
+    weights = {f"model.{name}": t.to(torch.bfloat16) for name, t in weights.items()}
+    save_file(weights, tmp_path / "w.safetensors")
+    part = hx.load(path)["linear1"].extract(weights_from=tmp_path / "w.safetensors")
+    x = torch.randn(1, 3, 8)
+    expected = torch.nn.functional.linear(
+        x, weights["model.linear1.weight"].float(), weights["model.linear1.bias"].float()
+    )
+    (found,) = part.run({"input": x.numpy()}).values()
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_files_that_are_no_safetensors_are_refused(
+    exported: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
+    path, weights = exported
+    call = hx.load(path)["linear1"]
+    save_file(weights, tmp_path / "w.safetensors")
+    whole = (tmp_path / "w.safetensors").read_bytes()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "m.safetensors.index.json").write_text('{"weight_map": {"a": "../w.safetensors"}}')
+    for name, data in {"cut": whole[:-1], "empty": b"", "long": b"\xff" * 8 + whole, "text": b"12345678{"}.items():
+        (tmp_path / name).write_bytes(data)
+    for name in ("cut", "empty", "long", "text", "other", "missing", "index"):
+        with pytest.raises(HxError) as caught:
+            call.extract(weights_from=tmp_path / name)
+        assert caught.value.code == "HX219", name
