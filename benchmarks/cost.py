@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,9 @@ def bench_export(folder: Path) -> list[Row]:
     for column, (what, unit) in enumerate((("time", "s"), ("processor time", "s"), ("peak memory", "MB"))):
         plain, ours = (statistics.median(pair[side][column] for pair in pairs) for side in (0, 1))
         ratio = statistics.median(pair[1][column] / pair[0][column] for pair in pairs)
-        rows.append((f"export, {what}: hx / plain", f"{ours:.2f} {unit} / {plain:.2f} {unit}", f"{ratio:.3f}", "<= 1.03"))
+        rows.append(
+            (f"export, {what}: hx / plain", f"{ours:.2f} {unit} / {plain:.2f} {unit}", f"{ratio:.3f}", "<= 1.03")
+        )
     return rows
 
 

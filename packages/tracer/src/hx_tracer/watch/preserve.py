@@ -52,9 +52,11 @@ def preserve_state(model: torch.nn.Module) -> Generator[None]:
     waiting: list[Any] = [model]
     while waiting:
         one = waiting.pop()
-        is_global = isinstance(one, _Global)
+        if isinstance(one, (str, bytes, int, float, type(None))):
+            continue
+        is_global = type(one) is _Global
         one = one.value if is_global else one
-        if (id(one), is_global) not in seen and not isinstance(one, (str, bytes, int, float, type(None))):
+        if (id(one), is_global) not in seen:
             seen[id(one), is_global] = one  # kept, so that no other object gets its id
             waiting += _hold_global(one, undo) if is_global else _hold(one, undo)
     try:
@@ -143,6 +145,8 @@ def _hold_entries(value: Any, undo: Undo, put: Callable[..., None], drop: Callab
 
 
 def _container_type(value: Any) -> Any:
+    if type(value) in _CONTAINERS:
+        return type(value)
     return next(kind for kind in _CONTAINERS if isinstance(value, kind))  # whose methods a subclass may override
 
 

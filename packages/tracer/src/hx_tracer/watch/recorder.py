@@ -22,6 +22,7 @@ from hx_tracer._torch_internals import (
     is_functorch_wrapped,
     last_node,
     nodes_after,
+    without_torch_function,
 )
 from hx_tracer.watch.calls import CallLog, TensorLike, TracedCall, tensor_like, watching_calls
 from hx_tracer.watch.deferred_views import DeferredViews
@@ -198,13 +199,15 @@ class CallRecorder(CallLog):
         self, fqn: str, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], node_of: NodeOf
     ) -> int:
         row = self.begin(fqn)
-        self.calls[row].inputs = self._mark_ports(row, "inputs", input_ports(module, args, kwargs), node_of)
+        with without_torch_function():  # what is read here the model did not ask for
+            self.calls[row].inputs = self._mark_ports(row, "inputs", input_ports(module, args, kwargs), node_of)
         return row
 
     def _close(self, row: int, result: Any, node_of: NodeOf) -> None:
         call = self.calls[row]
-        outputs = output_ports(result, call.inputs)
-        call.outputs = self._mark_ports(row, "outputs", outputs, node_of)
+        with without_torch_function():
+            outputs = output_ports(result, call.inputs)
+            call.outputs = self._mark_ports(row, "outputs", outputs, node_of)
         if any(is_functorch_wrapped(tensor) for _, tensor in outputs):
             call.hidden = "It ran under a function transform such as vmap, on tensors that are not the graph's."
 
