@@ -142,7 +142,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=chosen) as name:
         folder = Path(name)
         (folder / "models.py").write_text(MODELS)
-        export("gpt2_large", "large.onnx", folder)
+        export("models.py:gpt2_large", "large.onnx", folder)
         shared = table(("what", "measured", "target"), bench_share(folder))
         head = ("call", "its weights", "looked into", "read from the disk", "peak memory beyond imports", "time")
         copied = table(head, bench_copy(folder))

@@ -71,9 +71,9 @@ def measure(setup: str, folder: Path, repeat: int) -> dict[str, Any]:
 
 
 def export(model: str, target: str, folder: Path) -> None:
-    """Run `hx export` on one of the models, which lie in `folder`; what it prints is dropped."""
+    """Run `hx export` on a model, which may be a function of `models.py` in `folder`; what it prints is dropped."""
     subprocess.run(
-        [sys.executable, "-m", "hx_cli", "export", f"models.py:{model}", "-o", target, "--no-verify"],
+        [sys.executable, "-m", "hx_cli", "export", model, "-o", target, "--no-verify"],
         cwd=folder,
         check=True,
         env={**os.environ, "PYTHONPATH": str(folder)},

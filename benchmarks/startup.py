@@ -31,6 +31,24 @@ COMMANDS = {
     ),
 }
 TARGETS = {"hx tree": 2.5, "hx nodes": 2.5, "hx modules": 2.5, "hx extract": 3.0}
+READ = (
+    "import pathlib, typer, pydantic_core; from pydantic import BaseModel, TypeAdapter; import rich.console, rich.table, rich.tree; "
+    "pydantic_core.from_json(pathlib.Path('bert_hierarchy.json').read_bytes())"
+)
+GRAPH = f"{READ}; import hx_graph, onnx, onnx_ir; onnx_ir.load('bert.onnx')"
+FLOORS = {
+    "hx tree": ((*HX, "tree", "bert.onnx"), READ),
+    "hx nodes": ((*HX, "nodes", "bert.onnx", "-m", PART), READ),
+    "hx modules": ((*HX, "modules", "bert.onnx"), READ),
+    "hx analyze": ((*HX, "analyze", "bert.onnx"), f"{GRAPH}; import onnx_tool"),
+    "hx compare": ((*HX, "compare", "bert.onnx", "bert.onnx"), f"{GRAPH}; onnx_ir.load('bert.onnx')"),
+    "hx validate": (
+        (*HX, "validate", "bert.onnx"),
+        f"{GRAPH}; import onnxruntime; onnxruntime.InferenceSession('bert.onnx')",
+    ),
+}
+"""Commands that only read, beside what they must import and read."""
+READING_LIMIT = 1.3
 IMPORTS = (
     "pass",
     "import typer",
@@ -71,11 +89,28 @@ def main() -> None:
         folder = Path(name)
         subprocess.run([*HX, "-q", "export", "tiny:bert", "-o", "bert.onnx"], check=True, cwd=folder)
         took = medians({name: words_of(parts) for name, parts in COMMANDS.items()}, runs, folder)
+        reading = medians(
+            {
+                key: words
+                for name, (command, floor) in FLOORS.items()
+                for key, words in ((name, command), (f"{name}, floor", [sys.executable, "-c", floor]))
+            },
+            runs,
+            folder,
+        )
         imports = medians({code: [sys.executable, "-c", code] for code in IMPORTS}, runs, folder)
     lines = ["| command | processor time | of `hx --help` | target |", "|---|---|---|---|"]
     for command, seconds in took.items():
         target = f"<= {TARGETS[command]}" if command in TARGETS else ""
         lines.append(f"| `{command}` | {seconds:.2f} s | {seconds / took['hx --help']:.2f} | {target} |")
+    lines += [
+        "",
+        f"| command | processor time | what it must import and read | ratio (<= {READING_LIMIT}) |",
+        "|---|---|---|---|",
+    ]
+    for name in FLOORS:
+        whole, floor = reading[name], reading[f"{name}, floor"]
+        lines.append(f"| `{name}` | {whole:.2f} s | {floor:.2f} s | {whole / floor:.2f} |")
     lines += ["", "| in a fresh Python | processor time |", "|---|---|"]
     lines += [f"| `{code}` | {1000 * seconds:.0f} ms |" for code, seconds in imports.items()]
     table = "\n".join(lines)

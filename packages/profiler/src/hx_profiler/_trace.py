@@ -10,9 +10,9 @@ in its graph: no position in a file, and each body counts anew.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hx_sidecar_schema import HxError
 
@@ -28,8 +28,7 @@ class Run:
     thread: int
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(NamedTuple):
     """How a profile identifies the node that a kernel ran; several nodes may have the same key."""
 
     name: str
@@ -37,8 +36,7 @@ class Key:
     node_index: int
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One execution of a kernel."""
 
     key: Key
@@ -66,7 +64,7 @@ class Trace:
 
     def without_first(self, count: int) -> Trace:
         """Return the trace without its first runs: the warm-up."""
-        events = [replace(event, run=event.run - count) for event in self.events if event.run >= count]
+        events = [event._replace(run=event.run - count) for event in self.events if event.run >= count]
         return Trace(self.runs[count:], events, self.outside)
 
 
