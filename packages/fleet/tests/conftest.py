@@ -12,7 +12,7 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 STEPS = '''
-import os, signal, time
+import os, signal, subprocess, sys, time
 from pathlib import Path
 
 
@@ -29,6 +29,34 @@ def judge(task):
     if name == "raises":
         raise ValueError("not 17 of them\\nbut more")
     return {"calls": len(task.hierarchy())}
+
+
+class Odd(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+def unruly(task):
+    """Leave the process otherwise than a step should, as the model's name says."""
+    name = Path(task.name).stem
+    if name == "ends":
+        os._exit(0)
+    if name == "signal":
+        os.kill(os.getpid(), signal.SIGRTMIN + 1)
+    if name == "exits":
+        sys.exit("no licence")
+    if name == "odd":
+        raise Odd
+    if name == "bytes":
+        raise ValueError(os.fsdecode(b"no file \\xff"))
+    if name == "nan":
+        return {"mean": float("nan"), "sums": [float("inf"), 1.5]}
+    if name == "starts":
+        return subprocess.Popen(["sleep", "60"]).pid
+    if name == "goes":
+        os.chdir(task.path.parent / "elsewhere")
+    if name == "prints":
+        sys.stdout.buffer.write(bytes(range(256)))
 
 
 def slow(task):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -113,3 +114,35 @@ def test_fail_fast_leaves_the_others(copies: Callable[..., Path], tmp_path: Path
     rows = pq.read_table(tmp_path / "run" / "steps.parquet").to_pylist()
     assert len(rows) == 2 * report.finished
     assert json.loads((tmp_path / "run" / "run.json").read_text())["versions"]["torch"]
+
+
+def test_what_a_step_does_to_its_process_is_of_its_model_alone(
+    copies: Callable[..., Path], exported: Path, tmp_path: Path
+) -> None:
+    crash, raised = "The process ended with", "exception"
+    causes = {
+        "ends": ("crash", f"{crash} exit code 0, 1 times."),
+        "signal": ("crash", f"{crash} signal {signal.SIGRTMIN + 1}, 1 times."),
+        "exits": (raised, "SystemExit: no licence"),
+        "odd": (raised, "Odd: <exception str() failed>"),
+        "bytes": (raised, "ValueError: no file \\udcff"),
+    }
+    facts = {"nan": '{"mean": null, "sums": [null, 1.5]}', "goes": "null", "prints": "null"}
+    folder = copies(tmp_path / "models", *causes, *facts, "starts")
+    shutil.copytree(exported, folder / "elsewhere")
+    before = sorted((folder / "elsewhere").iterdir())
+    steps = [f"{folder}/steps.py:unruly", "extract", "validate"]
+    fields = {"models": [str(folder / "*.onnx")], "steps": steps, "keep": [], "retries": 0}
+    report = hx.fleet(fields, tmp_path / "run")
+    assert report.finished == report.models
+    rows = {
+        Path(row["model"]).stem: row
+        for row in pq.read_table(tmp_path / "run" / "steps.parquet").to_pylist()
+        if row["step"] == steps[0]
+    }
+    assert {name: (rows[name]["kind"], rows[name]["cause"]) for name in causes} == causes
+    assert {name: rows[name]["facts"] for name in facts} == facts
+    assert report.statuses["extract"] == {"passed": 7, "skipped": 2}
+    assert sorted((folder / "elsewhere").iterdir()) == before
+    left = Path("/proc", rows["starts"]["facts"], "stat")
+    until(lambda: not left.exists() or left.read_text().rpartition(") ")[2][0] == "Z")

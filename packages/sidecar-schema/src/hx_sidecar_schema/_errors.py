@@ -84,12 +84,17 @@ def check_choice(argument: str, value: str, choices: Iterable[str]) -> None:
 
 
 def first_line(error: BaseException, *, with_type: bool = False) -> str:
-    """Return the first line of an error's text that is not blank, at most 300 characters.
+    """Return the first line of an error's text that is not blank, at most 300 characters; what UTF-8 does not have is escaped.
 
     Args:
         error: Any exception; one without text gives the name of its type.
         with_type: Return `ValueError: text` instead.
     """
     name = type(error).__name__
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return (f"{name}: {text}" if with_type else text or name)[:300]
+    try:
+        whole = str(error)
+    except Exception:  # noqa: BLE001 of somebody else's class: Python's own tracebacks say so too
+        whole = "<exception str() failed>"
+    text = next((line.strip() for line in whole.splitlines() if line.strip()), "")
+    said = (f"{name}: {text}" if with_type else text or name)[:300]
+    return said.encode("utf-8", "backslashreplace").decode()

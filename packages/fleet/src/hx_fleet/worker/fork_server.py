@@ -23,6 +23,8 @@ from hx_fleet.worker.memory import end_with_parent, resident_bytes
 
 TICK_S = 0.05
 """How often time and memory are looked at. Memory is filled at 1 to 2 GB a second, so it may be over by 100 MB."""
+SIGNALS = {one.value: f", {one.name}" for one in signal.Signals}
+"""Those of real time have no names."""
 
 
 @dataclass
@@ -72,18 +74,19 @@ class ForkServer:
             if pid == 0:
                 break
             if pid in self.running:
+                _kill(pid)  # what it started and left behind
                 self._settle(self.running.pop(pid), status)
 
     def _settle(self, running: Running, status: int) -> None:
         unit, code = running.unit, os.waitstatus_to_exitcode(status)
-        ended = running.ended
-        if code != 0 and ended is None:
+        ended, has_result = running.ended, self.folder.result(running.unit.id).exists()
+        if not has_result and ended is None:
             if running.attempts <= unit.retries:
                 self.start(unit, running.attempts + 1)
                 return
-            how = f"signal {-code}, {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            how = f"signal {-code}{SIGNALS.get(-code, '')}" if code < 0 else f"exit code {code}"
             ended = "crash", f"The process ended with {how}, {running.attempts} times."
-        if code != 0:
+        if not has_result:
             with self.folder.held(unit.id, wait=True):
                 if not self.folder.result(unit.id).exists():
                     finish(unit, self.folder, ended)

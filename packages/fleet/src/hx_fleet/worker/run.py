@@ -28,7 +28,6 @@ def run_unit(unit: Unit, folder: RunFolder, attempts: int) -> None:
     """Run the steps of a unit in this process, and add each to its journal as it ends."""
     working = folder.working(unit.id)
     working.mkdir(parents=True)
-    os.chdir(working)
     spec = None if unit.is_file else hx.ModelSpec(unit.model, **unit.loading)
     if unit.against is not None:
         spec = hx.ModelSpec(unit.against, **unit.loading)
@@ -40,8 +39,9 @@ def run_unit(unit: Unit, folder: RunFolder, attempts: int) -> None:
             journal.write(json.dumps(began) + "\n")
             journal.flush()
             _say(f"== {name}")
+            os.chdir(working)  # whatever the step before did
             task.options = options
-            found = _outcome(STEPS[name] if name in STEPS else _function(function), task)
+            found = _outcome(STEPS[name] if name in STEPS else _function(function), task, working)
             row = StepRow(
                 model=unit.name,
                 step=name,
@@ -56,7 +56,7 @@ def run_unit(unit: Unit, folder: RunFolder, attempts: int) -> None:
             journal.write(json.dumps(entry) + "\n")
             journal.flush()
             _say(f"   {row.status} {row.cause}")
-    remove_files(unit.keep)
+    remove_files(working, unit.keep)
 
 
 def _say(text: str) -> None:
@@ -69,8 +69,12 @@ def _call_row(unit: Unit, key: tuple[str, int], call: Fields) -> Fields:
     return CallRow(model=unit.name, fqn=key[0], call=key[1], **call).model_dump(mode="json")
 
 
-def _outcome(step: Callable[[Task], Fields], task: Task) -> Fields:
+def _outcome(step: Callable[[Task], Fields], task: Task, working: Path) -> Fields:
     """Run a step; return the fields of its row."""
+
+    def cause(text: str) -> str:
+        return _portable(text, task, working)
+
     try:
         found = {"status": "passed", **step(task)}
     except NotForThisModel as reason:
@@ -78,21 +82,21 @@ def _outcome(step: Callable[[Task], Fields], task: Task) -> Fields:
     except HxError as error:
         _say(str(error))
         kind = "memory" if isinstance(error.__cause__, MemoryError) else "error"
-        return {"status": "failed", "kind": kind, "code": error.code, "cause": _portable(first_line(error), task)}
+        return {"status": "failed", "kind": kind, "code": error.code, "cause": cause(first_line(error))}
     except MemoryError as error:
-        return {"status": "failed", "kind": "memory", "cause": _portable(first_line(error, with_type=True), task)}
-    except Exception as error:  # noqa: BLE001 a defect of hx, or of a step of somebody's: it is the result, with its traceback in the log
+        return {"status": "failed", "kind": "memory", "cause": cause(first_line(error, with_type=True))}
+    except BaseException as error:  # noqa: BLE001 a defect of hx, or `exit()` in code of somebody's: it is the result, with its traceback in the log
         traceback.print_exc()
-        return {"status": "failed", "kind": "exception", "cause": _portable(first_line(error, with_type=True), task)}
+        return {"status": "failed", "kind": "exception", "cause": cause(first_line(error, with_type=True))}
     if found.get("cause"):
-        found["cause"] = _portable(found["cause"], task)
+        found["cause"] = cause(found["cause"])
     return found
 
 
-def _portable(text: str, task: Task) -> str:
+def _portable(text: str, task: Task, working: Path) -> str:
     """Return a message without what another run has otherwise: the folders that it works in and starts from, addresses of objects."""
     base = task.model.removesuffix(task.name)
-    for folder in (f"{Path.cwd()}{os.sep}", *([base] if base.endswith(os.sep) else [])):
+    for folder in (f"{working}{os.sep}", *([base] if base.endswith(os.sep) else [])):
         text = text.replace(folder, "")
     return re.sub(r"\b0x[0-9a-f]{6,}", "0x…", text)
 
@@ -103,7 +107,10 @@ def _function(name: str) -> Callable[[Task], Fields]:
     def step(task: Task) -> Fields:
         place, _, attribute = name.rpartition(":")
         module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-        return {"facts": json.dumps(getattr(module, attribute)(task))}
+        said = json.dumps(getattr(module, attribute)(task))
+        return {
+            "facts": json.dumps(json.loads(said, parse_constant=lambda _: None))
+        }  # JSON has neither NaN nor infinity
 
     return step
 

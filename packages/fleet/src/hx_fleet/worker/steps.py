@@ -191,11 +191,12 @@ def _note_calls(task: Task, hierarchy: hx.Hierarchy) -> None:
         task.calls[call.fqn, call.index] = row
 
 
-def remove_files(keep: Collection[str]) -> None:
-    """Remove from the current folder what steps left that are not among those to keep."""
-    for step, path in FILES.items():
+def remove_files(folder: Path, keep: Collection[str]) -> None:
+    """Remove from a unit's folder what steps left that are not among those to keep."""
+    for step, name in FILES.items():
         if step in keep:
             continue
+        path = folder / name
         if path.is_dir():
             shutil.rmtree(path)
         for file in model_files(path) if path.suffix == ".onnx" else [path]:
