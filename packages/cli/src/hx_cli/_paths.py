@@ -8,13 +8,14 @@ from hx.files import file_stem
 from hx_sidecar_schema import SIDECAR_SUFFIX, HxError, read_file
 
 
-def export_path(output: Path | None, spec: str) -> Path:
-    """Return where an exported model goes: what is given, else the last part of the model spec, here."""
+def export_path(output: Path | None, spec: str, *, beside: bool = False) -> Path:
+    """Return where an exported model goes: what is given, else the last part of the model spec, here or in the folder it names."""
     if output is not None:
         return output
     place = spec if Path(spec).is_dir() or "@" not in spec else spec.rpartition("@")[0]
     place = Path(place).resolve().name if Path(place).is_dir() else place
-    return Path(f"{file_stem(re.split(r'[/:]', place)[-1])}.onnx")
+    name = f"{file_stem(re.split(r'[/:]', place)[-1])}.onnx"
+    return Path(spec) / name if beside and Path(spec).is_dir() else Path(name)
 
 
 def find_model(given: Path | None) -> Path:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
 
 import hx
 from hx.text import count, number, percent, plural, shape, size
@@ -35,14 +37,19 @@ def export(
     keep_context: Annotated[
         bool, flag("Write what was seen during the export, for debugging.", "--keep-context")
     ] = False,
+    weights: Annotated[
+        Literal["copy", "in-place"],
+        typer.Option(help="copy them, or refer to the safetensors of the folder MODEL, in which the model then is."),
+    ] = "copy",
     no_verify: NoVerify = False,
 ) -> int:
     """Export a model with the graph that torch.onnx.export gives, and say which module made every node."""
     with out.progress() as progress:
         report = hx.export(
             loading.spec(model),
-            f=export_path(output, model),
+            f=export_path(output, model, beside=weights == "in-place"),
             **exporting.settings(),
+            weights=weights,
             verify=not no_verify,
             embed=embed,
             metadata=not no_metadata,

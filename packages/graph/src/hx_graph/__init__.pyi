@@ -21,7 +21,12 @@ from hx_graph._dims import (
     shape_from as shape_from,
 )
 from hx_graph._examples import example_array as example_array, example_record as example_record
-from hx_graph._files import files_of as files_of, read_model as read_model, write_model as write_model
+from hx_graph._files import (
+    files_of as files_of,
+    read_model as read_model,
+    size_inside as size_inside,
+    write_model as write_model,
+)
 from hx_graph._functions import (
     DOMAIN as DOMAIN,
     INLINED as INLINED,

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from hx_graph._data_file import DataFile, has_data
 from hx_graph._functions import inline_functions
 from hx_graph._nested import all_graphs
-from hx_graph._weights import in_memory, replaced_tensors, tensors_in
+from hx_graph._weights import TensorSlot, in_memory, replaced_tensors, tensors_in
 from hx_graph._well_formed import bring_into_order, check_texts, ensure_well_formed
 from hx_sidecar_schema import SIDECAR_SUFFIX, HxError, collector_paused, finished, first_line
 
@@ -87,11 +87,12 @@ def drop_map_types(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
                 drop_map_types(body)
 
 
-def write_model(model: ir.Model, path: Path, *, data_file: bool | None = None) -> None:
+def write_model(model: ir.Model, path: Path, *, data_file: bool | None = None, kept_below: Path | None = None) -> None:
     """Write a model with all its tensors, not in one step: the files refer to no other files.
 
     Weights go to `NAME.data` beside it if `data_file`; None for weights beyond 16 MiB. What lies in files is copied in
-    pieces, and holes of these are holes of the data file.
+    pieces, and holes of these are holes of the data file. Large weights in files below the folder `kept_below`, in which
+    the model will lie, stay where they are: it refers to these.
     """
     if data_file is None:
         tensors = (value.const_value for value in model.graph.initializers.values())
@@ -103,10 +104,29 @@ def write_model(model: ir.Model, path: Path, *, data_file: bool | None = None) -
         return
     with path.with_name(f"{path.name}.data").open("wb") as file:
         data = DataFile(file, f"{path.name}.data")
-        with replaced_tensors(
-            model, lambda slot: data.put(slot.tensor) if id(slot.tensor) in large else in_memory(slot)
-        ):
+
+        def placed(slot: TensorSlot) -> ir.TensorProtocol | None:
+            if id(slot.tensor) not in large:
+                return in_memory(slot)
+            return _kept(slot.tensor, kept_below) or data.put(slot.tensor)
+
+        with replaced_tensors(model, placed):
             ir.save(model, path)
+        is_empty = not file.tell()
+    if is_empty:
+        path.with_name(f"{path.name}.data").unlink()
+
+
+def _kept(tensor: ir.TensorProtocol, folder: Path | None) -> ir.ExternalTensor | None:
+    """Return a tensor in a file below a folder as one that models in the folder refer to; None for others."""
+    if folder is None or not isinstance(tensor, ir.ExternalTensor):
+        return None
+    file = Path(tensor.path).resolve()
+    if not file.is_relative_to(folder.resolve()):
+        return None
+    location = file.relative_to(folder.resolve()).as_posix()
+    shape = ir.Shape(tensor.shape.numpy())
+    return ir.ExternalTensor(location, tensor.offset, tensor.nbytes, tensor.dtype, shape=shape, name=str(tensor.name))
 
 
 def _initializers(model: ir.Model) -> Iterator[ir.TensorProtocol]:
@@ -140,7 +160,7 @@ def _check_external(model: ir.Model, path: Path) -> None:
             raise HxError(message, code="HX202", hint="Name another file.")
         location = str(tensor.location)
         if location not in sizes:
-            sizes[location] = _size_inside(folder, location, f"External data {location!r} of {str(path)!r}")
+            sizes[location] = size_inside(folder, location, f"External data {location!r} of {str(path)!r}")
         offset = tensor.offset or 0
         is_whole = offset >= 0 and offset + tensor.nbytes <= sizes[location] and tensor.length in (None, tensor.nbytes)
         if not is_whole:
@@ -148,8 +168,12 @@ def _check_external(model: ir.Model, path: Path) -> None:
             raise HxError(message, code="HX204", hint=COPY)
 
 
-def _size_inside(folder: Path, location: str, what: str) -> int:
-    """Return the size in bytes of a data file; `what` names it in errors."""
+def size_inside(folder: Path, location: str, what: str) -> int:
+    """Return the size in bytes of a data file of models in a folder, which is no link; `what` names it in errors.
+
+    Raises:
+        HxError: HX204 if it is missing, no regular file, outside the folder, or has other names.
+    """
     data = folder / location
     if "\0" in location or ".." in Path(location).parts or not data.resolve().is_relative_to(folder):
         hint = "Put the data file itself beside the model; hx reads no other place and follows no link to one."

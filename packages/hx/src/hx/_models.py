@@ -56,11 +56,12 @@ class ModelSpec:
             return without_folders(self.model)
         return getattr(self.model, "__qualname__", type(self.model).__name__)
 
-    def load(self, *, unread: bool = False) -> LoadedModel:
+    def load(self, *, unread: bool = False, in_place: bool = False) -> LoadedModel:
         """Return the module, with its name and the inputs that a factory gave; imports torch.
 
         Args:
             unread: Take one whose weights were not made too: what it computes means nothing.
+            in_place: Of a local folder, say which of its files weights are views of.
 
         Raises:
             HxError: As `hx_tracer.load_model`; HX217 for random weights that are too large to be made.
@@ -68,7 +69,7 @@ class ModelSpec:
         from hx_tracer import is_unread, load_model
 
         with redirected("stdout", sys.stderr):  # what a factory prints is no data of ours
-            loaded = load_model(**vars(self))
+            loaded = load_model(**vars(self), in_place=in_place)
         if is_unread(loaded.module) and not unread:
             raise HxError(
                 f"Nothing can be computed with {self.name!r}: its random weights are too large to be made.",

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from hx._export.exported import Export
+from hx._export.in_place import check_in_place, placement
 from hx._models import AnyModel, ModelSpec, given_inputs, model_spec
 from hx._progress import Clock, Progress, captured, silent
 from hx._redacted import Redactor, model_folders, provenance_of, redactor
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 DynamicAxes = Mapping[str, Mapping[int, str] | Sequence[int]]
 """Free axes by input, with their symbols or without."""
+
+Weights = Literal["copy", "in-place"]
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +126,7 @@ def export(
     torch_nn: TorchNN = "default",
     min_confidence: Confidence = "low",
     remedies: bool = True,
+    weights: Weights = "copy",
     verify: bool = True,
     embed: bool = False,
     metadata: bool = True,
@@ -165,6 +169,8 @@ def export(
         remedies: Where the exporter refuses, try it with examples of size 2 for free axes of size 1 (also where that fixes
             them) and without gradients, then look for the implementation of attention or
             experts that helps; without, its refusal is the error at once.
+        weights: `copy` writes them; `in-place` refers to the safetensors files of the local folder `model`, in which, or above which,
+            `f` must be. What the exporter transposed or computed, and what was converted, is written beside it.
         verify: Compare the outputs with PyTorch's; a warning is logged where they differ.
         embed: With `f`, as of `Export.save`; `metadata`, `keep_context` and `overwrite` too.
         metadata: As of `Export.save`.
@@ -177,10 +183,12 @@ def export(
 
     Raises:
         HxError: HX402 or HX306 before any work where `f` could not be written; HX101 to HX113 where model or inputs
-            do not fit; HX120 or HX125 if the exporter refuses the model; HX123 for an unknown strategy, HX406 for another
+            do not fit; HX130, HX204 or HX219 where weights cannot stay in place; HX120 or HX125 if the exporter refuses the model; HX123 for an unknown strategy, HX406 for another
             unknown word.
     """
     check_choice("min_confidence", min_confidence, get_args(Confidence))
+    check_choice("weights", weights, get_args(Weights))
+    in_place = weights == "in-place"
     request = ExportRequest(
         model_spec(model),
         args,
@@ -200,9 +208,11 @@ def export(
     )
     request.strategies()  # one that does not exist is found before any work
     target = None if f is None else export_path(f, "f", keep_context=keep_context, overwrite=overwrite)
+    if in_place:
+        check_in_place(request.pytorch, target)
     clock = Clock(progress)
     with clock.step("load", "Loading torch and the model"):
-        loaded = request.pytorch.load(unread=True)
+        loaded = request.pytorch.load(unread=True, in_place=in_place)
         _check_unread(request, loaded)
         loaded = replace(loaded, example=given_inputs(loaded, args, kwargs, input_shapes))
     with clock.step("export", "Exporting with torch.onnx.export"):
@@ -212,6 +222,8 @@ def export(
         redact = redactor(model_folders(request.pytorch.model), numbers=False)
         exported, used = _exported(request, loaded, target, progress, redact)
         refer_to_files(exported.program.model, loaded.files)
+        if in_place:
+            exported = replace(exported, notes=[placement(exported.program.model), *exported.notes])
         redact_text(exported.program.model, redact)
     with clock.step("attribute", "Finding the module of every node"):
         file = target.name if target else f"{loaded.name}.onnx"

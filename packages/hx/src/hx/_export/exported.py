@@ -140,23 +140,26 @@ class Export(Hierarchy):
                     strip_metadata(self.model)
                 if embed:
                     embed_sidecar(self.model, sidecar)
-                staged = self._write(staging / target.name)
+                staged = self._write(staging / target.name, target.parent)
                 sidecar.with_file_digest(staged).save(sidecar_path(staged))
                 if keep_context:
                     context_path(staged).write_text(self.context.model_dump_json(indent=1) + "\n", encoding="utf-8")
             written = [target.parent / path.name for path in sorted(staging.iterdir()) if path.is_file()]
-            if verify and self._verification is None:
+            if verify and self._verification is None and not self._loaded.in_place:
                 self._compare(staged)
         if data_path(target) not in written:  # of the model that was there before
             data_path(target).unlink(missing_ok=True)
+        if verify and self._verification is None:  # whose weights can be read from there alone
+            self._compare(target)
         self._files = written
         return self.report
 
-    def _write(self, path: Path) -> Path:
+    def _write(self, path: Path, folder: Path | None = None) -> Path:
+        """Write the model to a path; weights that are in place stay so if they lie below the folder in which it will be."""
         from hx_graph import write_model
 
         if self._loaded.files:
-            write_model(self.model, path, data_file=True)
+            write_model(self.model, path, data_file=True, kept_below=folder if self._loaded.in_place else None)
         else:
             self._exported.program.save(path, external_data=has_data_file(self.model) or None)
         return path

@@ -4,6 +4,7 @@ import difflib
 import os
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from hx_graph import SMALL_ELEMENTS
 from hx_sidecar_schema import HxError, first_line
 from hx_tracer.models.factory import call_factory, run_factory
 from hx_tracer.models.implementations import set_implementation
+from hx_tracer.models.mapped import check_stored_dtype, watching_maps
 from hx_tracer.models.silence import silence_loading
 from hx_tracer.models.tiny import auto_class_for, disable_cache, randomize, tiny_model
 from hx_tracer.models.unheld import built_unheld, fill_from_sparse_file
@@ -35,6 +37,7 @@ class LoadedModel:
         example: Inputs that a factory returned with the module, or those that were made for it.
         notes: What its user should know, one sentence each.
         files: The files that weights are views of.
+        in_place: Whether these are the checkpoint's own.
     """
 
     module: torch.nn.Module
@@ -42,6 +45,7 @@ class LoadedModel:
     example: Any = None
     notes: list[str] = field(default_factory=list[str])
     files: tuple[FileWeights, ...] = ()
+    in_place: bool = False
 
 
 def load_model(
@@ -53,6 +57,7 @@ def load_model(
     attn: str | None = None,
     experts: str | None = None,
     trust_remote_code: bool = False,
+    in_place: bool = False,
     seed: int = 0,
 ) -> LoadedModel:
     """Load or build the module that a spec names, or take one that is in memory.
@@ -68,11 +73,13 @@ def load_model(
         attn: How a transformers model computes attention: `eager`, `sdpa`, ...; `None` leaves what it has.
         experts: The same for its experts: `eager`, `batched_mm`, ...
         trust_remote_code: Run the code that a Hub id or folder brings along; nothing else makes it run.
+        in_place: Of a local folder, say which files weights are views of; none that are converted, unless a dtype is given.
         seed: Seed of everything random. Torch's global generator is left as it was.
 
     Raises:
         HxError: HX101 to HX107 by the kind of spec, HX111 for an unknown task or dtype or for an option that would
-            change a module in memory, HX113 if `attn` or `experts` does not fit.
+            change a module in memory, HX113 if `attn` or `experts` does not fit; HX130 if weights of a folder would be converted
+            and shall stay `in_place`.
     """
     if dtype is not None and dtype not in _DTYPES:
         raise HxError(f"Unknown dtype {dtype!r}.", code="HX111", hint=f"Use one of {', '.join(_DTYPES)}.")
@@ -87,7 +94,7 @@ def load_model(
         return LoadedModel(model, _snake_case(type(model).__name__))
     example: Any = None
     notes: list[str] = []
-    files: tuple[FileWeights, ...] = ()
+    files: list[FileWeights] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if not isinstance(model, str):
@@ -103,9 +110,17 @@ def load_model(
             module, example = _made(lambda: call_factory(spec), random_weights)
             name = model.rpartition(":")[2]
         else:
-            module, name, notes = _from_hub(
-                model, _auto_classes(task), random_weights=random_weights, trust=trust_remote_code, seed=seed
-            )
+            if in_place:
+                _check_in_place(model, dtype, trust_remote_code)
+            with watching_maps(files) if in_place else nullcontext():
+                module, name, notes = _from_hub(
+                    model,
+                    _auto_classes(task),
+                    random_weights=random_weights,
+                    dtype=_DTYPES[dtype] if in_place and dtype else "auto",
+                    trust=trust_remote_code,
+                    seed=seed,
+                )
     if dtype is not None:
         module = module.to(_DTYPES[dtype])
     if attn is not None:
@@ -114,9 +129,19 @@ def load_model(
         set_implementation(module, "experts", experts)
     set_eval_mode(module)
     if random_weights and any(parameter.is_meta for parameter in module.parameters()):
-        files = (fill_from_sparse_file(module, seed),)
+        files = [fill_from_sparse_file(module, seed)]
         notes = [*notes, _unheld_note(module)]
-    return LoadedModel(module, name, example, notes, files)
+    return LoadedModel(module, name, example, notes, tuple(files), in_place)
+
+
+def _check_in_place(folder: str, dtype: str | None, trust: bool) -> None:
+    """Stop before any weight is read where weights would be converted that nobody asked to convert; HX130."""
+    from transformers import AutoConfig
+
+    if dtype is None:
+        with silence_loading():
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=trust)
+        check_stored_dtype(Path(folder), config)
 
 
 def _made(make: Callable[[], tuple[torch.nn.Module, Any]], random_weights: bool) -> tuple[torch.nn.Module, Any]:
@@ -169,7 +194,7 @@ def _auto_classes(task: str | None) -> list[Any]:
 
 
 def _from_hub(
-    spec: str, classes: list[Any], *, random_weights: bool, trust: bool, seed: int
+    spec: str, classes: list[Any], *, random_weights: bool, dtype: torch.dtype | str, trust: bool, seed: int
 ) -> tuple[torch.nn.Module, str, list[str]]:
     from transformers import AutoConfig
 
@@ -193,7 +218,7 @@ def _from_hub(
             else:
                 # Weights of other shapes are told like missing ones then, by name.
                 options |= {"ignore_mismatched_sizes": True, "output_loading_info": True}
-                module, loaded = auto.from_pretrained(place, config=config, dtype="auto", **options)
+                module, loaded = auto.from_pretrained(place, config=config, dtype=dtype, **options)
         except Exception as error:  # what a folder holds makes transformers raise anything
             if not trust and "trust_remote_code" in str(error):
                 raise HxError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import torch
@@ -28,9 +28,20 @@ class FileWeights:
             OSError: If the file cannot be read.
             RuntimeError: If it cannot be mapped.
         """
+        size = path.stat().st_size
+        self._init(path, torch.from_file(str(path), shared=shared, size=size, dtype=torch.uint8))
+
+    @classmethod
+    def of_storage(cls, path: Path, storage: torch.UntypedStorage) -> Self:
+        """Return a file that is mapped as a storage already."""
+        weights = cls.__new__(cls)
+        weights._init(path, torch.empty(0, dtype=torch.uint8).set_(storage))
+        return weights
+
+    def _init(self, path: Path, mapped: torch.Tensor) -> None:
         self.path = path
-        self.size_bytes = path.stat().st_size
-        self._bytes = torch.from_file(str(path), shared=shared, size=self.size_bytes, dtype=torch.uint8)
+        self._bytes = mapped
+        self.size_bytes = mapped.nbytes
 
     def view(self, offset: int, dtype: torch.dtype, shape: Iterable[int]) -> torch.Tensor:
         """Return a tensor of the bytes from an offset on."""
