@@ -91,6 +91,20 @@ def test_nothing_is_lost_and_nothing_is_there_twice(run: Path, tmp_path: Path) -
     assert not (output / "working").exists()
 
 
+def test_a_disk_that_is_full(copies: Callable[..., Path], tmp_path: Path) -> None:
+    """Files take so many bytes at most: too few for anything, enough for the versions, enough for results."""
+    fields = {"models": [str(copies(tmp_path / "models", "a", "b") / "*.onnx")], "steps": ["validate"], "retries": 0}
+    for limit, results in ((10, 0), (600, 0), (2000, 2)):
+        code = f"import resource, hx; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))"
+        code += f"\nhx.fleet({fields!r}, {str(tmp_path / 'run')!r})"
+        full = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert "File too large" in full.stderr
+        assert "HX306: Make room" in full.stderr
+        assert done(tmp_path / "run") == results
+    report = hx.fleet(fields, tmp_path / "run")
+    assert (report.resumed, report.good) == (2, True)
+
+
 def test_one_driver_at_a_time(run: Path, tmp_path: Path) -> None:
     driver = started(run, tmp_path / "run")
     until(lambda: (tmp_path / "run" / "run.json").exists())

@@ -147,6 +147,22 @@ def test_a_baseline_tells_what_changed(copies: Callable[..., Path], tmp_path: Pa
     assert caught.value.code == "HX417"
 
 
+@pytest.mark.parametrize(
+    ("baseline", "says"), [("run", "is the run itself"), ("other", "has none of the models"), ("cut", "is no run")]
+)
+def test_a_baseline_that_tells_nothing(baseline: str, says: str, tmp_path: Path) -> None:
+    for name, model in (("run", "a.onnx"), ("other", "b.onnx"), ("cut", "a.onnx")):
+        (tmp_path / name).mkdir()
+        step = StepRow(model=model, step="validate", status="passed")
+        write_dataset([ModelResult(unit="1", model=model, steps=[step], calls=[])], tmp_path / name)
+    (tmp_path / "cut" / "calls.parquet").write_bytes(b"PAR1")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(hx.HxError, match=says) as caught:
+        hx.fleet({"models": ["a.onnx"]}, tmp_path / "run", baseline=tmp_path / baseline)
+    assert caught.value.code == "HX417"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_file_of_another_exporter_and_its_pytorch_model(tmp_path: Path) -> None:
     import torch
 
@@ -229,4 +245,13 @@ def test_a_folder_of_other_things_or_versions(exported: Path, tmp_path: Path) ->
     with pytest.raises(hx.HxError, match=r"begun with torch 0\.") as caught:
         hx.fleet(fields, tmp_path / "run")
     assert caught.value.code == "HX417"
+    noted.write_text("{")
+    with pytest.raises(hx.HxError, match="not of a run") as caught:
+        hx.fleet(fields, tmp_path / "run")
+    assert caught.value.code == "HX417"
     assert hx.fleet(fields, tmp_path / "run", overwrite=True).resumed == 0
+    (result,) = (tmp_path / "run" / "results").iterdir()
+    result.write_bytes(result.read_bytes()[:100])
+    with pytest.raises(hx.HxError, match="no result") as caught:
+        hx.fleet(fields, tmp_path / "run")
+    assert caught.value.code == "HX417"

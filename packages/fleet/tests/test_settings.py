@@ -41,6 +41,31 @@ def test_a_list_stands_for_models(tmp_path: Path) -> None:
     assert by_name["models.py:made"].loading == {"task": "any"}
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [(b"model,name\nx.onnx,a,b\n", "line 2 has more cells"), ("model,name\nx.onnx,\u00e9\n".encode("latin1"), "utf-8")],
+)
+def test_a_list_that_cannot_be_read(text: bytes, says: str, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_bytes(text)
+    with pytest.raises(hx.HxError, match=says) as caught:
+        expand(["list.csv"], tmp_path)
+    assert caught.value.code == "HX406"
+
+
+def test_names_are_those_that_files_have(tmp_path: Path) -> None:
+    """Links are not followed: the cache of the Hub has them, to files without a suffix."""
+    files(tmp_path, "blobs/4f2a", "cache/x[1].onnx", "run/artefacts/a/model.onnx", "run/artefacts/b/config.json")
+    for name in ("model.onnx", "twin.onnx"):
+        (tmp_path / "cache" / name).symlink_to("../blobs/4f2a")
+    assert [one.name for one in expand(["cache/x[1].onnx"], tmp_path)] == ["cache/x[1].onnx"]
+    names = ["cache/model.onnx", "cache/twin.onnx", "cache/x[1].onnx"]
+    for entry in (".", "**/*", "cache"):
+        listed = expand([entry], tmp_path, tmp_path / "run")
+        assert [one.name for one in listed] == names
+        assert [one.model for one in listed] == [str(tmp_path / name) for name in names]
+    assert len(expand(["run/artefacts/*"], tmp_path, tmp_path / "other")) == 2
+
+
 def test_all_architectures_of_transformers() -> None:
     names = [one.name for one in expand(["tiny:*"], Path())]
     assert len(names) > 300
@@ -58,7 +83,20 @@ def test_all_architectures_of_transformers() -> None:
         ({"models": ["none/*.onnx"]}, "HX405", "are none"),
         ({"models": [{"model": "tiny:a", "name": "x"}, {"model": "tiny:b", "name": "x"}]}, "HX405", "called 'x'"),
         ({"models": [{"model": "tiny:a", "dtipe": "float16"}]}, "HX406", "'dtipe'"),
+        ({"models": ["none.csv"]}, "HX405", "'none.csv'"),
+        ({"models": [{"model": "tiny:a", "name": 3}]}, "HX406", "'name' is 3"),
+        ({"models": [{"model": "x.onnx", "against": 3}]}, "HX406", "'against' is 3"),
+        ({"models": [{"model": "tiny:a", "random_weights": "no"}]}, "HX406", "'random_weights' is 'no'"),
         ({"models": ["tiny:a"], "steps": ["exprot"]}, "HX406", "'exprot'"),
+        ({"models": ["tiny:a"], "steps": []}, "HX406", "'steps'"),
+        ({"models": ["tiny:a"], "steps": ["export", "export"]}, "HX406", "'export' is named twice"),
+        ({"models": ["tiny:a"], "steps": ["none.py:step"]}, "HX406", "'none.py', which is no file"),
+        ({"models": ["tiny:a"], "steps": ["none:"]}, "HX406", "'none:' is no function"),
+        (
+            {"models": ["tiny:a"], "options": {"export": {"dynamic": {1}}}},
+            "HX406",
+            r"'dynamic' of step 'export' is \{1\}",
+        ),
         ({"models": ["tiny:a"], "step": ["export"]}, "HX406", "'step'"),
         ({"models": ["tiny:a"], "timeout_s": 0}, "HX406", "'timeout_s'"),
         ({"models": ["tiny:a"], "keep": ["all"]}, "HX406", "'all'"),
@@ -87,13 +125,17 @@ def test_a_file_that_is_no_run(tmp_path: Path) -> None:
 def test_names_of_units_do_not_depend_on_where_the_run_lies(tmp_path: Path) -> None:
     ids: list[list[str]] = []
     for place in ("one", "two"):
-        files(tmp_path / place, "x.onnx", "s.py")
+        files(tmp_path / place, "x.onnx", "y.onnx", "s.py")
         path = tmp_path / place / "run.toml"
-        path.write_text('models = ["x.onnx", "tiny:a"]\nsteps = ["validate", "s.py:step"]\n')
+        table = '{ model = "y.onnx", against = "s.py:made" }'
+        path.write_text(f'models = ["x.onnx", "tiny:a", {table}]\nsteps = ["validate", "s.py:step"]\n')
         ids.append([unit.id for unit in units_of(*read_run(path, {}), None)])
     assert ids[0] == ids[1]
     other = units_of(FleetRun(models=["x.onnx"], steps=["validate", "analyze"]), tmp_path / "one", None)
     assert other[0].id not in ids[0]
+    named = [FleetRun(models=[{"model": model, "name": "mine"}]) for model in ("x.onnx", "y.onnx")]
+    one, two = (units_of(settings, tmp_path / "one", None)[0] for settings in named)
+    assert one.id != two.id
 
 
 def test_shards_are_the_whole(tmp_path: Path) -> None:

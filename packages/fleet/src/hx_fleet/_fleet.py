@@ -8,16 +8,16 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import hx
 from hx.files import check_writable
 from hx.records.fleet import FleetFailure, FleetReport, FleetRun, ModelResult
-from hx_fleet._settings import Run, check_baseline, check_versions, only_failed, read_run, units_of
+from hx_fleet._settings import Run, check_versions, only_failed, read_run, units_of
 from hx_fleet._units import RunFolder, Unit
-from hx_fleet.results.baseline import changes_of
+from hx_fleet.results.baseline import changes_of, check_baseline
 from hx_fleet.results.dataset import write_dataset
 from hx_fleet.results.page import html_page
 from hx_sidecar_schema import HxError, check_choice
@@ -42,15 +42,14 @@ def run_fleet(
     began = time.monotonic()
     check_choice("only", only or "failed", ["failed"])
     settings, base = read_run(run, {name: value for name, value in changes.items() if value is not None})
-    units = units_of(settings, base, shard)
-    before = None if baseline is None else check_baseline(Path(baseline))
     if output is None:
         output = Path(run).stem if isinstance(run, str | Path) else "fleet"
     folder = RunFolder(Path(output).absolute())
+    units = units_of(settings, base, shard, folder.path)
+    if baseline is not None:
+        check_baseline(Path(baseline), folder.path, [unit.name for unit in units] if shard is None else [])
     check_writable(folder.path)
-    if not folder.path.exists():
-        folder.path.mkdir(parents=True)
-    with folder.held(LOCK) as is_ours:
+    with _writing(str(output)), folder.held(LOCK) as is_ours:
         if not is_ours:
             hint = "Wait for it, or name another folder."
             raise HxError(f"Run {str(output)!r} is being run by another process.", code="HX418", hint=hint)
@@ -66,7 +65,7 @@ def run_fleet(
         progress("Writing the data set", 0, 0)
         finished = [unit for unit in units if folder.result(unit.id).exists()]
         write_dataset(_results(finished, folder), folder.path)
-        changes_found = [] if before is None else changes_of(before.path, folder.path)
+        changes_found = [] if baseline is None else changes_of(Path(baseline), folder.path)
         report = FleetReport(
             output=str(output),
             models=len(units),
@@ -127,13 +126,24 @@ def _engine(
     return run_local(units, folder, workers=settings.workers, threads=settings.threads)
 
 
+@contextmanager
+def _writing(output: str) -> Generator[None]:
+    """Turn what the system refuses into HX306: a disk that is full, or a folder that became read-only."""
+    try:
+        yield
+    except OSError as error:
+        hint = "Make room there, then start the run again: it goes on where it was."
+        message = f"Run {output!r} cannot be written: {error.strerror or error}."
+        raise HxError(message, code="HX306", hint=hint) from error
+
+
 def _begin_anew(folder: RunFolder) -> None:
     """Remove what a run has written, and nothing else."""
-    for name in ("results", "artefacts", "logs"):
-        shutil.rmtree(folder.path / name, ignore_errors=True)
-    (folder.path / "run.json").unlink()
     for name in ("steps.parquet", "calls.parquet", "summary.html"):
         (folder.path / name).unlink(missing_ok=True)
+    for name in ("results", "artefacts", "logs"):
+        shutil.rmtree(folder.path / name, ignore_errors=True)
+    (folder.path / "run.json").unlink()  # the last thing: until then it is a run that can be begun anew
 
 
 def _results(units: Iterable[Unit], folder: RunFolder) -> Iterator[ModelResult]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,6 +16,7 @@ from hx_sidecar_schema import HxError
 TINY = "tiny:"
 LOADING = {one.name for one in fields(hx.ModelSpec)} - {"model"}
 COLUMNS = {"model", "name", "against", *LOADING}
+FLAGS = {"random_weights", "trust_remote_code"}
 
 
 @dataclass(frozen=True)
@@ -27,22 +29,25 @@ class Listed:
     """As `hx.ModelSpec` takes it, or an ONNX file; a path is absolute."""
     against: str | None = None
     loading: dict[str, Any] = field(default_factory=dict[str, Any])
+    written: tuple[str, str | None] = ("", None)
+    """`model` and `against` as the list has them: the same wherever it lies."""
 
 
-def expand(entries: Sequence[str | dict[str, Any]], base: Path) -> list[Listed]:
+def expand(entries: Sequence[str | dict[str, Any]], base: Path, without: Path | None = None) -> list[Listed]:
     """Return the models that entries of a list stand for, each once, in the order of the list.
 
     Args:
         entries: As in `FleetRun.models`.
         base: The folder that relative paths start from.
+        without: A folder whose files no folder or glob stands for: what the run itself writes.
 
     Raises:
-        HxError: HX405 if an entry stands for nothing, if there is none, or if two models have one name; HX406 if a table or a
-            .csv file has a column that is none.
+        HxError: HX405 if an entry stands for nothing, if there is none, or if two models have one name; HX406 if a table has
+            a field that is none, or a .csv file cannot be read.
     """
     listed: dict[str, Listed] = {}
     for entry in entries:
-        found = list(_expand(entry, base))
+        found = list(_expand(entry, base, without))
         if not found:
             raise _refused(f"Models {entry!r} are none.", "Name a folder, glob or list that has models.")
         for model in found:
@@ -58,38 +63,66 @@ def absolute(spec: str, base: Path) -> str:
     """Return a model, or a function, with the path in it made absolute: a file or folder, or the file before a colon."""
     path, colon, function = spec.rpartition(":") if not Path(base, spec).exists() else (spec, "", "")
     if (base / path).exists() and path:
-        return f"{(base / path).resolve()}{colon}{function}"
+        return f"{_absolute(base / path)}{colon}{function}"
     return spec
 
 
-def _expand(entry: str | dict[str, Any], base: Path) -> Iterator[Listed]:
+def _absolute(path: Path) -> Path:
+    """Return a path without `..`; a link stays one: what it leads to may have another name, as in the cache of the Hub."""
+    return Path(os.path.abspath(path))
+
+
+def _expand(entry: str | dict[str, Any], base: Path, without: Path | None) -> Iterator[Listed]:
     if isinstance(entry, dict):
         yield _from_table(entry, base)
     elif entry.startswith(TINY) and _is_glob(entry):
         from hx_tracer import architectures
 
         names = (f"{TINY}{name}" for name in architectures())
-        yield from (Listed(name, name) for name in names if fnmatchcase(name, entry))
-    elif _is_glob(entry):
-        for path in sorted(base.glob(entry) if not Path(entry).is_absolute() else Path("/").glob(entry[1:])):
-            yield from _from_path(path, base)
+        yield from (Listed(name, name, written=(name, None)) for name in names if fnmatchcase(name, entry))
     elif (base / entry).is_file() or (base / entry).is_dir():
-        yield from _from_path(base / entry, base)
-    else:
-        yield Listed(entry, absolute(entry, base))
+        yield from _from_path(base / entry, base, without)
+    elif _is_glob(entry):
+        paths = base.glob(entry) if not Path(entry).is_absolute() else Path("/").glob(entry[1:])
+        for path in _apart(paths, without):
+            yield from _from_path(path, base, without)
+    elif not entry.endswith(".csv"):
+        yield Listed(entry, absolute(entry, base), written=(entry, None))
 
 
-def _from_path(path: Path, base: Path) -> Iterator[Listed]:
+def _apart(paths: Iterable[Path], without: Path | None) -> list[Path]:
+    return sorted(path for path in paths if without is None or not path.resolve().is_relative_to(without.resolve()))
+
+
+def _from_path(path: Path, base: Path, without: Path | None) -> Iterator[Listed]:
     """Yield the models of a file or folder; a folder with a configuration is one of the Hub's."""
     if path.suffix == ".csv":
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            for row in csv.DictReader(file):
-                yield _from_table({key: _cell(text) for key, text in row.items() if text}, path.parent)
+        yield from (_from_table(row, path.parent) for row in _csv_rows(path))
     elif path.suffix == ".onnx" or (path / "config.json").exists():
-        yield Listed(_below(path, base), str(path.resolve()))
+        yield _from_file(path, base)
     elif path.is_dir():
         inside = (*path.rglob("*.onnx"), *(config.parent for config in path.rglob("config.json")))
-        yield from (Listed(_below(one, base), str(one.resolve())) for one in sorted(inside))
+        yield from (_from_file(one, base) for one in _apart(inside, without))
+
+
+def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield a table for each line of a .csv file under its head."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restkey="", strict=True)
+            for row in reader:
+                if "" in row:
+                    raise csv.Error(f"line {reader.line_num} has more cells than the first")
+                yield {key: _cell(text) if key in LOADING else text for key, text in row.items() if text}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        hint = "Give a file in UTF-8 with commas, the columns in its first line; quote a cell that has a comma."
+        raise HxError(f"List {str(path)!r} cannot be read: {reason}.", code="HX406", hint=hint) from error
+
+
+def _from_file(path: Path, base: Path) -> Listed:
+    name = _below(path, base)
+    return Listed(name, str(_absolute(path)), written=(name, None))
 
 
 def _from_table(table: dict[str, Any], base: Path) -> Listed:
@@ -98,12 +131,17 @@ def _from_table(table: dict[str, Any], base: Path) -> Listed:
         what = f"has {', '.join(map(repr, unknown))}, which is nothing of a model" if unknown else "names no model"
         hint = f"Give it `model`, and of {', '.join(sorted(COLUMNS - {'model'}))} what it needs."
         raise HxError(f"Model {table!r} {what}.", code="HX406", hint=hint, argument="models")
+    for key, value in table.items():
+        if not isinstance(value, bool if key in FLAGS else str):
+            hint = f"Give it as {'true or false' if key in FLAGS else 'a string'}."
+            raise HxError(f"Model {table!r}: {key!r} is {value!r}.", code="HX406", hint=hint, argument="models")
     model, against = table["model"], table.get("against")
     return Listed(
-        str(table.get("name", model)),
+        table.get("name", model),
         absolute(model, base),
         against and absolute(against, base),
         {key: value for key, value in table.items() if key in LOADING},
+        (model, against),
     )
 
 
@@ -112,8 +150,9 @@ def _cell(text: str) -> str | bool:
 
 
 def _below(path: Path, base: Path) -> str:
-    resolved, folder = path.resolve(), base.resolve()
-    return resolved.relative_to(folder).as_posix() if resolved.is_relative_to(folder) else str(resolved)
+    whole, folder = _absolute(path), _absolute(base)
+    name = whole.relative_to(folder).as_posix() if whole.is_relative_to(folder) else str(whole)
+    return name.encode("utf-8", "backslashreplace").decode()  # a file's name may be any bytes
 
 
 def _is_glob(text: str) -> bool:

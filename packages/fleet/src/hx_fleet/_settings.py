@@ -71,28 +71,32 @@ def _plain(model: Any) -> Any:
     return str(model) if isinstance(model, Path) else model
 
 
-def units_of(settings: FleetRun, base: Path, shard: str | None) -> list[Unit]:
-    """Return a unit for each model, those of one shard where one is asked for.
+def units_of(settings: FleetRun, base: Path, shard: str | None, output: Path | None = None) -> list[Unit]:
+    """Return a unit for each model, those of one shard where one is asked for; no file in the run's own folder is one of them.
 
     Raises:
         HxError: HX405 or HX406 where models, steps, options or the shard are not what they must be.
     """
     steps: list[tuple[str, str, dict[str, Any]]] = []
     for name in settings.steps:
-        if ":" not in name:
-            check_choice("steps", name, STEPS)
-        steps.append((name, absolute(name, base), settings.options.get(name, {})))
+        function = absolute(name, base)
+        _check_step(name, function)
+        if any(name == other for other, _, _ in steps):
+            hint = "Name it once."
+            raise HxError(f"Step {name!r} is named twice.", code="HX406", hint=hint, argument="steps")
+        steps.append((name, function, settings.options.get(name, {})))
     for name in settings.keep:
         check_choice("keep", name, STEPS)
     _check_options(settings)
     part, parts = _shard(shard)
-    models = expand(settings.models, base)
+    models = expand(settings.models, base, output)
     return [
         Unit(
             name=model.name,
             model=model.model,
             loading=model.loading,
             against=model.against,
+            written=model.written,
             steps=tuple(steps),
             keep=tuple(settings.keep),
             timeout_s=settings.timeout_s,
@@ -104,8 +108,26 @@ def units_of(settings: FleetRun, base: Path, shard: str | None) -> list[Unit]:
     ]
 
 
+def _check_step(name: str, function: str) -> None:
+    """Stop where a step is none, or where there is no file that its function could be in."""
+    place, colon, attribute = function.rpartition(":")
+    if not colon:
+        check_choice("steps", name, STEPS)
+    elif not (place and attribute.isidentifier()) or (place.endswith(".py") and not Path(place).is_file()):
+        what = "is no function" if not (place and attribute.isidentifier()) else f"needs {place!r}, which is no file"
+        hint = "Name it like file.py:function or package.module:function; a path starts from the run's folder."
+        raise HxError(f"Step {name!r} {what}.", code="HX406", hint=hint, argument="steps")
+
+
 def _check_options(settings: FleetRun) -> None:
     for step, options in settings.options.items():
+        for name, value in options.items():
+            try:
+                json.dumps(value)
+            except TypeError as error:
+                message = f"Option {name!r} of step {step!r} is {value!r}, which JSON has not."
+                hint = "Give it as a string, a number, a list or a table."
+                raise HxError(message, code="HX406", hint=hint, argument="options") from error
         if step not in settings.steps:
             hint = f"Name a step of the run: {', '.join(settings.steps)}."
             raise HxError(f"Options are given for {step!r}, which is no step.", code="HX406", hint=hint)
@@ -150,25 +172,22 @@ def check_versions(folder: RunFolder) -> None:
             message = f"Folder {str(folder.path)!r} holds other things, and no run."
             raise HxError(message, code="HX417", hint=hint, argument="output")
         folder.path.mkdir(parents=True, exist_ok=True)
-        written = folder.path / "run.json.new"
+        written = folder.path / "working" / "run.json"
+        written.parent.mkdir(exist_ok=True)
         written.write_text(json.dumps({"versions": now}, indent=1) + "\n", encoding="utf-8")
         written.rename(path)
         return
-    before = json.loads(path.read_text(encoding="utf-8"))["versions"]
+    try:
+        before: dict[str, str] = dict(json.loads(path.read_bytes())["versions"])
+    except (ValueError, TypeError, KeyError) as error:
+        hint = "Name another folder, or take `overwrite`."
+        raise HxError(f"{str(path)!r} is not of a run.", code="HX417", hint=hint, argument="output") from error
     other = [f"{name} {before.get(name)}, now {now.get(name)}" for name in now if before.get(name) != now[name]]
     if other:
         hint = (
             "Finish it with the versions that it was begun with, or name another folder; `baseline` compares two runs."
         )
         raise HxError(f"Run {str(folder.path)!r} was begun with {'; '.join(other)}.", code="HX417", hint=hint)
-
-
-def check_baseline(path: Path) -> RunFolder:
-    """Return the folder of an earlier run; HX417 if it is none."""
-    if not (path / "calls.parquet").exists():
-        hint = "Name the folder of a run that has ended: it holds calls.parquet."
-        raise HxError(f"Baseline {str(path)!r} is no run.", code="HX417", hint=hint, argument="baseline")
-    return RunFolder(path)
 
 
 def only_failed(units: Sequence[Unit], folder: RunFolder) -> list[Unit]:

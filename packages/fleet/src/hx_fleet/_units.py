@@ -14,8 +14,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from hx.files import file_stem
 from hx.records.fleet import CallRow, ModelResult, StepRow
+from hx_sidecar_schema import HxError
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Unit:
     loading: dict[str, Any] = field(default_factory=dict[str, Any])
     """What `hx.ModelSpec` takes beside the model."""
     against: str | None = None
+    written: Sequence[str | None] = ()
+    """`model` and `against` as the list has them."""
     steps: tuple[tuple[str, str, dict[str, Any]], ...] = ()
     """Name of each step, what it is called with absolute paths, and its options."""
     keep: Sequence[str] = ()
@@ -38,8 +43,8 @@ class Unit:
     @property
     def id(self) -> str:
         """Name of its files: the same wherever the run lies, another where anything that decides the result is other."""
-        decides = (self.name, self.loading, self.against, [(name, options) for name, _, options in self.steps])
-        digest = sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
+        decides = (self.name, self.written, self.loading, [(name, options) for name, _, options in self.steps])
+        digest = sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
         return f"{file_stem(self.name)[:100]}-{digest[:8]}"
 
     @property
@@ -91,6 +96,9 @@ class RunFolder:
             return ModelResult.model_validate_json(self.result(unit).read_bytes())
         except FileNotFoundError:
             return None
+        except ValidationError as error:
+            hint = "Remove the file: the model is run again."
+            raise HxError(f"{str(self.result(unit))!r} is no result.", code="HX417", hint=hint) from error
 
     @contextmanager
     def held(self, name: str, *, wait: bool = False) -> Generator[bool]:

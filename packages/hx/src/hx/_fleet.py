@@ -63,8 +63,8 @@ def fleet(
 
     Raises:
         HxError: HX216 if `hx_fleet` or `ray` is not installed; HX419 if no cluster is reached; HX405 or HX406 if models, steps or options are not what they must be; HX417 if
-            the folder holds another thing, or a run of other versions, or `baseline` is no run; HX418 if another process runs
-            it; HX306 if it cannot be written.
+            the folder holds another thing, a run of other versions, or a result that is cut off, or if `baseline` is no run, this run, or one of other models; HX418 if another process runs
+            it; HX306 if the folder cannot be written, or the disk is full.
     """
     try:
         run_fleet = import_module("hx_fleet").run_fleet  # it stands on this package, and is an extra of it

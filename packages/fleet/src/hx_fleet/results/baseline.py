@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from hx.records.fleet import FleetChange
 from hx.text import duration, number
 from hx_fleet.results.dataset import CALLS, STEPS
+from hx_sidecar_schema import HxError, first_line
 
 WORSE, ERROR = 10.0, 1e-5
 """Numbers are other where `wrong` is, or an error beyond ERROR that is more than WORSE times the other."""
@@ -20,6 +21,24 @@ RATIO, SHARE = 1.5, 0.05
 """Time is other where the own time of a call, or the whole model's, is so many times the other, the difference is more than this
 share of the model's time, and more than the spread of both runs of it."""
 Row = dict[str, Any]
+
+
+def check_baseline(path: Path, output: Path, names: Sequence[str]) -> None:
+    """Stop with HX417 where a folder is no earlier run, or has none of these models."""
+    if path.exists() and output.exists() and path.samefile(output):
+        hint = "Name another folder for this run with `output`."
+        raise HxError(f"Baseline {str(path)!r} is the run itself.", code="HX417", hint=hint, argument="baseline")
+    try:
+        pq.read_schema(path / CALLS)
+        models = set(pq.read_table(path / STEPS, columns=["model"])["model"].to_pylist())
+    except (OSError, ValueError) as error:
+        hint = "Name the folder of a run that has ended: it holds steps.parquet and calls.parquet."
+        message = f"Baseline {str(path)!r} is no run: {first_line(error)}."
+        raise HxError(message, code="HX417", hint=hint, argument="baseline") from error
+    if names and models.isdisjoint(names):
+        hint = f"It has {len(models)} models, like {next(iter(models), 'none')!r}: give the models these names."
+        message = f"Baseline {str(path)!r} has none of the models of the run, like {names[0]!r}."
+        raise HxError(message, code="HX417", hint=hint, argument="baseline")
 
 
 def changes_of(before: Path, after: Path) -> list[FleetChange]:

@@ -26,7 +26,9 @@ class FleetRun(Record):
         "for the architectures of transformers, or a .csv file; or a table with `model` and what `hx.ModelSpec` takes, "
         "`name` and `against`, the PyTorch model of an .onnx file."
     )
-    steps: list[str] = Field(default=["export", "validate", "extract"], description="In the order in which they run.")
+    steps: list[str] = Field(
+        default=["export", "validate", "extract"], min_length=1, description="In the order in which they run."
+    )
     options: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Arguments of the steps' functions of `hx`, by step."
     )
