@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -9,16 +11,20 @@ import pytest
 class TestMemory:
     """How much is held at once, and that nothing else depends on it."""
 
-    def test_smaller_means_more_runs_and_the_same_numbers(self, exported, verify, plant):
+    def test_smaller_means_more_runs_and_the_same_numbers(self, hx, exported, verify, verify_models, plant):
         path = exported("shared")
         plant(path, "blocks.0.inner.weight")
-        reports = [verify(path, "--memory", memory).record for memory in ("1GB", "1kB", "1B")]
+        refused = hx("verify", path, "--against", f"{verify_models}:shared", "--memory", "1B")
+        assert (refused.code, "HX420" in refused.err, "--memory SIZE" in refused.err) == (2, True, True)
+        least = int(re.search(r"at least (\d+)", refused.err)[1])
+        reports = [
+            verify(path, *memory).record for memory in ((), ("--memory", f"{2 * least}"), ("--memory", f"{least}"))
+        ]
         batches = [report.pop("batches") for report in reports]
         sizes = [report.pop("memory_bytes") for report in reports]
         assert reports[0] == reports[1] == reports[2]
-        assert sizes == [10**9, 1000, 1]
+        assert sizes == [2 * 10**9, 2 * least, least]
         assert batches[0] == 1
-        assert batches[2] == reports[2]["compared"]
         assert batches[0] < batches[1] < batches[2]
 
 

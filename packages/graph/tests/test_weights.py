@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import onnx_ir as ir
+from pathlib import Path
 
-from hx_graph import initializer_rows
+import onnx_ir as ir
+import pytest
+
+from hx_graph import initializer_rows, lacks_weights
 from hx_sidecar_schema import Initializer
 
 TEXT = """
@@ -34,3 +37,14 @@ def test_who_reads_a_weight_in_a_body_is_the_call_of_the_node_there() -> None:
         "idle": (4, []),
     }
     assert (rows["w"].parameter, rows["body"].parameter) == ("a.weight", None)
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.data"])
+def test_zeros_that_were_saved_are_no_missing_weights(tmp_path: Path, name: str) -> None:
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(1 << 20)
+    model = ir.from_onnx_text(TEXT)
+    shape = ir.Shape([512, 512])
+    hole = ir.ExternalTensor(name, 0, 1 << 20, ir.DataType.FLOAT, shape=shape, name="w", base_dir=tmp_path)
+    model.graph.initializers["w"].const_value = hole
+    assert lacks_weights(model) == (name == "w.data")

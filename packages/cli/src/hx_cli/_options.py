@@ -167,6 +167,7 @@ OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME} | {
     "inputs": "--inputs FILE",
     "original": "--from EXPORT.onnx",
     "output": "-o",
+    "memory_bytes": "--memory SIZE",
     "path": "-o",
     "overwrite": "--overwrite or -o",
 }

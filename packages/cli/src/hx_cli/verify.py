@@ -49,8 +49,8 @@ def verify(
     inputs: InputsFile = None,
     input_shape: InputShape = None,
     memory: Annotated[
-        str, typer.Option(metavar="SIZE", help="Tensors held at once; both models run as often as that takes.")
-    ] = "2GB",
+        str | None, value("SIZE", "Window of memory, weights in their files; both models run as often as that takes.")
+    ] = None,
     fail_over: Annotated[
         float | None,
         value("ERROR", "Largest relative error, local and accumulated; default: found from the model, local only."),
@@ -68,7 +68,7 @@ def verify(
             inputs=inputs,
             input_shapes=parse_shapes(input_shape or []),
             original=original,
-            memory_bytes=parse_memory(memory),
+            memory_bytes=None if memory is None else parse_memory(memory),
             fail_over=parse_threshold(fail_over),
             progress=progress,
         )

@@ -281,13 +281,14 @@ class Hierarchy:
         self._computed.clear()
 
     def run(
-        self, inputs: Mapping[str, NDArray[Any]], names: Iterable[str] | None = None
+        self, inputs: Mapping[str, NDArray[Any]], names: Iterable[str] | None = None, **options: Any
     ) -> dict[str, NDArray[np.generic]]:
         """Run the model in ONNX Runtime, without optimisation; nothing is kept.
 
         Args:
             inputs: An array for every input of the model, brought to the element type that it takes.
             names: What to return. Values of the model, recovered ones included: it runs up to these. None for its outputs.
+            options: Of the session, as `hx_graph.make_session` takes them.
 
         Raises:
             HxError: HX201 for a value that is not in the model, HX207 if ONNX Runtime refuses model or inputs,
@@ -307,7 +308,7 @@ class Hierarchy:
             for name, array in inputs.items()
             if name in dtypes
         }
-        arrays = run_session(make_session(model, self.folder), feeds)
+        arrays = run_session(make_session(model, self.folder, **options), feeds)
         return dict(zip(names, arrays.values(), strict=True))
 
     def holds(self, value: str) -> bool:

@@ -64,6 +64,7 @@ from hx_graph._rows import CallTree as CallTree, check_rows as check_rows
 from hx_graph._safetensors import StoredTensor as StoredTensor, stored_tensors as stored_tensors
 from hx_graph._session import (
     NO_PREPACKING as NO_PREPACKING,
+    WEIGHTS_IN_FILES as WEIGHTS_IN_FILES,
     import_runtime as import_runtime,
     make_session as make_session,
     open_session as open_session,

@@ -38,8 +38,10 @@ def lacks_weights(model: ir.Model) -> bool:
 
 
 def is_unwritten(tensor: ir.TensorProtocol | None) -> bool:
-    """Say whether a tensor is a large one in a file whose bytes nobody wrote."""
+    """Say whether a tensor is a large one in a data file whose bytes nobody wrote; holes of safetensors are zeros that somebody saved."""
     if not isinstance(tensor, ir.ExternalTensor) or tensor.size <= SMALL_ELEMENTS:
+        return False
+    if str(tensor.path).endswith(".safetensors"):
         return False
     begin = tensor.offset or 0
     with Path(tensor.path).open("rb") as file:

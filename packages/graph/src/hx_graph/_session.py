@@ -30,6 +30,14 @@ _NOISE = {
 }
 """What ONNX Runtime 1.31 says beside the reason, and what stays of it: places in its own source above all."""
 NO_PREPACKING = "session.disable_prepacking"
+WEIGHTS_IN_FILES: Mapping[str, Any] = {
+    "entries": {NO_PREPACKING: "1"},
+    "enable_mem_pattern": False,
+    "enable_cpu_mem_arena": False,
+}
+"""Options of a session that copies no weight that lies in a file, and reserves no memory as large as all of them, as
+onnxruntime 1.31 does with memory patterns. Kernels that copy weights into an order of their own sum in another order: what
+is computed differs in the last bits."""
 _FOLDER = "session.model_external_initializers_file_folder_path"
 
 

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from hx._tensors import own_rounding, to_numpy
 from hx._verify.inputs import Arrays, ModuleInputs, recorded_inputs
 from hx._verify.references import Verdict, refuse_drawing, verdict_of
 from hx_extractor import Call, Difference, Extraction, Hierarchy, difference
+from hx_graph import run_session
 from hx_sidecar_schema import HxError, Module, ModuleCall, Port, Sidecar, UnavailableValue, first_line
 from hx_tracer import CallValues, LoadedModel, record_call_values
 
@@ -119,11 +121,15 @@ class TorchReference:
 
 
 def run_alone(
-    extraction: Extraction, boundary: CallValues[Array], borrow: Callable[[Sequence[Port]], Mapping[str, Array]]
+    extraction: Extraction,
+    boundary: CallValues[Array],
+    borrow: Callable[[Sequence[Port]], Mapping[str, Array]],
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Difference]:
     """Return how far the outputs of a call are from the module's, by port.
 
     `boundary` is what the module got and gave. `borrow` is asked for the inputs that were no arguments of it: implicit ones.
+    `options` are those of the session.
 
     Raises:
         HxError: HX207 if ONNX Runtime refuses the model; else as `borrow` raises.
@@ -141,7 +147,7 @@ def run_alone(
                 hint="Look at the calls around it.",
             )
     feeds = {port.name: array.astype(_dtype(port, array), copy=False) for port, array in crossing}
-    found = compare_ports(boundary.outputs, extraction.run(feeds))
+    found = compare_ports(boundary.outputs, run_session(extraction.session(**options), feeds))
     if extraction.call.constants is not None:  # its ports were seen in PyTorch
         ports = {port.name: port.unused for port in extraction.call.outputs}
         for name in ports.keys() ^ boundary.outputs.keys():

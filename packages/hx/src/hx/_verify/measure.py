@@ -7,7 +7,9 @@ once and holds what crosses the borders of its calls.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import onnx_ir as ir
 
 from hx._progress import Progress, each
 from hx._tensors import own_rounding
@@ -24,10 +26,12 @@ from hx._verify.boundaries import (
 )
 from hx._verify.inputs import Arrays, ModuleInputs
 from hx_extractor import Difference, Hierarchy
-from hx_graph import drawn_values
+from hx_graph import WEIGHTS_IN_FILES, drawn_values
 from hx_sidecar_schema import HxError, ModuleCall, Port, RuntimeRefusal, UnavailableValue
 from hx_tracer import CallValues, LoadedModel
 
+DEFAULT_BYTES = 2 * 10**9
+"""Of tensors held at once, where no window is given."""
 PortDifference = tuple[str, Difference]
 """An output port, and how far its array is from the one that it should be."""
 EPSILON = {"DOUBLE": 2.0**-52, "FLOAT": 2.0**-23, "FLOAT16": 2.0**-10, "BFLOAT16": 2.0**-7}
@@ -68,9 +72,12 @@ class Measurement:
     `batches` are rows of the calls that are compared, in execution order. Both models run once for each: `boundaries` is
     what crossed the borders of its calls in PyTorch, `values` are the ONNX model's. No more than `memory_bytes` of tensors
     are held, besides what each runtime needs. `refusal` says why ONNX Runtime does not run the whole model.
+
+    HX420 if one call alone needs more than the `window_bytes` that are given. Then weights stay in their files, where ONNX
+    Runtime's copies of them would not fit beside the tensors that are held.
     """
 
-    def __init__(self, model: Hierarchy, loaded: LoadedModel, inputs: ModuleInputs, memory_bytes: int) -> None:
+    def __init__(self, model: Hierarchy, loaded: LoadedModel, inputs: ModuleInputs, window_bytes: int | None) -> None:
         self._model, self._loaded, self._inputs = model, loaded, inputs
         self._calls = model.sidecar.calls
         self._drawn = drawn_values(model.model.graph)
@@ -85,7 +92,10 @@ class Measurement:
             for row in rows
         }
         self._places = self._find({port.carrier for ports in self._missing.values() for port in ports})
-        runs = batches_of([self._held_bytes(row) for row in rows], memory_bytes)
+        self._held = {row: self._held_bytes(row) for row in rows}
+        self._window_bytes, self.memory_bytes = window_bytes, window_bytes or DEFAULT_BYTES
+        self._refuse_beyond_window()
+        runs = batches_of([*self._held.values()], self.memory_bytes)
         self.batches = [[rows[position] for position in run] for run in runs]
         self.boundaries: Mapping[CallKey, CallValues[Array]] = {}
         self.values: Mapping[str, Array] = {}
@@ -98,7 +108,7 @@ class Measurement:
         for rows, row in each(steps, "Comparing", progress):
             if row == rows[0]:
                 self.fetch(rows)
-            numbers[row] = self._measure(row)
+            numbers[row] = self._measure(row, rows)
         return numbers
 
     def fetch(self, rows: Sequence[int]) -> None:
@@ -112,7 +122,8 @@ class Measurement:
         names = [name for name in (*borrowed, *made) if self._model.holds(name)]
         if names and not self.refusal:
             try:
-                self.values = self._model.run(self._inputs.arrays, names)
+                options = self._session_options(self._model.model, rows)
+                self.values = self._model.run(self._inputs.arrays, names, **options)
             except RuntimeRefusal as error:  # calls may run alone
                 self.refusal = error.message
 
@@ -139,8 +150,26 @@ class Measurement:
         call = self._calls[row]
         return why_not_made(call) if call.status == "extractable" and self._keys[row] not in self._borders else ""
 
-    def _measure(self, row: int) -> CallNumbers:
-        """Compare a call of the batch that is held."""
+    def _refuse_beyond_window(self) -> None:
+        row, most = max(self._held.items(), key=lambda item: item[1], default=(0, 0))
+        if self._window_bytes is not None and most > self._window_bytes:
+            raise HxError(
+                f"The tensors that are held to compare {self._model.sidecar.tag(self._calls[row])!r} take {most} bytes, more than {self._window_bytes}.",
+                code="HX420",
+                hint=f"Give at least {most}, or smaller inputs.",
+                argument="memory_bytes",
+            )
+
+    def _session_options(self, model: ir.Model, rows: Sequence[int]) -> Mapping[str, Any]:
+        """Return how a session treats weights while the tensors of a batch are held: it may copy them where there is room."""
+        if self._window_bytes is None:
+            return {}
+        weights = (value.const_value for value in model.graph.initializers.values())
+        needed = sum(weight.nbytes for weight in weights if weight is not None) + sum(self._held[row] for row in rows)
+        return {} if needed <= self._window_bytes else WEIGHTS_IN_FILES
+
+    def _measure(self, row: int, rows: Sequence[int]) -> CallNumbers:
+        """Compare a call of the batch of `rows`, which is held."""
         given = self.boundaries[self._keys[row]]
         outputs = _outputs(self._calls[row])
         borrowed: dict[str, str] = {}
@@ -154,7 +183,8 @@ class Measurement:
             of_torch = [one.epsilon for one in _ports(self._borders[self._keys[row]])]
             of_onnx = [EPSILON.get(port.dtype, 0.0) for port in (*extraction.inputs, *extraction.outputs)]
             epsilon, recomputed = max([*of_torch, *of_onnx], default=0.0), extraction.recomputed
-            local = run_alone(extraction, given, lambda ports: self._borrow(ports, borrowed))
+            options = self._session_options(extraction.model, rows)
+            local = run_alone(extraction, given, lambda ports: self._borrow(ports, borrowed), options)
         except HxError as error:  # one call that cannot be compared must not cost the others
             refused = isinstance(error, RuntimeRefusal)
             reasons.append(error.message)

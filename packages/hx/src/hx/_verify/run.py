@@ -31,7 +31,7 @@ def verify(
     inputs: Any = None,
     input_shapes: Shapes | None = None,
     original: str | Path | None = None,
-    memory_bytes: int = 2 * 10**9,
+    memory_bytes: int | None = None,
     fail_over: float | None = None,
     progress: Progress = silent,
 ) -> VerifyReport:
@@ -51,7 +51,10 @@ def verify(
             inputs. None for those that the export recorded.
         input_shapes: Other sizes of recorded inputs, or sizes of inputs that were not recorded, by the ONNX model's names.
         original: The export that `model` was made of by a quantiser, converter or optimiser.
-        memory_bytes: Of tensors held at once; both models run as often as that takes.
+        memory_bytes: Of tensors held at once; both models run as often as that takes. None for 2 GB, and more where one call
+            needs more. A number bounds memory also for weights that are larger than it: those of a file or of
+            safetensors are read from there while a call runs, and none of them stays in memory. What both runtimes need for what
+            they compute between the calls' borders comes on top.
         fail_over: Largest relative error that is accepted, local and accumulated. None: local errors only, beyond what
             rounding in this model explains.
         progress: Told what goes on.
@@ -61,7 +64,7 @@ def verify(
 
     Raises:
         HxError: HX301 if the model has no sidecar, HX407 if PyTorch does not run on the inputs, HX109, HX110 or HX409
-            for inputs that do not fit, HX128 if a part reads more than arguments, HX410 if not one call could be compared; else as `load` and `export`.
+            for inputs that do not fit, HX420 if one call needs more than `memory_bytes`, HX128 if a part reads more than arguments, HX410 if not one call could be compared; else as `load` and `export`.
     """
     hierarchy = _open(model, original, progress)
     hierarchy.refuse_without_weights()
@@ -109,7 +112,7 @@ def verify(
         original=str(original) if original else None,
         against=name,
         inputs="recorded" if inputs is None else str(inputs) if isinstance(inputs, str | Path) else "given",
-        memory_bytes=memory_bytes,
+        memory_bytes=measurement.memory_bytes,
         batches=len(measurement.batches),
         fail_over=fail_over,
         failed=culprit is not None or too_far or bool(measurement.refusal),

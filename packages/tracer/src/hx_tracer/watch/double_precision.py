@@ -43,7 +43,9 @@ class DoublePrecision(TorchDispatchMode):
         found = self._exact.get(tensor)
         if found is None:
             with without_modes():
-                found = self._exact[tensor] = tensor.detach().to(WIDER[tensor.dtype])
+                found = tensor.detach().to(WIDER[tensor.dtype])
+            if not isinstance(tensor, torch.nn.Parameter):  # all of them together may be more than there is memory for
+                self._exact[tensor] = found
         return found
 
     def __torch_dispatch__(
