@@ -23,18 +23,22 @@ class Covered(Protocol):
     covered_percent: float
 
 
+CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+"""Characters in names of models and modules that would act on a terminal, as what is shown of them."""
+
+
 def escape(text: str) -> str:
-    """Return a text as rich markup that shows it as it is."""
+    """Return a text as rich markup that shows it as it is, its control characters escaped."""
     from rich import markup
 
-    return markup.escape(text)
+    return markup.escape(text.translate(CONTROLS))
 
 
 def styled(text: str, style: str = "") -> Text:
-    """Return a text that is shown as it is, in one style."""
+    """Return a text that is shown as it is, its control characters escaped, in one style."""
     from rich.text import Text
 
-    return Text(text, style)
+    return Text(text.translate(CONTROLS), style)
 
 
 def boxed(title: str, rows: Mapping[str, str | None]) -> Panel:
@@ -79,7 +83,9 @@ def add_lines(to: Table, rows: Iterable[Sequence[str | Text]]) -> None:
     """Add rows to a table whose columns do not wrap, all at once: one by one rich (15.0) takes a millisecond a row."""
     from rich.text import Text
 
-    columns = [[Text(cell) if isinstance(cell, str) else cell for cell in column] for column in zip(*rows, strict=True)]
+    columns = [
+        [styled(cell) if isinstance(cell, str) else cell for cell in column] for column in zip(*rows, strict=True)
+    ]
     if columns:
         to.add_row(*(Text("\n").join(column) for column in columns))
 
