@@ -52,10 +52,11 @@ def test_a_cluster_gives_what_processes_give(copies: Callable[..., Path], tmp_pa
         assert one.select(columns).equals(two.select(columns))
 
 
-def test_no_cluster(copies: Callable[..., Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:1", "127.0.0.1:99999", "nobody.invalid:6379"])
+def test_no_cluster(address: str, copies: Callable[..., Path], tmp_path: Path) -> None:
     folder = copies(tmp_path / "models", "a")
     with pytest.raises(hx.HxError) as caught:
-        hx.fleet({"models": [str(folder / "a.onnx")], "steps": ["validate"]}, tmp_path / "run", ray="nonsense")
+        hx.fleet({"models": [str(folder / "a.onnx")], "steps": ["validate"]}, tmp_path / "run", ray=address)
     assert caught.value.code == "HX419"
 
 

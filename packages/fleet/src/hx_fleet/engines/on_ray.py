@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Generator, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ LOCAL = "local"
 AT_ONCE = 1000
 """Tasks that Ray is given at once; it runs as many of them as it has processors."""
 WAIT_S = 1.0
+CONNECT_S = 10.0
 servers: dict[tuple[str, int], ForkServerProcess] = {}
 """Of this process, which Ray gives one task after the other: each run's modules are imported once."""
 
@@ -33,8 +35,9 @@ def run_on_ray(
     """
     ray = _ray()
     try:
+        _connect(address)
         ray.init(address=address, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+    except (OSError, ValueError, OverflowError, RuntimeError, ray.exceptions.RayError) as error:
         message = f"No Ray cluster is reached at {address!r}: {first_line(error)}."
         raise HxError(message, code="HX419", hint="Start one with `ray start --head`.", argument="ray") from error
     try:
@@ -58,6 +61,13 @@ def run_on_ray(
                 yield None, []
     finally:
         ray.shutdown()
+
+
+def _connect(address: str) -> None:
+    """Raise OSError, or OverflowError for no port, where nobody answers at HOST:PORT: Ray tries that for many minutes (2.60)."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
 
 
 def run_unit(text: str, folder: str, threads: int) -> None:
