@@ -135,8 +135,8 @@ def test_what_a_step_does_to_its_process_is_of_its_model_alone(
 ) -> None:
     crash, raised = "The process ended with", "exception"
     causes = {
-        "ends": ("crash", f"{crash} exit code 0, 1 times."),
-        "signal": ("crash", f"{crash} signal {signal.SIGRTMIN + 1}, 1 times."),
+        "ends": ("crash", f"{crash} exit code 0, 1 time."),
+        "signal": ("crash", f"{crash} signal {signal.SIGRTMIN + 1}, 1 time."),
         "exits": (raised, "SystemExit: no licence"),
         "odd": (raised, "Odd: <exception str() failed>"),
         "bytes": (raised, "ValueError: no file \\udcff"),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO
 
+from hx.text import plural
 from hx_fleet._units import RunFolder, Unit, finish
 
 
@@ -82,7 +83,7 @@ class ForkServerProcess:
         for unit in units:
             self._deaths[unit.id] = self._deaths.get(unit.id, 0) + 1
             if not self._folder.result(unit.id).exists() and self._deaths[unit.id] > unit.retries:
-                cause = f"The process that watches ended with {code}, {self._deaths[unit.id]} times."
+                cause = f"The process that watches ended with {code}, {plural(self._deaths[unit.id], 'time')}."
                 with self._folder.held(unit.id, wait=True):
                     finish(unit, self._folder, ("crash", cause))
             if self._folder.result(unit.id).exists():

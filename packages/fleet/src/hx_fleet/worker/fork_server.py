@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from hx.text import plural
 from hx_fleet._units import RunFolder, Unit, clear, finish
 from hx_fleet.worker.memory import end_with_parent, resident_bytes
 
@@ -85,7 +86,7 @@ class ForkServer:
                 self.start(unit, running.attempts + 1)
                 return
             how = f"signal {-code}{SIGNALS.get(-code, '')}" if code < 0 else f"exit code {code}"
-            ended = "crash", f"The process ended with {how}, {running.attempts} times."
+            ended = "crash", f"The process ended with {how}, {plural(running.attempts, 'time')}."
         if not has_result:
             with self.folder.held(unit.id, wait=True):
                 if not self.folder.result(unit.id).exists():
