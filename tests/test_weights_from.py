@@ -22,9 +22,18 @@ SIZES = {
         "num_key_value_heads": 2,
         "vocab_size": 300,
     },
+    "vit": {  # transformers 5 has other names for its modules than checkpoints have
+        "hidden_size": 320,
+        "intermediate_size": 400,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "image_size": 32,
+        "patch_size": 16,
+    },
 }
 """Configurations in which matrices have more than `SMALL_ELEMENTS`, so that an export without weights has zeros there."""
-LAYER = {"gpt2": "h.1", "llama": "layers.1"}
+LAYER = {"gpt2": "h.1", "llama": "layers.1", "vit": "layers.1"}
+SAVED_AS = {"vit": "AutoModel"}
 
 
 def saved(arch: str, folder: Path, task: str = "AutoModelForCausalLM") -> torch.nn.Module:
@@ -48,9 +57,11 @@ def without_weights(folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -
     return path
 
 
-@pytest.mark.parametrize("arch", ["gpt2", "llama"])
+@pytest.mark.parametrize("arch", LAYER)
 def test_a_layer_with_stored_weights_is_pytorchs(arch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    saved(arch, tmp_path / "shards")  # of a model with a head, whose base model is exported
+    saved(
+        arch, tmp_path / "shards", SAVED_AS.get(arch, "AutoModelForCausalLM")
+    )  # of a model with a head where there is one; its base model is exported
     path = without_weights(tmp_path / "shards", tmp_path / "m.onnx", monkeypatch)
     report = hx.extract(
         path,

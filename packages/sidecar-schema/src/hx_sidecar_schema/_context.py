@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from hx_sidecar_schema._records import (
+    STORED_NAMES,
     Example,
     Initializer,
     Module,
@@ -119,6 +120,7 @@ class ModuleContext(Record):
         description="Scalar INT64 values that hold a size, with the expression over symbols that shapes use too.",
     )
     initializers: list[Initializer] = Field(default_factory=list)
+    stored_names: dict[str, str] = STORED_NAMES
     observation: Observation | None = Field(
         default=None, description="A run in PyTorch, for the witness; null where none was asked for."
     )

@@ -290,6 +290,12 @@ class Summary(Record):
     category_statistics: dict[str, CategoryStatistics] = Field(default_factory=dict)
 
 
+STORED_NAMES: Any = Field(
+    default_factory=dict,
+    description="Parameters and buffers that checkpoints of the model have under other names, with these names.",
+)
+
+
 class Contents(Record):
     """The fields of a sidecar; what it does with them is `Sidecar`'s."""
 
@@ -310,6 +316,7 @@ class Contents(Record):
         default_factory=dict,
         description="Scalar INT64 values that hold a size, with the expression over symbols that shapes use too.",
     )
+    stored_names: dict[str, str] = STORED_NAMES
     disagreements: list[Disagreement] = Field(default_factory=list)
     summary: Summary = Field(default_factory=Summary)
 

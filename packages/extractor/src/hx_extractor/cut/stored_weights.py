@@ -37,7 +37,8 @@ class StoredWeights:
             f"{module.fqn}.{name}".removeprefix(".") for module in sidecar.modules for name in module.direct_parameters
         }
         tied = {name for row in sidecar.initializers for name in (row.parameter, *row.aliases) if name}
-        self._prefix, self._added = self._naming(self._parameters | tied)
+        self._names = sidecar.stored_names
+        self._prefix, self._added = self._naming(self._parameters | tied | {*self._names.values()})
 
     def fill(self, extraction: Extraction) -> None:
         """Let a part have the stored weights, mapped; what is no weight of the files stays: constants, tables made at the start.
@@ -106,8 +107,8 @@ class StoredWeights:
         return chosen[0]
 
     def _stored(self, name: str) -> StoredTensor | None:
-        stored = _stored_name(name, self._prefix, self._added)
-        return None if stored is None else self._tensors.get(stored)
+        names = (_stored_name(one, self._prefix, self._added) for one in (self._names.get(name, name), name))
+        return next((self._tensors[one] for one in names if one in self._tensors), None)
 
     def _is_stored(self, name: str) -> bool:
         return name in self._parameters or self._stored(name) is not None

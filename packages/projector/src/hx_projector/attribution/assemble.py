@@ -56,6 +56,7 @@ def assemble(
         initializers=initializer_rows(model.graph, context.initializers, {row.key: row.owner for row in rows}),
         recovered=context.recovered,
         sizes=context.sizes,
+        stored_names=context.stored_names,
         disagreements=disagreements,
         summary=summary_of(rows),
     )

@@ -17,6 +17,7 @@ from hx_tracer.exporting.survivors import Survivors
 from hx_tracer.exporting.weight_rows import weight_rows
 from hx_tracer.inputs.arguments import example_record
 from hx_tracer.models.records import module_records
+from hx_tracer.models.stored_names import stored_names
 from hx_tracer.watch.calls import CallKey, TensorLike, TracedCall
 from hx_tracer.watch.operations import observe
 from hx_tracer.watch.preserve import preserve_state
@@ -79,7 +80,13 @@ def _context(
         ModuleCall(module=rows[call.fqn], index=call.index, parent=call.parent, constants=call.constants, **more)
         for call, more in zip(calls, known_of_calls, strict=True)
     ]
-    return ModuleContext(generator=Provenance(versions=package_versions()), modules=modules, calls=records, **known)
+    return ModuleContext(
+        generator=Provenance(versions=package_versions()),
+        modules=modules,
+        calls=records,
+        stored_names=stored_names(module),
+        **known,
+    )
 
 
 def assemble_context(
