@@ -14,8 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
+import torch
 import transformers
 from measuring import HERE, Row, machine, table
+from shards import write_shards
 
 LIMIT_MB = 2000
 COMMANDS = {
@@ -25,6 +27,7 @@ COMMANDS = {
     "validate": "validate model.onnx",
     "compare": "compare model.onnx model.onnx",
     "one layer": "extract model.onnx --module layers.17 -o layer.onnx",
+    "with its weights": "extract model.onnx --module layers.17 --weights-from llama -o real.onnx",
     "functions": "functionize model.onnx -o functions.onnx",
     "four stages": "split model.onnx --into 4 -o stages",
 }
@@ -87,14 +90,17 @@ def main() -> None:
     shown: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        transformers.LlamaConfig(
+        config = transformers.LlamaConfig(
             hidden_size=8192,
             intermediate_size=28672,
             num_hidden_layers=layers,
             num_attention_heads=64,
             num_key_value_heads=8,
             vocab_size=128256,
-        ).save_pretrained(folder / "llama")
+        )
+        config.save_pretrained(folder / "llama")
+        with torch.device("meta"):
+            write_shards(folder / "llama", transformers.AutoModelForCausalLM.from_config(config), numbers=False)
         for what, command in COMMANDS.items():
             written = on_disk(folder)
             seconds, peak, text = run(command.replace("17", str(min(17, layers - 1))), folder)

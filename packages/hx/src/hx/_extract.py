@@ -199,7 +199,8 @@ def _cut(call: Call, reference: Reference | None, weights_from: str | Path | Non
     extraction = call.extract(weights_from=weights_from)
     try:
         verdict = reference(extraction) if reference else None
-        extraction.session()  # what ONNX Runtime does not load is not written
+        # What ONNX Runtime does not load is not written. Weights of other numbers change nothing in that, and need not be read.
+        (extraction if reference or weights_from is None else call.extract()).session()
     except MissingKernel as error:
         if not call.hierarchy.lacks_kernel:
             raise

@@ -110,14 +110,13 @@ def load_model(
             module, example = _made(lambda: call_factory(spec), random_weights)
             name = model.rpartition(":")[2]
         else:
-            if in_place:
-                _check_in_place(model, dtype, trust_remote_code)
             with watching_maps(files) if in_place else nullcontext():
                 module, name, notes = _from_hub(
                     model,
                     _auto_classes(task),
                     random_weights=random_weights,
                     dtype=_DTYPES[dtype] if in_place and dtype else "auto",
+                    in_place=in_place,
                     trust=trust_remote_code,
                     seed=seed,
                 )
@@ -132,16 +131,6 @@ def load_model(
         files = [fill_from_sparse_file(module, seed)]
         notes = [*notes, _unheld_note(module)]
     return LoadedModel(module, name, example, notes, tuple(files), in_place)
-
-
-def _check_in_place(folder: str, dtype: str | None, trust: bool) -> None:
-    """Stop before any weight is read where weights would be converted that nobody asked to convert; HX130."""
-    from transformers import AutoConfig
-
-    if dtype is None:
-        with silence_loading():
-            config = AutoConfig.from_pretrained(folder, trust_remote_code=trust)
-        check_stored_dtype(Path(folder), config)
 
 
 def _made(make: Callable[[], tuple[torch.nn.Module, Any]], random_weights: bool) -> tuple[torch.nn.Module, Any]:
@@ -194,7 +183,14 @@ def _auto_classes(task: str | None) -> list[Any]:
 
 
 def _from_hub(
-    spec: str, classes: list[Any], *, random_weights: bool, dtype: torch.dtype | str, trust: bool, seed: int
+    spec: str,
+    classes: list[Any],
+    *,
+    random_weights: bool,
+    dtype: torch.dtype | str,
+    in_place: bool,
+    trust: bool,
+    seed: int,
 ) -> tuple[torch.nn.Module, str, list[str]]:
     from transformers import AutoConfig
 
@@ -208,6 +204,8 @@ def _from_hub(
         try:
             config = AutoConfig.from_pretrained(place, **options)
             disable_cache(config)
+            if in_place and dtype == "auto":
+                check_stored_dtype(folder, config)  # before any weight is read
             auto = auto_class_for(classes, config)
             if random_weights:
                 make = partial(auto.from_config, config, trust_remote_code=trust)
@@ -219,6 +217,8 @@ def _from_hub(
                 # Weights of other shapes are told like missing ones then, by name.
                 options |= {"ignore_mismatched_sizes": True, "output_loading_info": True}
                 module, loaded = auto.from_pretrained(place, config=config, dtype=dtype, **options)
+        except HxError:
+            raise
         except Exception as error:  # what a folder holds makes transformers raise anything
             if not trust and "trust_remote_code" in str(error):
                 raise HxError(
