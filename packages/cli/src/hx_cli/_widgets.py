@@ -79,17 +79,6 @@ def add_numbers(to: Table, headers: Iterable[str]) -> None:
         to.add_column(header, justify="right", no_wrap=True, min_width=len(header))
 
 
-def add_lines(to: Table, rows: Iterable[Sequence[str | Text]]) -> None:
-    """Add rows to a table whose columns do not wrap, all at once: one by one rich (15.0) takes a millisecond a row."""
-    from rich.text import Text
-
-    columns = [
-        [styled(cell) if isinstance(cell, str) else cell for cell in column] for column in zip(*rows, strict=True)
-    ]
-    if columns:
-        to.add_row(*(Text("\n").join(column) for column in columns))
-
-
 Line = TypeVar("Line")
 
 

@@ -12,17 +12,17 @@ import typer
 import hx
 from hx.files import check_writable, sidecar_path, write_text
 from hx.text import count, percent, plural, shape, size
+from hx_cli._long_table import LongTable
 from hx_cli._options import InputsFile, InputShape, ModulePattern, OnnxFile, Overwrite, flag, value
 from hx_cli._output import PIPE_WIDTH, Output
 from hx_cli._parse import parse_shapes, read_thresholds
 from hx_cli._paths import find_model
-from hx_cli._widgets import add_lines, add_numbers, boxed, categories, coverage, escape, styled, table
+from hx_cli._widgets import boxed, categories, coverage, escape, styled, table
 from hx_sidecar_schema import refuse_existing
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
-    from rich.text import Text
 
     from hx.records.analyze import AnalyzeReport, CallEntry, TotalCost
 
@@ -203,7 +203,7 @@ def _tags(report: AnalyzeReport) -> Table:
     return made
 
 
-def _calls(report: AnalyzeReport, width: int) -> Table:
+def _calls(report: AnalyzeReport, width: int) -> LongTable:
     narrow = width < NARROW
     headers = ["nodes"]
     if report.cost is not None:
@@ -211,22 +211,16 @@ def _calls(report: AnalyzeReport, width: int) -> Table:
     whole = report.cost.total.macs if report.cost is not None else 0
     rows = [_cells(entry, whole, narrow=narrow) for entry in report.calls]
     widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
-    made = table()
-    # What is left beside the numbers: rich would take from these first.
+    # What is left beside the numbers.
     left = width - sum(widths) - 3 * (len(widths) + 1)
-    made.add_column("module", no_wrap=True, overflow="ellipsis", max_width=max(left, 12))
     names = max((len(entry.fqn) for entry in report.calls), default=0)
     labels = max((2 * entry.depth + len(_segment(entry)) for entry in report.calls), default=0)
     named = labels + names + 3 <= left
-    if named:
-        made.add_column("name", no_wrap=True, overflow="ellipsis", style="dim")
-    add_numbers(made, headers)
-    lines: list[list[str | Text]] = []
+    made = LongTable({"module": "", **({"name": "dim"} if named else {})}, headers)
     for entry, row in zip(report.calls, rows, strict=True):
         label = styled((" " if narrow else "  ") * entry.depth)
         label.append(_segment(entry), "bold" if entry.depth == 0 else "")
-        lines.append([label, *([entry.fqn] if named else []), *row])
-    add_lines(made, lines)
+        made.add_row([label, *([entry.fqn] if named else [])], row)
     return made
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import hx
 from hx.text import TIMES, count
+from hx_cli._long_table import LongTable
 from hx_cli._options import ModulePattern, OnnxFile, flag, value
 from hx_cli._output import Output
 from hx_cli._paths import find_model
-from hx_cli._widgets import add_lines, add_numbers, guided, styled, table
+from hx_cli._widgets import guided, styled
 
 if TYPE_CHECKING:
-    from rich.table import Table
     from rich.text import Text
 
     from hx.records.tree import TreeEntry, TreeReport
@@ -100,21 +100,16 @@ def _merge(into: _Branch, other: _Branch) -> None:
         pairs += zip((*mine.below, *mine.alike), (*its.below, *its.alike), strict=True)
 
 
-def _table(roots: Sequence[_Branch], report: TreeReport, output: Output) -> Table:
+def _table(roots: Sequence[_Branch], report: TreeReport, output: Output) -> LongTable:
     width = output.stdout.width
     named, own = width >= WIDE, width >= NARROW
-    made = table()
-    made.add_column("module", no_wrap=True, overflow="ellipsis")
-    if named:
-        made.add_column("name", no_wrap=True, overflow="ellipsis", style="dim")
-    add_numbers(made, ("nodes", "own", "weights") if own else ("nodes", "weights"))
-
-    lines: list[list[str | Text]] = []
+    numbers = ("nodes", "own", "weights") if own else ("nodes", "weights")
+    made = LongTable({"module": "", **({"name": "dim"} if named else {})}, numbers)
 
     def row(guide: str, label: Text, name: str, nodes: int, own_nodes: int, weights: int) -> None:
-        cells = [*([name] if named else []), str(nodes), *([str(own_nodes)] if own else [])]
         first = styled("").append(guide, "dim").append_text(label)
-        lines.append([first, *cells, count(weights) if weights else ""])
+        shown = [str(nodes), *([str(own_nodes)] if own else []), count(weights) if weights else ""]
+        made.add_row([first, *([name] if named else [])], shown)
 
     def below(line: tuple[_Branch, bool]) -> list[tuple[_Branch, bool]]:
         branch, more = line
@@ -137,7 +132,6 @@ def _table(roots: Sequence[_Branch], report: TreeReport, output: Output) -> Tabl
             label.append(f"  {entry.status.replace('_', ' ')}", "yellow dim")
         above = f"{report.calls[entry.parent].fqn}." if entry.parent is not None else ""
         row(guide, label, entry.fqn.removeprefix(above), branch.nodes, branch.own, entry.weights)
-    add_lines(made, lines)
     return made
 
 

@@ -4,8 +4,9 @@ What onnx-tool 1.0.1 does, as measured, and what is done about it:
 
 * Its shape inference stops at the first operator that it does not know (of five small transformers, at `IsNaN` in four),
   and then nothing is profiled. Its graphs are keyed by node names, which need not be unique; reading weights stored
-  outside the file fails; building a graph takes time quadratic in its nodes. So every node becomes a graph of its own,
-  with shapes that are known already and without weights. Equal nodes are asked about once.
+  outside the file fails; building a graph takes time quadratic in its nodes and values. So every node becomes a graph of
+  its own, with shapes that are known already and without weights; inputs of one shape are one value there. Equal nodes are
+  asked about once.
 * What it calls MACs are x86 instructions: 1 for each multiply-accumulate, but 32 for an exponential, 24 for a root.
   Here `macs` are the multiply-accumulates of operators that contract; the rest of its count is `other`.
 * It adds one for each element of a bias. Operators are asked about without it, and integer and fused ones as the plain
@@ -18,7 +19,7 @@ What onnx-tool 1.0.1 does, as measured, and what is done about it:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import onnx
@@ -207,19 +208,20 @@ class OnnxTool:
 
     def _ask(self, node: ir.Node, op_type: str, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
         """Return onnx-tool's count for a graph of one node; a scalar counts as one element, not as none."""
-        read, made = _infos("in", inputs), _infos("out", outputs)
-        proto = onnx.helper.make_node(op_type, [info.name for info in read], [info.name for info in made], name="node")
+        read = {shape: f"in{i}" for i, shape in enumerate(dict.fromkeys(inputs))}
+        made = [f"out{i}" for i in range(len(outputs))]
+        proto = onnx.helper.make_node(op_type, [read[shape] for shape in inputs], made, name="node")
         proto.attribute.extend(ir.to_proto(attribute) for attribute in node.attributes.values())
-        graph = onnx.helper.make_graph([proto], "one", read, made)
+        infos = [_info(name, shape) for shape, name in read.items()]
+        graph = onnx.helper.make_graph([proto], "one", infos, list(map(_info, made, outputs)))
         profiled = self._tool.Model(onnx.helper.make_model(graph)).graph
         profiled.valid_shape = True  # known already: its own inference is not asked
         profiled.profile()
         return int(profiled.nodemap["node"].macs[0])
 
 
-def _infos(side: str, shapes: Iterable[Shape]) -> list[onnx.ValueInfoProto]:
-    kind = onnx.TensorProto.FLOAT
-    return [onnx.helper.make_tensor_value_info(f"{side}{i}", kind, shape or (1,)) for i, shape in enumerate(shapes)]
+def _info(name: str, shape: Shape) -> onnx.ValueInfoProto:
+    return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape or (1,))
 
 
 def without_macs(node: ir.Node) -> Arithmetic | None:
