@@ -130,7 +130,7 @@ def kills(scene: Callable[[Path], Callable[[], object]], place: Path, *, most: i
     Every model that is there gives the numbers of the old files or of the new ones, with a sidecar of its own. The next
     command that looks into the folder leaves the old files or the new ones, and nothing else.
     """
-    with patch("hx_graph._files.EXTERNAL_BYTES", 0), patch("hx._export.exported.EXTERNAL_DATA_BYTES", 0):
+    with patch("hx_graph._weights.LARGE_BYTES", 0), patch("hx._export.exported.EXTERNAL_DATA_BYTES", 0):
         start = place / "start"
         start.mkdir(parents=True)
         act = scene(start)

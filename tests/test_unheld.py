@@ -51,7 +51,7 @@ def test_a_model_without_weights_has_the_sidecar_of_one_with_weights(
 
 def test_what_is_made_of_a_model_without_weights_reads_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unheld, "HELD_BYTES", 0)
-    monkeypatch.setattr("hx_graph._files.EXTERNAL_BYTES", 0)
+    monkeypatch.setattr("hx_graph._weights.LARGE_BYTES", 0)
     path = tmp_path / "m.onnx"
     hx.export(_spec("llama", tmp_path), f=path)
     data = tmp_path / "m.onnx.data"

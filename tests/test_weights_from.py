@@ -52,7 +52,7 @@ def without_weights(folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -
     """Export the base model of a folder's configuration, without weights."""
     with monkeypatch.context() as patch:
         patch.setattr(unheld, "HELD_BYTES", 0)
-        patch.setattr("hx_graph._files.EXTERNAL_BYTES", 0)
+        patch.setattr("hx_graph._weights.LARGE_BYTES", 0)
         assert hx.export(hx.ModelSpec(str(folder), random_weights=True), f=path).lacks_weights
     return path
 

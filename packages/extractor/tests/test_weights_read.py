@@ -57,7 +57,7 @@ def bytes_read(model: Hierarchy) -> int:
 def test_a_copy_reads_the_call_s_own_weights_and_no_others(
     path: Path, fqn: str, data_file: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hx_graph._files.EXTERNAL_BYTES", 0 if data_file else 1 << 20)
+    monkeypatch.setattr("hx_graph._weights.LARGE_BYTES", 0 if data_file else 1 << 20)
     monkeypatch.setattr("hx_graph._files.has_data", lambda tensor: True)  # the weights are small
     copied: list[int] = []
 

@@ -81,6 +81,7 @@ from hx_graph._types import (
 from hx_graph._weights import (
     TensorSlot as TensorSlot,
     constant_of as constant_of,
+    has_large_weights as has_large_weights,
     initializer_rows as initializer_rows,
     replaced_tensors as replaced_tensors,
     tensors_in as tensors_in,

@@ -11,12 +11,10 @@ import onnx_ir as ir
 from hx_graph._data_file import DataFile, has_data
 from hx_graph._functions import inline_functions
 from hx_graph._nested import all_graphs
-from hx_graph._weights import TensorSlot, in_memory, replaced_tensors, tensors_in
+from hx_graph._weights import TensorSlot, has_large_weights, in_memory, replaced_tensors, tensors_in
 from hx_graph._well_formed import bring_into_order, check_texts, ensure_well_formed
 from hx_sidecar_schema import SIDECAR_SUFFIX, HxError, collector_paused, finished, first_line
 
-EXTERNAL_BYTES = 16 << 20
-"""Weights beyond this size are written to a data file of their own: inside protobuf each byte is copied thrice."""
 COPY = "Copy it beside the model, or export the model again."
 _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
@@ -95,8 +93,7 @@ def write_model(model: ir.Model, path: Path, *, data_file: bool | None = None, k
     the model will lie, stay where they are: it refers to these.
     """
     if data_file is None:
-        tensors = (value.const_value for value in model.graph.initializers.values())
-        data_file = sum(tensor.nbytes for tensor in tensors if tensor is not None) > EXTERNAL_BYTES
+        data_file = has_large_weights(model.graph)
     large = {id(tensor) for tensor in _initializers(model) if has_data(tensor)} if data_file else {}
     if not large:
         with replaced_tensors(model, in_memory):

@@ -32,7 +32,7 @@ def nested_graphs(node: ir.Node) -> Iterator[tuple[str, ir.Graph]]:
 
     An attribute of a function's node that refers to one of the function's own has no graph.
     """
-    for attribute in node.attributes.values():
+    for attribute in node.attributes.data.values():  # a plain dict: walks of large graphs spend their time here
         if attribute.type == ir.AttributeType.GRAPH and not attribute.is_ref():
             yield attribute.name, attribute.as_graph()
         elif attribute.type == ir.AttributeType.GRAPHS and not attribute.is_ref():
@@ -44,7 +44,7 @@ def nodes_in(graph: ir.Graph | ir.Function, path: str = "") -> Iterator[tuple[st
     """Yield all nodes of a graph of a `path` with the paths of their graphs, those of bodies after their node."""
     for node in graph:
         yield path, node
-        if node.attributes:
+        if node.attributes.data:
             yield from nodes_below(node, path)
 
 
@@ -78,7 +78,7 @@ def called_functions(
 def bodies_in(graph: ir.Graph | ir.Function) -> Iterator[ir.Graph]:
     """Yield all bodies in a graph, an outer one before those inside it."""
     for node in graph:
-        if node.attributes:
+        if node.attributes.data:
             for _, body in nested_graphs(node):
                 yield body
                 yield from bodies_in(body)

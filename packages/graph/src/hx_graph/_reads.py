@@ -13,7 +13,7 @@ _GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 def reads(node: ir.Node) -> list[str]:
     """Return the names of all values that a node reads: its inputs, then what its bodies capture, sorted."""
     names = [name for value in node.inputs if value is not None and (name := value.name)]
-    if node.attributes and any(a.type in _GRAPHS for a in node.attributes.values()):
+    if (attributes := node.attributes.data) and any(a.type in _GRAPHS for a in attributes.values()):
         names += sorted(captured_values(node) - set(names))
     return names
 

@@ -11,6 +11,9 @@ import onnx_ir as ir
 from hx_graph._nested import all_graphs, nested_graphs, nodes_in, output_of
 from hx_sidecar_schema import Initializer
 
+LARGE_BYTES = 16 << 20
+"""Weights beyond this size are written to a data file of their own: inside protobuf each byte is copied thrice."""
+
 
 def initializer_rows(
     graph: ir.Graph, known: Iterable[Initializer], owners: Mapping[tuple[str, str], int]
@@ -26,9 +29,11 @@ def initializer_rows(
     rows |= {name: Initializer(name=name) for name in graph.initializers if name not in rows}
     readers: dict[str, set[int]] = {}
     for path, node in nodes_in(graph):
-        handed_on = (value for _, body in nested_graphs(node) for value in body.outputs)
-        for value in (*node.inputs, *handed_on):
-            if value is not None and value is graph.initializers.get(str(value.name)):
+        read = list(node.inputs)
+        if node.attributes:
+            read += [value for _, body in nested_graphs(node) for value in body.outputs]
+        for value in read:
+            if value is not None and value.is_initializer() and value is graph.initializers.get(str(value.name)):
                 readers.setdefault(str(value.name), set()).add(owners[path, output_of(node)])
     return [
         row.model_copy(update={"elements": _elements(value), "readers": sorted(readers.get(name, ()))})
@@ -36,6 +41,12 @@ def initializer_rows(
         else row
         for name, row in rows.items()
     ]
+
+
+def has_large_weights(graph: ir.Graph) -> bool:
+    """Say whether all initializers of a main graph together are large, wherever they lie."""
+    tensors = (value.const_value for value in graph.initializers.values())
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None) > LARGE_BYTES
 
 
 def _elements(value: ir.Value) -> int:
@@ -75,7 +86,7 @@ def tensors_in(model: ir.Model) -> Iterator[TensorSlot]:
                 if value.const_value is not None:
                     yield TensorSlot(str(value.name), value.const_value, partial(setattr, value, "const_value"))
         for node in graph:
-            if node.attributes:
+            if node.attributes.data:
                 yield from _tensors_in_attributes(output_of(node), node.attributes)
 
 

@@ -21,7 +21,8 @@ def check_texts(model: ir.Model) -> None:
         values = [] if isinstance(graph, ir.Function) else [*graph.inputs, *graph.initializers.values()]
         for node in graph:
             _texts("node", node.name, node.op_type, node.domain, node.doc_string, node.metadata_props, *node.attributes)
-            values += [value for value in (*node.inputs, *node.outputs) if value is not None]
+            values += node.outputs
+            values += [value for value in node.inputs if value is not None and value.producer() is None]
         for value in values:
             _texts("value", value.name, value.doc_string, value.metadata_props)
 

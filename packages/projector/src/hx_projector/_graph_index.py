@@ -78,7 +78,7 @@ class GraphIndex:
             self.reads[key] = names = reads(node)
             for name in names:
                 self.readers.setdefault(name, []).append(key)
-            carries_data = not is_size_query(node) and any(name in self.data for name in names)
+            carries_data = not is_size_query(node) and not self.data.isdisjoint(names)
             for out in self.outputs_of(key):
                 self.producer[out] = key
                 if carries_data:

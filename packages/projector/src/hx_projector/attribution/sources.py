@@ -59,14 +59,17 @@ def claim_by_parameter(given: AttributionInput) -> Claims:
 
 
 def calls_of_weights(context: ModuleContext, others: Iterable[str] = ()) -> dict[str, list[int]]:
-    """Return the calls of the modules that weights belong to: those of a context, and others that go by their own names."""
+    """Return the calls of the modules that weights belong to: those of a context, and others that go by their own names.
+
+    Of each at most two: several calls say nothing, however many they are.
+    """
     modules = {module.fqn: row for row, module in enumerate(context.modules)}
     calls = grouped((call.module, row) for row, call in enumerate(context.calls))
     parameters = {name: name for name in others if "." in name}
     # A table made of a weight is read by others.
     parameters |= {w.name: w.parameter for w in context.initializers if w.parameter and w.transform != "folded"}
     owners = {name: modules.get(parameter.rpartition(".")[0]) for name, parameter in parameters.items()}
-    return {name: calls.get(module, []) for name, module in owners.items() if module is not None}
+    return {name: calls.get(module, [])[:2] for name, module in owners.items() if module is not None}
 
 
 class _Side(NamedTuple):

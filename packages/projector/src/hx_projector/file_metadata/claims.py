@@ -51,7 +51,7 @@ def file_claims(graph: ir.Graph) -> dict[str, FileClaim]:
     # Names without scopes, as of a module that was scripted twice (torch 2.13), say nothing.
     nameless = absolute == {""} and any(map(is_parameter, weights))
     read: dict[str, set[str]] = {}
-    for _, node in nodes:
+    for _, node in nodes if named else ():
         read.setdefault(_scope(node) or "", set()).update(
             parent_name(name) for name in reads(node) if is_parameter(name)
         )
@@ -141,8 +141,10 @@ def _by_torch(node: ir.Node) -> FileClaim | None:
 
 
 def _list(text: str | None) -> list[str]:
+    if not text:
+        return []
     try:
-        value = ast.literal_eval(text or "[]")
+        value = ast.literal_eval(text)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # as it documents
         return []
     return [str(entry) for entry in value] if isinstance(value, list) else []  # pyright: ignore

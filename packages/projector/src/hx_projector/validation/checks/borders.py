@@ -36,11 +36,13 @@ class _Borders:
     def _leaving(self) -> list[set[str]]:
         """Of each call, the values that are made in it and read outside, or handed out by their graph."""
         leaving: list[set[str]] = [set() for _ in self._pair.sidecar.calls]
-        edges = [(name, self._owner.get(reader)) for reader, names in self._graph.reads.items() for name in names]
+        owner = self._owner
+        edges = [(name, owner.get(reader)) for reader, names in self._graph.reads.items() for name in names]
         edges += [(name, None) for name, value in self._graph.values.items() if value.is_graph_output()]
         for name, reader in edges:
-            for row in self._tree.leaving(self._owner.get(name), reader):
-                leaving[row].add(name)
+            if (maker := owner.get(name)) != reader:
+                for row in self._tree.leaving(maker, reader):
+                    leaving[row].add(name)
         return leaving
 
     @cached_property

@@ -2,7 +2,15 @@
 
 from collections.abc import Iterator
 
-from hx_graph import NO_PREPACKING, can_be_equal, check_proto, lacks_weights, make_session, open_session
+from hx_graph import (
+    NO_PREPACKING,
+    can_be_equal,
+    check_proto,
+    has_large_weights,
+    lacks_weights,
+    make_session,
+    open_session,
+)
 from hx_projector.attribution.assemble import tensor_infos
 from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import ModelAndSidecar, listed
@@ -42,8 +50,10 @@ def loaded_by_runtime(pair: ModelAndSidecar) -> Iterator[Problem]:
     try:
         if lacks_weights(pair.model):
             make_session(pair.model, pair.path.parent)
-        else:  # rearranged weights are for runs, and take as much memory as the weights
-            open_session(pair.path, entries={NO_PREPACKING: "1"})
+        else:
+            # Rearranged weights are for runs, and take as much memory as the weights; without them ONNX Runtime (1.31)
+            # takes time quadratic in the number of weights.
+            open_session(pair.path, entries={NO_PREPACKING: "1"} if has_large_weights(pair.model.graph) else {})
     except MissingKernel:
         raise
     except RuntimeRefusal as error:
