@@ -139,7 +139,18 @@ class Sidecar(Contents):
                 code="HX304",
                 hint="Export the model again, or see all that is wrong with `hx validate`.",
             ) from error
+        _share_field_sets(sidecar)
         return sidecar
+
+
+def _share_field_sets(sidecar: Sidecar) -> None:
+    """Let rows of a kind have one set of the names of their fields: pydantic (2.14) gives each its own, half of its memory."""
+    ports = (port for call in sidecar.calls for port in (*call.inputs, *call.outputs))
+    for rows in (sidecar.nodes, sidecar.calls, sidecar.modules, sidecar.initializers, ports):
+        shared: set[str] | None = None
+        for row in rows:
+            shared = shared or {*type(row).model_fields}
+            object.__setattr__(row, "__pydantic_fields_set__", shared)
 
 
 EMBEDDED = "pkg.hx.sidecar"
