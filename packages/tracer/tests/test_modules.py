@@ -178,3 +178,16 @@ def test_modules_may_lie_deep_in_each_other() -> None:
     for _ in range(300):
         model = nn.Sequential(model)
     assert len(records(model)) == 301
+
+
+def test_parameters_are_those_that_torch_names_however_modules_and_weights_are_shared():
+    net = nn.Module()
+    net.first = net.again = nn.Linear(2, 2)
+    net.inner = nn.Sequential(net.first, nn.Linear(2, 2))
+    net.listed = nn.ModuleList([net.inner, nn.ModuleDict({"deep": net.inner})])
+    net.tied = net.inner[1].weight
+    net.inner[1].bias = net.first.bias
+    known = records(net)
+    assert len(known) > 4
+    for name, record in known.items():
+        assert record.parameters == [parameter for parameter, _ in net.get_submodule(name).named_parameters()]

@@ -65,7 +65,7 @@ def _tied_names(module: torch.nn.Module) -> dict[str, list[str]]:
 
 
 def _sources(raw: RawGraph, values: list[ir.Value]) -> list[str]:
-    """Return the parameters whose numbers values were computed from; not those of which only shape or type was read."""
+    """Return the parameters whose numbers values were computed from, by name; not those of which only shape or type was read."""
     seen: set[int] = set()
     pending: list[ir.Value | None] = [*values]
     while pending:
@@ -77,7 +77,7 @@ def _sources(raw: RawGraph, values: list[ir.Value]) -> list[str]:
         if node is None or (node.node is not None and is_size_query(node.node)):
             continue
         pending += node.inputs[:1] if node.operator == ("", "CastLike", "") else node.inputs
-    return [raw.parameters[id(weight)] for weight in raw.initializers if id(weight) in seen]
+    return sorted(raw.parameters[key] for key in seen if key in raw.parameters)
 
 
 def _merged(survivors: Survivors, graph: ir.Graph) -> dict[int, list[tuple[ir.Value, ir.TensorProtocol | None]]]:

@@ -20,9 +20,10 @@ def module_records(model: torch.nn.Module, torch_nn: TorchNN = "default") -> lis
     rows = {name: row for row, (_, names) in enumerate(found.values()) for name in names}
     class_names = [f"{type(module).__module__}.{type(module).__name__}" for module, _ in found.values()]
     tags = build_tags([names[0] for _, names in found.values()], class_names)
-    settings, records = Settings(), list[Module]()
+    settings, parameters_of, records = Settings(), _Parameters(), list[Module]()
     for module, _ in reversed(found.values()):  # from below: modules may lie deep in each other
         settings.of(module)
+        parameters_of.names(module)
     for (module, (fqn, *aliases)), class_name, tag in zip(found.values(), class_names, tags, strict=True):
         signature = forward_signature(module)
         parameters = [] if signature is None else signature.parameters.values()
@@ -36,13 +37,30 @@ def module_records(model: torch.nn.Module, torch_nn: TorchNN = "default") -> lis
                 aliases=aliases,
                 forward_args=[p.name for p in parameters],
                 forward_defaults={p.name: value for p in parameters for value in _default(p)},
-                parameters=[name for name, _ in module.named_parameters()],
+                parameters=list(parameters_of.names(module).values()),
                 direct_parameters=[name for name, _ in module.named_parameters(recurse=False)],
                 children={name: type(child).__name__ for name, child in module.named_children()},
                 settings=settings.of(module),
             )
         )
     return records
+
+
+class _Parameters:
+    """Names of all parameters below modules, each once: `named_parameters` (torch 2.13) walks all levels for every name."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, dict[int, str]] = {}
+
+    def names(self, module: torch.nn.Module) -> dict[int, str]:
+        """Return them as `named_parameters` does, relative to the module, by the ids of the parameters."""
+        if id(module) not in self._found:
+            names = {id(parameter): name for name, parameter in module.named_parameters(recurse=False)}
+            for attribute, child in module.named_children():
+                for key, name in self.names(child).items():
+                    names.setdefault(key, f"{attribute}.{name}")
+            self._found[id(module)] = names
+        return self._found[id(module)]
 
 
 def _default(parameter: inspect.Parameter) -> Iterator[Any]:
