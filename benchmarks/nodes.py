@@ -110,10 +110,10 @@ def main() -> None:
 NOTE = """Each row is one process: `load` is `onnx_ir.load` of the file and no more, `ONNX Runtime` a session without optimisation, which
 `validate` makes too. *growth* is beside the row of a tenth of the nodes, imports included.
 
-The limits are not met everywhere: `analyze`, `relink` and `validate` take more than 2.5 times the load. At 1,000,000 nodes in 200,001
-calls (layered; one run on a machine shared with other work): load 57 s and 3.6 GB, `tree` 19 s and 3.7 GB, `nodes` 24 s and 4.0 GB,
-`analyze` 229 s and 7.3 GB. `compare`, `extract`, `relink` and `validate` were not run there; by what they take of a tenth, `relink` and
-`validate` need more than 8 GB."""
+The limits are not met everywhere: `validate` on a wide graph takes more than 2.5 times the load, of which ONNX Runtime alone takes most.
+At 1,000,000 nodes in 200,001 calls (layered; one run, before `analyze` became faster and sidecars smaller): load 57 s and 3.6 GB, `tree`
+19 s and 3.7 GB, `nodes` 24 s and 4.0 GB, `analyze` 229 s and 7.3 GB. `compare`, `extract`, `relink` and `validate` were not run there;
+by what they take of a tenth, `relink` and `validate` need more than 8 GB."""
 
 
 if __name__ == "__main__":
