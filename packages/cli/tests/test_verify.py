@@ -16,7 +16,7 @@ def test_a_right_model(exported, verify):
     assert not any(entry["wrong"] or entry["reason"] for entry in report["calls"])
     assert all(entry["local"]["relative_error"] < 1e-6 for entry in report["calls"])
     assert all(entry["accumulated"]["relative_error"] < 1e-6 for entry in report["calls"])
-    assert VerifyReport.model_validate(report.record).schema_version == "1.1"
+    assert VerifyReport.model_validate(report.record).schema_version == "1.2"
 
 
 def test_a_right_model_in_half_precision(hx, verify, tmp_path):

@@ -130,3 +130,13 @@ def test_an_index_beyond_the_calls_says_that_indices_count_from_0() -> None:
     with pytest.raises(HxError) as caught:
         found("BertLayer@3")
     assert "from 0" in caught.value.hint
+
+
+def test_shares_are_all_calls_each_once() -> None:
+    known = sidecar()
+    shares = [find_calls(known, f"{part}/3") for part in (1, 2, 3)]
+    assert shares[1] == list(range(1, len(known.calls), 3))
+    assert sorted(row for share in shares for row in share) == list(range(len(known.calls)))
+    for pattern in ("4/3", "0/3", "1/", f"{len(known.calls) + 1}/{len(known.calls) + 1}"):
+        with pytest.raises(HxError):
+            find_calls(known, pattern)

@@ -16,7 +16,7 @@ import hx
 from hx.files import check_writable
 from hx.records.fleet import FleetFailure, FleetReport, FleetRun, ModelResult
 from hx_fleet._settings import Run, check_versions, only_failed, read_run, units_of
-from hx_fleet._units import RunFolder, Unit
+from hx_fleet._units import RunFolder, Unit, remove_shares
 from hx_fleet.results.baseline import changes_of, check_baseline
 from hx_fleet.results.dataset import write_dataset
 from hx_fleet.results.page import html_page
@@ -60,10 +60,16 @@ def run_fleet(
             for unit in only_failed(units, folder):
                 folder.result(unit.id).unlink()
         pending = [unit for unit in units if not folder.result(unit.id).exists()]
-        if pending:
-            _run(pending, len(units), folder, settings, fail_fast=fail_fast, ray=ray, progress=progress)
+        shares = [share for unit in pending for share in unit.of_shares()]
+        for part in (shares, units):  # a unit puts together what its shares found
+            left = [unit for unit in part if not folder.result(unit.id).exists()]
+            if left and not _run(left, len(part), folder, settings, fail_fast=fail_fast, ray=ray, progress=progress):
+                break
         progress("Writing the data set", 0, 0)
         finished = [unit for unit in units if folder.result(unit.id).exists()]
+        for unit in finished:
+            if unit.of_shares():
+                remove_shares(unit, folder)
         write_dataset(_results(finished, folder), folder.path)
         changes_found = [] if baseline is None else changes_of(Path(baseline), folder.path)
         report = FleetReport(
@@ -93,8 +99,8 @@ def _run(
     fail_fast: bool,
     ray: str | None,
     progress: hx.Progress,
-) -> None:
-    """Let an engine run units."""
+) -> bool:
+    """Let an engine run units; return whether all ran."""
     before, failed, began = total - len(pending), 0, time.monotonic()
     done = before
     with closing(_engine(pending, folder, settings, ray)) as engine:
@@ -111,7 +117,8 @@ def _run(
             names = ", ".join(one.name for one in running[:3]) + (", …" if len(running) > 3 else "")
             progress(f"{says}{names}".removesuffix(", "), done, total)
             if failed and fail_fast:
-                break
+                return False
+    return True
 
 
 def _engine(

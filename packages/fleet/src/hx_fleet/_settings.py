@@ -90,6 +90,9 @@ def units_of(settings: FleetRun, base: Path, shard: str | None, output: Path | N
     _check_options(settings)
     part, parts = _shard(shard)
     models = expand(settings.models, base, output)
+    if settings.split_calls > 1 and (other := [one.name for one in models if not one.model.endswith(".onnx")]):
+        hint = "Export it in a run before, and name the .onnx file with `against`."
+        raise HxError(f"The calls of {other[0]!r} cannot be divided: it is no .onnx file.", code="HX406", hint=hint)
     return [
         Unit(
             name=model.name,
@@ -102,6 +105,7 @@ def units_of(settings: FleetRun, base: Path, shard: str | None, output: Path | N
             timeout_s=settings.timeout_s,
             memory_bytes=settings.memory_bytes,
             retries=settings.retries,
+            shares=settings.split_calls,
         )
         for position, model in enumerate(models)
         if position % parts == part - 1
@@ -133,7 +137,18 @@ def _check_options(settings: FleetRun) -> None:
             raise HxError(f"Options are given for {step!r}, which is no step.", code="HX406", hint=hint)
         if step in STEPS:
             taken = inspect.signature(getattr(hx, step)).parameters
-            own = {"f", "model", "models", "against", "output", "overwrite", "progress", "modules", "sidecar"}
+            own = {
+                "f",
+                "model",
+                "models",
+                "against",
+                "output",
+                "overwrite",
+                "progress",
+                "modules",
+                "measured",
+                "sidecar",
+            }
             unknown = [name for name in options if name not in taken or name in own]
             if unknown:
                 hint = f"`hx.{step}` takes {', '.join(name for name in taken if name not in own)}."

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hx.files import file_stem
-from hx.records.fleet import CallRow, ModelResult, StepRow
+from hx.records.fleet import BY_CALL, CallRow, ModelResult, StepRow
 from hx_sidecar_schema import HxError
 
 
@@ -39,13 +40,29 @@ class Unit:
     timeout_s: float = 600
     memory_bytes: int | None = None
     retries: int = 2
+    shares: int = 1
+    """Into how many the calls are divided; each is a unit of its own, and this one puts together what they found."""
+    share: int = 0
+    """Which of them this is, from 1; 0 for the unit of the model."""
+    of: str = ""
+    """Of a share, name of the unit of the model."""
 
     @property
     def id(self) -> str:
         """Name of its files: the same wherever the run lies, another where anything that decides the result is other."""
+        if self.share:
+            return f"{self.of}.{self.share}of{self.shares}"
         decides = (self.name, self.written, self.loading, [(name, options) for name, _, options in self.steps])
         digest = sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
         return f"{file_stem(self.name)[:100]}-{digest[:8]}"
+
+    def of_shares(self) -> list[Unit]:
+        """Return the units of the shares; none of a model that is not divided, or has no step that can be."""
+        steps = tuple(step for step in self.steps if step[0] in BY_CALL)
+        if self.share or self.shares == 1 or not steps:
+            return []
+        part = replace(self, steps=steps, keep=BY_CALL, of=self.id)
+        return [replace(part, share=share) for share in range(1, self.shares + 1)]
 
     @property
     def is_file(self) -> bool:
@@ -158,6 +175,16 @@ def clear(unit: Unit, folder: RunFolder) -> None:
     for path in (folder.journal(unit.id), folder.path / "working" / f"{unit.id}.json"):
         with suppress(FileNotFoundError):
             path.unlink()
+
+
+def remove_shares(unit: Unit, folder: RunFolder) -> None:
+    """Remove what the units of the shares of one left, however many they were: it has its own result."""
+    for kind in ("results", "artefacts"):
+        for path in (folder.path / kind).glob(f"{glob.escape(unit.id)}.*of*"):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def now() -> str:

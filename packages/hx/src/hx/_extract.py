@@ -22,6 +22,7 @@ from hx_sidecar_schema import (
     check_choice,
     read_file,
     refuse_existing,
+    share_of,
     simple_name,
 )
 
@@ -58,8 +59,8 @@ def extract(
 
     Args:
         model: An export, or the file of one.
-        modules: Patterns of calls; None for all calls.
-        output: The file, where one pattern names one call; else the folder, with an `index.json`. None: named after the
+        modules: Patterns of calls, `2/4` for every fourth from the second on; None for all calls.
+        output: The file, where one pattern that is no share names one call; else the folder, with an `index.json`. None: named after the
             call or the model, in the current folder; with `weights="share"` several go to the model's folder.
         inputs: Compare on these arrays or tensors by the names of the ONNX model's inputs, or a file of them. None: the
             recorded ones.
@@ -86,8 +87,12 @@ def extract(
     progress(f"Reading {name_of(model)}", 0, 0)
     hierarchy = with_inputs(opened(model), inputs, input_shapes, run=True)
     calls = hierarchy.calls(modules)
-    single = len(calls) == 1 and modules is not None
-    stems = call_stems([(call.fqn, call.index) for call in calls], root=simple_name(hierarchy.root.class_name))
+    is_share = isinstance(modules, str) and share_of(modules) is not None
+    single = len(calls) == 1 and modules is not None and not is_share
+    named = [*hierarchy] if is_share else calls  # the files of all shares fit into one folder
+    names = call_stems([(call.fqn, call.index) for call in named], root=simple_name(hierarchy.root.class_name))
+    by_row = dict(zip([call.row for call in named], names, strict=True))
+    stems = [by_row[call.row] for call in calls]
     target = _target(hierarchy, output, stems, single=single, shared=weights == "share", overwrite=overwrite)
     if single and calls[0].status != "extractable":
         message = (

@@ -34,7 +34,7 @@ from hx_sidecar_schema._files import (
 )
 from hx_sidecar_schema._lazy import lazy_package as lazy_package
 from hx_sidecar_schema._namespaces import namespaces as namespaces
-from hx_sidecar_schema._patterns import find_calls as find_calls
+from hx_sidecar_schema._patterns import find_calls as find_calls, share_of as share_of
 from hx_sidecar_schema._records import (
     SIDECAR_VERSION as SIDECAR_VERSION,
     CategoryStatistics as CategoryStatistics,

@@ -15,7 +15,7 @@ def find_calls(sidecar: Sidecar, pattern: str | Sequence[str]) -> list[int]:
 
     A pattern is a tag (`/BertModel/BertEncoder/BertLayer.0`), a tag with `...` for any number of segments and `*` inside
     one, an fqn or fqn glob (`encoder.layer.*.attention.self`), or a bare class name. It ends in `@2` for a later call, `@*`
-    for all calls; else it names the first call of each module.
+    for all calls; else it names the first call of each module. `2/4` names every fourth call from the second on, whatever it is.
 
     Raises:
         HxError: HX401 if nothing matches; names the three closest.
@@ -24,10 +24,18 @@ def find_calls(sidecar: Sidecar, pattern: str | Sequence[str]) -> list[int]:
     return sorted({row for one in patterns for row in _named(sidecar, one)})
 
 
+def share_of(pattern: str) -> tuple[int, int] | None:
+    """Return which share of all calls a pattern names, from 1, and how many shares there are; None of another pattern."""
+    match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", pattern)
+    return (int(match[1]), int(match[2])) if match else None
+
+
 def _named(sidecar: Sidecar, pattern: str) -> list[int]:
     body, _, index = pattern.partition("@")
     rows: list[int] = []
-    if index in ("", "*") or index.isdigit():
+    if (share := share_of(pattern)) and share[0] <= share[1]:
+        rows = [*range(share[0] - 1, len(sidecar.calls), share[1])]
+    elif index in ("", "*") or index.isdigit():
         rows = [
             row
             for row, call in enumerate(sidecar.calls)

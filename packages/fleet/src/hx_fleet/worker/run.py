@@ -18,6 +18,7 @@ from types import ModuleType
 import hx
 from hx.records.fleet import CallRow, StepRow
 from hx_fleet._units import RunFolder, Unit, now
+from hx_fleet.worker.shares import ShareEnded, Shares
 from hx_fleet.worker.steps import STEPS, Fields, NotForThisModel, Task, remove_files
 from hx_sidecar_schema import HxError, first_line
 
@@ -32,6 +33,8 @@ def run_unit(unit: Unit, folder: RunFolder, attempts: int) -> None:
     if unit.against is not None:
         spec = hx.ModelSpec(unit.against, **unit.loading)
     task = Task(unit.name, unit.model, spec, path=Path(unit.model) if unit.is_file else None)
+    task.share = f"{unit.share}/{unit.shares}" if unit.share else None
+    task.shares = Shares(folder, unit.of_shares())
     with folder.journal(unit.id).open("w", encoding="utf-8") as journal:
         for name, function, options in unit.steps:
             started, wall, processor = now(), time.monotonic(), time.process_time()
@@ -40,14 +43,14 @@ def run_unit(unit: Unit, folder: RunFolder, attempts: int) -> None:
             journal.flush()
             _say(f"== {name}")
             os.chdir(working)  # whatever the step before did
-            task.options = options
+            task.options, before = options, task.shares.rows(name)
             found = _outcome(STEPS[name] if name in STEPS else _function(function), task, working)
             row = StepRow(
                 model=unit.name,
                 step=name,
                 started=started,
-                seconds=round(time.monotonic() - wall, 3),
-                cpu_seconds=round(time.process_time() - processor, 3),
+                seconds=round(time.monotonic() - wall + sum(row.seconds or 0 for row in before), 3),
+                cpu_seconds=round(time.process_time() - processor + sum(row.cpu_seconds or 0 for row in before), 3),
                 memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT,
                 **found,
             )
@@ -77,6 +80,9 @@ def _outcome(step: Callable[[Task], Fields], task: Task, working: Path) -> Field
 
     try:
         found = {"status": "passed", **step(task)}
+    except ShareEnded as ended:
+        row = ended.row
+        return {"status": row.status, "kind": row.kind, "code": row.code, "cause": row.cause}
     except NotForThisModel as reason:
         return {"status": "skipped", "cause": str(reason)}
     except HxError as error:

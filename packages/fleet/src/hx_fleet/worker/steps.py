@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Mapping
@@ -11,6 +12,10 @@ from typing import Any
 
 import hx
 from hx.files import SIDECAR_SUFFIX, model_files, sidecar_path
+from hx.records.extract import ExtractReport
+from hx.records.verify import VerifyReport
+from hx_fleet.worker.shares import Shares, leave
+from hx_sidecar_schema import share_of
 
 Fields = dict[str, Any]
 MODEL = Path("model.onnx")
@@ -39,6 +44,10 @@ class Task:
     """The ONNX file; None before it was exported."""
     sidecar: Path | None = None
     """Its sidecar, where that does not lie beside the file."""
+    share: str | None = None
+    """The pattern of the calls that this process has to do with; None for all."""
+    shares: Shares | None = None
+    """What other processes found, each of a share of the calls."""
     calls: dict[tuple[str, int], Fields] = field(default_factory=dict[tuple[str, int], Fields])
     """What is known of module calls, by name and index."""
 
@@ -103,7 +112,19 @@ def _extract(task: Task) -> Fields:
     from hx_graph import read_model
     from hx_projector import form_digest
 
-    report = hx.extract(_known(task), None, FILES["extract"], **task.options)
+    hierarchy = _known(task)
+    reports = task.shares.reports("extract", ExtractReport) if task.shares else []
+    if task.shares and reports:
+        report = task.shares.parts(reports, list(task.calls), FILES["extract"])
+        index = [entry.model_dump(mode="json") for entry in report.modules]
+        (FILES["extract"] / "index.json").write_text(
+            json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+    else:
+        report = hx.extract(hierarchy, task.share, FILES["extract"], **task.options)
+    if task.share:
+        leave(report, "extract")
+        return {}
     compared = [entry for entry in report.modules if entry.relative_error is not None or entry.failed]
     for entry in report.modules:
         known = task.calls[entry.fqn, entry.call]
@@ -123,7 +144,11 @@ def _verify(task: Task) -> Fields:
     hierarchy = _known(task)
     if task.spec is None:
         raise NotForThisModel("No PyTorch model is named for it (`against`).")
-    report = hx.verify(hierarchy, task.spec, **task.options)
+    if task.share:
+        leave(hx.verify(hierarchy, task.spec, modules=task.share, **task.options), "verify")
+        return {}
+    reports = task.shares.reports("verify", VerifyReport) if task.shares else []
+    report = hx.verify(hierarchy, task.spec, measured=reports, **task.options)
     errors: list[float] = []
     for entry in report.calls:
         known = task.calls[entry.fqn, entry.call]
@@ -180,6 +205,8 @@ def _sizes(report: Any) -> Fields:
 def _known(task: Task) -> hx.Hierarchy:
     """Return the exported model, after its calls have rows."""
     hierarchy = task.hierarchy()
+    if (share := share_of(task.share or "")) and share[0] > len(hierarchy):
+        raise NotForThisModel("It has fewer calls than shares.")
     if not task.calls:
         _note_calls(task, hierarchy)
     return hierarchy

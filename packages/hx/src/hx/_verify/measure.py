@@ -27,7 +27,7 @@ from hx._verify.boundaries import (
 from hx._verify.inputs import Arrays, ModuleInputs
 from hx_extractor import Difference, Hierarchy
 from hx_graph import WEIGHTS_IN_FILES, drawn_values
-from hx_sidecar_schema import HxError, ModuleCall, Port, RuntimeRefusal, UnavailableValue
+from hx_sidecar_schema import HxError, ModuleCall, Port, RuntimeRefusal, Sidecar, UnavailableValue
 from hx_tracer import CallValues, LoadedModel
 
 DEFAULT_BYTES = 2 * 10**9
@@ -77,14 +77,23 @@ class Measurement:
     Runtime's copies of them would not fit beside the tensors that are held.
     """
 
-    def __init__(self, model: Hierarchy, loaded: LoadedModel, inputs: ModuleInputs, window_bytes: int | None) -> None:
+    def __init__(
+        self,
+        model: Hierarchy,
+        loaded: LoadedModel,
+        inputs: ModuleInputs,
+        window_bytes: int | None,
+        modules: str | Sequence[str] | None,
+    ) -> None:
         self._model, self._loaded, self._inputs = model, loaded, inputs
         self._calls = model.sidecar.calls
         self._drawn = drawn_values(model.model.graph)
         self._keys = pytorch_keys(model.sidecar)
         self._borders = run_module(loaded, inputs, set(self._keys), SizeAndPrecision.of)
-        rows = [call.row for call in model.calls(status="extractable") if self._keys[call.row] in self._borders]
-        if not rows and self._keys[0] in self._borders:
+        rows = [
+            call.row for call in model.calls(modules, status="extractable") if self._keys[call.row] in self._borders
+        ]
+        if not rows and modules is None and self._keys[0] in self._borders:
             rows = [0]  # no call has nodes of its own; the whole model has outputs
         given = {row: self._borders[self._keys[row]].inputs for row in rows}
         self._missing = {  # used inputs that the PyTorch module did not get as arguments
@@ -126,24 +135,6 @@ class Measurement:
                 self.values = self._model.run(self._inputs.arrays, names, **options)
             except RuntimeRefusal as error:  # calls may run alone
                 self.refusal = error.message
-
-    def own_rounding(self, rows: Sequence[int]) -> dict[int, float]:
-        """Return how far PyTorch's own outputs of some compared calls are from double precision.
-
-        The rows are ascending; PyTorch runs as often as they are nested.
-        """
-        found: dict[CallKey, float] = {}
-        left = list(rows)
-        while left:
-            keys: set[CallKey] = set()
-            end = 0
-            for row in left:
-                if row >= end:
-                    keys.add(self._keys[row])
-                    end = self._model.sidecar.subtree_end[row]
-            found |= own_rounding(self._loaded.module, self._inputs.args, self._inputs.kwargs, keys)
-            left = [row for row in left if self._keys[row] not in keys]
-        return {row: found.get(self._keys[row], 0.0) for row in rows}
 
     def why_not_made(self, row: int) -> str:
         """Say why the PyTorch run lacks an extractable call; nothing where it does not."""
@@ -241,6 +232,26 @@ class Measurement:
             else:  # no run has shown its size yet; what a module reaches past its arguments is mostly a mask
                 total += max((one.size_bytes for one in _ports(own)), default=0)
         return total
+
+
+def own_roundings(sidecar: Sidecar, loaded: LoadedModel, inputs: ModuleInputs, rows: Sequence[int]) -> dict[int, float]:
+    """Return how far PyTorch's own outputs of some compared calls are from double precision.
+
+    The rows are ascending; PyTorch runs as often as they are nested.
+    """
+    all_keys = pytorch_keys(sidecar)
+    found: dict[CallKey, float] = {}
+    left = list(rows)
+    while left:
+        keys: set[CallKey] = set()
+        end = 0
+        for row in left:
+            if row >= end:
+                keys.add(all_keys[row])
+                end = sidecar.subtree_end[row]
+        found |= own_rounding(loaded.module, inputs.args, inputs.kwargs, keys)
+        left = [row for row in left if all_keys[row] not in keys]
+    return {row: found.get(all_keys[row], 0.0) for row in rows}
 
 
 def batches_of(sizes_bytes: Sequence[int], limit_bytes: int) -> list[range]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,9 @@ from hx_extractor import Hierarchy, tolerance
 from hx_sidecar_schema import ForeignSidecar, HxError, MissingSidecar, Sidecar, graph_digest
 
 if TYPE_CHECKING:
+    from hx._verify.inputs import ModuleInputs
     from hx._verify.measure import CallNumbers, PortDifference
+    from hx_tracer import LoadedModel
 
 TRANSFORMED_CEILING = 0.5
 """A quantised model is as far off as its maker accepts; beyond half of the largest value nothing is left of an output."""
@@ -28,11 +31,13 @@ def verify(
     model: AnyHierarchy,
     against: AnyModel = None,
     *,
+    modules: str | Sequence[str] | None = None,
     inputs: Any = None,
     input_shapes: Shapes | None = None,
     original: str | Path | None = None,
     memory_bytes: int | None = None,
     fail_over: float | None = None,
+    measured: Sequence[VerifyReport] = (),
     progress: Progress = silent,
 ) -> VerifyReport:
     """Compare every module call with PyTorch, alone and in the whole model, and name the first that is wrong.
@@ -47,6 +52,8 @@ def verify(
         model: An export, or a part that was cut out of one; or the file of one.
         against: The PyTorch model, as `export` takes it. None for that of an export in memory. Of a part, the model that
             holds its module, or that module itself.
+        modules: Patterns of the calls to compare, `2/4` for every fourth from the second on; None for all. What is ordinary is found from these
+            alone, and it is no error where none of them can be compared.
         inputs: For both models, as the argument `args` of `export`, or arrays or tensors by the names of the ONNX model's
             inputs. None for those that the export recorded.
         input_shapes: Other sizes of recorded inputs, or sizes of inputs that were not recorded, by the ONNX model's names.
@@ -57,6 +64,8 @@ def verify(
             they compute between the calls' borders comes on top.
         fail_over: Largest relative error that is accepted, local and accumulated. None: local errors only, beyond what
             rounding in this model explains.
+        measured: Reports on shares of the calls, of the same models and inputs. They are put together and judged as if all calls were
+            compared here; PyTorch runs only where a call needs a look in double precision.
         progress: Told what goes on.
 
     Returns:
@@ -69,25 +78,42 @@ def verify(
     hierarchy = _open(model, original, progress)
     hierarchy.refuse_without_weights()
     sidecar = hierarchy.sidecar
-    progress("Loading torch and the model, and running it", 0, 0)
-    from hx._verify.inputs import inputs_of_both, part_of
-    from hx._verify.measure import Measurement
-
     if against is not None:
-        spec = model_spec(against)
-        name, loaded = spec.name, spec.load()
+        source = model_spec(against)
     elif isinstance(model, Export):
-        name, loaded = model.report.model, model.loaded
+        source = model
     else:
         raise HxError(
             f"No PyTorch model is named to compare {name_of(model)!r} with.", code="HX405", hint="Give it as `against`."
         )
-    if sidecar.cut_from is not None:
-        loaded = part_of(loaded, sidecar)
-    both = inputs_of_both(loaded, hierarchy, inputs, input_shapes)
-    measurement = Measurement(hierarchy, loaded, both, memory_bytes)
-    numbers = measurement.measure_all(progress)
-    errors = _errors(hierarchy, numbers)
+
+    @cache
+    def pytorch() -> tuple[LoadedModel, ModuleInputs]:
+        from hx._verify.inputs import inputs_of_both, part_of
+
+        progress("Loading torch and the model, and running it", 0, 0)
+        loaded = source.loaded if isinstance(source, Export) else source.load()
+        if sidecar.cut_from is not None:
+            loaded = part_of(loaded, sidecar)
+        return loaded, inputs_of_both(loaded, hierarchy, inputs, input_shapes)
+
+    from hx._verify.measure import DEFAULT_BYTES, Measurement, own_roundings
+
+    if measured:
+        from hx._verify.shares import numbers_of
+
+        numbers = numbers_of(measured, sidecar)
+        refusal = next((report.refusal for report in measured if report.refusal), "")
+        reasons = [found.reason for found in numbers]
+        batches = sum(report.batches for report in measured)
+    else:
+        measurement = Measurement(hierarchy, *pytorch(), memory_bytes, modules)
+        numbers = measurement.measure_all(progress)
+        refusal, batches = measurement.refusal, len(measurement.batches)
+        reasons = [measurement.why_not_made(row) or found.reason for row, found in enumerate(numbers)]
+    if modules is None:
+        _refuse_none_compared(hierarchy, numbers)
+    errors = _errors(sidecar, numbers)
     explain = fail_over is None
     if fail_over is not None:
         limits = [fail_over] * len(errors)
@@ -98,8 +124,9 @@ def verify(
     wrong = wrong_calls(errors, limits, explain=explain)
     rounding: dict[int, float] = {}
     if explain and any(wrong):
+        loaded, both = pytorch()
         progress("Running PyTorch in double precision", 0, 0)
-        rounding = measurement.own_rounding([row for row, is_wrong in enumerate(wrong) if is_wrong])
+        rounding = own_roundings(sidecar, loaded, both, [row for row, is_wrong in enumerate(wrong) if is_wrong])
         limits = [max(limit, ROUNDING_FACTOR * rounding.get(row, 0.0)) for row, limit in enumerate(limits)]
         wrong = wrong_calls(errors, limits, explain=explain)
     culprit = first_culprit(errors, limits, explain=explain)
@@ -110,14 +137,14 @@ def verify(
         model=name_of(model),
         graph_digest=sidecar.model.graph_digest if original is None else graph_digest(hierarchy.model),
         original=str(original) if original else None,
-        against=name,
+        against=source.report.model if isinstance(source, Export) else source.name,
         inputs="recorded" if inputs is None else str(inputs) if isinstance(inputs, str | Path) else "given",
-        memory_bytes=measurement.memory_bytes,
-        batches=len(measurement.batches),
+        memory_bytes=memory_bytes or DEFAULT_BYTES,
+        batches=batches,
         fail_over=fail_over,
-        failed=culprit is not None or too_far or bool(measurement.refusal),
-        refused=_refused(sidecar, numbers) if measurement.refusal else None,
-        refusal=measurement.refusal,
+        failed=culprit is not None or too_far or bool(refusal),
+        refused=_refused(sidecar, numbers) if refusal else None,
+        refusal=refusal,
         culprit=culprit,
         compared=sum(found.local is not None for found in numbers),
         calls=[
@@ -127,7 +154,7 @@ def verify(
                 tag=sidecar.tag(call),
                 parent=call.parent,
                 status=call.status,
-                reason=measurement.why_not_made(row) or found.reason or call.reason,
+                reason=reasons[row] or call.reason,
                 limit=limits[row],
                 wrong=wrong[row],
                 rounding=rounding.get(row),
@@ -135,6 +162,8 @@ def verify(
                 accumulated=_numbers(found.accumulated),
                 inputs_from_onnx=list(found.borrowed),
                 nodes_of_others=list(found.recomputed),
+                epsilon=found.epsilon,
+                refused=found.refused,
             )
             for row, (call, found) in enumerate(zip(sidecar.calls, numbers, strict=True))
         ],
@@ -154,8 +183,8 @@ def _open(model: AnyHierarchy, original: str | Path | None, progress: Progress) 
         raise type(error)(error.message, hint=hint, argument="original") from error
 
 
-def _errors(model: Hierarchy, numbers: Sequence[CallNumbers]) -> list[CallError]:
-    """Return how wrong each call is; HX410 if not one was compared."""
+def _refuse_none_compared(model: Hierarchy, numbers: Sequence[CallNumbers]) -> None:
+    """Raise HX410 if not one call was compared."""
     if not any(found.local or found.accumulated for found in numbers):
         reason = next((found.reason for found in numbers if found.reason), None)
         origin = "the model that the ONNX file was exported from, loaded the same way; so must `project` have done, if that made the sidecar."
@@ -168,6 +197,10 @@ def _errors(model: Hierarchy, numbers: Sequence[CallNumbers]) -> list[CallError]
             if refused
             else f"Compare with {origin}",
         )
+
+
+def _errors(sidecar: Sidecar, numbers: Sequence[CallNumbers]) -> list[CallError]:
+    """Return how wrong each call is."""
     return [
         CallError(
             parent=call.parent,
@@ -175,7 +208,7 @@ def _errors(model: Hierarchy, numbers: Sequence[CallNumbers]) -> list[CallError]
             epsilon=found.epsilon,
             unproven=frozenset((*found.borrowed.values(), *found.recomputed)),
         )
-        for call, found in zip(model.sidecar.calls, numbers, strict=True)
+        for call, found in zip(sidecar.calls, numbers, strict=True)
     ]
 
 

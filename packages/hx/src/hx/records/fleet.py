@@ -10,6 +10,8 @@ from hx_sidecar_schema import FileName, Record, Table
 
 STEPS = ("export", "project", "validate", "analyze", "extract", "verify", "profile", "suite")
 """Steps that hx has; a step with a colon is a function, as `file.py:function` or `package.module:function`."""
+BY_CALL = ("extract", "verify")
+"""Steps that several processes may do for one model, each for a share of its calls."""
 MEASURED = frozenset(
     {"started", "seconds", "cpu_seconds", "memory_bytes", "attempts", "typical_us", "own_us", "spread_us"}
 )
@@ -39,6 +41,12 @@ class FleetRun(Record):
     memory_bytes: int | None = Field(default=None, gt=0, description="Of one model's process; null for no limit.")
     threads: int = Field(default=1, gt=0, description="Of one model's process.")
     workers: int | None = Field(default=None, gt=0, description="Models at once; null for one a core.")
+    split_calls: int = Field(
+        default=1,
+        gt=0,
+        description="Into how many units the calls of one model are divided in the steps `extract` and `verify`; more than one for "
+        ".onnx files alone.",
+    )
     retries: int = Field(
         default=2, ge=0, description="How often a model is tried again whose process was killed or crashed."
     )

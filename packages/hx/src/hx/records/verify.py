@@ -62,12 +62,16 @@ class VerifyEntry(Record):
     nodes_of_others: list[str] = Field(
         description="Nodes of calls outside that the local run computes from this call's inputs, by output value."
     )
+    epsilon: float = Field(
+        default=0.0, description="Of the coarsest floating-point type at its border; 0 where it was not compared."
+    )
+    refused: bool = Field(default=False, description="ONNX Runtime does not run it alone.")
 
 
 class VerifyReport(Report):
     """What `hx verify` found."""
 
-    schema_version: str = "1.1"
+    schema_version: str = "1.2"
     model: FileName
     graph_digest: str = Field(
         default="",

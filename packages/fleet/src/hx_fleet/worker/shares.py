@@ -1,0 +1,76 @@
+"""What the units of the shares of a model's calls found, on its way to the unit of the model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from hx.files import model_files
+from hx.records.extract import ExtractReport
+from hx.records.fleet import StepRow
+from hx.records.report import Report
+from hx_fleet._units import RunFolder, Unit
+
+Found = TypeVar("Found", bound=Report)
+
+
+class ShareEnded(Exception):
+    """A step of one share did not come to its end."""
+
+    def __init__(self, row: StepRow) -> None:
+        """Take how it ended."""
+        super().__init__(row.cause)
+        self.row = row
+
+
+@dataclass(frozen=True)
+class Shares:
+    """The shares of one model."""
+
+    folder: RunFolder
+    units: Sequence[Unit]
+
+    def rows(self, step: str) -> list[StepRow]:
+        """Return how a step ended, of each share."""
+        results = [self.folder.read(unit.id) for unit in self.units]
+        return [row for result in results if result is not None for row in result.steps if row.step == step]
+
+    def reports(self, step: str, record: type[Found]) -> list[Found]:
+        """Return what a step found, of each share that has calls; nothing where there are no shares.
+
+        Raises:
+            ShareEnded: If one failed, or none had anything to do.
+        """
+        rows = self.rows(step)
+        ended = [row for row in rows if row.status == "failed"]
+        if ended or (rows and all(row.status == "skipped" for row in rows)):
+            raise ShareEnded([*ended, *rows][0])
+        files = [self.folder.artefacts(unit.id) / _file(step) for unit in self.units]
+        return [record.model_validate_json(file.read_bytes()) for file in files if file.exists()]
+
+    def parts(self, reports: Sequence[ExtractReport], order: Sequence[tuple[str, int]], output: Path) -> ExtractReport:
+        """Put together what the shares cut out, in the order of the calls; the files are then in one folder too.
+
+        They stay where they are as well: this process may be killed, and begin again.
+        """
+        output.mkdir()
+        for unit in self.units:
+            for model in (self.folder.artefacts(unit.id) / output).glob("*.onnx"):
+                for file in model_files(model):
+                    if file.exists():
+                        os.link(file, output / file.name)
+        entries = {(entry.fqn, entry.call): entry for report in reports for entry in report.modules}
+        fields = {"output": str(output), "mismatches": sum(report.mismatches for report in reports)}
+        return reports[0].model_copy(update={**fields, "modules": [entries[key] for key in order]})
+
+
+def leave(report: Report, step: str) -> None:
+    """Write what a step found of a share into the current folder."""
+    Path(_file(step)).write_text(report.model_dump_json(), encoding="utf-8")
+
+
+def _file(step: str) -> str:
+    return f"{step}.json"

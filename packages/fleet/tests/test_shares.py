@@ -1,0 +1,118 @@
+"""The calls of one model, divided among several units."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pyarrow.parquet as pq
+import pytest
+from onnx import numpy_helper
+
+import hx
+from hx.records.fleet import MEASURED
+
+TOWER = """
+import torch
+from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.norm = nn.Linear(4, 4), nn.LayerNorm(4)
+
+    def forward(self, x):
+        return self.norm(self.inner(x).relu())
+
+
+def tower():
+    torch.manual_seed(0)
+    return nn.Sequential(Block(), Block(), Block()).eval(), (torch.randn(2, 4),)
+"""
+FIELDS = {"steps": ["validate", "analyze", "extract", "verify"], "keep": ["extract"]}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model that is right, one with a wrong weight, and the function that makes both."""
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "tower.py").write_text(TOWER)
+    for name in ("right", "wrong"):
+        hx.export(f"{folder}/tower.py:tower", f=folder / f"{name}.onnx")
+    model = onnx.load(folder / "wrong.onnx")
+    (weight,) = [tensor for tensor in model.graph.initializer if tensor.name == "1.inner.bias"]
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + np.float32(0.5), weight.name))
+    onnx.save(model, folder / "wrong.onnx")
+    return folder
+
+
+def run_of(models: Path, **fields: object) -> dict[str, object]:
+    named = [
+        {"model": str(models / f"{name}.onnx"), "against": f"{models}/tower.py:tower"} for name in ("right", "wrong")
+    ]
+    return {**FIELDS, "models": named, **fields}
+
+
+@pytest.fixture(scope="module")
+def whole(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run in which each model is one unit."""
+    output = tmp_path_factory.mktemp("run") / "whole"
+    hx.fleet(run_of(models), output)
+    return output
+
+
+def check_equal(one: Path, other: Path) -> None:
+    for name in ("steps.parquet", "calls.parquet"):
+        tables = [pq.read_table(folder / name) for folder in (one, other)]
+        columns = [column for column in tables[0].column_names if column not in MEASURED]
+        rows = [table.select(columns).to_pylist() for table in tables]
+        assert rows[0] == rows[1]
+    files = [sorted(path.relative_to(folder) for path in (folder / "artefacts").rglob("*")) for folder in (one, other)]
+    assert files[0] == files[1]
+    for path in files[0]:
+        if path.name == "index.json":
+            assert (one / path).read_text() == (other / path).read_text()
+
+
+def test_the_rows_are_those_of_one_unit(models: Path, whole: Path, tmp_path: Path) -> None:
+    report = hx.fleet(run_of(models, split_calls=3), tmp_path / "run")
+    assert report.statuses["verify"] == {"passed": 1, "wrong": 1}
+    assert (report.models, report.finished) == (2, 2)
+    check_equal(whole, tmp_path / "run")
+    assert len(list((tmp_path / "run" / "results").iterdir())) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it ends with its parent there")
+def test_a_driver_that_is_killed(models: Path, whole: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    code = f"import hx; hx.fleet({run_of(models, split_calls=3)!r}, {str(output)!r}, workers=1)"
+    kept: dict[Path, int] = {}
+    for done in (2, 5, 7, None):  # of 6 shares and 2 models
+        driver = subprocess.Popen([sys.executable, "-c", code])
+        while done and driver.poll() is None and len(list((output / "results").glob("*.json"))) < done:
+            time.sleep(0.01)
+        if done is not None:
+            driver.kill()
+        driver.wait()
+        now = {path: path.stat().st_mtime_ns for path in (output / "results").glob("*.json")}
+        assert all(now[path] == at for path, at in kept.items() if path in now)
+        kept = now
+    check_equal(whole, output)
+
+
+def test_only_a_file_is_divided(tmp_path: Path) -> None:
+    with pytest.raises(hx.HxError) as caught:
+        hx.fleet({"models": ["tiny:bert"], "split_calls": 2}, tmp_path / "run")
+    assert caught.value.code == "HX406"
+
+
+def test_a_share_that_fails_is_the_failure_of_the_step(models: Path, tmp_path: Path) -> None:
+    fields = run_of(models, steps=["extract", "verify"], split_calls=2, options={"verify": {"memory_bytes": 1}})
+    report = hx.fleet(fields, tmp_path / "run")
+    assert report.statuses["verify"] == {"failed": 2}
+    assert {failure.code for failure in report.failures if failure.step == "verify"} == {"HX420"}
