@@ -250,7 +250,8 @@ class Initializer(Record):
     parameter: str | None = Field(default=None, description="Fully qualified name; null where none is known.")
     transform: str | None = Field(
         default=None,
-        description="What the exporter did to it: `folded`, `transposed`; `derived`: what a later tool made of it.",
+        description="What the exporter did to it: `folded`, `transposed`; `fused`: it put another in the place of the parameter, under its "
+        "name, of several; `derived`: what a later tool made of it.",
     )
     permutation: list[int] = listed(
         "Where it is the parameter transposed and nothing else: axis i of it is axis permutation[i] of the parameter, as `perm` "

@@ -83,7 +83,7 @@ class Measurement:
         loaded: LoadedModel,
         inputs: ModuleInputs,
         window_bytes: int | None,
-        modules: str | Sequence[str] | None,
+        modules: str | Sequence[str] | None = None,
     ) -> None:
         self._model, self._loaded, self._inputs = model, loaded, inputs
         self._calls = model.sidecar.calls

@@ -23,7 +23,7 @@ class _Origin(NamedTuple):
 
 
 def weight_rows(module: torch.nn.Module, survivors: Survivors, graph: ir.Graph) -> list[Initializer]:
-    """Return a row for each initializer: the parameter that it is, that was transposed, or those that it was folded from."""
+    """Return a row for each initializer: the parameter that it is, that was transposed, or in whose place it is, or those that it was folded from."""
     raw, names = survivors.raw, _tied_names(module)
     before = {value.name: value for value in raw.initializers}
     made = {out.name: out for node in raw.nodes for out in node.outputs}
@@ -47,7 +47,7 @@ def weight_rows(module: torch.nn.Module, survivors: Survivors, graph: ir.Graph) 
                 merged=sorted({other.parameter for other in others if other} - {origin.parameter}),
             )
         elif origin is None and name in before:  # Conv+BatchNorm fusion puts new weights under the name of the old ones
-            row = Initializer(name=name, transform="folded")
+            row = Initializer(name=name, parameter=raw.parameters[id(old)], transform="fused")
         else:
             sources = _sources(raw, [old, *(other for other, _ in equal)])
             parameter = origin.parameter if origin else sources[0] if len(sources) == 1 else None

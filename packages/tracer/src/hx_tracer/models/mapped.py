@@ -19,7 +19,7 @@ def watching_maps(found: list[FileWeights]) -> Generator[None]:
 
     def map_file(original: Any, filename: Any, *args: Any, **kwargs: Any) -> Any:
         storage = original(filename, *args, **kwargs)
-        found.append(FileWeights.of_storage(Path(filename), storage))
+        found.append(FileWeights(Path(filename), storage))
         return storage
 
     with patched(torch.UntypedStorage, "from_file", map_file):

@@ -121,7 +121,7 @@ def fill_from_sparse_file(module: torch.nn.Module, seed: int) -> FileWeights:
     try:
         with path.open("wb") as file:
             file.truncate(end)
-        weights = FileWeights(path, shared=True)
+        weights = FileWeights.map(path, shared=True)
     except (OSError, RuntimeError) as error:
         shutil.rmtree(path.parent, ignore_errors=True)
         raise HxError(

@@ -17,7 +17,14 @@ from hx_tracer._torch_internals import TorchDispatchMode, changes_in_place, is_r
 class FileWeights:
     """A file whose bytes are the memory of tensors; nothing is read before a tensor is."""
 
-    def __init__(self, path: Path, *, shared: bool) -> None:
+    def __init__(self, path: Path, storage: torch.UntypedStorage) -> None:
+        """Take a file, and the storage that is made of it."""
+        self.path = path
+        self._bytes = torch.empty(0, dtype=torch.uint8).set_(storage)
+        self.size_bytes = self._bytes.nbytes
+
+    @classmethod
+    def map(cls, path: Path, *, shared: bool) -> Self:
         """Map a file.
 
         Args:
@@ -28,20 +35,8 @@ class FileWeights:
             OSError: If the file cannot be read.
             RuntimeError: If it cannot be mapped.
         """
-        size = path.stat().st_size
-        self._init(path, torch.from_file(str(path), shared=shared, size=size, dtype=torch.uint8))
-
-    @classmethod
-    def of_storage(cls, path: Path, storage: torch.UntypedStorage) -> Self:
-        """Return a file that is mapped as a storage already."""
-        weights = cls.__new__(cls)
-        weights._init(path, torch.empty(0, dtype=torch.uint8).set_(storage))
-        return weights
-
-    def _init(self, path: Path, mapped: torch.Tensor) -> None:
-        self.path = path
-        self._bytes = mapped
-        self.size_bytes = mapped.nbytes
+        storage: Any = torch.UntypedStorage.from_file(str(path), shared, path.stat().st_size)
+        return cls(path, storage)
 
     def view(self, offset: int, dtype: torch.dtype, shape: Iterable[int]) -> torch.Tensor:
         """Return a tensor of the bytes from an offset on."""
