@@ -12,9 +12,8 @@ from pathlib import Path
 
 import torch
 import transformers
-from measuring import HERE, Row, machine, table
+from measuring import HERE, Row, machine, on_disk, run, table
 from shards import write_shards
-from unheld import on_disk, run
 
 LIMIT_MB = 2000
 LLAMA = {"hidden_size": 4096, "intermediate_size": 11008, "num_attention_heads": 32, "vocab_size": 32000}

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import torch
 import transformers
-from measuring import HERE, Row, machine, table
+from measuring import HERE, Row, machine, on_disk, run, table
 from shards import write_shards
 
 LIMIT_MB = 2000
@@ -50,36 +47,6 @@ is far less than they are long.
 {shown}
 ```
 """
-
-
-def run(command: str, folder: Path) -> tuple[float, int, str]:
-    """Run a command of hx; return its processor time in seconds, its peak of anonymous memory in bytes, and its output."""
-    before = os.times()
-    with (folder / "output.txt").open("w+") as output:
-        words = [sys.executable, "-m", "hx_cli", *command.split()]
-        process = subprocess.Popen(words, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
-        peak = 0
-        while process.poll() is None:
-            peak = max(peak, anonymous_bytes(process.pid))
-            time.sleep(0.02)
-        text = (folder / "output.txt").read_text()
-    if process.returncode:
-        raise SystemExit(f"hx {command} failed:\n{text}")
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system, peak, text
-
-
-def anonymous_bytes(process: int) -> int:
-    """Return the anonymous memory of a process; 0 if it has ended."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon")), 0)
-
-
-def on_disk(folder: Path) -> int:
-    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
 
 
 def main() -> None:

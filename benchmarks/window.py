@@ -19,8 +19,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 import transformers
-from measuring import HERE, Row, machine, table
-from unheld import run
+from measuring import HERE, Row, machine, run, table
 
 LAYERS = 16
 WINDOW = "2GB"

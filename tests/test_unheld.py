@@ -4,28 +4,16 @@ from pathlib import Path
 
 import pytest
 import transformers
+from configurations import CONFIGURATIONS
 
 import hx
 from hx_sidecar_schema import HxError, Sidecar
 from hx_tracer import is_unread
 from hx_tracer.models import unheld
 
-_SMALL = {
-    "gpt2": {"n_embd": 320, "n_layer": 2, "n_head": 4, "vocab_size": 300, "n_positions": 64},
-    "llama": {
-        "hidden_size": 320,
-        "intermediate_size": 400,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "vocab_size": 300,
-    },
-}
-"""Configurations in which matrices have more than `SMALL_ELEMENTS`, so that they are zeros."""
-
 
 def _spec(arch: str, folder: Path) -> hx.ModelSpec:
-    transformers.AutoConfig.for_model(arch, **_SMALL[arch]).save_pretrained(folder / arch)
+    transformers.AutoConfig.for_model(arch, **CONFIGURATIONS[arch]).save_pretrained(folder / arch)
     return hx.ModelSpec(str(folder / arch), random_weights=True)
 
 

@@ -6,32 +6,13 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from configurations import CONFIGURATIONS
 from safetensors.torch import load_file, save_file
 
 import hx
 from hx_sidecar_schema import HxError
 from hx_tracer.models import unheld
 
-SIZES = {
-    "gpt2": {"n_embd": 320, "n_layer": 2, "n_head": 4, "vocab_size": 300, "n_positions": 64},
-    "llama": {
-        "hidden_size": 320,
-        "intermediate_size": 400,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "vocab_size": 300,
-    },
-    "vit": {  # transformers 5 has other names for its modules than checkpoints have
-        "hidden_size": 320,
-        "intermediate_size": 400,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "image_size": 32,
-        "patch_size": 16,
-    },
-}
-"""Configurations in which matrices have more than `SMALL_ELEMENTS`, so that an export without weights has zeros there."""
 LAYER = {"gpt2": "h.1", "llama": "layers.1", "vit": "layers.1"}
 SAVED_AS = {"vit": "AutoModel"}
 
@@ -39,7 +20,7 @@ SAVED_AS = {"vit": "AutoModel"}
 def saved(arch: str, folder: Path, task: str = "AutoModelForCausalLM") -> torch.nn.Module:
     """Write a model with random weights in shards, and return it."""
     torch.manual_seed(3)
-    config = transformers.AutoConfig.for_model(arch, **SIZES[arch])
+    config = transformers.AutoConfig.for_model(arch, **CONFIGURATIONS[arch])
     model = getattr(transformers, task).from_config(config).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, 0.0, 0.1)
