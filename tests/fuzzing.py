@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import json
 import os
@@ -15,12 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import onnx
 import onnxruntime
 import torch
-import typer
 from google.protobuf.descriptor import FieldDescriptor
 
 import hx
@@ -180,9 +177,6 @@ def run_mutants(folders: list[Path], work: Path, seeds: range, *, commands_each:
                 yield Outcome(f"{source.name}:{seed}", " ".join(command), code, seconds, said)
 
 
-_get_command = functools.cache(typer.main.get_command)
-
-
 def timed(command: list[str]) -> tuple[object, float, str]:
     """Run one command in this process; return its exit code, or what escaped, the seconds, and what it said last."""
     out, err = io.StringIO(), io.StringIO()
@@ -195,11 +189,7 @@ def timed(command: list[str]) -> tuple[object, float, str]:
     started = time.perf_counter()
     code: object
     try:
-        with (
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-            patch("typer.main.get_command", _get_command),  # half of the time otherwise: a program calls it once
-        ):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = run(command)
     except BaseException as error:  # noqa: BLE001 whatever escapes is what is looked for
         code = repr(error)

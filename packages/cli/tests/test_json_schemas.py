@@ -13,11 +13,10 @@ from typing import Any
 import jsonschema
 import onnx
 import pytest
-import typer
 
 from hx import functionize
 from hx.schema import REPORTS, current_schema, published_schema, schema_names
-from hx_cli._app import app
+from hx_cli._app import program
 
 NAMES = list(schema_names())
 
@@ -42,7 +41,7 @@ def test_every_record_is_described_and_open(name: str) -> None:
 
 
 def test_every_command_that_prints_json_has_a_schema() -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = program().commands
     printing = {name for name, command in commands.items() if any(p.name == "json" for p in command.params)}
     assert {name.partition("-")[0] for name in REPORTS} == printing
 

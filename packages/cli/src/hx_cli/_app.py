@@ -1,37 +1,20 @@
-"""The program and its commands. Functions of `hx` import what they need when they run, and views import rich then."""
+"""The program and its commands, each of which is imported and told to typer when it is asked for.
+
+Functions of `hx` import what they need when they run, and views import rich then.
+"""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from importlib import import_module
 from inspect import Parameter, Signature, signature
 from itertools import chain
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 
 from hx_cli._options import Common, Quiet, Verbose, flag
 from hx_cli._output import Output
-from hx_cli.analyze import analyze
-from hx_cli.compare import compare
-from hx_cli.debug import debug
-from hx_cli.demo import demo
-from hx_cli.export import export
-from hx_cli.extract import extract
-from hx_cli.fleet import fleet
-from hx_cli.functionize import functionize, inline
-from hx_cli.modules import modules
-from hx_cli.nodes import nodes
-from hx_cli.profile.command import profile
-from hx_cli.project import project
-from hx_cli.relink import relink
-from hx_cli.replace import replace
-from hx_cli.report import report
-from hx_cli.split import join, split
-from hx_cli.suite import suite
-from hx_cli.tap import tap
-from hx_cli.tree import tree
-from hx_cli.validate import validate
-from hx_cli.verify import verify
-from hx_cli.view import view
 
 app = typer.Typer(
     name="hx",
@@ -94,30 +77,62 @@ def _expanded(command: Callable[..., int]) -> Callable[..., int]:
     return call
 
 
-for command, summary in (
-    (demo, "See it work on a small model."),
-    (export, "PyTorch model to ONNX file and sidecar."),
-    (tree, "The module tree of an export."),
-    (modules, "All that is known of every module, as JSON."),
-    (nodes, "Names of a module's nodes, for other tools."),
-    (analyze, "Coverage and cost, by category and module."),
-    (extract, "Module calls as ONNX models of their own."),
-    (suite, "Every distinct module as a test case."),
-    (fleet, "Many models through many steps."),
-    (functionize, "Equal layers as one function, called often."),
-    (inline, "The graph without such functions."),
-    (split, "A model in stages, for several devices."),
-    (join, "The whole model of its stages."),
-    (replace, "Another model in the place of calls."),
-    (tap, "Results of module calls as outputs."),
-    (project, "A sidecar for a model exported elsewhere."),
-    (relink, "A sidecar for what a tool made of an export."),
-    (compare, "Whether two models have the same topology."),
-    (debug, "Both exports and all that a maintainer asks for."),
-    (validate, "Whether a model and its sidecar are consistent."),
-    (verify, "Every call's numbers against PyTorch."),
-    (profile, "Time by module of what really runs."),
-    (report, "A model as one HTML page."),
-    (view, "Files with which Model Explorer shows a model."),
-):
-    app.command(short_help=summary)(_expanded(command))
+SUMMARIES = {
+    "demo.demo": "See it work on a small model.",
+    "export.export": "PyTorch model to ONNX file and sidecar.",
+    "tree.tree": "The module tree of an export.",
+    "modules.modules": "All that is known of every module, as JSON.",
+    "nodes.nodes": "Names of a module's nodes, for other tools.",
+    "analyze.analyze": "Coverage and cost, by category and module.",
+    "extract.extract": "Module calls as ONNX models of their own.",
+    "suite.suite": "Every distinct module as a test case.",
+    "fleet.fleet": "Many models through many steps.",
+    "functionize.functionize": "Equal layers as one function, called often.",
+    "functionize.inline": "The graph without such functions.",
+    "split.split": "A model in stages, for several devices.",
+    "split.join": "The whole model of its stages.",
+    "replace.replace": "Another model in the place of calls.",
+    "tap.tap": "Results of module calls as outputs.",
+    "project.project": "A sidecar for a model exported elsewhere.",
+    "relink.relink": "A sidecar for what a tool made of an export.",
+    "compare.compare": "Whether two models have the same topology.",
+    "debug.debug": "Both exports and all that a maintainer asks for.",
+    "validate.validate": "Whether a model and its sidecar are consistent.",
+    "verify.verify": "Every call's numbers against PyTorch.",
+    "profile.command.profile": "Time by module of what really runs.",
+    "report.report": "A model as one HTML page.",
+    "view.view": "Files with which Model Explorer shows a model.",
+}
+"""Every command, by the function that it is, in the order of the help."""
+
+
+class _Commands(Mapping[str, Any]):
+    """The commands of typer by name, each imported and made when it is asked for."""
+
+    _paths: Final = {path.rpartition(".")[2]: path for path in SUMMARIES}
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            path = self._paths[name]
+            function = getattr(import_module(f"hx_cli.{path.rpartition('.')[0]}"), name)
+            alone = typer.Typer(rich_markup_mode=None, add_completion=False)
+            alone.command(short_help=SUMMARIES[path])(_expanded(function))
+            self._made[name] = typer.main.get_command(alone)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
+@cache
+def program() -> Any:
+    """Return the program as typer's group of commands. To make all commands takes 20 ms, a tenth of what a short one takes."""
+    group: Any = typer.main.get_command(app)
+    group.commands = _Commands()
+    return group

@@ -8,7 +8,7 @@ import traceback
 import typer
 
 import hx
-from hx_cli._app import app
+from hx_cli._app import program
 from hx_cli._options import hint_of
 
 DONE, COULD_NOT, BUG, INTERRUPTED = 0, 2, 70, 130
@@ -23,10 +23,9 @@ def run(argv: list[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a terminal without these characters shows `?`, no traceback
             stream.reconfigure(errors="replace")
     usage_error = typer.BadParameter.__mro__[1]  # typer carries its own click since 0.26
-    command = typer.main.get_command(app)
     hx.command_line.set(["hx", *argv])
     try:
-        code = command.main(argv or ["--help"], prog_name="hx", standalone_mode=False)
+        code = program().main(argv or ["--help"], prog_name="hx", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 the border of the program: everything becomes a message here
