@@ -1,5 +1,6 @@
 """Parts of an exported model with the weights of safetensors files: they compute what PyTorch's modules with these weights do."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -130,11 +131,60 @@ def test_what_does_not_fit_is_refused(exported: tuple[Path, dict[str, torch.Tens
     assert "lack 1 weights" in refusal({k: v for k, v in weights.items() if k != name})
     assert "the shape [16, 9], and the model in [16, 8]" in refusal({**weights, name: torch.ones(16, 9)})
     assert f"{name!r} in DOUBLE, of which FLOAT" in refusal({**weights, name: torch.ones(16, 8, dtype=torch.float64)})
+    eight = {**weights, name: weights[name].to(torch.float8_e4m3fn), f"{name}_scale_inv": torch.ones(1)}
+    assert f"{name!r} in FLOAT8E4M3FN, which is quantised" in refusal(eight)
     assert f"{name!r} in INT32" in refusal({**weights, name: torch.ones(16, 8, dtype=torch.int32)})
     twice = {f"{tower}.{k}": v for k, v in weights.items() for tower in ("encoder", "decoder")}
     assert "below 'decoder.', 'encoder.'" in refusal(twice)
     assert "no weight that the model names" in refusal({"other": torch.ones(1)})
     assert "are one weight in it" in refusal(weights, "norm1")  # as norm2 at the export: ones and zeros
+
+
+class Tied(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(8, 8, bias=False), torch.nn.Linear(8, 8, bias=False)
+        self.second.weight = self.first.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(x).relu())
+
+
+def test_tied_weights_with_other_numbers_are_refused(tmp_path: Path) -> None:
+    exported, x = hx.export(Tied().eval(), (torch.randn(2, 8),)), torch.randn(2, 8)
+    own = Tied().eval()
+    file = tmp_path / "w.safetensors"
+    save_file({name: own.first.weight.clone() for name in ("first.weight", "second.weight")}, file)
+    (found,) = exported.root.extract(weights_from=file).run({"x": x.numpy()}).values()
+    np.testing.assert_allclose(found, own(x).detach().numpy(), rtol=1e-5, atol=1e-6)
+    save_file({"first.weight": own.first.weight.clone(), "second.weight": torch.ones(8, 8)}, file)
+    with pytest.raises(HxError, match="which are tied in the model") as caught:
+        hx.Hierarchy(None, exported.sidecar, exported.model).root.extract(weights_from=file)
+    assert caught.value.code == "HX218"
+
+
+def test_a_folder_has_the_weights_that_transformers_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`save_pretrained` leaves the index of earlier shards there, and an earlier whole file beside new shards."""
+    model = saved("llama", tmp_path / "shards")
+    path = without_weights(tmp_path / "shards", tmp_path / "m.onnx", monkeypatch)
+    for folder, sizes in {"index": ("1MB", "1GB"), "whole": ("1GB", "1MB")}.items():
+        for size in sizes:
+            torch.nn.init.normal_(model.get_parameter("model.layers.1.mlp.up_proj.weight"))
+            model.save_pretrained(tmp_path / folder, max_shard_size=size)
+        taken = transformers.AutoModel.from_pretrained(tmp_path / folder).layers[1].mlp
+        x = torch.randn(2, 12, 320)
+        (found,) = hx.load(path)["layers.1.mlp"].extract(weights_from=tmp_path / folder).run({"x": x.numpy()}).values()
+        np.testing.assert_allclose(found, taken(x).detach().numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_tensors_of_types_that_onnx_has_not_are_no_missing_ones(
+    exported: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
+    path, weights = exported
+    save_file({**weights, "other": torch.zeros(2, dtype=torch.complex64)}, tmp_path / "w.safetensors")
+    index = {"weight_map": dict.fromkeys([*weights, "other"], "w.safetensors")}
+    (tmp_path / "m.safetensors.index.json").write_text(json.dumps(index))
+    assert hx.load(path)["linear1"].extract(weights_from=tmp_path)
 
 
 def test_narrower_numbers_are_widened(exported: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path) -> None:
@@ -160,9 +210,12 @@ def test_files_that_are_no_safetensors_are_refused(
     (tmp_path / "other").mkdir()
     (tmp_path / "index").mkdir()
     (tmp_path / "index" / "m.safetensors.index.json").write_text('{"weight_map": {"a": "../w.safetensors"}}')
-    for name, data in {"cut": whole[:-1], "empty": b"", "long": b"\xff" * 8 + whole, "text": b"12345678{"}.items():
+    header = json.dumps({"linear1.weight": {"dtype": "F32", "shape": [16.0, 8], "data_offsets": [0, 512]}}).encode()
+    sizes = len(header).to_bytes(8, "little") + header + whole
+    files = {"cut": whole[:-1], "empty": b"", "long": b"\xff" * 8 + whole, "text": b"12345678{", "sizes": sizes}
+    for name, data in files.items():
         (tmp_path / name).write_bytes(data)
-    for name in ("cut", "empty", "long", "text", "other", "missing", "index"):
+    for name in (*files, "other", "missing", "index"):
         with pytest.raises(HxError) as caught:
             call.extract(weights_from=tmp_path / name)
         assert caught.value.code == "HX219", name

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 import pytest
 
-from hx_graph import initializer_rows, lacks_weights
+from hx_graph import initializer_rows, lacks_weights, write_model
 from hx_sidecar_schema import Initializer
 
 TEXT = """
@@ -48,3 +49,26 @@ def test_zeros_that_were_saved_are_no_missing_weights(tmp_path: Path, name: str)
     hole = ir.ExternalTensor(name, 0, 1 << 20, ir.DataType.FLOAT, shape=shape, name="w", base_dir=tmp_path)
     model.graph.initializers["w"].const_value = hole
     assert lacks_weights(model) == (name == "w.data")
+
+
+def test_what_lies_between_holes_is_copied_whatever_python_buffers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python reads as much ahead as the file system asks for: on a network, many pages."""
+    opened = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda path, mode="r", buffering=-1: opened(path, mode, 1 << 14 if buffering < 0 else buffering)
+    )
+    rng, pages = np.random.default_rng(0), np.zeros((256, 4096), np.uint8)
+    with (tmp_path / "w.data").open("wb") as file:
+        for page in (page for page in range(256) if page % 3 < 2):
+            pages[page] = rng.integers(0, 256, 4096)
+            file.seek(page * 4096)
+            file.write(pages[page].tobytes())
+        file.truncate(pages.nbytes)
+    model = ir.from_onnx_text(TEXT)
+    shape = ir.Shape([512, 512])
+    weight = ir.ExternalTensor("w.data", 0, 1 << 20, ir.DataType.FLOAT, shape=shape, name="w", base_dir=tmp_path)
+    model.graph.initializers["w"].const_value = weight
+    write_model(model, tmp_path / "copy.onnx", data_file=True)
+    assert (tmp_path / "copy.onnx.data").read_bytes() == pages.tobytes()

@@ -66,7 +66,7 @@ class DataFile:
             OSError: If what it refers to cannot be read, or this cannot be written.
         """
         external = tensor if isinstance(tensor, ir.ExternalTensor) else None
-        place = id(tensor) if external is None else (external.path, external.offset, external.length)
+        place = id(tensor) if external is None else (external.path, external.offset, external.nbytes)
         if place not in self._places:
             aligned = _PAGE if tensor.nbytes >= _PAGED_BYTES else _ALIGNED
             offset = self._places[place] = -(-self._end // aligned) * aligned
@@ -84,7 +84,7 @@ class DataFile:
 
     def _copy(self, tensor: ir.ExternalTensor, offset: int) -> None:
         begin = tensor.offset or 0
-        with Path(tensor.path).open("rb") as source:
+        with Path(tensor.path).open("rb", buffering=0) as source:  # a buffer reads on from where it left the file
             for start, end in written_ranges(source, begin, begin + tensor.nbytes):
                 source.seek(start)
                 self._file.seek(offset + start - begin)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ _DTYPES = {
 _LENGTH_BYTES = 8
 _HEADER_BYTES = 100_000_000
 """No header is longer, by the format."""
+_CHUNK_BYTES = 1 << 24
 _INDEX = ".safetensors.index.json"
 
 
@@ -51,17 +53,28 @@ class StoredTensor:
 
     def array(self) -> np.ndarray[Any, Any]:
         """Return its elements, mapped: what nobody looks at is not read."""
+        return self._bytes().view(self.dtype.numpy()).reshape(self.shape)
+
+    def equals(self, other: StoredTensor) -> bool:
+        """Say whether another one has the same elements to the bit; pieces are read, not the whole."""
+        if (self.dtype, self.shape) != (other.dtype, other.shape):
+            return False
+        mine, others = self._bytes(), other._bytes()
+        pieces = (slice(start, start + _CHUNK_BYTES) for start in range(0, self.nbytes, _CHUNK_BYTES))
+        return all(np.array_equal(mine[piece], others[piece]) for piece in pieces)
+
+    def _bytes(self) -> np.ndarray[Any, Any]:
         if not self.nbytes:
-            return np.zeros(self.shape, self.dtype.numpy())
-        stored = np.memmap(self.path, np.uint8, "r", offset=self.offset, shape=self.nbytes)
-        return np.asarray(stored).view(self.dtype.numpy()).reshape(self.shape)
+            return np.zeros(0, np.uint8)
+        return np.asarray(np.memmap(self.path, np.uint8, "r", offset=self.offset, shape=self.nbytes))
 
 
 def stored_tensors(place: Path) -> dict[str, StoredTensor]:
     """Return the tensors of a safetensors file, or of those in a folder, by name.
 
-    Of a folder, the files that its index names (`*.safetensors.index.json`); without one `model.safetensors`, or all of its
-    `.safetensors` files. Tensors of element types that ONNX has not are left out.
+    Of a folder, `model.safetensors`, as transformers takes it whatever lies beside it; else the files that its index names
+    (`*.safetensors.index.json`), or without one all of its `.safetensors` files. Tensors of element types that ONNX has not are
+    left out.
 
     Raises:
         HxError: HX219 if there is no such file, or one is not what the format says.
@@ -69,10 +82,10 @@ def stored_tensors(place: Path) -> dict[str, StoredTensor]:
     files = _files(place)
     found: dict[str, StoredTensor] = {}
     for file, names in files.items():
-        tensors = _read_header(file)
+        tensors, others = _read_header(file)
         for name in tensors.keys() & found.keys():
             raise _error(f"{str(file)!r} and {str(found[name].path)!r} both hold {name!r}")
-        if names is not None and (missing := names - tensors.keys()):
+        if names is not None and (missing := names - tensors.keys() - others):
             raise _error(f"{str(file)!r} lacks {sorted(missing)[0]!r}, which the index says it holds")
         found |= tensors
     return found
@@ -82,6 +95,9 @@ def _files(place: Path) -> Mapping[Path, set[str] | None]:
     """Return the files to read, and the names that an index says each holds."""
     if place.is_file() and not place.name.endswith(_INDEX):
         return {place: None}
+    single = place / "model.safetensors"
+    if single.is_file():
+        return {single: None}
     indices = [place] if place.is_file() else sorted(place.glob(f"*{_INDEX}"))
     if len(indices) > 1:
         raise _error(f"folder {str(place)!r} has several indices: {', '.join(one.name for one in indices)}")
@@ -92,8 +108,7 @@ def _files(place: Path) -> Mapping[Path, set[str] | None]:
             assert names is not None
             names.add(name)
         return files
-    single = place / "model.safetensors"
-    found = [single] if single.is_file() else sorted(place.glob("*.safetensors"))
+    found = sorted(place.glob("*.safetensors"))
     if not found:
         raise _error(f"{str(place)!r} is no safetensors file, and no folder that holds one")
     return dict.fromkeys(found)
@@ -109,7 +124,8 @@ def _weight_map(index: Path) -> dict[str, str]:
     return files
 
 
-def _read_header(path: Path) -> dict[str, StoredTensor]:
+def _read_header(path: Path) -> tuple[dict[str, StoredTensor], set[str]]:
+    """Return the tensors of a file, and the names of those of other element types than ONNX has."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -123,14 +139,15 @@ def _read_header(path: Path) -> dict[str, StoredTensor]:
         rows = {name: row for name, row in header.items() if name != "__metadata__" and row["dtype"] in _DTYPES}
         found: dict[str, StoredTensor] = {}
         for name, row in rows.items():
-            start, end = row["data_offsets"]
-            tensor = StoredTensor(path, begin + start, ir.DataType[_DTYPES[row["dtype"]]], tuple(row["shape"]))
-            if start < 0 or end - start != tensor.nbytes or begin + end > status.st_size:
+            start, end = map(operator.index, row["data_offsets"])
+            shape = tuple(map(operator.index, row["shape"]))
+            tensor = StoredTensor(path, begin + start, ir.DataType[_DTYPES[row["dtype"]]], shape)
+            if min((start, *shape)) < 0 or end - start != tensor.nbytes or begin + end > status.st_size:
                 raise ValueError(f"{name!r} does not lie where the header says, or the file is cut short")
             found[name] = tensor
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise _error(f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    return found
+    return found, header.keys() - found.keys()
 
 
 def _error(what: str) -> HxError:

@@ -13,7 +13,10 @@ from hx_extractor._extraction import Extraction
 from hx_graph import StoredTensor, is_unwritten, stored_tensors, tensors_in
 from hx_sidecar_schema import HxError, Initializer, Sidecar
 
+_SELF_CONTAINED_BYTES = 2
+"""A number in fewer is a weight's only with a scale, which has a name that each quantiser chooses."""
 _ANOTHER = "Export it again with `--random-weights`, so that no two weights have the same numbers."
+_TIED = "Export a model that has them as two weights."
 _NAMES = "Export the model as the class that was saved."
 
 
@@ -114,14 +117,19 @@ class StoredWeights:
         return name in self._parameters or self._stored(name) is not None
 
     def _found(self, row: Initializer) -> StoredTensor | None:
-        """Return the tensor of a parameter; where others were made one with it, all must have the same numbers."""
-        names = [str(row.parameter), *row.aliases]
-        found = next((one for name in names if (one := self._stored(name)) is not None), None)
-        for name in row.merged if found is not None else ():
-            other = self._stored(name)
-            if other is None or found is None or not np.array_equal(other.array(), found.array()):
+        """Return the tensor of a parameter; where others are one with it, all that are there must have the same numbers."""
+        tied = {name: one for name in (str(row.parameter), *row.aliases) if (one := self._stored(name)) is not None}
+        if not tied:
+            return None
+        (name, found), *others = tied.items()
+        for other, tensor in others:
+            if not found.equals(tensor):
+                self._refuse(f"have other numbers for {name!r} and {other!r}, which are tied in the model", _TIED)
+        for other in row.merged:
+            tensor = self._stored(other)
+            if tensor is None or not found.equals(tensor):
                 self._refuse(
-                    f"have other numbers for {row.parameter!r} and {name!r}, which were equal when the model was exported, "
+                    f"have other numbers for {row.parameter!r} and {other!r}, which were equal when the model was exported, "
                     "and are one weight in it",
                     _ANOTHER,
                 )
@@ -137,6 +145,9 @@ class StoredWeights:
             self._refuse(what, "Name the weights of this model, or export it from their configuration.")
         if stored.dtype == old.dtype:
             return ir.Tensor(stored.array().transpose(order), name=old.name)
+        if stored.dtype.itemsize < _SELF_CONTAINED_BYTES:
+            what = f"have {row.parameter!r} in {stored.dtype.name}, which is quantised: its scale is elsewhere"
+            self._refuse(what, "Convert the weights to the type of the model.")
         floats = stored.dtype.is_floating_point() and old.dtype.is_floating_point()
         if not floats or not np.can_cast(stored.dtype.numpy(), old.dtype.numpy(), "safe"):
             what = f"have {row.parameter!r} in {stored.dtype.name}, of which {old.dtype.name}, the model's, cannot hold all numbers"
