@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hx_profiler import Profile, compare, isolate
+from hx_profiler import Profile, beside_model, compare, time_alone
 from hx_sidecar_schema import HxError
 
 TEXT = """
@@ -66,7 +66,7 @@ def test_a_call_is_timed_alone_beside_its_time_in_the_model(write, measure):
     feeds = {"x": np.ones((4, 4), np.float32)}
     model = write(TEXT, CALLS, {"y": 1, "w": 2}, feeds=feeds, ports=ports, covers={"z": [0, 2]})
     profile = measure(model).profile
-    found = isolate(model, 2, profile, runs=3, warmup=1, optimization="disable", threads=1)
+    found = beside_model(time_alone(model, 2, runs=3, warmup=1, optimization="disable", threads=1), profile)
     assert (found.fqn, found.in_model_kernels, found.alone_kernels, found.more_alone, found.less_alone) == (
         "b",
         1,
@@ -87,7 +87,8 @@ def test_a_call_that_cannot_be_cut_out_says_why(write, measure):
     call = model.sidecar.calls[1].model_copy(update={"status": "fused", "reason": "Gone."})
     model.sidecar.calls[1] = call
     profile = measure(model).profile
-    found = isolate(model, 1, profile)
+    found = beside_model(time_alone(model, 1), profile)
     assert found.alone_us is None
+    assert found.less_alone == {}
     assert "Gone." in found.reason
     assert found.in_model_us == profile.calls[1].typical_us

@@ -9,7 +9,12 @@ from hx._fleet import fleet as fleet
 from hx._functionize import functionize as functionize, inline as inline
 from hx._hierarchy import modules as modules, nodes as nodes, tree as tree
 from hx._models import ModelSpec as ModelSpec, load as load
-from hx._profile import compare_profiles as compare_profiles, profile as profile, profile_isolated as profile_isolated
+from hx._profile import (
+    compare_profiles as compare_profiles,
+    profile as profile,
+    profile_alone as profile_alone,
+    profile_isolated as profile_isolated,
+)
 from hx._progress import Progress as Progress
 from hx._redacted import command_line as command_line
 from hx._replace import replace as replace

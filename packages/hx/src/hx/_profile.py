@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -18,11 +19,11 @@ from hx._models import AnyHierarchy, name_of, opened
 from hx._progress import Progress, each, silent
 from hx._tensors import Inputs
 from hx.files import check_writable, write_text
-from hx.records.profile import IsolatedReport
-from hx_extractor import Hierarchy
-from hx_profiler import Measurement, Profile, ProfileComparison, Settings, Trace
+from hx.records.profile import AloneReport, IsolatedReport
+from hx_extractor import Call, Hierarchy
+from hx_profiler import AloneCall, Measurement, Profile, ProfileComparison, Settings, Trace
 from hx_projector import relink
-from hx_sidecar_schema import HxError, check_choice, graph_digest, refuse_existing
+from hx_sidecar_schema import HxError, RuntimeRefusal, UnavailableValue, check_choice, graph_digest, refuse_existing
 
 FILES: dict[str, Callable[[Measurement], str]] = {
     "csv": lambda found: hx_profiler.to_csv(found.profile),
@@ -108,14 +109,64 @@ def profile(
     return found.profile
 
 
-def profile_isolated(
+def profile_alone(
     model: AnyHierarchy,
-    modules: str | Sequence[str],
+    modules: str | Sequence[str] | None = None,
     inputs: Inputs | None = None,
     *,
     input_shapes: Shapes | None = None,
+    runs: int = 20,
+    warmup: int | None = None,
+    optimization: str = "all",
+    provider: str = "cpu",
+    threads: int = 0,
     progress: Progress = silent,
-    **settings: Any,
+) -> AloneReport:
+    """Time calls alone, and not the whole model, which runs once for what the calls get in it.
+
+    Examples:
+        >>> import torch, hx
+        >>> exported = hx.export(torch.nn.Sequential(torch.nn.Linear(4, 3)), (torch.ones(2, 4),))
+        >>> hx.profile_alone(exported, "0", runs=3).calls[0].alone_operators
+        {'Gemm': 1}
+
+    Args:
+        model: As of `profile`.
+        modules: Patterns of the calls, `2/4` for every fourth from the second on; None for all calls.
+        inputs: As of `profile`; a call alone gets what it gets in the model for them.
+        input_shapes: As of `profile`.
+        runs: As of `profile`, and all that follow.
+        warmup: Runs before them, which are left out; None: 3.
+        optimization: What ONNX Runtime may change before it runs.
+        provider: ONNX Runtime's execution provider.
+        threads: Within an operator.
+        progress: Told what goes on.
+
+    Returns:
+        The time of each call; the fields are told in `hx.records.profile`.
+
+    Raises:
+        HxError: As `profile`.
+    """
+    hierarchy = _opened(model, inputs, input_shapes, progress)
+    run = _given(runs=runs, warmup=warmup, optimization=optimization, provider=provider, threads=threads)
+    calls = _alone(hierarchy, hierarchy.calls(modules), run, progress)
+    return AloneReport(model=Path(hierarchy.name).name, calls=calls)
+
+
+def profile_isolated(
+    model: AnyHierarchy,
+    modules: str | Sequence[str] | None = None,
+    inputs: Inputs | None = None,
+    *,
+    input_shapes: Shapes | None = None,
+    runs: int = 20,
+    warmup: int | None = None,
+    optimization: str = "all",
+    provider: str = "cpu",
+    threads: int = 0,
+    measured: Sequence[AloneReport] = (),
+    progress: Progress = silent,
 ) -> IsolatedReport:
     """Time calls alone too, beside their time in the model, and say what differs.
 
@@ -127,11 +178,16 @@ def profile_isolated(
 
     Args:
         model: As of `profile`.
-        modules: Patterns of the calls.
+        modules: Patterns of the calls; None for all.
         inputs: As of `profile`; a call alone gets what it gets in the model for them.
         input_shapes: As of `profile`.
+        runs: As of `profile`, and all that follow: of the model, and of each call alone.
+        warmup: Runs before them, which are left out; None: 3.
+        optimization: What ONNX Runtime may change before it runs.
+        provider: ONNX Runtime's execution provider.
+        threads: Within an operator.
+        measured: What `profile_alone` returned for calls of this model: they are not timed alone again.
         progress: Told what goes on.
-        **settings: Of `profile`, for the model and each call alone: `runs`, `warmup`, `optimization`, `provider`, `threads`.
 
     Returns:
         Both times of each call; the fields are told in `hx.records.profile`.
@@ -139,12 +195,23 @@ def profile_isolated(
     Raises:
         HxError: As `profile`.
     """
-    run = _given(**settings)
     hierarchy = _opened(model, inputs, input_shapes, progress)
     calls = hierarchy.calls(modules)
+    run = _given(runs=runs, warmup=warmup, optimization=optimization, provider=provider, threads=threads)
     whole = _measured(hierarchy, run, progress).profile
-    alone = [hx_profiler.isolate(hierarchy, call.row, whole, **run) for call in each(calls, "Timing alone", progress)]
-    return IsolatedReport(model=whole.model, settings=whole.settings, runs=whole.runs, calls=alone)
+    known = {(one.fqn, one.call): one for report in measured for one in report.calls}
+    left = [call for call in calls if (call.fqn, call.index) not in known]
+    known |= {(one.fqn, one.call): one for one in _alone(hierarchy, left, run, progress)}
+    found = [hx_profiler.beside_model(known[call.fqn, call.index], whole) for call in calls]
+    return IsolatedReport(model=whole.model, settings=whole.settings, runs=whole.runs, calls=found)
+
+
+def _alone(model: Hierarchy, calls: Sequence[Call], settings: Mapping[str, Any], progress: Progress) -> list[AloneCall]:
+    """Time calls alone; the model runs once for what all of them get in it."""
+    ports = [port for call in calls if call.status == "extractable" for port in call.inputs if not port.unused]
+    with suppress(RuntimeRefusal, UnavailableValue):  # what can be computed is, when a call needs it
+        model.compute(port.carrier for port in ports if model.holds(port.carrier))
+    return [hx_profiler.time_alone(model, call.row, **settings) for call in each(calls, "Timing alone", progress)]
 
 
 def compare_profiles(before: Profile | str | Path, after: Profile | str | Path) -> ProfileComparison:

@@ -17,9 +17,11 @@ from hx_profiler.formats.csv import to_csv as to_csv
 from hx_profiler.formats.html import to_html as to_html
 from hx_profiler.formats.timelines import to_chrome_trace as to_chrome_trace, to_speedscope as to_speedscope
 from hx_profiler.reports.isolated import (
+    AloneCall as AloneCall,
     IsolatedCall as IsolatedCall,
     SpanningKernel as SpanningKernel,
-    isolate as isolate,
+    beside_model as beside_model,
+    time_alone as time_alone,
 )
 from hx_profiler.reports.modules import (
     ModuleChange as ModuleChange,

@@ -1,10 +1,22 @@
 """What `hx.profile` and its kin return and `hx profile --json` prints: mostly records of `hx_profiler`."""
 
 from hx.records.report import Report
-from hx_profiler import CallTime, IsolatedCall, Kernel, ModuleChange, Profile, ProfileComparison, Settings, slowest
+from hx_profiler import (
+    AloneCall,
+    CallTime,
+    IsolatedCall,
+    Kernel,
+    ModuleChange,
+    Profile,
+    ProfileComparison,
+    Settings,
+    slowest,
+)
 from hx_sidecar_schema import Table
 
 __all__ = [
+    "AloneCall",
+    "AloneReport",
     "CallTime",
     "IsolatedCall",
     "IsolatedReport",
@@ -16,9 +28,17 @@ __all__ = [
 ]
 
 
+class AloneReport(Report):
+    """Calls timed alone."""
+
+    model: str
+    calls: list[AloneCall]
+
+
 class IsolatedReport(Report):
     """Calls timed alone, beside their time in the whole model."""
 
+    schema_version: str = "1.1"
     model: str
     settings: Settings
     runs: int
