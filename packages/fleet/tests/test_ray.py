@@ -27,6 +27,7 @@ def test_a_cluster_gives_what_processes_give(copies: Callable[..., Path], tmp_pa
     (folder / "run.toml").write_text(
         'models = ["*.onnx"]\nsteps = ["validate", "steps.py:slow", "extract", "steps.py:judge"]\n'
     )
+    (folder / "divided.toml").write_text("split_calls = 2\n" + (folder / "run.toml").read_text())
     alone = hx.fleet(folder / "run.toml", tmp_path / "alone")
     killed: list[int] = []
 
@@ -43,8 +44,9 @@ def test_a_cluster_gives_what_processes_give(copies: Callable[..., Path], tmp_pa
                 killed.append(parent)
                 os.kill(parent, signal.SIGKILL)
 
-    found = hx.fleet(folder / "run.toml", tmp_path / "ray", ray="local", progress=kill)
+    found = hx.fleet(folder / "divided.toml", tmp_path / "ray", ray="local", progress=kill)
     assert killed
+    assert len(list((tmp_path / "ray" / "logs").glob("*.2of2.log"))) == 4
     assert (found.finished, found.statuses, found.failures) == (4, alone.statuses, alone.failures)
     for name in ("steps.parquet", "calls.parquet"):
         one, two = (pq.read_table(tmp_path / place / name) for place in ("alone", "ray"))

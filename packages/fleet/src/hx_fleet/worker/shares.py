@@ -48,7 +48,7 @@ class Shares:
         ended = [row for row in rows if row.status == "failed"]
         if ended or (rows and all(row.status == "skipped" for row in rows)):
             raise ShareEnded([*ended, *rows][0])
-        files = [self.folder.artefacts(unit.id) / _file(step) for unit in self.units]
+        files = [self.folder.artefacts(unit.id) / file_of(step) for unit in self.units]
         return [record.model_validate_json(file.read_bytes()) for file in files if file.exists()]
 
     def parts(self, reports: Sequence[ExtractReport], order: Sequence[tuple[str, int]], output: Path) -> ExtractReport:
@@ -68,9 +68,10 @@ class Shares:
 
 
 def leave(report: Report, step: str) -> None:
-    """Write what a step found of a share into the current folder."""
-    Path(_file(step)).write_text(report.model_dump_json(), encoding="utf-8")
+    """Write what a step found into the current folder."""
+    file_of(step).write_text(report.model_dump_json(), encoding="utf-8")
 
 
-def _file(step: str) -> str:
-    return f"{step}.json"
+def file_of(step: str) -> Path:
+    """Return the file that holds what a step found, in the folder in which its unit works."""
+    return Path(f"{step}.json")

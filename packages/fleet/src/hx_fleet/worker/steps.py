@@ -13,8 +13,9 @@ from typing import Any
 import hx
 from hx.files import SIDECAR_SUFFIX, model_files, sidecar_path
 from hx.records.extract import ExtractReport
+from hx.records.profile import AloneReport
 from hx.records.verify import VerifyReport
-from hx_fleet.worker.shares import Shares, leave
+from hx_fleet.worker.shares import Shares, file_of, leave
 from hx_sidecar_schema import share_of
 
 Fields = dict[str, Any]
@@ -166,12 +167,29 @@ def _without_start(report: Any) -> str:
 
 
 def _profile(task: Task) -> Fields:
-    options: Fields = {"threads": int(os.environ["OMP_NUM_THREADS"]), **task.options}
-    found = hx.profile(_known(task), **options)
+    found = hx.profile(_known(task), **_with_threads(task))
     for call in found.calls:
         times = {"typical_us": call.typical_us, "own_us": call.self_typical_us, "spread_us": call.spread_us}
         task.calls.get((call.fqn, call.call), {}).update(times)
     return {}
+
+
+def _profile_isolated(task: Task) -> Fields:
+    hierarchy, options = _known(task), _with_threads(task)
+    if task.share:
+        leave(hx.profile_alone(hierarchy, task.share, **options), "profile_isolated")
+        return {}
+    reports = task.shares.reports("profile_isolated", AloneReport) if task.shares else []
+    report = hx.profile_isolated(hierarchy, measured=reports, **options)
+    leave(report, "profile_isolated")
+    for call in report.calls:
+        times = {"in_model_us": call.in_model_us, "alone_us": call.alone_us, "alone_spread_us": call.alone_spread_us}
+        task.calls[call.fqn, call.call].update(times)
+    return {}
+
+
+def _with_threads(task: Task) -> Fields:
+    return {"threads": int(os.environ["OMP_NUM_THREADS"]), **task.options}
 
 
 def _suite(task: Task) -> Fields:
@@ -189,9 +207,16 @@ STEPS: dict[str, Callable[[Task], Fields]] = {
     "extract": _extract,
     "verify": _verify,
     "profile": _profile,
+    "profile_isolated": _profile_isolated,
     "suite": _suite,
 }
-FILES = {"export": MODEL, "project": PROJECTED, "extract": Path("parts"), "suite": Path("suite")}
+FILES = {
+    "export": MODEL,
+    "project": PROJECTED,
+    "extract": Path("parts"),
+    "profile_isolated": file_of("profile_isolated"),
+    "suite": Path("suite"),
+}
 """What steps leave in the folder in which a unit works."""
 
 

@@ -8,12 +8,24 @@ from hx.records.report import Finite, Report
 from hx.text import plural
 from hx_sidecar_schema import FileName, Record, Table
 
-STEPS = ("export", "project", "validate", "analyze", "extract", "verify", "profile", "suite")
+STEPS = ("export", "project", "validate", "analyze", "extract", "verify", "profile", "profile_isolated", "suite")
 """Steps that hx has; a step with a colon is a function, as `file.py:function` or `package.module:function`."""
-BY_CALL = ("extract", "verify")
+BY_CALL = ("extract", "verify", "profile_isolated")
 """Steps that several processes may do for one model, each for a share of its calls."""
 MEASURED = frozenset(
-    {"started", "seconds", "cpu_seconds", "memory_bytes", "attempts", "typical_us", "own_us", "spread_us"}
+    {
+        "started",
+        "seconds",
+        "cpu_seconds",
+        "memory_bytes",
+        "attempts",
+        "typical_us",
+        "own_us",
+        "spread_us",
+        "in_model_us",
+        "alone_us",
+        "alone_spread_us",
+    }
 )
 """Columns that differ between two equal runs; all others are equal, byte for byte."""
 
@@ -44,8 +56,8 @@ class FleetRun(Record):
     split_calls: int = Field(
         default=1,
         gt=0,
-        description="Into how many units the calls of one model are divided in the steps `extract` and `verify`; more than one for "
-        ".onnx files alone.",
+        description="Into how many units the calls of one model are divided in the steps `extract`, `verify` and `profile_isolated`; "
+        "more than one for .onnx files alone.",
     )
     retries: int = Field(
         default=2, ge=0, description="How often a model is tried again whose process was killed or crashed."
@@ -105,11 +117,15 @@ class CallRow(Record):
     typical_us: float | None = Field(default=None, description="Of `profile`, with calls below.")
     own_us: float | None = Field(default=None, description="Without calls below.")
     spread_us: float | None = Field(default=None, description="Interquartile range by run.")
+    in_model_us: float | None = Field(default=None, description="Of `profile_isolated`, with calls below.")
+    alone_us: float | None = Field(default=None, description="Of `profile_isolated`, of the call cut out.")
+    alone_spread_us: float | None = Field(default=None, description="Interquartile range by run.")
 
 
 class ModelResult(Report):
     """All that a run found of one model: a file of `results`, written once and whole."""
 
+    schema_version: str = "1.1"
     unit: str = Field(description="Name of the model's files in the run's folder.")
     model: str
     steps: list[StepRow]
