@@ -18,8 +18,9 @@ def _spec(arch: str, folder: Path) -> hx.ModelSpec:
 
 
 def _known(sidecar: Sidecar) -> dict[str, object]:
-    """Return all that a sidecar says but when it was made."""
-    return sidecar.model_dump(exclude={"generator": True, "model": {"file_digest"}})
+    """Return all that a sidecar says but when it was made, and which weights were not."""
+    left = {"generator": True, "model": {"file_digest"}, "initializers": {"__all__": {"unmade"}}}
+    return sidecar.model_dump(exclude=left)
 
 
 @pytest.mark.parametrize(("arch", "dynamic"), [("gpt2", False), ("llama", True)])
@@ -33,6 +34,9 @@ def test_a_model_without_weights_has_the_sidecar_of_one_with_weights(
     exported = hx.export(spec, dynamic=dynamic, f=path, overwrite=True)
     assert is_unread(exported.module)
     assert _known(exported.sidecar) == _known(held.sidecar)
+    assert not any(row.unmade for row in held.sidecar.initializers)
+    unmade = {row.name for row in exported.sidecar.initializers if row.unmade}
+    assert unmade == {row.name for row in held.sidecar.initializers if row.parameter and (row.elements or 0) > 1 << 16}
     assert str(exported.report.verification) == "not checked: the weights were not made"
     assert any("zeros in a sparse file" in note for note in exported.report.notes)
 
@@ -64,6 +68,26 @@ def test_what_is_made_of_a_model_without_weights_reads_none(tmp_path: Path, monk
         hx.profile(path)
     with pytest.raises(HxError, match="too large to be made"):
         hx.project(path, against=_spec("llama", tmp_path), overwrite=True)
+
+
+def test_zeros_in_place_of_weights_are_known_wherever_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file system tells of holes in a small part, which holds its weights, or in a copy that wrote them."""
+    monkeypatch.setattr(unheld, "HELD_BYTES", 0)
+    hx.export(_spec("llama", tmp_path), f=tmp_path / "m.onnx")
+    hx.extract(tmp_path / "m.onnx", "layers.1.mlp", tmp_path / "part.onnx")
+    assert not (tmp_path / "part.onnx.data").exists()
+    with (tmp_path / "m.onnx.data").open("rb+") as file:
+        zeros = file.read()
+        file.seek(0)
+        file.write(zeros)
+    for name in ("m.onnx", "part.onnx"):
+        with pytest.raises(HxError, match="weights were not made") as caught:
+            hx.profile(tmp_path / name)
+        assert caught.value.code == "HX217"
+    hx.extract(tmp_path / "m.onnx", "layers.1.mlp", tmp_path / "inputs.onnx", weights="none")
+    assert not hx.load(tmp_path / "inputs.onnx").lacks_weights
+    (tmp_path / "m.onnx.data").write_bytes(bytes([1]) * len(zeros))  # somebody made them
+    assert not hx.load(tmp_path / "m.onnx").lacks_weights
 
 
 def test_a_strategy_that_compares_numbers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

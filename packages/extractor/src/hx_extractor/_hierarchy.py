@@ -177,9 +177,7 @@ class Hierarchy:
 
         row = call if isinstance(call, int) else (self.calls(call)[0] if isinstance(call, str) else call).row
         extraction = extract(self, self._index, row)
-        if weights_from is not None:
-            self._stored_weights(Path(weights_from)).fill(extraction)
-        return extraction
+        return extraction if weights_from is None else self._stored_weights(Path(weights_from)).fill(extraction)
 
     def _stored_weights(self, place: Path) -> StoredWeights:
         from hx_extractor.cut.stored_weights import StoredWeights
@@ -317,10 +315,10 @@ class Hierarchy:
 
     @cached_property
     def lacks_weights(self) -> bool:
-        """Whether the weights were not made, as `random_weights` leaves those that are too large: it computes nothing."""
+        """Whether weights were not made, as `random_weights` leaves those that are too large: it computes nothing."""
         from hx_graph import lacks_weights
 
-        return lacks_weights(self.model)
+        return lacks_weights(self.model, [row.name for row in self.sidecar.initializers if row.unmade and row.readers])
 
     def refuse_without_weights(self) -> None:
         """Raise an `HxError`, HX217, if the model `lacks_weights`."""

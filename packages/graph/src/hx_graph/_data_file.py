@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,11 +23,18 @@ def has_data(tensor: ir.TensorProtocol, inline_bytes: int = INLINE_BYTES) -> boo
     return tensor.dtype != ir.DataType.STRING and tensor.nbytes > inline_bytes
 
 
-def lacks_weights(model: ir.Model) -> bool:
-    """Say whether most bytes of a model's large weights were never written: holes of its data file, which read as zeros.
+def lacks_weights(model: ir.Model, unmade: Iterable[str] = ()) -> bool:
+    """Say whether weights of a model were never made; what such a model computes means nothing.
 
-    So `hx export --random-weights` leaves weights that no machine holds. What such a model computes means nothing.
+    `unmade` are those that were not when it was exported: one that still begins with zeros is enough. So are, where nobody
+    says it, holes of its data file that are most bytes of its large weights: `hx export --random-weights` leaves them.
     """
+    weights = (model.graph.initializers.get(name) for name in unmade)
+    if any(
+        value is not None and value.const_value is not None and _begins_with_zeros(value.const_value)
+        for value in weights
+    ):
+        return True
     unwritten = total = 0
     for value in model.graph.initializers.values():
         tensor = value.const_value
@@ -35,6 +42,10 @@ def lacks_weights(model: ir.Model) -> bool:
             total += tensor.nbytes
             unwritten += tensor.nbytes if is_unwritten(tensor) else 0
     return 2 * unwritten > total
+
+
+def _begins_with_zeros(tensor: ir.TensorProtocol) -> bool:
+    return not tensor.numpy().reshape(-1)[:SMALL_ELEMENTS].any()
 
 
 def is_unwritten(tensor: ir.TensorProtocol | None) -> bool:

@@ -147,10 +147,10 @@ def name_of(model: AnyHierarchy) -> str:
 
 def check_loads(hierarchy: Hierarchy, model: ir.Model) -> None:
     """Stop where ONNX Runtime does not load what was made of a model; HX207, HX209, or HX215 for a kernel that only the new one lacks."""
-    from hx_graph import make_session
+    from hx_graph import WEIGHTS_IN_FILES, make_session
 
     try:
-        make_session(model, hierarchy.folder)
+        make_session(model, hierarchy.folder, **WEIGHTS_IN_FILES)
     except MissingKernel:
         if not hierarchy.lacks_kernel:
             raise

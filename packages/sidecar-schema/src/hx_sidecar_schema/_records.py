@@ -265,6 +265,11 @@ class Initializer(Record):
     merged: list[str] = listed(
         "Other parameters whose numbers were the same, and which the exporter therefore made this one, transposed too."
     )
+    unmade: bool = Field(
+        default=False,
+        description="Whether its numbers were not made: zeros stand for a weight that is too large to be held. What is computed of it "
+        "means nothing.",
+    )
     elements: int | None = Field(
         default=None, ge=0, description="Number of elements, 0 for an unknown shape; null in files of format 1.0."
     )

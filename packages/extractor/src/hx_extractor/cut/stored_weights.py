@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -43,8 +44,8 @@ class StoredWeights:
         self._names = sidecar.stored_names
         self._prefix, self._added = self._naming(self._parameters | tied | {*self._names.values()})
 
-    def fill(self, extraction: Extraction) -> None:
-        """Let a part have the stored weights, mapped; what is no weight of the files stays: constants, tables made at the start.
+    def fill(self, extraction: Extraction) -> Extraction:
+        """Return a part, which is changed, with the stored weights, mapped; what is no weight of the files stays: constants, tables made at the start.
 
         Raises:
             HxError: HX218 for a weight that the files do not have, in another shape or with another type, or that the exporter
@@ -64,7 +65,7 @@ class StoredWeights:
                 computed += [] if known else [f"{name} of {', '.join(row.sources or ()) or 'what is not known'}"]
             elif row.parameter is not None and (found := self._found(row)) is not None:
                 tensors[name] = self._tensor(row, found, value.const_value)
-            elif row.parameter in self._parameters or is_unwritten(value.const_value):
+            elif row.parameter in self._parameters or row.unmade:
                 missing.append(str(row.parameter))
         for node in graph:  # a small weight whose reader was recovered is written as a constant
             origin = extraction.origins.get(str(node.outputs[0].name), "")
@@ -80,6 +81,8 @@ class StoredWeights:
             graph.initializers[name].const_value = tensor
         if left := [slot.name for slot in tensors_in(extraction.model) if is_unwritten(slot.tensor)]:
             self._refuse(f"lack what {extraction.tag!r} reads: {_few(left)}", _NAMES)
+        rows = [row.model_copy(update={"unmade": False}) for row in extraction.sidecar.initializers]
+        return replace(extraction, sidecar=extraction.sidecar.model_copy(update={"initializers": rows}))
 
     def _naming(self, parameters: Iterable[str]) -> tuple[str, bool]:
         """Return what is before the parameters' names in the files, or, if not added, before the files' in the parameters.

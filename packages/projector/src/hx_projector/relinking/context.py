@@ -119,6 +119,8 @@ def _initializers(weights: Iterable[str], sidecar: Sidecar) -> Iterator[Initiali
         if name in known:
             yield known[name]
         elif (base := name_inside(name, known)) is not None:
-            yield Initializer(name=name, parameter=known[base].parameter, transform="derived")
+            yield Initializer(
+                name=name, parameter=known[base].parameter, transform="derived", unmade=known[base].unmade
+            )
         else:
             yield Initializer(name=name)

@@ -9,10 +9,11 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
-from hx_graph import is_size_query
+from hx_graph import SMALL_ELEMENTS, is_size_query
 from hx_sidecar_schema import Initializer
 from hx_tracer.exporting.raw_graph import RawGraph
 from hx_tracer.exporting.survivors import Survivors
+from hx_tracer.watch.file_weights import FileWeights, unread_weights
 
 
 class _Origin(NamedTuple):
@@ -53,7 +54,14 @@ def weight_rows(module: torch.nn.Module, survivors: Survivors, graph: ir.Graph) 
             parameter = origin.parameter if origin else sources[0] if len(sources) == 1 else None
             row = Initializer(name=name, parameter=parameter, transform="folded", sources=sources)
         rows.append(row)
-    return rows
+    unread = unread_weights(module)
+    return rows if unread is None else [_marked(row, graph.initializers[row.name].const_value, unread) for row in rows]
+
+
+def _marked(row: Initializer, tensor: ir.TensorProtocol | None, unread: FileWeights) -> Initializer:
+    """Return a row that says whether its tensor, or one that it is a view of, was not made."""
+    is_unmade = tensor is not None and tensor.size > SMALL_ELEMENTS and unread.spans(tensor.numpy().ctypes.data)
+    return row.model_copy(update={"unmade": is_unmade})
 
 
 def _tied_names(module: torch.nn.Module) -> dict[str, list[str]]:

@@ -52,6 +52,10 @@ class FileWeights:
         """Where the file begins in memory."""
         return self._bytes.data_ptr()
 
+    def spans(self, address: int) -> bool:
+        """Say whether an address in memory is one of a byte of the file."""
+        return 0 <= address - self.address < self.size_bytes
+
     def is_hole(self, offset: int, size_bytes: int) -> bool:
         """Say whether nobody wrote the bytes from `offset` on, so that all are zeros."""
         with self.path.open("rb") as file:
@@ -70,6 +74,11 @@ def leave_unread(module: torch.nn.Module, weights: FileWeights) -> None:
     _unread[module] = weights
 
 
+def unread_weights(module: torch.nn.Module) -> FileWeights | None:
+    """Return what `leave_unread` named for a module."""
+    return _unread.get(module)
+
+
 def is_unread(module: torch.nn.Module) -> bool:
     """Say whether the numbers that a module computes mean nothing: its weights are not read."""
     return module in _unread
@@ -82,7 +91,7 @@ def weights_unread(module: torch.nn.Module) -> Generator[None]:
     What is computed of them is noise of the right shape and dtype; all else is computed. So modules are called as ever,
     with arguments of the same sizes.
     """
-    weights = _unread.get(module)
+    weights = unread_weights(module)
     if weights is None:
         yield
         return
