@@ -9,9 +9,8 @@ def main() -> int:
     import os
     import sys
 
-    os.environ.setdefault(
-        "PYDANTIC_DISABLE_PLUGINS", "__all__"
-    )  # pydantic would read what all installed packages offer: 8 ms
+    # pydantic would look for plugins in the metadata of all installed packages: 8 ms
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from hx_cli._main import run
 
     code = run(sys.argv[1:])

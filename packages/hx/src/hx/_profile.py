@@ -254,7 +254,7 @@ def _measured(model: Hierarchy, settings: Mapping[str, Any], progress: Progress)
     feeds = model.example_inputs()
     progress(f"Running {model.name}", 0, 0)
     with TemporaryDirectory(prefix="hx-profile-") as folder:
-        done = hx_profiler.execute(model.path or model.model, feeds, Path(folder), **settings)
+        done = hx_profiler.execute(model.path or model.model, feeds, Path(folder), graph=model.model, **settings)
         progress("Finding the modules of what ran", 0, 0)
         return _attributed(done.trace, done.executed, model, model.name, done.settings, done.notes)
 

@@ -54,6 +54,7 @@ def execute(
     feeds: Mapping[str, NDArray[Any]],
     folder: Path,
     *,
+    graph: ir.Model | None = None,
     runs: int = 20,
     warmup: int = 3,
     optimization: str = "all",
@@ -70,6 +71,7 @@ def execute(
         model: An ONNX file, which is never written; or a model in memory, whose nodes have other names while it runs.
         feeds: An array for every input.
         folder: Where the session writes its profile and graph; the caller removes it.
+        graph: What the file holds, where it was read before; used as a model in memory is.
         runs: Number of measured runs.
         warmup: Number of runs before them, which are not measured.
         optimization: A key of `LEVELS`.
@@ -80,7 +82,7 @@ def execute(
         HxError: HX202, HX204 if the file cannot be read, HX207 if ONNX Runtime refuses model or inputs, HX406 if
             the level or the provider is unknown.
     """
-    file, graph = (model, read_model(model)) if isinstance(model, Path) else (None, model)
+    file, graph = (model, graph or read_model(model)) if isinstance(model, Path) else (None, model)
     weights = file.parent if file is not None else None
     start = time.perf_counter()
     with unique_node_names(graph) as renamed:

@@ -9,12 +9,13 @@ in its graph: no position in a file, and each body counts anew.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hx_sidecar_schema import HxError
+from pydantic_core import from_json
+
+from hx_sidecar_schema import HxError, collector_paused
 
 _KERNEL = "_kernel_time"
 
@@ -68,6 +69,7 @@ class Trace:
         return Trace(self.runs[count:], events, self.outside)
 
 
+@collector_paused()
 def read_trace(path: Path) -> Trace:
     """Read a profile that ONNX Runtime wrote.
 
@@ -75,10 +77,10 @@ def read_trace(path: Path) -> Trace:
         HxError: HX308 if the file cannot be read, is no such profile, or holds no run.
     """
     try:
-        rows = json.loads(path.read_bytes())
+        rows = from_json(path.read_bytes())
     except OSError as error:
         raise _no_trace(path, error.strerror or str(error)) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _no_trace(path, f"it is no JSON, or is cut short: {error}") from error
     rows = rows.get("traceEvents") if isinstance(rows, dict) else rows
     if not isinstance(rows, list):

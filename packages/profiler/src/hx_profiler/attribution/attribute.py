@@ -78,11 +78,11 @@ def attribute(
             executions=len(ran),
             self_us=int(own.sum()),
             total_us=sum(event.duration_us for event in ran),
-            median_us=float(np.median(own)),
+            median_us=float(typical),
             peak_memory_bytes=_largest(event.peak_memory_bytes for event in ran),
             **_owner([nodes[position] for position in matched[key]], known, tree, positions),
         )
-        for (key, ran), own in zip(executions.items(), by_run, strict=True)
+        for (key, ran), own, typical in zip(executions.items(), by_run, np.median(by_run, axis=1), strict=True)
     ]
     low, median, high = np.percentile(by_run.sum(axis=0), (25, 50, 75))
     if trace.outside:
@@ -140,12 +140,13 @@ def _calls(
     everything = int(by_run.sum())
     times = Counter(sidecar.calls[row].module for row in rows)
     levels = depths(parents)
+    totals = np.array([by_run[numbers].sum(axis=0) for numbers in below])
+    lows, medians, highs = np.percentile(totals, (25, 50, 75), axis=1)
     calls: list[CallTime] = []
     for position, row in enumerate(rows):
         call, module = sidecar.calls[row], sidecar.module_of(sidecar.calls[row])
         mine, all_below = ([kernels[number] for number in numbers[position]] for numbers in (own, below))
-        total = by_run[below[position]].sum(axis=0)
-        low, median, high = np.percentile(total, (25, 50, 75))
+        total_us = int(totals[position].sum())
         calls.append(
             CallTime(
                 fqn=module.fqn,
@@ -156,10 +157,10 @@ def _calls(
                 parent=parents[position],
                 depth=levels[position],
                 self_us=sum(kernel.self_us for kernel in mine),
-                total_us=int(total.sum()),
-                share=int(total.sum()) / everything if everything else 0.0,
-                median_us=float(median),
-                spread_us=float(high - low),
+                total_us=total_us,
+                share=total_us / everything if everything else 0.0,
+                median_us=float(medians[position]),
+                spread_us=float(highs[position] - lows[position]),
                 typical_us=sum(kernel.median_us for kernel in all_below),
                 self_typical_us=sum(kernel.median_us for kernel in mine),
                 kernels=len(all_below),
