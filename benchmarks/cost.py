@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from measuring import HERE, MODELS, Row, export, machine, measure, table
+from measuring import ENVIRONMENT, HERE, MODELS, Row, export, machine, measure, table
 
 PLAIN = """
 import models, torch
@@ -36,7 +36,8 @@ def whole(script: str, folder: Path) -> tuple[float, float, float]:
     """Return a fresh process's seconds, its seconds of processor time, and the MB of its peak, imports included."""
     start = time.perf_counter()
     with (folder / "log.txt").open("w") as log:
-        process = subprocess.Popen([sys.executable, "-c", QUIET + script], cwd=folder, stdout=log, stderr=log)
+        words = [sys.executable, "-c", QUIET + script]
+        process = subprocess.Popen(words, cwd=folder, env=ENVIRONMENT, stdout=log, stderr=log)
         _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"benchmark failed:\n{(folder / 'log.txt').read_text()[-3000:]}")
@@ -230,7 +231,8 @@ def bench_help(folder: Path) -> list[Row]:
     times = []
     for _ in range(7):
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "hx_cli", "--help"], check=True, stdout=subprocess.DEVNULL, cwd=folder)
+        words = [sys.executable, "-m", "hx_cli", "--help"]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, cwd=folder, env=ENVIRONMENT)
         times.append(time.perf_counter() - start)
     seconds = statistics.median(times)
     return [("hx --help", f"{seconds:.2f} s", f"{seconds:.2f}", "< 0.3")]

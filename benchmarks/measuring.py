@@ -15,6 +15,8 @@ from typing import Any
 
 HERE = Path(__file__).parent
 Row = tuple[str, ...]
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""Of processes that are measured: with Python's bytecode cached, as an installed program has it. A first run makes it."""
 
 MODELS = """
 import torch, transformers
@@ -56,7 +58,7 @@ def measure(setup: str, folder: Path, repeat: int) -> dict[str, Any]:
         `times` in seconds, `peak_kib` since the snippet was imported, `grown_kib` beyond what there was then, and the
         `result` that `run()` returned last.
     """
-    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "2"}
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "2"}
     done = subprocess.run(
         [sys.executable, "-c", MEASURED.format(setup=setup, repeat=repeat)],
         cwd=folder,
@@ -77,7 +79,7 @@ def export(model: str, target: str, folder: Path) -> None:
         [sys.executable, "-m", "hx_cli", "export", model, "-o", target, "--no-verify"],
         cwd=folder,
         check=True,
-        env={**os.environ, "PYTHONPATH": str(folder)},
+        env={**ENVIRONMENT, "PYTHONPATH": str(folder)},
         stdout=subprocess.DEVNULL,
     )
 
@@ -87,7 +89,7 @@ def run(command: str, folder: Path) -> tuple[float, int, str]:
     before = os.times()
     with (folder / "output.txt").open("w+") as output:
         words = [sys.executable, "-m", "hx_cli", *command.split()]
-        process = subprocess.Popen(words, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(words, cwd=folder, env=ENVIRONMENT, stdout=output, stderr=subprocess.STDOUT)
         peak = 0
         while process.poll() is None:
             peak = max(peak, anonymous_bytes(process.pid))

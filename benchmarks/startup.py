@@ -6,7 +6,6 @@ of processor time are compared with `hx --help`. The tables go to stdout and to 
 
 from __future__ import annotations
 
-import os
 import resource
 import statistics
 import subprocess
@@ -15,7 +14,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from measuring import HERE, machine
+from measuring import ENVIRONMENT, HERE, machine
 
 HX = (sys.executable, "-m", "hx_cli")
 PART = "encoder.layer.0.attention"
@@ -74,12 +73,11 @@ def words_of(parts: Sequence[str | Sequence[str]]) -> list[str]:
 
 def medians(commands: Mapping[str, Sequence[str]], runs: int, folder: Path) -> dict[str, float]:
     """Return median seconds of processor time of some commands; a first run of each is not counted."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(runs + 1):
         for name, command in commands.items():
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run(command, check=True, cwd=folder, env=environment, capture_output=True)
+            subprocess.run(command, check=True, cwd=folder, env=ENVIRONMENT, capture_output=True)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             seconds[name].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return {name: statistics.median(times[1:]) for name, times in seconds.items()}

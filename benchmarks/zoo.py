@@ -185,6 +185,12 @@ def summary(rows: dict[str, Row], *, dynamic: bool) -> str:
                 causes.setdefault(_general(row["error"]), []).append(row["arch"])
         ordered = sorted(causes.items(), key=lambda item: -len(item[1]))
         parts.append(_table(("cause", "architectures"), [(text, ", ".join(archs)) for text, archs in ordered]))
+    parts.append("## Time of each\n")
+    parts.append(
+        "Seconds of one of two workers: it is built, exported plainly and by hx, and every call is cut out and run.\n"
+    )
+    times = [(name, str(row.get("nodes", "")), f"{row['seconds']:.1f}") for name, row in rows.items()]
+    parts.append(_table(("architecture", "nodes", "seconds"), times))
     return "\n".join(parts)
 
 

@@ -80,6 +80,21 @@ def export(tmp_path: Path) -> Export:
     return Export(tmp_path)
 
 
+def test_the_sidecar_may_be_read_once_onnx_runtime_has_let_go_of_the_model(
+    export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr("hx_projector.validation.checks.file.return_freed_memory", lambda: done.append("released"))
+    broken = export.with_nodes(lambda node: node.model_copy(update={"consumers": [0]})).sidecar
+
+    def read() -> Sidecar:
+        done.append("read")
+        return broken
+
+    assert validate(export.model, read, export.path) == validate(export.model, broken, export.path)
+    assert done == ["released", "read", "released"]
+
+
 def test_bodies_and_functions_are_covered(export: Export) -> None:
     assert export.findings() == []
     graphs = {node.graph for node in export.sidecar.nodes}

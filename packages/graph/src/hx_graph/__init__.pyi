@@ -69,6 +69,7 @@ from hx_graph._session import (
     make_session as make_session,
     open_session as open_session,
     refusal_of as refusal_of,
+    return_freed_memory as return_freed_memory,
     run_session as run_session,
 )
 from hx_graph._types import (

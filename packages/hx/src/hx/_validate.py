@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -53,11 +54,14 @@ def validate(
         graph = read_model(path, check=False)
         inside = graph.metadata_props.get(EMBEDDED)
         if inside is not None and not target.exists():
-            rows, read = from_embedded(inside, path, check=False), ""
+            load, read = cache(partial(from_embedded, inside, path, check=False)), ""
         else:
-            rows, read = Sidecar.load(target, check=False), str(target)
+            load, read = cache(partial(Sidecar.load, target, check=False)), str(target)
+            if not target.exists():
+                load()
         progress("Checking", 0, 0)
-        result = checked(graph, rows, path)
+        result = checked(graph, load, path)
+        rows = load()
         done = repaired(graph, rows, path, result.findings if repair else ())
         if done.changes:
             rows = done.sidecar

@@ -1,6 +1,6 @@
 """A model with its sidecar, and how their parts are called in messages."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -49,11 +49,17 @@ class CallCut:
 class ModelAndSidecar:
     """A model and its sidecar, with look-ups that no wrong row can make fail unless it is said."""
 
-    def __init__(self, model: ir.Model, sidecar: Sidecar, path: Path) -> None:
-        """Take a model as it was read from a path, and a parsed sidecar whose rows may contradict all else."""
-        self.model, self.sidecar, self.path = model, sidecar, path
+    def __init__(self, model: ir.Model, sidecar: Sidecar | Callable[[], Sidecar], path: Path) -> None:
+        """Take a model as it was read from a path, and a parsed sidecar whose rows may contradict all else, or what reads it."""
+        self.model, self.path = model, path
+        self._sidecar = sidecar
         self.nodes = [((graph, output_of(node)), node) for graph, node in all_nodes(model)]
         """Graph path and first output, node; in the order that rows have."""
+
+    @cached_property
+    def sidecar(self) -> Sidecar:
+        """The sidecar, read when a check first asks for it."""
+        return self._sidecar if isinstance(self._sidecar, Sidecar) else self._sidecar()
 
     @property
     def is_part(self) -> bool:

@@ -90,10 +90,16 @@ class ValidationResult:
     """Of the model, nested graphs and functions included."""
 
 
-def validate(model: ir.Model, sidecar: Sidecar, path: Path) -> ValidationResult:
+def validate(model: ir.Model, sidecar: Sidecar | Callable[[], Sidecar], path: Path) -> ValidationResult:
     """Check a model, which is not changed, its sidecar, whose rows may say anything, and whether they agree.
 
     The ONNX checker and ONNX Runtime read the model's file from its path.
+
+    Args:
+        model: As it was read from the path.
+        sidecar: What reads it may stand in for it: it is called after ONNX Runtime has let go of the model, which takes
+            as much memory as the rows.
+        path: Of the model.
     """
     pair = ModelAndSidecar(model, sidecar, path)
     findings: list[Finding] = []

@@ -10,6 +10,7 @@ from hx_graph import (
     lacks_weights,
     make_session,
     open_session,
+    return_freed_memory,
 )
 from hx_projector.attribution.assemble import tensor_infos
 from hx_projector.validation.findings import Problem
@@ -62,6 +63,8 @@ def loaded_by_runtime(pair: ModelAndSidecar) -> Iterator[Problem]:
         raise
     except Exception as error:  # noqa: BLE001 ONNX Runtime's exceptions share no base class; all others are a finding
         yield "V02", "model", f"ONNX Runtime does not load it: {_line(error)}"
+    finally:
+        return_freed_memory()
 
 
 def _line(error: Exception) -> str:
