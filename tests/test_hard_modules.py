@@ -777,6 +777,46 @@ def fallback() -> Case:
     return (FallbackM(), {"x": rand(2, 8)})
 
 
+class TiedHeads(nn.Module):
+    """One weight of two modules, too large to be folded, by the name of the later: both read one Transpose of it, which the first call owns."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(16, 2048), nn.Linear(16, 2048)
+        self.first.weight = self.last.weight
+
+    def forward(self, x):
+        return self.last(self.first(x).reshape(2, 128, 16).tanh())
+
+
+@case
+def tied_heads() -> Case:
+    return (TiedHeads(), {"x": rand(2, 1, 16)})
+
+
+class Image(nn.Module):
+    def forward(self, x):
+        y = x.sigmoid()
+        return y, y.reshape(2, 4, 4, 8).permute(0, 3, 1, 2)
+
+
+class ImageM(nn.Module):
+    """An output that is turned back outside: the exporter merges both, others read what the output was made of."""
+
+    def __init__(self):
+        super().__init__()
+        self.image, self.norm = Image(), nn.LayerNorm(8)
+
+    def forward(self, x):
+        _, image = self.image(x)
+        return self.norm(image.permute(0, 2, 3, 1).reshape(2, 16, 8))
+
+
+@case
+def turned_back() -> Case:
+    return (ImageM(), {"x": rand(2, 16, 8)})
+
+
 # What the exporter merges or folds, and what cannot be seen, is said and not hidden.
 ELSEWHERE = {
     "convbn": {"fused": 2, "folded": 2},

@@ -2,11 +2,11 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from hx_graph import nested_graphs, reads
-from hx_projector._graph_index import grouped
+from hx_projector._graph_index import grouped, reachable
 from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import CallCut, ModelAndSidecar, listed
 from hx_sidecar_schema import ModuleCall
@@ -21,7 +21,7 @@ def borders(pair: ModelAndSidecar) -> Iterator[Problem]:
     for row, call in enumerate(pair.sidecar.calls):
         yield from graph.contradicted_fate(row, call)
     for found in pair.cuts:
-        for code, message in (*graph.misplaced_ports(found.row, found.call), *graph.other_needs(found)):
+        for code, message in (*graph.misplaced_ports(found), *graph.other_needs(found)):
             yield code, pair.call_name(found.row), message
 
 
@@ -69,14 +69,16 @@ class _Borders:
                 message = f"It is `{call.status}`, and its output {port.name!r} is {port.carrier!r}, which {what}."
                 yield "V24", self._pair.call_name(row), message
 
-    def misplaced_ports(self, row: int, call: ModuleCall) -> Iterator[tuple[str, str]]:
+    def misplaced_ports(self, found: CallCut) -> Iterator[tuple[str, str]]:
         """Yield ports whose values are made on the wrong side of the call's border (V39)."""
-        recovered = {name for number in call.recovered for name in self._pair.sidecar.recovered[number].outputs}
+        row, call, recovered = found.row, found.call, found.recovered
         given, carriers = ({port.carrier for port in ports} for ports in (call.inputs, call.outputs))
+        # Others may read what a recovered output is made of: that output is none in the graph any more.
+        handed = carriers.union(reachable(carriers & recovered.keys(), lambda name: recovered.get(name, ())))
         lost = {
             name
-            for name in (self._leaving[row] & self._index.data) - recovered
-            if carriers.isdisjoint(self._index.forms(name))
+            for name in (self._leaving[row] & self._index.data) - recovered.keys()
+            if handed.isdisjoint(self._index.forms(name))
         }
         used = {port.value for port in call.outputs if not port.unused}
         # An output that was not found in the graph may be what they read.
@@ -84,8 +86,10 @@ class _Borders:
         for port in call.outputs:
             maker = self._owner.get(port.carrier)
             if port.unused and port.value in self._leaving[row] and port.value not in used:
-                found = f"Output {port.name!r} is {port.value!r}"
-                yield "V39", f"{found}, which is said to be unused; calls outside read it."
+                yield (
+                    "V39",
+                    f"Output {port.name!r} is {port.value!r}, which is said to be unused; calls outside read it.",
+                )
             if not port.unused and port.carrier in self._graph.inputs - given:
                 yield "V39", f"Output {port.name!r} is {port.carrier!r}, an input of the model and none of the call."
             if port.unused or maker is None or port.carrier in recovered or port.carrier in given:
@@ -161,8 +165,8 @@ class _Borders:
 def parameter_readers(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that a weight goes by its own name, and that its module, or one around or below it, reads it (V46).
 
-    A tied parameter has one name, and others read it too; so one reader is enough. Where no call of its module made a node
-    that is left, the module around it counts.
+    A tied parameter goes by one of its names, and modules of the others read it too; so one reader is enough. Where no call
+    of its module made a node that is left, the module around it counts.
     """
     sidecar, tree = pair.sidecar, pair.tree
     owners = sorted({node.owner for node in sidecar.nodes})
@@ -174,6 +178,13 @@ def parameter_readers(pair: ModelAndSidecar) -> Iterator[Problem]:
     names = {f"{module.fqn}.{name}".lstrip(".") for module in sidecar.modules for name in module.direct_parameters}
     readers: dict[str, set[int]] = {}
     weights = [row for row in sidecar.initializers if row.parameter]
+
+    def nearest_calls(holder: int) -> Sequence[int]:
+        module: int | None = holder
+        while module is not None and module not in called:
+            module = sidecar.modules[module].parent
+        return called.get(module or 0, ())
+
     owner = {row.key: row.owner for row in sidecar.nodes}
     # What has bodies reads what these capture: there the nodes of the bodies count.
     simple = ((node, owner[key]) for key, node in pair.nodes if not any(nested_graphs(node)))
@@ -185,12 +196,11 @@ def parameter_readers(pair: ModelAndSidecar) -> Iterator[Problem]:
         if row.name in names and row.name != parameter:
             yield "V46", row.name, f"It is said to be {parameter!r}, and has the name of another parameter."
             continue
-        module = pair.module_rows.get(parameter.rpartition(".")[0])
-        if module is None:
+        own, *tied = (pair.module_rows.get(name.rpartition(".")[0]) for name in (parameter, *row.aliases))
+        if own is None:
             continue  # V37 says so
-        while module is not None and module not in called:
-            module = sidecar.modules[module].parent
-        found, calls = readers[parameter], called.get(module or 0, ())
+        holders = (own, *(module for module in tied if module is not None))
+        found, calls = readers[parameter], [call for module in holders for call in nearest_calls(module)]
         near = (tree.contains(a, b) or tree.contains(b, a) for a in found for b in calls)
         if found and not any(near):
             yield "V46", row.name, f"It is said to be {parameter!r}; only {pair.call_names(sorted(found))} reads it."
