@@ -15,6 +15,7 @@ from test_weights_from import LAYER, saved
 import hx
 from hx_projector import first_difference
 from hx_sidecar_schema import HxError
+from hx_tracer.watch.uncompiled import set_eval_mode
 
 
 @pytest.fixture(scope="module", params=["gpt2", "llama"])
@@ -81,6 +82,32 @@ def test_the_folder_may_be_moved_and_the_model_may_lie_above_it(folder: Path, tm
     hx.export(str(moved / "inner"), f=moved / "above.onnx", weights="in-place")
     locations = {str(tensor.location) for tensor in _external(hx.load(moved / "above.onnx").model).values()}
     assert any(location.startswith("inner/model-") for location in locations)
+
+
+def test_a_weight_that_was_changed_since_it_was_loaded_does_not_stay(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a forward may do: it would be another number than the model computes with."""
+    shutil.copytree(folder, tmp_path / "changed")
+    changed: list[str] = []
+
+    def change(module: torch.nn.Module) -> None:
+        name, largest = max(module.named_parameters(), key=lambda one: one[1].numel())
+        largest.data.mul_(2)
+        changed.append(name)
+        set_eval_mode(module)
+
+    monkeypatch.setattr("hx_tracer.models.spec.set_eval_mode", change)
+    path = tmp_path / "changed" / "m.onnx"
+    report = hx.export(str(path.parent), f=path, weights="in-place", overwrite=True).report
+    assert report.verification is not None
+    assert report.verification.status == "match"
+    rows = {row.name: row for row in hx.load(path).sidecar.initializers}
+    external = _external(hx.load(path).model)
+    assert {
+        name for name, one in external.items() if rows[name].parameter in changed and one.location != "m.onnx.data"
+    } == set()
+    assert any(str(one.location).endswith(".safetensors") for one in external.values())
 
 
 def _refusal(model: object, path: Path | None, **spec: object) -> HxError:

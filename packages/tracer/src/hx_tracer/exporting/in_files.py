@@ -15,13 +15,16 @@ def refer_to_files(model: ir.Model, files: Sequence[FileWeights]) -> None:
     """Let a model refer to the bytes of its weights where these are, as they are, bytes of one of the files.
 
     The exporter's constant folding (onnxscript 0.7) hands out transposed views of weights: their bytes are others, except
-    where all are zeros.
+    where all are zeros. What was changed since it was loaded is not in the files either.
     """
+    written = [file for file in files if file.is_written()]
     for slot in tensors_in(model) if files else ():
         address, size_bytes, contiguous = _extent(getattr(slot.tensor, "raw", None))
         for file in files:
             offset = address - file.address
             if size_bytes != slot.tensor.nbytes or not 0 <= offset <= file.size_bytes - size_bytes:
+                continue
+            if file in written and not file.is_as_stored(offset, size_bytes):
                 continue
             if contiguous or file.is_hole(offset, size_bytes):
                 slot.put(_external(slot, file, offset))

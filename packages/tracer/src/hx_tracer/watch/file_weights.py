@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 from weakref import WeakKeyDictionary
@@ -17,9 +18,9 @@ from hx_tracer._torch_internals import TorchDispatchMode, changes_in_place, is_r
 class FileWeights:
     """A file whose bytes are the memory of tensors; nothing is read before a tensor is."""
 
-    def __init__(self, path: Path, storage: torch.UntypedStorage) -> None:
-        """Take a file, and the storage that is made of it."""
-        self.path = path
+    def __init__(self, path: Path, storage: torch.UntypedStorage, *, shared: bool = False) -> None:
+        """Take a file, and the storage that is made of it; `shared` as of `map`."""
+        self.path, self._shared = path, shared
         self._bytes = torch.empty(0, dtype=torch.uint8).set_(storage)
         self.size_bytes = self._bytes.nbytes
 
@@ -36,7 +37,7 @@ class FileWeights:
             RuntimeError: If it cannot be mapped.
         """
         storage: Any = torch.UntypedStorage.from_file(str(path), shared, path.stat().st_size)
-        return cls(path, storage)
+        return cls(path, storage, shared=shared)
 
     def view(self, offset: int, dtype: torch.dtype, shape: Iterable[int]) -> torch.Tensor:
         """Return a tensor of the bytes from an offset on."""
@@ -55,6 +56,29 @@ class FileWeights:
     def spans(self, address: int) -> bool:
         """Say whether an address in memory is one of a byte of the file."""
         return 0 <= address - self.address < self.size_bytes
+
+    def is_written(self) -> bool:
+        """Say whether memory was written to that does not go to the file, as Linux tells; True where nobody does."""
+        if self._shared:
+            return False
+        end, is_own, sizes = self.address + self.size_bytes, False, list[int]()
+        with suppress(OSError), Path("/proc/self/smaps").open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if found := _MAPPING.match(line):
+                    is_own = int(found[1], 16) < end and int(found[2], 16) > self.address
+                elif is_own and line.startswith(("Anonymous:", "Swap:")):
+                    sizes.append(int(line.split()[1]))
+        return not sizes or any(sizes)
+
+    def is_as_stored(self, offset: int, size_bytes: int) -> bool:
+        """Say whether the memory of the bytes from `offset` on still is what the file holds."""
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            for start in range(offset, offset + size_bytes, _CHUNK_BYTES):
+                end = min(start + _CHUNK_BYTES, offset + size_bytes)
+                if file.read(end - start) != self._bytes[start:end].numpy().tobytes():
+                    return False
+        return True
 
     def is_hole(self, offset: int, size_bytes: int) -> bool:
         """Say whether nobody wrote the bytes from `offset` on, so that all are zeros."""
@@ -132,5 +156,7 @@ class _Unread(TorchDispatchMode):
         return made.normal_(0.0, _SPREAD, generator=self._noise) if made.is_floating_point() else made
 
 
+_MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) ")
+_CHUNK_BYTES = 1 << 24
 _LARGE_BYTES = 64 << 20
 _SPREAD = 0.1
