@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import transformers
@@ -185,6 +186,23 @@ def test_tensors_of_types_that_onnx_has_not_are_no_missing_ones(
     index = {"weight_map": dict.fromkeys([*weights, "other"], "w.safetensors")}
     (tmp_path / "m.safetensors.index.json").write_text(json.dumps(index))
     assert hx.load(path)["linear1"].extract(weights_from=tmp_path)
+
+
+def test_a_file_of_another_tool_may_have_other_weights_under_the_names(tmp_path: Path) -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(8, 8, bias=False), torch.nn.ReLU(), torch.nn.Linear(8, 4))
+    hx.export(module.eval(), (torch.randn(2, 8),), tmp_path / "m.onnx")
+    model = onnx.load(tmp_path / "m.onnx")
+    (scaled,) = [weight for weight in model.graph.initializer if weight.name == "2.weight"]
+    scaled.CopyFrom(
+        onnx.numpy_helper.from_array(2 * onnx.numpy_helper.to_array(scaled), "2.weight")
+    )  # as a fusion does
+    model.graph.node[0].name = "renamed"
+    onnx.save(model, tmp_path / "other.onnx")
+    hx.relink(tmp_path / "other.onnx", tmp_path / "m.onnx")
+    save_file(module.state_dict(), tmp_path / "w.safetensors")
+    with pytest.raises(HxError, match="another tool wrote") as caught:
+        hx.load(tmp_path / "other.onnx").root.extract(weights_from=tmp_path / "w.safetensors")
+    assert caught.value.code == "HX218"
 
 
 def test_narrower_numbers_are_widened(exported: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from hx_extractor._extraction import Extraction
 from hx_graph import StoredTensor, is_unwritten, stored_tensors, tensors_in
-from hx_sidecar_schema import HxError, Initializer, Sidecar
+from hx_sidecar_schema import STRATEGIES, HxError, Initializer, Sidecar
 
 _SELF_CONTAINED_BYTES = 2
 """A number in fewer is a weight's only with a scale, which has a name that each quantiser chooses."""
@@ -29,12 +29,18 @@ class StoredWeights:
         sidecar: Of the model.
 
     Raises:
-        HxError: HX219 if files cannot be read, HX218 if no parameter's name, or more than one way of naming them, is there.
+        HxError: HX219 if files cannot be read, HX218 if no parameter's name, or more than one way of naming them, is there, or
+            if the model is not as it was exported: a tool may have put other weights under the names of parameters.
     """
 
     def __init__(self, place: Path, sidecar: Sidecar) -> None:
         """Read the headers of the files."""
         self._place = place
+        if sidecar.is_relinked or sidecar.generator.strategy not in STRATEGIES:
+            what = (
+                "cannot stand for those of a file that another tool wrote: what it made of a weight may have its name"
+            )
+            self._refuse(what, "Extract from the file that `hx export` wrote.")
         self._tensors = stored_tensors(place)
         self._rows = {row.name: row for row in sidecar.initializers}
         self._parameters = {
