@@ -115,7 +115,8 @@ def read(folder: Any) -> dict[str, Row]:
         (step,) = result.steps
         ended = {"stage": "timeout" if step.kind == "timeout" else "crash", "error": step.cause}
         row = json.loads(step.facts) if step.status == "passed" else ended
-        rows[result.model.removeprefix("tiny:")] = {"seconds": step.seconds, **row}
+        arch = result.model.removeprefix("tiny:")
+        rows[arch] = {"arch": arch, "seconds": step.seconds, **row}
     return rows
 
 

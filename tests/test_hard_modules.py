@@ -817,6 +817,36 @@ def turned_back() -> Case:
     return (ImageM(), {"x": rand(2, 16, 8)})
 
 
+class Tables(nn.Module):
+    """Hands out a parameter, and a constant that it made of a buffer: others read them, in a form that the exporter computes."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.matrix = nn.Buffer(rand(4)), nn.Parameter(rand(8, 8))
+
+    def forward(self, x):
+        return x.relu(), self.table.reshape(2, 2), self.matrix
+
+
+class UsesTables(nn.Module):
+    def forward(self, x, table, matrix):
+        return (x - table.flatten().repeat(2)) @ matrix.T
+
+
+class TablesM(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tables, self.user = Tables(), UsesTables()
+
+    def forward(self, x):
+        return self.user(*self.tables(x))
+
+
+@case
+def handed_tables() -> Case:
+    return (TablesM(), {"x": rand(2, 8)})
+
+
 # What the exporter merges or folds, and what cannot be seen, is said and not hidden.
 ELSEWHERE = {
     "convbn": {"fused": 2, "folded": 2},

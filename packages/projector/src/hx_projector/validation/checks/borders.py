@@ -166,7 +166,8 @@ def parameter_readers(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that a weight goes by its own name, and that its module, or one around or below it, reads it (V46).
 
     A tied parameter goes by one of its names, and modules of the others read it too; so one reader is enough. Where no call
-    of its module made a node that is left, the module around it counts.
+    of its module made a node that is left, the module around it counts. What a module hands out without an input, such as a
+    weight, the exporter computes further for those who get it: they alone read that.
     """
     sidecar, tree = pair.sidecar, pair.tree
     owners = sorted({node.owner for node in sidecar.nodes})
@@ -185,6 +186,14 @@ def parameter_readers(pair: ModelAndSidecar) -> Iterator[Problem]:
             module = sidecar.modules[module].parent
         return called.get(module or 0, ())
 
+    by_module = grouped((call.module, call) for call in sidecar.calls)
+    recovered = {name: node.inputs for node in sidecar.recovered for name in node.outputs}
+
+    def hands_out_constants(module: int) -> bool:
+        ports = (port for call in by_module.get(module, ()) for port in call.outputs if not port.unused)
+        sources = (reachable([port.carrier], lambda name: recovered.get(name, ())) for port in ports)
+        return any(pair.data.isdisjoint(names) for names in sources)
+
     owner = {row.key: row.owner for row in sidecar.nodes}
     # What has bodies reads what these capture: there the nodes of the bodies count.
     simple = ((node, owner[key]) for key, node in pair.nodes if not any(nested_graphs(node)))
@@ -202,5 +211,5 @@ def parameter_readers(pair: ModelAndSidecar) -> Iterator[Problem]:
         holders = (own, *(module for module in tied if module is not None))
         found, calls = readers[parameter], [call for module in holders for call in nearest_calls(module)]
         near = (tree.contains(a, b) or tree.contains(b, a) for a in found for b in calls)
-        if found and not any(near):
+        if found and not any(near) and not any(map(hands_out_constants, holders)):
             yield "V46", row.name, f"It is said to be {parameter!r}; only {pair.call_names(sorted(found))} reads it."
