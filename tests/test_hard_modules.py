@@ -847,6 +847,45 @@ def handed_tables() -> Case:
     return (TablesM(), {"x": rand(2, 8)})
 
 
+class CopiedHalf(nn.Module):
+    """A copy of one half of a split: the exporter does without the copy, and puts another value in the place of the half."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1, bias=False)
+
+    def forward(self, x):
+        first, second = x.sigmoid().split(4, 1)
+        return first + self.conv(second.contiguous())
+
+
+@case
+def copied_half() -> Case:
+    return (CopiedHalf(), {"x": rand(2, 8, 4, 4)})
+
+
+class Masked(nn.Module):
+    """Computes one value several times, by masks too large to be merged: each of the equal results is an output, or read."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x):
+        y = self.first(x)
+
+        def kept():
+            index = torch.arange(y.size(1)).view(1, -1, 1).repeat(y.size(0), 1, y.size(2))
+            return torch.cat([y.gather(1, index)])
+
+        return y, kept(), self.second(kept()), kept()
+
+
+@case
+def equal_outputs() -> Case:
+    return (Masked(), {"x": rand(2, 512, 8)})
+
+
 # What the exporter merges or folds, and what cannot be seen, is said and not hidden.
 ELSEWHERE = {
     "convbn": {"fused": 2, "folded": 2},

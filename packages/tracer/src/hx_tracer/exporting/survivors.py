@@ -13,6 +13,7 @@ import re
 from collections.abc import Generator, Hashable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import onnx_ir as ir
@@ -84,6 +85,8 @@ class Survivors:
         self._numbers: dict[Hashable, int] = {}
         self._class_of: dict[int, int | None] = {}
         self._members: dict[int | None, list[ir.Value]] = {}
+        self._copied: dict[int, ir.Value] = {}
+        """What an Identity copied, by the id of the copy."""
         for value in (*raw.inputs, *raw.initializers):
             self._join(value, id(value))
         for node in raw.nodes:
@@ -92,7 +95,8 @@ class Survivors:
     def survivor(self, value: ir.Value) -> ir.Value | None:
         """Return the value of the final graph that a value from before survives as; None where it was removed."""
         if id(value) not in self._survivors:
-            members = self._members.get(self._class_of.get(id(value)), ())
+            # What it is a copy of comes first: equal values may all be left, and each be read by others.
+            members = chain(self._with_sources(value), self._members.get(self._class_of.get(id(value)), ()))
             # Values of a body exist only while it runs: a value outside does not survive as one of them.
             equal = (v for v in map(self._same, members) if v is not None and v.graph is self._graph)
             self._survivors[id(value)] = self._same(value) or next(equal, None)
@@ -186,8 +190,15 @@ class Survivors:
         return sorted(calls)
 
     def _is_left(self, value: ir.Value) -> bool:
-        """Say whether a value survives, or what took its place does."""
-        return self.survivor(value) is not None or any(map(self._same, self.replacements.of(value)))
+        """Say whether a value survives, or what took its place does, or the place of what it is a copy of."""
+        steps = (step for source in self._with_sources(value) for step in self.replacements.of(source))
+        return self.survivor(value) is not None or any(map(self._same, steps))
+
+    def _with_sources(self, value: ir.Value | None) -> Iterator[ir.Value]:
+        """Yield a value, and what it is a copy of, and what that is a copy of."""
+        while value is not None:
+            yield value
+            value = self._copied.get(id(value))
 
     def _join(self, value: ir.Value, key: Hashable) -> None:
         number = self._numbers.setdefault(key, len(self._numbers))
@@ -197,8 +208,11 @@ class Survivors:
     def _number(self, node: RawNode) -> None:
         inputs = tuple(None if v is None else self._class_of.get(id(v), -id(v)) for v in node.inputs)
         if node.domain == "" and node.op_type == "Identity":
-            self._class_of[id(node.outputs[0])] = inputs[0]
-            self._members.setdefault(inputs[0], []).append(node.outputs[0])
+            copy, source = node.outputs[0], node.inputs[0]
+            assert source is not None
+            self._copied[id(copy)] = source
+            self._class_of[id(copy)] = inputs[0]
+            self._members.setdefault(inputs[0], []).append(copy)
             return
         if all(attribute.type in _PLAIN and not attribute.is_ref() for attribute in node.attributes):
             attributes = tuple(sorted((a.name, str(a.value)) for a in node.attributes))
