@@ -886,6 +886,51 @@ def equal_outputs() -> Case:
     return (Masked(), {"x": rand(2, 512, 8)})
 
 
+class Squared(nn.Module):
+    def forward(self, x):
+        return (x * x).type_as(x)
+
+
+class HandedOut(nn.Module):
+    """Outputs that are copies of what a call computes, one of them returned twice: the exporter gives their names to what they copy."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.drop, self.head = Squared(), Squared(), nn.Dropout(), nn.Linear(8, 8)
+
+    def forward(self, x):
+        once = self.drop(self.first(x))
+        twice = self.drop(self.second(self.head(once)))
+        return {"last": twice, "all": (twice, once)}
+
+
+@case
+def handed_out() -> Case:
+    return (HandedOut(), {"x": rand(2, 8)})
+
+
+class Weighted(nn.Module):
+    def forward(self, x, scale, weight):
+        return x @ (scale * weight)
+
+
+class WeightedM(nn.Module):
+    """Two weights folded into one, in a node of a call that is given both; one is too large to be written beside the graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.weighted = Weighted()
+        self.scale, self.weight = nn.Parameter(rand(64, 1)), nn.Parameter(rand(64, 96))
+
+    def forward(self, x):
+        return self.weighted(x, self.scale, self.weight)
+
+
+@case
+def folded_together() -> Case:
+    return (WeightedM(), {"x": rand(2, 64)})
+
+
 # What the exporter merges or folds, and what cannot be seen, is said and not hidden.
 ELSEWHERE = {
     "convbn": {"fused": 2, "folded": 2},

@@ -68,6 +68,7 @@ class RawGraph:
         self.parameters = {id(value): str(value.name) for value in self.initializers}
         """What initializers are called as parameters: one that is an output of the graph gets the name of that later."""
         self.inputs = (*graph.inputs, *body_inputs(graph))
+        self.outputs = tuple(graph.outputs)
         self.input_dims = {id(value): list(value.shape or ()) for value in graph.inputs}
         self.weights = {id(value): value.const_value for value in self.initializers}
         self.constants = {id(v) for v in self.initializers if v.metadata_props.get(_KIND) == "CONSTANT_TENSOR"}

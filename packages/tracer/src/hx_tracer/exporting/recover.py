@@ -94,12 +94,14 @@ class Recovery:
     def _rows_below(self, value: ir.Value, inside: set[int], cut: _Cut) -> list[int]:
         """Return the rows of the nodes from a removed value down to the first values that survive."""
         rows: list[int] = []
-        pending = [value]
+        pending, seen = [value], set[int]()
         while pending:
             for node in self._users.get(id(pending.pop()), ()):
-                if id(node) in cut.rows or not any(id(out) in inside for out in node.outputs):
+                is_lost = cut.rows.get(id(node), ()) is None
+                if id(node) in seen or is_lost or not any(id(out) in inside for out in node.outputs):
                     continue
-                rows += self._add(node, cut)
+                seen.add(id(node))
+                rows += self._add(node, cut)  # known already where it reads another input too
                 pending += [out for out in node.outputs if id(out) in inside and self.survivors.survivor(out) is None]
         return rows
 

@@ -80,6 +80,11 @@ class Survivors:
         self._by_name = {value.name: value for value in values_in(graph)}
         self._names = {id(value): value.name for value in values_in(graph)}
         """Of the values of the graph, right after optimisation."""
+        self._handed_out: dict[int, ir.Value] = {}
+        """What stands in the place of an output: its own value may be a copy, or have given its name to what it was made of."""
+        for value, now in zip(raw.outputs, graph.outputs, strict=True):
+            if id(value) in raw.producer:
+                self._handed_out.setdefault(id(value), now)
         self._survivors: dict[int, ir.Value | None] = {}
         # Value numbering: values of one class are equal.
         self._numbers: dict[Hashable, int] = {}
@@ -130,7 +135,8 @@ class Survivors:
         return f"{value.name}.removed" if value.name in taken else str(value.name)
 
     def _same(self, value: ir.Value) -> ir.Value | None:
-        found = value if id(value) in self._names else self._by_name.get(value.name)
+        own = value if id(value) in self._names else self._by_name.get(value.name)
+        found = self._handed_out.get(id(value), own)
         if found is not None and self.raw.weights.get(id(value), found.const_value) is not found.const_value:
             return None  # Conv+BatchNorm fusion puts new weights under the name of the old ones
         return found
