@@ -891,16 +891,25 @@ class Squared(nn.Module):
         return (x * x).type_as(x)
 
 
+class Copied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.squared, self.drop = Squared(), nn.Dropout()
+
+    def forward(self, x):
+        return self.drop(self.squared(x))
+
+
 class HandedOut(nn.Module):
     """Outputs that are copies of what a call computes, one of them returned twice: the exporter gives their names to what they copy."""
 
     def __init__(self):
         super().__init__()
-        self.first, self.second, self.drop, self.head = Squared(), Squared(), nn.Dropout(), nn.Linear(8, 8)
+        self.first, self.second, self.head = Copied(), Copied(), nn.Linear(8, 8)
 
     def forward(self, x):
-        once = self.drop(self.first(x))
-        twice = self.drop(self.second(self.head(once)))
+        once = self.first(x)
+        twice = self.second(self.head(once))
         return {"last": twice, "all": (twice, once)}
 
 

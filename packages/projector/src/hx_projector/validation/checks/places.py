@@ -36,6 +36,10 @@ class _Places:
         made = ((out.name, rows[key]) for key, node in pair.nodes for out in node.outputs)
         self._rows = {name: row for name, row in made if name in self._owner}
         self._readers = grouped((name, reader) for reader, names in self._reads.items() for name in names)
+        makers = {str(value.name): value.producer() for value in pair.model.graph.outputs}
+        copies = [name for name, node in makers.items() if node is not None and node.op_type == "Identity"]
+        self._copies = {name for name in copies if not makers.keys().isdisjoint(self._reads.get(name, ()))}
+        """What the model hands out a second time, of which exporters (torch 2.13) may make what the result was a copy of."""
 
     def problem(self, value: str, text: str) -> Iterator[Problem]:
         """Yield what is wrong with the owner of a node, where it is known."""
@@ -99,7 +103,8 @@ class _Places:
             return [reader for reader in readers if self._owner[reader] == around or self._is_inside(found, reader)]
 
         for value in reachable(found.outputs, later):
-            if value in self._data and value not in taken and self._is_inside(found, value):
+            own = self._is_inside(found, value) and value not in self._copies
+            if own and value in self._data and value not in taken:
                 yield value
 
     def _is_inside(self, found: CallCut, value: str) -> bool:
