@@ -940,6 +940,31 @@ def folded_together() -> Case:
     return (WeightedM(), {"x": rand(2, 64)})
 
 
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scales, self.shift = nn.Buffer(torch.arange(8.0)), nn.Parameter(rand(8))
+
+    def forward(self, x):
+        return x * self.scales + self.shift
+
+
+class EqualTables(nn.Module):
+    """Equal buffers become one, by the name of the module that is called last; the product is computed once, by the first."""
+
+    def __init__(self):
+        super().__init__()
+        self.last, self.first = Scaled(), Scaled()
+
+    def forward(self, x):
+        return self.first(x).relu() + self.last(x).sigmoid()
+
+
+@case
+def equal_tables() -> Case:
+    return (EqualTables(), {"x": rand(2, 8)})
+
+
 # What the exporter merges or folds, and what cannot be seen, is said and not hidden.
 ELSEWHERE = {
     "convbn": {"fused": 2, "folded": 2},

@@ -165,9 +165,9 @@ class _Borders:
 def parameter_readers(pair: ModelAndSidecar) -> Iterator[Problem]:
     """Check that a weight goes by its own name, and that its module, or one around or below it, reads it (V46).
 
-    A tied parameter goes by one of its names, and modules of the others read it too; so one reader is enough. Where no call
-    of its module made a node that is left, the module around it counts. What a module hands out without an input, such as a
-    weight, the exporter computes further for those who get it: they alone read that.
+    A tied parameter goes by one of its names, as equal ones do that the exporter merged, and modules of the others read it too;
+    so one reader is enough. Where no call of its module made a node that is left, the module around it counts. What a module
+    hands out without an input, such as a weight, the exporter computes further for those who get it: they alone read that.
     """
     sidecar, tree = pair.sidecar, pair.tree
     owners = sorted({node.owner for node in sidecar.nodes})
@@ -205,7 +205,7 @@ def parameter_readers(pair: ModelAndSidecar) -> Iterator[Problem]:
         if row.name in names and row.name != parameter:
             yield "V46", row.name, f"It is said to be {parameter!r}, and has the name of another parameter."
             continue
-        own, *tied = (pair.module_rows.get(name.rpartition(".")[0]) for name in (parameter, *row.aliases))
+        own, *tied = (pair.module_rows.get(name.rpartition(".")[0]) for name in (parameter, *row.aliases, *row.merged))
         if own is None:
             continue  # V37 says so
         holders = (own, *(module for module in tied if module is not None))
