@@ -118,10 +118,10 @@ def main() -> None:
 NOTE = """Each row is one process: `load` is `onnx_ir.load` of the file and no more, `ONNX Runtime` a session without optimisation, which
 `validate` makes too, `sidecar` reads and writes the sidecar. *growth* is beside the row of a tenth of the nodes, imports included.
 
-The limits are not met everywhere: `validate` on a wide graph takes more than 2.5 times the load, of which ONNX Runtime alone takes most.
-At 1,000,000 nodes in 200,001 calls (layered; one run, before `analyze` became faster and sidecars smaller): load 57 s and 3.6 GB, `tree`
-19 s and 3.7 GB, `nodes` 24 s and 4.0 GB, `analyze` 229 s and 7.3 GB. `compare`, `extract`, `relink` and `validate` were not run there;
-by what they take of a tenth, `relink` and `validate` need more than 8 GB."""
+The limits are not met everywhere. `validate` takes 3.3 times the load, in a wide graph 5.2: ONNX Runtime alone takes 1.2 times, and at a
+million nodes it had not made its session after seven minutes, where it takes seven seconds for 100,000: quadratic. `relink` takes 3.3 times, 4.6 at a
+million, and 12.5 GB: two graphs of onnx_ir and two sets of rows; all else stays under 8 GB. Bytecode is cached, as an installed program has it; without it,
+as measured before, imports flattered every ratio."""
 
 
 if __name__ == "__main__":
