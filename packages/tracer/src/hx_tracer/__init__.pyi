@@ -37,10 +37,11 @@ from hx_tracer.watch.call_values import (
     record_call_values as record_call_values,
     record_exact_values as record_exact_values,
 )
-from hx_tracer.watch.file_weights import FileWeights as FileWeights, is_unread as is_unread
+from hx_tracer.watch.file_weights import FileWeights as FileWeights
 from hx_tracer.watch.ports import (
     forward_signature as forward_signature,
     input_ports as input_ports,
     output_ports as output_ports,
 )
 from hx_tracer.watch.preserve import preserve_state as preserve_state
+from hx_tracer.watch.unread import is_unread as is_unread

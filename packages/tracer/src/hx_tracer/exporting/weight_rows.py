@@ -13,7 +13,8 @@ from hx_graph import SMALL_ELEMENTS, is_size_query
 from hx_sidecar_schema import Initializer
 from hx_tracer.exporting.raw_graph import RawGraph
 from hx_tracer.exporting.survivors import Survivors
-from hx_tracer.watch.file_weights import FileWeights, unread_weights
+from hx_tracer.watch.file_weights import FileWeights
+from hx_tracer.watch.unread import unread_weights
 
 
 class _Origin(NamedTuple):

@@ -21,8 +21,9 @@ from torch.overrides import TorchFunctionMode
 
 from hx_graph import SMALL_ELEMENTS
 from hx_sidecar_schema import HxError, first_line
-from hx_tracer.watch.file_weights import FileWeights, leave_unread
+from hx_tracer.watch.file_weights import FileWeights
 from hx_tracer.watch.patches import patched
+from hx_tracer.watch.unread import leave_unread
 
 HELD_BYTES = 4 << 30
 """Random weights of up to this size are made and held in memory; where there are more, they are zeros in a sparse file."""

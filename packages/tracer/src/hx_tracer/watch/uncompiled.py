@@ -13,8 +13,8 @@ import torch
 
 from hx_sidecar_schema import Shared
 from hx_tracer._torch_internals import COMPILED_CALL, uncompiled_forward
-from hx_tracer.watch.file_weights import weights_unread
 from hx_tracer.watch.patches import own_attribute
+from hx_tracer.watch.unread import weights_unread
 
 
 @contextmanager
