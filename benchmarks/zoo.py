@@ -155,6 +155,10 @@ def summary(rows: dict[str, Row], *, dynamic: bool) -> str:
         "nodes owned exactly": f"{exact:.2f} %; {min((row['exact_percent'] for row in done), default=0):g} % in the worst model",
         "calls by status": ", ".join(f"{count} {name}" for name, count in statuses.most_common()),
         "extractable calls equal to PyTorch": f"{sum(row['extracted'] for row in done)} of {extractable}",
+        "architectures compared at the export's sizes, since PyTorch refuses others": ", ".join(
+            row["arch"] for row in done if row.get("unseen_sizes_refused")
+        )
+        or "none",
         "of these but for an order that topk leaves open": sum(len(row.get("reordered", ())) for row in done),
         "architectures without any problem": sum(map(is_clean, rows.values())),
     }

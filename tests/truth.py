@@ -47,6 +47,8 @@ class Verdict:
     extracted: int = 0
     worst: float = 0.0
     """Largest error of a call, relative to the largest magnitude of its output."""
+    unseen_sizes_refused: str | None = None
+    """What PyTorch itself says of sizes that the export never saw; the calls are compared at the export's then."""
     reordered: list[str] = dataclasses.field(default_factory=list)
     """Calls that choose the right entries in another order, which `topk(sorted=False)` leaves open."""
     problems: list[str] = dataclasses.field(default_factory=list)
@@ -61,7 +63,7 @@ def examine(
     Args:
         module: In eval mode.
         example: Inputs as a factory returns them; None where hx shall make them.
-        dynamic: Also compare at a second batch and length that the export never saw.
+        dynamic: Compare at a batch and length that the export never saw, where PyTorch takes them.
         tolerance: On the relative error.
         strategy: Name of the one to export and attribute with.
     """
@@ -94,7 +96,14 @@ def examine(
         verdict.problems += [f"{found.code} {found.subject}: {found.message}" for found in hx.validate(path).findings]
         model = hx.load(path)
         kwargs = _other_sizes(inputs.kwargs, axes, report.static_axes) if dynamic else inputs.kwargs
-        truth = run_with_hooks(module, inputs.args, kwargs)
+        try:
+            truth = run_with_hooks(module, inputs.args, kwargs)
+        except Exception as error:
+            if not dynamic:
+                raise
+            verdict.unseen_sizes_refused = f"{type(error).__name__}: {error}"[:300]
+            kwargs = inputs.kwargs
+            truth = run_with_hooks(module, inputs.args, kwargs)
         given = [t for t in pytree.tree_leaves((inputs.args, kwargs)) if isinstance(t, torch.Tensor)]
         names = list(report.inputs)  # fewer where the exporter drops one that nothing uses
         whole = dict(zip(names, map(array, given), strict=True)) if len(names) == len(given) else {}
