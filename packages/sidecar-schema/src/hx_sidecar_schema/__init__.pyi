@@ -1,4 +1,7 @@
-from hx_sidecar_schema._collector import collector_paused as collector_paused
+from hx_sidecar_schema._collector import (
+    collector_paused as collector_paused,
+    existing_objects_uncollected as existing_objects_uncollected,
+)
 from hx_sidecar_schema._context import (
     CONTEXT_VERSION as CONTEXT_VERSION,
     Fingerprint as Fingerprint,

@@ -15,6 +15,7 @@ from hx_sidecar_schema import (
     Provenance,
     Strategy,
     UnfitInputs,
+    existing_objects_uncollected,
     first_line,
 )
 from hx_tracer._torch_internals import pytree
@@ -77,6 +78,7 @@ class Exported:
     """The example inputs as the module took them."""
 
 
+@existing_objects_uncollected()
 def export(
     module: torch.nn.Module,
     kwargs: Mapping[str, Any],
