@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from hx_sidecar_schema._collector import collector_paused
+
 
 def lazy_package(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Return `__getattr__`, `__dir__` and `__all__` of a package (https://peps.python.org/pep-0562/).
@@ -23,7 +25,8 @@ def lazy_package(package: str, file: str) -> tuple[Callable[[str], Any], Callabl
     def getattribute(name: str) -> Any:
         if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(home_of[name]), name)
+        with collector_paused():  # modules are no garbage: walking them is a tenth of the import of torch
+            value = getattr(import_module(home_of[name]), name)
         setattr(sys.modules[package], name, value)
         return value
 
