@@ -95,19 +95,19 @@ def main() -> None:
                 # In a process of its own: a child counts its parent's memory as its own peak.
                 with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
                     *sizes, call = pool.submit(made, graph, count, Path(name) / "graph.onnx").result()
-                found = {
-                    command: used(arguments, Path(name))
-                    for command, arguments in commands("graph.onnx", call).items()
-                    if not options.command or command in (*options.command, "load")
-                }
-            if count == WARM_UP:  # Python keeps the bytecode of what was imported
-                continue
-            for command, (seconds, peak_mb) in found.items():
-                ratio = f"{seconds / found['load'].seconds:.2f}" if command != "load" else ""
-                growth = f"{seconds / before[command].seconds:.1f}" if command in before else ""
-                rows.append((graph, *sizes, command, f"{seconds:.1f} s", ratio, growth, f"{peak_mb:.0f} MB"))
-                print(*rows[-1], sep=" | ", flush=True)
-            before = found
+                found: dict[str, Used] = {}
+                for command, arguments in commands("graph.onnx", call).items():
+                    if options.command and command not in (*options.command, "load"):
+                        continue
+                    found[command] = used(arguments, Path(name))
+                    if count == WARM_UP:  # Python keeps the bytecode of what was imported
+                        continue
+                    seconds, peak_mb = found[command]
+                    ratio = f"{seconds / found['load'].seconds:.2f}" if command != "load" else ""
+                    growth = f"{seconds / before[command].seconds:.1f}" if command in before else ""
+                    rows.append((graph, *sizes, command, f"{seconds:.1f} s", ratio, growth, f"{peak_mb:.0f} MB"))
+                    print(*rows[-1], sep=" | ", flush=True)
+            before = {} if count == WARM_UP else found
     head = ("graph", "nodes", "calls", "command", "processor", f"/ load (<= {LIMIT})", f"growth (<= {GROWTH})", "peak")
     text = table(head, rows)
     if counts == COUNTS and not options.command:
