@@ -8,18 +8,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import struct
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 import torch
 import transformers
 from measuring import HERE, Row, machine, run, table
+from shards import write_shards
+
+from hx_graph import stored_tensors
 
 LAYERS = 16
 WINDOW = "2GB"
@@ -61,8 +61,7 @@ def main() -> None:
         reports = [verified("small", options, folder, rows) for options in ("", f" --memory {SMALL_WINDOW}")]
         same, largest = compared(*reports)
         large = save_sparse(folder / "large", layers)
-        run("export large --random-weights --no-verify -o large/large.onnx", folder)
-        refer_to_safetensors(folder / "large")
+        run("export large --weights in-place --no-verify", folder)
         report = verified("large", f" --memory {WINDOW}", folder, rows, "large/large.onnx")
         if report["failed"] or report["refusal"]:
             raise SystemExit("The large model is not equal to PyTorch's.")
@@ -127,7 +126,7 @@ def save_small(folder: Path) -> int:
 
 
 def save_sparse(folder: Path, layers: int) -> int:
-    """Save a model whose shards are sparse, one for each layer; return the bytes of its weights."""
+    """Save a model whose shards are sparse; return the bytes of its weights."""
     config = transformers.GPT2Config(
         n_embd=4096,
         n_inner=54000,
@@ -141,68 +140,13 @@ def save_sparse(folder: Path, layers: int) -> int:
     )
     config.save_pretrained(folder)
     with torch.device("meta"):
-        parameters = dict(transformers.AutoModel.from_config(config).named_parameters())
-    shards: dict[str, dict[str, tuple[int, ...]]] = {}
-    for name, parameter in parameters.items():
-        layer = name.split(".")[1] if name.startswith("h.") else "rest"
-        shards.setdefault(f"model-{layer}.safetensors", {})[name] = tuple(parameter.shape)
+        size = write_shards(folder, transformers.AutoModel.from_config(config), numbers=False)
     random = np.random.default_rng(0)
-    for file, shapes in shards.items():
-        write_shard(folder / file, shapes, random)
-    where = {name: file for file, shapes in shards.items() for name in shapes}
-    index = {"metadata": {}, "weight_map": where}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    return sum(parameter.nbytes for parameter in parameters.values())
-
-
-def write_shard(path: Path, shapes: Mapping[str, tuple[int, ...]], random: np.random.Generator) -> None:
-    """Write a file of safetensors; see https://github.com/huggingface/safetensors#format."""
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for name, shape in shapes.items():
-        size = 4 * int(np.prod(shape))
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + size]}
-        end += size
-    text = json.dumps(header).encode()
-    text += b" " * (-(8 + len(text)) % 4096)
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        file.truncate(8 + len(text) + end)
-        for name, shape in shapes.items():
-            rows, columns = (1, shape[0]) if len(shape) == 1 else (BLOCK, BLOCK)
-            block = random.normal(size=(rows, columns)) * 0.1 + name.endswith(("ln_1.weight", "ln_2.weight"))
-            for row, numbers in enumerate(block.astype("<f4")):
-                file.seek(8 + len(text) + header[name]["data_offsets"][0] + 4 * row * shape[-1])
-                file.write(numbers.tobytes())
-
-
-def safetensors(folder: Path) -> Iterator[tuple[str, str, int]]:
-    """Yield the name of each weight, its file and its offset there."""
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length))
-        for name, row in header.items():
-            if name != "__metadata__":
-                yield name, path.name, 8 + length + row["data_offsets"][0]
-
-
-def refer_to_safetensors(folder: Path) -> None:
-    """Let an export without weights refer to those of its folder; what the exporter computed itself it holds."""
-    path = folder / "large.onnx"
-    model = ir.load(path)
-    places = {name: (file, offset) for name, file, offset in safetensors(folder)}
-    for name, value in model.graph.initializers.items():
-        tensor = value.const_value
-        if name in places:
-            place = *places[name], tensor.nbytes, tensor.dtype
-            value.const_value = ir.ExternalTensor(*place, shape=tensor.shape, name=name, base_dir=folder)
-        elif tensor.nbytes < 1 << 20:
-            value.const_value = ir.Tensor(tensor.numpy().copy(), name=name)
-        else:
-            raise SystemExit(f"{name!r} is no weight of the folder.")
-    ir.save(model, path)
-    (folder / "large.onnx.data").unlink()
+    for name, tensor in stored_tensors(folder).items():
+        numbers = np.memmap(tensor.path, "<f4", "r+", tensor.offset, tensor.shape)
+        block = numbers[:BLOCK, :BLOCK] if numbers.ndim == 2 else numbers
+        block[:] = random.normal(size=block.shape) * 0.1 + name.endswith(("ln_1.weight", "ln_2.weight"))
+    return size
 
 
 if __name__ == "__main__":
