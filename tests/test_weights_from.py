@@ -69,6 +69,20 @@ def test_all_calls_get_their_weights(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len([entry for entry in report.modules if entry.max_abs_error is not None]) > 15
 
 
+def test_what_was_cut_out_knows_the_names_in_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers 5 renames modules of ViT, and keeps the names in its files."""
+    model = saved("vit", tmp_path / "shards", "AutoModel")
+    path = without_weights(tmp_path / "shards", tmp_path / "m.onnx", monkeypatch)
+    hx.extract(path, "layers.1", tmp_path / "layer.onnx", verify=False)
+    stages = hx.split(path, at="layers.1", output=tmp_path / "stages").stages
+    x = torch.randn(2, 5, model.config.hidden_size)
+    expected = model.get_submodule("layers.1.mlp")(x).detach().numpy()
+    for part in (tmp_path / "layer.onnx", tmp_path / "stages" / stages[1].file):
+        extraction = hx.load(part)["layers.1.mlp"].extract(weights_from=tmp_path / "shards")
+        (found,) = extraction.run({"hidden_states": x.numpy()}).values()
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
 class Computing(torch.nn.Module):
     """Its exporter computes weights of weights: two that it fuses, and one that it scales."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,16 @@ from hx_sidecar_schema._digest import file_digest
 from hx_sidecar_schema._errors import HxError, MissingSidecar
 from hx_sidecar_schema._files import atomic_folder, read_file
 from hx_sidecar_schema._migrate import migrate
-from hx_sidecar_schema._records import SIDECAR_VERSION, Contents, Module, ModuleCall, Record, node_name, subtree_ends
+from hx_sidecar_schema._records import (
+    SIDECAR_VERSION,
+    Contents,
+    Initializer,
+    Module,
+    ModuleCall,
+    Record,
+    node_name,
+    subtree_ends,
+)
 from hx_sidecar_schema._references import broken_references
 
 
@@ -37,6 +47,11 @@ class Sidecar(Contents):
         while not self.module_of(self.calls[row]).tagged and (parent := self.calls[row].parent) is not None:
             row = parent
         return self.tag(self.calls[row])
+
+    def stored_names_of(self, rows: Iterable[Initializer]) -> dict[str, str]:
+        """Return those of `stored_names` that some weights have, or what they were computed from."""
+        named = {name for row in rows for name in (row.parameter, *row.aliases, *row.merged, *(row.sources or ()))}
+        return {name: stored for name, stored in self.stored_names.items() if name in named}
 
     @cached_property
     def is_relinked(self) -> bool:

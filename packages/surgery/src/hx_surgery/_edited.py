@@ -50,13 +50,15 @@ def _context(model: ir.Model, sidecar: Sidecar) -> ModuleContext:
     before = {*(row.output for row in sidecar.nodes), *(row.name for row in sidecar.initializers)}
     before |= {info.name for info in sidecar.model.inputs}
     gone = before - values.keys()
+    weights = [row for row in sidecar.initializers if row.name in model.graph.initializers]
     return ModuleContext(
         generator=sidecar.generator,
         modules=sidecar.modules,
         calls=[_now(call, sidecar, values, gone) for call in sidecar.calls if call.status != "not_called"],
         recovered=sidecar.recovered,
         sizes={name: size for name, size in sidecar.sizes.items() if name not in gone},
-        initializers=[row for row in sidecar.initializers if row.name in model.graph.initializers],
+        initializers=weights,
+        stored_names=sidecar.stored_names_of(weights),
         examples={info.name: info.example for info in sidecar.model.inputs if info.example is not None},
     )
 

@@ -76,6 +76,7 @@ def cut_sidecar(index: GraphIndex, row: int, builder: GraphBuilder, model: ir.Mo
         nodes=nodes,
         initializers=initializer_rows(model.graph, known, {node.key: node.owner for node in nodes}),
         sizes=sizes,
+        stored_names=sidecar.stored_names_of(known),
         summary=Summary(
             nodes=len(nodes), exact_percent=_percent(exact, nodes), covered_percent=_percent(covered, nodes)
         ),

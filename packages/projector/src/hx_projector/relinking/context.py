@@ -65,6 +65,7 @@ def context_of(
         recovered=recovered,
         sizes={now: size for name, size in sidecar.sizes.items() if (now := where.get(name, name)) in new},
         initializers=list(_initializers(weights, sidecar)),
+        stored_names=sidecar.stored_names,
         examples={
             info.name: _fitted(info, info.example, given[info.name])
             for info in sidecar.model.inputs
