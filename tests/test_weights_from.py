@@ -202,21 +202,59 @@ def test_tensors_of_types_that_onnx_has_not_are_no_missing_ones(
     assert hx.load(path)["linear1"].extract(weights_from=tmp_path)
 
 
-def test_a_file_of_another_tool_may_have_other_weights_under_the_names(tmp_path: Path) -> None:
-    module = torch.nn.Sequential(torch.nn.Linear(8, 8, bias=False), torch.nn.ReLU(), torch.nn.Linear(8, 4))
-    hx.export(module.eval(), (torch.randn(2, 8),), tmp_path / "m.onnx")
-    model = onnx.load(tmp_path / "m.onnx")
-    (scaled,) = [weight for weight in model.graph.initializer if weight.name == "2.weight"]
-    scaled.CopyFrom(
-        onnx.numpy_helper.from_array(2 * onnx.numpy_helper.to_array(scaled), "2.weight")
-    )  # as a fusion does
-    model.graph.node[0].name = "renamed"
-    onnx.save(model, tmp_path / "other.onnx")
-    hx.relink(tmp_path / "other.onnx", tmp_path / "m.onnx")
-    save_file(module.state_dict(), tmp_path / "w.safetensors")
-    with pytest.raises(HxError, match="another tool wrote") as caught:
-        hx.load(tmp_path / "other.onnx").root.extract(weights_from=tmp_path / "w.safetensors")
-    assert caught.value.code == "HX218"
+class Merged(torch.nn.Module):
+    """Two calls that are one node of the graph, which belongs to the first: a part of the second has no node of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = torch.nn.Linear(8, 8, bias=False), torch.nn.Linear(8, 8, bias=False)
+        self.b.weight = self.a.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.a(x) + torch.relu(self.b(x))
+
+
+def halve_a_weight(path: Path, target: Path) -> None:
+    """Write a model that computes the same with half of its last weight, under the old name: as a tool that scales weights does."""
+    model = onnx.load(path)
+    weight = model.graph.initializer[-1]
+    weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight) / 2, weight.name))
+    (place,) = [number for number, node in enumerate(model.graph.node) if weight.name in node.input]
+    halved = model.graph.node[place]
+    doubled = onnx.helper.make_node("Add", ["half", "half"], halved.output)
+    doubled.metadata_props.extend(halved.metadata_props)  # so it is known to be the module's too
+    halved.output[0] = "half"
+    model.graph.node.insert(place + 1, doubled)
+    onnx.save(model, target)
+
+
+@pytest.mark.parametrize("told", ["relinked", "projected", "projected against", "joined"])
+def test_a_file_of_another_tool_may_have_other_weights_under_the_names(told: str, tmp_path: Path) -> None:
+    module, inputs = torch.nn.Sequential(torch.nn.Linear(8, 8), Merged()).eval(), (torch.randn(2, 8),)
+    path, other, stages = tmp_path / "m.onnx", tmp_path / "other.onnx", tmp_path / "stages"
+    hx.export(module, inputs, path)
+    save_file({name: t.clone() for name, t in module.state_dict().items()}, tmp_path / "w.safetensors")
+    if told == "joined":  # a stage was changed, and given a sidecar by what its file says
+        stage = stages / hx.split(path, at="1", output=stages, verify=False).stages[1].file
+        halve_a_weight(stage, stage)
+        hx.project(stage, overwrite=True)
+        hx.join(stages, other)
+    else:
+        halve_a_weight(path, other)
+        if told == "relinked":
+            hx.relink(other, path)
+        elif told == "projected":
+            hx.project(other)
+        else:
+            hx.project(other, module, inputs=inputs)
+    calls = hx.load(other).calls(status="extractable")
+    assert calls
+    for number, call in enumerate(calls):
+        hx.extract(other, call.tag, tmp_path / f"{number}.onnx", verify=False)
+        for model in (call, hx.load(tmp_path / f"{number}.onnx").root):
+            with pytest.raises(HxError, match="another tool wrote") as caught:
+                model.extract(weights_from=tmp_path / "w.safetensors")
+            assert caught.value.code == "HX218"
 
 
 def test_narrower_numbers_are_widened(exported: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ def cut_sidecar(index: GraphIndex, row: int, builder: GraphBuilder, model: ir.Mo
     root = sidecar.calls[row].module
     modules = _module_rows(sidecar, root, {call.module for call in sidecar.calls[row:end]})
     found = list(all_nodes(model))
+    elsewhere = "lineage" if sidecar.is_relinked else "dataflow"  # a part of what a tool made is known as one
     rows: list[Node] = []
     for path, node in found:
         copied = builder.copies.get(node)
@@ -33,7 +34,7 @@ def cut_sidecar(index: GraphIndex, row: int, builder: GraphBuilder, model: ir.Mo
                 name=node.name or "",
                 op_type=node.op_type,
                 owner=inside.owner - row if inside else 0,
-                evidence=inside.evidence if inside else "dataflow",
+                evidence=inside.evidence if inside else elsewhere,
                 confidence=inside.confidence if inside else "low",
                 known=old is None or old.known,
             )

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from hx_extractor import Hierarchy, load
 from hx_graph import all_nodes, output_of
-from hx_sidecar_schema import EMBEDDED, HxError, Node, Sidecar, graph_digest
+from hx_sidecar_schema import EMBEDDED, STRATEGIES, HxError, Node, Sidecar, graph_digest
 from hx_surgery._edited import edited_sidecar
 from hx_surgery._reading import read_instead
 from hx_surgery.stages.records import STAGES_FILE, Stages
@@ -137,7 +137,11 @@ class Joined:
             if owner is None:
                 raise self._misfit(stage, f"has a call {stage.sidecar.tag(call)!r}, which the whole model has not")
             given[node] = row.model_copy(update={"owner": owner, "covers": []})
-        return edited_sidecar(self.model, self.whole, file=self.record.model, rows=given, editor="What changed a stage")
+        # With a stage that `project` gave its sidecar it is no export: a weight may have a parameter's name and other numbers.
+        makers = [self.whole.generator, *(stage.sidecar.generator for stage in self.stages)]
+        generator = next((maker for maker in makers if maker.strategy not in STRATEGIES), self.whole.generator)
+        whole = self.whole.model_copy(update={"generator": generator})
+        return edited_sidecar(self.model, whole, file=self.record.model, rows=given, editor="What changed a stage")
 
     def _misfit(self, stage: Hierarchy, what: str) -> HxError:
         hint = "Split the model again; a stage may be changed inside, not at its ends."
