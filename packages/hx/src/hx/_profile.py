@@ -91,14 +91,16 @@ def profile(
         message = f"Two of the files {', '.join(repr(str(path)) for path in targets.values())} are one."
         raise HxError(message, code="HX405", hint="Give each kind a file of its own.", argument="files")
     hierarchy = opened(model)
-    given = [Path(one) for one in (inputs, trace, graph) if isinstance(one, str | Path)]
-    refuse_existing(targets.values(), overwrite=overwrite, read=chain(hierarchy.files(), given))
+    also_read = [Path(one) for one in (inputs, trace, graph) if isinstance(one, str | Path)]
+    refuse_existing(targets.values(), overwrite=overwrite, read=chain(hierarchy.files(), also_read))
     for path in targets.values():
         check_writable(path.parent, "files")
     if trace is not None:
         found = _from_trace(hierarchy, Path(trace), graph, warmup or 0, progress)
     else:
-        settings = _given(runs=runs, warmup=warmup, optimization=optimization, provider=provider, threads=threads)
+        settings = _without_none(
+            runs=runs, warmup=warmup, optimization=optimization, provider=provider, threads=threads
+        )
         found = _measured(_opened(hierarchy, inputs, input_shapes, progress), settings, progress)
     if modules:
         wanted = {(call.fqn, call.index) for call in hierarchy.calls(modules)}
@@ -149,8 +151,8 @@ def profile_alone(
         HxError: As `profile`.
     """
     hierarchy = _opened(model, inputs, input_shapes, progress)
-    run = _given(runs=runs, warmup=warmup, optimization=optimization, provider=provider, threads=threads)
-    calls = _alone(hierarchy, hierarchy.calls(modules), run, progress)
+    settings = _without_none(runs=runs, warmup=warmup, optimization=optimization, provider=provider, threads=threads)
+    calls = _alone(hierarchy, hierarchy.calls(modules), settings, progress)
     return AloneReport(model=Path(hierarchy.name).name, calls=calls)
 
 
@@ -197,21 +199,13 @@ def profile_isolated(
     """
     hierarchy = _opened(model, inputs, input_shapes, progress)
     calls = hierarchy.calls(modules)
-    run = _given(runs=runs, warmup=warmup, optimization=optimization, provider=provider, threads=threads)
-    whole = _measured(hierarchy, run, progress).profile
+    settings = _without_none(runs=runs, warmup=warmup, optimization=optimization, provider=provider, threads=threads)
+    whole = _measured(hierarchy, settings, progress).profile
     known = {(one.fqn, one.call): one for report in measured for one in report.calls}
     left = [call for call in calls if (call.fqn, call.index) not in known]
-    known |= {(one.fqn, one.call): one for one in _alone(hierarchy, left, run, progress)}
+    known |= {(one.fqn, one.call): one for one in _alone(hierarchy, left, settings, progress)}
     found = [hx_profiler.beside_model(known[call.fqn, call.index], whole) for call in calls]
     return IsolatedReport(model=whole.model, settings=whole.settings, runs=whole.runs, calls=found)
-
-
-def _alone(model: Hierarchy, calls: Sequence[Call], settings: Mapping[str, Any], progress: Progress) -> list[AloneCall]:
-    """Time calls alone; the model runs once for what all of them get in it."""
-    ports = [port for call in calls if call.status == "extractable" for port in call.inputs if not port.unused]
-    with suppress(RuntimeRefusal, UnavailableValue):  # what can be computed is, when a call needs it
-        model.compute(port.carrier for port in ports if model.holds(port.carrier))
-    return [hx_profiler.time_alone(model, call.row, **settings) for call in each(calls, "Timing alone", progress)]
 
 
 def compare_profiles(before: Profile | str | Path, after: Profile | str | Path) -> ProfileComparison:
@@ -238,7 +232,7 @@ def compare_profiles(before: Profile | str | Path, after: Profile | str | Path) 
     return hx_profiler.compare(first, second)
 
 
-def _given(**settings: Any) -> dict[str, Any]:
+def _without_none(**settings: Any) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
@@ -259,18 +253,25 @@ def _measured(model: Hierarchy, settings: Mapping[str, Any], progress: Progress)
         return _attributed(done.trace, done.executed, model, model.name, done.settings, done.notes)
 
 
+def _alone(model: Hierarchy, calls: Sequence[Call], settings: Mapping[str, Any], progress: Progress) -> list[AloneCall]:
+    """Time calls alone; the model runs once for what all of them get in it."""
+    ports = [port for call in calls if call.status == "extractable" for port in call.inputs if not port.unused]
+    with suppress(RuntimeRefusal, UnavailableValue):  # what can be computed is, when a call needs it
+        model.compute(port.carrier for port in ports if model.holds(port.carrier))
+    return [hx_profiler.time_alone(model, call.row, **settings) for call in each(calls, "Timing alone", progress)]
+
+
 def _from_trace(
-    model: AnyHierarchy, trace: Path, graph: str | Path | None, warmup: int, progress: Progress
+    model: Hierarchy, trace: Path, graph: str | Path | None, warmup: int, progress: Progress
 ) -> Measurement:
     """Give the kernels of a profile that was taken elsewhere to calls."""
     progress(f"Reading {trace}", 0, 0)
     whole = hx_profiler.read_trace(trace)
     warmup = min(warmup, len(whole.runs) - 1)
-    hierarchy = opened(model)
-    name = name_of(model) if graph is None else str(graph)
-    executed = hierarchy.model if graph is None else hx_profiler.read_executed(Path(graph), hierarchy.folder or Path())
+    name = model.name if graph is None else str(graph)
+    executed = model.model if graph is None else hx_profiler.read_executed(Path(graph), model.folder or Path())
     progress("Finding the modules of what ran", 0, 0)
-    return _attributed(whole.without_first(warmup), executed, hierarchy, name, Settings(warmup=warmup))
+    return _attributed(whole.without_first(warmup), executed, model, name, Settings(warmup=warmup))
 
 
 def _attributed(

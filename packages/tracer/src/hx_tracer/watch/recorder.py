@@ -61,6 +61,7 @@ class CallRecorder(CallLog):
         self._frames: list[tuple[int, int | None]] = []
         """Depth and row of the calls that Dynamo is in; no row for modules that are no submodules."""
         self._attempt: tuple[object, object, int] | None = None
+        """Of Dynamo's last attempt: the last node of the outer graph when it began, what identifies it, and the row of its first call."""
 
     @contextmanager
     def watching(self) -> Generator[None]:

@@ -17,7 +17,7 @@ from hx_tracer.watch.calls import CallKey, CallLog, EagerRun, PyTorchRun, disabl
 from hx_tracer.watch.operations import OperationLog, QueryMode
 from hx_tracer.watch.ports import forward_signature
 
-_CALL = "hx_call"
+_CALL_KEY = "hx_call_key"
 """Key among a node's meta: fqn and index of the call that made it."""
 
 
@@ -99,7 +99,7 @@ class _Tracer(torch.fx.Tracer):
 
     def create_node(self, *args: Any, **kwargs: Any) -> torch.fx.Node:
         node = super().create_node(*args, **kwargs)
-        node.meta[_CALL] = self._log.calls[self._log.stack[-1]].key
+        node.meta[_CALL_KEY] = self._log.calls[self._log.stack[-1]].key
         return node
 
 
@@ -122,7 +122,7 @@ class _Runner(torch.fx.Interpreter):
             called = self.fetch_attr(str(n.target))
             weights = [weight for weight in (*called.parameters(), *called.buffers()) if is_readable(weight)]
             given, before = [*given, *weights], [*before, *weights]
-        row = self._rows.get(n.meta.get(_CALL, ("", 0)))
+        row = self._rows.get(n.meta.get(_CALL_KEY, ("", 0)))
         self._running[:] = [] if row is None else [row]
         result = super().run_node(n)
         self._running.clear()

@@ -71,7 +71,7 @@ class _Unread(TorchDispatchMode):
         return tensor.numel() > SMALL_ELEMENTS and self._weights.holds(tensor)
 
     def _made(self, like: torch.Tensor) -> torch.Tensor:
-        """Return noise; what is as large as weights, and so likely is one that was converted, is none that one reads."""
+        """Return noise; what is as large as weights is likely one that was converted, and is not to be read either."""
         large = self._weights.stand_in(like) if like.nbytes > _LARGE_BYTES else None
         if large is not None:
             return large
@@ -81,3 +81,4 @@ class _Unread(TorchDispatchMode):
 
 _LARGE_BYTES = 64 << 20
 _SPREAD = 0.1
+"""Standard deviation of the noise."""
