@@ -7,6 +7,7 @@ started it ends, however that happens, its stdin ends, and it and all its proces
 
 from __future__ import annotations
 
+import gc
 import os
 import selectors
 import signal
@@ -16,6 +17,7 @@ import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from hx.text import plural
@@ -142,6 +144,9 @@ def _import_torch() -> None:
     import hx
 
     hx.export(torch.nn.Linear(1, 1), (torch.ones(1, 1),), verify=False)
+    if find_spec("transformers"):
+        import_module("transformers.modeling_utils")
+    gc.freeze()  # no unit's collector walks, and so copies, what all share
 
 
 def main() -> None:
