@@ -1,13 +1,16 @@
-"""What a fleet costs by model: `uv run python benchmarks/scale.py RUN... [--summary docs/scale.md]`.
+"""What a fleet costs by model: `uv run python benchmarks/scale.py [RUN...] [--summary docs/scale.md]`.
 
 RUN is the folder of a `hx fleet` run that has ended. Processor seconds of each step are fitted, by least squares, to a constant, the nodes and
 the parameters of the model; the fit of the first runs is tried on the last. Then what the driver itself does is timed on many results.
+
+How well few models tell of many is tried on the seconds of all architectures in docs/zoo.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,6 +27,8 @@ from hx_fleet.results.page import html_page
 
 MODELS, WORKERS = 100_000, 200
 RESULTS = 1000
+DRAWS = 200
+"""Samples of each size."""
 Row = dict[str, Any]
 
 
@@ -115,17 +120,57 @@ def summary(folders: Sequence[Path]) -> str:
     return "\n".join(lines) + "\n\n" + "\n".join(f"* {fact}" for fact in facts) + "\n"
 
 
+def samples(page: Path) -> str:
+    """Return how well a fit to a few architectures of a zoo's page tells what the others take."""
+    listed = re.findall(r"^\| \S+ \| (\d*) \| ([\d.]+) \|$", page.read_text(), re.MULTILINE)
+    seconds = np.sort([float(took) for _, took in listed])[::-1]
+    known = np.array([(1.0, int(nodes) / 1e3) for nodes, _ in listed if nodes])
+    took = np.array([float(took) for nodes, took in listed if nodes])
+    rng = np.random.default_rng(0)
+    lines = [
+        "| fitted to | seconds a model | and for 1,000 nodes | says of the others, of what they took |",
+        "|---|---|---|---|",
+    ]
+    for count in (10, 100, len(took)):
+        fits, shares = [], []
+        for _ in range(DRAWS if count < len(took) else 1):
+            drawn = rng.permutation(len(took))
+            chosen, others = drawn[:count], drawn[count:] if count < len(took) else drawn
+            fits.append(np.linalg.lstsq(known[chosen], took[chosen], rcond=None)[0])
+            shares.append((known[others] @ fits[-1]).sum() / took[others].sum())
+        low, high = np.percentile(shares, (5, 95))
+        share = f"{low:.0%} to {high:.0%}" if count < len(took) else "all were fitted"
+        lines.append(f"| {count} | {np.median(fits, axis=0)[0]:.1f} | {np.median(fits, axis=0)[1]:.0f} | {share} |")
+    few, many = (seconds[: len(seconds) // part].sum() / seconds.sum() for part in (100, 10))
+    hours = seconds.mean() * MODELS / WORKERS / 3600
+    facts = [
+        f"{len(seconds)} architectures took {seconds.mean():.1f} s of a worker on average, the one in the middle {np.median(seconds):.1f} s.",
+        f"One in a hundred takes {few:.0%} of all the time, one in ten {many:.0%}.",
+        f"{MODELS:,} such models would take {hours:.1f} hours on {WORKERS} workers.",
+    ]
+    return "\n".join(lines) + "\n\n" + "\n".join(f"* {fact}" for fact in facts) + "\n"
+
+
+def put(page: Path, name: str, text: str) -> None:
+    """Replace what stands between two marks of a page."""
+    before, _, rest = page.read_text().partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition(f"<!-- end {name} -->")
+    assert end
+    page.write_text(f"{before}<!-- {name} -->\n\n{text}\n{end}{after}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="+")
-    parser.add_argument("--summary", type=Path, help="replace the measured part of this page")
+    parser.add_argument("runs", type=Path, nargs="*")
+    parser.add_argument("--summary", type=Path, help="replace the measured parts of this page")
     options = parser.parse_args()
-    text = summary(options.runs)
-    print(text)
-    if options.summary:
-        before, _, rest = options.summary.read_text().partition("<!-- measured -->\n")
-        _, _, after = rest.partition("<!-- end -->")
-        options.summary.write_text(f"{before}<!-- measured -->\n\n{text}\n<!-- end -->{after}")
+    parts = {"sampled": samples(Path(__file__).parents[1] / "docs" / "zoo.md")}
+    if options.runs:
+        parts["measured"] = summary(options.runs)
+    for name, text in parts.items():
+        print(text)
+        if options.summary:
+            put(options.summary, name, text)
 
 
 if __name__ == "__main__":
