@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from hx_sidecar_schema import Module
-from hx_tracer import module_records
+from hx_sidecar_schema import HxError, Module
+from hx_tracer import check_torch_nn, module_records
 
 
 class Block(nn.Module):
@@ -89,6 +90,13 @@ def test_classes_and_tags() -> None:
     ]
     assert records(Net(), torch_nn=["Linear"])["blocks.0.lin"].tagged
     assert not records(Net(), torch_nn="none")["norm"].tagged
+
+
+def test_a_name_that_tags_nothing_is_refused() -> None:
+    check_torch_nn(["Linear", "NonDynamicallyQuantizableLinear"])
+    with pytest.raises(HxError, match=r"'Linaer' is no module class of torch\.nn; the closest are Linear,") as caught:
+        check_torch_nn(["Conv2d", "Linaer"])
+    assert (caught.value.code, caught.value.argument) == ("HX406", "torch_nn")
 
 
 def test_a_root_of_torch_nn_is_tagged() -> None:

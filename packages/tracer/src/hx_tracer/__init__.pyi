@@ -29,7 +29,7 @@ from hx_tracer.inputs.example import (
 from hx_tracer.inputs.file import read_inputs as read_inputs
 from hx_tracer.inputs.generate import float_dtype as float_dtype
 from hx_tracer.models.implementations import set_implementation as set_implementation
-from hx_tracer.models.records import module_records as module_records
+from hx_tracer.models.records import check_torch_nn as check_torch_nn, module_records as module_records
 from hx_tracer.models.spec import LoadedModel as LoadedModel, load_model as load_model
 from hx_tracer.models.tiny import architectures as architectures
 from hx_tracer.watch.call_values import (

@@ -78,8 +78,9 @@ def _load(session: Session) -> None:
     request = session.request
     with session.journal.step("load", "Loading torch and the model"):
         request.strategies()  # a strategy that does not exist is found before the model is loaded
-        from hx_tracer import module_records
+        from hx_tracer import check_torch_nn, module_records
 
+        check_torch_nn(request.torch_nn)
         session.loaded = request.pytorch.load()
         session.modules = module_records(session.loaded.module, request.torch_nn)
     with session.journal.step("inputs", "Making inputs"):

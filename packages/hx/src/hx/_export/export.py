@@ -184,7 +184,7 @@ def export(
     Raises:
         HxError: HX402 or HX306 before any work where `f` could not be written; HX101 to HX113 where model or inputs
             do not fit; HX130, HX204 or HX219 where weights cannot stay in place; HX120 or HX125 if the exporter refuses the model; HX123 for an unknown strategy, HX406 for another
-            unknown word.
+            unknown word, or a name that is no class of `torch.nn`.
     """
     check_choice("min_confidence", min_confidence, get_args(Confidence))
     check_choice("weights", weights, get_args(Weights))
@@ -212,6 +212,9 @@ def export(
         check_in_place(request.pytorch, target)
     clock = Clock(progress)
     with clock.step("load", "Loading torch and the model"):
+        from hx_tracer import check_torch_nn
+
+        check_torch_nn(torch_nn)
         loaded = request.pytorch.load(unread=True, in_place=in_place)
         _check_unread(request, loaded)
         loaded = replace(loaded, example=given_inputs(loaded, args, kwargs, input_shapes))

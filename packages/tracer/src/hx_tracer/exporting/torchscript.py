@@ -9,9 +9,10 @@ of a plain export.
 import hashlib
 import re
 import tempfile
+import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,12 @@ def export_torchscript(request: ExportRequest, pytorch: Callable[[], PyTorchRun]
     scopes = _NumberedScopes(request.module)
     elimination = Elimination(_row_in, lambda: [call.parent for call in scopes.calls])
     try:
-        with watched_export(request.module), watching_calls(scopes.call), patched(*JIT_CSE, elimination.watch):
+        with (
+            watched_export(request.module),
+            _decisions() as decided,
+            watching_calls(scopes.call),
+            patched(*JIT_CSE, elimination.watch),
+        ):
             model = run_torchscript(request)
     except Exception as error:
         pytorch()  # whose error is the one to report: inputs that do not fit
@@ -69,7 +75,28 @@ def export_torchscript(request: ExportRequest, pytorch: Callable[[], PyTorchRun]
             for name, (_, tensor) in zip(_input_names(request), request.tensors, strict=True)
         },
     )
-    return torch.onnx.ONNXProgram(model, None), context, []
+    notes: list[str] = []
+    if decided:
+        more = f" and {len(decided) - 1} more place{'s' * (len(decided) > 2)}" if len(decided) > 1 else ""
+        notes = [
+            f"Python took numbers out of tensors at {decided[0]}{more}: the trace keeps those of these inputs, and what "
+            "was decided by them, for all inputs."
+        ]
+    return torch.onnx.ONNXProgram(model, None), context, notes
+
+
+@contextmanager
+def _decisions() -> Generator[list[str]]:
+    """Collect, as `FILE:LINE`, where a model under trace makes Python values of tensors, of which a trace keeps one; torch's own code aside."""
+    places: list[str] = []
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", "Converting a tensor to ")
+        warnings.filterwarnings("ignore", module=r"torch\.")
+        try:
+            yield places
+        finally:
+            places += dict.fromkeys(f"{Path(one.filename).name}:{one.lineno}" for one in told)
 
 
 def run_torchscript(request: ExportRequest) -> ir.Model:

@@ -3,11 +3,12 @@
 import inspect
 import json
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
 import torch
 
-from hx_sidecar_schema import Module, TorchNN, build_tags, is_tagged
+from hx_sidecar_schema import HxError, Module, TorchNN, build_tags, is_tagged
 from hx_tracer.models.settings import Settings
 from hx_tracer.watch.ports import forward_signature
 
@@ -44,6 +45,25 @@ def module_records(model: torch.nn.Module, torch_nn: TorchNN = "default") -> lis
             )
         )
     return records
+
+
+def check_torch_nn(torch_nn: TorchNN) -> None:
+    """Stop where a name is that of no class of `torch.nn`, so that it would tag nothing: HX406."""
+    known = {one.__name__ for one in _below(torch.nn.Module) if one.__module__.startswith("torch.nn.")}
+    for name in [] if isinstance(torch_nn, str) else torch_nn:
+        if name not in known:
+            raise HxError(
+                f"{name!r} is no module class of torch.nn; the closest are {', '.join(get_close_matches(name, known, cutoff=0))}.",
+                code="HX406",
+                hint="Name classes of torch.nn. Modules of other classes have tags in any case.",
+                argument="torch_nn",
+            )
+
+
+def _below(one: type[torch.nn.Module]) -> Iterator[type[torch.nn.Module]]:
+    for other in one.__subclasses__():
+        yield other
+        yield from _below(other)
 
 
 class _Parameters:
