@@ -57,6 +57,11 @@ def test_a_layer_with_stored_weights_is_pytorchs(arch: str, tmp_path: Path, monk
     assert report.modules[0].relative_error is not None
     assert report.modules[0].relative_error < 1e-5
     assert (report.mismatches, hx.validate(tmp_path / "layer.onnx").valid) == (0, True)
+    # It was given PyTorch's inputs, which it keeps: those of the export are of other weights.
+    alone = hx.verify(tmp_path / "layer.onnx", hx.ModelSpec(str(tmp_path / "shards")))
+    assert alone.culprit is None
+    assert alone.calls[0].local is not None
+    assert alone.calls[0].local.relative_error == report.modules[0].relative_error
 
 
 def test_all_calls_get_their_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +148,7 @@ def test_what_does_not_fit_is_refused(exported: tuple[Path, dict[str, torch.Tens
         return caught.value.message
 
     name = "linear1.weight"
-    assert "lack 1 weights" in refusal({k: v for k, v in weights.items() if k != name})
+    assert "lack 1 of the weights" in refusal({k: v for k, v in weights.items() if k != name})
     assert "the shape [16, 9], and the model in [16, 8]" in refusal({**weights, name: torch.ones(16, 9)})
     assert f"{name!r} in DOUBLE, of which FLOAT" in refusal({**weights, name: torch.ones(16, 8, dtype=torch.float64)})
     eight = {**weights, name: weights[name].to(torch.float8_e4m3fn), f"{name}_scale_inv": torch.ones(1)}

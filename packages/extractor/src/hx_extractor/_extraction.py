@@ -79,7 +79,12 @@ class Extraction:
         return f"<Extraction {self.tag}: {' -> '.join(ends)}>"
 
     def save(
-        self, path: str | Path, *, weights: Weights = "copy", examples: bool = False, overwrite: bool = False
+        self,
+        path: str | Path,
+        *,
+        weights: Weights = "copy",
+        examples: bool | Mapping[str, NDArray[np.generic]] = False,
+        overwrite: bool = False,
     ) -> list[Path]:
         """Write the model and its own small sidecar, all or nothing.
 
@@ -89,7 +94,7 @@ class Extraction:
                 that file's own folder only), `none` makes them inputs: shapes without values.
             examples: Record what the call gets in the exported model for its recorded inputs, so that the part can be
                 run and profiled by itself. The exported model runs for that, where it did not yet; what is not known is
-                left out.
+                left out. Or what to record: arrays by port name, of the ports' dtypes and shapes.
             overwrite: Replace files that exist.
 
         Returns:
@@ -103,12 +108,12 @@ class Extraction:
         path = Path(path)
         written = path, path.with_name(f"{path.name}.data"), path.with_name(f"{path.stem}_hierarchy.json")
         refuse_existing(written, overwrite=overwrite, read=self.parent.files())
-        sidecar = self._with_examples() if examples else self.sidecar
+        sidecar = self._with_examples(None if examples is True else examples) if examples else self.sidecar
         return save_model(self.model, sidecar, path, weights, self.parent.folder)
 
-    def _with_examples(self) -> Sidecar:
+    def _with_examples(self, arrays: Mapping[str, NDArray[np.generic]] | None) -> Sidecar:
         try:
-            arrays = self.example_inputs()
+            arrays = self.example_inputs() if arrays is None else arrays
         except HxError:  # a part without examples is whole: what runs it asks for its inputs
             return self.sidecar
         info, known = self.sidecar.model, {k: v for k, v in arrays.items() if not isinstance(v, list)}  # no sequences

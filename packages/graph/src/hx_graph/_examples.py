@@ -47,7 +47,7 @@ def example_array(info: TensorInfo) -> NDArray[np.generic]:
 
     example = info.example
     if example is None:
-        hint = "Give the inputs yourself: only an export of hx records them, and of tensors that the module was given."
+        hint = "Give the shape of an input, and those that are not recorded are drawn; or give all inputs yourself."
         raise UnavailableValue(f"No example of input {info.name!r} is recorded.", hint=hint, argument="inputs")
     try:
         return _array(example, ir.DataType[info.dtype].numpy())

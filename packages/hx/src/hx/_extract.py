@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,6 @@ from hx_sidecar_schema import (
     MissingKernel,
     Port,
     atomic_folder,
-    check_choice,
     read_file,
     refuse_existing,
     share_of,
@@ -27,6 +26,9 @@ from hx_sidecar_schema import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from hx._verify.references import Reference, Verdict
     from hx_extractor import Call, Extraction, Hierarchy, Weights
 
@@ -82,8 +84,13 @@ def extract(
             fit, HX406 where they shall not be copied; HX110, HX409 or HX207 for inputs that the model does not
             take; else as `load` and `Extraction.save`.
     """
-    if weights_from is not None:
-        check_choice("weights", weights, ["copy"])
+    if weights_from is not None and weights != "copy":
+        raise HxError(
+            f"Weights that come from {str(weights_from)!r} are copied into the parts: 'weights' cannot be {weights!r}.",
+            code="HX406",
+            hint="Leave it out, or take 'copy'.",
+            argument="weights",
+        )
     progress(f"Reading {name_of(model)}", 0, 0)
     hierarchy = with_inputs(opened(model), inputs, input_shapes, run=True)
     calls = hierarchy.calls(modules)
@@ -106,7 +113,7 @@ def extract(
     if single:
         progress("Cutting the module out", 0, 0)
         extraction, verdict = _cut(calls[0], reference, weights_from)
-        extraction.save(target, weights=weights, examples=verify and own, overwrite=True)
+        extraction.save(target, weights=weights, examples=_examples(verdict, weights_from), overwrite=True)
         entries, removed = [_entry(calls[0], target.name, extraction, verdict)], list[str]()
     else:
         entries, removed = _to_folder(hierarchy, calls, stems, target, weights, weights_from, reference, progress)
@@ -169,7 +176,7 @@ def _to_folder(
                 except HxError as caught:  # one call that fails must not cost the others
                     error = caught.message
                 else:
-                    examples = reference is not None and weights_from is None
+                    examples = _examples(verdict, weights_from)
                     extraction.save(staging / f"{stem}.onnx", weights=weights, examples=examples)
             entries.append(_entry(call, f"{stem}.onnx", extraction, verdict, error))
         index = [entry.model_dump(mode="json") for entry in entries]
@@ -213,6 +220,11 @@ def _cut(call: Call, reference: Reference | None, weights_from: str | Path | Non
 
         verdict = reference and Verdict(reason=f"Not compared: {error.message}")
     return extraction, verdict
+
+
+def _examples(verdict: Verdict | None, weights_from: str | Path | None) -> bool | Mapping[str, NDArray[np.generic]]:
+    """Return what is recorded as a part's inputs; what the exported model computes is nothing to other weights."""
+    return verdict is not None and (weights_from is None or verdict.inputs)
 
 
 def _entry(

@@ -19,6 +19,7 @@ _SELF_CONTAINED_BYTES = 2
 _ANOTHER = "Export it again with `--random-weights`, so that no two weights have the same numbers."
 _TIED = "Export a model that has them as two weights."
 _NAMES = "Export the model as the class that was saved."
+_SHARDS = "Name the folder, where other shards lie in it. Else export the model as the class that was saved."
 
 
 class StoredWeights:
@@ -77,7 +78,10 @@ class StoredWeights:
             origin = extraction.origins.get(str(node.outputs[0].name), "")
             computed += [origin] if node.op_type == "Constant" and self._is_stored(origin) else []
         if missing:
-            self._refuse(f"lack {len(missing)} weights of {extraction.tag!r}: {_few(missing)}", _NAMES)
+            self._refuse(
+                f"lack {len(missing)} of the weights of {extraction.tag!r}: {_few(missing)}",
+                _NAMES if self._place.is_dir() else _SHARDS,
+            )
         if computed:
             what = f"cannot stand for what the exporter computed in {extraction.tag!r}: {_few(computed)}"
             self._refuse(

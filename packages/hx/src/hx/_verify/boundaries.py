@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -105,6 +106,11 @@ class TorchReference:
         boundary = self._boundaries.get(key)
         if boundary is None:
             return Verdict(match=extraction.call.in_body, reason=why_not_made(extraction.call))
+        crossed = [(port, boundary.inputs[port.name]) for port in extraction.inputs if port.name in boundary.inputs]
+        inputs = {port.name: array.astype(_dtype(port, array), copy=False) for port, array in crossed}
+        return replace(self._compared(extraction, key, boundary), inputs=inputs)
+
+    def _compared(self, extraction: Extraction, key: CallKey, boundary: CallValues[Array]) -> Verdict:
         try:
             found = run_alone(extraction, boundary, lambda _: extraction.example_inputs())
         except UnavailableValue as error:

@@ -1,8 +1,11 @@
 """What extracted models are compared with: here the whole ONNX model, in `boundaries` the PyTorch module."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
 
 from hx._tensors import ROUNDING_FACTOR, explained
 from hx_extractor import Call, Extraction, Hierarchy, tolerance
@@ -18,6 +21,8 @@ class Verdict:
     relative_error: float | None = None
     match: bool = True
     reason: str = ""
+    inputs: Mapping[str, NDArray[Any]] = field(default_factory=dict[str, NDArray[Any]])
+    """What the PyTorch module was given, by the ports of the model that take it; empty where it was not run."""
 
 
 Reference = Callable[[Extraction], Verdict]
