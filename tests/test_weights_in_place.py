@@ -121,7 +121,8 @@ def test_what_cannot_stay_in_place_is_refused(tmp_path: Path) -> None:
     transformers.AutoModel.from_config(config).save_pretrained(tmp_path / "model")
     model, inside = str(tmp_path / "model"), tmp_path / "model" / "m.onnx"
     assert _refusal("tiny:gpt2", inside).code == "HX130"
-    assert _refusal(model, inside, random_weights=True).code == "HX130"
+    random = _refusal(model, inside, random_weights=True)
+    assert (random.code, random.message[:14]) == ("HX130", "Random weights")
     elsewhere = _refusal(model, tmp_path / "other" / "m.onnx")
     assert (elsewhere.code, "model.onnx" in elsewhere.hint) == ("HX130", True)
     assert _refusal(model, None).code == "HX130"

@@ -12,6 +12,8 @@ import hx
 from hx.records.fleet import FleetRun
 from hx_fleet._models import expand
 from hx_fleet._settings import read_run, units_of
+from hx_fleet.worker.run import _outcome
+from hx_fleet.worker.steps import Task
 
 
 def files(folder: Path, *names: str) -> None:
@@ -80,7 +82,7 @@ def test_all_architectures_of_transformers() -> None:
     ("fields", "code", "says"),
     [
         ({"models": []}, "HX405", "No model"),
-        ({"models": ["none/*.onnx"]}, "HX405", "are none"),
+        ({"models": ["none/*.onnx"]}, "HX405", "stands for no model"),
         ({"models": [{"model": "tiny:a", "name": "x"}, {"model": "tiny:b", "name": "x"}]}, "HX405", "called 'x'"),
         ({"models": [{"model": "tiny:a", "dtipe": "float16"}]}, "HX406", "'dtipe'"),
         ({"models": ["none.csv"]}, "HX405", "'none.csv'"),
@@ -167,3 +169,12 @@ def test_a_package_that_is_not_installed(missing: str, monkeypatch: pytest.Monke
     with pytest.raises(hx.HxError, match=f"{missing} is not installed") as caught:
         hx.fleet({"models": ["tiny:a"]})
     assert (caught.value.code, "hx-onnx[fleet]" in caught.value.hint) == ("HX216", True)
+
+
+def test_the_log_of_a_model_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(_: Task) -> dict[str, Any]:
+        raise hx.HxError("It is 3.", code="HX101", hint="Make it 4.")
+
+    row = _outcome(refused, Task("a", "a", None), tmp_path)
+    assert (row["code"], row["cause"]) == ("HX101", "It is 3.")
+    assert capsys.readouterr().out == "It is 3.\nHX101: Make it 4.\n"

@@ -49,7 +49,7 @@ def expand(entries: Sequence[str | dict[str, Any]], base: Path, without: Path | 
     for entry in entries:
         found = list(_expand(entry, base, without))
         if not found:
-            raise _refused(f"Models {entry!r} are none.", "Name a folder, glob or list that has models.")
+            raise _refused(f"{entry!r} stands for no model.", "Name a folder, glob or list that has models.")
         for model in found:
             if listed.setdefault(model.name, model) != model:
                 hint = "Give one of them a `name`."

@@ -86,7 +86,7 @@ def _outcome(step: Callable[[Task], Fields], task: Task, working: Path) -> Field
     except NotForThisModel as reason:
         return {"status": "skipped", "cause": str(reason)}
     except HxError as error:
-        _say(str(error))
+        _say("\n".join([error.message, *error.__notes__]))
         kind = "memory" if isinstance(error.__cause__, MemoryError) else "error"
         return {"status": "failed", "kind": kind, "code": error.code, "cause": cause(first_line(error))}
     except MemoryError as error:

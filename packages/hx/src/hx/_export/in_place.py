@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hx._models import ModelSpec
+from hx.text import size
 from hx_sidecar_schema import HxError
 
 if TYPE_CHECKING:
@@ -23,7 +24,14 @@ def check_in_place(spec: ModelSpec, target: Path | None) -> None:
     """
     from hx_graph import size_inside, stored_tensors
 
-    if not isinstance(spec.model, str) or not Path(spec.model).is_dir() or spec.random_weights:
+    if spec.random_weights:
+        raise HxError(
+            f"Random weights of {spec.name!r} lie in no files, so they cannot stay where they are.",
+            code="HX130",
+            hint="Take the weights of the folder, without random ones; or copy them.",
+            argument="weights",
+        )
+    if not isinstance(spec.model, str) or not Path(spec.model).is_dir():
         raise HxError(
             f"The weights of {spec.name!r} lie in no local folder, so they cannot stay where they are.",
             code="HX130",
@@ -55,6 +63,6 @@ def placement(model: ir.Model) -> str:
             kept += tensor.nbytes if isinstance(tensor, ir.ExternalTensor) else 0
             written += 0 if isinstance(tensor, ir.ExternalTensor) else tensor.nbytes
     return (
-        f"Weights of {kept / 1e6:.1f} MB stay in the files of the folder; {written / 1e6:.1f} MB, which the exporter transposed or "
-        "computed, or which were converted or put together when the model was loaded, are written beside the model."
+        f"Weights of {size(kept)} stay in the files of the folder; {size(written)}, which the exporter transposed or "
+        "computed, or which were converted or put together when the model was loaded, are written with the model."
     )

@@ -255,9 +255,7 @@ def _check_weights(spec: str, module: torch.nn.Module, loaded: dict[str, Any]) -
             hint="Name the task or class that it was saved with, or take random weights for all.",
             argument="task",
         )
-    return (
-        [f"{len(other)} weights of {spec!r} are of no use to {type(module).__name__}: {_few(other)}."] if other else []
-    )
+    return [f"{type(module).__name__} takes all weights of {spec!r} but {len(other)}: {_few(other)}."] if other else []
 
 
 def _few(names: list[str]) -> str:
