@@ -55,7 +55,7 @@ def check_torch_nn(torch_nn: TorchNN) -> None:
             raise HxError(
                 f"{name!r} is no module class of torch.nn; the closest are {', '.join(get_close_matches(name, known, cutoff=0))}.",
                 code="HX406",
-                hint="Name classes of torch.nn. Modules of other classes have tags in any case.",
+                hint="Modules of other classes have tags in any case; name classes of torch.nn.",
                 argument="torch_nn",
             )
 
