@@ -9,10 +9,9 @@ of a plain export.
 import hashlib
 import re
 import tempfile
-import warnings
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from hx_tracer.exporting.request import ExportRequest, Watched
 from hx_tracer.inputs.arguments import example_record, with_tensors
 from hx_tracer.inputs.dynamic_axes import Axes
 from hx_tracer.watch.calls import CallKey, CallLog, PyTorchRun, TracedCall, watching_calls
+from hx_tracer.watch.decisions import watching_decisions
 from hx_tracer.watch.patches import own_attribute, patched
 from hx_tracer.watch.ports import forward_signature, output_ports
 
@@ -50,7 +50,7 @@ def export_torchscript(request: ExportRequest, pytorch: Callable[[], PyTorchRun]
     try:
         with (
             watched_export(request.module),
-            _decisions() as decided,
+            watching_decisions() as decided,
             watching_calls(scopes.call),
             patched(*JIT_CSE, elimination.watch),
         ):
@@ -83,20 +83,6 @@ def export_torchscript(request: ExportRequest, pytorch: Callable[[], PyTorchRun]
             "was decided by them, for all inputs."
         ]
     return torch.onnx.ONNXProgram(model, None), context, notes
-
-
-@contextmanager
-def _decisions() -> Generator[list[str]]:
-    """Collect, as `FILE:LINE`, where a model under trace makes Python values of tensors, of which a trace keeps one; torch's own code aside."""
-    places: list[str] = []
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("ignore")
-        warnings.filterwarnings("always", "Converting a tensor to ")
-        warnings.filterwarnings("ignore", module=r"torch\.")
-        try:
-            yield places
-        finally:
-            places += dict.fromkeys(f"{Path(one.filename).name}:{one.lineno}" for one in told)
 
 
 def run_torchscript(request: ExportRequest) -> ir.Model:

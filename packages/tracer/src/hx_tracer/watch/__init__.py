@@ -6,6 +6,6 @@ the tensors of a call, `recursion` makes room on Python's stack. `uncompiled` is
 
 On a run `operations` and `symbolic` observe what was computed, `call_values` keeps what calls take and return, also in
 `double_precision`, and `preserve` restores the model. On a trace `recorder` marks FX nodes (`fx_metadata`), with
-`dynamo_frames` for what Dynamo traces, `deferred_views` for tensors that were changed in place, and `body_values` for
-bodies of control flow.
+`dynamo_frames` for what Dynamo traces, `deferred_views` for tensors that were changed in place, `decisions` for Python
+values made of tensors, and `body_values` for bodies of control flow.
 """
