@@ -44,6 +44,8 @@ def test_failures_by_kind(run: tuple[Path, FleetReport]) -> None:
         "crashes.onnx": ("steps.py:judge", "crash", "The process ended with signal 11, SIGSEGV, 2 times."),
         "raises.onnx": ("steps.py:judge", "exception", "ValueError: not 17 of them"),
     }
+    logs = {failure.models[0]: (folder / "out" / failure.log).read_text() for failure in report.failures}
+    assert "ValueError: not 17 of them" in logs["raises.onnx"]
     assert (report.models, report.finished, report.resumed, report.good) == (4, 4, 0, False)
     assert report.statuses["export"] == {"skipped": 4}
     assert report.statuses["verify"] == {"skipped": 4}

@@ -62,6 +62,7 @@ def _show(report: FleetReport, output: Output) -> None:
         more = f" and {len(failure.models) - 1} more" if len(failure.models) > 1 else ""
         kind = f"{failure.kind} {failure.code}".strip()
         output.data(f"[red]{failure.step} {kind}[/] {escape(failure.models[0])}{more}: {escape(failure.cause)}")
+        output.data(f"[dim]    log: {escape(failure.log)}[/]")
     for change in report.changes[:rows]:
         where = escape(change.model) + (
             f" {escape(change.fqn or 'the model itself')}" if change.fqn is not None else ""

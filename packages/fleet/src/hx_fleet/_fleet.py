@@ -171,15 +171,12 @@ def _statuses(results: Iterable[ModelResult], settings: FleetRun) -> dict[str, d
 
 def _failures(results: Iterable[ModelResult]) -> list[FleetFailure]:
     """Return failures by kind; causes that differ in numbers and names in quotes alone are one."""
-    found: dict[tuple[str, ...], tuple[str, list[str]]] = {}
+    found: dict[tuple[str, ...], FleetFailure] = {}
     for result in results:
         for row in result.steps:
             if row.status in ("failed", "wrong"):
                 general = re.sub(r"'[^']*'|\d+(\.\d+)?(e[-+]?\d+)?", "#", row.cause)
-                key = row.step, row.kind or row.status, row.code, general
-                found.setdefault(key, (row.cause, []))[1].append(row.model)
-    failures = [
-        FleetFailure(step=step, kind=kind, code=code, cause=cause, models=models)
-        for (step, kind, code, _), (cause, models) in found.items()
-    ]
-    return sorted(failures, key=lambda failure: (-len(failure.models), failure.step, failure.kind, failure.cause))
+                kind, log = row.kind or row.status, f"logs/{result.unit}.log"
+                failure = FleetFailure(step=row.step, kind=kind, code=row.code, cause=row.cause, log=log, models=[])
+                found.setdefault((row.step, kind, row.code, general), failure).models.append(row.model)
+    return sorted(found.values(), key=lambda one: (-len(one.models), one.step, one.kind, one.cause))

@@ -25,14 +25,16 @@ def html_page(report: FleetReport, results: Iterable[ModelResult], steps: Sequen
     """Return a page that loads and runs nothing: how many models each step passed, failures by kind, changes, every model."""
     statuses = ("passed", "wrong", "failed", "skipped")
     counts = [(step, *(str(report.statuses[step].get(status, 0)) for status in statuses)) for step in report.statuses]
-    failures = [(f.step, f.kind, f.code, str(len(f.models)), f.cause, _some(f.models)) for f in report.failures]
+    failures = [(f.step, f.kind, f.code, str(len(f.models)), f.cause, f.log, _some(f.models)) for f in report.failures]
     changes = [(c.model, c.fqn or "", c.what, c.before, c.after) for c in report.changes[:ROWS]]
     models = [_model_row(result, steps) for result in islice(results, ROWS)]
     left = report.finished - len(models)
     parts = [
         f"<h1>{_text(report.output)}</h1><p>{_text(str(report))}</p>",
         _table(("step", *statuses), counts),
-        _section("Failures by kind", ("step", "kind", "code", "models", "cause", "which"), failures),
+        _section(
+            "Failures by kind", ("step", "kind", "code", "models", "cause", "log of the first", "which"), failures
+        ),
         _section("Changes to the baseline", ("model", "module", "what", "before", "after"), changes),
         f"<h2>Models</h2>{_table(('model', *steps, 'seconds'), models)}",
         f"<p>and {left} more; see steps.parquet.</p>" if left else "",

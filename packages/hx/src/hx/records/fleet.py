@@ -139,6 +139,7 @@ class FleetFailure(Record):
     kind: str = Field(description="As of a step; `wrong` where it found what must not be.")
     code: str
     cause: str = Field(description="Of the first model.")
+    log: str = Field(description="Its log, in the folder of the run: what was printed, and what to do.")
     models: list[str]
 
 
