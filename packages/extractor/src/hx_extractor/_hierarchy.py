@@ -92,6 +92,11 @@ class Hierarchy:
         return self._model
 
     @property
+    def unread_file(self) -> Path | None:
+        """The file, as it was when the sidecar was written, while the model was not read from it; else None."""
+        return self.path if self._model is None else None
+
+    @property
     def folder(self) -> Path | None:
         """Where the model's external data lies; None for a model in memory."""
         return None if self.path is None else self.path.parent

@@ -22,7 +22,9 @@ from hx_graph._dims import (
 )
 from hx_graph._examples import example_array as example_array, example_record as example_record
 from hx_graph._files import (
+    check_external as check_external,
     files_of as files_of,
+    is_map as is_map,
     read_model as read_model,
     size_inside as size_inside,
     write_model as write_model,
@@ -59,6 +61,7 @@ from hx_graph._reads import (
     inputs_of as inputs_of,
     operands as operands,
     reads as reads,
+    reads_in_order as reads_in_order,
 )
 from hx_graph._rows import CallTree as CallTree, check_rows as check_rows
 from hx_graph._safetensors import StoredTensor as StoredTensor, stored_tensors as stored_tensors

@@ -5,6 +5,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
+from typing import Protocol
 
 import onnx_ir as ir
 
@@ -48,7 +49,16 @@ def shape_from(dims: Sequence[int | str]) -> ir.Shape:
     return ir.Shape([None if dim == "?" else dim for dim in dims])
 
 
-def is_size_query(node: ir.Node) -> bool:
+class Operator(Protocol):
+    """What a node computes with: `ir.Node` and records of nodes have it."""
+
+    @property
+    def op_type(self) -> str: ...
+    @property
+    def domain(self) -> str: ...
+
+
+def is_size_query(node: Operator) -> bool:
     """Say whether a node reads the sizes of its input and none of its numbers: ONNX's own Shape or Size."""
     return node.op_type in ("Shape", "Size") and not node.domain
 

@@ -1,7 +1,7 @@
 """Reading and writing ONNX files."""
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def read_model(path: Path, *, check: bool = True) -> ir.Model:
         wrong = "holds what onnx_ir does not read" if unread else "is no valid ONNX model"
         message = f"File {str(path)!r} {wrong}: {first_line(cause).rstrip('.')}."
         raise HxError(message, code="HX202", hint="Name another file.") from error
-    _check_external(model, path)
+    check_external(((slot.name, slot.tensor) for slot in tensors_in(model)), path)
     return model
 
 
@@ -74,15 +74,19 @@ def drop_map_types(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
     """Leave maps without a type: classifiers of scikit-learn have them as output, and onnx_ir (1.1) reads none."""
     ends = [*graph.input, *graph.output] if isinstance(graph, onnx.GraphProto) else []
     for value in (*ends, *graph.value_info):
-        kind = value.type
-        while kind.WhichOneof("value") in ("sequence_type", "optional_type"):
-            kind = kind.sequence_type.elem_type if kind.HasField("sequence_type") else kind.optional_type.elem_type
-        if kind.HasField("map_type"):
+        if is_map(value.type):
             value.ClearField("type")
     for node in graph.node:
         for attribute in node.attribute:
             for body in (attribute.g, *attribute.graphs) if attribute.type in _GRAPHS else ():
                 drop_map_types(body)
+
+
+def is_map(kind: onnx.TypeProto) -> bool:
+    """Say whether a type is that of a map, or of a sequence of maps."""
+    while kind.WhichOneof("value") in ("sequence_type", "optional_type"):
+        kind = kind.sequence_type.elem_type if kind.HasField("sequence_type") else kind.optional_type.elem_type
+    return kind.HasField("map_type")
 
 
 def write_model(model: ir.Model, path: Path, *, data_file: bool | None = None, kept_below: Path | None = None) -> None:
@@ -143,17 +147,24 @@ def files_of(path: Path, model: ir.Model | None = None) -> Iterator[Path]:
     yield from {Path(tensor.path) for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
 
 
-def _check_external(model: ir.Model, path: Path) -> None:
-    """Refuse what is no whole regular file inside the model's folder, wherever it is referred to, before it is opened."""
+def check_external(tensors: Iterable[tuple[str, ir.TensorProtocol]], path: Path) -> None:
+    """Refuse what is no whole regular file inside the folder of a model's file, wherever it is referred to, before it is opened.
+
+    Args:
+        tensors: Of the model, with their names; those that lie in files are checked.
+        path: Of the model.
+
+    Raises:
+        HxError: HX204, or HX202 for a type that may not be external.
+    """
     folder = path.parent.resolve()
     sizes: dict[str, int] = {}
-    for slot in tensors_in(model):
-        tensor = slot.tensor
+    for name, tensor in tensors:
         if not isinstance(tensor, ir.ExternalTensor):
             continue
         tensor.base_dir = path.parent  # onnx_ir 1.1 gives tensors in functions none, and checks nothing there
         if tensor.dtype in (ir.DataType.UNDEFINED, ir.DataType.STRING):
-            message = f"Tensor {slot.name!r} of {str(path)!r} has no element type that may be external data."
+            message = f"Tensor {name!r} of {str(path)!r} has no element type that may be external data."
             raise HxError(message, code="HX202", hint="Name another file.")
         location = str(tensor.location)
         if location not in sizes:
@@ -161,7 +172,7 @@ def _check_external(model: ir.Model, path: Path) -> None:
         offset = tensor.offset or 0
         is_whole = offset >= 0 and offset + tensor.nbytes <= sizes[location] and tensor.length in (None, tensor.nbytes)
         if not is_whole:
-            message = f"External data {location!r} of {str(path)!r} is cut short: it does not hold {slot.name!r}."
+            message = f"External data {location!r} of {str(path)!r} is cut short: it does not hold {name!r}."
             raise HxError(message, code="HX204", hint=COPY)
 
 

@@ -14,9 +14,13 @@ def output_of(node: ir.Node) -> str:
     return ""
 
 
-def body_path(path: str, node: ir.Node, attribute: str) -> str:
-    """Return the path of a node's body: that of the node's graph, the node, and the body as `nested_graphs` names it."""
-    return f"{path}/{output_of(node)}.{attribute}" if path else f"{output_of(node)}.{attribute}"
+def body_path(path: str, node: ir.Node | str, attribute: str) -> str:
+    """Return the path of a node's body: that of the node's graph, the node, and the body as `nested_graphs` names it.
+
+    A node may be given by its first output.
+    """
+    output = node if isinstance(node, str) else output_of(node)
+    return f"{path}/{output}.{attribute}" if path else f"{output}.{attribute}"
 
 
 def function_path(key: ir.OperatorIdentifier) -> str:

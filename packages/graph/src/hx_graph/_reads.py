@@ -72,12 +72,18 @@ def captures(graph: ir.Graph) -> list[ir.Value]:
 
 def in_order(graph: ir.Graph) -> list[ir.Node]:
     """Return the nodes of a graph in topological order, whatever their order in the file: some tools append."""
-    nodes = list(graph)
-    maker = {out.name: index for index, node in enumerate(nodes) for out in node.outputs if out.name}
-    before = {index: [maker[name] for name in reads(node) if name in maker] for index, node in enumerate(nodes)}
-    if all(earlier < index for index, rows in before.items() for earlier in rows):
-        return nodes
-    return [nodes[index] for index in TopologicalSorter(before).static_order()]
+    return list(reads_in_order(graph))
+
+
+def reads_in_order(graph: ir.Graph) -> dict[ir.Node, list[str]]:
+    """Return what the nodes of a graph read, see `reads`, by node in topological order."""
+    read = {node: reads(node) for node in graph}
+    maker = {out.name: index for index, node in enumerate(read) for out in node.outputs if out.name}
+    if all(maker.get(name, -1) < index for index, names in enumerate(read.values()) for name in names):
+        return read
+    nodes = list(read)
+    before = {index: [maker[name] for name in read[node] if name in maker] for index, node in enumerate(nodes)}
+    return {nodes[index]: read[nodes[index]] for index in TopologicalSorter(before).static_order()}
 
 
 def consumer_calls(nodes: Sequence[ir.Node], owners: Sequence[int], ends: Sequence[int]) -> list[list[int]]:

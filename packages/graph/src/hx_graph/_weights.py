@@ -9,7 +9,7 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from hx_graph._nested import all_graphs, nested_graphs, nodes_in, output_of
-from hx_sidecar_schema import Initializer
+from hx_sidecar_schema import Initializer, lean
 
 LARGE_BYTES = 16 << 20
 """Weights beyond this size are written to a data file of their own: inside protobuf each byte is copied thrice."""
@@ -36,7 +36,7 @@ def initializer_rows(
             if value is not None and value.is_initializer() and value is graph.initializers.get(str(value.name)):
                 readers.setdefault(str(value.name), set()).add(owners[path, output_of(node)])
     return [
-        row.model_copy(update={"elements": _elements(value), "readers": sorted(readers.get(name, ()))})
+        lean(row.model_copy(update={"elements": _elements(value), "readers": sorted(readers.get(name, ()))}))
         if (value := graph.initializers.get(name)) is not None
         else row
         for name, row in rows.items()

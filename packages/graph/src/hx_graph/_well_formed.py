@@ -20,7 +20,15 @@ def check_texts(model: ir.Model) -> None:
         _texts("graph", graph.name, graph.doc_string, graph.metadata_props)
         values = [] if isinstance(graph, ir.Function) else [*graph.inputs, *graph.initializers.values()]
         for node in graph:
-            _texts("node", node.name, node.op_type, node.domain, node.doc_string, node.metadata_props, *node.attributes)
+            _texts(
+                "node",
+                node.name,
+                node.op_type,
+                node.domain,
+                node.doc_string,
+                node.metadata_props,
+                *node.attributes.data,
+            )
             values += node.outputs
             values += [value for value in node.inputs if value is not None and value.producer() is None]
         for value in values:
@@ -49,7 +57,7 @@ def ensure_well_formed(model: ir.Model) -> None:
                 if value is not None and not _exists(value):
                     reader = f"node {output_of(node)!r} ({node.op_type})"
                     raise ValueError(f"{reader} reads {value.name!r}, which nothing makes")
-            for attribute in node.attributes.values():
+            for attribute in node.attributes.data.values():  # a plain dict
                 if attribute.type == ir.AttributeType.UNDEFINED:
                     raise ValueError(f"attribute {attribute.name!r} of node {output_of(node)!r} has no type")
         for value in graph.outputs:
@@ -91,7 +99,7 @@ def _in_order(graph: ir.Graph | ir.Function, made: set[ir.Node]) -> bool:
 
 
 def _is_whole(tensor: ir.TensorProtoTensor) -> bool:
-    if any(isinstance(dim, int) and dim < 0 for dim in tensor.shape):
+    if any(dim < 0 for dim in tensor.raw.dims):
         return False
     if tensor.raw.HasField("raw_data"):
         return len(tensor.raw.raw_data) == tensor.nbytes

@@ -22,7 +22,17 @@ from hx.records.relink import RelinkReport, SpanningNode
 from hx.records.report import File, counts_of, statuses_of
 from hx_extractor import Hierarchy
 from hx_graph import files_of, infer_types, read_model
-from hx_projector import project as projected, project_file, relink as relinked, with_file_claims
+from hx_projector import (
+    MERGER,
+    Original,
+    assemble,
+    carry_over,
+    original_of,
+    project as projected,
+    project_file,
+    read_original,
+    with_file_claims,
+)
 from hx_sidecar_schema import (
     Confidence,
     HxError,
@@ -146,15 +156,19 @@ def relink(
     export = opened(original)
     path, target, typed_model = _settled(model, output, export.files(), overwrite=overwrite)
     progress("Following the values", 0, 0)
-    sidecar = relinked(typed_model(), export.model, export.sidecar, file=path.name)
-    sidecar = _saved(sidecar, path, target)
+    source, before = _without_graph(export), export.sidecar
+    original_nodes, original_calls = before.summary.nodes, statuses_of(before)
+    transformed = typed_model()
+    context, attribution = carry_over(transformed, source, before, file=path.name)
+    del export, source, before  # a third of all memory, where nobody else has them
+    sidecar = _saved(assemble(transformed, context, attribution, file=path.name, merger=MERGER), path, target)
     return RelinkReport(
         model=str(path),
         original=name_of(original),
         file=File.of(target),
         **counts_of(sidecar),
-        original_nodes=export.sidecar.summary.nodes,
-        original_calls=statuses_of(export.sidecar),
+        original_nodes=original_nodes,
+        original_calls=original_calls,
         spanning=[
             SpanningNode(
                 output=node.output,
@@ -168,6 +182,13 @@ def relink(
         ],
         unsure=dict(Counter(node.confidence for node in sidecar.nodes if node.confidence != "high")),
     )
+
+
+def _without_graph(export: Hierarchy) -> Original:
+    """Return what relinking needs of an export; where its model was not read yet, without making the graph."""
+    file = export.unread_file
+    found = None if file is None else read_original(file, export.sidecar)
+    return original_of(export.model) if found is None else found
 
 
 def _settled(

@@ -36,7 +36,9 @@ from hx_projector.file_metadata.contents import (
     strip_metadata as strip_metadata,
 )
 from hx_projector.file_metadata.context import with_file_claims as with_file_claims
-from hx_projector.relinking.relink import relink as relink
+from hx_projector.relinking.original import Original as Original, original_of as original_of
+from hx_projector.relinking.reading import read_original as read_original
+from hx_projector.relinking.relink import MERGER as MERGER, carry_over as carry_over, relink as relink
 from hx_projector.validation.findings import (
     MEANINGS as MEANINGS,
     Change as Change,

@@ -61,6 +61,7 @@ from hx_sidecar_schema._records import (
     Summary as Summary,
     TensorInfo as TensorInfo,
     depths as depths,
+    lean as lean,
     listed as listed,
     node_name as node_name,
     subtree_ends as subtree_ends,

@@ -1,8 +1,9 @@
 """The rows of a sidecar. Rows refer to each other by their position in the list they stand in."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
@@ -40,6 +41,20 @@ class Record(BaseModel):
     def _repr_html_(self) -> str | None:
         table = self._table()
         return None if table is None else table.to_html()
+
+
+R = TypeVar("R", bound=Record)
+
+
+@cache
+def _all_fields(kind: type[Record]) -> set[str]:
+    return {*kind.model_fields}
+
+
+def lean(row: R) -> R:
+    """Return a row that shares the set of the names of its fields with all of its kind: pydantic (2.14) gives each its own, half of its memory."""
+    object.__setattr__(row, "__pydantic_fields_set__", _all_fields(type(row)))
+    return row
 
 
 FileName = Annotated[str, PlainSerializer(lambda path: Path(path).name or path, return_type=str, when_used="json")]

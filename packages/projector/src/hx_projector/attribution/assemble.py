@@ -8,7 +8,7 @@ from hx_graph import CallTree, CutGraph, consumer_calls, dims_of, dtype_name, in
 from hx_projector._categories import summary_of
 from hx_projector.attribution.owners import Attribution
 from hx_projector.attribution.status import judge_calls
-from hx_sidecar_schema import Confidence, Example, ModelInfo, ModuleContext, Sidecar, TensorInfo, graph_digest
+from hx_sidecar_schema import Confidence, Example, ModelInfo, ModuleContext, Sidecar, TensorInfo, graph_digest, lean
 
 RANK: dict[Confidence, int] = {"low": 0, "medium": 1, "high": 2}
 
@@ -30,8 +30,9 @@ def assemble(
     `merger` as what merges nodes of several modules.
     """
     tree, (owned, disagreements) = CallTree(context.calls), attribution
-    owners = {row.key: row.owner for row in owned.values()}
-    calls = judge_calls(context, CutGraph(model.graph, owners, context.sizes), tree, merger)
+    graph = CutGraph(model.graph, {row.key: row.owner for row in owned.values()}, context.sizes)
+    calls = judge_calls(context, graph, tree, merger)
+    del graph
     rows = [
         row if RANK[row.confidence] >= RANK[min_confidence] else row.model_copy(update=UNKNOWN)
         for row in owned.values()
@@ -50,7 +51,7 @@ def assemble(
         modules=context.modules,
         calls=calls,
         nodes=[
-            row if row.consumers == readers else row.model_copy(update={"consumers": readers})
+            row if row.consumers == readers else lean(row.model_copy(update={"consumers": readers}))
             for row, readers in zip(rows, consumers, strict=True)
         ],
         initializers=initializer_rows(model.graph, context.initializers, {row.key: row.owner for row in rows}),

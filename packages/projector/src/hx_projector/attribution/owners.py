@@ -16,7 +16,7 @@ from hx_graph import CallTree, bodies_in, function_path, nodes_below, nodes_in, 
 from hx_projector._claims import AttributionInput, Claim, Claims
 from hx_projector._graph_index import GraphIndex, grouped, reachable
 from hx_projector.attribution.sources import calls_of_weights, find_source
-from hx_sidecar_schema import Disagreement, Evidence, ModuleContext, Node, node_name
+from hx_sidecar_schema import Disagreement, Evidence, ModuleContext, Node, lean, node_name
 
 OwnedNodes = dict[ir.Node, Node]
 """Nodes with their rows, which lack consumers: in the order of the file, those of bodies after the node around them."""
@@ -27,7 +27,7 @@ Attribution = tuple[OwnedNodes, list[Disagreement]]
 def node_row(path: str, node: ir.Node, evidence: Evidence, **owner: Any) -> Node:
     """Return the row of a node in the graph of a path, given the fields that say whose it is."""
     name, output = node.name or "", output_of(node)
-    return Node(graph=path, output=output, name=name, op_type=node.op_type, evidence=evidence, **owner)
+    return lean(Node(graph=path, output=output, name=name, op_type=node.op_type, evidence=evidence, **owner))
 
 
 def attribute_nodes(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from hx_graph import CallTree, CutGraph, dims_of, dtype_name
-from hx_sidecar_schema import CONTAINERS, ModuleCall, ModuleContext, Port, Status
+from hx_sidecar_schema import CONTAINERS, ModuleCall, ModuleContext, Port, Status, lean
 
 _NOT_CALLED = "No call was seen: it did not run, or its forward() was called directly."
 
@@ -50,7 +50,7 @@ class _Judge:
     def judged(self, row: int, call: ModuleCall) -> ModuleCall:
         status, reason = self._fate(row, call)
         if status != "extractable":
-            return call.model_copy(update={"status": status, "reason": reason})
+            return lean(call.model_copy(update={"status": status, "reason": reason}))
         inputs = self._used_inputs(row, call)
         carried = {port.carrier for port in inputs if not port.unused}
         skipped = [
@@ -60,7 +60,7 @@ class _Judge:
         ]
         if skipped and len(inputs) > len(call.inputs):  # what reaches past an argument does not stand in for it
             return call.model_copy(update={"status": "fused", "reason": self._merged_with(row, skipped)})
-        return call.model_copy(update={"status": status, "inputs": inputs})
+        return lean(call.model_copy(update={"status": status, "inputs": inputs}))
 
     def _fate(self, row: int, call: ModuleCall) -> tuple[Status, str]:
         if call.reason:

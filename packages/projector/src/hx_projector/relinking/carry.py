@@ -53,24 +53,26 @@ class OwnerCarrier:
         self.owners: dict[str, CarriedOwner] = {}
         """By the first outputs of the nodes."""
         self._computing = Counter(
-            matches.spans[key]
-            for key, node in self._new.nodes.items()
+            matches.span(key)
+            for key, node in self._new.operators.items()
             if key not in matches.same_operator and node.op_type not in FORM_CHANGING and key in self._new.data
         )
         """Of each region, how many computing nodes have no counterpart of the same operator."""
-        for key in reversed(self._new.nodes):
+        for key in reversed(self._new.operators):
             self.owners[key] = self._find(key) or self._inherited(key)
 
     def _find(self, key: str) -> CarriedOwner | None:
         """Return the owner that a node has from the original; None where its readers tell."""
-        span, region = self._matches.spans[key], self._matches.region(key)
         same, value = self._matches.same_operator.get(key), self._matches.counterpart.get(key)
         if same is not None:
-            return self._owner_of([same], sorted({same, *region.unmatched}, key=self._old.order))
+            if self._matches.stands_alone(key):
+                return self._owner_of([same], [same])
+            return self._owner_of([same], sorted({same, *self._matches.region(key).unmatched}, key=self._old.order))
         if value is not None and any(self._matches.counterpart.get(name) == value for name in self._new.reads[key]):
             producer = self._old.producer.get(value)  # it only turns the value into another form
             return self._owner_of([producer], ()) if producer is not None and producer in self._rows else None
-        whole = self._region_owner(span, region) if key in self._new.data else None
+        span = self._matches.span(key)
+        whole = self._region_owner(span, self._matches.region(key)) if key in self._new.data else None
         if whole is None:
             return None
         if whole.covers and whole.confidence == "high":
@@ -83,7 +85,7 @@ class OwnerCarrier:
         if span not in self._by_span:
             nodes = region.unmatched or region.nodes
             fed = self._old.forward_slice(nodes, span[0]) or [key for key in nodes if key in self._old.data]
-            computing = [key for key in fed if self._old.nodes[key].op_type not in FORM_CHANGING]
+            computing = [key for key in fed if self._old.operators[key].op_type not in FORM_CHANGING]
             self._by_span[span] = self._owner_of(computing or fed, nodes) if fed else None
         return self._by_span[span]
 
@@ -107,6 +109,8 @@ class OwnerCarrier:
         return owner._replace(confidence=confidence, covers=())
 
     def _common(self, rows: Sequence[Node | CarriedOwner]) -> CarriedOwner:
+        if len(rows) == 1:  # as most are
+            return CarriedOwner(rows[0].owner, rows[0].confidence, rows[0].known)
         calls = sorted({row.owner for row in rows})
         confidence: Confidence = min((row.confidence for row in rows), key=RANK.__getitem__)
         known, covers = all(row.known for row in rows), calls if len(calls) > 1 else ()

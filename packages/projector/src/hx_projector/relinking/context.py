@@ -9,11 +9,12 @@ import onnx_ir as ir
 from hx_graph import can_be_equal, example_array, example_record, values_by_name
 from hx_projector.attribution.owners import OwnedNodes
 from hx_projector.relinking.correspondence import name_inside
-from hx_sidecar_schema import Example, Initializer, ModuleContext, Port, RecoveredNode, Sidecar, TensorInfo
+from hx_projector.relinking.original import Original, ValueType
+from hx_sidecar_schema import Example, Initializer, ModuleContext, Port, RecoveredNode, Sidecar, TensorInfo, lean
 
 
 def context_of(
-    transformed: ir.Model, original: ir.Model, unchanged: Mapping[str, str], owned: OwnedNodes, sidecar: Sidecar
+    transformed: ir.Model, original: Original, unchanged: Mapping[str, str], owned: OwnedNodes, sidecar: Sidecar
 ) -> ModuleContext:
     """Return the modules and calls of the original, with the ports that they have in the transformed graph.
 
@@ -21,7 +22,7 @@ def context_of(
     lost. Calls that were never called are left out, implicit inputs too: they are found again by cutting.
     """
     where = {value: name for name, value in unchanged.items()}
-    new, old = values_by_name(transformed.graph), values_by_name(original.graph)
+    new, old = values_by_name(transformed.graph), original.types
     weights = transformed.graph.initializers
     recovered = [_renamed(row, where) for row in sidecar.recovered]
     usable = [_is_usable(now, was, new, old) for now, was in zip(recovered, sidecar.recovered, strict=True)]
@@ -46,22 +47,25 @@ def context_of(
             return port
         return port.model_copy(update={field: now.name, "dtype": dtype})
 
+    covers = {row.output: row.covers for row in owned.values()}
     given = {value.name: value for value in transformed.graph.inputs if not value.is_initializer()}
     return ModuleContext(
         generator=sidecar.generator,
         modules=sidecar.modules,
         calls=[
-            call.model_copy(
-                update={
-                    "inputs": [with_value(port) for port in call.inputs if not port.implicit],
-                    "outputs": [with_value(port) for port in call.outputs],
-                    "recovered": [row for row in call.recovered if usable[row]],
-                }
+            lean(
+                call.model_copy(
+                    update={
+                        "inputs": [with_value(port) for port in call.inputs if not port.implicit],
+                        "outputs": [with_value(port) for port in call.outputs],
+                        "recovered": [row for row in call.recovered if usable[row]],
+                    }
+                )
             )
             for call in sidecar.calls
             if call.status != "not_called"
         ],
-        origins={row.output: row.covers or [row.owner] for row in owned.values()},
+        origins={output: rows for output, rows in covers.items() if rows},  # of other nodes the owners say it
         recovered=recovered,
         sizes={now: size for name, size in sidecar.sizes.items() if (now := where.get(name, name)) in new},
         initializers=list(_initializers(weights, sidecar)),
@@ -87,7 +91,7 @@ def _fitted(info: TensorInfo, example: Example, value: ir.Value) -> Example:
     return example_record(example_array(info).astype(value.dtype.numpy()), shape)
 
 
-def _shapes_fit(now: ir.Value, before: ir.Value) -> bool:
+def _shapes_fit(now: ir.Value, before: ValueType) -> bool:
     """Say whether a value is in its old shape: it goes by its old name in another one where a Reshape was moved past it."""
     return now.shape is None or before.shape is None or can_be_equal(now.shape, before.shape)
 
@@ -103,7 +107,7 @@ def _renamed(row: RecoveredNode, where: Mapping[str, str]) -> RecoveredNode:
 
 
 def _is_usable(
-    row: RecoveredNode, before: RecoveredNode, new: Mapping[str, ir.Value], old: Mapping[str, ir.Value]
+    row: RecoveredNode, before: RecoveredNode, new: Mapping[str, ir.Value], old: Mapping[str, ValueType]
 ) -> bool:
     """Say whether a recovered node still computes in the types that it was recorded with."""
     inputs = ((new.get(name), old.get(was)) for name, was in zip(row.inputs, before.inputs, strict=True))

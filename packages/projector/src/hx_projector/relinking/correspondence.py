@@ -8,12 +8,14 @@ its kind. Every step but the first compares values of one region alone, so an eq
 
 import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
 
 import onnx_ir as ir
 
-from hx_projector._graph_index import GraphIndex, grouped, reachable
+from hx_projector._graph_index import Operator, Wiring, grouped, reachable
 from hx_projector.relinking.inlined import InlinedNames
+from hx_projector.relinking.original import Outline
 
 Span = tuple[frozenset[str], frozenset[str]]
 """Values of the original around a node: the nearest corresponding ones that it derives from, and those that derive from it."""
@@ -22,12 +24,12 @@ Span = tuple[frozenset[str], frozenset[str]]
 class Region:
     """Nodes of the original between corresponding values."""
 
-    def __init__(self, old: GraphIndex, nodes: Sequence[str], matched: Container[str]) -> None:
+    def __init__(self, old: Wiring, nodes: Sequence[str], matched: Container[str]) -> None:
         """Index some nodes in topological order. Those that are matched have a counterpart of the same operator."""
         self.nodes = nodes
         self.members = frozenset(nodes)
         self.unmatched = [key for key in nodes if key not in matched]
-        nodes_by_operator = [(old.nodes[key].op_type, key) for key in self.unmatched]
+        nodes_by_operator = [(old.operators[key].op_type, key) for key in self.unmatched]
         self._by_operator = grouped(nodes_by_operator)
         self._by_weight = grouped(
             ((op, weight), key) for op, key in nodes_by_operator for weight in old.weights_of(key)
@@ -50,12 +52,10 @@ def name_inside(name: str, known: Container[str]) -> str | None:
 class ValueCorrespondence:
     """Values of a transformed graph with those of the original that they are, as they are or in another form."""
 
-    def __init__(self, new: GraphIndex, old: GraphIndex, around: Mapping[str, str]) -> None:
+    def __init__(self, new: Wiring, old: Outline, around: Mapping[str, str]) -> None:
         """Match a graph with the one of the original in its place; of a body, given counterparts of values around it."""
         self.new, self.old = new, old
-        self._kept_weights = {self._original_weight(name) for key in new.nodes for name in new.weights_of(key)}
-        """Weights of the original that the transformed graph still has, under whatever name."""
-        self._inlined = InlinedNames(old, name_inside)
+        self._inlined = InlinedNames(old.inlined, name_inside)
         sides = ((new.inputs, old.inputs), (new.outputs, old.outputs))
         alike = [pair for pair in sides if len(pair[0]) == len(pair[1])]
         self._ends = dict(ends for mine, theirs in alike for ends in zip(mine, theirs, strict=True))
@@ -73,13 +73,28 @@ class ValueCorrespondence:
         ):
             self._update()
 
+    @cached_property
+    def _kept_weights(self) -> set[str]:
+        """Weights of the original that the transformed graph still has, under whatever name."""
+        return {self._original_weight(name) for key in self.new.operators for name in self.new.weights_of(key)}
+
+    def span(self, key: str) -> Span:
+        """Return the nearest values of the original around a node of the transformed graph."""
+        return self._above.get(key) or self._values_above(key), self._below.get(key) or self._values_below(key)
+
     def region(self, key: str) -> Region:
         """Return the part of the original between the corresponding values around a node."""
-        span = self.spans[key]
+        span = self.span(key)
         if span not in self._regions:
             nodes = self.old.backward_slice(*span, stops=self._found)
             self._regions[span] = Region(self.old, nodes, self._matched_nodes)
         return self._regions[span]
+
+    def stands_alone(self, key: str) -> bool:
+        """Say whether the node of the same operator is all that there is between the values around a node, as most are."""
+        reads = self.old.reads[self.same_operator[key]]
+        inner = any(name not in self._found and name in self.old.producer for name in reads)
+        return not inner and self.new.outputs_of(key) == [key]
 
     def unchanged(self) -> dict[str, str]:
         """Return the values that are the original's as they are, not in another layout or precision."""
@@ -87,7 +102,7 @@ class ValueCorrespondence:
         exact = {name: value for name, value in self.counterpart.items() if name == value or kept(name, value)}
         found = set(exact.values())
         for key, other in self.same_operator.items():
-            mine, theirs = self.new.nodes[key], self.old.nodes[other]
+            mine, theirs = self.new.operators[key], self.old.operators[other]
             value = self.counterpart[key]
             if value not in found and mine.domain == theirs.domain and self.old.producer.get(value) == other:
                 exact[key] = value
@@ -103,31 +118,38 @@ class ValueCorrespondence:
         """Values of the transformed graph with those of the original."""
         self._found = set(counterpart.values())
         self._regions: dict[Span, Region] = {}
-        above: dict[str, frozenset[str]] = {}
-        for key in new.nodes:
-            above[key] = frozenset[str]().union(
-                *([counterpart[name]] for name in new.reads[key] if name in counterpart),
-                *(above[new.producer[n]] for n in new.reads[key] if n not in counterpart and n in new.producer),
-            )
-        below: dict[str, frozenset[str]] = {}
-        for key in reversed(new.nodes):
-            outputs = new.outputs_of(key)
-            below[key] = frozenset[str]().union(
-                *([counterpart[name]] for name in outputs if name in counterpart),
-                *(below[reader] for n in outputs if n not in counterpart for reader in new.readers.get(n, ())),
-            )
-        self.spans = {key: (above[key], below[key]) for key in new.nodes}
-        """Of a node of the transformed graph, the nearest values of the original around it."""
-        makers = ((a, old.producer.get(counterpart.get(a, ""))) for a in new.nodes)
-        self.same_operator = {a: b for a, b in makers if b and old.nodes[b].op_type == new.nodes[a].op_type}
+        unknown = [name for name in new.producer if name not in counterpart]
+        self._above: dict[str, frozenset[str]] = {}
+        """Values of the original that nodes derive from: of nodes with results that have no counterpart."""
+        for key in sorted({new.producer[name] for name in unknown}, key=new.order):
+            self._above[key] = self._values_above(key)
+        self._below: dict[str, frozenset[str]] = {}
+        """Values of the original that derive from nodes: of nodes that read such results."""
+        for key in sorted({reader for name in unknown for reader in new.readers.get(name, ())}, key=new.order)[::-1]:
+            self._below[key] = self._values_below(key)
+        makers = ((a, old.producer.get(counterpart.get(a, ""))) for a in new.operators)
+        self.same_operator = {a: b for a, b in makers if b and old.operators[b].op_type == new.operators[a].op_type}
         """Nodes of the transformed graph with those of the original that produce the same by the same operator."""
         self._matched_nodes = set(self.same_operator.values())
+
+    def _values_above(self, key: str) -> frozenset[str]:
+        known, reads, producer = self.counterpart, self.new.reads[key], self.new.producer
+        return frozenset[str]().union(
+            [known[name] for name in reads if name in known],
+            *(self._above[producer[name]] for name in reads if name not in known and name in producer),
+        )
+
+    def _values_below(self, key: str) -> frozenset[str]:
+        known, outputs, readers = self.counterpart, self.new.outputs_of(key), self.new.readers
+        return frozenset[str]().union(
+            [known[name] for name in outputs if name in known],
+            *(self._below[reader] for name in outputs if name not in known for reader in readers.get(name, ())),
+        )
 
     def _propagated(self) -> dict[str, str]:
         """Extend the anchors through nodes that only change the form of a value: their results have its counterpart."""
         found = dict(self._anchors)
-        for key in self.new.nodes:
-            source = self.new.form_source(key)
+        for key, source in self.new.form_sources.items():
             if source in found and not self._becomes_another(key, found[source]):
                 found.setdefault(key, found[source])
         return found
@@ -141,8 +163,7 @@ class ValueCorrespondence:
     def _propagate_back(self) -> bool:
         """Give a value that nothing else is known of the counterpart of what it is turned into."""
         found: dict[str, str] = {}
-        for key in self.new.nodes:
-            source = self.new.form_source(key)
+        for key, source in self.new.form_sources.items():
             if key not in self.counterpart or source in self.counterpart or source not in self.new.producer:
                 continue
             theirs = self.old.producer.get(self.counterpart[key])
@@ -154,13 +175,13 @@ class ValueCorrespondence:
     def _match_names(self) -> bool:
         """Match values whose names, or whose nodes' names, are an original's with something before or behind it."""
         values = {name: key for name, key in self.old.producer.items() if name not in self._found}
-        nodes = {node.name: key for key, node in self.old.nodes.items() if node.name and key in values}
+        nodes = {node.name: key for key, node in self.old.operators.items() if node.name and key in values}
 
         if self._inlined:
             self._inlined.learn(self.counterpart)
 
-        def candidate(key: str, node: ir.Node) -> str | None:
-            names = (key, node.name or "")
+        def candidate(key: str, node: Operator) -> str | None:
+            names = (key, node.name)
             if self._inlined:
                 inside = (self._inlined.candidate(name, self.region(key).members) for name in names)
                 if (found := next(filter(None, inside), None)) is not None:
@@ -169,7 +190,7 @@ class ValueCorrespondence:
             candidates = [
                 *(base for name in names if (base := name_inside(name, values)) is not None),
                 # A node's own name counts where the operator is part of the new one's, as Conv is of QLinearConv.
-                *(o for o in alike if o is not None and self.old.nodes[o].op_type in node.op_type),
+                *(o for o in alike if o is not None and self.old.operators[o].op_type in node.op_type),
             ]
             return next((c for c in candidates if values[c] in self.region(key).members), None)
 
@@ -178,15 +199,15 @@ class ValueCorrespondence:
     def _match_operators(self) -> bool:
         """Match the results of nodes that are the only ones of their operator in a region, or with their weights there."""
 
-        def candidate(key: str, node: ir.Node) -> str | None:
+        def candidate(key: str, node: Operator) -> str | None:
             other = self.region(key).only(node.op_type, map(self._original_weight, self.new.weights_of(key)))
             return other if other is not None and self._derive_alike(key, other) else None
 
         return self._anchor(candidate)
 
-    def _anchor(self, candidate: Callable[[str, ir.Node], str | None]) -> bool:
+    def _anchor(self, candidate: Callable[[str, Operator], str | None]) -> bool:
         """Anchor the values of the original that are the candidate of one node without a counterpart alone."""
-        left = ((key, node) for key, node in self.new.nodes.items() if key not in self.counterpart)
+        left = ((key, node) for key, node in self.new.operators.items() if key not in self.counterpart)
         claims = grouped((candidate(key, node), key) for key, node in left)
         found = {keys[0]: value for value, keys in claims.items() if value is not None and len(keys) == 1}
         self._anchors.update(found)
@@ -195,7 +216,7 @@ class ValueCorrespondence:
     def _derive_alike(self, key: str, other: str) -> bool:
         """Say whether the same weights are read on the way to two nodes: a tool may put a Reshape on the other side."""
         mine = self.new.backward_slice((), [key], stops=self.counterpart)
-        theirs = self.old.backward_slice(self.spans[key][0], [other], stops=self._found)
+        theirs = self.old.backward_slice(self.span(key)[0], [other], stops=self._found)
         if _reads_numbers(self.new, mine) != _reads_numbers(self.old, theirs):
             return False
         known = {weight for node in theirs for weight in self.old.weights_of(node)}
@@ -210,9 +231,9 @@ class ValueCorrespondence:
 
         moved = False  # a node that is named after a convolution may add what another one produced, too
         for key, value in self._anchors.items():
-            if key == value or key not in self.spans:
+            if key == value or key not in self.new.operators:
                 continue
-            above = self.spans[key][0]
+            above = self.span(key)[0]
             if above <= {value} | self.old.reachable_starts(value, above, self._found, value):
                 continue
             behind = islice(reachable([value], readers), 1, None)
@@ -240,7 +261,7 @@ class ValueCorrespondence:
                 and reader not in self._found
                 and self.old.is_elementwise_of(reader, value)
                 and all(self.counterpart.get(other) not in (None, value, reader) for other in readers)
-                and self.old.nodes[reader].op_type not in {self.new.nodes[other].op_type for other in readers}
+                and self.old.operators[reader].op_type not in {self.new.operators[other].op_type for other in readers}
             ):
                 self._anchors[name] = reader
                 moved = True
@@ -252,7 +273,7 @@ class ValueCorrespondence:
         return name if name in known else name_inside(name, known) or name
 
 
-def _reads_numbers(graph: GraphIndex, nodes: Iterable[str]) -> bool:
+def _reads_numbers(graph: Wiring, nodes: Iterable[str]) -> bool:
     """Say whether nodes read weights that are no sizes."""
-    weights = (graph.initializers[name] for node in nodes for name in graph.weights_of(node))
-    return any(weight.dtype != ir.DataType.INT64 for weight in weights)
+    dtypes = (graph.initializers[name] for node in nodes for name in graph.weights_of(node))
+    return any(dtype != ir.DataType.INT64 for dtype in dtypes)

@@ -5,10 +5,9 @@ Of a function of a module call, what is called NAME becomes `_inlfunc_FUNCTION_N
 """
 
 import re
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
-from hx_graph import INLINED
-from hx_projector._graph_index import GraphIndex
+from hx_projector.relinking.original import InlinedName
 
 _PREFIX = "_inlfunc_"
 
@@ -17,25 +16,22 @@ class InlinedNames:
     """Values of the original by what ONNX Runtime calls them or their nodes, where they were inside functions of module calls.
 
     Args:
-        old: The original.
+        names: What they were called in the functions.
         name_inside: Returns which of some names has another one before or behind it.
     """
 
-    def __init__(self, old: GraphIndex, name_inside: Callable[[str, Container[str]], str | None]) -> None:
-        """Index the original."""
+    def __init__(self, names: Iterable[InlinedName], name_inside: Callable[[str, Container[str]], str | None]) -> None:
+        """Index the names."""
         self._name_inside = name_inside
         self._inside: dict[str, dict[str, list[tuple[int, str]]]] = {}
         self._numbers: dict[str, int] = {}
         self._names: dict[str, tuple[str, str]] = {}
         self._calls: dict[str, int] = {}
-        for key, node in old.nodes.items():
-            for value, one in ((key, node), *((str(out.name), out) for out in node.outputs if out.name)):
-                if (place := one.meta.get(INLINED)) is not None and place[2]:
-                    function, number, name = place
-                    self._inside.setdefault(function, {}).setdefault(name, []).append((number, value))
-                    self._numbers[value] = number
-                    if one is not node:
-                        self._names[value] = f"{_PREFIX}{function}_", f"_{name}"
+        for value, of_node, function, number, name in names:
+            self._inside.setdefault(function, {}).setdefault(name, []).append((number, value))
+            self._numbers[value] = number
+            if not of_node:
+                self._names[value] = f"{_PREFIX}{function}_", f"_{name}"
 
     def __bool__(self) -> bool:
         """Say whether anything was inside functions."""

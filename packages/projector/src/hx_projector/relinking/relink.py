@@ -3,23 +3,26 @@
 import onnx_ir as ir
 
 from hx_graph import CallTree, body_path, nested_graphs, nodes_in, output_of
-from hx_projector._graph_index import GraphIndex, grouped
+from hx_projector._graph_index import Wiring, grouped, wired
 from hx_projector.attribution.assemble import assemble
-from hx_projector.attribution.owners import OwnedNodes, function_nodes, node_row
+from hx_projector.attribution.owners import Attribution, OwnedNodes, function_nodes, node_row
 from hx_projector.relinking.carry import ROOT, CarriedOwner, OwnerCarrier
 from hx_projector.relinking.context import context_of
 from hx_projector.relinking.correspondence import ValueCorrespondence
-from hx_sidecar_schema import HxError, Node, Sidecar, collector_paused, node_name
+from hx_projector.relinking.original import Original, Outline, original_of
+from hx_sidecar_schema import HxError, ModuleContext, Node, Sidecar, collector_paused, node_name
 
 LINEAGE = "lineage"
+MERGER = "The transformation"
+"""What merged nodes of several modules, see `assemble`."""
 
 
-def relink(transformed: ir.Model, original: ir.Model, sidecar: Sidecar, *, file: str) -> Sidecar:
+def relink(transformed: ir.Model, original: ir.Model | Original, sidecar: Sidecar, *, file: str) -> Sidecar:
     """Attribute a model that was made of another: optimised, fused, quantised, converted or simplified.
 
     Args:
         transformed: With types of its values, where calls shall be cut out of it; not changed.
-        original: What it was made of; not changed.
+        original: What it was made of; not changed. Or what is needed of it, as `read_original` returns it.
         sidecar: Of the original.
         file: Name of the transformed ONNX file.
 
@@ -32,24 +35,36 @@ def relink(transformed: ir.Model, original: ir.Model, sidecar: Sidecar, *, file:
         HxError: HX211 if the one was not made of the other.
     """
     with collector_paused():
-        owned, unchanged = _carried(transformed, original, sidecar, file)
-        context = context_of(transformed, original, unchanged, owned, sidecar)
-        owned |= function_nodes(transformed, owned, CallTree(context.calls))
-        return assemble(transformed, context, (owned, []), file=file, merger="The transformation")
+        context, attribution = carry_over(transformed, original, sidecar, file=file)
+        return assemble(transformed, context, attribution, file=file, merger=MERGER)
+
+
+def carry_over(
+    transformed: ir.Model, original: ir.Model | Original, sidecar: Sidecar, *, file: str
+) -> tuple[ModuleContext, Attribution]:
+    """Return what `assemble` makes the sidecar of a transformed model of; who lets go of the original in between saves its memory.
+
+    Arguments and errors are those of `relink`.
+    """
+    original = original if isinstance(original, Original) else original_of(original)
+    owned, unchanged = _carried(transformed, original, sidecar, file)
+    context = context_of(transformed, original, unchanged, owned, sidecar)
+    owned |= function_nodes(transformed, owned, CallTree(context.calls))
+    return context, (owned, [])
 
 
 def _carried(
-    transformed: ir.Model, original: ir.Model, sidecar: Sidecar, file: str
+    transformed: ir.Model, original: Original, sidecar: Sidecar, file: str
 ) -> tuple[OwnedNodes, dict[str, str]]:
     """Return the nodes with their owners, and unchanged values: what found them, a third of all memory, is left behind."""
-    new, old = GraphIndex(transformed.graph), GraphIndex(original.graph)
+    new, old = wired(transformed.graph), original.graph
     _refuse_strangers(new, old, sidecar, file)
     carried = _Carried(sidecar)
-    carried.add(ValueCorrespondence(new, old, {}), transformed.graph, ("", ""), ROOT)
+    carried.add(ValueCorrespondence(new, old, {}), transformed.graph, "", ROOT)
     return carried.owned, carried.unchanged
 
 
-def _refuse_strangers(new: GraphIndex, old: GraphIndex, sidecar: Sidecar, file: str) -> None:
+def _refuse_strangers(new: Wiring, old: Outline, sidecar: Sidecar, file: str) -> None:
     reason = ""
     # Values of the original may be outputs too, as those who look for an error make them.
     added = len(new.outputs) - len(old.outputs)
@@ -88,30 +103,29 @@ class _Carried:
         found = self._by_name.get((output_of(node), node.op_type), ())
         return CarriedOwner(found[0].owner, found[0].confidence, found[0].known) if len(found) == 1 else None
 
-    def add(self, matches: ValueCorrespondence, graph: ir.Graph, paths: tuple[str, str], around: CarriedOwner) -> None:
-        """Add the nodes of a graph and its bodies, given its paths in both models and the owner of what nothing tells."""
-        path, old_path = paths
-        owners = OwnerCarrier(matches, self._rows.get(old_path, {}), self._tree, around).owners
+    def add(self, matches: ValueCorrespondence, graph: ir.Graph, path: str, around: CarriedOwner) -> None:
+        """Add the nodes of a graph and its bodies, given its path and the owner of what nothing tells."""
+        new, old = matches.new, matches.old
+        owners = OwnerCarrier(matches, self._rows.get(old.path, {}), self._tree, around).owners
         self.unchanged.update(matches.unchanged())
         for node in graph:
             key = output_of(node)
             owner, same = owners[key], matches.same_operator.get(key)
-            if same is None and not matches.old.is_data_value(key):
+            if same is None and not old.is_data_value(key):
                 owner = self._moved(node) or owner
-            if old_path:
-                owner = owner._replace(originals=[node_name(old_path, output) for output in owner.originals])
+            if old.path:
+                owner = owner._replace(originals=[node_name(old.path, output) for output in owner.originals])
             self.owned[node] = node_row(path, node, LINEAGE, **owner._asdict())
-            before = None if same is None else matches.old.nodes[same]
+            if not node.attributes.data:
+                continue
             inside = CarriedOwner(owner.owner, "medium" if owner.known else "low", owner.known)
-            for name, body in nested_graphs(node) if node.attributes else ():
+            for name, body in nested_graphs(node):
                 inner_path = body_path(path, node, name)
-                original = dict(nested_graphs(before)).get(name) if before is not None else None
-                if before is not None and original is not None:
-                    new, old = GraphIndex(body, matches.new), GraphIndex(original, matches.old)
-                    known, reads = matches.counterpart, new.reads.values()
+                if same is not None and (original := old.bodies.get((same, name))) is not None:
+                    within = wired(body, new)
+                    known, reads = matches.counterpart, within.reads.values()
                     captured = {read: known[read] for names in reads for read in names if read in known}
-                    inner = ValueCorrespondence(new, old, captured)
-                    self.add(inner, body, (inner_path, body_path(old_path, before, name)), inside)
+                    self.add(ValueCorrespondence(within, original, captured), body, inner_path, inside)
                     continue
                 for path_below, below in nodes_in(body, inner_path):
                     moved = self._moved(below) or inside
