@@ -21,9 +21,15 @@ def nothing_frozen() -> Iterator[None]:
     gc.unfreeze()
 
 
-def test_a_block_collects_its_own_garbage_and_nothing_that_was_there() -> None:
-    before = weakref.ref(Cycle())
+@pytest.mark.parametrize("blocks_before", [0, 1])
+def test_a_block_collects_its_own_garbage_and_nothing_that_was_there(blocks_before: int) -> None:
+    for _ in range(blocks_before):
+        with existing_objects_uncollected():
+            pass
+    there = Cycle()
+    before = weakref.ref(there)
     with existing_objects_uncollected():
+        del there
         within = weakref.ref(Cycle())
         gc.collect()
         assert before() is not None
