@@ -254,7 +254,7 @@ axes too.
 ## What the columns mean
 
 - *models*: how many are exported. Where one is refused, its line has the code, and the table of refusals the reason.
-- *covered*: nodes about whose owner something is known; the others are left to the root.
+- *covered*: nodes about whose owner something is known, guesses by position included; the others are left to the root.
 - *exact*: nodes whose owner is known with high confidence.
 - *right*: nodes with the owner that the exporter's own record has for them, whatever their confidence. Neither this
   column nor the next judges strategies that ask this record first.

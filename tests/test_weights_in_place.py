@@ -110,9 +110,9 @@ def test_a_weight_that_was_changed_since_it_was_loaded_does_not_stay(
     assert any(str(one.location).endswith(".safetensors") for one in external.values())
 
 
-def _refusal(model: object, path: Path | None, **spec: object) -> HxError:
+def _refusal(model: object, path: Path | None, strategy: str = "dynamo", **spec: object) -> HxError:
     with pytest.raises(HxError) as caught:
-        hx.export(hx.ModelSpec(model, **spec), f=path, weights="in-place")  # type: ignore[arg-type]
+        hx.export(hx.ModelSpec(model, **spec), f=path, weights="in-place", strategy=strategy)  # type: ignore[arg-type]
     return caught.value
 
 
@@ -126,6 +126,8 @@ def test_what_cannot_stay_in_place_is_refused(tmp_path: Path) -> None:
     elsewhere = _refusal(model, tmp_path / "other" / "m.onnx")
     assert (elsewhere.code, "model.onnx" in elsewhere.hint) == ("HX130", True)
     assert _refusal(model, None).code == "HX130"
+    copied = _refusal(model, inside, "htp")
+    assert (copied.code, "copies all" in copied.message) == ("HX130", True)
     (tmp_path / "empty").mkdir()
     assert _refusal(str(tmp_path / "empty"), tmp_path / "empty" / "m.onnx").code == "HX219"
     (tmp_path / "linked").mkdir()

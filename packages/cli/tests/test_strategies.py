@@ -166,7 +166,9 @@ def test_least_confidence(hx, tmp_path, factories):
     assert low["covered_percent"] == 100
     assert high["covered_percent"] == high["exact_percent"] == low["exact_percent"] == 0
     nodes = Sidecar.load(tmp_path / "m_hierarchy.json").nodes
-    assert {(node.owner, node.confidence) for node in nodes} == {(0, "low")}
+    assert {(node.owner, node.known_by) for node in nodes} == {(0, "not known")}
+    analyzed = json.loads(hx("analyze", "m.onnx", "--json", cwd=tmp_path).out)
+    assert analyzed["evidence"] == {"not known": len(nodes)}
 
 
 def test_an_embedded_sidecar_survives_and_is_found(hx, tmp_path, factories):

@@ -114,6 +114,16 @@ def test_what_a_run_cannot_be(fields: dict[str, Any], code: str, says: str, tmp_
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("fields", "hint"),
+    [({"memory_bytes": "4GB"}, "Memory of one model's process, in bytes"), ({"memory": 4}, "A run has models, steps")],
+)
+def test_the_next_step_for_a_field_that_is_wrong(fields: dict[str, Any], hint: str, tmp_path: Path) -> None:
+    with pytest.raises(hx.HxError) as caught:
+        hx.fleet({"models": ["tiny:a"], **fields}, tmp_path / "run")
+    assert hint in caught.value.hint
+
+
 def test_a_file_that_is_no_run(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     for text in (None, "models = ["):

@@ -273,6 +273,12 @@ def test_functions_belong_to_the_call_that_uses_them(context_by_hand: ContextByH
     assert node_of(sidecar, "s", "local::f").op_type == "Neg"
 
 
+def test_functions_that_only_unknown_nodes_use_are_not_known(context_by_hand: ContextByHand) -> None:
+    sidecar = project(model_of("y = local.f(x)", functions=FUNCTION), context_by_hand(CALLS), file="m.onnx")
+    assert {node.known_by for node in sidecar.nodes} == {"not known"}
+    assert len(sidecar.nodes) > 1
+
+
 def test_functions_of_several_calls_belong_to_their_common_ancestor(context_by_hand: ContextByHand) -> None:
     model = model_of("h = local.f(x)  y = local.f(h)", functions=FUNCTION)
     sidecar = project(model, context_by_hand(CALLS, origins={"h": [2], "y": [3]}), file="m.onnx")

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hx_sidecar_schema import HxError
-from hx_tracer import load_model
+from hx_tracer import load_model, module_records
 
 
 def write(folder: Path, text: str, name: str = "mine.py") -> str:
@@ -122,9 +122,11 @@ def test_two_files_of_one_name_do_not_shadow_each_other(tmp_path: Path) -> None:
     specs = []
     for width in (3, 4):
         (tmp_path / str(width)).mkdir()
-        text = f"import torch\ndef make():\n    return torch.nn.Linear({width}, 1)\n"
-        specs.append(write(tmp_path / str(width), text) + ":make")
-    assert [load_model(spec).module.in_features for spec in specs] == [3, 4]
+        text = f"import torch\nclass Net(torch.nn.Linear): pass\ndef make():\n    return Net({width}, 1)\n"
+        specs.append(write(tmp_path / str(width), text, "nets.py") + ":make")
+    modules = [load_model(spec).module for spec in specs]
+    assert [module.in_features for module in modules] == [3, 4]
+    assert {module_records(module)[0].class_name for module in modules} == {"nets.Net"}
 
 
 def test_a_factory_of_an_installed_package() -> None:

@@ -338,6 +338,39 @@ def test_arguments_that_forward_ignores() -> None:
     assert [row.value for row in observation.operations] == [fingerprint(X * 2)]
 
 
+class TakesABufferAsLongAsTheInput(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("positions", torch.arange(12.0).reshape(4, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.positions[: x.size(0)]
+
+
+class AsksABuffer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("is_on", torch.tensor(True))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 2 if self.is_on else x
+
+
+@pytest.mark.parametrize("model", [TakesABufferAsLongAsTheInput(), AsksABuffer()])
+def test_buffers_as_tensors_and_as_proxies(model: nn.Module) -> None:
+    _, observation = observed(model)
+    assert observation.operations[-1].value == fingerprint(model(X))
+
+
+class UsesBothBuffers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken, self.asked = TakesABufferAsLongAsTheInput(), AsksABuffer()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.asked(self.taken(x))
+
+
 # Models that cannot be traced
 
 
@@ -377,6 +410,7 @@ UNTRACEABLE = [
     (TakesMany(), (X, X), {}, "its forward() takes any number of positional arguments"),
     (LooksIntoKeywords(), (X,), {"mask": X}, "AttributeError: 'list' object has no attribute 'get'"),
     (IteratesOverRows(), (X,), {}, "TraceError: Proxy object cannot be iterated"),
+    (UsesBothBuffers(), (X,), {}, "TypeError: slice indices must be integers or None"),
 ]
 
 

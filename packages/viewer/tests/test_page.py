@@ -74,7 +74,7 @@ def test_a_page_holds_calls_with_ports_readers_and_numbers(hierarchy: Hierarchy)
     assert data["calls"][4]["command"] == "hx extract model.onnx --module block.add@1"
     assert data["calls"][5]["command"] == "", "it never ran"
     assert len(calls) == 6
-    assert data["facts"] == ["8 nodes", "6 calls", "torch.onnx.export(dynamo=True)", "0 % known exactly", "0 % covered"]
+    assert data["facts"] == ["8 nodes", "5 calls", "torch.onnx.export(dynamo=True)", "0 % known exactly", "0 % covered"]
     unnamed = hierarchy.sidecar.model_copy(update={"generator": Provenance(exporter="")})
     assert len(page_data(View(Hierarchy(hierarchy.path, unnamed)))["facts"]) == 4
     columns = {column["name"]: column for column in data["columns"]}

@@ -244,7 +244,10 @@ def _nodes(report: AnalyzeReport) -> Table:
     made = table(["node", "operator", "tag", "known by"], ["MACs"])
     for row in report.node_list or ():
         macs = "?" if row.macs is None else count(row.macs) if row.macs else ""
-        name, known = styled(node_name(row.graph, row.output)), f"{row.evidence}, {row.confidence}"
+        name, known = (
+            styled(node_name(row.graph, row.output)),
+            f"{row.evidence}, {row.confidence}" if row.known else "not known",
+        )
         made.add_row(name, row.op_type, styled(row.tag), known, macs)
     return made
 

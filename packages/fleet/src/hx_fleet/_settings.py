@@ -56,7 +56,8 @@ def read_run(run: Run, changes: Mapping[str, Any]) -> tuple[FleetRun, Path]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        hint = f"A run has {', '.join(FleetRun.model_fields)}."
+        field = FleetRun.model_fields.get(str(first["loc"][0])) if first["loc"] else None
+        hint = f"A run has {', '.join(FleetRun.model_fields)}." if field is None else f"`{where}`: {field.description}"
         raise HxError(f"Field {where!r} of the run: {first['msg']}.", code="HX406", hint=hint) from error
     if settings.memory_bytes is not None and not can_limit_memory():
         hint = "Run without a limit of memory."

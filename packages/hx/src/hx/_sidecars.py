@@ -115,7 +115,7 @@ def project(
         file=File.of(target),
         modules=len(sidecar.modules),
         **counts_of(sidecar),
-        evidence=dict(Counter(f"{node.evidence}, {node.confidence}" for node in sidecar.nodes)),
+        evidence=dict(Counter(node.known_by for node in sidecar.nodes)),
         notes=notes,
     )
 

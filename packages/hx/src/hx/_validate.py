@@ -72,7 +72,7 @@ def validate(
         sidecar="" if in_memory and sidecar is None else read,
         valid=not result.findings,
         nodes=result.nodes,
-        calls=len(rows.calls),
+        calls=rows.calls_made,
         modules=len(rows.modules),
         counts=dict(Counter(finding.code for finding in result.findings)),
         findings=result.findings,

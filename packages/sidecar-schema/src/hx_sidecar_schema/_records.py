@@ -242,6 +242,11 @@ class Node(Record):
         """The node's identity: the path of its graph and its first output."""
         return self.graph, self.output
 
+    @property
+    def known_by(self) -> str:
+        """How the owner is known: evidence and confidence, as `exporter, high`; or `not known`."""
+        return f"{self.evidence}, {self.confidence}" if self.known else "not known"
+
 
 def node_name(graph: str, output: str) -> str:
     """Return how files and messages call a node: `graph:output`, and the output alone in the main graph."""

@@ -56,6 +56,11 @@ class Sidecar(Contents):
         return {name: stored for name, stored in self.stored_names.items() if name in named}
 
     @cached_property
+    def calls_made(self) -> int:
+        """How many calls ran: the rows of modules that were not called stand for none."""
+        return sum(call.status != "not_called" for call in self.calls)
+
+    @cached_property
     def is_relinked(self) -> bool:
         """Whether the model was made of another, and its owners carried over from that one."""
         return any(node.evidence == "lineage" for node in self.nodes)

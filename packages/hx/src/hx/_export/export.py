@@ -206,10 +206,10 @@ def export(
         min_confidence,
         remedies,
     )
-    request.strategies()  # one that does not exist is found before any work
+    strategies = request.strategies()  # one that does not exist is found before any work
     target = None if f is None else export_path(f, "f", keep_context=keep_context, overwrite=overwrite)
     if in_place:
-        check_in_place(request.pytorch, target)
+        check_in_place(request.pytorch, target, strategies)
     clock = Clock(progress)
     with clock.step("load", "Loading torch and the model"):
         from hx_tracer import check_torch_nn

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hx._models import ModelSpec
 from hx.text import size
-from hx_sidecar_schema import HxError
+from hx_sidecar_schema import HxError, Strategy
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 
-def check_in_place(spec: ModelSpec, target: Path | None) -> None:
+def check_in_place(spec: ModelSpec, target: Path | None, strategies: Sequence[Strategy]) -> None:
     """Stop before any work where weights cannot stay where they are.
 
     onnx_ir and ONNX Runtime read external data from the model's own folder and below, through no link that leads elsewhere.
 
     Raises:
-        HxError: HX130 if the model is no local folder, is to be written elsewhere, or has random weights; HX219 if the folder
+        HxError: HX130 if the model is no local folder, is to be written elsewhere, has random weights, or is
+            exported by TorchScript; HX219 if the folder
             holds no safetensors; HX204 if its files are links, or have other names.
     """
     from hx_graph import size_inside, stored_tensors
 
+    if all(strategy.exporter != "dynamo" for strategy in strategies):
+        raise HxError(
+            f"No weight would stay where it is: strategy {strategies[0].name!r} uses the TorchScript exporter, which copies all.",
+            code="HX130",
+            hint="Copy the weights, or take strategy 'dynamo'.",
+            argument="strategy",
+        )
     if spec.random_weights:
         raise HxError(
             f"Random weights of {spec.name!r} lie in no files, so they cannot stay where they are.",

@@ -79,7 +79,7 @@ def report(
     return PageReport(
         **shown_of(model, shown),
         file=File.of(target),
-        calls=len(shown.sidecar.calls),
+        calls=shown.sidecar.calls_made,
         modules_only=len(shown.sidecar.nodes) > PAGE_NODES,
         against=shown.against and name_of(shown.against.hierarchy),
     )

@@ -62,6 +62,7 @@ class NodeEntry(Record):
     tag: str
     evidence: str
     confidence: str
+    known: bool = Field(description="False where nothing is known, and the root stands in.")
     macs: int | None = Field(description="Null where unknown.")
     other: int | None
     activation_bytes: int | None
@@ -82,7 +83,9 @@ class AnalyzeReport(Report):
     covered_percent: float
     unique_tags: int
     tags: list[TagEntry] = Field(description="Most nodes first.")
-    evidence: dict[str, int] = Field(description="Nodes by evidence and confidence, as `exporter, high`.")
+    evidence: dict[str, int] = Field(
+        description="Nodes by evidence and confidence, as `exporter, high`; and `not known`."
+    )
     categories: list[CategoryEntry]
     cost: TotalCost | None = Field(description="Null where the .onnx file is missing.")
     calls: list[CallEntry]

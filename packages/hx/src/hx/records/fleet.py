@@ -50,7 +50,9 @@ class FleetRun(Record):
         default=["export", "project"], description="Steps whose files stay; those of the others are removed."
     )
     timeout_s: float = Field(default=600, gt=0, description="Wall time of one model.")
-    memory_bytes: int | None = Field(default=None, gt=0, description="Of one model's process; null for no limit.")
+    memory_bytes: int | None = Field(
+        default=None, gt=0, description="Memory of one model's process, in bytes; null for no limit."
+    )
     threads: int = Field(default=1, gt=0, description="Of one model's process.")
     workers: int | None = Field(default=None, gt=0, description="Models at once; null for one a core.")
     split_calls: int = Field(

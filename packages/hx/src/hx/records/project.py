@@ -19,7 +19,7 @@ class ProjectReport(Report):
     exact_percent: float
     covered_percent: float
     calls: dict[str, int] = Field(description="Number of calls by status.")
-    evidence: dict[str, int] = Field(description="Number of nodes by evidence and confidence.")
+    evidence: dict[str, int] = Field(description="Number of nodes by evidence and confidence; and `not known`.")
     notes: list[str] = Field(default_factory=list, description="What could not be found, and why.")
 
     def __str__(self) -> str:

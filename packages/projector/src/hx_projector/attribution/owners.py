@@ -92,18 +92,20 @@ def _body_nodes(
 def function_nodes(model: ir.Model, owned: OwnedNodes, tree: CallTree) -> OwnedNodes:
     """Return the nodes of model-local functions: each belongs to the common call of the nodes that use the function.
 
-    Confidence is medium where one call uses it, else low. Nodes of a function that nothing uses are not known.
+    Confidence is medium where one call uses it, else low. Nodes of a function are known where all that use it are, and any does.
     """
     if not model.functions:
         return {}
-    owners_of = grouped((node.op_identifier(), row.owner) for node, row in owned.items())
+    calling = grouped((node.op_identifier(), row) for node, row in owned.items())
     bodies = model.functions.items()
     used_in = grouped((node.op_identifier(), key) for key, function in bodies for _, node in nodes_in(function))
     result: OwnedNodes = {}
     for key, function in bodies:
-        rows = [row for user in reachable([key], lambda used: used_in.get(used, ())) for row in owners_of.get(user, ())]
-        owner = tree.common(rows) if rows else 0
-        confidence = "medium" if len(set(rows)) == 1 else "low"
+        rows = [row for user in reachable([key], lambda used: used_in.get(used, ())) for row in calling.get(user, ())]
+        owners = {row.owner for row in rows}
+        owner = tree.common(owners) if owners else 0
+        known = bool(rows) and all(row.known for row in rows)
+        confidence = "medium" if known and len(owners) == 1 else "low"
         for path, node in nodes_in(function, function_path(key)):
-            result[node] = node_row(path, node, "dataflow", owner=owner, confidence=confidence, known=bool(rows))
+            result[node] = node_row(path, node, "dataflow", owner=owner, confidence=confidence, known=known)
     return result

@@ -17,6 +17,9 @@ import torch
 
 from hx_sidecar_schema import HxError
 
+FILE_MODULES = "_hx_factory_"
+"""How the names begin under which files of factories are imported: two files called model.py must not shadow each other, nor a package."""
+
 
 def call_factory(spec: str) -> tuple[torch.nn.Module, Any]:
     """Import and call the factory that a spec names, as `run_factory` does.
@@ -76,8 +79,8 @@ def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise HxError(f"File {str(path)!r} does not exist.", code="HX103", hint="Check the path before the colon.")
     path = path.resolve()
-    # A name of its own, and the same everywhere: two files called model.py must not shadow each other, nor a package.
-    names = (f"_hx_factory_{path.stem}{f'_{number}' if number else ''}" for number in itertools.count())
+    # The same everywhere: what was pickled in one process is found in another.
+    names = (f"{FILE_MODULES}{path.stem}{f'_{number}' if number else ''}" for number in itertools.count())
     name = next(name for name in names if getattr(sys.modules.get(name), "__file__", str(path)) == str(path))
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:

@@ -2,13 +2,16 @@
 
 import inspect
 import json
+import sys
 from collections.abc import Iterator
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from hx_sidecar_schema import HxError, Module, TorchNN, build_tags, is_tagged
+from hx_tracer.models.factory import FILE_MODULES
 from hx_tracer.models.settings import Settings
 from hx_tracer.watch.ports import forward_signature
 
@@ -19,7 +22,7 @@ def module_records(model: torch.nn.Module, torch_nn: TorchNN = "default") -> lis
     for name, module in model.named_modules(remove_duplicate=False):
         found.setdefault(id(module), (module, []))[1].append(name)
     rows = {name: row for row, (_, names) in enumerate(found.values()) for name in names}
-    class_names = [f"{type(module).__module__}.{type(module).__name__}" for module, _ in found.values()]
+    class_names = [_class_name(type(module)) for module, _ in found.values()]
     tags = build_tags([names[0] for _, names in found.values()], class_names)
     settings, parameters_of, records = Settings(), _Parameters(), list[Module]()
     for module, _ in reversed(found.values()):  # from below: modules may lie deep in each other
@@ -45,6 +48,14 @@ def module_records(model: torch.nn.Module, torch_nn: TorchNN = "default") -> lis
             )
         )
     return records
+
+
+def _class_name(found: type) -> str:
+    """Return the qualified name of a class; one of a factory's file has the name of that file before it."""
+    home = found.__module__
+    if home.startswith(FILE_MODULES):
+        home = Path(str(sys.modules[home].__file__)).stem
+    return f"{home}.{found.__name__}"
 
 
 def check_torch_nn(torch_nn: TorchNN) -> None:

@@ -62,15 +62,30 @@ def _trace(
     for name, value in fixed.items():
         if any(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves(value)):
             raise _untraceable(module, f"tensors lie inside the argument {name!r}")
-    tracer = _Tracer(module)
     try:
-        graph = tracer.trace(module, concrete_args=fixed)
-        traced = torch.fx.GraphModule(tracer.root, graph)
-    except Exception as error:
-        raise _untraceable(module, first_line(error, with_type=True)) from error
-    names = [str(node.target) for node in graph.nodes if node.op == "placeholder"]
+        traced = _traced(module, fixed)
+    except Exception as error:  # noqa: BLE001 - a model's own code raises anything
+        try:
+            traced = _traced(module, fixed, buffers=True)
+        except Exception:  # noqa: BLE001 - what it raised first is the reason
+            raise _untraceable(module, first_line(error, with_type=True)) from error
+    names = [str(node.target) for node in traced.graph.nodes if node.op == "placeholder"]
     # torch.fx appends a number to the names of arguments that are fixed.
     return traced, [values.get(name, values.get(name.removesuffix("_1"))) for name in names]
+
+
+def _traced(module: torch.nn.Module, fixed: Mapping[str, Any], *, buffers: bool = False) -> torch.fx.GraphModule:
+    """Return a symbolically traced graph.
+
+    Args:
+        module: What is traced.
+        fixed: Arguments that are no tensors.
+        buffers: Whether buffers are proxies too. A model may ask a buffer for its value only if they are not, and slice it by
+            a size of an input only if they are.
+    """
+    tracer = _Tracer(module, buffers=buffers)
+    graph = tracer.trace(module, concrete_args=dict(fixed))
+    return torch.fx.GraphModule(tracer.root, graph)
 
 
 def _untraceable(module: torch.nn.Module, reason: str) -> HxError:
@@ -85,8 +100,9 @@ def _untraceable(module: torch.nn.Module, reason: str) -> HxError:
 class _Tracer(torch.fx.Tracer):
     """Records with every node the call that makes it."""
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: torch.nn.Module, *, buffers: bool) -> None:
         super().__init__()
+        self.proxy_buffer_attributes = buffers
         self._log = CallLog(model)
         self._log.begin("")
 

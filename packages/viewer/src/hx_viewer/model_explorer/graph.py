@@ -69,7 +69,7 @@ class _GraphWriter:
 
     def _facts(self, row: Node) -> dict[str, str]:
         sidecar = self.view.sidecar
-        facts = {"name": row.name, "owner known by": f"{row.evidence}, {row.confidence}" if row.known else "nothing"}
+        facts = {"name": row.name, "owner known by": row.known_by}
         if row.originals:
             facts["stands for"] = ", ".join(row.originals)
         if row.covers:

@@ -61,7 +61,7 @@ def page_data(view: View) -> Json:
     if view.against is not None:
         others = totals_beside(_columns(view.against), rows_by_name(view.against.sidecar), rows)
         notes += notes_beside(view, view.against)
-    facts = [f"{len(sidecar.nodes):,} nodes", f"{len(sidecar.calls):,} calls", sidecar.generator.exporter]
+    facts = [f"{len(sidecar.nodes):,} nodes", f"{sidecar.calls_made:,} calls", sidecar.generator.exporter]
     facts += [f"{summary.exact_percent:g} % known exactly", f"{summary.covered_percent:g} % covered"]
     calls = _calls(view, order, places)
     for call, entry in zip(calls, tree, strict=True):
@@ -229,7 +229,7 @@ def _graphs(view: View, places: Mapping[int, int]) -> Json:
                 "reads": [read_from(path, read) for read in (*node.reads, *node.captures)],
                 "captured": len(node.captures),
                 "outputs": [visible(name) for name in node.outputs],
-                "known": f"{row.evidence}, {row.confidence}" if row.known else "not known",
+                "known": row.known_by,
                 "attributes": {visible(name): visible(text) for name, text in node.attributes.items()},
                 "graphs": [graphs[inside] for inside in node.graphs],
                 "originals": [visible(name) for name in row.originals],
