@@ -1,54 +1,47 @@
-"""What the collector walks while hx makes many objects."""
+"""How often the collector looks for garbage while hx makes many objects."""
 
 import gc
-import weakref
 from collections.abc import Iterator
 
 import pytest
 
-from hx_sidecar_schema import existing_objects_uncollected
-
-
-class Cycle:
-    def __init__(self) -> None:
-        self.own = self
+from hx_sidecar_schema import fewer_collections
 
 
 @pytest.fixture(autouse=True)
-def nothing_frozen() -> Iterator[None]:
-    gc.unfreeze()
+def pythons_own_threshold() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
     yield
-    gc.unfreeze()
+    gc.set_threshold(*before)
 
 
-@pytest.mark.parametrize("blocks_before", [0, 1])
-def test_a_block_collects_its_own_garbage_and_nothing_that_was_there(blocks_before: int) -> None:
-    for _ in range(blocks_before):
-        with existing_objects_uncollected():
+def collections(objects: int) -> int:
+    """Return how many collections there are while so many objects are made and kept."""
+    before = sum(generation["collections"] for generation in gc.get_stats())
+    kept = [[] for _ in range(objects)]
+    return sum(generation["collections"] for generation in gc.get_stats()) - before if kept else 0
+
+
+def test_a_block_has_fewer_collections_and_still_some() -> None:
+    usual = collections(50_000)
+    with fewer_collections:
+        within = collections(50_000)
+    assert 0 < within < usual / 5
+    assert collections(50_000) > usual / 2
+
+
+def test_blocks_in_each_other_end_with_the_outer_one() -> None:
+    with fewer_collections:
+        with fewer_collections:
             pass
-    there = Cycle()
-    before = weakref.ref(there)
-    with existing_objects_uncollected():
-        del there
-        within = weakref.ref(Cycle())
-        gc.collect()
-        assert before() is not None
-        assert within() is None
-    assert gc.get_freeze_count() == 0
-    gc.collect()
-    assert before() is None
+        assert gc.get_threshold()[0] > 700
+    assert gc.get_threshold() == (700, 10, 10)
 
 
-def test_what_one_block_leaves_does_not_outlive_the_next() -> None:
-    with existing_objects_uncollected():
-        left = weakref.ref(Cycle())
-    with existing_objects_uncollected():
-        assert left() is None
-
-
-def test_what_somebody_else_froze_stays_frozen() -> None:
-    gc.freeze()
-    frozen = gc.get_freeze_count()
-    with existing_objects_uncollected():
-        pass
-    assert gc.get_freeze_count() == frozen
+@pytest.mark.parametrize("chosen", [(0, 10, 10), (50_000, 5, 5)])
+def test_who_wants_still_fewer_keeps_that(chosen: tuple[int, int, int]) -> None:
+    gc.set_threshold(*chosen)
+    with fewer_collections:
+        assert gc.get_threshold() == chosen
+    assert gc.get_threshold() == chosen

@@ -1,7 +1,4 @@
-from hx_sidecar_schema._collector import (
-    collector_paused as collector_paused,
-    existing_objects_uncollected as existing_objects_uncollected,
-)
+from hx_sidecar_schema._collector import collector_paused as collector_paused, fewer_collections as fewer_collections
 from hx_sidecar_schema._context import (
     CONTEXT_VERSION as CONTEXT_VERSION,
     Fingerprint as Fingerprint,

@@ -5,13 +5,13 @@ import threading
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ContextDecorator, ExitStack, contextmanager
 from typing import Any, Literal
 
 _lock = threading.RLock()
 
 
-class Shared:
+class Shared(ContextDecorator):
     """A context that all threads have: entered with the first block that asks for it, left with the last."""
 
     def __init__(self, make: Callable[[], AbstractContextManager[object]]) -> None:

@@ -15,7 +15,7 @@ from hx_sidecar_schema import (
     Provenance,
     Strategy,
     UnfitInputs,
-    existing_objects_uncollected,
+    fewer_collections,
     first_line,
 )
 from hx_tracer._torch_internals import pytree
@@ -78,7 +78,7 @@ class Exported:
     """The example inputs as the module took them."""
 
 
-@existing_objects_uncollected()
+@fewer_collections
 def export(
     module: torch.nn.Module,
     kwargs: Mapping[str, Any],
