@@ -8,15 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 import hx
-from hx.records.fleet import MEASURED, CallRow, FleetReport, ModelResult, StepRow
+from hx.records.fleet import MEASURED, CallRow, FleetChange, FleetReport, ModelResult, StepRow
 from hx_fleet.results.baseline import changes_of
 from hx_fleet.results.dataset import write_dataset
 
 KINDS = ("good", "hogs", "crashes", "raises")
+CALLS = [(None, None), ("", 0), ("block", 0), ("block", 1)]
 STEPS = ["export", "validate", "analyze", "extract", "verify", "steps.py:judge", "suite"]
 
 
@@ -105,6 +107,40 @@ def test_again_nothing_runs_and_only_failed_ones_do(run: tuple[Path, FleetReport
     assert {name.partition(".")[0] for name in changed} == set(KINDS) - {"good"}
 
 
+def test_options_and_functions_of_the_folder_of_the_run(
+    copies: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paths and modules are found from there, and no file of the current folder hides a module."""
+    folder = copies(tmp_path / "models", "a")
+    np.savez(folder / "in.npz", input=np.full((2, 4), 3, np.float32))
+    (folder / "checks").mkdir()
+    (folder / "checks" / "mine.py").write_text("def own(task):\n    return task.options\n")
+    fields = {"steps": ["validate", "analyze", "extract", "checks.mine:own"]}
+    options = {"extract": {"inputs": "in.npz"}, "analyze": {"fail_under": 101}, "checks.mine:own": {"inputs": "in.npz"}}
+    lines = ["models = ['a.onnx']", f"steps = {json.dumps(fields['steps'])}"]
+    for step, given in options.items():
+        lines += [f"[options.{json.dumps(step)}]", *(f"{name} = {json.dumps(value)}" for name, value in given.items())]
+    (folder / "run.toml").write_text("\n".join(lines))
+    (tmp_path / "random.py").write_text("raise RuntimeError('not of Python')\n")
+    monkeypatch.chdir(tmp_path)
+    report = hx.fleet("models/run.toml", "out")
+    rows = {str(row["step"]): row for row in rows_of(tmp_path / "out")}
+    assert {step: row["status"] for step, row in rows.items()} == {
+        **dict.fromkeys(fields["steps"], "passed"),
+        "analyze": "wrong",
+    }, report.failures
+    assert rows["analyze"]["cause"] == "100 % covered, below 101 %"
+    assert rows["checks.mine:own"]["facts"] == '{"inputs": "in.npz"}'
+
+
+def test_every_call_has_a_row_and_a_change_names_it(copies: Callable[..., Path], tmp_path: Path) -> None:
+    folder = copies(tmp_path / "models", "a")
+    hx.fleet({"models": [str(folder / "a.onnx")], "steps": ["validate"]}, tmp_path / "run")
+    assert [row["fqn"] for row in rows_of(tmp_path / "run", "calls")] == ["", "0", "1", "2"]
+    calls = [FleetChange(model="m", fqn=fqn, call=call, what="form", before="a", after="b") for fqn, call in CALLS]
+    assert [change.module for change in calls] == ["", "the model itself", "block", "block@1"]
+
+
 def test_a_pytorch_model_goes_all_the_way(tmp_path: Path) -> None:
     factory = (
         "import torch\ndef made():\n    torch.manual_seed(0)\n    return torch.nn.Linear(4, 3), (torch.ones(2, 4),)\n"
@@ -150,17 +186,23 @@ def test_a_baseline_tells_what_changed(copies: Callable[..., Path], tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("baseline", "says"), [("run", "is the run itself"), ("other", "has none of the models"), ("cut", "is no run")]
+    ("baseline", "says"),
+    [
+        *(("run", "is the run itself"), ("other", "has none of the models"), ("cut", "is no run")),
+        ("steps", "none of the steps of the run: validate"),
+    ],
 )
-def test_a_baseline_that_tells_nothing(baseline: str, says: str, tmp_path: Path) -> None:
-    for name, model in (("run", "a.onnx"), ("other", "b.onnx"), ("cut", "a.onnx")):
+@pytest.mark.parametrize("shard", [None, "2/2"])
+def test_a_baseline_that_tells_nothing(baseline: str, says: str, shard: str | None, tmp_path: Path) -> None:
+    for name, model in (("run", "a.onnx"), ("other", "b.onnx"), ("cut", "a.onnx"), ("steps", "a.onnx")):
         (tmp_path / name).mkdir()
-        step = StepRow(model=model, step="validate", status="passed")
+        step = StepRow(model=model, step="suite" if name == "steps" else "validate", status="passed")
         write_dataset([ModelResult(unit="1", model=model, steps=[step], calls=[])], tmp_path / name)
     (tmp_path / "cut" / "calls.parquet").write_bytes(b"PAR1")
     before = sorted(tmp_path.rglob("*"))
+    fields = {"models": ["a.onnx"], "steps": ["validate"]}
     with pytest.raises(hx.HxError, match=says) as caught:
-        hx.fleet({"models": ["a.onnx"]}, tmp_path / "run", baseline=tmp_path / baseline)
+        hx.fleet(fields, tmp_path / "run", baseline=tmp_path / baseline, shard=shard)
     assert caught.value.code == "HX417"
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -64,9 +64,7 @@ def _show(report: FleetReport, output: Output) -> None:
         output.data(f"[red]{failure.step} {kind}[/] {escape(failure.models[0])}{more}: {escape(failure.cause)}")
         output.data(f"[dim]    log: {escape(failure.log)}[/]")
     for change in report.changes[:rows]:
-        where = escape(change.model) + (
-            f" {escape(change.fqn or 'the model itself')}" if change.fqn is not None else ""
-        )
+        where = escape(f"{change.model} {change.module}".rstrip())
         output.data(f"[yellow]{change.what}[/] {where}: {escape(change.before)}, now {escape(change.after)}")
     for what, entries in (("kind of failure", report.failures), ("change", report.changes)):
         if rows is not None and len(entries) > rows:

@@ -47,7 +47,8 @@ def run_fleet(
     folder = RunFolder(Path(output).absolute())
     units = units_of(settings, base, shard, folder.path)
     if baseline is not None:
-        check_baseline(Path(baseline), folder.path, [unit.name for unit in units] if shard is None else [])
+        names = [unit.name for unit in units_of(settings, base, None, folder.path)]  # those of a shard may be new
+        check_baseline(Path(baseline), folder.path, names, settings.steps)
     check_writable(folder.path)
     with _writing(str(output)), folder.held(LOCK) as is_ours:
         if not is_ours:

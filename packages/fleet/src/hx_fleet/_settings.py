@@ -100,6 +100,7 @@ def units_of(settings: FleetRun, base: Path, shard: str | None, output: Path | N
             model=model.model,
             loading=model.loading,
             against=model.against,
+            base=str(base),
             written=model.written,
             steps=tuple(steps),
             keep=tuple(settings.keep),

@@ -32,6 +32,8 @@ class Unit:
     loading: dict[str, Any] = field(default_factory=dict[str, Any])
     """What `hx.ModelSpec` takes beside the model."""
     against: str | None = None
+    base: str = ""
+    """Folder that the run's relative paths start from; its modules can be imported."""
     written: Sequence[str | None] = ()
     """`model` and `against` as the list has them."""
     steps: tuple[tuple[str, str, dict[str, Any]], ...] = ()

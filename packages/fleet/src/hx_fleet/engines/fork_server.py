@@ -13,6 +13,9 @@ from typing import IO
 from hx.text import plural
 from hx_fleet._units import RunFolder, Unit, finish
 
+LOG = "fork-server"
+"""Name of the log of what servers say."""
+
 
 class ForkServerProcess:
     """A server, and another in its place where one is killed. It ends with this process, however that ends."""
@@ -54,12 +57,12 @@ class ForkServerProcess:
         self._stdout.close()
 
     def _start(self) -> None:
-        log = self._folder.path / "logs" / "fork-server.log"
+        log = self._folder.log(LOG)
         log.parent.mkdir(exist_ok=True)
         variables = {"OMP_NUM_THREADS": str(self._threads), "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")}
         with log.open("ab") as said:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "hx_fleet.worker.fork_server", str(self._folder.path.resolve())],
+            self._process = subprocess.Popen(  # -P: a file of the current folder hides no module
+                [sys.executable, "-P", "-m", "hx_fleet.worker.fork_server", str(self._folder.path.resolve())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,
@@ -83,7 +86,10 @@ class ForkServerProcess:
         for unit in units:
             self._deaths[unit.id] = self._deaths.get(unit.id, 0) + 1
             if not self._folder.result(unit.id).exists() and self._deaths[unit.id] > unit.retries:
-                cause = f"The process that watches ended with {code}, {plural(self._deaths[unit.id], 'time')}."
+                times = plural(self._deaths[unit.id], "time")
+                cause = f"The process that watches ended with {code}, {times}: see logs/{LOG}.log."
+                with self._folder.log(unit.id).open("a", encoding="utf-8") as said:
+                    said.write(f"{cause}\n")
                 with self._folder.held(unit.id, wait=True):
                     finish(unit, self._folder, ("crash", cause))
             if self._folder.result(unit.id).exists():

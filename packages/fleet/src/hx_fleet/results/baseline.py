@@ -23,21 +23,27 @@ share of the model's time, and more than the spread of both runs of it."""
 Row = dict[str, Any]
 
 
-def check_baseline(path: Path, output: Path, names: Sequence[str]) -> None:
-    """Stop with HX417 where a folder is no earlier run, or has none of these models."""
+def check_baseline(path: Path, output: Path, names: Sequence[str], steps: Sequence[str]) -> None:
+    """Stop with HX417 where a folder is no earlier run, or none of these models went through one of these steps there."""
     if path.exists() and output.exists() and path.samefile(output):
         hint = "Name another folder for this run with `output`."
         raise HxError(f"Baseline {str(path)!r} is the run itself.", code="HX417", hint=hint, argument="baseline")
     try:
         pq.read_schema(path / CALLS)
-        models = set(pq.read_table(path / STEPS, columns=["model"])["model"].to_pylist())
+        rows = pq.read_table(path / STEPS, columns=["model", "step"]).to_pylist()
     except (OSError, ValueError) as error:
         hint = "Name the folder of a run that has ended: it holds steps.parquet and calls.parquet."
         message = f"Baseline {str(path)!r} is no run: {first_line(error)}."
         raise HxError(message, code="HX417", hint=hint, argument="baseline") from error
-    if names and models.isdisjoint(names):
+    models, known = {row["model"] for row in rows}, set(names)
+    if models.isdisjoint(known):
         hint = f"It has {len(models)} models, like {next(iter(models), 'none')!r}: give the models these names."
         message = f"Baseline {str(path)!r} has none of the models of the run, like {names[0]!r}."
+        raise HxError(message, code="HX417", hint=hint, argument="baseline")
+    taken = {row["step"]: None for row in rows if row["model"] in known}
+    if taken.keys().isdisjoint(steps):
+        hint = f"Its steps are {', '.join(taken)}: name one of them in `steps`."
+        message = f"Baseline {str(path)!r} has none of the steps of the run: {', '.join(steps)}."
         raise HxError(message, code="HX417", hint=hint, argument="baseline")
 
 

@@ -26,7 +26,7 @@ def html_page(report: FleetReport, results: Iterable[ModelResult], steps: Sequen
     statuses = ("passed", "wrong", "failed", "skipped")
     counts = [(step, *(str(report.statuses[step].get(status, 0)) for status in statuses)) for step in report.statuses]
     failures = [(f.step, f.kind, f.code, str(len(f.models)), f.cause, f.log, _some(f.models)) for f in report.failures]
-    changes = [(c.model, c.fqn or "", c.what, c.before, c.after) for c in report.changes[:ROWS]]
+    changes = [(c.model, c.module, c.what, c.before, c.after) for c in report.changes[:ROWS]]
     models = [_model_row(result, steps) for result in islice(results, ROWS)]
     left = report.finished - len(models)
     parts = [

@@ -19,7 +19,7 @@ import hx
 from hx.records.fleet import CallRow, StepRow
 from hx_fleet._units import RunFolder, Unit, now
 from hx_fleet.worker.shares import ShareEnded, Shares
-from hx_fleet.worker.steps import STEPS, Fields, NotForThisModel, Task, remove_files
+from hx_fleet.worker.steps import READ, STEPS, Fields, NotForThisModel, Task, remove_files
 from hx_sidecar_schema import HxError, first_line
 
 PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -29,6 +29,7 @@ def run_unit(unit: Unit, folder: RunFolder, attempts: int) -> None:
     """Run the steps of a unit in this process, and add each to its journal as it ends."""
     working = folder.working(unit.id)
     working.mkdir(parents=True)
+    sys.path.append(unit.base)  # the last: no file there hides a module of a package
     spec = None if unit.is_file else hx.ModelSpec(unit.model, **unit.loading)
     if unit.against is not None:
         spec = hx.ModelSpec(unit.against, **unit.loading)
@@ -43,7 +44,8 @@ def run_unit(unit: Unit, folder: RunFolder, attempts: int) -> None:
             journal.flush()
             _say(f"== {name}")
             os.chdir(working)  # whatever the step before did
-            task.options, before = options, task.shares.rows(name)
+            task.options = _with_paths(options, Path(unit.base)) if name in STEPS else options
+            before = task.shares.rows(name)
             found = _outcome(STEPS[name] if name in STEPS else _function(function), task, working)
             row = StepRow(
                 model=unit.name,
@@ -66,6 +68,12 @@ def _say(text: str) -> None:
     """Write a line to the log of this model: stdout."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+def _with_paths(options: Fields, base: Path) -> Fields:
+    """Return options with files that are there under their paths; what is not is a file that a step before writes."""
+    files = {name: base / value for name, value in options.items() if name in READ and isinstance(value, str)}
+    return {**options, **{name: str(file) for name, file in files.items() if file.exists()}}
 
 
 def _call_row(unit: Unit, key: tuple[str, int], call: Fields) -> Fields:

@@ -15,6 +15,7 @@ from hx.files import SIDECAR_SUFFIX, model_files, sidecar_path
 from hx.records.extract import ExtractReport
 from hx.records.profile import AloneReport
 from hx.records.verify import VerifyReport
+from hx.text import percent
 from hx_fleet.worker.shares import Shares, file_of, leave
 from hx_sidecar_schema import share_of
 
@@ -87,7 +88,7 @@ def _project(task: Task) -> Fields:
 
 
 def _validate(task: Task) -> Fields:
-    task.hierarchy()
+    _known(task)
     report = hx.validate(task.path or MODEL, task.sidecar, **task.options)
     found = {"nodes": report.nodes, "calls": report.calls, "findings": len(report.findings)}
     if report.valid:
@@ -106,7 +107,14 @@ def _analyze(task: Task) -> Fields:
     total = report.cost and report.cost.total
     costs = {"macs": total.macs, "parameters": total.parameters} if total else {}
     percents = {"exact_percent": report.exact_percent, "covered_percent": report.covered_percent}
-    return {"nodes": report.nodes, **percents, **costs}
+    found = {"nodes": report.nodes, **percents, **costs}
+    if report.passed:
+        return found
+    return {
+        **found,
+        "status": "wrong",
+        "cause": f"{percent(report.covered_percent)} covered, below {report.fail_under:g} %",
+    }
 
 
 def _extract(task: Task) -> Fields:
@@ -210,6 +218,8 @@ STEPS: dict[str, Callable[[Task], Fields]] = {
     "profile_isolated": _profile_isolated,
     "suite": _suite,
 }
+READ = ("args", "graph", "inputs", "original", "trace", "weights_from")
+"""Arguments of these functions that are files to read, where they are strings."""
 FILES = {
     "export": MODEL,
     "project": PROJECTED,

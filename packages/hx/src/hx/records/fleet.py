@@ -155,6 +155,13 @@ class FleetChange(Record):
     before: str
     after: str
 
+    @property
+    def module(self) -> str:
+        """The module call as patterns name it, like `encoder.norm@1` for the second; empty for a step."""
+        if self.fqn is None:
+            return ""
+        return (self.fqn or "the model itself") + (f"@{self.call}" if self.call else "")
+
 
 class FleetReport(Report):
     """What `hx fleet` did."""
