@@ -12,7 +12,7 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 STEPS = '''
-import os, signal, subprocess, sys, time
+import os, shutil, signal, subprocess, sys, time
 from pathlib import Path
 
 
@@ -55,6 +55,13 @@ def unruly(task):
         return subprocess.Popen(["sleep", "60"]).pid
     if name == "goes":
         os.chdir(task.path.parent / "elsewhere")
+    if name == "mute":
+        sys.stdout = sys.stderr = None
+    if name == "closes":
+        sys.stdout.close()
+        os.close(1)
+    if name == "removes":
+        shutil.rmtree(os.getcwd())
     if name == "prints":
         sys.stdout.buffer.write(bytes(range(256)))
 

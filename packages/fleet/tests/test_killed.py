@@ -94,7 +94,7 @@ def test_nothing_is_lost_and_nothing_is_there_twice(run: Path, tmp_path: Path) -
 def test_a_disk_that_is_full(copies: Callable[..., Path], tmp_path: Path) -> None:
     """Files take so many bytes at most: too few for anything, enough for the versions, enough for results."""
     fields = {"models": [str(copies(tmp_path / "models", "a", "b") / "*.onnx")], "steps": ["validate"], "retries": 0}
-    for limit, results in ((10, 0), (600, 0), (2000, 2)):
+    for limit, results in ((10, 0), (600, 0), (5000, 2)):
         code = f"import resource, hx; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))"
         code += f"\nhx.fleet({fields!r}, {str(tmp_path / 'run')!r})"
         full = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -140,8 +140,12 @@ def test_what_a_step_does_to_its_process_is_of_its_model_alone(
         "exits": (raised, "SystemExit: no licence"),
         "odd": (raised, "Odd: <exception str() failed>"),
         "bytes": (raised, "ValueError: no file \\udcff"),
+        "removes": (raised, "FileNotFoundError: The folder in which the model's process works is gone."),
     }
-    facts = {"nan": '{"mean": null, "sums": [null, 1.5]}', "goes": "null", "prints": "null"}
+    facts = {
+        "nan": '{"mean": null, "sums": [null, 1.5]}',
+        **dict.fromkeys(("goes", "prints", "mute", "closes"), "null"),
+    }
     folder = copies(tmp_path / "models", *causes, *facts, "starts")
     shutil.copytree(exported, folder / "elsewhere")
     before = sorted((folder / "elsewhere").iterdir())
@@ -156,7 +160,8 @@ def test_what_a_step_does_to_its_process_is_of_its_model_alone(
     }
     assert {name: (rows[name]["kind"], rows[name]["cause"]) for name in causes} == causes
     assert {name: rows[name]["facts"] for name in facts} == facts
-    assert report.statuses["extract"] == {"passed": 7, "skipped": 2}
+    assert report.statuses["extract"] == {"passed": 10, "skipped": 2}
     assert sorted((folder / "elsewhere").iterdir()) == before
+    assert not any(path.stat().st_mode & 0o111 for path in (tmp_path / "run" / "logs").iterdir())
     left = Path("/proc", rows["starts"]["facts"], "stat")
     until(lambda: not left.exists() or left.read_text().rpartition(") ")[2][0] == "Z")

@@ -105,9 +105,11 @@ def test_all_architectures_of_transformers() -> None:
         ({"models": ["tiny:a"], "options": {"verify": {}}}, "HX406", "'verify'"),
         ({"models": ["tiny:a"], "options": {"export": {"dinamic": True}}}, "HX406", "'dinamic'"),
         ({"models": ["tiny:a"], "options": {"export": {"f": "x"}}}, "HX406", "'f'"),
+        ({"models": [{"model": "x.onnx"}], "steps": ["project", "extract"], "split_calls": 2}, "HX406", "no sidecar"),
+        (["tiny:a"], "HX406", "is no run"),
     ],
 )
-def test_what_a_run_cannot_be(fields: dict[str, Any], code: str, says: str, tmp_path: Path) -> None:
+def test_what_a_run_cannot_be(fields: Any, code: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(hx.HxError, match=says) as caught:
         hx.fleet(fields, tmp_path / "run")
     assert caught.value.code == code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -133,3 +134,21 @@ def test_a_share_that_fails_is_the_failure_of_the_step(models: Path, tmp_path: P
     report = hx.fleet(fields, tmp_path / "run")
     assert report.statuses["verify"] == {"failed": 2}
     assert {failure.code for failure in report.failures if failure.step == "verify"} == {"HX420"}
+
+
+def test_a_share_that_fails_before_its_unit_runs(models: Path, tmp_path: Path) -> None:
+    """It is told, with its log; once mended it is done again, and leaves nothing however many shares there are then."""
+    factory = tmp_path / "factory.py"
+    factory.write_text("def tower():\n    raise ValueError('no weights')\n")
+    named = [{"model": str(models / "right.onnx"), "against": f"{factory}:tower"}]
+    fields = {"models": named, "steps": ["verify"], "split_calls": 2}
+    report = hx.fleet(fields, tmp_path / "run", workers=1, fail_fast=True)
+    assert (report.finished, [failure.code for failure in report.failures]) == (0, ["HX105"])
+    assert "no weights" in (tmp_path / "run" / report.failures[0].log).read_text()
+    factory.write_text(TOWER)
+    for split_calls in (2, 1):
+        output = tmp_path / f"of{split_calls}"
+        shutil.copytree(tmp_path / "run", output)
+        mended = hx.fleet({**fields, "split_calls": split_calls}, output, only="failed")
+        assert mended.good, mended.failures
+        assert len(list((output / "results").iterdir())) == 1

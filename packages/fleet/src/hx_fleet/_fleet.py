@@ -58,8 +58,9 @@ def run_fleet(
             _begin_anew(folder)
         check_versions(folder)
         if only == "failed":
-            for unit in only_failed(units, folder):
-                folder.result(unit.id).unlink()
+            with_shares = [one for unit in units for one in (unit, *unit.of_shares())]
+            for one in only_failed(with_shares, folder):
+                folder.result(one.id).unlink()
         pending = [unit for unit in units if not folder.result(unit.id).exists()]
         shares = [share for unit in pending for share in unit.of_shares()]
         for part in (shares, units):  # a unit puts together what its shares found
@@ -68,9 +69,8 @@ def run_fleet(
                 break
         progress("Writing the data set", 0, 0)
         finished = [unit for unit in units if folder.result(unit.id).exists()]
-        for unit in finished:
-            if unit.of_shares():
-                remove_shares(unit, folder)
+        remove_shares({unit.id for unit in finished}, folder)
+        stopped = [share for share in shares if folder.result(share.id).exists()]  # before their units began
         write_dataset(_results(finished, folder), folder.path)
         changes_found = [] if baseline is None else changes_of(Path(baseline), folder.path)
         report = FleetReport(
@@ -79,13 +79,15 @@ def run_fleet(
             finished=len(finished),
             resumed=len(units) - len(pending),
             statuses=_statuses(_results(finished, folder), settings),
-            failures=_failures(_results(finished, folder)),
+            failures=_failures(_results([*finished, *stopped], folder)),
             baseline=None if baseline is None else str(baseline),
             changes=changes_found,
             seconds=round(time.monotonic() - began, 1),
         )
         page = html_page(report, _results(finished, folder), settings.steps)
-        (folder.path / "summary.html").write_text(page, encoding="utf-8")
+        written = folder.path / "working" / "summary.html"
+        written.write_text(page, encoding="utf-8")
+        written.replace(folder.path / "summary.html")
     if len(finished) == len(units):
         shutil.rmtree(folder.path / "working", ignore_errors=True)
     return report
@@ -140,7 +142,7 @@ def _writing(output: str) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        hint = "Make room there, then start the run again: it goes on where it was."
+        hint = "Make room there, then start the run again with `only` failed: it goes on where it was, and steps that had no room run again."
         message = f"Run {output!r} cannot be written: {error.strerror or error}."
         raise HxError(message, code="HX306", hint=hint) from error
 
@@ -179,5 +181,6 @@ def _failures(results: Iterable[ModelResult]) -> list[FleetFailure]:
                 general = re.sub(r"'[^']*'|\d+(\.\d+)?(e[-+]?\d+)?", "#", row.cause)
                 kind, log = row.kind or row.status, f"logs/{result.unit}.log"
                 failure = FleetFailure(step=row.step, kind=kind, code=row.code, cause=row.cause, log=log, models=[])
-                found.setdefault((row.step, kind, row.code, general), failure).models.append(row.model)
+                models = found.setdefault((row.step, kind, row.code, general), failure).models
+                models += [row.model] if row.model not in models[-1:] else []  # several shares of one
     return sorted(found.values(), key=lambda one: (-len(one.models), one.step, one.kind, one.cause))

@@ -15,7 +15,8 @@ from typing import Any
 from pydantic import ValidationError
 
 import hx
-from hx.records.fleet import STEPS, FleetRun
+from hx.files import sidecar_path
+from hx.records.fleet import BY_CALL, STEPS, FleetRun
 from hx_fleet._models import absolute, expand
 from hx_fleet._units import RunFolder, Unit
 from hx_fleet.worker.memory import can_limit_memory
@@ -41,6 +42,9 @@ def read_run(run: Run, changes: Mapping[str, Any]) -> tuple[FleetRun, Path]:
         fields = run.model_dump()
     elif isinstance(run, Mapping):
         fields = run
+    elif not isinstance(run, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
+        hint = 'Give the path of a TOML file, or fields like `{"models": ["tiny:bert"], "steps": ["export"]}`.'
+        raise HxError(f"{run!r} is no run.", code="HX406", hint=hint, argument="run")
     else:
         base = Path(run).parent
         try:
@@ -94,6 +98,12 @@ def units_of(settings: FleetRun, base: Path, shard: str | None, output: Path | N
     if settings.split_calls > 1 and (other := [one.name for one in models if not one.model.endswith(".onnx")]):
         hint = "Export it in a run before, and name the .onnx file with `against`."
         raise HxError(f"The calls of {other[0]!r} cannot be divided: it is no .onnx file.", code="HX406", hint=hint)
+    divided = settings.split_calls > 1 and not set(BY_CALL).isdisjoint(settings.steps)
+    bare = [one.name for one in models if divided and not sidecar_path(Path(one.model)).exists()]
+    if bare and "project" in settings.steps:
+        message = f"The calls of {bare[0]!r} cannot be divided before `project`: it has no sidecar."
+        hint = "Run `hx project` on the file before: it writes the sidecar beside it."
+        raise HxError(message, code="HX406", hint=hint, argument="split_calls")
     return [
         Unit(
             name=model.name,

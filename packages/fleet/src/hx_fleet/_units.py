@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
+import re
 import shutil
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -179,10 +179,13 @@ def clear(unit: Unit, folder: RunFolder) -> None:
             path.unlink()
 
 
-def remove_shares(unit: Unit, folder: RunFolder) -> None:
-    """Remove what the units of the shares of one left, however many they were: it has its own result."""
+def remove_shares(units: Collection[str], folder: RunFolder) -> None:
+    """Remove what the units of the shares of these left, however many they were: these have their own results."""
     for kind in ("results", "artefacts"):
-        for path in (folder.path / kind).glob(f"{glob.escape(unit.id)}.*of*"):
+        for path in list((folder.path / kind).glob("*.*of*")):
+            match = re.fullmatch(r"(.+)\.\d+of\d+(\.json)?", path.name)
+            if match is None or match[1] not in units:
+                continue
             if path.is_dir():
                 shutil.rmtree(path)
             else:

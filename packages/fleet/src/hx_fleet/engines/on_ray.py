@@ -38,7 +38,7 @@ def run_on_ray(
         _connect(address)
         ray.init(address=address, log_to_driver=False, configure_logging=False)
     except (OSError, ValueError, OverflowError, RuntimeError, ray.exceptions.RayError) as error:
-        message = f"No Ray cluster is reached at {address!r}: {first_line(error)}."
+        message = f"No Ray cluster is reached at {address!r}: {first_line(error).rstrip('.')}."
         raise HxError(message, code="HX419", hint="Start one with `ray start --head`.", argument="ray") from error
     try:
         task = ray.remote(run_unit)

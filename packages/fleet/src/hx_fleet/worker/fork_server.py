@@ -109,7 +109,7 @@ def _child(unit: Unit, folder: RunFolder, attempts: int, parent: int) -> None:
         os.setpgid(0, 0)
         log = folder.log(unit.id)
         log.parent.mkdir(exist_ok=True)
-        said = os.open(log, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if attempts > 1 else os.O_TRUNC))
+        said = os.open(log, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if attempts > 1 else os.O_TRUNC), 0o666)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(said, 1)
         os.dup2(said, 2)

@@ -11,7 +11,8 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -43,9 +44,10 @@ def run_unit(unit: Unit, folder: RunFolder, attempts: int) -> None:
             journal.write(json.dumps(began) + "\n")
             journal.flush()
             _say(f"== {name}")
-            os.chdir(working)  # whatever the step before did
+            working.mkdir(exist_ok=True)  # whatever the step before did
+            os.chdir(working)
             task.options = _with_paths(options, Path(unit.base)) if name in STEPS else options
-            before = task.shares.rows(name)
+            before = task.shares.rows(name).values()
             found = _outcome(STEPS[name] if name in STEPS else _function(function), task, working)
             row = StepRow(
                 model=unit.name,
@@ -87,9 +89,13 @@ def _outcome(step: Callable[[Task], Fields], task: Task, working: Path) -> Field
         return _portable(text, task, working)
 
     try:
-        found = {"status": "passed", **step(task)}
+        with _streams_kept():
+            found = {"status": "passed", **step(task)}
+        if not working.is_dir():
+            raise FileNotFoundError("The folder in which the model's process works is gone.")
     except ShareEnded as ended:
         row = ended.row
+        _say(f"A share of the calls ended: see logs/{ended.log}.")
         return {"status": row.status, "kind": row.kind, "code": row.code, "cause": row.cause}
     except NotForThisModel as reason:
         return {"status": "skipped", "cause": str(reason)}
@@ -105,6 +111,22 @@ def _outcome(step: Callable[[Task], Fields], task: Task, working: Path) -> Field
     if found.get("cause"):
         found["cause"] = cause(found["cause"])
     return found
+
+
+@contextmanager
+def _streams_kept() -> Generator[None]:
+    """Give stdout and stderr back after a step, whatever it does to them: the log of the model goes on."""
+    streams, files = (sys.stdout, sys.stderr), (os.dup(1), os.dup(2))
+    try:
+        yield
+    finally:
+        for place, file in enumerate(files, 1):
+            os.dup2(file, place)
+            os.close(file)
+        sys.stdout, sys.stderr = (
+            open(place, "w", errors="backslashreplace", closefd=False) if stream.closed else stream  # noqa: SIM115 it stays open
+            for place, stream in enumerate(streams, 1)
+        )
 
 
 def _portable(text: str, task: Task, working: Path) -> str:

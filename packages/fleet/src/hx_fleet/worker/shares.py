@@ -20,10 +20,10 @@ Found = TypeVar("Found", bound=Report)
 class ShareEnded(Exception):
     """A step of one share did not come to its end."""
 
-    def __init__(self, row: StepRow) -> None:
-        """Take how it ended."""
+    def __init__(self, row: StepRow, log: str) -> None:
+        """Take how it ended, and the name of the log that says more."""
         super().__init__(row.cause)
-        self.row = row
+        self.row, self.log = row, log
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Shares:
     folder: RunFolder
     units: Sequence[Unit]
 
-    def rows(self, step: str) -> list[StepRow]:
-        """Return how a step ended, of each share."""
+    def rows(self, step: str) -> dict[str, StepRow]:
+        """Return how a step ended, of each share, by the name of its unit."""
         results = [self.folder.read(unit.id) for unit in self.units]
-        return [row for result in results if result is not None for row in result.steps if row.step == step]
+        return {result.unit: row for result in results if result for row in result.steps if row.step == step}
 
     def reports(self, step: str, record: type[Found]) -> list[Found]:
         """Return what a step found, of each share that has calls; nothing where there are no shares.
@@ -45,9 +45,10 @@ class Shares:
             ShareEnded: If one failed, or none had anything to do.
         """
         rows = self.rows(step)
-        ended = [row for row in rows if row.status == "failed"]
-        if ended or (rows and all(row.status == "skipped" for row in rows)):
-            raise ShareEnded([*ended, *rows][0])
+        failed = {unit: row for unit, row in rows.items() if row.status == "failed"}
+        if failed or (rows and all(row.status == "skipped" for row in rows.values())):
+            unit, row = next(iter((failed or rows).items()))
+            raise ShareEnded(row, self.folder.log(unit).name)
         files = [self.folder.artefacts(unit.id) / file_of(step) for unit in self.units]
         return [record.model_validate_json(file.read_bytes()) for file in files if file.exists()]
 

@@ -106,7 +106,8 @@ class VerifyReport(Report):
         if self.culprit is None:
             return f"{start}, {'some numbers are too far off' if self.failed else 'none is wrong'}"
         call = self.calls[self.culprit]
-        return f"{start}, the first wrong one is {call.tag}: {_error(call.local)} of its largest value"
+        size = "" if call.local is None or call.local.relative_error is None else " of its largest value"
+        return f"{start}, the first wrong one is {call.tag}: {_error(call.local)}{size}"
 
     def _table(self) -> Table:
         shown = [call for call in self.calls if call.local is not None or call.wrong]
