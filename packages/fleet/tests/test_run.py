@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -226,7 +227,9 @@ def test_a_file_of_another_exporter_and_its_pytorch_model(tmp_path: Path) -> Non
 
 
 def test_numbers_and_time_beside_a_baseline(tmp_path: Path) -> None:
-    def written(name: str, *, error: float, own_us: tuple[float, float], wrong: bool = False) -> Path:
+    def written(
+        name: str, *, error: float, own_us: tuple[float, float], wrong: bool = False, other: float | None = None
+    ) -> Path:
         fixed: dict[str, Any] = {
             "model": "m",
             "call": 0,
@@ -238,7 +241,7 @@ def test_numbers_and_time_beside_a_baseline(tmp_path: Path) -> None:
         calls = [
             CallRow(**fixed, fqn="", typical_us=sum(own_us), own_us=0, spread_us=1),
             CallRow(**fixed, fqn="a", typical_us=own_us[0], own_us=own_us[0], local_error=error, wrong=wrong),
-            CallRow(**fixed, fqn="b", typical_us=own_us[1], own_us=own_us[1]),
+            CallRow(**fixed, fqn="b", typical_us=own_us[1], own_us=own_us[1], local_error=other),
         ]
         step = StepRow(model="m", step="verify", status="wrong" if wrong else "passed")
         (tmp_path / name).mkdir()
@@ -255,6 +258,10 @@ def test_numbers_and_time_beside_a_baseline(tmp_path: Path) -> None:
         ("a", "numbers", "right", "wrong"),
         ("b", "time", "100 us", "300 us"),
     ]
+    numbers = written("numbers", error=1e-7, own_us=(100, 100), other=1e-7)
+    for nan in (math.nan, math.inf):
+        (change,) = changes_of(numbers, written(str(nan), error=1e-7, own_us=(100, 100), other=nan))
+        assert (change.fqn, change.before, change.after) == ("b", "local_error 1.0e-07", "local_error none")
 
 
 def test_shards_copied_together_are_one_run(copies: Callable[..., Path], tmp_path: Path) -> None:

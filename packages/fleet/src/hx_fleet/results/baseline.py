@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -15,6 +16,7 @@ from hx.text import duration, number
 from hx_fleet.results.dataset import CALLS, STEPS
 from hx_sidecar_schema import HxError, first_line
 
+ERRORS = ("extract_error", "local_error")
 WORSE, ERROR = 10.0, 1e-5
 """Numbers are other where `wrong` is, or an error beyond ERROR that is more than WORSE times the other."""
 RATIO, SHARE = 1.5, 0.05
@@ -94,6 +96,7 @@ def _calls(model: str, before: list[Row], after: list[Row]) -> Iterator[FleetCha
         if measured
         else 0.0
     )
+    errors = [name for name in ERRORS if all(any(row[name] is not None for row in rows) for rows in (before, after))]
     for key in dict.fromkeys([*known, *found]):
         one, two = known.get(key), found.get(key)
 
@@ -109,9 +112,10 @@ def _calls(model: str, before: list[Row], after: list[Row]) -> Iterator[FleetCha
             yield change("form", one["status"], two["status"])
         elif one["form"] and two["form"] and one["form"] != two["form"]:
             yield change("form", one["form"][:8], two["form"][:8])
-        for name in ("extract_error", "local_error"):
+        for name in errors:
             if _is_other_error(one[name], two[name]):
-                yield change("numbers", f"{name} {number(one[name])}", f"{name} {number(two[name])}")
+                old, new = (f"{name} {number(row[name]) or 'none'}" for row in (one, two))
+                yield change("numbers", old, new)
         if None not in (one["wrong"], two["wrong"]) and one["wrong"] != two["wrong"]:
             right = {False: "right", True: "wrong"}
             yield change("numbers", right[one["wrong"]], right[two["wrong"]])
@@ -123,6 +127,6 @@ def _calls(model: str, before: list[Row], after: list[Row]) -> Iterator[FleetCha
 
 
 def _is_other_error(one: float | None, two: float | None) -> bool:
-    if one is None or two is None or max(one, two) <= ERROR:
-        return False
-    return max(one, two) > WORSE * min(one, two)
+    """Say whether an error is other; one that is none among others of its run is infinite, or could not be compared."""
+    less, more = sorted(math.inf if error is None else error for error in (one, two))
+    return more > max(ERROR, WORSE * less)
