@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 import transformers
 from configurations import CONFIGURATIONS
 
@@ -39,6 +40,18 @@ def test_a_model_without_weights_has_the_sidecar_of_one_with_weights(
     assert unmade == {row.name for row in held.sidecar.initializers if row.parameter and (row.elements or 0) > 1 << 16}
     assert str(exported.report.verification) == "not checked: the weights were not made"
     assert any("zeros in a sparse file" in note for note in exported.report.notes)
+
+
+def test_a_long_bias_is_in_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exporters leave a bias of zeros out, however long."""
+
+    def make() -> tuple[torch.nn.Module, tuple[torch.Tensor]]:
+        return torch.nn.Sequential(torch.nn.Linear(4, 70_000)), (torch.ones(2, 4),)
+
+    monkeypatch.setattr(unheld, "HELD_BYTES", 0)
+    exported = hx.export(hx.ModelSpec(make, random_weights=True), f=tmp_path / "m.onnx")
+    assert exported.lacks_weights
+    assert {row.parameter: row.unmade for row in exported.sidecar.initializers} == {"0.weight": True, "0.bias": False}
 
 
 def test_what_is_made_of_a_model_without_weights_reads_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

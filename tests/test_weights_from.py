@@ -111,6 +111,44 @@ def test_weights_that_the_exporter_computed_are_refused(tmp_path: Path) -> None:
     assert "fused.0.weight of what is not known" in caught.value.message
 
 
+class Gains(torch.nn.Module):
+    """Weights that an exporter leaves out while they are 0 or 1."""
+
+    def __init__(self, bias: float, gain: float) -> None:
+        super().__init__()
+        self.conv, self.head, self.plain = torch.nn.Conv2d(3, 4, 1), torch.nn.Linear(4, 5), torch.nn.Linear(5, 2)
+        self.gain = torch.nn.Parameter(torch.tensor(gain))
+        for layer in (self.conv, self.head):
+            torch.nn.init.constant_(layer.bias, bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.plain(self.head(self.conv(x).mean((2, 3))) * self.gain)
+
+
+def test_weights_that_the_exporter_left_out_for_their_numbers_are_refused(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    example, trained = (torch.randn(2, 3, 4, 4),), Gains(0.5, 2.0).eval()
+    save_file(trained.state_dict(), tmp_path / "w.safetensors")
+    fresh = hx.export(Gains(0.0, 1.0).eval(), example, f=tmp_path / "fresh.onnx")
+    lost = {"": "gain", "conv": "conv.bias", "head": "head.bias"}
+    for call in fresh.calls():
+        if call.fqn in lost:
+            with pytest.raises(HxError, match=lost[call.fqn]) as caught:
+                call.extract(weights_from=tmp_path / "w.safetensors")
+            assert caught.value.code == "HX218"
+        else:
+            call.extract(weights_from=tmp_path / "w.safetensors")
+    again = hx.export(Gains(0.25, 3.0).eval(), example, f=tmp_path / "again.onnx")
+    assert not any(module.dropped for module in again.sidecar.modules)
+    report = hx.extract(
+        tmp_path / "again.onnx",
+        output=tmp_path / "all",
+        weights_from=tmp_path / "w.safetensors",
+        against=lambda: (trained, example),
+    )
+    assert (len(report.modules), report.mismatches) == (4, 0)
+
+
 def test_only_the_weights_of_the_part_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved("llama", tmp_path / "shards")
     path = without_weights(tmp_path / "shards", tmp_path / "m.onnx", monkeypatch)

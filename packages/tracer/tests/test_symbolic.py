@@ -362,6 +362,27 @@ def test_buffers_as_tensors_and_as_proxies(model: nn.Module) -> None:
     assert observation.operations[-1].value == fingerprint(model(X))
 
 
+class TakesTurns(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = 1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.turn += 1
+        return x * self.turn
+
+
+def test_what_a_forward_keeps_is_not_found_by_the_next() -> None:
+    """Numbers of another run would name another call of the module."""
+    twice = Lambda(lambda x: (twice.inner(x), twice.inner(x)))
+    twice.inner = TakesTurns()
+    calls, observation = observed(twice)
+    assert [(calls[row.call].index, row.value) for row in observation.operations] == [
+        (0, fingerprint(X * 2)),
+        (1, fingerprint(X * 3)),
+    ]
+
+
 class UsesBothBuffers(nn.Module):
     def __init__(self) -> None:
         super().__init__()

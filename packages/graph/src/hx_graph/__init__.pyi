@@ -6,6 +6,7 @@ from hx_graph._data_file import (
     SMALL_ELEMENTS as SMALL_ELEMENTS,
     DataFile as DataFile,
     has_data as has_data,
+    is_small as is_small,
     is_unwritten as is_unwritten,
     lacks_weights as lacks_weights,
     written_ranges as written_ranges,

@@ -1,6 +1,7 @@
 """A file that tensors are written to: what a file already holds is copied from it in pieces, and holes stay holes."""
 
 import errno
+import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,11 +12,20 @@ import onnx_ir as ir
 INLINE_BYTES = 256
 """Weights up to this size stay in a model, as in those that onnx-ir writes: what ONNX Runtime reads for shapes is there."""
 SMALL_ELEMENTS = 1 << 16
-"""What no longer weight is decided by: exporters fold and merge those of up to 8192 elements (onnxscript 0.7)."""
+"""No matrix with more decides what an exporter does: it folds and merges weights of up to 8192 elements (onnxscript 0.7)."""
 _PAGE = 4096
 _ALIGNED = 16
 _PAGED_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 24
+
+
+def is_small(shape: Iterable[int]) -> bool:
+    """Say whether a weight is made where others are zeros: an exporter may look at its numbers.
+
+    Of vectors of any length it does: a bias of zeros it leaves out.
+    """
+    sizes = tuple(shape)
+    return math.prod(sizes) <= max(SMALL_ELEMENTS, *sizes, 0)
 
 
 def has_data(tensor: ir.TensorProtocol, inline_bytes: int = INLINE_BYTES) -> bool:

@@ -138,6 +138,10 @@ class Module(Record):
     )
     parameters: list[str] = listed("All parameter names below, relative.")
     direct_parameters: list[str] = Field(default_factory=list)
+    dropped: list[str] = listed(
+        "Its own parameters and buffers whose numbers what the model returns depends on, and of which no initializer tells: the exporter "
+        "computed with them and left them out, as a bias of zeros."
+    )
     children: dict[str, str] = Field(default_factory=dict, description="Attribute name to class.")
     settings: int | None = Field(
         default=None,

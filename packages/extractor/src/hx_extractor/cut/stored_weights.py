@@ -17,6 +17,7 @@ from hx_sidecar_schema import STRATEGIES, HxError, Initializer, Sidecar
 _SELF_CONTAINED_BYTES = 2
 """A number in fewer is a weight's only with a scale, which has a name that each quantiser chooses."""
 _ANOTHER = "Export it again with `--random-weights`, so that no two weights have the same numbers."
+_WHOLE = "Export the model with weights as they are when it is trained: with the files', or with random ones that are not 0 or 1."
 _TIED = "Export a model that has them as two weights."
 _NAMES = "Export the model as the class that was saved."
 _SHARDS = "Name the folder, where other shards lie in it. Else export the model as the class that was saved."
@@ -86,6 +87,13 @@ class StoredWeights:
             what = f"cannot stand for what the exporter computed in {extraction.tag!r}: {_few(computed)}"
             self._refuse(
                 what, "Extract a module that reads its weights as they are, or export the model with its weights."
+            )
+        modules = extraction.sidecar.modules
+        dropped = [f"{module.fqn}.{name}".removeprefix(".") for module in modules for name in module.dropped]
+        if gone := [name for name in dropped if self._is_stored(name)]:
+            self._refuse(
+                f"have {_few(gone)}, which the exporter left out of {extraction.tag!r} for its numbers, such as zeros",
+                _WHOLE,
             )
         for name, tensor in tensors.items():
             graph.initializers[name].const_value = tensor

@@ -189,6 +189,8 @@ def export(
     check_choice("min_confidence", min_confidence, get_args(Confidence))
     check_choice("weights", weights, get_args(Weights))
     in_place = weights == "in-place"
+    if in_place and strategy == "auto":
+        strategy = "dynamo"  # all others copy every weight
     request = ExportRequest(
         model_spec(model),
         args,

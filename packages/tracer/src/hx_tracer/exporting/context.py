@@ -14,7 +14,7 @@ from hx_tracer.exporting.merged import merged_calls
 from hx_tracer.exporting.recover import Recovery
 from hx_tracer.exporting.request import ExportRequest
 from hx_tracer.exporting.survivors import Survivors
-from hx_tracer.exporting.weight_rows import weight_rows
+from hx_tracer.exporting.weight_rows import dropped_parameters, weight_rows
 from hx_tracer.inputs.arguments import example_record
 from hx_tracer.models.records import module_records
 from hx_tracer.models.stored_names import stored_names
@@ -72,10 +72,15 @@ def _context(
     torch_nn: TorchNN,
     calls: Sequence[TracedCall],
     known_of_calls: Iterable[Mapping[str, Any]],
+    dropped: Iterable[str] = (),
     **known: Any,
 ) -> ModuleContext:
     modules = module_records(module, torch_nn)
-    rows = {record.fqn: row for row, record in enumerate(modules)}
+    rows = {name: row for row, record in enumerate(modules) for name in (record.fqn, *record.aliases)}
+    for name in dropped:
+        fqn, _, own = name.rpartition(".")
+        holder = modules[rows[fqn]]
+        modules[rows[fqn]] = holder.model_copy(update={"dropped": [*holder.dropped, own]})
     records = [
         ModuleCall(module=rows[call.fqn], index=call.index, parent=call.parent, constants=call.constants, **more)
         for call, more in zip(calls, known_of_calls, strict=True)
@@ -106,17 +111,19 @@ def assemble_context(
         [id(raw.ports.get((row, "outputs", name))) for name in call.outputs] for row, call in enumerate(recorder.calls)
     ]
     given = zip(graph.inputs, request.tensors, strict=True) if len(graph.inputs) == len(request.tensors) else ()
+    weights = weight_rows(request.module, survivors, graph)
     return _context(
         request.module,
         request.torch_nn,
         recorder.calls,
         known_of_calls,
+        dropped=dropped_parameters(raw, weights),
         origins=survivors.origins(graph),
         dead_calls=[row for row, values in enumerate(results) if raw.live.isdisjoint(values)],
         folded_calls=[row for row, values in enumerate(results) if values and raw.variable.isdisjoint(values)],
         recovered=recovery.nodes,
         sizes={survivors.name_of(value): str(survivors.renamed(size)) for value, size in raw.sizes},
-        initializers=weight_rows(request.module, survivors, graph),
+        initializers=weights,
         examples={str(value.name): example_record(tensor) for value, (_, tensor) in given},
     )
 

@@ -3,13 +3,14 @@
 It is known by where a value came from, never by its numbers.
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 import onnx_ir as ir
 import torch
 
-from hx_graph import SMALL_ELEMENTS, is_size_query
+from hx_graph import is_size_query, is_small
 from hx_sidecar_schema import Initializer
 from hx_tracer.exporting.raw_graph import RawGraph
 from hx_tracer.exporting.survivors import Survivors
@@ -59,9 +60,16 @@ def weight_rows(module: torch.nn.Module, survivors: Survivors, graph: ir.Graph) 
     return rows if unread is None else [_marked(row, graph.initializers[row.name].const_value, unread) for row in rows]
 
 
+def dropped_parameters(raw: RawGraph, rows: Iterable[Initializer]) -> list[str]:
+    """Return the parameters and buffers that outputs were computed from, and that are in no row of an initializer."""
+    told = {name for row in rows for name in (row.parameter, *row.aliases, *row.merged, *(row.sources or ()))}
+    told |= {raw.parameters[key] for key in raw.constants}  # no module has these
+    return [name for name in _sources(raw, [*raw.outputs]) if name not in told]
+
+
 def _marked(row: Initializer, tensor: ir.TensorProtocol | None, unread: FileWeights) -> Initializer:
     """Return a row that says whether its tensor, or one that it is a view of, was not made."""
-    is_unmade = tensor is not None and tensor.size > SMALL_ELEMENTS and unread.spans(tensor.numpy().ctypes.data)
+    is_unmade = tensor is not None and not is_small(tensor.shape.numpy()) and unread.spans(tensor.numpy().ctypes.data)
     return row.model_copy(update={"unmade": is_unmade})
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from hx_graph import SMALL_ELEMENTS
+from hx_graph import SMALL_ELEMENTS, is_small
 from hx_sidecar_schema import HxError, first_line
 from hx_tracer.models.factory import call_factory, run_factory
 from hx_tracer.models.implementations import set_implementation
@@ -143,10 +143,10 @@ def _unheld_note(module: torch.nn.Module) -> str:
     held, total = 0, 0
     for parameter in module.parameters():
         total += parameter.nbytes
-        held += parameter.nbytes if parameter.numel() <= SMALL_ELEMENTS else 0
+        held += parameter.nbytes if is_small(parameter.shape) else 0
     return (
-        f"Weights of {total / 1e9:.1f} GB were not made: all are zeros in a sparse file, but for those of at most "
-        f"{SMALL_ELEMENTS} elements ({held / 1e6:.1f} MB), which are random. Nothing is computed with the zeros."
+        f"Weights of {total / 1e9:.1f} GB were not made: all are zeros in a sparse file, but for vectors and those of "
+        f"at most {SMALL_ELEMENTS} elements ({held / 1e6:.1f} MB), which are random. Nothing is computed with the zeros."
     )
 
 

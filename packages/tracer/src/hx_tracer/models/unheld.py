@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import torch
 from torch.overrides import TorchFunctionMode
 
-from hx_graph import SMALL_ELEMENTS
+from hx_graph import is_small
 from hx_sidecar_schema import HxError, first_line
 from hx_tracer.watch.file_weights import FileWeights
 from hx_tracer.watch.patches import patched
@@ -106,7 +106,7 @@ def _replace(tensor: torch.Tensor, values: torch.Tensor) -> None:
 def fill_from_sparse_file(module: torch.nn.Module, seed: int) -> FileWeights:
     """Let what a module has on the meta device be views of one sparse file, which takes no space on the disk.
 
-    Floats of at most `SMALL_ELEMENTS` are random, all others zeros that nobody wrote: exporters look at the small ones,
+    Floats that are small (`is_small`) are random, all others zeros that nobody wrote: exporters look at the small ones,
     of which equal ones become one, and zeros and ones nothing. No run reads the others: `leave_unread`.
 
     Raises:
@@ -134,7 +134,7 @@ def fill_from_sparse_file(module: torch.nn.Module, seed: int) -> FileWeights:
     noise = torch.Generator().manual_seed(seed)
     for key, tensor in tensors.items():
         values = weights.view(places[key], tensor.dtype, tensor.shape)
-        if tensor.is_floating_point() and tensor.numel() <= SMALL_ELEMENTS:
+        if tensor.is_floating_point() and is_small(tensor.shape):
             values.copy_(torch.randn(tensor.shape, generator=noise) * _SPREAD)
         _replace(tensor, values)
     leave_unread(module, weights)

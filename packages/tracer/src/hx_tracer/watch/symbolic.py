@@ -16,6 +16,7 @@ from hx_tracer._torch_internals import is_readable, pytree
 from hx_tracer.watch.calls import CallKey, CallLog, EagerRun, PyTorchRun, disable_fused_attention
 from hx_tracer.watch.operations import OperationLog, QueryMode
 from hx_tracer.watch.ports import forward_signature
+from hx_tracer.watch.preserve import preserve_state
 
 _CALL_KEY = "hx_call_key"
 """Key among a node's meta: fqn and index of the call that made it."""
@@ -24,13 +25,15 @@ _CALL_KEY = "hx_call_key"
 def observe_symbolically(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> PyTorchRun:
     """Run a model, trace it symbolically, run the traced graph, and observe what each of its nodes computes.
 
+    Each begins with the model as it was: what a forward keeps, the next would find.
+
     Raises:
         HxError: HX124 if the model cannot be traced symbolically.
     """
     log = OperationLog()
     eager = EagerRun(module, log.add_port)
-    with disable_fused_attention():
-        result = eager.run(args, kwargs)
+    with disable_fused_attention(), preserve_state(module):
+        result = pytree.tree_map_only(torch.Tensor, torch.clone, eager.run(args, kwargs))
     traced, values = _trace(module, args, kwargs)
     runner = _Runner(traced, {call.key: row for row, call in enumerate(eager.calls)}, log)
     try:
@@ -84,7 +87,8 @@ def _traced(module: torch.nn.Module, fixed: Mapping[str, Any], *, buffers: bool 
             a size of an input only if they are.
     """
     tracer = _Tracer(module, buffers=buffers)
-    graph = tracer.trace(module, concrete_args=dict(fixed))
+    with preserve_state(module):
+        graph = tracer.trace(module, concrete_args=dict(fixed))
     return torch.fx.GraphModule(tracer.root, graph)
 
 

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from hx_graph import SMALL_ELEMENTS
+from hx_graph import is_small
 from hx_tracer._torch_internals import TorchDispatchMode, changes_in_place, pytree, returns_view
 from hx_tracer.watch.file_weights import FileWeights
 
@@ -68,7 +68,7 @@ class _Unread(TorchDispatchMode):
         return pytree.tree_map_only(torch.Tensor, self._made, result)
 
     def _is_unread(self, tensor: torch.Tensor) -> bool:
-        return tensor.numel() > SMALL_ELEMENTS and self._weights.holds(tensor)
+        return not is_small(tensor.shape) and self._weights.holds(tensor)
 
     def _made(self, like: torch.Tensor) -> torch.Tensor:
         """Return noise; what is as large as weights is likely one that was converted, and is not to be read either."""
