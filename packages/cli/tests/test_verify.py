@@ -202,6 +202,12 @@ def test_a_call_that_pytorch_does_not_make_is_reported(hx, exported, verify, ver
     assert "did not make this call" in shown
 
 
+def test_where_the_whole_model_is_not_compared_that_is_said(hx, exported, verify_models):
+    shown = hx("verify", exported("noisy"), "--against", f"{verify_models}:noisy")
+    assert shown.code == 0
+    assert "the whole model is not compared: RandomNormalLike draws other numbers in every run." in shown.out
+
+
 def test_a_part_beside_its_module(hx, exported, verify, verify_models, plant, tmp_path):
     path = exported("tower")
     part = tmp_path / "part.onnx"

@@ -109,8 +109,6 @@ def _verdict(report: VerifyReport) -> str:
         entry = max(report.calls, key=lambda entry: _rank(entry.accumulated))
         where = f"{_name(entry)}, output {_port(entry.accumulated)}: accumulated {_error(entry.accumulated)}"
         return f"[bold red]no call is wrong by itself, the errors add up[/]: {where}"
-    if not report.compared:
-        return "no call has nodes of its own to compare; [bold green]the whole model's outputs are PyTorch's[/]"
     worst = max((_rank(entry.local) for entry in report.calls if entry.rounding is None), default=0.0)
     return f"[bold green]no call is wrong[/]: the largest local error is {number(max(worst, 0.0))}"
 
@@ -141,19 +139,21 @@ def _table(entries: Sequence[VerifyEntry], report: VerifyReport, width: int) -> 
 def _others(report: VerifyReport) -> list[str]:
     times = "once" if report.batches == 1 else f"{report.batches} times"
     compared = f"[bold]{plural(report.compared, 'call')}[/] compared, both models ran {times}"
-    lines = [f"{compared}; a local error beyond {_limits(report)} is wrong"] if report.compared else []
-    whole = next((entry.accumulated for entry in report.calls if entry.parent is None), None)
-    if whole is not None:
+    lines = [f"{compared}; a local error beyond {_limits(report)} is wrong"]
+    root = report.calls[0]
+    if whole := root.accumulated:
         lines.append(f"the whole model: output {_port(whole)} {_error(whole)}, {_largest(whole)}")
+    elif report.refused is None:
+        lines.append(f"[yellow]the whole model is not compared[/]: {escape(root.reason)}")
     extractable = [entry for entry in report.calls if entry.status == "extractable"]
     lines += _reasons([entry for entry in extractable if entry.local is None], "not compared")
-    lines += _reasons([entry for entry in extractable if entry.local and entry.reason], "compared in part")
+    lines += _reasons([entry for entry in report.calls if entry.local and entry.reason], "compared in part")
     explained = [entry for entry in report.calls if entry.rounding is not None and not entry.wrong]
     if explained:
         worst = max(explained, key=lambda entry: entry.rounding or 0.0)
         off = f"PyTorch's own {_name(worst)} is {number(worst.rounding or 0.0)} off double precision"
         lines.append(f"{plural(len(explained), 'call')} beyond it as single precision explains: {off}")
-    statuses = Counter(entry.status for entry in report.calls if entry.status != "extractable")
+    statuses = Counter(entry.status for entry in report.calls if entry.status != "extractable" and not entry.local)
     if statuses:
         lines.append(f"[dim]{plural(statuses.total(), 'call')} without numbers of their own: {by_status(statuses)}[/]")
     return lines

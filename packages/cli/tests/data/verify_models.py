@@ -181,3 +181,18 @@ def taller():
 
 def another():
     return nn.Sequential(nn.Linear(4, 4)), {"input": X}
+
+
+class Noisy(nn.Module):
+    """Its output is another in every run."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.linear(x) + torch.randn_like(x)
+
+
+def noisy():
+    return Noisy().eval(), {"x": torch.ones(3, 4)}

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -14,6 +14,7 @@ import torch
 from hx._tensors import own_rounding, to_numpy
 from hx._verify.inputs import Arrays, ModuleInputs, recorded_inputs
 from hx._verify.references import Verdict, refuse_drawing, verdict_of
+from hx._verify.whole import added_outputs
 from hx_extractor import Call, Difference, Extraction, Hierarchy, difference
 from hx_graph import run_session
 from hx_sidecar_schema import HxError, Module, ModuleCall, Port, Sidecar, UnavailableValue, first_line
@@ -99,6 +100,7 @@ class TorchReference:
         self._keys = {(call.fqn, call.index): keys[call.row] for call in calls}
         self._loaded, self._inputs = loaded, recorded_inputs(loaded, model.sidecar, model.example_inputs())
         self._boundaries = run_module(loaded, self._inputs, set(self._keys.values()), array_now)
+        self._model = model
 
     def __call__(self, extraction: Extraction) -> Verdict:
         """Compare an extracted model with its module."""
@@ -111,11 +113,12 @@ class TorchReference:
         return replace(self._compared(extraction, key, boundary), inputs=inputs)
 
     def _compared(self, extraction: Extraction, key: CallKey, boundary: CallValues[Array]) -> Verdict:
+        added = set[str]() if extraction.call.parent is not None else added_outputs(self._model, boundary.outputs)
         try:
-            found = run_alone(extraction, boundary, lambda _: extraction.example_inputs())
+            found = run_alone(extraction, boundary, lambda _: extraction.example_inputs(), added)
         except UnavailableValue as error:
             return Verdict(reason=f"Not compared: {error.message}")
-        if missing := [port.name for port in extraction.outputs if port.name not in found]:
+        if missing := [port.name for port in extraction.outputs if port.name not in found and port.name not in added]:
             return Verdict(match=False, reason=f"The PyTorch module gave no {missing}.")
         absolute = max((one.max_abs_error for one in found.values()), default=0.0)
         relative = max((one.relative_error for one in found.values()), default=0.0)
@@ -130,12 +133,13 @@ def run_alone(
     extraction: Extraction,
     boundary: CallValues[Array],
     borrow: Callable[[Sequence[Port]], Mapping[str, Array]],
+    added: Container[str] = (),
     options: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Difference]:
     """Return how far the outputs of a call are from the module's, by port.
 
     `boundary` is what the module got and gave. `borrow` is asked for the inputs that were no arguments of it: implicit ones.
-    `options` are those of the session.
+    Outputs that were `added` the module does not return. `options` are those of the session.
 
     Raises:
         HxError: HX207 if ONNX Runtime refuses the model; else as `borrow` raises.
@@ -154,10 +158,16 @@ def run_alone(
             )
     feeds = {port.name: array.astype(_dtype(port, array), copy=False) for port, array in crossing}
     found = compare_ports(boundary.outputs, run_session(extraction.session(**options), feeds))
-    if extraction.call.constants is not None:  # its ports were seen in PyTorch
-        ports = {port.name: port.unused for port in extraction.call.outputs}
-        for name in ports.keys() ^ boundary.outputs.keys():
-            if not ports.get(name):
+    return found | without_counterpart(extraction.call, boundary.outputs, added)
+
+
+def without_counterpart(call: ModuleCall, returned: Collection[str], added: Container[str]) -> dict[str, Difference]:
+    """Return infinite errors for outputs that only PyTorch or only the graph has, but for those that were `added` to it."""
+    found: dict[str, Difference] = {}
+    if call.constants is not None:  # its ports were seen in PyTorch
+        ports = {port.name: port.unused for port in call.outputs}
+        for name in ports.keys() ^ {*returned}:
+            if not ports.get(name) and name not in added:
                 where = "PyTorch's" if name in ports else "the graph's"
                 reason = f"no counterpart: there is no {name!r} among {where} outputs"
                 found[name] = Difference(math.inf, math.inf, math.inf, math.nan, -math.inf, reason=reason)

@@ -5,7 +5,7 @@ once and holds what crosses the borders of its calls.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -23,11 +23,13 @@ from hx._verify.boundaries import (
     run_alone,
     run_module,
     why_not_made,
+    without_counterpart,
 )
 from hx._verify.inputs import Arrays, ModuleInputs
+from hx._verify.whole import added_outputs, whole_outputs
 from hx_extractor import Difference, Hierarchy
 from hx_graph import WEIGHTS_IN_FILES, drawn_values
-from hx_sidecar_schema import HxError, ModuleCall, Port, RuntimeRefusal, Sidecar, UnavailableValue
+from hx_sidecar_schema import HxError, Port, RuntimeRefusal, Sidecar, UnavailableValue
 from hx_tracer import CallValues, LoadedModel
 
 DEFAULT_BYTES = 2 * 10**9
@@ -43,7 +45,7 @@ class CallNumbers:
     """What was measured of one call."""
 
     local: PortDifference | None = None
-    """The worst output of the call alone; None where it could not be compared."""
+    """The worst output of the call alone, of the root also in the whole model; None where it could not be compared."""
     accumulated: PortDifference | None = None
     """The worst output in the whole model; None where it could not be compared."""
     reason: str = ""
@@ -73,6 +75,8 @@ class Measurement:
     what crossed the borders of its calls in PyTorch, `values` are the ONNX model's. No more than `memory_bytes` of tensors
     are held, besides what each runtime needs. `refusal` says why ONNX Runtime does not run the whole model.
 
+    The root is compared whether or not it can be cut out: the whole model is the root alone.
+
     HX420 if one call alone needs more than the `window_bytes` that are given. Then weights stay in their files, where ONNX
     Runtime's copies of them would not fit beside the tensors that are held.
     """
@@ -90,11 +94,9 @@ class Measurement:
         self._drawn = drawn_values(model.model.graph)
         self._keys = pytorch_keys(model.sidecar)
         self._borders = run_module(loaded, inputs, set(self._keys), SizeAndPrecision.of)
-        rows = [
-            call.row for call in model.calls(modules, status="extractable") if self._keys[call.row] in self._borders
-        ]
-        if not rows and modules is None and self._keys[0] in self._borders:
-            rows = [0]  # no call has nodes of its own; the whole model has outputs
+        wanted = [call.row for call in model.calls(modules) if call.status == "extractable" or call.row == 0]
+        rows = [row for row in wanted if self._keys[row] in self._borders]
+        self._whole = whole_outputs(model)
         given = {row: self._borders[self._keys[row]].inputs for row in rows}
         self._missing = {  # used inputs that the PyTorch module did not get as arguments
             row: [port for port in self._calls[row].inputs if not port.unused and port.name not in given[row]]
@@ -127,7 +129,7 @@ class Measurement:
         wanted = {self._keys[row] for row in rows} | {self._places[c].call for c in carriers if c in self._places}
         self.boundaries = run_module(self._loaded, self._inputs, wanted, array_now)
         borrowed = [carrier for carrier in carriers if carrier not in self._places]
-        made = [port.carrier for row in rows for port in _outputs(self._calls[row])]
+        made = [value for row in rows for value in self._carriers(row).values()]
         names = [name for name in (*borrowed, *made) if self._model.holds(name)]
         if names and not self.refusal:
             try:
@@ -161,36 +163,55 @@ class Measurement:
 
     def _measure(self, row: int, rows: Sequence[int]) -> CallNumbers:
         """Compare a call of the batch of `rows`, which is held."""
-        given = self.boundaries[self._keys[row]]
-        outputs = _outputs(self._calls[row])
+        call, given = self._calls[row], self.boundaries[self._keys[row]]
+        added = added_outputs(self._model, given.outputs) if row == 0 else set[str]()
+        alone = self._measure_alone(row, rows, added) if call.status == "extractable" else CallNumbers()
+        carriers = {name: value for name, value in self._carriers(row).items() if name not in added}
+        known = self.values.keys() - self._drawn
+        actual = {name: self.values[value] for name, value in carriers.items() if value in known}
+        accumulated = compare_ports(given.outputs, actual)
+        reasons = [alone.reason] if alone.reason else []
+        if added:
+            reasons.append(f"The PyTorch module does not return {sorted(added)}: they are copies of other outputs.")
+        if not self._drawn.isdisjoint(carriers.values()):
+            reasons.append("In the whole model it derives from random numbers.")
+        elif not self.refusal and (gone := [name for name in carriers if name not in actual]):
+            reasons.append(f"The whole ONNX model has no value for {gone}.")
+        local, epsilon = alone.local, alone.epsilon
+        if row == 0 and (whole := _worst(accumulated | without_counterpart(call, given.outputs, added))):
+            local = max(whole, local or whole, key=lambda found: found[1].relative_error)
+            epsilon = epsilon or self._epsilon(row, (*call.inputs, *call.outputs))
+        reason = " ".join(reasons)
+        return replace(alone, local=local, accumulated=_worst(accumulated), reason=reason, epsilon=epsilon)
+
+    def _measure_alone(self, row: int, rows: Sequence[int], added: Collection[str]) -> CallNumbers:
+        """Cut a call out and compare it; `added` are outputs that the module does not return."""
         borrowed: dict[str, str] = {}
-        reasons: list[str] = []
-        epsilon, recomputed, refused = 0.0, list[str](), False
-        local: dict[str, Difference] = {}
+        epsilon, recomputed = 0.0, list[str]()
+        given = self.boundaries[self._keys[row]]
         try:
-            if self._calls[row].status != "extractable":
-                raise HxError("No call has nodes of its own.", code="HX410", hint="Compare the whole model.")
             extraction = self._model.extract(row)
-            of_torch = [one.epsilon for one in _ports(self._borders[self._keys[row]])]
-            of_onnx = [EPSILON.get(port.dtype, 0.0) for port in (*extraction.inputs, *extraction.outputs)]
-            epsilon, recomputed = max([*of_torch, *of_onnx], default=0.0), extraction.recomputed
+            epsilon = self._epsilon(row, (*extraction.inputs, *extraction.outputs))
+            recomputed = extraction.recomputed
             options = self._session_options(extraction.model, rows)
-            local = run_alone(extraction, given, lambda ports: self._borrow(ports, borrowed), options)
+            local = run_alone(extraction, given, lambda ports: self._borrow(ports, borrowed), added, options)
         except HxError as error:  # one call that cannot be compared must not cost the others
             refused = isinstance(error, RuntimeRefusal)
-            reasons.append(error.message)
-        else:
-            if lost := [port.name for port in extraction.outputs if port.name not in local]:
-                reasons.append(f"The PyTorch module gave no {lost}.")
-        known = self.values.keys() - self._drawn
-        actual = {port.name: self.values[port.carrier] for port in outputs if port.carrier in known}
-        accumulated = compare_ports(given.outputs, actual)
-        if not self._drawn.isdisjoint(port.carrier for port in outputs):
-            reasons.append("In the whole model it derives from random numbers.")
-        elif not self.refusal and (gone := [port.name for port in outputs if port.name not in accumulated]):
-            reasons.append(f"The whole ONNX model has no value for {gone}.")
-        numbers = _worst(local), _worst(accumulated), " ".join(reasons)
-        return CallNumbers(*numbers, borrowed, epsilon, recomputed, refused)
+            return CallNumbers(None, None, error.message, borrowed, epsilon, recomputed, refused)
+        lost = [port.name for port in extraction.outputs if port.name not in local and port.name not in added]
+        reason = f"The PyTorch module gave no {lost}." if lost else ""
+        return CallNumbers(_worst(local), None, reason, borrowed, epsilon, recomputed)
+
+    def _epsilon(self, row: int, ports: Iterable[Port]) -> float:
+        """Return that of the coarsest floating-point type at a call's border in PyTorch, and among ports of the graph."""
+        of_torch = [one.epsilon for one in _ports(self._borders[self._keys[row]])]
+        return max([*of_torch, *(EPSILON.get(port.dtype, 0.0) for port in ports)], default=0.0)
+
+    def _carriers(self, row: int) -> Mapping[str, str]:
+        """Return the values that are a call's outputs in the whole model, by port."""
+        if row == 0:
+            return self._whole
+        return {port.name: port.carrier for port in self._calls[row].outputs if not port.unused}
 
     def _borrow(self, ports: Sequence[Port], borrowed: dict[str, str]) -> Arrays:
         """Return inputs that are no arguments: another port of the PyTorch run has them, or the ONNX run."""
@@ -277,7 +298,3 @@ def _bytes(ports: Iterable[SizeAndPrecision]) -> int:
 def _worst(found: Mapping[str, Difference]) -> PortDifference | None:
     """Return the output with the largest relative error; the first of equals."""
     return max(found.items(), key=lambda item: item[1].relative_error, default=None)
-
-
-def _outputs(call: ModuleCall) -> list[Port]:
-    return [port for port in call.outputs if not port.unused]

@@ -131,8 +131,7 @@ def verify(
         wrong = wrong_calls(errors, limits, explain=explain)
     culprit = first_culprit(errors, limits, explain=explain)
     accumulated = (found.accumulated[1].relative_error for found in numbers if found.accumulated)
-    ends_far = fail_over if any(found.local for found in numbers) else limits[0]
-    too_far = ends_far is not None and max(accumulated, default=0.0) > ends_far
+    too_far = fail_over is not None and max(accumulated, default=0.0) > fail_over
     return VerifyReport(
         model=name_of(model),
         graph_digest=sidecar.model.graph_digest if original is None else graph_digest(hierarchy.model),
@@ -154,7 +153,7 @@ def verify(
                 tag=sidecar.tag(call),
                 parent=call.parent,
                 status=call.status,
-                reason=reasons[row] or call.reason,
+                reason=reasons[row] or ("" if found.local else call.reason),
                 limit=limits[row],
                 wrong=wrong[row],
                 rounding=rounding.get(row),
@@ -185,7 +184,7 @@ def _open(model: AnyHierarchy, original: str | Path | None, progress: Progress) 
 
 def _refuse_none_compared(model: Hierarchy, numbers: Sequence[CallNumbers]) -> None:
     """Raise HX410 if not one call was compared."""
-    if not any(found.local or found.accumulated for found in numbers):
+    if not any(found.local for found in numbers):
         reason = next((found.reason for found in numbers if found.reason), None)
         origin = "the model that the ONNX file was exported from, loaded the same way; so must `project` have done, if that made the sidecar."
         refused = any(found.refused for found in numbers)

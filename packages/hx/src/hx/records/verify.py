@@ -51,7 +51,8 @@ class VerifyEntry(Record):
         "precision, of its largest value. `limit` is no less than ten times that.",
     )
     local: Numbers | None = Field(
-        description="The call alone, on the inputs that the PyTorch module got; null where not compared."
+        description="The call alone, on the inputs that the PyTorch module got; null where not compared. Of the root the "
+        "whole model counts too, which it is even where it cannot be cut out."
     )
     accumulated: Numbers | None = Field(
         description="The whole ONNX model beside the whole PyTorch model, at this call's outputs."
@@ -101,10 +102,10 @@ class VerifyReport(Report):
         start = f"{self.model} against {self.against}: {plural(self.compared, 'call')} compared"
         if self.culprit is None and self.refused is not None:
             return f"{start}; ONNX Runtime does not run the whole model, for {self.calls[self.refused].tag}: {self.refusal}"
-        if self.compared == 0 and not self.failed:
-            return f"{self.model} against {self.against}: no call has nodes of its own; the whole model's outputs are equal"
         if self.culprit is None:
-            return f"{start}, {'some numbers are too far off' if self.failed else 'none is wrong'}"
+            root = self.calls[0]
+            whole = f"; the whole model is not: {root.reason}" if root.accumulated is None and root.reason else ""
+            return f"{start}, {'some numbers are too far off' if self.failed else 'none is wrong'}{whole}"
         call = self.calls[self.culprit]
         size = "" if call.local is None or call.local.relative_error is None else " of its largest value"
         return f"{start}, the first wrong one is {call.tag}: {_error(call.local)}{size}"

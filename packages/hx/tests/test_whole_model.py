@@ -1,0 +1,104 @@
+"""The outputs of the whole model count, whatever is known of the root; outputs that a tool added are none of PyTorch's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+import torch
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from torch import nn
+
+import hx
+
+X = torch.linspace(-1, 1, 8).reshape(2, 4)
+
+
+class Net(nn.Module):
+    """It computes more of what its children return."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Linear(4, 4), nn.Sequential(nn.Linear(4, 4), nn.Tanh())
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        y = self.first(x).exp()
+        return y, self.second(y).sigmoid()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("whole") / "m.onnx"
+    hx.export(Net(), (X,), path)
+    return path
+
+
+def merged(path: Path, count: int) -> hx.Hierarchy:
+    """Return a model whose root lost its last outputs."""
+    model = hx.load(path)
+    calls = model.sidecar.calls
+    kept = len(calls[0].outputs) - count
+    lost = [port.model_copy(update={"value": None}) for port in calls[0].outputs[kept:]]
+    update = {"status": "fused", "reason": "The exporter merged it.", "outputs": [*calls[0].outputs[:kept], *lost]}
+    calls[0] = calls[0].model_copy(update=update)
+    return model
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+@pytest.mark.parametrize("wrong", [None, "Exp", "Sigmoid"])
+def test_what_a_merged_root_computes_itself_is_compared(exported: Path, lost: int, wrong: str | None) -> None:
+    model = merged(exported, lost)
+    if wrong:
+        next(node for node in model.model.graph if node.op_type == wrong).op_type = "Relu"
+    report = hx.verify(model, Net())
+    root = report.calls[0]
+    assert report.compared == len(report.calls)
+    assert (root.accumulated, root.reason) == (root.local, "")
+    assert (report.failed, report.culprit) == ((True, 0) if wrong else (False, None))
+    assert not any(call.wrong for call in report.calls[1:])
+
+
+@pytest.mark.parametrize("lost", [["output.1"], ["output.0", "output.1"]])
+def test_outputs_that_cannot_be_told_from_each_other_are_not_compared_and_that_is_said(
+    exported: Path, lost: list[str]
+) -> None:
+    model = merged(exported, len(lost))
+    model.model.graph.outputs.append(model.model.graph.inputs[0])
+    report = hx.verify(model, Net())
+    root = report.calls[0]
+    assert not report.failed
+    assert root.reason == f"The whole ONNX model has no value for {lost}."
+    assert (root.accumulated is None) == (len(lost) == 2) == (root.reason in str(report))
+
+
+def half(path: Path) -> Path:
+    made = path.with_name("half.onnx")
+    onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), made)
+    hx.relink(made, path)
+    return made
+
+
+@pytest.mark.findings("V01")  # the converter sorts no nodes
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("change", [lambda path: path, half], ids=["tapped", "tapped, then halved"])
+def test_outputs_that_were_added_make_no_call_wrong(
+    exported: Path, tmp_path: Path, change: Callable[[Path], Path]
+) -> None:
+    net = Net()
+    hx.tap(exported, ["", "first", "second.*"], tmp_path / "tapped.onnx")
+    path = change(tmp_path / "tapped.onnx")
+    report = hx.verify(path, net)
+    assert not report.failed
+    assert "does not return ['Net.output.0', 'Net.output.1', 'first.output'" in report.calls[0].reason
+    assert hx.extract(path, output=tmp_path / "parts", against=net).mismatches == 0
+
+    model = hx.load(path)
+    weight = model.model.graph.initializers["first.bias"]
+    assert weight.const_value is not None
+    weight.const_value = ir.tensor(np.asarray(weight.const_value.numpy() * 2))
+    assert hx.verify(model, net).culprit == 1
