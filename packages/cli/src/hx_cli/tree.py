@@ -52,7 +52,8 @@ class _Branch:
     nodes: int
     """Of all of these, and of what is below them."""
     own: int
-    times: int = 1
+    calls: list[int]
+    """Positions in the report of the calls that are drawn as this one."""
     below: list[_Branch] = field(default_factory=list["_Branch"])
     alike: list[_Branch] = field(default_factory=list["_Branch"])
     """What follows it and is built alike, drawn as one more line."""
@@ -61,7 +62,7 @@ class _Branch:
 
 
 def _branches(entries: Sequence[TreeEntry], *, collapse: bool) -> list[_Branch]:
-    made = [_Branch(entry, entry.nodes, entry.own_nodes) for entry in entries]
+    made = [_Branch(entry, entry.nodes, entry.own_nodes, [place]) for place, entry in enumerate(entries)]
     roots: list[_Branch] = []
     for branch in made:
         parent = branch.entry.parent
@@ -70,7 +71,7 @@ def _branches(entries: Sequence[TreeEntry], *, collapse: bool) -> list[_Branch]:
         forms: dict[object, int] = {}
         for branch in reversed(made):  # a parent stands before its children
             branch.below = _fewer(branch.below)
-            parts = tuple((part.form, part.times, len(part.alike)) for part in branch.below)
+            parts = tuple((part.form, len(part.calls), len(part.alike)) for part in branch.below)
             branch.form = forms.setdefault((branch.entry.class_name, branch.entry.status, parts), len(forms))
     return roots
 
@@ -83,7 +84,7 @@ def _fewer(siblings: Sequence[_Branch]) -> list[_Branch]:
         if first is not branch:
             _merge(first, branch)
     kept: list[_Branch] = []
-    for _, group in groupby(merged.values(), key=lambda branch: (branch.form, branch.times)):
+    for _, group in groupby(merged.values(), key=lambda branch: (branch.form, len(branch.calls))):
         first, *others = group
         if len(others) >= ALIKE:
             first.alike, others = others, []
@@ -94,9 +95,9 @@ def _fewer(siblings: Sequence[_Branch]) -> list[_Branch]:
 def _merge(into: _Branch, other: _Branch) -> None:
     pairs = [(into, other)]
     for mine, its in pairs:  # grows
-        mine.times += its.times
         mine.nodes += its.nodes
         mine.own += its.own
+        mine.calls += its.calls
         pairs += zip((*mine.below, *mine.alike), (*its.below, *its.alike), strict=True)
 
 
@@ -120,18 +121,19 @@ def _table(roots: Sequence[_Branch], report: TreeReport, output: Output) -> Long
         entry, alike = branch.entry, branch.alike
         if more:
             label = styled(f"… {len(alike)} more like it, to {_segment(alike[-1].entry)}", "dim italic")
-            numbers = (sum(b.nodes for b in alike), sum(b.own for b in alike), sum(b.entry.weights for b in alike))
-            row(guide, label, "", *numbers)
+            weights = report.weights_of(call for b in alike for call in b.calls)
+            row(guide, label, "", sum(b.nodes for b in alike), sum(b.own for b in alike), weights)
             continue
         usual = entry.status == "extractable"
         shown = _segment(entry) if entry.parent is not None else "/".join(entry.tag.split("/")[-2:]).lstrip("/")
         label = styled(shown, "bold" if entry.parent is None else "" if usual else "dim")
-        if branch.times > 1:
-            label.append(f" {TIMES}{branch.times}", "cyan")
+        if len(branch.calls) > 1:
+            label.append(f" {TIMES}{len(branch.calls)}", "cyan")
         if not usual:
             label.append(f"  {entry.status.replace('_', ' ')}", "yellow dim")
         above = f"{report.calls[entry.parent].fqn}." if entry.parent is not None else ""
-        row(guide, label, entry.fqn.removeprefix(above), branch.nodes, branch.own, entry.weights)
+        weights = report.weights_of(branch.calls)
+        row(guide, label, entry.fqn.removeprefix(above), branch.nodes, branch.own, weights)
     return made
 
 

@@ -1,8 +1,8 @@
 """The calls of an export as a tree, with the nodes and weights of each; from the sidecar alone where it has them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from hx_sidecar_schema import FileName, Initializer, Record, Sidecar, Table, depths
 
@@ -32,6 +32,21 @@ class TreeReport(Record):
     schema_version: str = "1.0"
     model: FileName
     calls: list[TreeEntry]
+    _read: list[dict[int, int]] = PrivateAttr(default_factory=list[dict[int, int]])
+    """Of each call, the elements of the initializers by their row."""
+
+    def weights_of(self, calls: Iterable[int]) -> int:
+        """Return the elements of the initializers that the nodes of several calls read, each initializer once.
+
+        A report that was read from JSON does not know which these are.
+
+        Args:
+            calls: Positions in `calls`.
+        """
+        read: dict[int, int] = {}
+        for position in calls:
+            read |= self._read[position]
+        return sum(read.values())
 
     def __str__(self) -> str:
         """Return one line a call, indented."""
@@ -59,7 +74,7 @@ def tree_of(
 ) -> TreeReport:
     """Return the calls at `roots` and below them with what each holds; see `Hierarchy.tree`."""
     parents = _parents(sidecar)
-    nodes, elements = _held(sidecar, weights, parents)
+    nodes, read = _held(sidecar, weights, parents)
     shown = shown_calls(sidecar, roots, parents=parents, depth=depth, everything=everything)
     own = [nodes[row] for row, _, _ in shown]
     for row, parent, _ in shown:
@@ -81,11 +96,13 @@ def tree_of(
                 reason=call.reason,
                 nodes=nodes[row],
                 own_nodes=own_nodes,
-                weights=elements[row],
+                weights=sum(read[row].values()),
                 parameters=module.parameters,
             )
         )
-    return TreeReport(model=name, calls=entries)
+    report = TreeReport(model=name, calls=entries)
+    report._read = [read[row] for row, _, _ in shown]  # pyright: ignore[reportPrivateUsage]
+    return report
 
 
 def shown_calls(
@@ -154,19 +171,19 @@ def _parents(sidecar: Sidecar) -> list[int | None]:
 
 def _held(
     sidecar: Sidecar, weights: Sequence[Initializer], parents: Sequence[int | None]
-) -> tuple[list[int], list[int]]:
-    """Return how many nodes, and how many elements of weights read by them, each call and those below it have."""
+) -> tuple[list[int], list[dict[int, int]]]:
+    """Return how many nodes each call and those below it have, and the elements of each weight that these read."""
     nodes = [0] * len(sidecar.calls)
     for node in sidecar.nodes:
         nodes[node.owner] += 1
-    read: list[set[int]] = [set() for _ in sidecar.calls]
+    read: list[dict[int, int]] = [{} for _ in sidecar.calls]
     for number, weight in enumerate(weights):
         for reader in weight.readers:
-            read[reader].add(number)
+            read[reader][number] = weight.elements or 0
     levels = depths(parents)
     for row in sorted(range(len(parents)), key=levels.__getitem__, reverse=True):
         parent = parents[row]
         if parent is not None:
             nodes[parent] += nodes[row]
             read[parent] |= read[row]
-    return nodes, [sum(weights[number].elements or 0 for number in numbers) for numbers in read]
+    return nodes, read

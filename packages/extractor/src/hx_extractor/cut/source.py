@@ -44,7 +44,7 @@ def _source(record: RecoveredNode) -> Source:
     proto = onnx.NodeProto.FromString(base64.b64decode(record.proto))
     types = [None if dtype == "UNDEFINED" else ir.TensorType(ir.DataType[dtype]) for dtype in record.dtypes]
     outputs = [
-        ir.Value(name=name, type=kind, shape=shape_from(shape))
+        ir.Value(name=name, type=kind, shape=None if kind is None else shape_from(shape))  # else it cannot be written
         for name, kind, shape in zip(record.outputs, types, record.shapes, strict=True)
     ]
     node = ir.Node(

@@ -16,8 +16,11 @@ from hx_sidecar_schema import STRATEGIES, HxError, Initializer, Sidecar
 
 _SELF_CONTAINED_BYTES = 2
 """A number in fewer is a weight's only with a scale, which has a name that each quantiser chooses."""
-_ANOTHER = "Export it again with `--random-weights`, so that no two weights have the same numbers."
 _WHOLE = "Export the model with weights as they are when it is trained: with the files', or with random ones that are not 0 or 1."
+_ANOTHER = (
+    "Export it again where they have other numbers: `--random-weights` draws the parameters of a Hub id or folder, "
+    "and a factory has to draw its own."
+)
 _TIED = "Export a model that has them as two weights."
 _NAMES = "Export the model as the class that was saved."
 _SHARDS = "Name the folder, where other shards lie in it. Else export the model as the class that was saved."
