@@ -56,7 +56,7 @@ def test_a_layer_with_stored_weights_is_pytorchs(arch: str, tmp_path: Path, monk
     assert report.compared_with == "pytorch"
     assert report.modules[0].relative_error is not None
     assert report.modules[0].relative_error < 1e-5
-    assert (report.mismatches, hx.validate(tmp_path / "layer.onnx").valid) == (0, True)
+    assert (report.failed, hx.validate(tmp_path / "layer.onnx").valid) == (False, True)
     # It was given PyTorch's inputs, which it keeps: those of the export are of other weights.
     alone = hx.verify(tmp_path / "layer.onnx", hx.ModelSpec(str(tmp_path / "shards")))
     assert alone.culprit is None
@@ -70,7 +70,7 @@ def test_all_calls_get_their_weights(tmp_path: Path, monkeypatch: pytest.MonkeyP
     report = hx.extract(
         path, output=tmp_path / "all", weights_from=tmp_path / "shards", against=hx.ModelSpec(str(tmp_path / "shards"))
     )
-    assert report.mismatches == 0
+    assert not report.failed
     assert len([entry for entry in report.modules if entry.max_abs_error is not None]) > 15
 
 
@@ -196,6 +196,20 @@ def test_what_does_not_fit_is_refused(exported: tuple[Path, dict[str, torch.Tens
     assert "below 'decoder.', 'encoder.'" in refusal(twice)
     assert "no weight that the model names" in refusal({"other": torch.ones(1)})
     assert "are one weight in it" in refusal(weights, "norm1")  # as norm2 at the export: ones and zeros
+
+
+def test_random_weights_of_a_folder_are_equal_in_nothing_and_a_factorys_are_its_own(tmp_path: Path) -> None:
+    def merged(spec: hx.ModelSpec) -> list[str]:
+        return [name for row in hx.export(spec, verify=False).sidecar.initializers for name in row.merged]
+
+    transformers.AutoConfig.for_model("gpt2", **CONFIGURATIONS["gpt2"]).save_pretrained(tmp_path)
+    (tmp_path / "made.py").write_text(
+        "import torch, transformers\ndef gpt2():\n"
+        f"    config = transformers.AutoConfig.from_pretrained({str(tmp_path)!r}, use_cache=False)\n"
+        "    return transformers.AutoModel.from_config(config)\n"
+    )
+    assert "h.1.ln_1.weight" in merged(hx.ModelSpec(f"{tmp_path}/made.py:gpt2", random_weights=True))
+    assert merged(hx.ModelSpec(str(tmp_path), random_weights=True)) == []
 
 
 class Tied(torch.nn.Module):

@@ -65,9 +65,9 @@ def test_commands_read_the_weights_where_they_are(folder: Path, tmp_path: Path) 
     path, layer = folder / "m.onnx", LAYER[folder.name]
     assert hx.validate(path).valid
     assert not hx.verify(path, str(folder)).failed
-    assert hx.extract(path, layer, tmp_path / "part.onnx").mismatches == 0
+    assert not hx.extract(path, layer, tmp_path / "part.onnx").failed
     shared = hx.extract(path, layer, folder / "shared.onnx", weights="share", overwrite=True)
-    assert shared.mismatches == 0
+    assert not shared.failed
     assert not (folder / "shared.onnx.data").exists()
 
 

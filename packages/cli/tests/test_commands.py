@@ -83,6 +83,51 @@ class TestExport:
         assert output.shape == (7, 2)
 
 
+SHARING = """
+import torch
+from torch import nn
+
+
+class Choosing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tables = nn.ParameterList(torch.randn(4, 4) for _ in range(2))
+
+    def forward(self, x, place: int):
+        return x @ self.tables[place]
+
+
+class Layer(nn.Module):
+    def __init__(self, shared):
+        super().__init__()
+        self.inner = nn.Linear(4, 4)
+        self.inner.weight = shared
+
+    def forward(self, x):
+        return self.inner(x).tanh()
+
+
+class Sharing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.choosing = Choosing()
+        shared = nn.Parameter(torch.randn(4, 4))
+        self.layers = nn.ModuleList(Layer(shared) for _ in range(5))
+
+    def forward(self, x):
+        for place in (0, 1, 1):
+            x = self.choosing(x, place)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def sharing():
+    torch.manual_seed(0)
+    return Sharing(), {"x": torch.ones(3, 4)}
+"""
+
+
 class TestTree:
     """`hx tree`."""
 
@@ -113,6 +158,15 @@ class TestTree:
         assert hx("-q", "export", f"{factories}:twice", cwd=tmp_path).code == 0
         assert "Perceptron ×2" in hx("tree").out  # noqa: RUF001
         assert "Perceptron@1" in hx("tree", "--all").out
+
+    def test_calls_drawn_as_one_read_a_weight_once(self, hx, tmp_path):
+        (tmp_path / "models.py").write_text(SHARING)
+        assert hx("-q", "export", "models.py:sharing", cwd=tmp_path).code == 0
+        shown = [line.split() for line in hx("tree").out.splitlines()]
+        weights = {line[1]: line[-1] for line in shown if len(line) > 2}
+        assert weights["Choosing"] == "32"
+        assert weights["Layer.0"] == "20"
+        assert weights["…"] == "32"
 
     def test_counts_add_up(self, hx, bert):
         calls = json.loads(hx("tree", bert, "--all", "--json").out)["calls"]
@@ -189,6 +243,23 @@ class TestExtract:
         left = {path.name for path in (perceptron.parent / "out").iterdir()}
         models = {"first.onnx", "first_hierarchy.json", "act.onnx", "act_hierarchy.json"}
         assert left == models | {"index.json", "mine.txt"}
+
+    def test_says_how_many_of_how_many_are_equal(self, hx, tmp_path):
+        """ONNX Runtime has no kernel for a product of bfloat16; it has one for a table that is read."""
+        layers = ", ".join(["nn.Linear(4, 4)"] * 8)
+        (tmp_path / "models.py").write_text(
+            "import torch\nfrom torch import nn\ndef half():\n"
+            f"    model = nn.Sequential(nn.Embedding(9, 4), {layers}, nn.Sigmoid()).bfloat16()\n"
+            "    return model, (torch.arange(6).reshape(2, 3),)\n"
+        )
+        assert hx("-q", "export", "models.py:half", cwd=tmp_path).code == 0
+        result = hx("extract", "half.onnx", "--all", columns=160)
+        assert result.code == 0
+        assert "compared with the whole model: 1 of 11 equal, largest error 0 of" in result.out
+        assert "10 calls not compared:\n" in result.out
+        reasons = [line for line in result.out.splitlines() if "no kernel" in line]
+        assert [line.split(": ")[0].strip() for line in reasons] == ["Sequential and 8 more", "9"]
+        assert "all equal" not in result.out
 
     def test_weights_none_makes_them_inputs(self, hx, perceptron):
         assert hx("extract", "-m", "first", "--weights", "none", cwd=perceptron.parent).code == 0

@@ -14,7 +14,9 @@ import numpy as np
 import onnx
 import pyarrow.parquet as pq
 import pytest
+import torch
 from onnx import numpy_helper
+from torch import nn
 
 import hx
 from hx.records.fleet import MEASURED
@@ -103,6 +105,20 @@ def test_the_rows_are_those_of_one_unit(models: Path, whole: Path, tmp_path: Pat
     assert len(list((tmp_path / "run" / "results").iterdir())) == 2
     times = pq.read_table(tmp_path / "run" / "calls.parquet", columns=["in_model_us", "alone_us"]).to_pylist()
     assert all(None not in time.values() for time in times)
+
+
+def test_what_could_not_be_cut_out_is_told_from_what_differs(tmp_path: Path) -> None:
+    layers = nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4)
+    exported = hx.export(nn.Sequential(*layers), (torch.ones(2, 4),), verify=False)
+    next(node for node in exported.model.graph if node.op_type == "Tanh").op_type = "NoSuchOperator"
+    exported.save(tmp_path / "refused.onnx")
+    for split in (1, 2):
+        fields = {"models": [str(tmp_path / "refused.onnx")], "steps": ["extract"], "split_calls": split}
+        hx.fleet(fields, tmp_path / f"run{split}")
+        (row,) = pq.read_table(tmp_path / f"run{split}" / "steps.parquet").to_pylist()
+        assert [row[name] for name in ("calls", "compared", "differing", "refused")] == [4, 1, 0, 2]
+        assert row["status"] == "wrong"
+        assert "NoSuchOperator" in row["cause"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it ends with its parent there")

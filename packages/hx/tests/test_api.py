@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import subprocess
 import sys
 import traceback
@@ -209,6 +210,37 @@ def test_a_tree_of_torch_nn_modules_alone_shows_them() -> None:
 
     mixed = hx.export(Around(), (torch.ones(2, 4),))
     assert len(hx.tree(mixed).calls) < len(hx.tree(mixed, everything=True).calls) == len(mixed)
+
+
+class Choosing(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables = torch.nn.ParameterList(torch.randn(4, 4) for _ in range(3))
+
+    def forward(self, x: torch.Tensor, place: int) -> torch.Tensor:
+        return x @ self.tables[place]
+
+
+class Chosen(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.last = Choosing(), torch.nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for place in (0, 1, 1, 0):
+            x = self.table(x, place)
+        return self.last(x)
+
+
+def test_the_weights_of_several_calls_count_each_once() -> None:
+    exported = hx.export(Chosen(), (torch.ones(2, 4),))
+    report, sidecar = hx.tree(exported, everything=True), exported.sidecar
+    assert [call.weights for call in report.calls] == [52, 16, 0, 16, 16, 16, 20]  # the list of tables is not called
+    for calls in itertools.chain.from_iterable(itertools.combinations(range(7), n) for n in range(8)):
+        rows = [exported[report.calls[call].tag].row for call in calls]
+        below = {inside for row in rows for inside in range(row, sidecar.subtree_end[row])}
+        read = [row.elements or 0 for row in sidecar.initializers if below & {*row.readers}]
+        assert report.weights_of(calls) == sum(read)
 
 
 def test_errors_name_the_argument_that_was_given(tmp_path: Path) -> None:

@@ -45,7 +45,23 @@ def test_extract_writes_what_loads_and_runs_nothing_twice(
     assert written.keys() == {"0", "2"}
     assert written["0"].relative_error is not None
     assert "Not compared" in written["2"].reason
-    assert report.mismatches == 2
+    assert (report.mismatches, report.refused) == (0, 2)
+    said = "onnx: 1 of 2 equal, 1 not compared; 2 could not be cut out"
+    assert str(report) == f"2 calls cut out of sequential.onnx, compared with {said}"
+
+
+def test_what_differs_is_told_from_what_could_not_be_cut_out(refused: hx.Export, tmp_path: Path) -> None:
+    """Of four calls one holds the operator, one is that operator, and of the two others one has another weight."""
+    other = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+    values = {
+        name: torch.tensor(tensor.const_value.numpy()) for name, tensor in refused.model.graph.initializers.items()
+    }
+    values["0.bias"] += 1
+    other.load_state_dict(values)
+    report = hx.extract(refused, output=tmp_path / "parts", against=other)
+    assert [entry.fqn for entry in report.modules if entry.failed] == ["", "0", "1"]
+    assert (report.mismatches, report.refused, report.failed) == (1, 2, True)
+    assert str(report).endswith("compared with pytorch: 1 of 2 equal, 1 differ; 2 could not be cut out")
 
 
 def test_weights_are_shared_beside_the_exported_model_only_which_is_said_before_any_work(
@@ -57,7 +73,7 @@ def test_weights_are_shared_beside_the_exported_model_only_which_is_said_before_
         hx.extract(tmp_path / "m.onnx", output=tmp_path / "parts", weights="share")
     assert caught.value.code == "HX210"
     assert "hx-writing" not in caught.value.message
-    assert hx.extract(tmp_path / "m.onnx", weights="share").mismatches == 0
+    assert not hx.extract(tmp_path / "m.onnx", weights="share").failed
 
 
 class Same(nn.Module):

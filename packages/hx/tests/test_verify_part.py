@@ -147,7 +147,7 @@ def test_parts_of_a_tiny_model(tmp_path: Path) -> None:
     report = hx.extract(
         exported, ["encoder.layer.*", "*.layer.1.attention", "pooler", "embeddings"], tmp_path / "parts"
     )
-    assert report.mismatches == 0
+    assert not report.failed
     files = [tmp_path / "parts" / row.file for row in report.modules if row.file]
     assert len(files) > 3
     for file in files:

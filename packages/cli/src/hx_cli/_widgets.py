@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from hx.text import percent
+from hx.text import kind, percent, plural
 
 if TYPE_CHECKING:
     from rich.panel import Panel
@@ -23,6 +23,21 @@ class Covered(Protocol):
     covered_percent: float
 
 
+class Explained(Protocol):
+    """A call in a report, with a reason."""
+
+    @property
+    def fqn(self) -> str: ...
+    @property
+    def tag(self) -> str: ...
+    @property
+    def call(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
+
+
+REASONS = 5
+"""More different reasons than these are counted."""
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 """Characters in names of models and modules that would act on a terminal, as what is shown of them."""
 
@@ -79,6 +94,7 @@ def add_numbers(to: Table, headers: Iterable[str]) -> None:
         to.add_column(header, justify="right", no_wrap=True, min_width=len(header))
 
 
+Call = TypeVar("Call", bound=Explained)
 Line = TypeVar("Line")
 
 
@@ -140,3 +156,26 @@ def call_name(fqn: str, tag: str, call: int) -> str:
     """Return a call's name: the module's, the root's class, and the number of a later call."""
     name = fqn or tag.lstrip("/")
     return f"{name}@{call}" if call else name
+
+
+def by_reason(calls: Iterable[Call]) -> list[list[Call]]:
+    """Return calls in groups, the largest first: the reasons of one group differ in numbers and names in quotes alone."""
+    groups: dict[str, list[Call]] = {}
+    for call in calls:
+        groups.setdefault(kind(call.reason), []).append(call)
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def reasons(calls: Sequence[Explained], what: str) -> list[str]:
+    """Return lines of markup: how many calls are `what`, and for what reasons; none where there are no calls."""
+    if not calls:
+        return []
+    groups = by_reason(calls)
+    lines = [f"[yellow]{plural(len(calls), 'call')} {what}[/]:"]
+    for first, *others in groups[:REASONS]:
+        more = f" and {len(others)} more" if others else ""
+        name = escape(call_name(first.fqn, first.tag, first.call))
+        lines.append(f"  {name}{more}: {escape(first.reason.removeprefix('Not compared: '))}")
+    if rest := sum(map(len, groups[REASONS:])):
+        lines.append(f"  … and {rest} for other reasons; --json has them all")
+    return lines

@@ -15,7 +15,7 @@ from hx_cli._options import InputsFile, InputShape, Loading, ModulePattern, NoVe
 from hx_cli._output import Output
 from hx_cli._parse import parse_shapes
 from hx_cli._paths import find_model
-from hx_cli._widgets import boxed, by_status, call_name, escape, styled, table
+from hx_cli._widgets import boxed, by_reason, by_status, call_name, escape, reasons, styled, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -72,7 +72,7 @@ def extract(
             progress=progress,
         )
     show_extract(report, out)
-    return int(report.mismatches > 0)
+    return int(report.failed)
 
 
 def show_extract(report: ExtractReport, output: Output) -> None:
@@ -85,10 +85,9 @@ def show_extract(report: ExtractReport, output: Output) -> None:
     else:
         output.data(_one(entry, report))
     failed = [entry for entry in report.modules if entry.failed]
-    causes = Counter(entry.reason for entry in failed)
-    for reason, amount in causes.most_common(10):
-        first = next(entry.tag for entry in failed if entry.reason == reason)
-        output.warn(f"{first}{f' and {amount - 1} more' if amount > 1 else ''}: {reason}")
+    causes = [[entry] for entry in failed if entry.file] + by_reason(entry for entry in failed if not entry.file)
+    for first, *others in causes[:10]:
+        output.warn(f"{first.tag}{f' and {len(others)} more' if others else ''}: {first.reason}")
     if len(causes) > 10:
         output.warn(f"and {plural(len(causes) - 10, 'more reason')}; see `reason` in the index.")
 
@@ -100,18 +99,20 @@ def _show_folder(report: ExtractReport, output: Output) -> None:
         output.data(_table(listed, output.stdout.width, compared=report.compared_with is not None))
     if len(listed) < len(done):
         output.data(f"[dim]… and {len(done) - len(listed)} more; -v lists them all.[/]")
-    written = sum(entry.file is not None for entry in done)
-    lines = [f"[bold]{plural(written, 'model')}[/] and index.json in [bold]{escape(report.output)}[/]"]
-    if report.compared_with is not None and done:
-        errors = [entry.relative_error or 0.0 for entry in done if entry.max_abs_error is not None]
-        state = f"[bold red]{report.mismatches} differ[/]" if report.mismatches else "[green]all equal[/]"
-        if errors or report.mismatches:
-            worst = number(max(errors, default=None))
-            error = f", largest error {worst} of the largest value" if worst else ""
-            lines.append(f"compared with {_original(report)}: {state}{error}")
-        unknown = [entry for entry in done if entry.max_abs_error is None and not entry.failed]
-        reasons = Counter(entry.reason.removeprefix("Not compared: ") for entry in unknown)
-        lines += [f"[yellow]{n} not compared[/]: {escape(reason)}" for reason, n in reasons.most_common(3)]
+    written = [entry for entry in done if entry.file is not None]
+    lines = [f"[bold]{plural(len(written), 'model')}[/] and index.json in [bold]{escape(report.output)}[/]"]
+    if report.compared_with is not None:
+        unknown = [entry for entry in written if entry.max_abs_error is None and not entry.failed]
+        if compared := len(written) - len(unknown):
+            equal = compared - report.mismatches
+            states = ["[green]all equal[/]" if equal == len(written) else f"{equal} of {len(written)} equal"]
+            states += [f"[bold red]{report.mismatches} differ[/]"] if report.mismatches else []
+            errors = [entry.relative_error or 0.0 for entry in written if entry.max_abs_error is not None]
+            states += [f"largest error {number(max(errors))} of the largest value"] if errors else []
+            lines.append(f"compared with {_original(report)}: {', '.join(states)}")
+        lines += reasons(unknown, "not compared")
+    if report.refused:
+        lines.append(f"[bold red]{plural(report.refused, 'call')} could not be cut out[/]")
     others = Counter(entry.status for entry in report.modules if entry.status != "extractable")
     if others:
         lines.append(f"[dim]{plural(others.total(), 'call')} without a model of its own: {by_status(others)}[/]")

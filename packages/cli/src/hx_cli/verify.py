@@ -15,7 +15,7 @@ from hx_cli._options import InputsFile, InputShape, Loading, argument, value
 from hx_cli._output import Output
 from hx_cli._parse import parse_memory, parse_shapes, parse_threshold
 from hx_cli._paths import find_model
-from hx_cli._widgets import add_numbers, by_status, call_name, escape, styled, table
+from hx_cli._widgets import add_numbers, by_status, call_name, escape, reasons, styled, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 NARROW = 100
 BESIDE_NAME, BESIDE_NAME_NARROW = 60, 30
 """Columns of the table for all but the call's name."""
-REASONS = 5
-"""More different reasons than these are left to `--json`."""
 
 
 def verify(
@@ -146,8 +144,8 @@ def _others(report: VerifyReport) -> list[str]:
     elif report.refused is None:
         lines.append(f"[yellow]the whole model is not compared[/]: {escape(root.reason)}")
     extractable = [entry for entry in report.calls if entry.status == "extractable"]
-    lines += _reasons([entry for entry in extractable if entry.local is None], "not compared")
-    lines += _reasons([entry for entry in report.calls if entry.local and entry.reason], "compared in part")
+    lines += reasons([entry for entry in extractable if entry.local is None], "not compared")
+    lines += reasons([entry for entry in report.calls if entry.local and entry.reason], "compared in part")
     explained = [entry for entry in report.calls if entry.rounding is not None and not entry.wrong]
     if explained:
         worst = max(explained, key=lambda entry: entry.rounding or 0.0)
@@ -165,20 +163,6 @@ def _limits(report: VerifyReport) -> str:
     if max(limits) == min(limits):
         return number(limits[0])
     return f"{number(min(limits))} to {number(max(limits))}, by precision,"
-
-
-def _reasons(entries: Sequence[VerifyEntry], what: str) -> list[str]:
-    if not entries:
-        return []
-    lines = [f"[yellow]{plural(len(entries), 'call')} {what}[/]:"]
-    counts = Counter(entry.reason for entry in entries)
-    for reason, amount in counts.most_common(REASONS):
-        example = next(entry for entry in entries if entry.reason == reason)
-        more = f" and {amount - 1} more" if amount > 1 else ""
-        lines.append(f"  {_name(example)}{more}: {escape(reason)}")
-    if len(counts) > REASONS:
-        lines.append("  … and other reasons; --json has them all")
-    return lines
 
 
 def _largest(numbers: Numbers | None) -> str:

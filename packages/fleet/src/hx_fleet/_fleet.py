@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import shutil
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from typing import Any
 import hx
 from hx.files import check_writable
 from hx.records.fleet import FleetFailure, FleetReport, FleetRun, ModelResult
+from hx.text import kind
 from hx_fleet._settings import Run, check_versions, only_failed, read_run, units_of
 from hx_fleet._units import RunFolder, Unit, remove_shares
 from hx_fleet.results.baseline import changes_of, check_baseline
@@ -178,9 +178,8 @@ def _failures(results: Iterable[ModelResult]) -> list[FleetFailure]:
     for result in results:
         for row in result.steps:
             if row.status in ("failed", "wrong"):
-                general = re.sub(r"'[^']*'|\d+(\.\d+)?(e[-+]?\d+)?", "#", row.cause)
-                kind, log = row.kind or row.status, f"logs/{result.unit}.log"
-                failure = FleetFailure(step=row.step, kind=kind, code=row.code, cause=row.cause, log=log, models=[])
-                models = found.setdefault((row.step, kind, row.code, general), failure).models
+                how, log = row.kind or row.status, f"logs/{result.unit}.log"
+                failure = FleetFailure(step=row.step, kind=how, code=row.code, cause=row.cause, log=log, models=[])
+                models = found.setdefault((row.step, how, row.code, kind(row.cause)), failure).models
                 models += [row.model] if row.model not in models[-1:] else []  # several shares of one
     return sorted(found.values(), key=lambda one: (-len(one.models), one.step, one.kind, one.cause))

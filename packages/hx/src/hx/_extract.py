@@ -121,7 +121,8 @@ def extract(
         model=name_of(model),
         output=str(target),
         compared_with=("onnx" if against is None else "pytorch") if verify else None,
-        mismatches=sum(entry.failed for entry in entries),
+        mismatches=sum(entry.failed and entry.file is not None for entry in entries),
+        refused=sum(entry.failed and entry.file is None for entry in entries),
         modules=entries,
         removed=removed,
     )

@@ -1,5 +1,6 @@
 """Numbers and names as people read them."""
 
+import re
 from collections.abc import Sequence
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -33,6 +34,11 @@ def number(value: float | None) -> str:
 def plural(amount: int, one: str, many: str | None = None) -> str:
     """Return `1 call`, `2 calls`."""
     return f"{amount} {one if amount == 1 else many or one + 's'}"
+
+
+def kind(text: str) -> str:
+    """Return a message without its numbers and names in quotes: the same for messages that differ in these alone."""
+    return re.sub(r"'[^']*'|\d+(\.\d+)?(e[-+]?\d+)?", "#", text)
 
 
 def shape(dims: Sequence[int | str]) -> str:

@@ -64,8 +64,9 @@ class Shares:
                     if file.exists():
                         os.link(file, output / file.name)
         entries = {(entry.fqn, entry.call): entry for report in reports for entry in report.modules}
-        fields = {"output": str(output), "mismatches": sum(report.mismatches for report in reports)}
-        return reports[0].model_copy(update={**fields, "modules": [entries[key] for key in order]})
+        fields = {name: sum(getattr(report, name) for report in reports) for name in ("mismatches", "refused")}
+        modules = [entries[key] for key in order]
+        return reports[0].model_copy(update={**fields, "output": str(output), "modules": modules})
 
 
 def leave(report: Report, step: str) -> None:

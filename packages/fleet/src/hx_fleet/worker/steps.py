@@ -134,7 +134,7 @@ def _extract(task: Task) -> Fields:
     if task.share:
         leave(report, "extract")
         return {}
-    compared = [entry for entry in report.modules if entry.relative_error is not None or entry.failed]
+    compared = [entry for entry in report.modules if entry.file and (entry.relative_error is not None or entry.failed)]
     for entry in report.modules:
         known = task.calls[entry.fqn, entry.call]
         known.update(extract_error=entry.relative_error, wrong=entry.failed or known.get("wrong", False))
@@ -142,10 +142,10 @@ def _extract(task: Task) -> Fields:
             known["form"] = form_digest(read_model(FILES["extract"] / entry.file))
     errors = [entry.relative_error for entry in compared if entry.relative_error is not None]
     found: Fields = {"calls": len(report.modules), "compared": len(compared), "differing": report.mismatches}
-    found["largest_error"] = max(errors, default=None)
-    if not report.mismatches:
+    found.update(refused=report.refused, largest_error=max(errors, default=None))
+    if not report.failed:
         return found
-    first = next(entry for entry in compared if entry.failed)
+    first = next(entry for entry in (*compared, *report.modules) if entry.failed)
     return {**found, "status": "wrong", "cause": f"{first.tag}: {first.reason}"}
 
 

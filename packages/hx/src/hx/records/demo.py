@@ -23,7 +23,7 @@ class DemoReport(Record):
     def passed(self) -> bool:
         """Whether every number is what it should be."""
         checked = self.export.verification
-        return not (checked is not None and checked.status == "mismatch") and not self.extract.mismatches
+        return not (checked is not None and checked.status == "mismatch") and not self.extract.failed
 
     def __str__(self) -> str:
         """Say what there is now, and what to do with it."""

@@ -42,24 +42,32 @@ class ModuleEntry(Record):
 class ExtractReport(Report):
     """What `hx extract` did."""
 
-    schema_version: str = "1.1"
+    schema_version: str = "1.2"
     model: FileName
     output: FileName = Field(description="The file, or the folder with its index.json.")
     compared_with: str | None = Field(description="`onnx`, `pytorch`, or null where nothing was compared.")
-    mismatches: int
+    mismatches: int = Field(description="Calls that differ from their original.")
+    refused: int = Field(default=0, description="Extractable calls that were not extracted; their `reason` says why.")
     modules: list[ModuleEntry]
     removed: list[str] = Field(
         default_factory=list, description="Files of an earlier run into the same folder that it no longer holds."
     )
 
+    @property
+    def failed(self) -> bool:
+        """Whether a call differs or was not extracted, though it is extractable."""
+        return self.mismatches + self.refused > 0
+
     def __str__(self) -> str:
         """Return a sentence."""
         written = [entry for entry in self.modules if entry.file is not None]
         text = f"{plural(len(written), 'call')} cut out of {self.model}"
-        if self.compared_with is None:
-            return text
         left = sum(not entry.failed and entry.max_abs_error is None for entry in written)
-        if written and left == len(written) and not self.mismatches:
-            return f"{text}, none of them compared"
-        state = f"{self.mismatches} differ" if self.mismatches else "none differs" if left else "all equal"
-        return f"{text}, compared with {self.compared_with}: {state}{f', {left} not compared' if left else ''}"
+        if written and self.compared_with is not None:
+            equal = len(written) - left - self.mismatches
+            states = ["all equal" if equal == len(written) else f"{equal} of {len(written)} equal"]
+            states += [f"{self.mismatches} differ"] if self.mismatches else []
+            states += [f"{left} not compared"] if left else []
+            none = left == len(written)
+            text += ", none of them compared" if none else f", compared with {self.compared_with}: {', '.join(states)}"
+        return f"{text}; {self.refused} could not be cut out" if self.refused else text

@@ -86,6 +86,7 @@ class StepRow(Record):
     findings: int | None = Field(default=None, description="Of `validate`.")
     compared: int | None = Field(default=None, description="Calls that were compared.")
     differing: int | None = Field(default=None, description="Of these, those that differ.")
+    refused: int | None = Field(default=None, description="Of `extract`: extractable calls that were not extracted.")
     largest_error: Finite = Field(default=None, description="Relative, of a call.")
     cases: int | None = Field(default=None, description="Of `suite`.")
     facts: str = Field(default="", description="What a function returned that is the step, as JSON.")
@@ -127,7 +128,7 @@ class CallRow(Record):
 class ModelResult(Report):
     """All that a run found of one model: a file of `results`, written once and whole."""
 
-    schema_version: str = "1.1"
+    schema_version: str = "1.2"
     unit: str = Field(description="Name of the model's files in the run's folder.")
     model: str
     steps: list[StepRow]
