@@ -53,6 +53,19 @@ def unruly(task):
         return {"mean": float("nan"), "sums": [float("inf"), 1.5]}
     if name == "starts":
         return subprocess.Popen(["sleep", "60"]).pid
+    if name == "daemon":
+        if os.fork() == 0:
+            os.setsid()
+            task.path.with_suffix(".pid").write_text(str(os.getpid()))
+            time.sleep(60)
+            os._exit(0)
+        os._exit(3)
+    if name == "forks":
+        os.fork()
+    if name == "waits" and not (mark := task.path.with_suffix(".pid")).exists():
+        left = subprocess.Popen(["sleep", "60"])
+        mark.write_text(str(left.pid))
+        left.wait()
     if name == "goes":
         os.chdir(task.path.parent / "elsewhere")
     if name == "mute":

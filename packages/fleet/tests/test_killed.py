@@ -55,6 +55,11 @@ def until(what: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
+def has_ended(pid: str) -> bool:
+    left = Path("/proc", pid, "stat")
+    return not left.exists() or left.read_text().rpartition(") ")[2][0] == "Z"
+
+
 def done(output: Path) -> int:
     return len(list((output / "results").glob("*.json")))
 
@@ -135,6 +140,7 @@ def test_what_a_step_does_to_its_process_is_of_its_model_alone(
 ) -> None:
     crash, raised = "The process ended with", "exception"
     causes = {
+        "daemon": ("crash", f"{crash} exit code 3, 1 time."),
         "ends": ("crash", f"{crash} exit code 0, 1 time."),
         "signal": ("crash", f"{crash} signal {signal.SIGRTMIN + 1}, 1 time."),
         "exits": (raised, "SystemExit: no licence"),
@@ -144,7 +150,7 @@ def test_what_a_step_does_to_its_process_is_of_its_model_alone(
     }
     facts = {
         "nan": '{"mean": null, "sums": [null, 1.5]}',
-        **dict.fromkeys(("goes", "prints", "mute", "closes"), "null"),
+        **dict.fromkeys(("goes", "prints", "forks", "mute", "closes"), "null"),
     }
     folder = copies(tmp_path / "models", *causes, *facts, "starts")
     shutil.copytree(exported, folder / "elsewhere")
@@ -152,6 +158,7 @@ def test_what_a_step_does_to_its_process_is_of_its_model_alone(
     steps = [f"{folder}/steps.py:unruly", "extract", "validate"]
     fields = {"models": [str(folder / "*.onnx")], "steps": steps, "keep": [], "retries": 0}
     report = hx.fleet(fields, tmp_path / "run")
+    os.kill(int((folder / "daemon.pid").read_text()), signal.SIGKILL)  # nobody waited for its end
     assert report.finished == report.models
     rows = {
         Path(row["model"]).stem: row
@@ -160,8 +167,19 @@ def test_what_a_step_does_to_its_process_is_of_its_model_alone(
     }
     assert {name: (rows[name]["kind"], rows[name]["cause"]) for name in causes} == causes
     assert {name: rows[name]["facts"] for name in facts} == facts
-    assert report.statuses["extract"] == {"passed": 10, "skipped": 2}
+    assert report.statuses["extract"] == {"passed": 11, "skipped": 3}
     assert sorted((folder / "elsewhere").iterdir()) == before
     assert not any(path.stat().st_mode & 0o111 for path in (tmp_path / "run" / "logs").iterdir())
-    left = Path("/proc", rows["starts"]["facts"], "stat")
-    until(lambda: not left.exists() or left.read_text().rpartition(") ")[2][0] == "Z")
+    until(lambda: has_ended(rows["starts"]["facts"]))
+
+
+def test_what_a_step_started_ends_with_the_one_that_watches(copies: Callable[..., Path], tmp_path: Path) -> None:
+    folder = copies(tmp_path / "models", "waits")
+    (folder / "run.toml").write_text('models = ["waits.onnx"]\nsteps = ["steps.py:unruly"]\n')
+    driver = started(folder / "run.toml", tmp_path / "run")
+    mark = folder / "waits.pid"
+    until(lambda: mark.exists() and mark.read_text())
+    (server,) = (pid for pid, parent in workers(tmp_path / "run").items() if parent == driver.pid)
+    os.kill(server, signal.SIGKILL)
+    until(lambda: has_ended(mark.read_text()))
+    assert driver.wait(60) == 0

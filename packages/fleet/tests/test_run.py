@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 import hx
 from hx.records.fleet import MEASURED, CallRow, FleetChange, FleetReport, ModelResult, StepRow
+from hx_fleet._units import RunFolder, Unit, clear, finish
 from hx_fleet.results.baseline import changes_of
 from hx_fleet.results.dataset import write_dataset
 
@@ -290,6 +292,7 @@ def test_a_folder_of_other_things_or_versions(exported: Path, tmp_path: Path) ->
     with pytest.raises(hx.HxError, match="other things") as caught:
         hx.fleet(fields, tmp_path / "mine")
     assert caught.value.code == "HX417"
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["file"]
     hx.fleet(fields, tmp_path / "run")
     noted = tmp_path / "run" / "run.json"
     noted.write_text(noted.read_text().replace('"torch": "', '"torch": "0.'))
@@ -306,3 +309,59 @@ def test_a_folder_of_other_things_or_versions(exported: Path, tmp_path: Path) ->
     with pytest.raises(hx.HxError, match="no result") as caught:
         hx.fleet(fields, tmp_path / "run")
     assert caught.value.code == "HX417"
+    (tmp_path / "run" / "notes.txt").touch()
+    assert hx.fleet(fields, tmp_path / "run", overwrite=True).good
+    names = {"run.json", "run.lock", "notes.txt", "steps.parquet", "calls.parquet", "summary.html", "results", "logs"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == names
+
+
+def test_no_other_driver_begins_before_the_last_one_is_done(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {"models": [str(exported / "model.onnx")], "steps": ["validate"]}
+    remove, codes = shutil.rmtree, list[str]()
+
+    def begin(path: Path, **options: Any) -> None:
+        if path == tmp_path / "run" / "working":
+            with pytest.raises(hx.HxError) as caught:
+                hx.fleet(fields, tmp_path / "run")
+            codes.append(caught.value.code)
+        remove(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", begin)
+    hx.fleet(fields, tmp_path / "run")
+    assert codes == ["HX418"]
+
+
+def test_a_unit_is_finished_from_where_its_process_was_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = tuple((name, name, dict[str, Any]()) for name in ("export", "extract"))
+    unit, folder, over = Unit("m", "m.onnx", steps=steps, keep=["export"]), RunFolder(tmp_path), ("timeout", "Over.")
+
+    def worked(steps: int) -> None:
+        """Leave what a process leaves after so many steps."""
+        clear(unit, folder)
+        (folder.working(unit.id) / "parts").mkdir(parents=True)
+        (folder.working(unit.id) / "model.onnx").touch()
+        rows = [StepRow(model="m", step=name, status="passed") for name, _, _ in unit.steps[:steps]]
+        entries = ({"row": row.model_dump(mode="json"), "calls": []} for row in rows)
+        folder.journal(unit.id).write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
+
+    def found() -> tuple[list[tuple[str, str]], list[str]]:
+        result = folder.read(unit.id)
+        assert result is not None
+        return [(row.status, row.cause) for row in result.steps], [
+            path.name for path in folder.artefacts(unit.id).iterdir()
+        ]
+
+    worked(1)
+    with pytest.raises(RuntimeError, match="has 1 of 2 steps"):
+        finish(unit, folder)
+    finish(unit, folder, over)
+    assert found() == ([("passed", ""), ("failed", "Over.")], ["model.onnx"])
+    worked(2)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", lambda *_: {}["ended"])
+        with pytest.raises(KeyError):  # between its two renames
+            finish(unit, folder)
+    finish(unit, folder, over)
+    assert found() == ([("passed", ""), ("passed", "")], ["model.onnx"])

@@ -15,14 +15,12 @@ import hx
 from hx.files import check_writable
 from hx.records.fleet import FleetFailure, FleetReport, FleetRun, ModelResult
 from hx.text import kind
-from hx_fleet._settings import Run, check_versions, only_failed, read_run, units_of
+from hx_fleet._settings import Run, check_folder, check_versions, only_failed, read_run, units_of
 from hx_fleet._units import RunFolder, Unit, remove_shares
 from hx_fleet.results.baseline import changes_of, check_baseline
 from hx_fleet.results.dataset import write_dataset
 from hx_fleet.results.page import html_page
 from hx_sidecar_schema import HxError, check_choice
-
-LOCK = "run"
 
 
 def run_fleet(
@@ -50,13 +48,14 @@ def run_fleet(
         names = [unit.name for unit in units_of(settings, base, None, folder.path)]  # those of a shard may be new
         check_baseline(Path(baseline), folder.path, names, settings.steps)
     check_writable(folder.path)
-    with _writing(str(output)), folder.held(LOCK) as is_ours:
+    check_folder(folder)
+    with _writing(str(output)), folder.held() as is_ours:
         if not is_ours:
             hint = "Wait for it, or name another folder."
             raise HxError(f"Run {str(output)!r} is being run by another process.", code="HX418", hint=hint)
-        if overwrite and (folder.path / "run.json").exists():
-            _begin_anew(folder)
-        check_versions(folder)
+        if overwrite:
+            _remove_results(folder)
+        check_versions(folder, overwrite=overwrite)
         if only == "failed":
             with_shares = [one for unit in units for one in (unit, *unit.of_shares())]
             for one in only_failed(with_shares, folder):
@@ -88,8 +87,8 @@ def run_fleet(
         written = folder.path / "working" / "summary.html"
         written.write_text(page, encoding="utf-8")
         written.replace(folder.path / "summary.html")
-    if len(finished) == len(units):
-        shutil.rmtree(folder.path / "working", ignore_errors=True)
+        if len(finished) == len(units):
+            shutil.rmtree(folder.path / "working", ignore_errors=True)
     return report
 
 
@@ -147,13 +146,13 @@ def _writing(output: str) -> Generator[None]:
         raise HxError(message, code="HX306", hint=hint) from error
 
 
-def _begin_anew(folder: RunFolder) -> None:
-    """Remove what a run has written, and nothing else."""
+def _remove_results(folder: RunFolder) -> None:
+    """Remove what a run has written, and nothing else; `run.json` stays, by which it is one."""
     for name in ("steps.parquet", "calls.parquet", "summary.html"):
         (folder.path / name).unlink(missing_ok=True)
     for name in ("results", "artefacts", "logs"):
-        shutil.rmtree(folder.path / name, ignore_errors=True)
-    (folder.path / "run.json").unlink()  # the last thing: until then it is a run that can be begun anew
+        if (folder.path / name).exists():
+            shutil.rmtree(folder.path / name)
 
 
 def _results(units: Iterable[Unit], folder: RunFolder) -> Iterator[ModelResult]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import json
+import os
 import platform
 import re
 import tomllib
@@ -18,7 +19,7 @@ import hx
 from hx.files import sidecar_path
 from hx.records.fleet import BY_CALL, STEPS, FleetRun
 from hx_fleet._models import absolute, expand
-from hx_fleet._units import RunFolder, Unit
+from hx_fleet._units import LOCK, RunFolder, Unit
 from hx_fleet.worker.memory import can_limit_memory
 from hx_sidecar_schema import HxError, check_choice
 
@@ -186,23 +187,32 @@ def versions() -> dict[str, str]:
     return found
 
 
-def check_versions(folder: RunFolder) -> None:
-    """Stop where a run was begun with other versions; note them where it begins.
+def check_folder(folder: RunFolder) -> None:
+    """Stop where a folder holds other things and no run.
 
     Raises:
-        HxError: HX417 if it was begun with other versions, or the folder holds other things.
+        HxError: HX417 if it does.
+    """
+    if (folder.path / "run.json").exists() or not folder.path.exists():
+        return
+    if any(entry.name not in (LOCK, "working") for entry in folder.path.iterdir()):
+        hint = "Name a folder that is empty or not there."
+        message = f"Folder {str(folder.path)!r} holds other things, and no run."
+        raise HxError(message, code="HX417", hint=hint, argument="output")
+
+
+def check_versions(folder: RunFolder, *, overwrite: bool = False) -> None:
+    """Stop where a run was begun with other versions; note them where it begins, or begins anew.
+
+    Raises:
+        HxError: HX417 if it was begun with other versions.
     """
     path, now = folder.path / "run.json", versions()
-    if not path.exists():
-        if folder.path.exists() and any(entry.name != "working" for entry in folder.path.iterdir()):
-            hint = "Name a folder that is empty or not there."
-            message = f"Folder {str(folder.path)!r} holds other things, and no run."
-            raise HxError(message, code="HX417", hint=hint, argument="output")
-        folder.path.mkdir(parents=True, exist_ok=True)
+    if overwrite or not path.exists():
         written = folder.path / "working" / "run.json"
         written.parent.mkdir(exist_ok=True)
         written.write_text(json.dumps({"versions": now}, indent=1) + "\n", encoding="utf-8")
-        written.rename(path)
+        os.replace(written, path)
         return
     try:
         before: dict[str, str] = dict(json.loads(path.read_bytes())["versions"])

@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Collection, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -17,9 +17,21 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hx.files import file_stem
+from hx.files import SIDECAR_SUFFIX, file_stem, model_files
 from hx.records.fleet import BY_CALL, CallRow, ModelResult, StepRow
-from hx_sidecar_schema import HxError
+from hx_sidecar_schema import HxError, finish_writes
+
+LOCK = "run.lock"
+HELD: set[tuple[int, Path]] = set()
+"""Locks and the process that has each: the system would give it one again, and take both back when one is closed."""
+FILES = {
+    "export": Path("model.onnx"),
+    "project": Path(f"projected{SIDECAR_SUFFIX}"),
+    "extract": Path("parts"),
+    "profile_isolated": Path("profile_isolated.json"),
+    "suite": Path("suite"),
+}
+"""What steps leave in the folder in which a unit works."""
 
 
 @dataclass(frozen=True)
@@ -120,21 +132,30 @@ class RunFolder:
             raise HxError(f"{str(self.result(unit))!r} is no result.", code="HX417", hint=hint) from error
 
     @contextmanager
-    def held(self, name: str, *, wait: bool = False) -> Generator[bool]:
-        """Hold a lock by name; yield whether no other living process has it, or wait until that is so.
+    def held(self, unit: str | None = None, *, wait: bool = False) -> Generator[bool]:
+        """Hold the lock of a unit, or of the run; yield whether nobody else has it, or wait until no other process has.
 
-        The system takes it back when its process ends, however that happens.
+        The system takes it back when its process ends, however that happens; a process that was forked from this one never has it.
         """
         import fcntl
 
-        (self.path / "working").mkdir(parents=True, exist_ok=True)
-        with (self.path / "working" / f"{name}.lock").open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
+        path = self.path / LOCK if unit is None else self.path / "working" / f"{unit}.lock"
+        key = os.getpid(), path
+        if key in HELD:
+            yield False
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            try:  # not `flock`: what a step forks and leaves would hold that on
+                fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except (BlockingIOError, PermissionError):  # POSIX allows either
                 yield False
             else:
-                yield True
+                HELD.add(key)
+                try:
+                    yield True
+                finally:
+                    HELD.remove(key)
 
 
 def finish(unit: Unit, folder: RunFolder, ended: tuple[str, str] | None = None) -> None:
@@ -146,6 +167,8 @@ def finish(unit: Unit, folder: RunFolder, ended: tuple[str, str] | None = None) 
         ended: Kind and cause of what ended it before all steps were done.
     """
     began, rows, calls = _read_journal(folder.journal(unit.id))
+    if ended is None and len(rows) < len(unit.steps):
+        raise RuntimeError(f"The journal of {unit.id!r} has {len(rows)} of {len(unit.steps)} steps.")
     attempts = began.get("attempts", 1)
     steps = [row.model_copy(update={"attempts": attempts}) for row in rows]
     for position, (name, _, _) in enumerate(unit.steps[len(rows) :]):
@@ -157,8 +180,8 @@ def finish(unit: Unit, folder: RunFolder, ended: tuple[str, str] | None = None) 
         steps.append(StepRow(model=unit.name, step=name, attempts=attempts, **changes))
     result = ModelResult(unit=unit.id, model=unit.name, steps=steps, calls=calls)
     working, artefacts = folder.working(unit.id), folder.artefacts(unit.id)
-    shutil.rmtree(artefacts, ignore_errors=True)  # of a start that ended between the two renames below
-    if working.is_dir():
+    if working.is_dir():  # otherwise a process that was ended between the two renames has moved it
+        _remove_files(working, unit.keep)
         if any(working.iterdir()):
             artefacts.parent.mkdir(exist_ok=True)
             working.rename(artefacts)
@@ -168,15 +191,29 @@ def finish(unit: Unit, folder: RunFolder, ended: tuple[str, str] | None = None) 
     written.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
     folder.result(unit.id).parent.mkdir(exist_ok=True)
     os.replace(written, folder.result(unit.id))  # the last thing: from here on the unit has its result
-    clear(unit, folder)
+    folder.journal(unit.id).unlink(missing_ok=True)
 
 
 def clear(unit: Unit, folder: RunFolder) -> None:
     """Remove what an earlier process of a unit left behind."""
-    shutil.rmtree(folder.working(unit.id), ignore_errors=True)
+    for path in (folder.working(unit.id), folder.artefacts(unit.id)):
+        shutil.rmtree(path, ignore_errors=True)
     for path in (folder.journal(unit.id), folder.path / "working" / f"{unit.id}.json"):
-        with suppress(FileNotFoundError):
-            path.unlink()
+        path.unlink(missing_ok=True)
+
+
+def _remove_files(folder: Path, keep: Sequence[str]) -> None:
+    """Remove from a unit's folder what steps left that are not among those to keep, and what a step was writing when it was ended."""
+    finish_writes(folder)
+    for step, name in FILES.items():
+        if step in keep:
+            continue
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)  # what a step started and left may still write there
+            continue
+        for file in model_files(path) if path.suffix == ".onnx" else [path]:
+            file.unlink(missing_ok=True)
 
 
 def remove_shares(units: Collection[str], folder: RunFolder) -> None:

@@ -25,7 +25,9 @@ def write_dataset(results: Iterable[ModelResult], folder: Path) -> None:
     Equal rows make equal bytes with one version of pyarrow.
     """
     schemas = {STEPS: schema_of(StepRow), CALLS: schema_of(CallRow)}
-    new = {name: folder / f"{name}.new" for name in schemas}
+    working = folder / "working"
+    working.mkdir(exist_ok=True)
+    new = {name: working / name for name in schemas}
     waiting: dict[str, list[dict[str, Any]]] = {name: [] for name in schemas}
     with pq.ParquetWriter(new[STEPS], schemas[STEPS]) as steps, pq.ParquetWriter(new[CALLS], schemas[CALLS]) as calls:
         writers = {STEPS: steps, CALLS: calls}

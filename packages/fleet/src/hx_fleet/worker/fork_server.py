@@ -48,6 +48,9 @@ class ForkServer:
         """Begin with none; their results go to a run's folder."""
         self.folder = folder
         self.running: dict[int, Running] = {}
+        self.over: list[tuple[Unit, tuple[str, str] | None]] = []
+        """Units whose processes have ended, with what finishes them, and not told yet."""
+        self.guard = _guard()
 
     def start(self, unit: Unit, attempts: int = 1) -> None:
         """Fork the process of a unit."""
@@ -57,7 +60,7 @@ class ForkServer:
         parent = os.getpid()
         child = os.fork()
         if child == 0:
-            _child(unit, self.folder, attempts, parent)
+            _child(unit, self.folder, attempts, parent, self.guard)
         with suppress(PermissionError, ProcessLookupError):
             os.setpgid(child, child)  # here too: it may be ended before it does that itself
         self.running[child] = Running(unit, attempts, time.monotonic() + unit.timeout_s)
@@ -78,35 +81,61 @@ class ForkServer:
                 break
             if pid in self.running:
                 _kill(pid)  # what it started and left behind
+                os.write(self.guard, f"-{pid}\n".encode())
                 self._settle(self.running.pop(pid), status)
+        self.over = [one for one in self.over if not self._finished(*one)]
 
     def _settle(self, running: Running, status: int) -> None:
-        unit, code = running.unit, os.waitstatus_to_exitcode(status)
-        ended, has_result = running.ended, self.folder.result(running.unit.id).exists()
-        if not has_result and ended is None:
+        unit, code, ended = running.unit, os.waitstatus_to_exitcode(status), running.ended
+        if ended is None and not self.folder.result(unit.id).exists():
             if running.attempts <= unit.retries:
                 self.start(unit, running.attempts + 1)
                 return
             how = f"signal {-code}{SIGNALS.get(-code, '')}" if code < 0 else f"exit code {code}"
             ended = "crash", f"The process ended with {how}, {plural(running.attempts, 'time')}."
-        if not has_result:
-            with self.folder.held(unit.id, wait=True):
+        self.over.append((unit, ended))
+
+    def _finished(self, unit: Unit, ended: tuple[str, str] | None) -> bool:
+        """Let a unit have its result, and tell; return False while a process of another fork server has the unit."""
+        if not self.folder.result(unit.id).exists():
+            with self.folder.held(unit.id) as is_ours:
+                if not is_ours:
+                    return False
                 if not self.folder.result(unit.id).exists():
                     finish(unit, self.folder, ended)
         sys.stdout.write(f"{unit.id}\n")
         sys.stdout.flush()
-
-    def end(self) -> None:
-        """End all processes."""
-        for pid in self.running:
-            _kill(pid)
+        return True
 
 
-def _child(unit: Unit, folder: RunFolder, attempts: int, parent: int) -> None:
+def _guard() -> int:
+    """Fork a process that waits for the end of this one, however that happens, and then ends those of its units.
+
+    Return where their numbers are written; one that is negative takes its process back.
+    """
+    read, write = os.pipe()
+    if os.fork():
+        os.close(read)
+        return write
+    os.setsid()  # what ends all of a terminal is not for it
+    os.close(write)
+    pids: set[int] = set()
+    with os.fdopen(read) as lines:
+        for line in lines:
+            pid = int(line)
+            pids = pids | {pid} if pid > 0 else pids - {-pid}
+    for pid in pids:
+        _kill(pid)
+    os._exit(0)  # its stdout is that of the fork server: it ends when all have been ended
+
+
+def _child(unit: Unit, folder: RunFolder, attempts: int, parent: int, guard: int) -> None:
     """Run a unit in this process, which has been forked, and end it."""
     try:
-        end_with_parent(parent)
         os.setpgid(0, 0)
+        os.write(guard, f"{os.getpid()}\n".encode())
+        os.close(guard)
+        end_with_parent(parent)
         log = folder.log(unit.id)
         log.parent.mkdir(exist_ok=True)
         said = os.open(log, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if attempts > 1 else os.O_TRUNC), 0o666)
@@ -115,9 +144,8 @@ def _child(unit: Unit, folder: RunFolder, attempts: int, parent: int) -> None:
         os.dup2(said, 2)
         from hx_fleet.worker.run import run_unit
 
-        with folder.held(
-            unit.id, wait=True
-        ):  # a fork server whose driver was killed may have begun it, and not seen that yet
+        # a fork server whose driver was killed may have begun it, and not seen that yet
+        with folder.held(unit.id, wait=True):
             if not folder.result(unit.id).exists():
                 clear(unit, folder)
                 run_unit(unit, folder, attempts)
@@ -151,26 +179,23 @@ def _import_torch() -> None:
 
 def main() -> None:
     """Serve until stdin ends."""
-    server = ForkServer(RunFolder(Path(sys.argv[1])))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the one that started this decides
+    server = ForkServer(RunFolder(Path(sys.argv[1])))
     for name in ("onnxruntime", "hx_projector", "hx_extractor"):
         import_module(name)
     os.set_blocking(0, False)
     waiting = b""
-    try:
-        with selectors.DefaultSelector() as selector:
-            selector.register(0, selectors.EVENT_READ)
-            while True:
-                if selector.select(TICK_S):
-                    read = os.read(0, 1 << 16)
-                    if not read:
-                        break
-                    *lines, waiting = (waiting + read).split(b"\n")
-                    for line in lines:
-                        server.start(Unit.from_json(line.decode()))
-                server.look()
-    finally:
-        server.end()
+    with selectors.DefaultSelector() as selector:
+        selector.register(0, selectors.EVENT_READ)
+        while True:
+            if selector.select(TICK_S):
+                read = os.read(0, 1 << 16)
+                if not read:
+                    break
+                *lines, waiting = (waiting + read).split(b"\n")
+                for line in lines:
+                    server.start(Unit.from_json(line.decode()))
+            server.look()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import hx
 from hx.records.fleet import CallRow, StepRow
 from hx_fleet._units import RunFolder, Unit, now
 from hx_fleet.worker.shares import ShareEnded, Shares
-from hx_fleet.worker.steps import READ, STEPS, Fields, NotForThisModel, Task, remove_files
+from hx_fleet.worker.steps import READ, STEPS, Fields, NotForThisModel, Task
 from hx_sidecar_schema import HxError, first_line
 
 PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -29,6 +29,7 @@ PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
 def run_unit(unit: Unit, folder: RunFolder, attempts: int) -> None:
     """Run the steps of a unit in this process, and add each to its journal as it ends."""
     working = folder.working(unit.id)
+    process = os.getpid()
     working.mkdir(parents=True)
     sys.path.append(unit.base)  # the last: no file there hides a module of a package
     spec = None if unit.is_file else hx.ModelSpec(unit.model, **unit.loading)
@@ -49,6 +50,8 @@ def run_unit(unit: Unit, folder: RunFolder, attempts: int) -> None:
             task.options = _with_paths(options, Path(unit.base)) if name in STEPS else options
             before = task.shares.rows(name).values()
             found = _outcome(STEPS[name] if name in STEPS else _function(function), task, working)
+            if os.getpid() != process:
+                os._exit(0)  # the step has forked it, and did not end it
             row = StepRow(
                 model=unit.name,
                 step=name,
@@ -63,7 +66,6 @@ def run_unit(unit: Unit, folder: RunFolder, attempts: int) -> None:
             journal.write(json.dumps(entry) + "\n")
             journal.flush()
             _say(f"   {row.status} {row.cause}")
-    remove_files(working, unit.keep)
 
 
 def _say(text: str) -> None:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import hx
-from hx.files import SIDECAR_SUFFIX, model_files, sidecar_path
+from hx.files import sidecar_path
 from hx.records.extract import ExtractReport
 from hx.records.profile import AloneReport
 from hx.records.verify import VerifyReport
 from hx.text import percent
-from hx_fleet.worker.shares import Shares, file_of, leave
+from hx_fleet._units import FILES
+from hx_fleet.worker.shares import Shares, leave
 from hx_sidecar_schema import share_of
 
 Fields = dict[str, Any]
-MODEL = Path("model.onnx")
+MODEL = FILES["export"]
 """The export, in the folder in which a unit works."""
-PROJECTED = Path(f"projected{SIDECAR_SUFFIX}")
+PROJECTED = FILES["project"]
 """The sidecar of a model that has none, in that folder."""
 
 
@@ -220,14 +220,6 @@ STEPS: dict[str, Callable[[Task], Fields]] = {
 }
 READ = ("args", "graph", "inputs", "original", "trace", "weights_from")
 """Arguments of these functions that are files to read, where they are strings."""
-FILES = {
-    "export": MODEL,
-    "project": PROJECTED,
-    "extract": Path("parts"),
-    "profile_isolated": file_of("profile_isolated"),
-    "suite": Path("suite"),
-}
-"""What steps leave in the folder in which a unit works."""
 
 
 def _sizes(report: Any) -> Fields:
@@ -251,15 +243,3 @@ def _note_calls(task: Task, hierarchy: hx.Hierarchy) -> None:
     for call in hierarchy:
         row = {"tag": call.tag, "class_name": call.class_name, "status": call.status, "reason": call.reason}
         task.calls[call.fqn, call.index] = row
-
-
-def remove_files(folder: Path, keep: Collection[str]) -> None:
-    """Remove from a unit's folder what steps left that are not among those to keep."""
-    for step, name in FILES.items():
-        if step in keep:
-            continue
-        path = folder / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        for file in model_files(path) if path.suffix == ".onnx" else [path]:
-            file.unlink(missing_ok=True)
