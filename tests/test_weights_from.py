@@ -314,6 +314,15 @@ def test_a_file_of_another_tool_may_have_other_weights_under_the_names(told: str
             assert caught.value.code == "HX218"
 
 
+def test_torchscript_merges_without_a_record(tmp_path: Path) -> None:
+    module = torch.nn.BatchNorm1d(8).eval()  # its weight and its variance are one weight of the graph
+    exported = hx.export(module, (torch.randn(2, 8),), f=tmp_path / "m.onnx", strategy="htp")
+    save_file(torch.nn.BatchNorm1d(8).state_dict(), tmp_path / "w.safetensors")
+    with pytest.raises(HxError, match="TorchScript") as caught:
+        exported.root.extract(weights_from=tmp_path / "w.safetensors")
+    assert caught.value.code == "HX218"
+
+
 def test_narrower_numbers_are_widened(exported: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path) -> None:
     path, weights = exported
     weights = {f"model.{name}": t.to(torch.bfloat16) for name, t in weights.items()}

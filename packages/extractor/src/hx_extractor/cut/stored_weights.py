@@ -35,7 +35,7 @@ class StoredWeights:
 
     Raises:
         HxError: HX219 if files cannot be read, HX218 if no parameter's name, or more than one way of naming them, is there, or
-            if the model is not as it was exported: a tool may have put other weights under the names of parameters.
+            if the model is not as it was exported by dynamo: a tool may have put other weights under the names of parameters.
     """
 
     def __init__(self, place: Path, sidecar: Sidecar) -> None:
@@ -46,6 +46,9 @@ class StoredWeights:
                 "cannot stand for those of a file that another tool wrote: what it made of a weight may have its name"
             )
             self._refuse(what, "Extract from the file that `hx export` wrote.")
+        if STRATEGIES[sidecar.generator.strategy].exporter == "torchscript":
+            what = "cannot stand for those of a TorchScript export, which does not tell what it merged or computed with"
+            self._refuse(what, "Export the model with the strategy 'dynamo'.")
         self._tensors = stored_tensors(place)
         self._rows = {row.name: row for row in sidecar.initializers}
         self._parameters = {
