@@ -76,6 +76,22 @@ def test_outputs_that_cannot_be_told_from_each_other_are_not_compared_and_that_i
     assert (root.accumulated is None) == (len(lost) == 2) == (root.reason in str(report))
 
 
+@pytest.mark.findings("V53", "V54")  # modules of other stages are left out
+@pytest.mark.parametrize("relinked", [False, True])
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_stage_is_not_the_whole_model(exported: Path, tmp_path: Path, number: int, relinked: bool) -> None:
+    hx.split(exported, 2, tmp_path / "stages")
+    path = tmp_path / "stages" / f"m_stage_{number}.onnx"
+    if relinked:
+        onnx.save(onnx.load(path), tmp_path / "made.onnx")
+        hx.relink(tmp_path / "made.onnx", path)
+        path = tmp_path / "made.onnx"
+    report = hx.verify(path, Net())
+    assert (report.failed, report.compared > 0) == (False, True)
+    assert (report.calls[0].local, report.calls[0].accumulated) == (None, None)
+    assert "; the whole model is not: " in str(report)
+
+
 def half(path: Path) -> Path:
     made = path.with_name("half.onnx")
     onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), made)

@@ -26,7 +26,7 @@ from hx._verify.boundaries import (
     without_counterpart,
 )
 from hx._verify.inputs import Arrays, ModuleInputs
-from hx._verify.whole import added_outputs, whole_outputs
+from hx._verify.whole import added_outputs, is_whole, whole_outputs
 from hx_extractor import Difference, Hierarchy
 from hx_graph import WEIGHTS_IN_FILES, drawn_values
 from hx_sidecar_schema import HxError, Port, RuntimeRefusal, Sidecar, UnavailableValue
@@ -75,8 +75,7 @@ class Measurement:
     what crossed the borders of its calls in PyTorch, `values` are the ONNX model's. No more than `memory_bytes` of tensors
     are held, besides what each runtime needs. `refusal` says why ONNX Runtime does not run the whole model.
 
-    The root is compared whether or not it can be cut out: the whole model is the root alone.
-
+    The root is compared whether or not it can be cut out: the whole model is that.
     HX420 if one call alone needs more than the `window_bytes` that are given. Then weights stay in their files, where ONNX
     Runtime's copies of them would not fit beside the tensors that are held.
     """
@@ -94,8 +93,8 @@ class Measurement:
         self._drawn = drawn_values(model.model.graph)
         self._keys = pytorch_keys(model.sidecar)
         self._borders = run_module(loaded, inputs, set(self._keys), SizeAndPrecision.of)
-        wanted = [call.row for call in model.calls(modules) if call.status == "extractable" or call.row == 0]
-        rows = [row for row in wanted if self._keys[row] in self._borders]
+        ran = [call for call in model.calls(modules) if self._keys[call.row] in self._borders]
+        rows = [call.row for call in ran if call.status == "extractable" or (call.row == 0 and is_whole(model.sidecar))]
         self._whole = whole_outputs(model)
         given = {row: self._borders[self._keys[row]].inputs for row in rows}
         self._missing = {  # used inputs that the PyTorch module did not get as arguments

@@ -6,15 +6,22 @@ import onnx_ir as ir
 
 from hx_extractor import Hierarchy
 from hx_graph import values_by_name
+from hx_sidecar_schema import Sidecar
 
 _COPIES = ("Identity", "Cast")
+
+
+def is_whole(sidecar: Sidecar) -> bool:
+    """Say whether a model takes what its root takes. A stage is a piece of its root, and is so after a tool changed it."""
+    return sidecar.cut_from is None and not any(port.is_lost for port in sidecar.calls[0].inputs)
 
 
 def whole_outputs(model: Hierarchy) -> dict[str, str]:
     """Return the values that are the root's outputs, by port.
 
     Outputs that no node of the graph computes are those of the graph that no other port is, in their order: where a merged
-    node left no value that is known to be an output, the graph has an output all the same.
+    node left no value that is known to be an output, the graph has an output all the same. Not so after other tools, which
+    add, drop and sort outputs.
     """
     values = values_by_name(model.model.graph)
     outputs = [str(value.name) for value in model.model.graph.outputs]
@@ -23,7 +30,8 @@ def whole_outputs(model: Hierarchy) -> dict[str, str]:
     computed = {name for name, value in values.items() if value.producer() is not None}.union(outputs)
     rest = [port.name for port in ports if port.carrier not in computed]
     free = [name for name in outputs if name not in found.values()]
-    return found | dict(zip(rest, free, strict=True)) if len(rest) == len(free) else found
+    ordered = len(rest) == len(free) and not model.sidecar.is_relinked
+    return found | dict(zip(rest, free, strict=True)) if ordered else found
 
 
 def added_outputs(model: Hierarchy, returned: Collection[str]) -> set[str]:
