@@ -118,3 +118,11 @@ def test_outputs_that_were_added_make_no_call_wrong(
     assert weight.const_value is not None
     weight.const_value = ir.tensor(np.asarray(weight.const_value.numpy() * 2))
     assert hx.verify(model, net).culprit == 1
+
+
+def test_outputs_whose_names_only_the_graph_has_are_none_that_were_added(exported: Path, tmp_path: Path) -> None:
+    path = tmp_path / "elsewhere.onnx"
+    onnx.save(onnx.load(exported), path)
+    hx.project(path)
+    with pytest.raises(hx.HxError, match=r"The PyTorch module gave no \['exp', 'sigmoid'\]"):
+        hx.verify(path, Net(), inputs=(X,))

@@ -44,7 +44,8 @@ def added_outputs(model: Hierarchy, returned: Collection[str]) -> set[str]:
     own = [port for port in root.outputs if port.name in returned]
     others = [*own, *(port for call in calls for port in call.outputs)]
     known = {name for port in others for name in _copied(values.get(port.carrier))}
-    extra = [port for port in root.outputs if port.name not in returned and not port.unused]
+    seen = root.constants is not None  # else its ports have names of the graph's own
+    extra = [port for port in root.outputs if seen and port.name not in returned and not port.unused]
     return {port.name for port in extra if not known.isdisjoint(_copied(values.get(port.carrier)))}
 
 
