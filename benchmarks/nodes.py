@@ -119,10 +119,9 @@ NOTE = """Each row is one process: `load` is `onnx_ir.load` of the file and no m
 `validate` makes too, `sidecar` reads and writes the sidecar. *growth* is beside the row of a tenth of the nodes, imports included.
 
 The limits are not met everywhere. `validate` takes 3.3 times the load, in a wide graph 5.2: ONNX Runtime alone takes 1.2 times, and at a
-million nodes it had not made its session after seven minutes, where it takes seven seconds for 100,000: quadratic. The row of `relink` at a million
-(4.6 times, 12.5 GB) is of a `relink` that read and held both graphs; now names and types of the original are read alone, and let go of. Its rows at
-100,000 nodes are of that, in later runs on a busy machine, beside loads of their own: 3.3 times and 1337 MB before, in the wide graph 2.9, which is still
-over the limit. All else stays under 8 GB.
+million nodes it had not made its session after seven minutes, where it takes seven seconds for 100,000: quadratic. `relink` reads names and types
+of the original alone, and lets go of them: at a million nodes 4.6 times and 12.5 GB before, 2.6 times and 7.5 GB now, in the wide graph 2.9 before.
+Its rows in the layered graph are of one run with nothing beside, whose loads took 8.9 and 63.7 s. All stays under 8 GB.
 Bytecode is cached, as an installed program has it; without it, as measured before, imports flattered every ratio."""
 
 
