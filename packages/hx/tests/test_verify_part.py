@@ -6,6 +6,7 @@ import copy
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 import torch
@@ -125,6 +126,15 @@ def test_given_inputs(outer: Outer, part: Path) -> None:
     hx.extract(exported, "tail", part.with_name("tail.onnx"))
     report = hx.verify(part.with_name("tail.onnx"), outer, inputs=(x,))
     assert (report.failed, report.inputs) == (False, "given")
+
+
+def test_a_part_that_a_tool_changed(outer: Outer, part: Path) -> None:
+    changed = part.with_name("changed.onnx")
+    onnx.save(onnx.load(part), changed)
+    hx.relink(changed, part)
+    assert hx.validate(changed).findings == []
+    before, after = hx.verify(part, outer), hx.verify(changed, outer)
+    assert [(call.fqn, call.local) for call in after.calls] == [(call.fqn, call.local) for call in before.calls]
 
 
 @pytest.mark.parametrize("against", [nn.Linear(4, 4), nn.Sequential(nn.Linear(4, 4))])

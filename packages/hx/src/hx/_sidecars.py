@@ -157,11 +157,12 @@ def relink(
     path, target, typed_model = _settled(model, output, export.files(), overwrite=overwrite)
     progress("Following the values", 0, 0)
     source, before = _without_graph(export), export.sidecar
-    original_nodes, original_calls = before.summary.nodes, statuses_of(before)
+    original_nodes, original_calls, cut_from = before.summary.nodes, statuses_of(before), before.cut_from
     transformed = typed_model()
     context, attribution = carry_over(transformed, source, before, file=path.name)
     del export, source, before  # a third of all memory, where nobody else has them
-    sidecar = _saved(assemble(transformed, context, attribution, file=path.name, merger=MERGER), path, target)
+    made = assemble(transformed, context, attribution, file=path.name, merger=MERGER, cut_from=cut_from)
+    sidecar = _saved(made, path, target)
     return RelinkReport(
         model=str(path),
         original=name_of(original),

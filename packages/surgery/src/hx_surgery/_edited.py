@@ -41,8 +41,8 @@ def edited_sidecar(
             raise HxError(message, code="HX203", hint="Give its row.")
         here = {"graph": path, "output": output_of(node), "name": node.name or "", "op_type": node.op_type}
         owned[node] = row.model_copy(update=here)
-    edited = assemble(model, _context(model, sidecar), (owned, []), file=file, merger=editor)
-    return edited.model_copy(update={"cut_from": sidecar.cut_from})
+    context = _context(model, sidecar)
+    return assemble(model, context, (owned, []), file=file, merger=editor, cut_from=sidecar.cut_from)
 
 
 def _context(model: ir.Model, sidecar: Sidecar) -> ModuleContext:

@@ -117,14 +117,16 @@ def _named(args: tuple[Any, ...], kwargs: Mapping[str, Any], wanted: Sequence[Te
 def part_of(loaded: LoadedModel, sidecar: Sidecar) -> LoadedModel:
     """Return the module that a part was cut out of: by its name in the given model, or what is given itself.
 
-    HX407 if neither is of the part's class, HX128 if the part has inputs that its module does not take.
+    HX407 if neither is of the part's class, HX128 if the part has inputs that its module does not take: of a stage, values
+    of other stages.
     """
     root = sidecar.modules[0]
-    if implicit := [port.name for port in sidecar.calls[0].inputs if port.implicit and not port.unused]:
+    arguments = {port.carrier for port in sidecar.calls[0].inputs if not port.implicit}
+    if others := [info.name for info in sidecar.model.inputs if info.name not in arguments]:
         raise HxError(
-            f"{root.tag!r} reads {', '.join(map(repr, implicit))} past the arguments of forward(): PyTorch cannot be given that.",
+            f"{sidecar.model.file!r} takes {', '.join(map(repr, others))} past the arguments of {root.tag!r}: PyTorch cannot be given that.",
             code="HX128",
-            hint="Compare the whole model, or a part around this one.",
+            hint="Compare the whole model, which `hx join` makes of stages, or a part around this one.",
         )
     named = dict(loaded.module.named_modules(remove_duplicate=False))
     for module in (named.get(root.fqn), loaded.module):

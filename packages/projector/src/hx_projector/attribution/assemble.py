@@ -8,7 +8,17 @@ from hx_graph import CallTree, CutGraph, consumer_calls, dims_of, dtype_name, in
 from hx_projector._categories import summary_of
 from hx_projector.attribution.owners import Attribution
 from hx_projector.attribution.status import judge_calls
-from hx_sidecar_schema import Confidence, Example, ModelInfo, ModuleContext, Sidecar, TensorInfo, graph_digest, lean
+from hx_sidecar_schema import (
+    Confidence,
+    CutFrom,
+    Example,
+    ModelInfo,
+    ModuleContext,
+    Sidecar,
+    TensorInfo,
+    graph_digest,
+    lean,
+)
 
 RANK: dict[Confidence, int] = {"low": 0, "medium": 1, "high": 2}
 
@@ -23,11 +33,12 @@ def assemble(
     file: str,
     min_confidence: Confidence = "low",
     merger: str = "The exporter",
+    cut_from: CutFrom | None = None,
 ) -> Sidecar:
     """Return the sidecar of a model whose nodes, all of them, have owners.
 
     Nodes that are known with less than `min_confidence` are left to the root, and are not known. Reasons of calls name
-    `merger` as what merges nodes of several modules.
+    `merger` as what merges nodes of several modules; `cut_from` is that of the sidecar before, where a part was changed.
     """
     tree, (owned, disagreements) = CallTree(context.calls), attribution
     graph = CutGraph(model.graph, {row.key: row.owner for row in owned.values()}, context.sizes)
@@ -40,6 +51,7 @@ def assemble(
     consumers = consumer_calls(list(owned), [row.owner for row in rows], tree.end)
     return Sidecar(
         generator=context.generator,
+        cut_from=cut_from,
         model=ModelInfo(
             file=file,
             opset_imports=dict(model.opset_imports),

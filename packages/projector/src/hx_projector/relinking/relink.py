@@ -36,7 +36,7 @@ def relink(transformed: ir.Model, original: ir.Model | Original, sidecar: Sideca
     """
     with collector_paused():
         context, attribution = carry_over(transformed, original, sidecar, file=file)
-        return assemble(transformed, context, attribution, file=file, merger=MERGER)
+        return assemble(transformed, context, attribution, file=file, merger=MERGER, cut_from=sidecar.cut_from)
 
 
 def carry_over(
