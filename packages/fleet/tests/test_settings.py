@@ -25,7 +25,7 @@ def files(folder: Path, *names: str) -> None:
 def test_a_list_stands_for_models(tmp_path: Path) -> None:
     files(tmp_path, "a/x.onnx", "a/deep/y.onnx", "a/hub/config.json", "b/z.onnx", "models.py")
     (tmp_path / "more.csv").write_text(
-        "model,name,dtype,random_weights\nmodels.py:tiny,third,float16,true\norg/name,,,\n"
+        "model,name,dtype,random_weights,\nmodels.py:tiny,third,float16,true,\n\norg/name,,,\n", encoding="utf-8-sig"
     )
     listed = expand(
         ["a", "b/*.onnx", "more.csv", {"model": "models.py:made", "task": "any"}, "tiny:bert", "models.py:other"],
@@ -45,7 +45,12 @@ def test_a_list_stands_for_models(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [(b"model,name\nx.onnx,a,b\n", "line 2 has more cells"), ("model,name\nx.onnx,\u00e9\n".encode("latin1"), "utf-8")],
+    [
+        (b"model,name\nx.onnx,a,b\n", "line 2 has more cells"),
+        ("model,name\nx.onnx,\u00e9\n".encode("latin1"), "utf-8"),
+        (b",model\n0,x.onnx\n", "line 2 has '0' in a column without a name"),
+        (b"model,task,model\nx.onnx,,y.onnx\n", "two columns 'model'"),
+    ],
 )
 def test_a_list_that_cannot_be_read(text: bytes, says: str, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_bytes(text)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -256,6 +258,42 @@ def test_what_is_valid_and_not_read_is_not_called_invalid(tmp_path: Path) -> Non
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(HxError, match="holds what onnx_ir does not read: Sparse"):
         read_model(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("in_a_branch", [False, True])
+def test_sparse_weights_are_not_taken_for_missing_ones(tmp_path: Path, in_a_branch: bool) -> None:
+    branches = "<then_branch = t () => (q) { q = Add(x, s) }, else_branch = e () => (r) { r = Relu(x) }>"
+    model = onnx.parser.parse_model(HEAD + (f"{{ y = If (c) {branches} }}" if in_a_branch else "{ y = Add(x, s) }"))
+    tensor = onnx.helper.make_tensor
+    sparse = onnx.helper.make_sparse_tensor(tensor("s", 1, [1], [3.0]), tensor("i", 7, [1], [2]), [4])
+    graph = model.graph.node[0].attribute[0].g if in_a_branch else model.graph
+    graph.sparse_initializer.append(sparse)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(HxError, match="does not read: the sparse initializer 's'"):
+        read_model(tmp_path / "m.onnx")
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
+
+
+def test_a_pointer_of_git_lfs_is_told(tmp_path: Path) -> None:
+    (tmp_path / "p.onnx").write_text(POINTER)
+    path = write(tmp_path, PLACES, "w.bin?length=4096")
+    (tmp_path / "w.bin").write_text(POINTER)
+    for file in (tmp_path / "p.onnx", path):
+        with pytest.raises(HxError) as caught:
+            read_model(file)
+        assert "git lfs pull" in caught.value.hint
+
+
+def test_what_is_wrong_is_said_once(tmp_path: Path) -> None:
+    """onnx_ir logs it too; pytest has set up logging, so this is another process."""
+    (tmp_path / "m.onnx").write_bytes(onnx.parser.parse_model(HEAD + "{ y = Add(x, gone) }").SerializeToString())
+    code = "import hx_graph, pathlib, sys\ntry: hx_graph.read_model(pathlib.Path(sys.argv[1]))\nexcept Exception: print('told')"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "m.onnx")], capture_output=True, text=True, check=True
+    )
+    assert (ran.stdout, ran.stderr) == ("told\n", "")
 
 
 def test_attributes_by_reference_are_in_the_digest() -> None:

@@ -138,9 +138,7 @@ def test_the_rest_of_what_is_partly_given_is_found(tmp_path: Path) -> None:
 
 def test_what_runs_on_no_size_is_told_with_the_runtimes_reason(tmp_path: Path) -> None:
     (note,) = hx.project(written(NEVER, tmp_path / "m.onnx")).notes
-    assert note.startswith(
-        "No sizes of the free axes were found on which it runs. ONNX Runtime could not run the model: "
-    )
+    assert note.startswith("No inputs were found on which it runs. ONNX Runtime could not run the model: ")
     assert hx.project(written(STRIDED, tmp_path / "m.onnx"), overwrite=True).notes == []
 
 

@@ -109,6 +109,16 @@ def test_an_unknown_option_is_named(branching, tmp_path, options, word):
     assert caught.value.code == "HX406"
 
 
+def test_a_refusal_has_the_reason_and_no_place_in_the_runtimes_source(tmp_path):
+    model = onnx.parser.parse_model(
+        '<ir_version: 99, opset_import: ["": 20]> m (float[2] x) => (float[2] y) { y = Relu(x) }'
+    )
+    (tmp_path / "a b.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(HxError, match="IR version: 99") as caught:
+        execute(tmp_path / "a b.onnx", {"x": np.ones(2, np.float32)}, tmp_path)
+    assert ".cc" not in caught.value.message
+
+
 def test_inputs_that_do_not_fit_are_refused(branching, tmp_path):
     feeds = branching.example_inputs() | {"x": np.ones((2, 4), np.float32)}
     with pytest.raises(HxError) as caught:

@@ -335,6 +335,35 @@ ENCODED = (
 )
 
 
+def test_a_weight_in_a_body_overrules_what_names_the_node_around_it() -> None:
+    """The node belongs to the call that it has in common with its body then, and sources disagree on nothing else."""
+    model = ir.from_onnx_text(
+        """
+        <ir_version: 10, opset_import: ["": 20]>
+        main (bool c, float[N,3] x) => (float[N,3] y) <float[3,3] "cell.weight" = {1, 0, 0, 0, 1, 0, 0, 0, 1}> {
+          y = If (c) <then_branch = t () => (float[N,3] q) { q = MatMul(x, "cell.weight") },
+                      else_branch = e () => (float[N,3] r) { r = Relu(x) }>
+        }
+        """
+    )
+    sidecar = project_file(named(model, {"y": "/rnn/If", "q": "/cell/MatMul"}), file="m.onnx")
+    assert owners(sidecar)["y"][0] == ""
+    owner = {row.output: row.owner for row in sidecar.nodes}
+    assert all(owner[row.output] == row.owner != row.other for row in sidecar.disagreements)
+
+
+def test_an_input_that_is_an_output_too_crosses_the_root_alone() -> None:
+    model = ir.from_onnx_text(
+        """
+        <ir_version: 10, opset_import: ["": 20]>
+        main (float[3] x, float[3] mask) => (float[3] y, float[3] mask) { y = Relu(x) }
+        """
+    )
+    (root,) = project_file(model, file="m.onnx").calls
+    assert [port.name for port in root.inputs] == ["x", "mask"]
+    assert [port.name for port in root.outputs] == ["y", "mask"]
+
+
 def test_a_tensor_made_of_sizes_is_a_port() -> None:
     names = dict.fromkeys(("s", "zero", "one", "n", "r", "c", "o", "p"), "/pos/Op") | {
         "h": "/emb/Relu",

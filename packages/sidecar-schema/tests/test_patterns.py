@@ -126,6 +126,15 @@ def test_the_three_closest_are_named() -> None:
     assert "'encoder.layer.1'" in message
 
 
+def test_a_list_of_modules_is_told_from_a_name_that_is_none() -> None:
+    for pattern in ("encoder.layer", "ModuleList", "encoder.layer@1"):
+        with pytest.raises(HxError) as caught:
+            found(pattern)
+        assert "'encoder.layer' is a ModuleList, which was not called itself" in caught.value.message
+        assert "'encoder.layer.*'" in caught.value.hint
+    assert found("encoder.layer.*") == LAYERS
+
+
 def test_an_index_beyond_the_calls_says_that_indices_count_from_0() -> None:
     with pytest.raises(HxError) as caught:
         found("BertLayer@3")

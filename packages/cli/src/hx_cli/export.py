@@ -104,7 +104,7 @@ def _summary(report: ExportReport) -> RenderableType:
     simple = report.class_name.rsplit(".", 1)[-1]
     sources = ", ".join(sorted({row.against for row in report.disagreements}))
     rows = {
-        "model": f"[bold]{simple}[/]  {count(report.parameters)} parameters in {report.modules} modules",
+        "model": f"[bold]{simple}[/]  {count(report.parameters)} parameters in {plural(report.modules, 'module')}",
         "nodes": coverage(report),
         "disagree": f"[bold]{len(report.disagreements)}[/]  nodes, with {sources}" if sources else None,
         "calls": called(report.calls),

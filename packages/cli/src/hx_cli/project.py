@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import hx
-from hx.text import size
+from hx.text import plural, size
 from hx_cli._options import InputShape, Loading, MinConfidence, Overwrite, argument, value
 from hx_cli._output import Output
 from hx_cli._parse import parse_shapes
@@ -52,7 +52,7 @@ def _show(report: ProjectReport, output: Output) -> None:
         "written by": escape(report.exporter) or "[dim]unknown[/]",
         "nodes": coverage(report),
         "known by": "; ".join(f"{amount} {escape(how)}" for how, amount in by_count),
-        "calls": f"{called(report.calls)}, in {report.modules} modules",
+        "calls": f"{called(report.calls)}, in {plural(report.modules, 'module')}",
         "file": f"{escape(report.file.path)}  [dim]{size(report.file.size_bytes)}[/]",
     }
     output.data(boxed(report.model, rows))

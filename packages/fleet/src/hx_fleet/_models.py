@@ -109,10 +109,15 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Yield a table for each line of a .csv file under its head."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restkey="", strict=True)
+            reader = csv.DictReader(file, strict=True)
+            head = list(reader.fieldnames or ())
+            if twice := [name for name in head if name and head.count(name) > 1]:
+                raise csv.Error(f"it has two columns {twice[0]!r}")
             for row in reader:
-                if "" in row:
+                if row.pop(None, None):  # pyright: ignore[reportArgumentType] the key of cells beyond the head
                     raise csv.Error(f"line {reader.line_num} has more cells than the first")
+                if row.get(""):  # as pandas writes an index
+                    raise csv.Error(f"line {reader.line_num} has {row['']!r} in a column without a name")
                 yield {key: _cell(text) if key in LOADING else text for key, text in row.items() if text}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)

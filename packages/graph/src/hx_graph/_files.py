@@ -1,5 +1,6 @@
 """Reading and writing ONNX files."""
 
+import logging
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext, suppress
@@ -15,7 +16,12 @@ from hx_graph._weights import TensorSlot, has_large_weights, in_memory, replaced
 from hx_graph._well_formed import bring_into_order, check_texts, ensure_well_formed
 from hx_sidecar_schema import SIDECAR_SUFFIX, HxError, collector_paused, finished, first_line
 
+# Of what is wrong with a file, onnx_ir (1.1) writes to a log too, which Python shows where nobody has set one up.
+logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
+
 COPY = "Copy it beside the model, or export the model again."
+_POINTER = b"version https://git-lfs"
+"""How a file begins that stands for one in Git LFS."""
 _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 
@@ -49,7 +55,7 @@ def read_model(path: Path, *, check: bool = True) -> ir.Model:
         inline_functions(model)
     except OSError as error:
         message = f"ONNX file {str(path)!r} cannot be read: {error.strerror or error}."
-        raise HxError(message, code="HX202", hint="Name a file that `hx export` wrote.") from error
+        raise HxError(message, code="HX202", hint="Name an .onnx file.") from error
     except Exception as error:
         # protobuf and onnx_ir raise many kinds for bytes that are no model.
         cause: BaseException = error  # the innermost: onnx_ir says there what is wrong
@@ -58,7 +64,11 @@ def read_model(path: Path, *, check: bool = True) -> ir.Model:
         unread = isinstance(cause, NotImplementedError)
         wrong = "holds what onnx_ir does not read" if unread else "is no valid ONNX model"
         message = f"File {str(path)!r} {wrong}: {first_line(cause).rstrip('.')}."
-        raise HxError(message, code="HX202", hint="Name another file.") from error
+        raise HxError(
+            message,
+            code="HX202",
+            hint=_fetched(path) or ("Write the model without that." if unread else "Name another file."),
+        ) from error
     check_external(((slot.name, slot.tensor) for slot in tensors_in(model)), path)
     return model
 
@@ -70,9 +80,22 @@ def _load(path: Path) -> ir.Model:
     return ir.from_proto(proto)
 
 
+def _fetched(path: Path) -> str:
+    """Return how to get a file for which a pointer of Git LFS lies there; nothing of another file."""
+    with path.open("rb") as file:
+        is_pointer = file.read(len(_POINTER)) == _POINTER
+    return "Fetch the file that this pointer of Git LFS stands for: `git lfs pull`." if is_pointer else ""
+
+
 def drop_map_types(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
-    """Leave maps without a type: classifiers of scikit-learn have them as output, and onnx_ir (1.1) reads none."""
+    """Leave maps without a type: classifiers of scikit-learn have them as output, and onnx_ir (1.1) reads none.
+
+    Raises:
+        NotImplementedError: For sparse initializers, which onnx_ir (1.1) leaves out without a word.
+    """
     ends = [*graph.input, *graph.output] if isinstance(graph, onnx.GraphProto) else []
+    if isinstance(graph, onnx.GraphProto) and graph.sparse_initializer:
+        raise NotImplementedError(f"the sparse initializer {graph.sparse_initializer[0].values.name!r}")
     for value in (*ends, *graph.value_info):
         if is_map(value.type):
             value.ClearField("type")
@@ -173,7 +196,7 @@ def check_external(tensors: Iterable[tuple[str, ir.TensorProtocol]], path: Path)
         is_whole = offset >= 0 and offset + tensor.nbytes <= sizes[location] and tensor.length in (None, tensor.nbytes)
         if not is_whole:
             message = f"External data {location!r} of {str(path)!r} is cut short: it does not hold {name!r}."
-            raise HxError(message, code="HX204", hint=COPY)
+            raise HxError(message, code="HX204", hint=_fetched(folder / location) or COPY)
 
 
 def size_inside(folder: Path, location: str, what: str) -> int:

@@ -24,10 +24,10 @@ PROTOBUF_BYTES = 1_000_000_000
 INLINE_BYTES = 1 << 20
 """Weights below this size stay in the message: ONNX Runtime must read shapes and other constants there."""
 _NOISE = {
-    r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(Load model from \S+ failed:)?": "",
+    r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(Load model from .*? failed:)?": "",
     r"Non-zero status code returned while running (\S+) node\. Name:('.*?') Status Message: ": r"\1 \2: ",
     r"^(\S+) '': ": r"\1: ",
-    r"\S+\.(?:h|cc):\d+ (?:.* was false\. (?=\S)|[^()]*\([^()]*\) (?:const )?|[\w:]+ )": "",
+    r"\S+\.(?:h|cc):\d+ (?:.* was false\. (?=\S)|[^()]*\([^()]*\)(?:::<lambda\([^()]*\)>)? (?:const )?|[\w:]+ )": "",
 }
 """What ONNX Runtime 1.31 says beside the reason, and what stays of it: places in its own source above all."""
 NO_PREPACKING = "session.disable_prepacking"

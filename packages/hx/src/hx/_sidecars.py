@@ -105,7 +105,7 @@ def project(
         if refusal is not None and (inputs is not None or input_shapes):
             raise refusal
         sidecar = found.sidecar
-        notes = [] if refusal is None else [f"No sizes of the free axes were found on which it runs. {refusal.message}"]
+        notes = [] if refusal is None else [f"No inputs were found on which it runs. {refusal.message}"]
     else:
         sidecar = _project_against(graph, against, inputs, input_shapes or {}, **settings)
     sidecar = _saved(sidecar, path, target)

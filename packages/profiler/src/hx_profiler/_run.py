@@ -12,7 +12,7 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from hx_graph import all_nodes, import_runtime, make_session, open_session, read_model, run_session
+from hx_graph import all_nodes, import_runtime, make_session, open_session, read_model, refusal_of, run_session
 from hx_profiler._records import Settings
 from hx_profiler._trace import Trace, read_trace
 from hx_sidecar_schema import HxError, MissingKernel, first_line
@@ -159,7 +159,7 @@ def new_session(
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         name = repr(str(model)) if isinstance(model, Path) else "the model"
         raise HxError(
-            error.message if isinstance(error, HxError) else f"ONNX Runtime refuses {name}: {first_line(error)}",
+            error.message if isinstance(error, HxError) else f"ONNX Runtime refuses {name}: {refusal_of(error)}",
             code="HX207",
             hint="Check that the execution provider supports the model; `cpu` is the widest.",
             argument="provider",

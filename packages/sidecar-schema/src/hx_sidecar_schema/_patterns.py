@@ -43,7 +43,14 @@ def _named(sidecar: Sidecar, pattern: str) -> list[int]:
         ]
     if rows:
         return rows
-    names = {name for one in sidecar.modules for name in (one.tag, one.fqn, simple_name(one.class_name)) if name}
+    called = {call.module for call in sidecar.calls}
+    silent = (one for row, one in enumerate(sidecar.modules) if row not in called and _matches(one, body))
+    if (holder := next(silent, None)) is not None:
+        what = f"{holder.fqn!r} is a {simple_name(holder.class_name)}, which was not called itself"
+        message = f"No module call matches {pattern!r}: {what}."
+        raise UnknownCall(message, hint=f"Name what it holds, like '{holder.fqn}.*'; `hx tree` shows every call.")
+    modules = [sidecar.modules[row] for row in sorted(called)]
+    names = {name for one in modules for name in (one.tag, one.fqn, simple_name(one.class_name)) if name}
     closest = difflib.get_close_matches(body, sorted(names), n=3, cutoff=0.0)
     beyond = index.isdigit() and any(call.index for call in sidecar.calls)
     counted = "; indices after `@` count a module's calls from 0" if beyond else ""

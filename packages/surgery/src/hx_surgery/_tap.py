@@ -105,7 +105,7 @@ class _Tapping:
         if value is None:
             return f"{port.name!r} is in the graph no more."
         if value.graph is not self.model.graph and value.producer() not in self.rows:
-            return f"{port.name!r} is a value {carrier!r} in the body of a control-flow node, which ends there."
+            return f"{port.name!r}, the value {carrier!r}, is in the body of a control-flow node, which ends there."
         if value.type is None:
             return f"The type of {port.name!r}, the value {carrier!r}, is not known."
         opset = self.model.opset_imports.get("", 0)

@@ -10,8 +10,8 @@ from hx._tensors import ROUNDING_FACTOR, explained, own_rounding, to_numpy
 from hx.records.export import Verification
 from hx.text import plural
 from hx_extractor import difference, tolerance
-from hx_graph import all_nodes, drawing_nodes, open_session, read_model
-from hx_sidecar_schema import MissingKernel, first_line
+from hx_graph import all_nodes, drawing_nodes, open_session, read_model, refusal_of
+from hx_sidecar_schema import MissingKernel
 from hx_tracer import ExampleInputs, Exported, other_structure, outputs_of, record_call_values
 
 
@@ -34,7 +34,7 @@ def verify_export(path: Path, module: torch.nn.Module, example: ExampleInputs, e
     except MissingKernel as error:
         return _unchecked(error.message)
     except Exception as error:  # noqa: BLE001 ONNX Runtime's exceptions are in no public module and share no base class
-        return Verification(status="mismatch", reason=f"ONNX Runtime cannot run it: {first_line(error)}")
+        return Verification(status="mismatch", reason=f"ONNX Runtime cannot run it: {refusal_of(error)}")
     expected = outputs_of(exported.result, len(actual))
     if len(expected) != len(actual):
         reason = f"the graph has {plural(len(actual), 'output')}, the module returned {plural(len(expected), 'tensor')}"

@@ -62,7 +62,9 @@ def with_boundaries(graph: ir.Graph, context: ModuleContext, owned: OwnedNodes, 
                     outputs[row][out.name] = out
     hand_out_data = [bool(found) for found in outputs]
     # What the model hands on as it is goes through no node.
-    outputs[0] |= {str(value.name): value for value in graph.outputs if value.producer() is None}
+    handed_on = {str(value.name): value for value in graph.outputs if value.producer() is None}
+    outputs[0] |= handed_on
+    inputs[0] |= {name: value for name, value in handed_on.items() if name in data}
     for name, reader in others:
         left = list(tree.leaving(makers[name], reader))
         if _is_tensor(values[name]) and (not hand_out_data[left[-1]] if left else name in sized):

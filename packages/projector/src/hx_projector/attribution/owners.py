@@ -50,6 +50,7 @@ def attribute_nodes(
     inner = [name for body in bodies_in(model.graph) for name in body.initializers]
     weights = calls_of_weights(context, inner) if "parameter" in sources else {}
     owned: OwnedNodes = {}
+    moved: dict[str, int] = {}
     for node in model.graph:
         key = output_of(node)
         claim = claims.get(key, Claim(0, "low"))
@@ -58,8 +59,12 @@ def attribute_nodes(
         around = tree.common([row.owner, *(other.owner for other in inside.values())])
         if around != row.owner:  # what ran in a body ran inside the call that ran the node with the body
             row = row.model_copy(update={"owner": around, "confidence": "medium"})
+            moved[key] = around
             inside = _body_nodes(node, row, context, tree, weights)
         owned |= {node: row} | inside
+    if moved:
+        decided = (row.model_copy(update={"owner": moved.get(row.output, row.owner)}) for row in disagreements)
+        disagreements = [row for row in decided if row.owner != row.other]
     return owned | function_nodes(model, owned, tree), disagreements
 
 

@@ -4,7 +4,6 @@ Three sources, in this order: what the file says of a value, with the symbols of
 inference of ONNX, which reads small weights only; for what is left in the main graph, a run, where the caller makes one.
 """
 
-import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,9 +15,6 @@ from onnx_ir.passes.common import ShapeInferencePass
 
 from hx_graph import evaluate_dim, values_in
 from hx_sidecar_schema import HxError
-
-# Where inference refuses a model, its pass logs a traceback: what stays unknown is reported anyway.
-logging.getLogger("onnx_ir.passes.common.shape_inference").addHandler(logging.NullHandler())
 
 Shape = tuple[int, ...]
 MeasureShapes = Callable[[Sequence[str], Mapping[str, Shape]], Mapping[str, Sequence[int]]]

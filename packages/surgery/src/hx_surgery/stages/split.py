@@ -88,10 +88,11 @@ class Plan:
         """
         steps = self.timeline.taken
         if stages > len(steps):
-            message = (
-                f"{self.hierarchy.name!r} cannot be cut into {stages} stages: its calls run in {len(steps)} steps."
-            )
-            raise HxError(message, code="HX416", hint=f"Ask for at most {len(steps)}.", argument="into")
+            found = f"{len(steps)} step{'' if len(steps) == 1 else 's'}"
+            message = f"{self.hierarchy.name!r} cannot be cut into {stages} stages: its calls run in {found}."
+            hint = "Take a model of more calls; `hx tree` shows them."
+            hint = f"Ask for at most {len(steps)}." if len(steps) > 1 else hint
+            raise HxError(message, code="HX416", hint=hint, argument="into")
         shared: list[dict[str, int]] = []
         if loads is None:
             by_step: dict[int, dict[str, int]] = {step: {} for step in steps}

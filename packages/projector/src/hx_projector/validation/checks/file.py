@@ -10,6 +10,7 @@ from hx_graph import (
     lacks_weights,
     make_session,
     open_session,
+    refusal_of,
     return_freed_memory,
 )
 from hx_projector.attribution.assemble import tensor_infos
@@ -62,7 +63,7 @@ def loaded_by_runtime(pair: ModelAndSidecar) -> Iterator[Problem]:
     except HxError:
         raise
     except Exception as error:  # noqa: BLE001 ONNX Runtime's exceptions share no base class; all others are a finding
-        yield "V02", "model", f"ONNX Runtime does not load it: {_line(error)}"
+        yield "V02", "model", f"ONNX Runtime does not load it: {refusal_of(error)}"
     finally:
         return_freed_memory()
 
