@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -300,3 +301,8 @@ class TestReport:
         assert '"against":"other records of it"' in page
         refused = hx(*command, "--profile", "after.json", "-o", "three.html", cwd=perceptron.parent)
         assert "error[HX406]: 3 records of profile are given" in refused.err
+
+
+def test_a_command_to_copy_has_its_file_quoted(hx, perceptron, tmp_path):
+    shutil.copy(perceptron, tmp_path / "a b.onnx")
+    assert "hx tree 'a b.onnx'" in hx("project", "a b.onnx", cwd=tmp_path).err

@@ -90,7 +90,7 @@ def test_all_architectures_of_transformers() -> None:
         ({"models": ["none/*.onnx"]}, "HX405", "stands for no model"),
         ({"models": [{"model": "tiny:a", "name": "x"}, {"model": "tiny:b", "name": "x"}]}, "HX405", "called 'x'"),
         ({"models": [{"model": "tiny:a", "dtipe": "float16"}]}, "HX406", "'dtipe'"),
-        ({"models": ["none.csv"]}, "HX405", "'none.csv'"),
+        ({"models": ["none.csv"]}, "HX406", "none.csv' cannot be read: No such file"),
         ({"models": [{"model": "tiny:a", "name": 3}]}, "HX406", "'name' is 3"),
         ({"models": [{"model": "x.onnx", "against": 3}]}, "HX406", "'against' is 3"),
         ({"models": [{"model": "tiny:a", "random_weights": "no"}]}, "HX406", "'random_weights' is 'no'"),

@@ -153,6 +153,16 @@ def test_the_stronger_source_wins_and_the_disagreement_is_listed(context_by_hand
     assert (row.output, row.evidence, row.owner, row.against, row.other) == ("y", "exporter", 3, "parameter", 2)
 
 
+def test_what_names_one_of_merged_calls_does_not_disagree(context_by_hand: ContextByHand) -> None:
+    """A convolution with the normalisation behind it reads a weight of the convolution."""
+    model = model_of("y = Mul(x, w)", weights="float[3] w = {1.0, 2.0, 3.0}")
+    for origins, disagreements in (([2, 3], 0), ([1, 3], 1)):
+        context = context_by_hand(CALLS, origins={"y": origins}, parameters={"w": "block.a.weight"})
+        sidecar = project(model, context, file="m.onnx")
+        assert known(node_of(sidecar, "y"))[1:] == ("exporter", "high")
+        assert len(sidecar.disagreements) == disagreements
+
+
 def test_other_packages_add_sources(context_by_hand: ContextByHand, monkeypatch: pytest.MonkeyPatch) -> None:
     def by_operator(given: AttributionInput) -> dict[str, Claim]:
         return {

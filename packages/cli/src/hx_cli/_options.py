@@ -157,7 +157,16 @@ class Exporting:
         }
 
 
-_SAME = (*(field.name for field in fields(Loading)), "provider", "repair", "strategy", "threads", "torch_nn", "warmup")
+_SAME = (
+    *(field.name for field in fields(Loading)),
+    "only",
+    "provider",
+    "repair",
+    "strategy",
+    "threads",
+    "torch_nn",
+    "warmup",
+)
 OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME} | {
     "against": "--against MODEL",
     "detailed": "--detailed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -47,6 +48,11 @@ def escape(text: str) -> str:
     from rich import markup
 
     return markup.escape(text.translate(CONTROLS))
+
+
+def command_line(*words: str) -> str:
+    """Return a command to copy, as rich markup."""
+    return escape(shlex.join(words))
 
 
 def styled(text: str, style: str = "") -> Text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,14 +37,14 @@ def demo(
 
 
 def _show(report: DemoReport, output: Output) -> None:
-    model, attention = report.model, report.extract.modules[0]
+    model, attention = shlex.quote(report.model), report.extract.modules[0]
     command = f"hx export {report.export.model} --dynamic -o {model}"
     _step(output, 1, "Export a small BERT with random weights, batch and sequence length left free", command)
     show_export(report.export, output, following=False)
     command = f"hx tree {model} --depth {max(call.depth for call in report.tree.calls)}"
     _step(output, 2, "See which module call made how many of its nodes", command)
     show_tree(report.tree, output, collapse=True)
-    part = report.extract.output
+    part = shlex.quote(report.extract.output)
     command = f"hx extract {model} --module {attention.tag} --against {report.export.model} -o {part}"
     _step(output, 3, "Cut one self-attention out, as a model that takes what its forward() takes", command)
     show_extract(report.extract, output)

@@ -13,7 +13,7 @@ from hx.text import count, number, percent, plural, shape, size
 from hx_cli._options import Exporting, Loading, ModelSpec, NoVerify, Overwrite, flag, value
 from hx_cli._output import Output
 from hx_cli._paths import export_path
-from hx_cli._widgets import boxed, called, categories, coverage, escape, table
+from hx_cli._widgets import boxed, called, categories, command_line, coverage, escape, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -93,7 +93,7 @@ def show_export(report: ExportReport, output: Output, *, following: bool = True,
     elif check is not None and check.status == "not_checked":
         output.warn(f"the outputs were not compared with PyTorch: {check.reason}.")
     if following and not output.as_json:
-        output.note(f"[dim]Next:[/] hx tree {escape(report.files[0].path)}")
+        output.note(f"[dim]Next:[/] {command_line('hx', 'tree', report.files[0].path)}")
 
 
 def _exact(row: Mapping[str, int]) -> float:

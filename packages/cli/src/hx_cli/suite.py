@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -78,6 +79,7 @@ def _show(report: SuiteReport, output: Output) -> None:
     if report.changed:
         lines.append(f"[yellow]not removed, somebody changed them[/]: {escape(', '.join(report.changed))}")
     if found.not_covered:
-        first = ", ".join(dict.fromkeys(text.partition("(")[0] for text in found.not_covered))
+        names = Counter(text.partition("(")[0] for text in found.not_covered)
+        first = ", ".join(name if number == 1 else f"{number} {name}" for name, number in names.items())
         lines.append(f"[dim]in no case, {plural(len(found.not_covered), 'operator')}: {escape(first)}[/]")
     output.data("\n".join(lines))

@@ -153,7 +153,8 @@ def _others(report: VerifyReport) -> list[str]:
         lines.append(f"{plural(len(explained), 'call')} beyond it as single precision explains: {off}")
     statuses = Counter(entry.status for entry in report.calls if entry.status != "extractable" and not entry.local)
     if statuses:
-        lines.append(f"[dim]{plural(statuses.total(), 'call')} without numbers of their own: {by_status(statuses)}[/]")
+        own = "its" if statuses.total() == 1 else "their"
+        lines.append(f"[dim]{plural(statuses.total(), 'call')} without numbers of {own} own: {by_status(statuses)}[/]")
     return lines
 
 

@@ -141,7 +141,7 @@ def _writing(output: str) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        hint = "Make room there, then start the run again with `only` failed: it goes on where it was, and steps that had no room run again."
+        hint = "Make room there, then start the run again with only='failed': it goes on where it was, and steps that had no room run again."
         message = f"Run {output!r} cannot be written: {error.strerror or error}."
         raise HxError(message, code="HX306", hint=hint) from error
 

@@ -80,13 +80,13 @@ def _expand(entry: str | dict[str, Any], base: Path, without: Path | None) -> It
 
         names = (f"{TINY}{name}" for name in architectures())
         yield from (Listed(name, name, written=(name, None)) for name in names if fnmatchcase(name, entry))
-    elif (base / entry).is_file() or (base / entry).is_dir():
+    elif (base / entry).is_file() or (base / entry).is_dir() or (entry.endswith(".csv") and not _is_glob(entry)):
         yield from _from_path(base / entry, base, without)
     elif _is_glob(entry):
         paths = base.glob(entry) if not Path(entry).is_absolute() else Path("/").glob(entry[1:])
         for path in _apart(paths, without):
             yield from _from_path(path, base, without)
-    elif not entry.endswith(".csv"):
+    else:
         yield Listed(entry, absolute(entry, base), written=(entry, None))
 
 

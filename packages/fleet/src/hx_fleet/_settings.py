@@ -217,14 +217,13 @@ def check_versions(folder: RunFolder, *, overwrite: bool = False) -> None:
     try:
         before: dict[str, str] = dict(json.loads(path.read_bytes())["versions"])
     except (ValueError, TypeError, KeyError) as error:
-        hint = "Name another folder, or take `overwrite`."
-        raise HxError(f"{str(path)!r} is not of a run.", code="HX417", hint=hint, argument="output") from error
+        hint = "Begin the run anew, or name another folder."
+        raise HxError(f"{str(path)!r} is not of a run.", code="HX417", hint=hint, argument="overwrite") from error
     other = [f"{name} {before.get(name)}, now {now.get(name)}" for name in now if before.get(name) != now[name]]
     if other:
-        hint = (
-            "Finish it with the versions that it was begun with, or name another folder; `baseline` compares two runs."
-        )
-        raise HxError(f"Run {str(folder.path)!r} was begun with {'; '.join(other)}.", code="HX417", hint=hint)
+        hint = "Finish it with the versions that it was begun with, or name another folder, whose run can be compared with it."
+        message = f"Run {str(folder.path)!r} was begun with {'; '.join(other)}."
+        raise HxError(message, code="HX417", hint=hint)
 
 
 def only_failed(units: Sequence[Unit], folder: RunFolder) -> list[Unit]:

@@ -47,8 +47,8 @@ def example_array(info: TensorInfo) -> NDArray[np.generic]:
 
     example = info.example
     if example is None:
-        hint = "Give the shape of an input, and those that are not recorded are drawn; or give all inputs yourself."
-        raise UnavailableValue(f"No example of input {info.name!r} is recorded.", hint=hint, argument="inputs")
+        hint = "Give all inputs yourself; or the shape of one, and those that are not recorded are drawn."
+        raise UnavailableValue(f"No example of input {info.name!r} is recorded.", hint=hint, argument="input_shapes")
     try:
         return _array(example, ir.DataType[info.dtype].numpy())
     except (ValueError, TypeError, OverflowError, MemoryError, zlib.error) as error:

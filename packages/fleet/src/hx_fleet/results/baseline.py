@@ -28,8 +28,8 @@ Row = dict[str, Any]
 def check_baseline(path: Path, output: Path, names: Sequence[str], steps: Sequence[str]) -> None:
     """Stop with HX417 where a folder is no earlier run, or none of these models went through one of these steps there."""
     if path.exists() and output.exists() and path.samefile(output):
-        hint = "Name another folder for this run with `output`."
-        raise HxError(f"Baseline {str(path)!r} is the run itself.", code="HX417", hint=hint, argument="baseline")
+        hint = "Name another folder for this run."
+        raise HxError(f"Baseline {str(path)!r} is the run itself.", code="HX417", hint=hint, argument="output")
     try:
         pq.read_schema(path / CALLS)
         rows = pq.read_table(path / STEPS, columns=["model", "step"]).to_pylist()

@@ -171,7 +171,7 @@ class Measurement:
         accumulated = compare_ports(given.outputs, actual)
         reasons = [alone.reason] if alone.reason else []
         if added:
-            reasons.append(f"The PyTorch module does not return {sorted(added)}: they are copies of other outputs.")
+            reasons.append(f"The PyTorch module does not return {sorted(added)}: they are copies of what calls return.")
         if not self._drawn.isdisjoint(carriers.values()):
             reasons.append("In the whole model it derives from random numbers.")
         elif not self.refusal and (gone := [name for name in carriers if name not in actual]):

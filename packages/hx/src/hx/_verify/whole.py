@@ -35,7 +35,7 @@ def whole_outputs(model: Hierarchy) -> dict[str, str]:
 
 
 def added_outputs(model: Hierarchy, returned: Collection[str]) -> set[str]:
-    """Return the root's outputs that are copies of other outputs and are not among those that PyTorch's root `returned`.
+    """Return the root's outputs that are copies of outputs of calls and are not among those that PyTorch's root `returned`.
 
     A tool added them, as `hx tap` does. They are compared where they come from.
     """

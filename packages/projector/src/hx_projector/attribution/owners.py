@@ -42,7 +42,8 @@ def attribute_nodes(
         for key, claim in found.items():
             first = claims.setdefault(key, claim)
             evidence = evidence_of.setdefault(key, name)
-            if first.owner != claim.owner:
+            merged = context.origins.get(key, ()) if evidence == "exporter" else ()  # each of them is right
+            if claim.owner not in (first.owner, *merged):
                 disagreements.append(
                     Disagreement(output=key, evidence=evidence, owner=first.owner, against=name, other=claim.owner)
                 )
