@@ -207,6 +207,16 @@ def test_opset() -> None:
     exported = export(Two().eval(), {}, args=(X, Y), opset=20, output_names=["o"])
     assert_plain(exported.program.model, plain(Two().eval(), (X, Y), opset_version=20, output_names=["o"]))
     assert exported.program.model.opset_imports[""] == 20
+    assert not exported.notes
+
+
+@pytest.mark.parametrize("asked", [17, 99])
+def test_an_opset_that_the_exporter_does_not_write_is_told(asked: int) -> None:
+    """torch 2.13 keeps 18 where it cannot convert, and says so in a log alone."""
+    exported = export(Two().eval(), {}, args=(X, Y), opset=asked)
+    written = exported.program.model.opset_imports[""]
+    assert any(f"opset {written}" in note and f"in {asked}" in note for note in exported.notes) == (written != asked)
+    assert asked != 99 or written != 99
 
 
 @pytest.mark.parametrize(

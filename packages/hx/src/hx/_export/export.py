@@ -154,7 +154,7 @@ def export(
         kwargs: Example inputs by name, beside those of `args`.
         input_names: Names of the graph's inputs, in order.
         output_names: Names of the graph's outputs, in order.
-        opset_version: Of the ONNX operators; None for the exporter's default.
+        opset_version: Of the ONNX operators; None for the exporter's default. A note says where the exporter wrote another one.
         dynamic: Free axis 0 of every input and axis 1 of every input of rank 2, as `batch` and `sequence`.
         dynamic_axes: Further free axes by input, with their symbols: `{"input_ids": {1: "sequence"}}`; or without:
             `{"input_ids": [1]}`. Tensors in containers go by path (`past.0.key`), by their name in the graph (`past_0_key`),

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from hx.records.report import File, Report
-from hx.text import percent, plural
+from hx.text import number, percent, plural
 from hx_sidecar_schema import Record
 
 
@@ -27,8 +27,8 @@ class Verification(Record):
         """Return a sentence."""
         if self.status == "match":
             why = f": {self.reason}" if self.reason else ""
-            return f"equal to PyTorch's within {self.relative_error:.1e} of the largest value{why}"
-        size = f" by {self.relative_error:.1e} of its largest value" if self.relative_error else ""
+            return f"equal to PyTorch's within {number(self.relative_error)} of the largest value{why}"
+        size = f" by {number(self.relative_error)} of its largest value" if self.relative_error else ""
         return f"{self.status.replace('_', ' ')}: {self.reason}{size}"
 
 

@@ -178,6 +178,9 @@ def _export(request: ExportRequest, strategy: Strategy) -> Exported:
         notes = [f"A run made {', '.join(lazy)}, with random numbers: the model was not initialised.", *notes]
     if any(asked):
         notes = [*_fused_attention(module, args, kwargs, ran.result), *notes]
+    written = program.model.opset_imports.get("")
+    if request.opset not in (None, written):  # torch 2.13 logs it, and a log is not shown while it exports
+        notes = [f"The model has opset {written}: the exporter could not write it in {request.opset}.", *notes]
     if getattr(module, "training", False):  # a frozen ScriptModule has no mode
         notes = [_TRAINING[strategy.exporter], *notes]
     values = {str(value.name): value for value in program.model.graph.inputs}
