@@ -286,6 +286,7 @@ def test_what_nothing_is_known_of_stays_unknown(context_by_hand):
         "<ir_version: 10, opset_import: ['': 20]> m (float[2,3] x) => (float[2,3] y, float[2,3] z) "
         "{ y = Tanh(x) z = Exp(x) }",
         "<ir_version: 10, opset_import: ['': 20]> m (float[2,3] other) => (float[2,3] z) { z = Tanh(other) }",
+        "<ir_version: 10, opset_import: ['': 20]> m (float[2,3,4] x) => (float[2,3,4] y) { y = Tanh(x) }",
     ],
 )
 def test_a_model_that_was_not_made_of_it_is_refused(context_by_hand, text):

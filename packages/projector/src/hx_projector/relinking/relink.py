@@ -1,8 +1,11 @@
 """The entry to relinking: a sidecar for what a tool made of an exported model."""
 
+from collections.abc import Sequence
+from itertools import islice
+
 import onnx_ir as ir
 
-from hx_graph import CallTree, body_path, nested_graphs, nodes_in, output_of
+from hx_graph import CallTree, body_path, can_be_equal, dims_of, nested_graphs, nodes_in, output_of
 from hx_projector._graph_index import Wiring, grouped, wired
 from hx_projector.attribution.assemble import assemble
 from hx_projector.attribution.owners import Attribution, OwnedNodes, function_nodes, node_row
@@ -13,6 +16,8 @@ from hx_projector.relinking.original import Original, Outline, original_of
 from hx_sidecar_schema import HxError, ModuleContext, Node, Sidecar, collector_paused, node_name
 
 LINEAGE = "lineage"
+_COMPARED = 1000
+"""So many values are looked at; where most have other shapes, names are equal by chance."""
 MERGER = "The transformation"
 """What merged nodes of several modules, see `assemble`."""
 
@@ -58,13 +63,13 @@ def _carried(
 ) -> tuple[OwnedNodes, dict[str, str]]:
     """Return the nodes with their owners, and unchanged values: what found them, a third of all memory, is left behind."""
     new, old = wired(transformed.graph), original.graph
-    _refuse_strangers(new, old, sidecar, file)
+    _refuse_strangers(transformed.graph, new, old, sidecar, file)
     carried = _Carried(sidecar)
     carried.add(ValueCorrespondence(new, old, {}), transformed.graph, "", ROOT)
     return carried.owned, carried.unchanged
 
 
-def _refuse_strangers(new: Wiring, old: Outline, sidecar: Sidecar, file: str) -> None:
+def _refuse_strangers(graph: ir.Graph, new: Wiring, old: Outline, sidecar: Sidecar, file: str) -> None:
     reason = ""
     # Values of the original may be outputs too, as those who look for an error make them.
     added = len(new.outputs) - len(old.outputs)
@@ -73,6 +78,8 @@ def _refuse_strangers(new: Wiring, old: Outline, sidecar: Sidecar, file: str) ->
         reason = f"it has the inputs {new.inputs} and outputs {new.outputs}, not {old.inputs} and {old.outputs}"
     elif old.producer and new.producer and new.inputs != old.inputs and not new.producer.keys() & old.producer.keys():
         reason = "no value has the same name"
+    else:
+        reason = _other_shapes(graph, old)
     if reason:
         raise HxError(
             f"Model {file!r} was not made of {sidecar.model.file!r}: {reason}.",
@@ -80,6 +87,31 @@ def _refuse_strangers(new: Wiring, old: Outline, sidecar: Sidecar, file: str) ->
             hint="Name the export that it was made of.",
             argument="original",
         )
+
+
+def _other_shapes(graph: ir.Graph, old: Outline) -> str:
+    """Say that a graph's first values have names of the original's by chance; nothing where they do not.
+
+    Exporters call values alike in all models, as `linear_3`. Tools leave most of them their shapes, but for sizes that they fix.
+    """
+    produced = (out for node in graph for out in node.outputs)
+    shared = (value for value in (*graph.inputs, *produced) if old.is_data_value(str(value.name)))
+    first = [(value, old.types[str(value.name)].shape) for value in islice(shared, _COMPARED)]
+    other = [(value, shape) for value, shape in first if _is_unlike(dims_of(value.shape), dims_of(shape))]
+    if 2 * len(other) <= len(first):
+        return ""
+    value, shape = other[0]
+    return (
+        f"of {len(first)} values with the same name {len(other)} have other shapes, as {value.name!r} {dims_of(value.shape)}, "
+        f"not {dims_of(shape)}"
+    )
+
+
+def _is_unlike(one: Sequence[int | str], other: Sequence[int | str]) -> bool:
+    """Say whether two known shapes have other ranks, or another size everywhere."""
+    if not one or not other:  # numbers, or nothing is known
+        return False
+    return len(one) != len(other) or not any(can_be_equal([a], [b]) for a, b in zip(one, other, strict=True))
 
 
 class _Carried:
