@@ -135,6 +135,8 @@ def test_a_part_that_a_tool_changed(outer: Outer, part: Path) -> None:
     assert hx.validate(changed).findings == []
     before, after = hx.verify(part, outer), hx.verify(changed, outer)
     assert [(call.fqn, call.local) for call in after.calls] == [(call.fqn, call.local) for call in before.calls]
+    parts = hx.extract(changed, output=part.with_name("parts"), against=outer)
+    assert (len(parts.modules), parts.mismatches) == (before.compared, 0)
 
 
 @pytest.mark.parametrize("against", [nn.Linear(4, 4), nn.Sequential(nn.Linear(4, 4))])

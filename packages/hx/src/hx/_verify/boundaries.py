@@ -12,7 +12,7 @@ import onnx_ir as ir
 import torch
 
 from hx._tensors import own_rounding, to_numpy
-from hx._verify.inputs import Arrays, ModuleInputs, recorded_inputs
+from hx._verify.inputs import Arrays, ModuleInputs, counterpart, recorded_inputs
 from hx._verify.references import Verdict, refuse_drawing, verdict_of
 from hx._verify.whole import added_outputs
 from hx_extractor import Call, Difference, Extraction, Hierarchy, difference
@@ -98,8 +98,9 @@ class TorchReference:
     def __init__(self, model: Hierarchy, calls: Sequence[Call], loaded: LoadedModel) -> None:
         keys = pytorch_keys(model.sidecar)
         self._keys = {(call.fqn, call.index): keys[call.row] for call in calls}
-        self._loaded, self._inputs = loaded, recorded_inputs(loaded, model.sidecar, model.example_inputs())
-        self._boundaries = run_module(loaded, self._inputs, set(self._keys.values()), array_now)
+        self._loaded = counterpart(loaded, model.sidecar)
+        self._inputs = recorded_inputs(self._loaded, model.sidecar, model.example_inputs())
+        self._boundaries = run_module(self._loaded, self._inputs, set(self._keys.values()), array_now)
         self._model = model
 
     def __call__(self, extraction: Extraction) -> Verdict:

@@ -114,12 +114,14 @@ def _named(args: tuple[Any, ...], kwargs: Mapping[str, Any], wanted: Sequence[Te
     return {name: to_numpy(tensor) for name, tensor in zip(names, tensors, strict=True)}
 
 
-def part_of(loaded: LoadedModel, sidecar: Sidecar) -> LoadedModel:
-    """Return the module that a part was cut out of: by its name in the given model, or what is given itself.
+def counterpart(loaded: LoadedModel, sidecar: Sidecar) -> LoadedModel:
+    """Return the module that an ONNX model is compared with: of a part the one that it was cut out of, by its name or given itself.
 
     HX407 if neither is of the part's class, HX128 if the part has inputs that its module does not take: of a stage, values
     of other stages.
     """
+    if sidecar.cut_from is None:
+        return loaded
     root = sidecar.modules[0]
     arguments = {port.carrier for port in sidecar.calls[0].inputs if not port.implicit}
     if others := [info.name for info in sidecar.model.inputs if info.name not in arguments]:

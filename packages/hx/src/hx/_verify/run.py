@@ -89,12 +89,10 @@ def verify(
 
     @cache
     def pytorch() -> tuple[LoadedModel, ModuleInputs]:
-        from hx._verify.inputs import inputs_of_both, part_of
+        from hx._verify.inputs import counterpart, inputs_of_both
 
         progress("Loading torch and the model, and running it", 0, 0)
-        loaded = source.loaded if isinstance(source, Export) else source.load()
-        if sidecar.cut_from is not None:
-            loaded = part_of(loaded, sidecar)
+        loaded = counterpart(source.loaded if isinstance(source, Export) else source.load(), sidecar)
         return loaded, inputs_of_both(loaded, hierarchy, inputs, input_shapes)
 
     from hx._verify.measure import DEFAULT_BYTES, Measurement, own_roundings
