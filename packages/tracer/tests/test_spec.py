@@ -75,6 +75,16 @@ def test_random_weights_take_the_configuration_alone(folder: Path) -> None:
     assert code_of(str(only))[0] == "HX101"
 
 
+@pytest.mark.parametrize(("name", "says"), [("net.py", "net.py:NAME"), ("m.onnx", "an ONNX file is no PyTorch model")])
+def test_a_file_is_no_model(tmp_path: Path, name: str, says: str) -> None:
+    """transformers reads it as a configuration, and says that it is no JSON."""
+    (tmp_path / name).touch()
+    with pytest.raises(HxError, match="is a file") as caught:
+        load_model(str(tmp_path / name))
+    assert caught.value.code == "HX101"
+    assert says in caught.value.hint
+
+
 def test_no_cache_by_default(folder: Path) -> None:
     assert load_model(str(folder)).module.config.use_cache is False
     assert load_model("tiny:llama").module.config.use_cache is False

@@ -159,6 +159,8 @@ class Exporting:
 
 _SAME = (
     *(field.name for field in fields(Loading)),
+    "at",
+    "into",
     "only",
     "provider",
     "repair",

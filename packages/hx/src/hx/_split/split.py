@@ -106,7 +106,7 @@ def split(
 
 def _criterion(into: int | None, at: str | Sequence[str], by: str | None, profile: object) -> str:
     if (into is None) == (not at):
-        hint = "Give the number of stages, or patterns of the calls that they begin with."
+        hint = "Give the number of stages, into='N', or the calls that they begin with, at='PATTERN'."
         what = (
             "Nothing says where to cut." if into is None else "Both a number of stages and places to cut at are given."
         )

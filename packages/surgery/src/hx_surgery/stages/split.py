@@ -90,9 +90,9 @@ class Plan:
         if stages > len(steps):
             found = f"{len(steps)} step{'' if len(steps) == 1 else 's'}"
             message = f"{self.hierarchy.name!r} cannot be cut into {stages} stages: its calls run in {found}."
-            hint = "Take a model of more calls; `hx tree` shows them."
-            hint = f"Ask for at most {len(steps)}." if len(steps) > 1 else hint
-            raise HxError(message, code="HX416", hint=hint, argument="into")
+            if len(steps) < 2:
+                raise HxError(message, code="HX416", hint="Take a model of more calls; `hx tree` shows them.")
+            raise HxError(message, code="HX416", hint=f"Ask for at most {len(steps)}.", argument="into")
         shared: list[dict[str, int]] = []
         if loads is None:
             by_step: dict[int, dict[str, int]] = {step: {} for step in steps}

@@ -62,7 +62,7 @@ class Timeline:
         found = bisect_left(self.taken, 2 * row)
         if found == 0:
             message = f"No stage can begin with call {tag!r}: it is the first that runs, and a stage before it would hold nothing."
-            raise HxError(message, code="HX416", hint="Leave it out: the first stage begins with it.", argument="at")
+            raise HxError(message, code="HX416", hint="Leave it out: the first stage begins with it.")
         return self.taken[found]
 
     def _reason(self, row: int) -> str:

@@ -47,5 +47,5 @@ def _unreadable(path: Path, reason: str) -> HxError:
     return HxError(
         f"Inputs file {str(path)!r} cannot be read: {reason}.",
         code="HX110",
-        hint="Give a .pt (saved dict), .npz or .safetensors file that holds each input under its forward() name.",
+        hint="Give a .pt (saved dict), .npz or .safetensors file that holds each input by its name.",
     )

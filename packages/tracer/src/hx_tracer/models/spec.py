@@ -23,6 +23,9 @@ from hx_tracer.models.unheld import built_unheld, fill_from_sparse_file
 from hx_tracer.watch.file_weights import FileWeights
 from hx_tracer.watch.uncompiled import set_eval_mode
 
+_HINT = (
+    "Give a Hub id that is reachable from here, a folder with config.json and weights, FILE.py:factory or tiny:ARCH."
+)
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -196,6 +199,13 @@ def _from_hub(
 
     place, _, revision = spec.partition("@") if not Path(spec).is_dir() else (spec, "", "")
     folder = Path(place)
+    if folder.is_file() and folder.suffix != ".json":  # transformers takes it for a configuration
+        named = f"Name a function in it that makes the model, like '{place}:NAME'."
+        raise HxError(
+            f"Model {spec!r} is a file, and no Hub id or folder.",
+            code="HX101",
+            hint=named if folder.suffix == ".py" else f"{_HINT[:-1]}; an ONNX file is no PyTorch model.",
+        )
     name = folder.resolve().name if folder.is_dir() else place.rpartition("/")[2]
     # Left out, transformers asks on the terminal, and runs the code of whoever answers `y`.
     options: dict[str, Any] = {"trust_remote_code": trust, **({"revision": revision} if revision else {})}
@@ -231,7 +241,7 @@ def _from_hub(
             raise HxError(
                 f"Model {spec!r} cannot be loaded{' (offline)' if offline else ''}: {first_line(error)}",
                 code="HX101",
-                hint="Give a Hub id that is reachable from here, a folder with config.json and weights, FILE.py:factory or tiny:ARCH.",
+                hint=_HINT,
             ) from error
     disable_cache(getattr(module, "config", None))
     return module, name, _check_weights(spec, module, loaded)
