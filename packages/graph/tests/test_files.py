@@ -13,7 +13,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from hx_graph import all_nodes, make_session, read_model, run_session, tensors_in, write_model
+from hx_graph import all_nodes, make_session, read_model, run_session, stored_tensors, tensors_in, write_model
 from hx_sidecar_schema import HxError, graph_digest
 
 DATA = np.arange(4, dtype=np.float32)
@@ -280,9 +280,10 @@ def test_a_pointer_of_git_lfs_is_told(tmp_path: Path) -> None:
     (tmp_path / "p.onnx").write_text(POINTER)
     path = write(tmp_path, PLACES, "w.bin?length=4096")
     (tmp_path / "w.bin").write_text(POINTER)
-    for file in (tmp_path / "p.onnx", path):
+    (tmp_path / "model.safetensors").write_text(POINTER)
+    for read in (lambda: read_model(tmp_path / "p.onnx"), lambda: read_model(path), lambda: stored_tensors(tmp_path)):
         with pytest.raises(HxError) as caught:
-            read_model(file)
+            read()
         assert "git lfs pull" in caught.value.hint
 
 

@@ -53,6 +53,7 @@ from hx_graph._nested import (
     values_by_name as values_by_name,
     values_in as values_in,
 )
+from hx_graph._pointers import advice_on_pointer as advice_on_pointer
 from hx_graph._random import drawing_nodes as drawing_nodes, drawn_values as drawn_values
 from hx_graph._reads import (
     captured_values as captured_values,

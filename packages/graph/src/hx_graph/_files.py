@@ -12,6 +12,7 @@ import onnx_ir as ir
 from hx_graph._data_file import DataFile, has_data
 from hx_graph._functions import inline_functions
 from hx_graph._nested import all_graphs
+from hx_graph._pointers import advice_on_pointer
 from hx_graph._weights import TensorSlot, has_large_weights, in_memory, replaced_tensors, tensors_in
 from hx_graph._well_formed import bring_into_order, check_texts, ensure_well_formed
 from hx_sidecar_schema import SIDECAR_SUFFIX, HxError, collector_paused, finished, first_line
@@ -20,8 +21,6 @@ from hx_sidecar_schema import SIDECAR_SUFFIX, HxError, collector_paused, finishe
 logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
 
 COPY = "Copy it beside the model, or export the model again."
-_POINTER = b"version https://git-lfs"
-"""How a file begins that stands for one in Git LFS."""
 _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 
@@ -67,7 +66,7 @@ def read_model(path: Path, *, check: bool = True) -> ir.Model:
         raise HxError(
             message,
             code="HX202",
-            hint=_fetched(path) or ("Write the model without that." if unread else "Name another file."),
+            hint=advice_on_pointer(path) or ("Write the model without that." if unread else "Name another file."),
         ) from error
     check_external(((slot.name, slot.tensor) for slot in tensors_in(model)), path)
     return model
@@ -78,13 +77,6 @@ def _load(path: Path) -> ir.Model:
     for graph in (proto.graph, *proto.functions):
         drop_map_types(graph)
     return ir.from_proto(proto)
-
-
-def _fetched(path: Path) -> str:
-    """Return how to get a file for which a pointer of Git LFS lies there; nothing of another file."""
-    with path.open("rb") as file:
-        is_pointer = file.read(len(_POINTER)) == _POINTER
-    return "Fetch the file that this pointer of Git LFS stands for: `git lfs pull`." if is_pointer else ""
 
 
 def drop_map_types(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
@@ -196,7 +188,7 @@ def check_external(tensors: Iterable[tuple[str, ir.TensorProtocol]], path: Path)
         is_whole = offset >= 0 and offset + tensor.nbytes <= sizes[location] and tensor.length in (None, tensor.nbytes)
         if not is_whole:
             message = f"External data {location!r} of {str(path)!r} is cut short: it does not hold {name!r}."
-            raise HxError(message, code="HX204", hint=_fetched(folder / location) or COPY)
+            raise HxError(message, code="HX204", hint=advice_on_pointer(folder / location) or COPY)
 
 
 def size_inside(folder: Path, location: str, what: str) -> int:

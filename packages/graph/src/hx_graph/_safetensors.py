@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from hx_graph._pointers import advice_on_pointer
 from hx_sidecar_schema import HxError
 
 _DTYPES = {
@@ -146,11 +147,11 @@ def _read_header(path: Path) -> tuple[dict[str, StoredTensor], set[str]]:
                 raise ValueError(f"{name!r} does not lie where the header says, or the file is cut short")
             found[name] = tensor
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise _error(f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise _error(f"{str(path)!r} cannot be read: {reason}", advice_on_pointer(path)) from error
     return found, header.keys() - found.keys()
 
 
-def _error(what: str) -> HxError:
-    return HxError(
-        f"Weights: {what}.", code="HX219", hint="Name a folder that `save_pretrained` wrote, or a .safetensors file."
-    )
+def _error(what: str, hint: str = "") -> HxError:
+    hint = hint or "Name a folder that `save_pretrained` wrote, or a .safetensors file."
+    return HxError(f"Weights: {what}.", code="HX219", hint=hint)

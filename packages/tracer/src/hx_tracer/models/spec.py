@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from hx_graph import SMALL_ELEMENTS, is_small
+from hx_graph import SMALL_ELEMENTS, advice_on_pointer, is_small
 from hx_sidecar_schema import HxError, first_line
 from hx_tracer.models.factory import call_factory, run_factory
 from hx_tracer.models.implementations import set_implementation
@@ -241,7 +241,7 @@ def _from_hub(
             raise HxError(
                 f"Model {spec!r} cannot be loaded{' (offline)' if offline else ''}: {first_line(error)}",
                 code="HX101",
-                hint=_HINT,
+                hint=next(filter(None, map(advice_on_pointer, sorted(folder.glob("*")))), _HINT),
             ) from error
     disable_cache(getattr(module, "config", None))
     return module, name, _check_weights(spec, module, loaded)
