@@ -207,6 +207,10 @@ HEAD = '<ir_version: 10, opset_import: ["": 20, "l": 1]> main (float[4] x, bool 
             "'gone'",
         ),
         ('{ y = l.f(x) } <domain: "l", opset_import: ["": 20]> f (a) => (b) { b = Add(a, gone) }', "'gone'"),
+        (
+            '{ y = l.f(x) } <domain: "l", opset_import: ["": 20, "l": 1]> f (a) => (b) { b = l.f(a) }',
+            "in a circle: l::f -> l::f",
+        ),
         ("{ z = Relu(x) }", "nothing makes the output 'y'"),
         ("{ y = Add(x, b) b = Relu(y) }", "cycle"),
         ("{ y = Relu(x) y = Neg(x) }", "redeclared"),

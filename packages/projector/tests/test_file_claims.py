@@ -178,6 +178,14 @@ def test_the_names_of_weights_alone() -> None:
     assert known["e"] == ("", 0, "dataflow", "low")  # between layers: neither's
 
 
+@pytest.mark.parametrize(
+    "name", ["../x.weight", "a/b.weight", ".weight", "a..weight", "a.weight.", "onnx::a.weight", "w"]
+)
+def test_what_is_no_name_of_a_parameter_names_no_module(name: str) -> None:
+    sidecar = project_file(model_of(f'y = Mul(x, "{name}")', W.format(name)), file="m.onnx")
+    assert [module.fqn for module in sidecar.modules] == [""]
+
+
 def test_weights_that_are_inputs_are_no_data() -> None:
     body = 'h = Relu(x)  k = Neg("act.weight")  y = Mul(h, k)'
     stacks = {name: [("", "pkg.Net"), ("act", "pkg.Act")] for name in "hy"}

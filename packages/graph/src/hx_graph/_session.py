@@ -24,7 +24,7 @@ PROTOBUF_BYTES = 1_000_000_000
 INLINE_BYTES = 1 << 20
 """Weights below this size stay in the message: ONNX Runtime must read shapes and other constants there."""
 _NOISE = {
-    r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(Load model from .*? failed:)?": "",
+    r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )*(Load model from .*? failed:)?": "",
     r"Non-zero status code returned while running (\S+) node\. Name:('.*?') Status Message: ": r"\1 \2: ",
     r"^(\S+) '': ": r"\1: ",
     r"\S+\.(?:h|cc):\d+ (?:.* was false\. (?=\S)|[^()]*\([^()]*\)(?:::<lambda\([^()]*\)>)? (?:const )?|[\w:]+ )": "",

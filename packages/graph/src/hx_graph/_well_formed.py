@@ -1,10 +1,11 @@
 """What is relied on behind the door: a model's nodes read what exists, in order, and its tensors are whole."""
 
 from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 
 import onnx_ir as ir
 
-from hx_graph._nested import all_graphs, nested_graphs, output_of
+from hx_graph._nested import all_graphs, function_path, nested_graphs, nodes_in, output_of
 from hx_graph._weights import tensors_in
 
 
@@ -48,9 +49,15 @@ def ensure_well_formed(model: ir.Model) -> None:
     """Refuse what no runtime could run.
 
     Raises:
-        ValueError: If a node or an output reads what nothing makes, an attribute or a tensor has no type, or a tensor's
-            bytes are not as many as its type and shape say.
+        ValueError: If a node or an output reads what nothing makes, functions call each other in a circle, an attribute or
+            a tensor has no type, or a tensor's bytes are not as many as its type and shape say.
     """
+    calls = {key: {node.op_identifier() for _, node in nodes_in(one)} for key, one in model.functions.items()}
+    try:
+        TopologicalSorter({key: called & calls.keys() for key, called in calls.items()}).prepare()
+    except CycleError as error:
+        names = " -> ".join(map(function_path, error.args[1]))
+        raise ValueError(f"functions call each other in a circle: {names}") from None
     for graph in all_graphs(model):
         for node in graph:
             for value in node.inputs:

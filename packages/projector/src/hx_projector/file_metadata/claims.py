@@ -75,7 +75,7 @@ def parent_name(name: str) -> str:
 
 def is_parameter(name: str) -> bool:
     """Say whether a weight goes by the name of a parameter; those that exporters make are `onnx::MatMul_12`, `val_3`."""
-    return "." in name and "::" not in name and not name.startswith("/")
+    return "." in name and "::" not in name and "/" not in name and all(name.split("."))
 
 
 def _with_merged(node: ir.Node, claim: FileClaim, claims: Mapping[ir.Node, FileClaim]) -> FileClaim:
