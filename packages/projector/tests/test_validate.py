@@ -11,6 +11,7 @@ import onnx_ir as ir
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from hx_graph import all_nodes
 from hx_projector import MEANINGS, Finding, project_file, repair, validate
 from hx_sidecar_schema import HxError, ModuleCall, Node, Sidecar
 
@@ -273,3 +274,14 @@ def test_a_model_that_is_not_well_formed_has_findings(export: Export) -> None:
     result = validate(export.model, export.sidecar, export.path)
     assert result.findings
     assert "dec.w" in result.skipped["borders"]
+
+
+def test_a_graph_of_very_many_nodes_is_not_given_to_onnx_runtime(
+    export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = len(list(all_nodes(export.model)))
+    for limit in (nodes, nodes - 1):
+        monkeypatch.setattr("hx_projector.validation.checks.file.RUNTIME_NODES", limit)
+        result = validate(export.model, export.sidecar, export.path)
+        assert result.findings == []
+        assert ("ONNX Runtime" in result.skipped) == (limit < nodes)
