@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hx_cli._options import hint_of
 from hx_cli._parse import parse_memory, parse_threshold
 from hx_sidecar_schema import HxError
 
@@ -43,3 +44,10 @@ def test_no_limits(value: float) -> None:
 
 def test_limits() -> None:
     assert [parse_threshold(value) for value in (None, 0.0, 1e-3)] == [None, 0.0, 1e-3]
+
+
+def test_the_option_that_helps_stands_in_the_first_sentence() -> None:
+    error = HxError("No.", code="HX109", hint="Give shapes. If they are right, report it.", argument="input_shapes")
+    assert hint_of(error) == "Give shapes, with --input-shape NAME=SIZES. If they are right, report it."
+    error = HxError("No.", code="HX405", hint="Give into='N'; or at='PATTERN'.", argument="into")
+    assert hint_of(error) == "Give --into N; or --at PATTERN."

@@ -186,7 +186,10 @@ OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME} | {
 
 
 def hint_of(error: hx.HxError) -> str:
-    """Return the hint of an error with options for arguments: those that it gives a value, and the one that helps."""
+    """Return the hint of an error with options for arguments: those that it gives a value, and in its first sentence the one that helps."""
     hint = re.sub(rf"\b({'|'.join(OPTIONS)})='([^']*)'", lambda match: f"{OPTIONS[match[1]]} {match[2]}", error.hint)
     option = OPTIONS.get(error.argument)
-    return hint if option is None or option in hint else f"{hint.rstrip('.')}, with {option}."
+    if option is None or option in hint:
+        return hint
+    first, end, rest = hint.partition(". ")
+    return f"{first.rstrip('.')}, with {option}.{end[1:]}{rest}"

@@ -95,7 +95,7 @@ def open_session(
         if type(error).__name__ != "NotImplemented":  # a class of no public module
             raise
         raise MissingKernel(
-            f"ONNX Runtime has no kernel for it: {refusal_of(error)}",
+            f"ONNX Runtime has no kernel for it: {refusal_of(error)}.",
             hint="Convert it to float32, or run it with an execution provider that has one.",
             argument="provider",
         ) from error
@@ -134,7 +134,7 @@ def make_session(
         raise
     except Exception as error:
         raise RuntimeRefusal(
-            f"ONNX Runtime refuses the model: {refusal_of(error)}",
+            f"ONNX Runtime refuses the model: {refusal_of(error)}.",
             hint="Load the whole file in ONNX Runtime: if that is refused too, the exporter made it so; export it with another "
             "strategy or opset. Else report it: a part of a model that loads must load.",
         ) from error
@@ -145,7 +145,7 @@ def refusal_of(error: Exception) -> str:
     text = " ".join(str(error).split())
     for pattern, kept in _NOISE.items():
         text = re.sub(pattern, kept, text)
-    return text[:300] or type(error).__name__
+    return text[:300].rstrip(".") or type(error).__name__
 
 
 def run_session(session: Any, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -173,7 +173,7 @@ def run_session(session: Any, feeds: Mapping[str, NDArray[Any]]) -> dict[str, ND
             results = session.run(list(outputs), {name: _contiguous(feeds[name]) for name in types})
     except Exception as error:
         raise RuntimeRefusal(
-            f"ONNX Runtime could not run the model: {refusal_of(error)}",
+            f"ONNX Runtime could not run the model: {refusal_of(error)}.",
             hint="Check dtypes and shapes of the inputs against the model's; if they are those of the export, the graph is at "
             "fault: export it with another strategy or opset.",
         ) from error

@@ -159,7 +159,7 @@ def new_session(
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         name = repr(str(model)) if isinstance(model, Path) else "the model"
         raise HxError(
-            error.message if isinstance(error, HxError) else f"ONNX Runtime refuses {name}: {refusal_of(error)}",
+            error.message if isinstance(error, HxError) else f"ONNX Runtime refuses {name}: {refusal_of(error)}.",
             code="HX207",
             hint="Check that the execution provider supports the model; `cpu` is the widest.",
             argument="provider",

@@ -32,7 +32,7 @@ def verify_export(path: Path, module: torch.nn.Module, example: ExampleInputs, e
         outputs = [value.name for value in session.get_outputs()]
         actual = session.run(None, {name: to_numpy(tensor) for name, tensor in inputs.items()})
     except MissingKernel as error:
-        return _unchecked(error.message)
+        return _unchecked(error.message.rstrip("."))
     except Exception as error:  # noqa: BLE001 ONNX Runtime's exceptions are in no public module and share no base class
         return Verification(status="mismatch", reason=f"ONNX Runtime cannot run it: {refusal_of(error)}")
     expected = outputs_of(exported.result, len(actual))

@@ -184,15 +184,16 @@ def _refuse_none_compared(model: Hierarchy, numbers: Sequence[CallNumbers]) -> N
     """Raise HX410 if not one call was compared."""
     if not any(found.local for found in numbers):
         reason = next((found.reason for found in numbers if found.reason), None)
-        origin = "the model that the ONNX file was exported from, loaded the same way; so must `project` have done, if that made the sidecar."
-        refused = any(found.refused for found in numbers)
+        hint = "Compare with the model that the ONNX file was exported from, loaded the same way."
+        if any(found.refused for found in numbers):
+            hint = "Convert the model to float32, or export it with another strategy or opset."
+        elif model.sidecar.calls[0].constants is None:  # its ports have names of the graph's own
+            hint = "Make the sidecar anew with `hx project --against`, which gives values the names that PyTorch has for them."
         raise HxError(
             f"No call of {name_of(model)!r} could be compared: "
             + (reason or "the PyTorch model made none of its extractable calls."),
             code="HX410",
-            hint="Convert the model to float32, or export it with another strategy or opset."
-            if refused
-            else f"Compare with {origin}",
+            hint=hint,
         )
 
 

@@ -93,7 +93,7 @@ def _run(model: ir.Model, feeds: Mapping[str, Array], names: Iterable[str]) -> I
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise ModelDoesNotRun(
-                f"ONNX Runtime cannot run the model to compare it with PyTorch: {refusal_of(error)[:300]}",
+                f"ONNX Runtime cannot run the model to compare it with PyTorch: {refusal_of(error)}.",
                 hint="Export with a strategy that needs no run, such as 'dynamo'.",
                 argument="strategy",
             ) from error

@@ -71,7 +71,7 @@ def loaded_by_runtime(pair: ModelAndSidecar) -> Iterator[Problem]:
     except HxError:
         raise
     except Exception as error:  # noqa: BLE001 ONNX Runtime's exceptions share no base class; all others are a finding
-        yield "V02", "model", f"ONNX Runtime does not load it: {refusal_of(error)}"
+        yield "V02", "model", f"ONNX Runtime does not load it: {refusal_of(error)}."
     finally:
         return_freed_memory()
 
