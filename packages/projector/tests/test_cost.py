@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from hx_projector import ModelCost, model_cost
-from hx_sidecar_schema import HxError
+from hx_projector import ModelCost, call_costs, model_cost, project_file
+from hx_sidecar_schema import HxError, Initializer
 
 HEAD = '<ir_version: 10, opset_import: ["" : 23, "com.microsoft" : 1, "made.up" : 1, "local" : 1]>'
 
@@ -185,8 +185,6 @@ def test_weights_that_lie_outside_the_file_are_not_read(tmp_path):
 
 
 def test_every_weight_counts_once_in_a_subtree():
-    from hx_projector import call_costs, project_file
-
     model = ir.from_onnx_text(
         f"{HEAD} g (float[2,8] x) => (y) {{ [/a/one/M] p = MatMul(x, w)  [/a/two/M] y = MatMul(p, w) }}".replace(
             "[/a/one/M] ", ""
@@ -207,3 +205,16 @@ def test_every_weight_counts_once_in_a_subtree():
     assert numbers(by_name["a"].total) == (2, 2 * 2 * 64, 0, 64, 256)
     assert numbers(by_name["a.one"].total) == (1, 2 * 64, 0, 64, 256)
     assert numbers(by_name["a"].own)[:2] == (0, 0)
+
+
+def test_a_constant_of_which_nothing_is_a_parameter_is_none():
+    model = ir.from_onnx_text(
+        f"{HEAD} g (float[2] x) => (y) <float two = {{2}}, float[2] w = {{1, 3}}> {{ p = Pow(x, two)  y = Mul(p, w) }}"
+    )
+    sidecar = project_file(model, file="x.onnx")
+    rows = {None: 3, (): 2}
+    for sources, parameters in rows.items():
+        row = Initializer(name="two", transform="folded", sources=None if sources is None else list(sources))
+        known = sidecar.model_copy(update={"initializers": [row, Initializer(name="w", parameter="w")]})
+        (cost,) = call_costs(known, model_cost(model, {}, {}))
+        assert (cost.total.parameters, cost.total.weight_bytes) == (parameters, 12)

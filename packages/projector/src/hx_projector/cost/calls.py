@@ -92,4 +92,6 @@ def total_cost(sidecar: Sidecar, cost: ModelCost, nodes: Iterable[Node]) -> Tota
 
 def _parameters(sidecar: Sidecar, cost: ModelCost) -> set[str]:
     known = {row.name for row in sidecar.initializers if row.parameter is not None}
-    return {name for name, row in cost.weights.items() if name in known or row.dtype not in INDEX_TYPES}
+    constants = {row.name for row in sidecar.initializers if row.sources == []}  # as an exponent, or an epsilon
+    weights = cost.weights.items()
+    return {name for name, row in weights if name in known or (name not in constants and row.dtype not in INDEX_TYPES)}

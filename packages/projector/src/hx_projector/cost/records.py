@@ -12,7 +12,7 @@ class Cost(Record):
     macs: int = Field(description="Multiply-accumulates of matrix products, convolutions, recurrences, einsums.")
     other: int = Field(description="Other arithmetic, in processor instructions, as onnx-tool counts it.")
     parameters: int = Field(
-        description="Elements of the weights that the nodes read, each weight once; sizes and indices are not among them."
+        description="Elements of the weights that the nodes read, each weight once; sizes, indices and constants are not among them."
     )
     weight_bytes: int = Field(description="Of all initializers that the nodes read, each once.")
     activation_bytes: int = Field(
