@@ -181,6 +181,13 @@ def test_unknown_factory_names_the_closest(tmp_path: Path) -> None:
     assert code_of(f"{spec}:value")[0] == "HX104"
 
 
+def test_a_factory_that_takes_arguments_has_no_line(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("def net(width): return width\n")
+    code, message = code_of(f"{tmp_path / 'net.py'}:net")
+    assert code == "HX105"
+    assert message.endswith("argument: 'width'.")
+
+
 def test_a_factory_that_raises_shows_its_own_line(tmp_path: Path) -> None:
     spec = write(tmp_path, "def make():\n    return helper()\ndef helper():\n    raise ValueError('no weights')\n")
     code, message = code_of(f"{spec}:make")

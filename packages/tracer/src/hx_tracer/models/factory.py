@@ -53,7 +53,7 @@ def run_factory(name: str, factory: Callable[[], Any]) -> tuple[torch.nn.Module,
         made = factory()
     except Exception as error:
         raise HxError(
-            f"The function of factory {name!r} raised {_line(error)}, at {_place(error)}.",
+            f"The function of factory {name!r} raised {_line(error)}{_place_below(error)}.",
             code="HX105",
             hint="Call the factory alone in Python and repair it; it must work without arguments.",
         ) from error
@@ -119,6 +119,11 @@ def _place(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = error if isinstance(error, SyntaxError) and error.filename else frames[-1] if frames else None
     return "an unknown line" if place is None else f"{place.filename}:{place.lineno}"
+
+
+def _place_below(error: Exception) -> str:
+    """Return where an exception was raised; nothing where the call itself was refused, as for missing arguments."""
+    return "" if traceback.extract_tb(error.__traceback__)[-1].filename == __file__ else f", at {_place(error)}"
 
 
 def _line(error: Exception) -> str:

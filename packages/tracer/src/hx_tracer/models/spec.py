@@ -262,7 +262,7 @@ def _check_weights(spec: str, module: torch.nn.Module, loaded: dict[str, Any]) -
             f"Model {spec!r} has no weights for {len(missing)} of {type(module).__name__}: {_few(missing)}"
             + (f"; it has others: {_few(other)}." if other else "."),
             code="HX101",
-            hint="Name the task or class that it was saved with, or take random weights for all.",
+            hint="Take random weights for all, or name the task or class that it was saved with.",
             argument="task",
         )
     return [f"{type(module).__name__} takes all weights of {spec!r} but {len(other)}: {_few(other)}."] if other else []
