@@ -306,3 +306,7 @@ class TestReport:
 def test_a_command_to_copy_has_its_file_quoted(hx, perceptron, tmp_path):
     shutil.copy(perceptron, tmp_path / "a b.onnx")
     assert "hx tree 'a b.onnx'" in hx("project", "a b.onnx", cwd=tmp_path).err
+
+
+def test_no_command_is_named_that_would_not_find_the_sidecar(hx, perceptron, tmp_path):
+    assert "Next" not in hx("project", perceptron, "-o", tmp_path / "other.json").err

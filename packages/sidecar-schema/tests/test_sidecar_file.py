@@ -284,3 +284,11 @@ def test_subtrees_are_ranges() -> None:
 def test_records_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         sidecar().schema_version = "2.0"
+
+
+def test_a_sidecar_that_cannot_be_read_is_not_told_to_be_made(tmp_path: Path) -> None:
+    for path, says in ((tmp_path, "read it"), (tmp_path / "none.json", "hx relink")):
+        with pytest.raises(HxError) as caught:
+            Sidecar.load(path)
+        assert caught.value.code == "HX301"
+        assert says in caught.value.hint

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from hx.files import sidecar_path
 from hx.text import kind, percent, plural
 
 if TYPE_CHECKING:
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from hx.records.project import ProjectReport
+    from hx.records.relink import RelinkReport
     from hx.records.view import ShownReport
 
 
@@ -53,6 +57,12 @@ def escape(text: str) -> str:
 def command_line(*words: str) -> str:
     """Return a command to copy, as rich markup."""
     return escape(shlex.join(words))
+
+
+def next_tree(report: ProjectReport | RelinkReport) -> str:
+    """Return how to look at a model that has a sidecar now; nothing where it lies elsewhere than commands look."""
+    is_beside = Path(report.file.path) == sidecar_path(Path(report.model))
+    return f"[dim]Next:[/] {command_line('hx', 'tree', report.model)}" if is_beside else ""
 
 
 def styled(text: str, style: str = "") -> Text:

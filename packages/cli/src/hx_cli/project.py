@@ -10,7 +10,7 @@ from hx.text import plural, size
 from hx_cli._options import InputShape, Loading, MinConfidence, Overwrite, argument, value
 from hx_cli._output import Output
 from hx_cli._parse import parse_shapes
-from hx_cli._widgets import boxed, called, command_line, coverage, escape
+from hx_cli._widgets import boxed, called, coverage, escape, next_tree
 
 if TYPE_CHECKING:
     from hx.records.project import ProjectReport
@@ -58,4 +58,5 @@ def _show(report: ProjectReport, output: Output) -> None:
     output.data(boxed(report.model, rows))
     for note in report.notes:
         output.warn(note)
-    output.note(f"[dim]Next:[/] {command_line('hx', 'tree', report.model)}")
+    if then := next_tree(report):
+        output.note(then)

@@ -12,7 +12,7 @@ import hx
 from hx.text import size
 from hx_cli._options import Overwrite, argument, value
 from hx_cli._output import Output
-from hx_cli._widgets import boxed, command_line, coverage, escape
+from hx_cli._widgets import boxed, coverage, escape, next_tree
 
 if TYPE_CHECKING:
     from hx.records.relink import RelinkReport
@@ -49,4 +49,5 @@ def _show(report: RelinkReport, output: Output) -> None:
         "file": f"{escape(report.file.path)}  [dim]{size(report.file.size_bytes)}[/]",
     }
     output.data(boxed(report.model, rows))
-    output.note(f"[dim]Next:[/] {command_line('hx', 'tree', report.model)}")
+    if then := next_tree(report):
+        output.note(then)

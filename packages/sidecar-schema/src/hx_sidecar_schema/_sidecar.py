@@ -131,7 +131,9 @@ class Sidecar(Contents):
         try:
             content = read_file(path)
         except OSError as error:
-            hint = "Run `hx relink` if a tool made the model of an export, `hx project` if it comes from elsewhere."
+            hint = "Let this user read it."
+            if isinstance(error, FileNotFoundError):
+                hint = "Run `hx relink` if a tool made the model of an export, `hx project` if it comes from elsewhere."
             raise MissingSidecar(f"Sidecar {str(path)!r} cannot be read: {error.strerror}.", hint=hint) from error
         return cls.from_json(content, path, check=check)
 
