@@ -7,8 +7,10 @@ import typer
 
 import hx
 from hx.files import sidecar_path, write_text
+from hx.text import plural
 from hx_cli._options import Common, ModulePattern, OnnxFile, Overwrite, Quiet, Verbose, flag, value
 from hx_cli._paths import find_model
+from hx_cli._widgets import escape
 from hx_sidecar_schema import refuse_existing
 
 
@@ -32,5 +34,6 @@ def modules(
         out.json(report)
         return 0
     write_text(output, report.model_dump_json(indent=2) + "\n")
-    out.note(f"{len(report.modules)} modules and {len(report.operation_hierarchy)} nodes in {output}")
+    found = f"{plural(len(report.modules), 'module')} and {plural(len(report.operation_hierarchy), 'node')}"
+    out.note(f"{found} in {escape(str(output))}")
     return 0
