@@ -89,7 +89,6 @@ def analyze(
         )
     if output is not None:
         write_text(output, _as_text(report, kind))
-        out.note(f"{plural(report.nodes, 'node')} in {escape(str(output))}")
     elif kind == "table":
         out.data(*_parts(report, out.stdout.width), asked=True)
     else:
