@@ -184,6 +184,23 @@ def loop() -> Case:
     return Loop(), {"x": torch.randn(2, 8)}, {"block": 1, "block.linear": 1, "block.norm": 1}
 
 
+class Cells(nn.Module):
+    """Bodies whose nodes of several results have names that nodes of the graph around them, and of each other, have too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = (nn.GRUCell(8, 8) for _ in range(3))
+
+    def forward(self, xs):
+        last, _ = scan(lambda h, x: (self.first(x, h), h + 1), torch.zeros(2, 8), xs, dim=0)
+        return torch.cond(last.sum() > 0, lambda x: self.second(x, x + 1), lambda x: self.third(x, -x), (last,))
+
+
+@case
+def cells() -> Case:
+    return Cells(), {"xs": torch.randn(5, 2, 8)}, {"first": 1, "second": 1, "third": 1}
+
+
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
 @pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
 def test_calls_in_bodies_are_seen_owned_and_cut_out(make: Callable[[], Case], dynamic: bool, tmp_path: Path) -> None:

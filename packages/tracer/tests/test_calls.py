@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from hx_sidecar_schema import STRATEGIES, HxError, ModuleContext
+from hx_sidecar_schema import STRATEGIES, HxError, ModuleCall, ModuleContext
 from hx_tracer import ExportError, example_inputs, export, export_with_first, load_model
 from hx_tracer.watch.recorder import CallRecorder
 
@@ -448,3 +448,39 @@ def test_what_the_refusal_names_is_changed_first_and_after_all_strategies(names:
         *(f"strategy {name}" for name in names[1:]),
         "experts=batched_mm",
     ]
+
+
+def test_statistics_that_an_operation_changes_unsaid_do_not_own_it() -> None:
+    layers = nn.Sequential(nn.BatchNorm1d(3), nn.ReLU(), nn.BatchNorm1d(3))
+    context = export(layers.train(), {}, args=(X,)).context
+    assert [context.modules[context.calls[row].module].fqn for rows in context.origins.values() for row in rows] == [
+        "0",
+        "1",
+        "2",
+    ]
+
+
+class Exporting(nn.Module):
+    """Calls a module otherwise while it is exported, as code for deployment does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin, self.other = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if torch.onnx.is_in_onnx_export():
+            return self.lin(input=self.other(x))
+        self.lin(x)
+        return self.lin(self.other(x))
+
+
+def test_arguments_of_calls_that_cannot_be_paired_are_not_known() -> None:
+    found = {context_call.index: context_call for context_call in _calls_of("lin", traced(Exporting()))}
+    assert found.keys() == {0}
+    assert found[0].constants is None
+    assert [port.name for port in found[0].inputs] == ["input"]
+    assert [call.constants for call in _calls_of("other", traced(Exporting()))] == [{}]
+
+
+def _calls_of(fqn: str, context: ModuleContext) -> list[ModuleCall]:
+    return [call for call in context.calls if context.modules[call.module].fqn == fqn]

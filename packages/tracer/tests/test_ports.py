@@ -108,6 +108,12 @@ def test_an_output_never_has_the_name_of_an_input() -> None:
     assert [name for name, _ in output_ports(A, ["output"])] == ["output.output"]
 
 
+def test_outputs_have_names_of_their_own() -> None:
+    result = {1: A, "1": B, "a.b": A, "a": {"b": B}, "": A, "x": B, "x.output": A}
+    names = [name for name, _ in output_ports(result, ["x"])]
+    assert names == ["1", "1.output", "a.b", "a.b.output", "output", "x.output", "x.output.output"]
+
+
 def test_results_of_transformers() -> None:
     outputs = pytest.importorskip("transformers.modeling_outputs")
     result = outputs.BaseModelOutput(last_hidden_state=A, hidden_states=(B, C))

@@ -87,6 +87,12 @@ def synchronize(tensor: FunctionalTensor) -> None:
     sync(tensor)
 
 
+def times_changed(tensor: FunctionalTensor) -> int:
+    """Return how often the memory of a tensor was changed in place while a program is made functional."""
+    functional: Any = torch
+    return functional._functionalize_mutation_counter(tensor.elem)
+
+
 def leaves_with_path(tree: Any, is_leaf: Callable[[Any], bool] = lambda _: False) -> list[tuple[tuple[str, ...], Any]]:
     """Return the leaves of a tree with the keys, indices or attributes that lead to each, as text.
 

@@ -176,10 +176,15 @@ def _watching_optimization(
 
 
 def _take_arguments(calls: Sequence[TracedCall], eager_calls: Sequence[TracedCall]) -> None:
-    """Give calls the arguments that they have in an eager run, which does not see calls in bodies."""
+    """Give calls the arguments that they have in an eager run, which does not see calls in bodies.
+
+    Of a module that an eager run calls more or less often, it is not known which call is which.
+    """
     known = {call.key: call for call in eager_calls}
+    seen = [call for call in calls if not call.in_body]
+    often, traced = Counter(call.fqn for call in eager_calls), Counter(call.fqn for call in seen)
     counts: Counter[str] = Counter()
-    for call in (call for call in calls if not call.in_body):
+    for call in (call for call in seen if often[call.fqn] == traced[call.fqn]):
         eager = known.get((call.fqn, counts[call.fqn]))
         counts[call.fqn] += 1
         if eager is not None:

@@ -60,7 +60,12 @@ class RawGraph:
         assert program.exported_program is not None
         fx_nodes = program.exported_program.graph.nodes
         self._size_calls = size_calls
-        self._fx_nodes = {node.name: node for node in fx_nodes}
+        fx_graphs = {graph: program.exported_program.graph}
+        for node in nodes_of(graph):
+            if isinstance(node.graph, ir.Graph) and (fx_node := node.meta.get("node")) is not None:
+                fx_graphs.setdefault(node.graph, fx_node.graph)
+        self._fx_nodes = {each: {node.name: node for node in fx.nodes} for each, fx in fx_graphs.items()}
+        """By name, of the main graph and of bodies: these use the same names."""
         self.functions = frozenset(program.model.functions)
         self.nodes = [RawNode.of(node, self.call_of(node)) for node in nodes_of(graph)]
         self.producer = {id(out): node for node in self.nodes for out in node.outputs}
@@ -105,7 +110,8 @@ class RawGraph:
         fx_node: torch.fx.Node | None = node.meta.get("node")
         if fx_node is None:  # inlined from a function: copies have the metadata, "%NAME : ...", alone
             written = node.metadata_props.get(_FX_NODE, "")
-            fx_node = self._fx_nodes.get(written.partition(" ")[0].removeprefix("%"))
+            known = self._fx_nodes.get(node.graph, {}) if isinstance(node.graph, ir.Graph) else {}
+            fx_node = known.get(written.partition(" ")[0].removeprefix("%"))
         if fx_node is None:
             return None
         call = call_of(fx_node)

@@ -22,6 +22,7 @@ from hx_tracer._torch_internals import (
     nodes_after,
     storage_id,
     synchronize,
+    times_changed,
 )
 from hx_tracer.watch.fx_metadata import LATE_PORTS, PORTS, SETTLED_PORTS, PortKey, add_ports, call_of, mark
 
@@ -53,12 +54,14 @@ class DeferredViews:
             for source, value in arguments.items():
                 _synchronize(source, value)
             arguments.clear()
-        before = {source: fx_node_of(value) for source, value in arguments.items()}
+        before = {source: (fx_node_of(value), times_changed(value)) for source, value in arguments.items()}
         with _marking_new_nodes(node) as new:
             yield
-        for source, old in before.items():
+        for source, (old, changes) in before.items():
             current = fx_node_of(arguments[source])
-            if current is not None and current is not old:
+            # Else the node itself changed it, as batch normalisation does its statistics: its schema does not say so.
+            is_view_made_anew = current is not old and times_changed(arguments[source]) == changes
+            if current is not None and is_view_made_anew:
                 _mark_ancestors(current, new, call_of(source))
 
     def carry_ports(self, node: torch.fx.Node, result: Any) -> None:

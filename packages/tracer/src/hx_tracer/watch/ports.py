@@ -64,15 +64,21 @@ def _arguments(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[s
 def output_ports(result: Any, input_names: Iterable[str]) -> list[tuple[str, torch.Tensor]]:
     """Return the tensors of a call's result with their port names.
 
-    `output` for a tensor, `output.0` in a tuple, the key in a dict or dataclass. A name that an input port has
-    becomes `NAME.output`.
+    `output` for a tensor, `output.0` in a tuple, the key in a dict or dataclass. A name that an input port or an output
+    before it has becomes `NAME.output`, an empty one `output`.
     """
     taken = set(input_names)
     keyed = isinstance(result, Mapping) or dataclasses.is_dataclass(result)
     prefix: Path = () if keyed else ("output",)
-    leaves = ((".".join((*prefix, *path)), leaf) for path, leaf in _leaves(result))
-    ports = [(name, leaf) for name, leaf in leaves if isinstance(leaf, torch.Tensor)]
-    return [(f"{name}.output" if name in taken else name, tensor) for name, tensor in ports]
+    ports: list[tuple[str, torch.Tensor]] = []
+    for path, leaf in _leaves(result):
+        if isinstance(leaf, torch.Tensor):
+            name = ".".join((*prefix, *path)) or "output"
+            while name in taken:  # keys may be 1 and "1"
+                name = f"{name}.output"
+            taken.add(name)
+            ports.append((name, leaf))
+    return ports
 
 
 def forward_signature(module: torch.nn.Module) -> inspect.Signature | None:
