@@ -114,6 +114,13 @@ def an_example_of_another_rank(s, model):
     return f"model.inputs.{s['model']['inputs'][0]['name']}"
 
 
+@planted("V06")
+def a_size_of_another_axis(s, model):
+    name = next(name for name, size in s["sizes"].items() if size == "batch")
+    s["sizes"][name] = "sequence"
+    return f"sizes.{name}"
+
+
 # References
 
 
@@ -345,6 +352,13 @@ def a_port_of_another_shape(s, model):
 @planted("V32")
 def a_port_of_another_rank(s, model):
     call(s, QUERY)["outputs"][0]["shape"].pop()
+    return QUERY
+
+
+@planted("V32")
+def a_port_with_its_axes_exchanged(s, model):
+    shape = call(s, QUERY)["outputs"][0]["shape"]
+    shape[0], shape[1] = shape[1], shape[0]
     return QUERY
 
 

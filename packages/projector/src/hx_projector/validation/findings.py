@@ -69,6 +69,7 @@ MEANINGS = {
         "The sidecar inside the file says something else than the one beside it",
         "Remove the wrong one, or export again and embed the sidecar: both are written then.",
     ),
+    "V06": Meaning("A size is said to be another than the graph reads", _EDITED),
     "V10": Meaning("A reference leads nowhere", _EDITED),
     "V11": Meaning("A node has no row", _EXPORT),
     "V12": Meaning("A node has several rows", _EDITED),

@@ -61,6 +61,7 @@ CHECKS = (
     Check("statuses", calls.statuses),
     Check("arguments", arguments.arguments, ("module references",)),
     Check("ports", ports.ports, ("call references",)),
+    Check("sizes", ports.sizes),
     Check("root's ports", arguments.root_ports, ("digest", "ports", "node references")),
     Check("recovered nodes", ports.recovered_nodes),
     Check("initializers", ports.initializers),

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import onnx_ir as ir
 
-from hx_graph import can_be_equal, dims_of, initializer_rows
+from hx_graph import can_be_equal, dims_of, initializer_rows, queried_dims
 from hx_projector._graph_index import grouped
 from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import ModelAndSidecar, listed
 from hx_sidecar_schema import Initializer, ModuleCall, Port, RecoveredNode
 
+_SAME_NUMBERS = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 Type = tuple[str | None, Sequence[int | str] | None]
 """Dtype and shape, each None where the model does not say."""
 
@@ -21,7 +22,7 @@ def ports(pair: ModelAndSidecar) -> Iterator[Problem]:
     graph, recovered = pair.model.graph, pair.sidecar.recovered
     weights = {*graph.initializers, *(str(value.name) for value in graph.inputs)}
     in_model = {name: [_type(value) for value in found] for name, found in pair.values.items()}
-    recovered_anywhere = _types(recovered)
+    recovered_anywhere, symbols = _types(recovered), _symbols(graph)
     for row, call in enumerate(pair.sidecar.calls):
         name = pair.call_name(row)
         own = [recovered[number] for number in call.recovered]
@@ -44,10 +45,12 @@ def ports(pair: ModelAndSidecar) -> Iterator[Problem]:
                 what = "initializer" if port.initializer else "value"
                 yield "V30", name, f"Port {port.name!r} is {what} {carrier!r}, which is not in the model."
             else:
-                yield from _type_differences(name, port, carrier, found)
+                yield from _type_differences(name, port, carrier, found, symbols)
 
 
-def _type_differences(name: str, port: Port, carrier: str, found: Sequence[Type]) -> Iterator[Problem]:
+def _type_differences(
+    name: str, port: Port, carrier: str, found: Sequence[Type], symbols: set[str]
+) -> Iterator[Problem]:
     """Yield how the type of a port differs from all types of its carrier's name.
 
     A port without dimensions is a number, or of unknown rank: nodes of a part may tell what those of the whole model do not.
@@ -57,9 +60,41 @@ def _type_differences(name: str, port: Port, carrier: str, found: Sequence[Type]
     if None not in dtypes and port.dtype not in dtypes and "UNDEFINED" not in (port.dtype, *dtypes):
         there = listed(sorted({str(dtype) for dtype in dtypes}))
         yield "V31", name, f"Port {port.name!r} is {port.dtype}; {carrier!r} in the model is {there}."
-    elif port.shape and not any(shape is None or can_be_equal(port.shape, shape) for shape in shapes):
+    elif port.shape and not any(
+        shape is None or (can_be_equal(port.shape, shape) and not _mixes_up(port.shape, shape, symbols))
+        for shape in shapes
+    ):
         here, there = (f"[{', '.join(map(str, shape or ()))}]" for shape in (port.shape, shapes[0]))
         yield "V32", name, f"Port {port.name!r} is {here}; {carrier!r} in the model is {there}."
+
+
+def _symbols(graph: ir.Graph) -> set[str]:
+    """Return the symbols of the model's inputs: two of them are two sizes."""
+    dims = {dim for value in graph.inputs for dim in dims_of(value.shape) if isinstance(dim, str)}
+    return dims - {"?", "None"}
+
+
+def _mixes_up(one: Iterable[object], other: Iterable[object], symbols: set[str]) -> bool:
+    return any(a != b and {a, b} <= symbols for a, b in zip(one, other, strict=True))
+
+
+def sizes(pair: ModelAndSidecar) -> Iterator[Problem]:
+    """Check that scalars hold the sizes that they are said to hold, where the graph reads a symbol of the inputs (V06)."""
+    symbols = _symbols(pair.model.graph)
+    for name, size in pair.sidecar.sizes.items():
+        for value in pair.values.get(name, ()):
+            dims = _dims_held(value)
+            if len(dims) == 1 and dims[0] in symbols and size != dims[0] and (size in symbols or size.isdecimal()):
+                yield "V06", f"sizes.{name}", f"It is said to be {size!r}; the graph reads {dims[0]!r} there."
+
+
+def _dims_held(value: ir.Value) -> Sequence[int | str]:
+    """Return the dimensions that a value holds, where a node reads them and others only change the form."""
+    node = value.producer()
+    while node is not None and (dims := queried_dims(node)) is None:
+        source = node.inputs[0] if node.op_type in _SAME_NUMBERS and node.inputs else None
+        node = None if source is None else source.producer()
+    return () if node is None else dims
 
 
 def _type(value: ir.Value) -> Type:
