@@ -70,3 +70,25 @@ def test_every_command_takes_it(tmp_path: Path, change: Callable[[onnx.ModelProt
     assert hx.verify(made, module).culprit is None
     assert not hx.extract(made, None, tmp_path / "parts").failed
     assert str(hx.profile(made, runs=1, warmup=0))
+
+
+class Merged(torch.nn.Module):
+    """The exporter merges the second call of `norm` with the convolution: what the call takes is in no graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.conv = torch.nn.BatchNorm1d(4), torch.nn.Conv1d(4, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.conv(self.norm(x))).relu()
+
+
+def test_what_was_gone_already_stays_what_a_call_takes(tmp_path: Path) -> None:
+    exported, made = tmp_path / "m.onnx", tmp_path / "t.onnx"
+    before = hx.export(Merged().train(), (torch.randn(3, 4, 9),), exported, verify=False)
+    made.write_bytes(exported.read_bytes())
+    hx.relink(made, exported)
+    after = hx.load(made)
+    assert [(call.tag, call.status) for call in after] == [(call.tag, call.status) for call in before]
+    assert before["norm@1"].status == "extractable"
+    assert hx.validate(made).findings == hx.validate(exported).findings == []

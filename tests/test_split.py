@@ -283,6 +283,22 @@ def test_sequences_cross_and_what_no_node_makes_is_given(tmp_path: Path) -> None
     assert hx.compare(model, tmp_path / "whole.onnx").same
 
 
+def test_a_weight_that_nothing_reads_is_in_no_stage_and_has_no_row(tmp_path: Path) -> None:
+    text = """
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (float[2] x) => (float[2] y)
+        <float[2] idle = {1, 2}> {
+          a = Relu(x)
+          y = Neg(a)
+        }
+        """
+    model = text_model(tmp_path, text, "/a/Relu", "/b/Neg")
+    hx.split(model, 2, tmp_path / "stages", verify=False)
+    hx.join(tmp_path / "stages", tmp_path / "whole.onnx")
+    assert hx.load(tmp_path / "whole.onnx").sidecar.initializers == []
+    assert hx.validate(tmp_path / "whole.onnx").findings == []
+
+
 @pytest.mark.parametrize("ir_version", [3, 8])
 def test_weights_among_inputs_and_outputs_stay_there(tmp_path: Path, ir_version: int) -> None:
     text = """

@@ -62,9 +62,9 @@ def test_complex_numbers_are_compared_as_pairs(module: nn.Module, x: torch.Tenso
     report = hx.extract(path, None, tmp_path / "parts", against=factory)
     assert not report.failed
     assert all(entry.relative_error is not None for entry in report.modules)
-    verified = hx.verify(path, factory)
-    assert not verified.failed
-    assert verified.compared == len(exported)
+    for verified in (hx.verify(path, factory), hx.verify(exported)):
+        assert not verified.failed
+        assert verified.compared == len(exported)
     planted = type(module)()
     with torch.no_grad():
         planted.weighted.weight[0] = 2

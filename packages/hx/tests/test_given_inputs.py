@@ -49,6 +49,20 @@ class Variadic(nn.Module):
         return self.inner(sum(args) if args else kwargs.pop("x"), **kwargs)
 
 
+class Rest(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Shifted()
+
+    def forward(self, x: torch.Tensor, opt: float | None = None, mode: str = "sum", *rest: Any, **more: Any) -> Any:
+        return self.inner(x, mode, shift=rest[0] if rest else 1.5) + len(more)
+
+
+class Shifted(nn.Module):
+    def forward(self, x: torch.Tensor, mode: str, *, shift: float) -> torch.Tensor:
+        return getattr(x.exp(), mode)(1) + shift
+
+
 class Keywords(nn.Module):
     def forward(self, x: torch.Tensor, **more: Any) -> torch.Tensor:
         return x.cos() + sum(value for value in more.values() if value is not None)
@@ -78,6 +92,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Any, list[list[int | str]]]] = {
     "flags": (Flags, (2, X, True), [["batch", 4]]),
     "nested": (Flags, {"n": 1, "x": X, "return_dict": False, "opts": {"scales": (0.5, "a")}}, [["batch", 4]]),
     "args": (Variadic, (X, X + 1), [["batch", "sequence"]] * 2),
+    "rest": (Rest, (X, None, "mean", 2.5), [["batch", "sequence"]]),
     "kwargs": (Variadic, {"x": X, "y": X + 1, "z": 2, "w": None}, [["batch", "sequence"]] * 2),
     "dataclass": (TakesDataclass, (GRAPHY,), [["batch", 4], ["g_edge_batch"]]),
 }

@@ -134,3 +134,26 @@ def test_outputs_whose_names_only_the_graph_has_are_none_that_were_added(exporte
     hx.project(path)
     with pytest.raises(hx.HxError, match=r"The PyTorch module gave no \['exp', 'sigmoid'\]"):
         hx.verify(path, Net(), inputs=(X,))
+
+
+class Chunked(nn.Module):
+    """Calls its layer once where it is exported, and once for each chunk where it is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pre, self.layer = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pre(x)
+        parts = [x] if torch.onnx.is_in_onnx_export() else x.chunk(2)
+        return torch.cat([self.layer(part) for part in parts])
+
+
+def test_calls_that_cannot_be_paired_are_not_compared(tmp_path: Path) -> None:
+    exported = hx.export(Chunked(), (X,), tmp_path / "m.onnx")
+    (tmp_path / "m.onnx").unlink()  # what was done is told all the same
+    report = hx.verify(exported, fail_over=1e-4)
+    assert not report.failed
+    assert [call.fqn for call in report.calls if call.local is None] == ["layer"]
+    assert "which call is which is not known" in report.calls[2].reason
+    assert exported.report.files[0].size_bytes > 0

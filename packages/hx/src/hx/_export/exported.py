@@ -31,7 +31,7 @@ class Export(Hierarchy):
     def __init__(self, spec: str, loaded: LoadedModel, exported: Exported, sidecar: Sidecar, clock: Clock) -> None:
         super().__init__(None, sidecar, exported.program.model)
         self._spec, self._loaded, self._exported, self._clock = spec, loaded, exported, clock
-        self._files: list[Path] = []
+        self._files: list[File] = []
         self._verification: Verification | None = None
 
     @property
@@ -57,8 +57,12 @@ class Export(Hierarchy):
         """
         from onnx_ir.tensor_adapters import TorchTensor
 
+        from hx_tracer import as_real
+
         given = self._exported.inputs
-        return {name: TorchTensor(tensor).numpy() for name, tensor in given.items()} or super().example_inputs()
+        return {name: TorchTensor(as_real(tensor)).numpy() for name, tensor in given.items()} or (
+            super().example_inputs()
+        )
 
     @property
     def verification(self) -> Verification:
@@ -76,7 +80,7 @@ class Export(Hierarchy):
         return ExportReport(
             model=self._spec,
             class_name=sidecar.modules[0].class_name,
-            files=[File.of(path) for path in self._files],
+            files=self._files,
             parameters=sum(parameter.numel() for parameter in self.module.parameters()),
             modules=len(sidecar.modules),
             **counts_of(sidecar),
@@ -151,7 +155,7 @@ class Export(Hierarchy):
             data_path(target).unlink(missing_ok=True)
         if verify and self._verification is None:  # whose weights can be read from there alone
             self._compare(target)
-        self._files = written
+        self._files = [File.of(path) for path in written]  # they may be moved
         return self.report
 
     def _write(self, path: Path, folder: Path | None = None) -> Path:

@@ -77,6 +77,8 @@ def from_names(module: torch.nn.Module, sidecar: Sidecar, tensors: Mapping[str, 
     if signature is None:
         return (), arguments
     bound = inspect.BoundArguments(signature, {n: arguments.pop(n) for n in signature.parameters if n in arguments})  # pyright: ignore[reportArgumentType] typeshed wants an OrderedDict
+    if any(p.kind is p.VAR_POSITIONAL and p.name in bound.arguments for p in signature.parameters.values()):
+        bound.apply_defaults()  # else it would go by name where a parameter before it is missing
     return bound.args, {**bound.kwargs, **arguments}
 
 

@@ -75,6 +75,18 @@ def pytorch_keys(sidecar: Sidecar) -> list[CallKey]:
     return keys
 
 
+def next_keys(keys: Collection[CallKey]) -> set[CallKey]:
+    """Return the key of the call after the last one of each module: a run that makes it calls the module more often."""
+    counts = Counter(fqn for fqn, index in keys if index >= 0)
+    return {*counts.items()}
+
+
+def unpaired_modules(keys: Collection[CallKey], made: Container[CallKey]) -> set[str]:
+    """Return the modules that a run, which made some calls, calls more or less often than `keys` has it."""
+    ends = next_keys(keys)
+    return {fqn for fqn, count in ends if (fqn, count) in made or (fqn, count - 1) not in made}
+
+
 def _name_below(root: Module, module: Module) -> str:
     """Return a module's name in a part that was cut out of `root`."""
     starts = [f"{name}." for name in (root.fqn, *root.aliases)] if root.fqn else []

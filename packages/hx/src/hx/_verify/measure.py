@@ -19,9 +19,11 @@ from hx._verify.boundaries import (
     SizeAndPrecision,
     array_now,
     compare_ports,
+    next_keys,
     pytorch_keys,
     run_alone,
     run_module,
+    unpaired_modules,
     why_not_made,
     without_counterpart,
 )
@@ -92,8 +94,10 @@ class Measurement:
         self._calls = model.sidecar.calls
         self._drawn = drawn_values(model.model.graph)
         self._keys = pytorch_keys(model.sidecar)
-        self._borders = run_module(loaded, inputs, set(self._keys), SizeAndPrecision.of)
-        ran = [call for call in model.calls(modules) if self._keys[call.row] in self._borders]
+        self._borders = run_module(loaded, inputs, {*self._keys, *next_keys(self._keys)}, SizeAndPrecision.of)
+        self._unpaired = unpaired_modules(self._keys, self._borders)
+        """Modules of whose calls it is not known which is which: the export has more of them or fewer."""
+        ran = [call for call in model.calls(modules) if self._is_made(call.row)]
         rows = [call.row for call in ran if call.status == "extractable" or (call.row == 0 and is_whole(model.sidecar))]
         self._whole = whole_outputs(model)
         given = {row: self._borders[self._keys[row]].inputs for row in rows}
@@ -139,8 +143,16 @@ class Measurement:
 
     def why_not_made(self, row: int) -> str:
         """Say why the PyTorch run lacks an extractable call; nothing where it does not."""
-        call = self._calls[row]
-        return why_not_made(call) if call.status == "extractable" and self._keys[row] not in self._borders else ""
+        call, (fqn, _) = self._calls[row], self._keys[row]
+        if call.status != "extractable" or self._is_made(row):
+            return ""
+        if fqn in self._unpaired and not call.in_body:
+            return "PyTorch calls this module more or less often than the exported model: which call is which is not known."
+        return why_not_made(call)
+
+    def _is_made(self, row: int) -> bool:
+        """Say whether the PyTorch run makes a call, and it is known which one it is."""
+        return self._keys[row] in self._borders and self._keys[row][0] not in self._unpaired
 
     def _refuse_beyond_window(self) -> None:
         row, most = max(self._held.items(), key=lambda item: item[1], default=(0, 0))
@@ -233,8 +245,8 @@ class Measurement:
     def _find(self, carriers: Collection[str]) -> dict[str, _Place]:
         """Find values among the ports of all calls; the first place counts."""
         places: dict[str, _Place] = {}
-        for key, call in zip(self._keys, self._calls, strict=True):
-            border = self._borders.get(key, CallValues())
+        for row, (key, call) in enumerate(zip(self._keys, self._calls, strict=True)):
+            border = self._borders[key] if self._is_made(row) else CallValues[SizeAndPrecision]()
             for side in ("inputs", "outputs"):
                 for port in getattr(call, side):
                     if port.carrier in carriers and port.name in getattr(border, side):

@@ -27,9 +27,11 @@ def context_of(
     recovered = [_renamed(row, where) for row in sidecar.recovered]
     usable = [_is_usable(now, was, new, old) for now, was in zip(recovered, sidecar.recovered, strict=True)]
     recomputed = {out for row, ok in zip(sidecar.recovered, usable, strict=True) for out in row.outputs if ok and out}
+    led_from = {name for row, ok in zip(sidecar.recovered, usable, strict=True) for name in row.inputs if ok} - {*old}
+    kept = recomputed | led_from  # what was gone when it was exported stays what a call begins with
 
     def with_value(port: Port) -> Port:
-        if port.value is not None and (again := where.get(port.value, port.value)) in recomputed:
+        if port.value is not None and (again := where.get(port.value, port.value)) in kept:
             return port.model_copy(update={"value": again})
         if port.value is None:
             field, name = "initializer", port.initializer

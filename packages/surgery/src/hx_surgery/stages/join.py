@@ -125,7 +125,10 @@ class Joined:
     def _sidecar(self) -> Sidecar:
         """Return the sidecar that the whole model had where it is that model; else that of the stages together."""
         if graph_digest(self.model) == self.whole.model.graph_digest:
-            return self.whole
+            graph = self.model.graph  # without the weights that nothing reads: no stage has them
+            there = {*graph.initializers, *(value.name for value in graph.inputs)}
+            weights = [row for row in self.whole.initializers if row.name in there]
+            return self.whole.model_copy(update={"initializers": weights})
         rows = {(self.whole.module_of(call).fqn, call.index): row for row, call in enumerate(self.whole.calls)}
         known = {stage.name: {row.key: row for row in stage.sidecar.nodes} for stage in self.stages}
         given: dict[ir.Node, Node] = {}
