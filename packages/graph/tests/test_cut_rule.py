@@ -81,6 +81,12 @@ def test_a_size_that_no_input_has_is_not_read_from_one() -> None:
     assert (found.sizes, found.implicit) == ({}, ["sizes"])
 
 
+def test_unknown_sizes_are_not_equal() -> None:
+    text = TEXT.replace("N,M", "N,None")
+    found = cut(2, [port("h", "h", "N", "None"), port("mask", "mask", "N", 1)], ["b"], text=text)
+    assert (found.sizes, found.implicit) == ({}, ["sizes"])
+
+
 def test_the_sizes_of_an_argument_are_its_own() -> None:
     found = cut(2, [H, port("x", "x", "N", "M")], ["b"])
     assert found.sizes == {}

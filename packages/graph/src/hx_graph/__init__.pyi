@@ -13,6 +13,7 @@ from hx_graph._data_file import (
 )
 from hx_graph._dims import (
     INDEX_TYPES as INDEX_TYPES,
+    UNKNOWN_DIMS as UNKNOWN_DIMS,
     can_be_equal as can_be_equal,
     dims_of as dims_of,
     dtype_name as dtype_name,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from hx_graph._dims import queried_dims
+from hx_graph._dims import UNKNOWN_DIMS, queried_dims
 from hx_graph._nested import body_inputs, nodes_in, values_by_name
 from hx_graph._reads import reads
 from hx_sidecar_schema import Port
@@ -130,7 +130,7 @@ class _Walk:
         self._places: dict[str, tuple[str, int]] = {}
         for port in arguments:
             for axis, dim in enumerate(port.shape):
-                if isinstance(dim, str) and dim != "?":
+                if isinstance(dim, str) and dim not in UNKNOWN_DIMS:
                     self._places.setdefault(dim, (port.carrier, axis))
 
     def run(self, outputs: Iterable[str], *, complete: bool) -> Cut:

@@ -11,6 +11,8 @@ import onnx_ir as ir
 
 INDEX_TYPES = frozenset({ir.DataType.INT64, ir.DataType.BOOL, ir.DataType.STRING})
 """Types of sizes, indices and flags: a constant of one says what is done, one of another type is what it is done with."""
+UNKNOWN_DIMS = ("?", "None")
+"""What an unknown dimension is called; the latter by exporters. Two of them need not be equal."""
 _LIMIT = 2**63
 _OPERATORS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction | int]] = {
     ast.Add: operator.add,

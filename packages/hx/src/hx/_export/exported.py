@@ -60,9 +60,8 @@ class Export(Hierarchy):
         from hx_tracer import as_real
 
         given = self._exported.inputs
-        return {name: TorchTensor(as_real(tensor)).numpy() for name, tensor in given.items()} or (
-            super().example_inputs()
-        )
+        arrays = {name: TorchTensor(as_real(tensor)).numpy() for name, tensor in given.items()}
+        return arrays or super().example_inputs()
 
     @property
     def verification(self) -> Verification:

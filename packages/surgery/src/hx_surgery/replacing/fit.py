@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from hx_extractor import Extraction
-from hx_graph import dims_of, dtype_name
+from hx_graph import UNKNOWN_DIMS, dims_of, dtype_name
 from hx_projector import operands, structural_digest, walk_order
 from hx_sidecar_schema import HxError, Port, Sidecar
-
-_UNKNOWN = ("?", "None")
 
 
 @dataclass
@@ -140,7 +138,7 @@ def _compare(found: Fit, kind: str, value: ir.Value, port: Port) -> None:
         found.misfits.append(f"{where} has {len(dims)} dimensions, {dims}, not {len(port.shape)}, {port.shape}")
         return
     for mine, theirs in zip(dims, port.shape, strict=True):
-        if mine in _UNKNOWN or theirs in _UNKNOWN:
+        if mine in UNKNOWN_DIMS or theirs in UNKNOWN_DIMS:
             continue
         said = mine if isinstance(mine, int) else found.sizes.setdefault(mine, theirs)
         if said != theirs:

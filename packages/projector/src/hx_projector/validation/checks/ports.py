@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import onnx_ir as ir
 
-from hx_graph import can_be_equal, dims_of, initializer_rows, queried_dims
+from hx_graph import UNKNOWN_DIMS, can_be_equal, dims_of, initializer_rows, queried_dims
 from hx_projector._graph_index import grouped
 from hx_projector.validation.findings import Problem
 from hx_projector.validation.pair import ModelAndSidecar, listed
@@ -71,7 +71,7 @@ def _type_differences(
 def _symbols(graph: ir.Graph) -> set[str]:
     """Return the symbols of the model's inputs: two of them are two sizes."""
     dims = {dim for value in graph.inputs for dim in dims_of(value.shape) if isinstance(dim, str)}
-    return dims - {"?", "None"}
+    return dims.difference(UNKNOWN_DIMS)
 
 
 def _mixes_up(one: Iterable[object], other: Iterable[object], symbols: set[str]) -> bool:
