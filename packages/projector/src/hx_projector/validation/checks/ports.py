@@ -91,10 +91,12 @@ def sizes(pair: ModelAndSidecar) -> Iterator[Problem]:
 def _dims_held(value: ir.Value) -> Sequence[int | str]:
     """Return the dimensions that a value holds, where a node reads them and others only change the form."""
     node = value.producer()
-    while node is not None and (dims := queried_dims(node)) is None:
+    while node is not None:
+        if (dims := queried_dims(node)) is not None:
+            return dims
         source = node.inputs[0] if node.op_type in _SAME_NUMBERS and node.inputs else None
         node = None if source is None else source.producer()
-    return () if node is None else dims
+    return ()
 
 
 def _type(value: ir.Value) -> Type:
