@@ -150,7 +150,15 @@ class Chunked(nn.Module):
 
 
 def test_calls_that_cannot_be_paired_are_not_compared(tmp_path: Path) -> None:
-    exported = hx.export(Chunked(), (X,), tmp_path / "m.onnx")
+    net = Chunked()
+    exported = hx.export(net, (X,), tmp_path / "m.onnx")
+    parts = hx.extract(tmp_path / "m.onnx", output=tmp_path / "parts", against=net)
+    assert not parts.failed
+    assert [(part.fqn, part.relative_error is None) for part in parts.modules] == [
+        ("", False),
+        ("pre", False),
+        ("layer", True),
+    ]
     (tmp_path / "m.onnx").unlink()  # what was done is told all the same
     report = hx.verify(exported, fail_over=1e-4)
     assert not report.failed

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -60,6 +60,9 @@ def run_module(
         ) from error
 
 
+UNPAIRED = "PyTorch calls this module more or less often than the exported model: which call is which is not known."
+
+
 def pytorch_keys(sidecar: Sidecar) -> list[CallKey]:
     """Return the key that every call has among those that a run of PyTorch makes.
 
@@ -75,16 +78,19 @@ def pytorch_keys(sidecar: Sidecar) -> list[CallKey]:
     return keys
 
 
-def next_keys(keys: Collection[CallKey]) -> set[CallKey]:
-    """Return the key of the call after the last one of each module: a run that makes it calls the module more often."""
-    counts = Counter(fqn for fqn, index in keys if index >= 0)
-    return {*counts.items()}
+def end_keys(keys: Iterable[CallKey]) -> set[CallKey]:
+    """Return the keys of the first and the last call of each module, and of the one after it: `unpaired_modules` asks for them."""
+    return {key for fqn, count in _counts(keys).items() for key in ((fqn, 0), (fqn, count - 1), (fqn, count))}
 
 
-def unpaired_modules(keys: Collection[CallKey], made: Container[CallKey]) -> set[str]:
-    """Return the modules that a run, which made some calls, calls more or less often than `keys` has it."""
-    ends = next_keys(keys)
-    return {fqn for fqn, count in ends if (fqn, count) in made or (fqn, count - 1) not in made}
+def unpaired_modules(keys: Iterable[CallKey], made: Container[CallKey]) -> set[str]:
+    """Return the modules that a run, which made some calls, calls more or less often than `keys` has it, but calls."""
+    counts = _counts(keys).items()
+    return {fqn for fqn, n in counts if (fqn, 0) in made and ((fqn, n) in made or (fqn, n - 1) not in made)}
+
+
+def _counts(keys: Iterable[CallKey]) -> Counter[str]:
+    return Counter(fqn for fqn, index in keys if index >= 0)
 
 
 def _name_below(root: Module, module: Module) -> str:
@@ -112,13 +118,19 @@ class TorchReference:
         self._keys = {(call.fqn, call.index): keys[call.row] for call in calls}
         self._loaded = counterpart(loaded, model.sidecar)
         self._inputs = recorded_inputs(self._loaded, model.sidecar, model.example_inputs())
-        self._boundaries = run_module(self._loaded, self._inputs, set(self._keys.values()), array_now)
+        names = {fqn for fqn, _ in self._keys.values()}
+        of_modules = [key for key in keys if key[0] in names]
+        wanted = {*self._keys.values(), *end_keys(of_modules)}
+        self._boundaries = run_module(self._loaded, self._inputs, wanted, array_now)
+        self._unpaired = unpaired_modules(of_modules, self._boundaries)
         self._model = model
 
     def __call__(self, extraction: Extraction) -> Verdict:
         """Compare an extracted model with its module."""
         key = self._keys[extraction.module.fqn, extraction.call.index]
         boundary = self._boundaries.get(key)
+        if key[0] in self._unpaired and not extraction.call.in_body:
+            return Verdict(reason=f"Not compared: {UNPAIRED}")
         if boundary is None:
             return Verdict(match=extraction.call.in_body, reason=why_not_made(extraction.call))
         crossed = [(port, boundary.inputs[port.name]) for port in extraction.inputs if port.name in boundary.inputs]

@@ -14,12 +14,13 @@ import onnx_ir as ir
 from hx._progress import Progress, each
 from hx._tensors import own_rounding
 from hx._verify.boundaries import (
+    UNPAIRED,
     Array,
     CallKey,
     SizeAndPrecision,
     array_now,
     compare_ports,
-    next_keys,
+    end_keys,
     pytorch_keys,
     run_alone,
     run_module,
@@ -94,7 +95,7 @@ class Measurement:
         self._calls = model.sidecar.calls
         self._drawn = drawn_values(model.model.graph)
         self._keys = pytorch_keys(model.sidecar)
-        self._borders = run_module(loaded, inputs, {*self._keys, *next_keys(self._keys)}, SizeAndPrecision.of)
+        self._borders = run_module(loaded, inputs, {*self._keys, *end_keys(self._keys)}, SizeAndPrecision.of)
         self._unpaired = unpaired_modules(self._keys, self._borders)
         """Modules of whose calls it is not known which is which: the export has more of them or fewer."""
         ran = [call for call in model.calls(modules) if self._is_made(call.row)]
@@ -147,7 +148,7 @@ class Measurement:
         if call.status != "extractable" or self._is_made(row):
             return ""
         if fqn in self._unpaired and not call.in_body:
-            return "PyTorch calls this module more or less often than the exported model: which call is which is not known."
+            return UNPAIRED
         return why_not_made(call)
 
     def _is_made(self, row: int) -> bool:
