@@ -55,8 +55,18 @@ def inner_output(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def prefixed(model: onnx.ModelProto) -> onnx.ModelProto:
+    return onnx.compose.add_prefix(model, "net/")
+
+
+def best(model: onnx.ModelProto) -> onnx.ModelProto:
+    model.graph.node.append(onnx.helper.make_node("ArgMax", [model.graph.output[0].name], ["best"], axis=-1))
+    model.graph.output.append(onnx.helper.make_tensor_value_info("best", onnx.TensorProto.INT64, None))
+    return model
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("change", [half, fixed, unknown_ranks, inner_output], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("change", [half, fixed, unknown_ranks, inner_output, prefixed, best], ids=lambda f: f.__name__)
 def test_every_command_takes_it(tmp_path: Path, change: Callable[[onnx.ModelProto], onnx.ModelProto]) -> None:
     torch.manual_seed(0)
     module = Net().eval()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import onnx_ir as ir
 import pytest
 from hypothesis import given, strategies as st
@@ -283,8 +285,8 @@ def test_what_nothing_is_known_of_stays_unknown(context_by_hand):
 @pytest.mark.parametrize(
     "text",
     [
-        "<ir_version: 10, opset_import: ['': 20]> m (float[2,3] x) => (float[2,3] y, float[2,3] z) "
-        "{ y = Tanh(x) z = Exp(x) }",
+        "<ir_version: 10, opset_import: ['': 20]> m (float[2,3] x) => (float[2,3] u, float[2,3] z) "
+        "{ u = Tanh(x) z = Exp(x) }",
         "<ir_version: 10, opset_import: ['': 20]> m (float[2,3] other) => (float[2,3] z) { z = Tanh(other) }",
         "<ir_version: 10, opset_import: ['': 20]> m (float[2,3,4] x) => (float[2,3,4] y) { y = Tanh(x) }",
     ],
@@ -295,6 +297,36 @@ def test_a_model_that_was_not_made_of_it_is_refused(context_by_hand, text):
     with pytest.raises(HxError, match=r"'other\.onnx' was not made of 'm\.onnx'") as error:
         relink(ir.from_onnx_text(text.replace("'", '"')), original, sidecar, file="other.onnx")
     assert error.value.code == "HX211"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "inner", "outputs", "more", "prefix"),
+    [
+        ("float[2,3] x, float[1] t", "float[2,3] b", "float[2,3] y, float[2,3] u", "u = Div(y, t)", ""),
+        ("float[2,3] x", "float[2,3] b", "float[2,3] u", "u = Softmax(y)", ""),
+        ("float[2,3] x", "float[2,3] b", "float[2,3] c", "", ""),
+        ("float[7,3] x", "float[7,3] b", "float[7,3] y", "", ""),
+        ("float[2,1,1,3] x", "float[2,1,1,3] b", "float[2,1,1,3] y", "", ""),
+        ("float[2,3] x", "float[2,3] b", "float[2,3] y", "", "net_"),
+    ],
+    ids=["more of both", "behind the output", "an inner value instead", "other sizes", "another rank", "other names"],
+)
+def test_what_is_done_to_the_ends_of_a_model_makes_no_stranger_of_it(
+    context_by_hand, inputs, inner, outputs, more, prefix
+):
+    original = ir.from_onnx_text(ORIGINAL)
+    sidecar = project(original, context_by_hand(CALLS, origins=ORIGINS), file="m.onnx")
+    weights, _, body = ORIGINAL[ORIGINAL.index("<float[3,3]") + 1 :].partition(", float[2,3] b> {")
+    text = f"({inputs}) => ({outputs}) <{weights}, {inner}> {{ {body[:-1]} {more} }}"
+    text = re.sub(r"\b([a-dxyw]|zero|zero_1)\b", rf"{prefix}\1", text)
+    made = relink(ir.from_onnx_text(HEAD[: HEAD.index("(")] + text), original, sidecar, file="made.onnx")
+    owners = {node.output.removeprefix(prefix): [node.owner] for node in made.nodes if node.output != "u"}
+    assert owners == ORIGINS
+    assert [node.known for node in made.nodes if node.output == "u"] == [False] * bool(more)
+    (port,) = made.calls[1].outputs
+    same_rank = inner.count(",") == 1
+    assert port.value == (f"{prefix}b" if same_rank else None)
+    assert not same_rank or port.shape == list(map(int, re.findall(r"\d", inner)))
 
 
 @st.composite

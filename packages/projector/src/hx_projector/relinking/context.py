@@ -1,12 +1,13 @@
 """Modules, calls, ports, recovered nodes and weights of an export, as they are in what a tool made of it."""
 
 import base64
+import math
 from collections.abc import Iterable, Iterator, Mapping
 
 import onnx
 import onnx_ir as ir
 
-from hx_graph import can_be_equal, example_array, example_record, values_by_name
+from hx_graph import can_be_equal, dims_of, example_array, example_record, values_by_name
 from hx_projector.attribution.owners import OwnedNodes
 from hx_projector.relinking.correspondence import name_inside
 from hx_projector.relinking.original import Original, ValueType
@@ -24,8 +25,12 @@ def context_of(
     where = {value: name for name, value in unchanged.items()}
     new, old = values_by_name(transformed.graph), original.types
     weights = transformed.graph.initializers
+    given = {value.name: value for value in transformed.graph.inputs if not value.is_initializer()}
+    known = ((value, old.get(unchanged.get(str(name), ""))) for name, value in given.items())
+    resized = any(was is not None and _is_resized(now, was) for now, was in known)
     recovered = [_renamed(row, where) for row in sidecar.recovered]
-    usable = [_is_usable(now, was, new, old) for now, was in zip(recovered, sidecar.recovered, strict=True)]
+    pairs = zip(recovered, sidecar.recovered, strict=True)  # those that were recorded have the old sizes in them
+    usable = [not resized and _is_usable(now, was, new, old) for now, was in pairs]
     recomputed = {out for row, ok in zip(sidecar.recovered, usable, strict=True) for out in row.outputs if ok and out}
     led_from = {name for row, ok in zip(sidecar.recovered, usable, strict=True) for name in row.inputs if ok} - {*old}
     kept = recomputed | led_from  # what was gone when it was exported stays what a call begins with
@@ -42,15 +47,15 @@ def context_of(
         if name is None:
             return port
         before = old.get(name)
-        if now is None or (before is not None and not _shapes_fit(now, before)):
+        if now is None or (before is not None and not _shapes_fit(now, before, resized=resized and field == "value")):
             return port.model_copy(update={field: None})
         dtype = now.dtype.name if now.dtype else port.dtype
-        if (name, port.dtype) == (now.name, dtype):  # most, of a large graph
+        shape = dims_of(now.shape) if resized and now.shape is not None and field == "value" else port.shape
+        if (name, port.dtype, port.shape) == (now.name, dtype, shape):  # most, of a large graph
             return port
-        return port.model_copy(update={field: now.name, "dtype": dtype})
+        return port.model_copy(update={field: now.name, "dtype": dtype, "shape": shape})
 
     covers = {row.output: row.covers for row in owned.values()}
-    given = {value.name: value for value in transformed.graph.inputs if not value.is_initializer()}
     return ModuleContext(
         generator=sidecar.generator,
         modules=sidecar.modules,
@@ -73,29 +78,47 @@ def context_of(
         initializers=list(_initializers(weights, sidecar)),
         stored_names=sidecar.stored_names,
         examples={
-            info.name: _fitted(info, info.example, given[info.name])
+            str(now.name): example
             for info in sidecar.model.inputs
-            if info.example is not None and info.name in given
+            if info.example is not None and (now := given.get(where.get(info.name, info.name))) is not None
+            if (example := _fitted(info, info.example, now)) is not None
         },
     )
 
 
-def _fitted(info: TensorInfo, example: Example, value: ir.Value) -> Example:
-    """Return the example of an input in the type that it has now, numbers repeated where sizes were fixed."""
+def _fitted(info: TensorInfo, example: Example, value: ir.Value) -> Example | None:
+    """Return the example of an input in the type that it has now, numbers repeated where sizes were fixed.
+
+    None where it has another rank, unless that has the same number of elements.
+    """
     if value.dtype is None:
         return example
     shape = example.shape
     if value.shape is not None and len(value.shape) == len(shape):
         dims = zip(value.shape, shape, strict=True)
         shape = [dim if isinstance(dim, int) else size for dim, size in dims]
+    elif value.shape is not None:
+        shape = [dim for dim in value.shape if isinstance(dim, int)]
+        if len(shape) < len(value.shape) or math.prod(shape) != math.prod(example.shape):
+            return None
     if example.data is None or (value.dtype.name == info.dtype and shape == example.shape):
         return example.model_copy(update={"shape": shape})
     return example_record(example_array(info).astype(value.dtype.numpy()), shape)
 
 
-def _shapes_fit(now: ir.Value, before: ValueType) -> bool:
-    """Say whether a value is in its old shape: it goes by its old name in another one where a Reshape was moved past it."""
-    return now.shape is None or before.shape is None or can_be_equal(now.shape, before.shape)
+def _shapes_fit(now: ir.Value, before: ValueType, *, resized: bool) -> bool:
+    """Say whether a value is in its old shape: it goes by its old name in another one where a Reshape was moved past it.
+
+    In a model whose inputs were given other sizes, values have others too.
+    """
+    unknown = now.shape is None or before.shape is None
+    return unknown or can_be_equal(dims_of(now.shape), dims_of(before.shape)) or (resized and _is_resized(now, before))
+
+
+def _is_resized(now: ir.Value, before: ValueType) -> bool:
+    """Say whether a value has other sizes of the same rank, and not the same in another order."""
+    one, two = dims_of(now.shape), dims_of(before.shape)
+    return len(one) == len(two) and not can_be_equal(one, two) and sorted(map(str, one)) != sorted(map(str, two))
 
 
 def _renamed(row: RecoveredNode, where: Mapping[str, str]) -> RecoveredNode:

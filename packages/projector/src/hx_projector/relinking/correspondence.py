@@ -7,7 +7,7 @@ its kind. Every step but the first compares values of one region alone, so an eq
 """
 
 import re
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 
@@ -57,8 +57,7 @@ class ValueCorrespondence:
         self.new, self.old = new, old
         self._inlined = InlinedNames(old.inlined, name_inside)
         sides = ((new.inputs, old.inputs), (new.outputs, old.outputs))
-        alike = [pair for pair in sides if len(pair[0]) == len(pair[1])]
-        self._ends = dict(ends for mine, theirs in alike for ends in zip(mine, theirs, strict=True))
+        self._ends = dict(pair for mine, theirs in sides for pair in _paired(mine, theirs, new, old))
         """Inputs and outputs of the two."""
         self._anchors = {**around, **self._ends}
         """Counterparts without those that follow from them through nodes that only change the form of a value."""
@@ -271,6 +270,19 @@ class ValueCorrespondence:
         """Return the weight of the original whose name a weight's has in it; itself where there is none."""
         known = self.old.initializers
         return name if name in known else name_inside(name, known) or name
+
+
+def _paired(mine: Sequence[str], theirs: Sequence[str], new: Wiring, old: Outline) -> Iterator[tuple[str, str]]:
+    """Yield inputs or outputs with the original's: those of the same name, then the others in order, if they are as many.
+
+    What a tool put behind an output that is still in the graph is not that output.
+    """
+    same = dict.fromkeys(name for name in mine if old.is_data_value(name))
+    yield from zip(same, same, strict=True)
+    left = [name for name in theirs if name not in same and name not in new.producer]
+    others = [name for name in mine if name not in same]
+    if len(left) == len(others):
+        yield from zip(others, left, strict=True)
 
 
 def _reads_numbers(graph: Wiring, nodes: Iterable[str]) -> bool:

@@ -5,14 +5,14 @@ from itertools import islice
 
 import onnx_ir as ir
 
-from hx_graph import CallTree, body_path, can_be_equal, dims_of, nested_graphs, nodes_in, output_of
+from hx_graph import INDEX_TYPES, CallTree, body_path, can_be_equal, dims_of, nested_graphs, nodes_in, output_of
 from hx_projector._graph_index import Wiring, grouped, wired
 from hx_projector.attribution.assemble import assemble
 from hx_projector.attribution.owners import Attribution, OwnedNodes, function_nodes, node_row
 from hx_projector.relinking.carry import ROOT, CarriedOwner, OwnerCarrier
 from hx_projector.relinking.context import context_of
-from hx_projector.relinking.correspondence import ValueCorrespondence
-from hx_projector.relinking.original import Original, Outline, original_of
+from hx_projector.relinking.correspondence import ValueCorrespondence, name_inside
+from hx_projector.relinking.original import Original, Outline, ValueType, original_of, types_of
 from hx_sidecar_schema import HxError, ModuleContext, Node, Sidecar, collector_paused, node_name
 
 LINEAGE = "lineage"
@@ -71,14 +71,15 @@ def _carried(
 
 def _refuse_strangers(graph: ir.Graph, new: Wiring, old: Outline, sidecar: Sidecar, file: str) -> None:
     reason = ""
-    # Values of the original may be outputs too, as those who look for an error make them.
-    added = len(new.outputs) - len(old.outputs)
-    named = sum(map(old.is_data_value, new.outputs))
-    if len(new.inputs) > len(old.inputs) or added < 0 or (added > 0 and named < len(new.outputs)):
+    # Tools add inputs and outputs beside those that there are, drop some, and make inner values inputs or outputs.
+    ends_differ = len(new.inputs) > len(old.inputs) and not set(old.inputs) <= set(new.inputs)
+    if len(new.outputs) != len(old.outputs) and not set(old.outputs) <= set(new.outputs):
+        ends_differ = ends_differ or not all(map(old.is_data_value, new.outputs))
+    if ends_differ:
         reason = f"it has the inputs {new.inputs} and outputs {new.outputs}, not {old.inputs} and {old.outputs}"
-    elif old.producer and new.producer and new.inputs != old.inputs and not new.producer.keys() & old.producer.keys():
-        reason = "no value has the same name"
-    else:
+    elif old.producer and new.producer and new.inputs != old.inputs and not _has_names(new, old):
+        reason = "no value has a name with one of the original's in it"
+    elif not _has_weights(graph, old):
         reason = _other_shapes(graph, old)
     if reason:
         raise HxError(
@@ -87,6 +88,22 @@ def _refuse_strangers(graph: ir.Graph, new: Wiring, old: Outline, sidecar: Sidec
             hint="Name the export that it was made of.",
             argument="original",
         )
+
+
+def _has_names(new: Wiring, old: Outline) -> bool:
+    """Say whether a graph has a value that is called as one of the original's, or so with something before or behind it."""
+    return any(name in old.producer or name_inside(name, old.producer) for name in new.producer)
+
+
+def _has_weights(graph: ir.Graph, old: Outline) -> bool:
+    """Say whether most weights with names of the original's have as many numbers: a tool may change the ranks of everything."""
+    found = types_of(value for name, value in graph.initializers.items() if name in old.initializers)
+    sizes = [(known.elements, old.types[name].elements) for name, known in found.items() if _has_data(known)]
+    return 2 * sum(now == before for now, before in sizes) > len(sizes)
+
+
+def _has_data(weight: ValueType) -> bool:
+    return weight.dtype not in INDEX_TYPES and (weight.elements or 0) > 1
 
 
 def _other_shapes(graph: ir.Graph, old: Outline) -> str:

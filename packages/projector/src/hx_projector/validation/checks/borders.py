@@ -30,6 +30,7 @@ class _Borders:
         self._pair, self._tree, self._graph, self._index = pair, pair.tree, pair.cut_graph, pair.index
         self._owner = self._graph.owners
         self._parameters = {row.name: row.parameter for row in pair.sidecar.initializers}
+        self._covers = {row.output: row.covers for row in pair.sidecar.nodes if row.covers and not row.graph}
         self._runs = Counter(call.module for call in pair.sidecar.calls)
 
     @cached_property
@@ -98,7 +99,8 @@ class _Borders:
             if self._tree.contains(row, maker):
                 if row and lost and not handed_out:
                     yield "V39", f"{name}, which nobody outside the call reads; they read {listed(sorted(lost))}."
-            elif lost:
+            # A node that was merged of several calls hands out what each of them does.
+            elif lost and row not in self._covers.get(self._index.producer.get(port.carrier, ""), ()):
                 yield "V39", f"{name}, which {made_by!r} makes; the call itself hands out {listed(sorted(lost))}."
             # The one around it may own what the optimiser merged, an earlier one what both compute, of equal weights too.
             elif maker >= self._tree.end[row]:
