@@ -102,3 +102,35 @@ def test_what_was_gone_already_stays_what_a_call_takes(tmp_path: Path) -> None:
     assert [(call.tag, call.status) for call in after] == [(call.tag, call.status) for call in before]
     assert before["norm@1"].status == "extractable"
     assert hx.validate(made).findings == hx.validate(exported).findings == []
+
+
+class Turn(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sigmoid().transpose(1, 2)
+
+
+class Turned(torch.nn.Module):
+    """The exporter merges the transpose of `turn` with that of the LSTM: what `turn` hands out is in no graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn, self.lstm = Turn(), torch.nn.LSTM(4, 3, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.lstm(self.turn(x))[0]
+
+
+def test_an_output_that_can_be_computed_no_more_is_lost(tmp_path: Path) -> None:
+    exported, made = tmp_path / "m.onnx", tmp_path / "t.onnx"
+    before = hx.export(Turned().eval(), (torch.randn(2, 4, 5),), exported, verify=False)
+    assert before["turn"].status == "extractable"
+    assert before["turn"].outputs[0].value not in {node.output for node in before.sidecar.nodes}
+    model = onnx.load(exported)
+    (sigmoid,) = (node for node in model.graph.node if node.op_type == "Sigmoid")
+    (reader,) = (node for node in model.graph.node if sigmoid.output[0] in node.input)
+    sigmoid.op_type, sigmoid.name, sigmoid.output[0], reader.input[0] = "HardSigmoid", "h", "h", "h"
+    onnx.save(model, made)
+    hx.relink(made, exported)
+    after = hx.load(made)
+    assert (after["turn"].status, after["lstm"].status) == ("fused", "extractable")
+    assert hx.validate(made).findings == []

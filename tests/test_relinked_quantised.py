@@ -25,6 +25,30 @@ class Text(nn.Module):
         return self.out(self.mid(self.emb(ids)).relu())
 
 
+class Biased(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        return self.fc(x) + bias.sigmoid()
+
+
+class Shared(nn.Module):
+    """What both blocks compute of the input, the first alone does in the graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = Biased(), Biased()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.b(self.a(x, x), x)
+
+
+def shared() -> tuple[nn.Module, torch.Tensor]:
+    return Shared(), torch.randn(2, 8)
+
+
 def text() -> tuple[nn.Module, torch.Tensor]:
     return Text(), torch.tensor([[1, 2, 3]])
 
@@ -57,7 +81,7 @@ TOOLS = {"dynamic": dynamic, "QDQ": static(QuantFormat.QDQ), "operators": static
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("strategy", ["dynamo", "htp"])
-@pytest.mark.parametrize("make", [text, image], ids=["text", "image"])
+@pytest.mark.parametrize("make", [text, image, shared], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("tool", TOOLS)
 def test_every_command_takes_it(tmp_path: Path, tool: str, make: Callable[[], Any], strategy: str) -> None:
     torch.manual_seed(0)

@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 import onnx
 import onnx_ir as ir
@@ -33,9 +33,9 @@ def context_of(
     usable = [not resized and _is_usable(now, was, new, old) for now, was in pairs]
     recomputed = {out for row, ok in zip(sidecar.recovered, usable, strict=True) for out in row.outputs if ok and out}
     led_from = {name for row, ok in zip(sidecar.recovered, usable, strict=True) for name in row.inputs if ok} - {*old}
-    kept = recomputed | led_from  # what was gone when it was exported stays what a call begins with
+    begun_with = recomputed | led_from  # what was gone when it was exported stays what a call begins with
 
-    def with_value(port: Port) -> Port:
+    def with_value(port: Port, kept: Container[str]) -> Port:
         if port.value is not None and (again := where.get(port.value, port.value)) in kept:
             return port.model_copy(update={"value": again})
         if port.value is None:
@@ -63,8 +63,8 @@ def context_of(
             lean(
                 call.model_copy(
                     update={
-                        "inputs": [with_value(port) for port in call.inputs if not port.implicit],
-                        "outputs": [with_value(port) for port in call.outputs],
+                        "inputs": [with_value(port, begun_with) for port in call.inputs if not port.implicit],
+                        "outputs": [with_value(port, recomputed) for port in call.outputs],
                         "recovered": [row for row in call.recovered if usable[row]],
                     }
                 )

@@ -83,7 +83,8 @@ class _Borders:
         }
         used = {port.value for port in call.outputs if not port.unused}
         # An output that was not found in the graph may be what they read.
-        handed_out = any(port.unused or port.carrier in self._leaving[row] for port in call.outputs)
+        leaving = {form for name in self._leaving[row] for form in self._index.forms(name)}
+        handed_out = any(port.unused or port.carrier in leaving for port in call.outputs)
         for port in call.outputs:
             maker = self._owner.get(port.carrier)
             if port.unused and port.value in self._leaving[row] and port.value not in used:
