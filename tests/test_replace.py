@@ -589,6 +589,27 @@ def test_a_replaced_call_is_what_it_computes_now_where_its_input_was_removed() -
     assert now.extract().model.graph.num_nodes() > call.extract().model.graph.num_nodes()
 
 
+class Outer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x * 2)
+
+
+def test_what_stands_for_a_call_may_read_what_a_call_inside_does(tmp_path: Path) -> None:
+    source, made = tmp_path / "m.onnx", tmp_path / "t.onnx"
+    model = hx.export(nn.Sequential(Outer(), nn.Linear(8, 8)).eval(), (torch.randn(2, 8),), source)
+    part = part_of(model["0"].extract())
+    (product,) = (node for node in part.model.graph if node.op_type == "Gemm")
+    product.attributes["alpha"] = ir.AttrFloat32("alpha", 0.5)
+    ir.save(part.model, tmp_path / "part.onnx")
+    hx.replace(source, "0", tmp_path / "part.onnx", made)
+    assert hx.load(made)["0.inner"].status == "extractable"
+    assert hx.validate(made).findings == []
+
+
 def test_what_was_before_is_put_back_without_a_trace() -> None:
     """The old output is an inner value of the part that is there: it becomes the output again."""
     model = exported("branches", False)

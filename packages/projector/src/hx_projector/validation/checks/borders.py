@@ -31,6 +31,7 @@ class _Borders:
         self._owner = self._graph.owners
         self._parameters = {row.name: row.parameter for row in pair.sidecar.initializers}
         self._covers = {row.output: row.covers for row in pair.sidecar.nodes if row.covers and not row.graph}
+        self._put_in = {row.output for row in pair.sidecar.nodes if row.evidence == "replacement"}
         self._runs = Counter(call.module for call in pair.sidecar.calls)
 
     @cached_property
@@ -121,11 +122,12 @@ class _Borders:
             yield "V45", f"It needs {listed(missing)}, which is none of its inputs."
         if idle := sorted((used - cut.reached) | (implicit - set(cut.implicit))):
             yield "V45", f"No output of it derives from its input {listed(idle)}."
-        # Several calls of a module may share nodes, which the call around them owns.
+        # Several calls of a module may share nodes, which the call around them owns; what was put in a call's place is all its own.
         runs_once = call.index == 0 and self._runs[call.module] == 1
+        theirs = found.recovered.keys() | self._put_in
         for name in found.taken:
             maker = self._owner.get(name, row)
-            around = maker != row and self._tree.contains(maker, row) and name not in found.recovered
+            around = maker != row and self._tree.contains(maker, row) and name not in theirs
             if around and runs_once and name in self._index.data and self._is_parametric(call, name):
                 owner = self._pair.call_name(maker)
                 yield "V45", f"{name!r} lies between its ports and reads its parameters; {owner!r} owns it."
