@@ -289,6 +289,8 @@ def test_what_nothing_is_known_of_stays_unknown(context_by_hand):
         "{ u = Tanh(x) z = Exp(x) }",
         "<ir_version: 10, opset_import: ['': 20]> m (float[2,3] other) => (float[2,3] z) { z = Tanh(other) }",
         "<ir_version: 10, opset_import: ['': 20]> m (float[2,3,4] x) => (float[2,3,4] y) { y = Tanh(x) }",
+        "<ir_version: 10, opset_import: ['': 20]> m (float[2,3] x) => (float[2,3] y) <float[3,3] w = {1,2,3,4,5,6,7,8,9}, "
+        "float[3] zero = {0,0,0}, float[3] zero_1 = {0,0,0}> { a = MatMul(x, w)  b = Add(a, zero_1)  d = Add(b, zero)  y = Add(x, d) }",
     ],
 )
 def test_a_model_that_was_not_made_of_it_is_refused(context_by_hand, text):

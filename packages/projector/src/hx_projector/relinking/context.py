@@ -1,7 +1,6 @@
 """Modules, calls, ports, recovered nodes and weights of an export, as they are in what a tool made of it."""
 
 import base64
-import math
 from collections.abc import Container, Iterable, Iterator, Mapping
 
 import onnx
@@ -89,7 +88,7 @@ def context_of(
 def _fitted(info: TensorInfo, example: Example, value: ir.Value) -> Example | None:
     """Return the example of an input in the type that it has now, numbers repeated where sizes were fixed.
 
-    None where it has another rank, unless that has the same number of elements.
+    None where it has another rank, and not only fixed sizes.
     """
     if value.dtype is None:
         return example
@@ -99,7 +98,7 @@ def _fitted(info: TensorInfo, example: Example, value: ir.Value) -> Example | No
         shape = [dim if isinstance(dim, int) else size for dim, size in dims]
     elif value.shape is not None:
         shape = [dim for dim in value.shape if isinstance(dim, int)]
-        if len(shape) < len(value.shape) or math.prod(shape) != math.prod(example.shape):
+        if len(shape) < len(value.shape):
             return None
     if example.data is None or (value.dtype.name == info.dtype and shape == example.shape):
         return example.model_copy(update={"shape": shape})

@@ -79,8 +79,8 @@ def _refuse_strangers(graph: ir.Graph, new: Wiring, old: Outline, sidecar: Sidec
         reason = f"it has the inputs {new.inputs} and outputs {new.outputs}, not {old.inputs} and {old.outputs}"
     elif old.producer and new.producer and new.inputs != old.inputs and not _has_names(new, old):
         reason = "no value has a name with one of the original's in it"
-    elif not _has_weights(graph, old):
-        reason = _other_shapes(graph, old)
+    else:
+        reason = _other_weights(new, old) or ("" if _has_weights(graph, old) else _other_shapes(graph, old))
     if reason:
         raise HxError(
             f"Model {file!r} was not made of {sidecar.model.file!r}: {reason}.",
@@ -93,6 +93,31 @@ def _refuse_strangers(graph: ir.Graph, new: Wiring, old: Outline, sidecar: Sidec
 def _has_names(new: Wiring, old: Outline) -> bool:
     """Say whether a graph has a value that is called as one of the original's, or so with something before or behind it."""
     return any(name in old.producer or name_inside(name, old.producer) for name in new.producer)
+
+
+def _other_weights(new: Wiring, old: Outline) -> str:
+    """Say that nodes have names of the original's by chance, as where values were numbered anew; nothing where they do not."""
+    found: list[tuple[str, set[str], set[str]]] = []
+    for key in new.operators:
+        if old.producer.get(key) == key:
+            mine, theirs = (
+                {
+                    name
+                    for name in one.weights_of(key)
+                    if name in two.initializers and new.initializers[name] not in INDEX_TYPES
+                }
+                for one, two in ((new, old), (old, new))
+            )
+            if mine and theirs:
+                found.append((key, mine, theirs))
+    other = [row for row in found if row[1].isdisjoint(row[2])]
+    if 2 * len(other) <= len(found):
+        return ""
+    key, mine, theirs = other[0]
+    return (
+        f"of {len(found)} nodes with the same name and weights of it {len(other)} read other ones, as that of {key!r} "
+        f"{min(mine)!r}, not {min(theirs)!r}"
+    )
 
 
 def _has_weights(graph: ir.Graph, old: Outline) -> bool:
