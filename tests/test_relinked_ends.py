@@ -59,6 +59,11 @@ def prefixed(model: onnx.ModelProto) -> onnx.ModelProto:
     return onnx.compose.add_prefix(model, "net/")
 
 
+def in_another_order(model: onnx.ModelProto) -> onnx.ModelProto:
+    model.graph.input.append(model.graph.input.pop(0))
+    return model
+
+
 def best(model: onnx.ModelProto) -> onnx.ModelProto:
     model.graph.node.append(onnx.helper.make_node("ArgMax", [model.graph.output[0].name], ["best"], axis=-1))
     model.graph.output.append(onnx.helper.make_tensor_value_info("best", onnx.TensorProto.INT64, None))
@@ -66,7 +71,9 @@ def best(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("change", [half, fixed, unknown_ranks, inner_output, prefixed, best], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "change", [half, fixed, unknown_ranks, inner_output, prefixed, in_another_order, best], ids=lambda f: f.__name__
+)
 def test_every_command_takes_it(tmp_path: Path, change: Callable[[onnx.ModelProto], onnx.ModelProto]) -> None:
     torch.manual_seed(0)
     module = Net().eval()
