@@ -14,7 +14,7 @@ from pathlib import Path
 from measuring import Row, machine, table
 from nodes import used
 
-ROWS = (("many", 2_000), ("many", 20_000), ("repeated", 1_000), ("repeated", 10_000), ("nested", 50), ("nested", 500))
+ROWS = (("many", 2_000), ("many", 4_000), ("repeated", 1_000), ("repeated", 10_000), ("nested", 50), ("nested", 500))
 MODEL = """
 import sys
 import torch
