@@ -118,8 +118,11 @@ class _Inlined:
         """Give nodes and values the names that the call keeps for them, or free ones; its outputs those in `ends`."""
         objects = list(named_objects(nodes))
         kept = _unpacked(call.metadata_props.get(NAMES))
-        pairs = [(one, name) for one, name in zip(objects, kept, strict=False) if name and one.name not in ends]
-        if len(kept) != len(objects) or any(name in self._taken[type(one)] for one, name in pairs):
+        # Nodes may share names, as exporters give them in bodies.
+        values = (
+            name for one, name in zip(objects, kept, strict=False) if isinstance(one, ir.Value) and one.name not in ends
+        )
+        if len(kept) != len(objects) or any(name and name in self._taken[ir.Value] for name in values):
             kept = [self._free(one, call.name or call.op_type) for one in objects]
         for one, name in zip(objects, kept, strict=True):
             one.name = ends.get(one.name or "", name)
