@@ -118,7 +118,7 @@ def main() -> None:
 NOTE = """Each row is one process: `load` is `onnx_ir.load` of the file and no more, `ONNX Runtime` a session without optimisation, which
 `validate` makes too up to 250,000 nodes, `sidecar` reads and writes the sidecar. *growth* is beside the row of a tenth of the nodes, imports included.
 
-The limits are met but for `validate`, and `relink` in the wide graph and of a million layered nodes, 2.6 times. ONNX Runtime takes time
+The limits are met but for `validate`, and `relink` in the wide graph and of a million layered nodes, 2.6 to 2.8 times. ONNX Runtime takes time
 quadratic in the number of nodes, in a wide graph 23 s for 100,000; without it `validate` takes 1.6 to 2.0 times the load there. At a million it
 had no session after seven minutes: `validate` does not ask it then, and says so. All stays under 8 GB. Bytecode is cached, as an installed program
 has it; without it imports flatter every ratio."""
